@@ -1,0 +1,49 @@
+//! Everything is a block device.
+//!
+//! # Architecture
+//!
+//! A *layer* implements [`BlockRead`] (and, where it can be written, [`BlockWrite`]). Nobody else calls a
+//! layer: users hold a cheap, cloneable [`Disk`] or [`DiskMut`], which checks every range once, so that a layer
+//! may trust `offset + length <= size`. Layers stack: a partition is a [`Disk::slice`] of an image, an [`Overlay`]
+//! keeps all writes away from its base, [`Concat`] puts devices end to end.
+//!
+//! # Input and output
+//!
+//! Calls block, take `&self` and may come from many threads at once. A read fills the whole buffer or is an
+//! error; there are no short reads. Offsets and lengths are bytes and need not be aligned.
+//!
+//! # Errors
+//!
+//! One [`Error`]: a small [`ErrorKind`] to match on, the place (layer, file, offset), and the cause.
+//!
+//! # What is not here
+//!
+//! No write-back cache, no asynchronous calls, no discard. Formats of image files are in the crate `image`.
+
+mod concat;
+mod copy;
+mod digest;
+mod disk;
+mod error;
+mod extent;
+mod file;
+mod layer;
+mod memory;
+mod mmap;
+mod overlay;
+mod progress;
+mod slice;
+pub mod testing;
+
+pub use concat::Concat;
+pub use copy::{Chunk, CopyOptions, Receipt, Sink, SinkCaps, copy};
+pub use digest::digest;
+pub use disk::{Disk, DiskMut};
+pub use error::{Error, ErrorKind, Result};
+pub use extent::{Extent, ExtentKind, Extents};
+pub use file::FileDisk;
+pub use layer::{BlockRead, BlockWrite};
+pub use memory::{Memory, Zeros};
+pub use mmap::MappedFile;
+pub use overlay::{Overlay, Sealed};
+pub use progress::{Event, Observer, Silent};

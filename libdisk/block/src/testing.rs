@@ -1,0 +1,1 @@
+//! What every layer must pass, and layers that misbehave on purpose.
