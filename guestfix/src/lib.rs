@@ -1,1 +1,31 @@
-//! Being written.
+//! What the guest is, what is wrong with it for its new home, and what to change.
+//!
+//! `check -> plan -> apply -> verify`: a [`Rule`] only reads the guest through a [`View`] and stages edits; a
+//! [`Plan`](plan::Plan) is those edits as data, each with the digest of what it replaces; [`apply`] carries them out
+//! in an overlay; the same [`Rule::detect`] that found a fault proves it gone.
+//!
+//! Start with [`rule`], then [`rules`] (one flat table of all rules), then [`plan`].
+
+pub mod apply;
+mod archives;
+pub mod edit;
+mod error;
+pub mod facts;
+pub mod inspect;
+pub mod plan;
+pub mod report;
+pub mod rule;
+pub mod rules;
+pub mod stage;
+pub mod text;
+pub mod tree;
+pub mod undo;
+pub mod view;
+
+pub use archives::Archives;
+pub use edit::Edit;
+pub use error::{Error, Result};
+pub use facts::Facts;
+pub use rule::{Finding, Fixed, Goal, Guest, Phase, Rule, RuleMeta, Severity, Target};
+pub use stage::Stage;
+pub use view::View;

@@ -1,0 +1,130 @@
+//! The whole instruction set of `apply`: five operations.
+
+use serde::{Deserialize, Serialize};
+
+/// A SHA-256 in hexadecimal.
+pub type Digest = String;
+
+/// What was at a path when the plan was made: `apply` refuses anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "was", rename_all = "kebab-case")]
+pub enum Before {
+    /// Nothing.
+    Absent,
+    /// A regular file with this content.
+    File {
+        /// Of the content.
+        sha256: Digest,
+        /// In bytes.
+        size: u64,
+    },
+    /// A symbolic link.
+    Link {
+        /// Its target as written.
+        target: String,
+    },
+}
+
+/// The content that a file gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// UTF-8 text, readable in the plan.
+    Text(String),
+    /// Anything else; base64 in the plan.
+    #[serde(with = "base64_bytes")]
+    Bytes(Vec<u8>),
+    /// What this other path holds before the plan is applied: how an original is kept.
+    CopyOf(String),
+}
+
+/// Owner, mode and extended attributes of a file or link.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ownership {
+    /// The low 12 bits of a Unix mode.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Extended attributes by full name, values in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<(String, String)>,
+}
+
+/// One change. Directories above a new file are made as needed, with the owner of the directory they stand in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum Edit {
+    /// Bring a file system into the state its journal says.
+    ReplayJournal {
+        /// The volume's name in addresses: "p1".
+        volume: String,
+    },
+    /// Put a regular file here, or new content into the one that is here.
+    PutFile {
+        /// Resolved path in the guest's tree.
+        path: String,
+        /// What was there.
+        before: Before,
+        /// What it gets.
+        content: Content,
+        /// Of the resulting file; equal to the old one's where there was one.
+        ownership: Ownership,
+        /// For binary content: what changes, in lines a person can read.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rendering: Vec<String>,
+    },
+    /// Put a symbolic link here.
+    PutLink {
+        /// Path in the guest's tree, its directory resolved.
+        path: String,
+        /// What was there.
+        before: Before,
+        /// The target as written.
+        target: String,
+    },
+    /// Take a file or link away.
+    Remove {
+        /// Path in the guest's tree, its directory resolved.
+        path: String,
+        /// What was there.
+        before: Before,
+    },
+    /// Change bytes of the disk outside any file system: partition tables, boot code.
+    PutBytes {
+        /// On the whole disk.
+        offset: u64,
+        /// Of the bytes that were there, as many as `content`.
+        sha256: Digest,
+        /// The new bytes.
+        #[serde(with = "base64_bytes")]
+        content: Vec<u8>,
+        /// What changes, in lines a person can read.
+        rendering: Vec<String>,
+    },
+}
+
+/// An edit and the rule that asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The rule's id; the last one's, where several changed the same file.
+    pub rules: Vec<String>,
+    /// The change.
+    #[serde(flatten)]
+    pub edit: Edit,
+}
+
+mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,64 @@
+//! Why guestfix could not do it.
+
+use libdisk::vfs::FsError;
+
+/// The result of every call in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why guestfix could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file system of the guest said no.
+    #[error("{path} in the guest")]
+    Guest {
+        /// The path in the guest's own tree.
+        path: String,
+        /// What the file system said.
+        source: FsError,
+    },
+    /// A volume as a whole could not be used.
+    #[error("volume {volume}")]
+    Volume {
+        /// Its name in addresses: "p1".
+        volume: String,
+        /// What the file system said.
+        source: FsError,
+    },
+    /// The device failed.
+    #[error("the image could not be read or written")]
+    Device(#[from] libdisk::block::Error),
+    /// A file of the guest is not what its format demands; the text says where.
+    #[error("{path} in the guest: {what}")]
+    Malformed {
+        /// The path in the guest's own tree.
+        path: String,
+        /// What is wrong with it and where.
+        what: String,
+    },
+    /// An initramfs could not be read or made.
+    #[error("{path} in the guest")]
+    Initramfs {
+        /// The path in the guest's own tree.
+        path: String,
+        /// What the initramfs crate said.
+        source: initramfs::Error,
+    },
+    /// A rule does not satisfy itself: a fault of refloat, found before anything was written.
+    #[error("rule {rule} staged a fix that does not satisfy it: {what}")]
+    Unsatisfied {
+        /// The rule's id.
+        rule: &'static str,
+        /// What it still finds.
+        what: String,
+    },
+    /// The image is not the one the plan was made for; nothing was written.
+    #[error("this image is not the one the plan was made for: {what}")]
+    OtherImage {
+        /// The first difference.
+        what: String,
+    },
+    /// A plan or undo file that cannot be used; the text says why.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,191 @@
+//! What is known of a guest, gathered once by `inspect` and read by every rule.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// The disk below the guest's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// Size of the disk in bytes.
+    pub size: u64,
+    /// "gpt", "mbr" or "none".
+    pub table: &'static str,
+    /// What speaks for a start by BIOS: each a line of evidence; empty if nothing does.
+    pub bios: Vec<String>,
+    /// What speaks for a start by UEFI.
+    pub uefi: Vec<String>,
+    /// The volumes in the order of the disk.
+    pub volumes: Vec<Volume>,
+}
+
+/// A partition, or the whole disk where there is no table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Volume {
+    /// Its name in addresses: "p1"; "disk" for the whole.
+    pub name: String,
+    /// Partition number; 0 for the whole disk.
+    pub number: u32,
+    /// Where on the disk, in bytes.
+    pub range: Range<u64>,
+    /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing is known.
+    pub kind: Option<String>,
+    /// UUID as fstab writes it.
+    pub uuid: Option<String>,
+    /// Volume label.
+    pub label: Option<String>,
+    /// PARTUUID as Linux writes it.
+    pub partuuid: Option<String>,
+    /// GPT partition name.
+    pub partlabel: Option<String>,
+    /// Partition type in words: "EFI system", "Linux filesystem".
+    pub type_name: Option<String>,
+    /// Where it is in the guest's tree: "/", "/boot"; `None` if it is not mounted there.
+    pub mounted_at: Option<String>,
+    /// Its journal must be replayed before it can be edited.
+    pub needs_recovery: bool,
+    /// Free bytes, where the file system is known.
+    pub free: Option<u64>,
+    /// Free inodes, where there is a fixed number.
+    pub free_nodes: Option<u64>,
+}
+
+/// The family a distribution belongs to: what its tools and paths are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Family {
+    Debian,
+    Ubuntu,
+    RedHat,
+    Amazon,
+    Suse,
+    Fedora,
+    Alpine,
+    Other,
+}
+
+/// The operating system, from os-release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Os {
+    /// `ID`.
+    pub id: String,
+    /// `VERSION_ID`.
+    pub version: Option<String>,
+    /// `PRETTY_NAME`.
+    pub pretty_name: String,
+    /// From `ID` and `ID_LIKE`.
+    pub family: Family,
+    /// "x86_64", "aarch64": from the ELF header of a program of the guest.
+    pub arch: Option<&'static str>,
+}
+
+/// Where a driver is, for one kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// In the kernel itself.
+    BuiltIn,
+    /// A module in the root file system.
+    Module,
+    /// Nowhere.
+    Absent,
+}
+
+/// An installed kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kernel {
+    /// "6.1.0-50-amd64".
+    pub version: String,
+    /// The kernel image, if there is one: "/boot/vmlinuz-6.1.0-50-amd64".
+    pub image: Option<String>,
+    /// "/lib/modules/6.1.0-50-amd64", resolved, if there is one.
+    pub modules: Option<String>,
+    /// The initramfs that boot entries give it, else the one that its name asks for.
+    pub initramfs: Option<String>,
+    /// The drivers that Azure needs, by module name with underscores.
+    pub drivers: BTreeMap<&'static str, Driver>,
+}
+
+/// One entry of a boot menu.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BootEntry {
+    /// The file and line it stands at: "/boot/grub/grub.cfg:112".
+    pub place: String,
+    /// The file alone.
+    pub file: String,
+    /// The line alone, from 1.
+    pub line: usize,
+    /// The menu title.
+    pub title: String,
+    /// Kernel image as a path in the guest's tree (that is with /boot in front where /boot is a volume of its own).
+    pub kernel: String,
+    /// Initramfs images likewise, in order; empty for a boot without one.
+    pub initrds: Vec<String>,
+    /// The kernel command line.
+    pub cmdline: String,
+    /// It is the one that starts if nobody touches a key, as far as can be told.
+    pub default: bool,
+}
+
+/// The boot loader's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Loader {
+    Grub2,
+    GrubLegacy,
+    SystemdBoot,
+    Extlinux,
+    None,
+}
+
+/// How the guest boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Boot {
+    /// Its loader.
+    pub loader: Loader,
+    /// The loader's configuration files that were read, real ones, not ESP stubs.
+    pub configs: Vec<String>,
+    /// All entries, in the order of the menu.
+    pub entries: Vec<BootEntry>,
+}
+
+/// One line of fstab that names something to mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Line number from 1.
+    pub line: usize,
+    /// The first field, unescaped: "UUID=...", "/dev/xvda1".
+    pub spec: String,
+    /// Mount point, unescaped.
+    pub target: String,
+    /// Type.
+    pub kind: String,
+    /// Options.
+    pub options: String,
+    /// Volume of this disk that the spec names, if it does.
+    pub volume: Option<String>,
+}
+
+/// What is known of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The operating system; `None` if the disk holds none that we know.
+    pub os: Option<Os>,
+    /// /etc/hostname.
+    pub hostname: Option<String>,
+    /// Kernels, newest version first.
+    pub kernels: Vec<Kernel>,
+    /// How it boots.
+    pub boot: Boot,
+    /// /etc/fstab.
+    pub fstab: Vec<Mount>,
+    /// Who configures the network: "netplan", "ifupdown", "networkd", "networkmanager", "ifcfg", "wicked".
+    pub network: Vec<&'static str>,
+    /// Programs of a cloud that are installed: "amazon-ssm-agent", "cloud-init", "walinuxagent", "chrony".
+    pub agents: Vec<&'static str>,
+    /// SELinux mode, where it is configured: "enforcing", "permissive", "disabled".
+    pub selinux: Option<String>,
+}

@@ -1,0 +1,87 @@
+//! How rules see a guest: its disk and its tree of files, read only.
+
+use std::sync::Arc;
+
+use libdisk::vfs::Metadata;
+
+use crate::facts::Machine;
+use crate::Result;
+
+/// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
+///
+/// Paths are absolute, in the guest's own tree, with `/` between names. No path ever reaches the host. Names that
+/// are not UTF-8 are not listed: no rule knows one. What does not exist is `None`, not an error.
+///
+/// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s view, the
+/// guest as it will be.
+pub trait View {
+    /// The disk: partition table, volumes, boot evidence.
+    fn machine(&self) -> &Machine;
+
+    /// What `lstat` tells: the last name is not followed if it is a symbolic link.
+    ///
+    /// # Errors
+    /// As for every call here: what the file systems report.
+    fn lstat(&self, path: &str) -> Result<Option<Metadata>>;
+
+    /// What `stat` tells: links are followed, inside the guest.
+    ///
+    /// # Errors
+    /// As above; `Malformed` for a loop of links.
+    fn stat(&self, path: &str) -> Result<Option<Metadata>>;
+
+    /// The path with every symbolic link in it resolved, if it exists.
+    ///
+    /// # Errors
+    /// As above.
+    fn resolve(&self, path: &str) -> Result<Option<String>>;
+
+    /// The whole content of a regular file, links followed; `None` if there is none.
+    ///
+    /// # Errors
+    /// As above; `Malformed` for a file over 1 GiB.
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>>;
+
+    /// The target of a symbolic link as it is written; `None` if it is not one.
+    ///
+    /// # Errors
+    /// As above.
+    fn read_link(&self, path: &str) -> Result<Option<String>>;
+
+    /// The names in a directory (links followed), sorted; empty if there is no such directory.
+    ///
+    /// # Errors
+    /// As above.
+    fn list(&self, path: &str) -> Result<Vec<String>>;
+
+    /// The extended attributes of a node, its last name not followed.
+    ///
+    /// # Errors
+    /// As above.
+    fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+
+    /// A text file, bytes that are not UTF-8 kept out by [`None`] as if it were not there.
+    ///
+    /// # Errors
+    /// As above.
+    fn text(&self, path: &str) -> Result<Option<String>> {
+        Ok(self.read(path)?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+    }
+
+    /// Whether anything is there, links followed.
+    ///
+    /// # Errors
+    /// As above.
+    fn exists(&self, path: &str) -> Result<bool> {
+        Ok(self.stat(path)?.is_some())
+    }
+
+    /// The paths of all names in `dir` that end in `suffix`, sorted.
+    ///
+    /// # Errors
+    /// As above.
+    fn glob(&self, dir: &str, suffix: &str) -> Result<Vec<String>> {
+        let names = self.list(dir)?;
+        Ok(names.into_iter().filter(|name| name.ends_with(suffix)).map(|name| format!("{dir}/{name}")).collect())
+    }
+}
