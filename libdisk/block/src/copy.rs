@@ -76,6 +76,11 @@ pub struct CopyOptions {
 ///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
-pub fn copy(_source: &Disk, _sink: Box<dyn Sink>, _options: &CopyOptions, _observer: &dyn Observer) -> Result<Receipt> {
+pub fn copy(
+    _source: &Disk,
+    _sink: Box<dyn Sink>,
+    _options: &CopyOptions,
+    _observer: &dyn Observer,
+) -> Result<Receipt> {
     todo!("being written")
 }
