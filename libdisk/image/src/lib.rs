@@ -1,1 +1,42 @@
-//! Being written.
+//! Formats of image files: what lies between a file on the host and the disk that a guest sees.
+//!
+//! One folder per format, each with `read` and, where we write it, `write`. On-disk structures are in `ondisk`,
+//! read as they are, then checked and turned into plain types; nothing else looks at the bytes.
+//!
+//! | format | read | write |
+//! |---|---|---|
+//! | [`raw`] | yes | yes |
+//! | [`vhd`] fixed | yes | yes |
+//! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data | standalone, overlay |
+//!
+//! # Safety of the output
+//!
+//! Everything is written as `NAME.partial`, flushed, and renamed: a run that is killed leaves nothing that looks finished.
+//!
+//! # Hostile images
+//!
+//! Sizes in an image never size an allocation or a loop unchecked. An image that names other files opens them only
+//! where the caller allowed it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod partial;
+pub mod raw;
+pub mod vhd;
+
+pub use partial::Existing;
+
+/// The length of a buffer as a device knows it.
+fn len64(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,7 @@
+//! Raw images: the bytes of the disk and nothing else.
+
+mod read;
+mod write;
+
+pub use read::open;
+pub use write::RawSink;

@@ -1,0 +1,17 @@
+//! Reading: any file is a raw image.
+
+use std::path::Path;
+
+use block::{Disk, FileDisk, Result};
+
+/// Opens the file or host block device `path`.
+///
+/// A size that is not a whole number of sectors is cut down to one: no reader sees half a sector.
+///
+/// # Errors
+/// `Io` if it cannot be opened.
+pub fn open(path: &Path) -> Result<Disk> {
+    let disk = Disk::new(FileDisk::open(path)?);
+    let whole = disk.size() & !511;
+    if whole == disk.size() { Ok(disk) } else { disk.slice(0..whole) }
+}

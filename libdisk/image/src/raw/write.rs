@@ -1,0 +1,74 @@
+//! Writing: a sparse file that appears under its name when it is complete.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use block::{Chunk, Error, ErrorKind, Receipt, Result, Sink, SinkCaps};
+
+use crate::len64;
+use crate::partial::{Existing, Partial};
+
+/// The largest chunk asked for: larger writes are no faster, and buffers of this size stay in the cache.
+const MAX_WRITE: usize = 1 << 20;
+
+/// Writes a raw image.
+#[derive(Debug)]
+pub struct RawSink {
+    pub(crate) output: Partial,
+    pub(crate) layer: &'static str,
+    pub(crate) size: u64,
+    pub(crate) written: AtomicU64,
+}
+
+impl RawSink {
+    /// Starts a raw image of `size` bytes that will be `path`.
+    ///
+    /// # Errors
+    /// `Refused` if `path` exists and must not be replaced, or is not a regular file; `Io`.
+    pub fn create(path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        Self::start("raw", path, size, existing)
+    }
+
+    pub(crate) fn start(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        let output = Partial::create(layer, path, size, existing)?;
+        Ok(Self { output, layer, size, written: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn receipt(&self) -> Receipt {
+        Receipt { size: self.size, written: self.written.load(Ordering::Relaxed) }
+    }
+}
+
+impl Sink for RawSink {
+    fn caps(&self) -> SinkCaps {
+        SinkCaps { starts_zeroed: true, max_write: MAX_WRITE, parallel: usize::MAX }
+    }
+
+    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+        let (offset, len) = match chunk {
+            Chunk::Data { offset, bytes } => (offset, len64(bytes)),
+            Chunk::Zero { offset, len } => (offset, len),
+        };
+        if offset.checked_add(len).is_none_or(|end| end > self.size) {
+            let what = format!("a chunk of {len} bytes does not lie inside the image of {} bytes", self.size);
+            return Err(Error::new(ErrorKind::OutOfRange, self.layer, what).at(offset));
+        }
+        // The file started as one hole and ranges never overlap, so zeros are there already.
+        if let Chunk::Data { offset, bytes } = chunk {
+            self.output.write_at(bytes, offset)?;
+            self.written.fetch_add(len, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn already_done(&self) -> Result<Vec<Range<u64>>> {
+        Ok(Vec::new())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        let receipt = self.receipt();
+        self.output.commit()?;
+        Ok(receipt)
+    }
+}

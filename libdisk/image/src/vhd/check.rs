@@ -1,0 +1,119 @@
+//! Is it a disk that Azure takes?
+//!
+//! Reference: "Prepare a Windows VHD or VHDX to upload to Azure" and "Upload a VHD to Azure or copy a managed disk to
+//! another region", learn.microsoft.com, 2026-02: fixed, a whole number of MiB, 20 MiB to 32 TiB, and 512 bytes more.
+
+use std::path::Path;
+
+use block::{Disk, FileDisk, Result};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::footer::{DiskType, FOOTER_LEN, Geometry};
+use super::{SIZE_UNIT, ondisk};
+
+/// The smallest disk that can be uploaded.
+const MIN_UPLOAD: u64 = 20 << 20;
+/// The largest disk that can be uploaded.
+const MAX_UPLOAD: u64 = 32 << 40;
+/// Creators whose current size readers believe; for others they compute it from the geometry.
+const TRUSTED_CREATORS: [[u8; 4]; 3] = [*b"win ", *b"qem2", *b"wa\0\0"];
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// A stable name: "footer", "checksum", "type", "creator", "geometry", "size", "length".
+    pub id: &'static str,
+    /// Whether it is as Azure wants it.
+    pub ok: bool,
+    /// What was found, for people.
+    pub text: String,
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// All findings, in the order of the checks.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether the file can be uploaded as it is.
+    pub fn well_formed(&self) -> bool {
+        self.findings.iter().all(|finding| finding.ok)
+    }
+
+    fn add(&mut self, id: &'static str, ok: bool, text: impl Into<String>) {
+        self.findings.push(Finding { id, ok, text: text.into() });
+    }
+}
+
+/// Checks whether the file `path` is a well-formed upload for Azure. Only its footer is read.
+///
+/// # Errors
+/// `Io` if it cannot be read; all else is a finding.
+pub fn check(path: &Path) -> Result<Report> {
+    let file = Disk::new(FileDisk::open(path)?);
+    let mut report = Report { findings: Vec::new() };
+    let Some(raw) = last_sector(&file)? else {
+        report.add("footer", false, "the last 512 bytes are no VHD footer");
+        return Ok(report);
+    };
+    report.add("footer", true, "the last 512 bytes are a VHD footer");
+    let (stored, right) = (raw.checksum.get(), raw.computed_checksum());
+    let text = if stored == right {
+        "is right".into()
+    } else {
+        format!("is {stored:#010x}, should be {right:#010x}")
+    };
+    report.add("checksum", stored == right, format!("the footer's checksum {text}"));
+    check_kind(&mut report, &raw);
+    check_size(&mut report, &raw, file.size());
+    Ok(report)
+}
+
+fn last_sector(file: &Disk) -> Result<Option<ondisk::Footer>> {
+    let mut bytes = [0; 512];
+    let Some(end) = file.size().checked_sub(FOOTER_LEN) else { return Ok(None) };
+    file.read_at(&mut bytes, end)?;
+    Ok(ondisk::Footer::read_from_bytes(bytes.as_bytes()).ok().filter(|raw| raw.cookie == ondisk::COOKIE))
+}
+
+fn check_kind(report: &mut Report, raw: &ondisk::Footer) {
+    let kind = DiskType::from(raw.disk_type.get());
+    report.add("type", kind == DiskType::Fixed, format!("the disk is {kind}; Azure takes fixed ones"));
+    let right = raw.data_offset.get() == ondisk::NO_DATA_OFFSET;
+    if !right {
+        report.add("data-offset", false, format!("the data offset is {:#x}, not all ones", raw.data_offset));
+    }
+    let creator = raw.creator_application;
+    let name = creator.escape_ascii();
+    let trusted = TRUSTED_CREATORS.contains(&creator);
+    let text =
+        if trusted { "readers believe its size" } else { "readers compute the size from the geometry" };
+    report.add("creator", trusted, format!("the creator is {name:?}: {text}", name = name.to_string()));
+}
+
+fn check_size(report: &mut Report, raw: &ondisk::Footer, file_len: u64) {
+    let size = raw.current_size.get();
+    let found = Geometry {
+        cylinders: raw.cylinders.get(),
+        heads: raw.heads,
+        sectors_per_track: raw.sectors_per_track,
+    };
+    let right = Geometry::of_size(size);
+    let text = if found == right { "fits the size".into() } else { format!("should be {right}") };
+    report.add("geometry", found == right, format!("the geometry {found} {text}"));
+
+    let whole = size.is_multiple_of(SIZE_UNIT);
+    let fits = (MIN_UPLOAD..=MAX_UPLOAD).contains(&size);
+    let text = match (whole, fits) {
+        (false, _) => "not a whole number of MiB",
+        (true, false) => "not between 20 MiB and 32 TiB",
+        (true, true) => "a whole number of MiB",
+    };
+    report.add("size", whole && fits, format!("the disk has {size} bytes, {text}"));
+
+    let right = size.checked_add(FOOTER_LEN) == Some(file_len);
+    let text = if right { "the disk and its footer" } else { "not the disk's size and 512" };
+    report.add("length", right, format!("the file has {file_len} bytes, {text}"));
+}

@@ -1,0 +1,18 @@
+//! VHD, the format that Azure takes: the disk's bytes and a footer of 512 bytes.
+//!
+//! Reference: "Virtual Hard Disk Image Format Specification", Microsoft, version 1.0, 11 October 2006.
+//!
+//! Only the fixed type is read and written. Dynamic and differencing disks are refused by name.
+
+mod check;
+mod footer;
+mod ondisk;
+mod read;
+mod write;
+
+pub use check::{Finding, Report, check};
+pub use footer::{DiskType, Footer, Geometry, Identity};
+pub use read::{Fixed, open};
+pub use write::{FixedSink, MAX_SIZE, SIZE_UNIT};
+
+const LAYER: &str = "vhd";

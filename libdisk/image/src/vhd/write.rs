@@ -1,0 +1,70 @@
+//! Writing a fixed disk.
+
+use std::ops::Range;
+use std::path::Path;
+
+use block::{Chunk, Error, Receipt, Result, Sink, SinkCaps};
+
+use super::LAYER;
+use super::footer::{Footer, Identity};
+use crate::partial::Existing;
+use crate::raw::RawSink;
+
+/// Azure takes disks of a whole number of MiB.
+pub const SIZE_UNIT: u64 = 1 << 20;
+/// The largest disk written: Azure's largest is 64 TiB.
+pub const MAX_SIZE: u64 = 64 << 40;
+
+/// Writes a fixed VHD. The footer is the commit record: it is written when all data is on the disk, not before.
+#[derive(Debug)]
+pub struct FixedSink {
+    payload: RawSink,
+    footer: Footer,
+}
+
+impl FixedSink {
+    /// Starts a VHD that will be `path`, for a device of `size` bytes; the disk is padded with zeros to a whole number
+    /// of MiB. Equal content, size and identity give equal files.
+    ///
+    /// # Errors
+    /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if `path` exists and must not be
+    /// replaced; `Io`.
+    pub fn create(path: &Path, size: u64, identity: Identity, existing: Existing) -> Result<Self> {
+        let padded = size
+            .checked_next_multiple_of(SIZE_UNIT)
+            .filter(|padded| (1..=MAX_SIZE).contains(padded))
+            .ok_or_else(|| {
+                Error::unsupported(LAYER, format!("a disk of {size} bytes: 1 byte to 64 TiB fit"))
+            })?;
+        let footer = Footer::fixed(padded, identity);
+        Ok(Self { payload: RawSink::start(LAYER, path, padded, existing)?, footer })
+    }
+
+    /// Size of the disk in bytes, padding included.
+    pub fn size(&self) -> u64 {
+        self.footer.size()
+    }
+}
+
+impl Sink for FixedSink {
+    fn caps(&self) -> SinkCaps {
+        self.payload.caps()
+    }
+
+    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+        self.payload.put(chunk)
+    }
+
+    fn already_done(&self) -> Result<Vec<Range<u64>>> {
+        self.payload.already_done()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        let receipt = self.payload.receipt();
+        let output = self.payload.output;
+        output.sync()?;
+        output.write_at(&self.footer.to_bytes(), self.footer.size())?;
+        output.commit()?;
+        Ok(receipt)
+    }
+}
