@@ -1,6 +1,18 @@
 //! The one copy loop: any device into any sink.
 
-use crate::{Disk, Observer, Result};
+mod plan;
+
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use crate::zero::nonzero_runs;
+use crate::{Disk, Error, Event, Observer, Result};
+use plan::{Plan, Step};
+
+/// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in the cache.
+const UNIT: usize = 1 << 20;
 
 /// What a sink can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +59,7 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     /// What the target reports.
-    fn already_done(&self) -> Result<Vec<std::ops::Range<u64>>>;
+    fn already_done(&self) -> Result<Vec<Range<u64>>>;
 
     /// Makes the target complete: only now may it look finished.
     ///
@@ -66,7 +78,7 @@ pub struct Receipt {
 }
 
 /// How to copy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct CopyOptions {
     /// Threads; 0 means one per core.
     pub threads: usize,
@@ -74,13 +86,278 @@ pub struct CopyOptions {
 
 /// Copies all of `source` into `sink` and finishes it.
 ///
+/// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink that starts
+/// zeroed. Each thread holds one buffer of at most 1 MiB.
+///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
 pub fn copy(
-    _source: &Disk,
-    _sink: Box<dyn Sink>,
-    _options: &CopyOptions,
-    _observer: &dyn Observer,
+    source: &Disk,
+    sink: Box<dyn Sink>,
+    options: &CopyOptions,
+    observer: &dyn Observer,
 ) -> Result<Receipt> {
-    todo!("being written")
+    let caps = sink.caps();
+    let unit = UNIT.min(caps.max_write).max(1);
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
+
+    observer.on(Event::Started { step: "copy", total: Some(source.size()) });
+    let work = Work {
+        source,
+        sink: &*sink,
+        starts_zeroed: caps.starts_zeroed,
+        unit,
+        plan: Mutex::new(Plan::new(source, sink.already_done()?, unit as u64)),
+        failed: OnceLock::new(),
+        observer,
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| work.run());
+        }
+        work.run();
+    });
+    if let Some(error) = work.failed.into_inner() {
+        return Err(error);
+    }
+    let receipt = sink.finish()?;
+    observer.on(Event::Finished);
+    Ok(receipt)
+}
+
+/// What the threads of a copy share.
+struct Work<'a> {
+    source: &'a Disk,
+    sink: &'a dyn Sink,
+    starts_zeroed: bool,
+    unit: usize,
+    plan: Mutex<Plan<'a>>,
+    /// The first error; it stops every thread.
+    failed: OnceLock<Error>,
+    observer: &'a dyn Observer,
+}
+
+impl Work<'_> {
+    /// What one thread does.
+    fn run(&self) {
+        let mut buf = vec![0; self.unit];
+        while self.failed.get().is_none() {
+            // Released before the step is done. A thread that panicked here takes the whole copy down with it anyway.
+            let step = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let done = match step {
+                None => return,
+                Some(step) => step.and_then(|step| self.step(step, &mut buf)),
+            };
+            match done {
+                Ok(bytes) => self.observer.on(Event::Advanced { bytes }),
+                // Another thread may have failed first; its error is the one to tell.
+                Err(error) => drop(self.failed.set(error)),
+            }
+        }
+    }
+
+    /// Does one step; gives its length.
+    fn step(&self, step: Step, buf: &mut [u8]) -> Result<u64> {
+        let range = match step {
+            Step::Skip(range) => range,
+            Step::Zero(range) => {
+                self.zero(range.clone())?;
+                range
+            }
+            Step::Data(range) => {
+                let bytes = &mut buf[..(range.end - range.start) as usize];
+                self.source.read_at(bytes, range.start)?;
+                self.put(bytes, range.start)?;
+                range
+            }
+        };
+        Ok(range.end - range.start)
+    }
+
+    /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them.
+    fn put(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut at = offset;
+        for run in nonzero_runs(bytes) {
+            let start = offset + run.start as u64;
+            self.zero(at..start)?;
+            at = offset + run.end as u64;
+            self.sink.put(Chunk::Data { offset: start, bytes: &bytes[run] })?;
+        }
+        self.zero(at..offset + bytes.len() as u64)
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        if self.starts_zeroed || range.is_empty() {
+            return Ok(());
+        }
+        self.sink.put(Chunk::Zero { offset: range.start, len: range.end - range.start })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{DiskMut, ErrorKind, Memory, Overlay, Silent, Zeros};
+
+    const SIZE: u64 = (5 << 20) + 700;
+
+    /// What a [`Recorder`] was told.
+    #[derive(Debug, Default)]
+    struct Record {
+        data: Mutex<Vec<Range<u64>>>,
+        zeros: Mutex<Vec<Range<u64>>>,
+        finished: AtomicBool,
+    }
+
+    /// A sink that writes to memory and keeps a record.
+    struct Recorder {
+        caps: SinkCaps,
+        target: DiskMut,
+        done: Vec<Range<u64>>,
+        fail_at: Option<u64>,
+        record: Arc<Record>,
+    }
+
+    impl Sink for Recorder {
+        fn caps(&self) -> SinkCaps {
+            self.caps
+        }
+
+        fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+            match chunk {
+                Chunk::Data { offset, bytes } => {
+                    assert!(bytes.len() <= self.caps.max_write);
+                    let range = offset..offset + bytes.len() as u64;
+                    if self.fail_at.is_some_and(|at| range.contains(&at)) {
+                        return Err(Error::new(ErrorKind::Io, "recorder", "told to fail").at(offset));
+                    }
+                    self.record.data.lock().unwrap().push(range);
+                    self.target.write_at(bytes, offset)
+                }
+                Chunk::Zero { offset, len } => {
+                    self.record.zeros.lock().unwrap().push(offset..offset + len);
+                    self.target.zero_range(offset..offset + len)
+                }
+            }
+        }
+
+        fn already_done(&self) -> Result<Vec<Range<u64>>> {
+            Ok(self.done.clone())
+        }
+
+        fn finish(self: Box<Self>) -> Result<Receipt> {
+            self.record.finished.store(true, Ordering::SeqCst);
+            let written = self.record.data.lock().unwrap().iter().map(|range| range.end - range.start).sum();
+            Ok(Receipt { size: self.target.size(), written })
+        }
+    }
+
+    fn recorder(fill: u8) -> Recorder {
+        Recorder {
+            caps: SinkCaps { starts_zeroed: fill == 0, max_write: 1 << 22, parallel: 8 },
+            target: DiskMut::new(Memory::new(vec![fill; SIZE as usize])),
+            done: vec![],
+            fail_at: None,
+            record: Arc::default(),
+        }
+    }
+
+    /// Data over a seam between units, zeros within data, a hole, and an odd end.
+    fn source() -> (Disk, Vec<u8>) {
+        let overlay = Overlay::new(Disk::new(Zeros::new(SIZE))).unwrap();
+        let writer = overlay.writer();
+        writer.write_at(&[1; 3 << 20], 300_000).unwrap();
+        writer.write_at(&[0; 100_000], 600_000).unwrap();
+        writer.write_at(&[2; 1], SIZE - 1).unwrap();
+        let disk = overlay.disk();
+        let bytes = disk.read_vec(0, SIZE as usize).unwrap();
+        (disk, bytes)
+    }
+
+    fn content(target: &DiskMut) -> Vec<u8> {
+        target.disk().read_vec(0, SIZE as usize).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_sink_gets_every_byte() {
+        let (source, bytes) = source();
+        for (fill, threads, max_write) in
+            [(0, 1, 1 << 22), (0, 4, 1 << 22), (9, 3, 1 << 16), (9, 0, 4096), (9, 2, 1000)]
+        {
+            let mut sink = recorder(fill);
+            sink.caps.max_write = max_write;
+            let (target, record) = (sink.target.clone(), Arc::clone(&sink.record));
+            let receipt = copy(&source, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
+            assert!(content(&target) == bytes, "fill {fill}, {threads} threads, {max_write} at once");
+            assert_eq!(receipt.size, SIZE);
+            assert!(record.finished.load(Ordering::SeqCst));
+
+            let mut put = record.data.lock().unwrap().clone();
+            let data: u64 = put.iter().map(|range| range.end - range.start).sum();
+            assert!(data < (3 << 20) + 5000, "zeros inside data are not sent as data: {data}");
+            let zeros = record.zeros.lock().unwrap();
+            assert_eq!(zeros.is_empty(), fill == 0, "zeros go only to a sink that needs them");
+            put.extend(zeros.iter().cloned());
+            put.sort_by_key(|range| range.start);
+            assert!(put.is_sorted_by(|a, b| a.end <= b.start), "ranges never overlap");
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_not_done_again() {
+        let (source, bytes) = source();
+        let done = vec![0..10_000, 400_000..500_000, 2 << 20..SIZE];
+        let mut sink = recorder(9);
+        sink.done = done.clone();
+        let (target, record) = (sink.target.clone(), Arc::clone(&sink.record));
+        copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap();
+        let mut expected = bytes;
+        for range in &done {
+            expected[range.start as usize..range.end as usize].fill(9);
+        }
+        assert!(content(&target) == expected);
+        let put = record.data.lock().unwrap();
+        assert!(put.iter().all(|put| done.iter().all(|done| put.end <= done.start || done.end <= put.start)));
+    }
+
+    #[test]
+    fn the_first_error_stops_all_and_leaves_the_sink_unfinished() {
+        let (source, _) = source();
+        let mut sink = recorder(0);
+        sink.fail_at = Some(1 << 20);
+        let record = Arc::clone(&sink.record);
+        let error = copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap_err();
+        assert_eq!((error.kind(), error.layer()), (ErrorKind::Io, "recorder"));
+        assert!(!record.finished.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn progress_adds_up_to_the_whole_device() {
+        #[derive(Default)]
+        struct Sum(AtomicU64, Mutex<Vec<Event>>);
+        impl Observer for Sum {
+            fn on(&self, event: Event) {
+                match event {
+                    Event::Advanced { bytes } => drop(self.0.fetch_add(bytes, Ordering::SeqCst)),
+                    other => self.1.lock().unwrap().push(other),
+                }
+            }
+        }
+        let sum = Sum::default();
+        copy(&source().0, Box::new(recorder(0)), &CopyOptions::default(), &sum).unwrap();
+        assert_eq!(sum.0.into_inner(), SIZE);
+        let events = sum.1.into_inner().unwrap();
+        assert_eq!(events, [Event::Started { step: "copy", total: Some(SIZE) }, Event::Finished]);
+    }
+
+    #[test]
+    fn an_empty_tebibyte_is_quick() {
+        let mut sink = recorder(0);
+        sink.target = DiskMut::new(Memory::new(vec![]));
+        copy(&Disk::new(Zeros::new(1 << 40)), Box::new(sink), &CopyOptions::default(), &Silent).unwrap();
+    }
 }

@@ -34,6 +34,7 @@ mod overlay;
 mod progress;
 mod slice;
 pub mod testing;
+mod zero;
 
 pub use concat::Concat;
 pub use copy::{Chunk, CopyOptions, Receipt, Sink, SinkCaps, copy};
@@ -47,3 +48,4 @@ pub use memory::{Memory, Zeros};
 pub use mmap::MappedFile;
 pub use overlay::{Overlay, Sealed};
 pub use progress::{Event, Observer, Silent};
+pub use zero::{is_zero, nonzero_runs};

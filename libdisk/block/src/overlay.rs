@@ -196,7 +196,7 @@ mod tests {
         overlay.writer().zero_range(100..1 << 49).unwrap();
         let disk = overlay.disk();
         assert_eq!(disk.extent_at(512..1 << 50).unwrap(), crate::Extent::zero((1 << 49) - 512));
-        assert_eq!(overlay.dirty(), [0..1 << 49]);
+        assert_eq!(overlay.dirty(), vec![0..1 << 49]);
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         let overlay = Overlay::new(Disk::new(Big)).unwrap();
         overlay.writer().write_at(&[1], 5000).unwrap();
         assert_eq!(overlay.disk().sector_size(), 4096);
-        assert_eq!(overlay.dirty(), [4096..8192]);
+        assert_eq!(overlay.dirty(), vec![4096..8192]);
         assert_eq!(overlay.disk().read_vec(4999, 3).unwrap(), [9, 1, 9]);
     }
 
@@ -276,7 +276,7 @@ mod tests {
         writer.write_at(&[1; 3], 7).unwrap();
         let sealed = overlay.clone().seal().unwrap();
         assert_eq!(writer.write_at(&[2], 7).unwrap_err().kind(), ErrorKind::Refused);
-        assert_eq!(sealed.dirty(), [0..512]);
+        assert_eq!(sealed.dirty(), vec![0..512]);
         assert_eq!(content(sealed.base()), original);
         let target = DiskMut::new(Memory::new(original));
         sealed.merge_into(&target).unwrap();
