@@ -1,6 +1,7 @@
 //! A file system in memory: the model that drivers are compared with, and the tree that rule tests use.
 
 mod build;
+mod copy;
 mod transaction;
 
 use std::collections::BTreeMap;

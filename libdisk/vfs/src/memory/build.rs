@@ -57,7 +57,8 @@ impl MemoryFs {
     /// A device, pipe or socket, mode 0600.
     #[must_use]
     pub fn special(self, path: &str, file_type: FileType, device: Option<(u32, u32)>) -> Self {
-        let mut fs = self.file(path, "").mode(path, 0o600, 0, 0);
+        let fs = if self.resolve(path).is_some() { self } else { self.file(path, "") };
+        let mut fs = fs.mode(path, 0o600, 0, 0);
         let node = fs.node_at(path);
         node.content = Content::Special;
         node.metadata.file_type = file_type;
