@@ -1,1 +1,32 @@
-//! Being written.
+//! What lies between a disk and its file systems: partition tables, and what a volume holds.
+//!
+//! - [`read`] reads a partition table, GPT ([`gpt`]) or MBR ([`mbr`]), with logical and hybrid partitions;
+//! - [`signature`] names what a volume holds by its magic numbers;
+//! - [`boot`] tells which firmware a disk has been made for;
+//! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow.
+//!
+//! LVM, RAID and encryption are named, not opened.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+pub mod boot;
+pub mod gpt;
+pub mod mbr;
+mod pad;
+mod signature;
+mod table;
+mod types;
+
+pub use pad::pad_to_mib;
+pub use signature::{Signature, signature};
+pub use table::{Kind, Partition, PartitionTable, PartitionType, read};

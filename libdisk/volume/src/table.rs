@@ -1,0 +1,155 @@
+//! A partition table, whichever kind it is.
+
+use std::fmt;
+use std::ops::Range;
+
+use block::{Disk, Error, Result};
+use uuid::Uuid;
+
+use crate::{gpt, mbr, signature, types};
+
+/// The partitions of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionTable {
+    /// What kind of table it is.
+    pub kind: Kind,
+    /// The partitions in the order of their numbers; extended ones too.
+    pub partitions: Vec<Partition>,
+    /// The sector size that the table counts in, in bytes.
+    pub sector_size: u32,
+}
+
+impl PartitionTable {
+    /// The partition with this number.
+    pub fn partition(&self, number: u32) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.number == number)
+    }
+}
+
+/// The kinds of partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A GUID partition table.
+    Gpt {
+        /// The disk's GUID.
+        disk_guid: Uuid,
+        /// The primary header and its entries are valid.
+        primary_ok: bool,
+        /// The backup header and its entries are valid, and agree with the primary ones.
+        backup_ok: bool,
+        /// The backup header is in the last sector of the disk, where firmware looks for it.
+        backup_at_end: bool,
+        /// The MBR names partitions, not just the GPT's protection.
+        hybrid: bool,
+    },
+    /// A PC master boot record.
+    Mbr {
+        /// The disk's signature, the first half of its PARTUUIDs.
+        disk_signature: u32,
+    },
+    /// No table: a file system on the bare disk, or nothing.
+    None,
+}
+
+/// What a partition says that it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PartitionType {
+    /// The type GUID of a GPT.
+    Gpt(Uuid),
+    /// The type byte of an MBR.
+    Mbr(u8),
+}
+
+impl PartitionType {
+    /// What people call it; `None` for one we do not know.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Gpt(guid) => types::gpt_name(guid),
+            Self::Mbr(byte) => types::mbr_name(*byte),
+        }
+    }
+
+    /// Whether it is an EFI system partition.
+    pub fn is_esp(&self) -> bool {
+        *self == Self::Gpt(types::ESP) || *self == Self::Mbr(0xEF)
+    }
+
+    /// Whether it is where GRUB for BIOS keeps its core image on a GPT disk.
+    pub fn is_bios_boot(&self) -> bool {
+        *self == Self::Gpt(types::BIOS_BOOT)
+    }
+
+    /// Whether it is an extended partition, which only holds logical ones.
+    pub fn is_extended(&self) -> bool {
+        matches!(self, Self::Mbr(0x05 | 0x0F | 0x85))
+    }
+}
+
+/// The human name, or else the number.
+impl fmt::Display for PartitionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name(), self) {
+            (Some(name), _) => f.write_str(name),
+            (None, Self::Gpt(guid)) => write!(f, "{guid}"),
+            (None, Self::Mbr(byte)) => write!(f, "type {byte:#04x}"),
+        }
+    }
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number, as Linux counts: from 1; logical ones from 5.
+    pub number: u32,
+    /// Where it is on the disk, in bytes.
+    pub range: Range<u64>,
+    /// What it says that it is for.
+    pub partition_type: PartitionType,
+    /// The PARTUUID as Linux writes it.
+    pub part_uuid: String,
+    /// Its name; empty in an MBR.
+    pub name: String,
+    /// The BIOS boots from it: active in an MBR, "legacy BIOS bootable" in a GPT.
+    pub active: bool,
+    /// The attribute bits of a GPT entry; 0 in an MBR.
+    pub attributes: u64,
+}
+
+impl Partition {
+    /// The partition as a device.
+    ///
+    /// # Errors
+    /// `OutOfRange` if it does not lie inside `disk`.
+    pub fn open(&self, disk: &Disk) -> Result<Disk> {
+        disk.slice(self.range.clone())
+    }
+}
+
+/// Reads the partition table of `disk`.
+///
+/// As Linux does: a GPT counts only with a protective entry in the MBR, and its backup is used when the primary is
+/// damaged. Sectors of 512 and of 4096 bytes are tried, the device's own size first.
+///
+/// # Errors
+/// `Corrupt` if there is a table and it cannot be trusted: both copies of a GPT are damaged, or a partition does not lie
+/// inside the disk.
+pub fn read(disk: &Disk) -> Result<PartitionTable> {
+    let none = PartitionTable { kind: Kind::None, partitions: Vec::new(), sector_size: disk.sector_size() };
+    let Some(mbr) = mbr::Mbr::read(disk)? else { return Ok(none) };
+    if mbr.is_protective() {
+        for sector_size in gpt::sector_sizes(disk) {
+            if let Some(gpt) = gpt::Gpt::read(disk, sector_size)? {
+                return gpt.table(&mbr);
+            }
+        }
+        return Err(Error::corrupt(
+            "gpt",
+            "the MBR announces a GPT, but both of its copies are missing or damaged",
+        ));
+    }
+    let table = mbr.table(disk)?;
+    if table.partitions.is_empty() && signature(disk)?.is_some() {
+        return Ok(none);
+    }
+    Ok(table)
+}
