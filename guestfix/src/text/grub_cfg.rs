@@ -1,0 +1,321 @@
+//! `grub.cfg`, the script that GRUB 2 runs: menu entries are found and the command lines of their kernels edited in place.
+//! Never is one generated anew: what grub-mkconfig would say of the guest only the guest can know.
+
+use super::{Line, lines, rewrite};
+
+/// Where a menu entry stands: its number among its siblings, title and identifier, from the outermost submenu inwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Step {
+    index: usize,
+    title: String,
+    id: Option<String>,
+}
+
+/// The volume that `search` makes the root of the paths that follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Search {
+    /// By the UUID of its file system.
+    Uuid(String),
+    /// By its label.
+    Label(String),
+}
+
+/// One `linux` command in a menu entry. A menu entry with two branches makes two of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    path: Vec<Step>,
+    /// The title of the menu entry.
+    pub title: String,
+    /// The line of the `linux` command, from 1.
+    pub line: usize,
+    /// The kernel's path on the volume it is on.
+    pub kernel: String,
+    /// The kernel command line.
+    pub cmdline: String,
+    /// Initramfs images, in order.
+    pub initrds: Vec<String>,
+    /// The volume that the paths are on, where the script says.
+    pub search: Option<Search>,
+}
+
+impl Entry {
+    /// Whether the value of `default` selects this entry: an index, a title or an identifier, with `>` between levels.
+    pub fn is_selected_by(&self, default: &str) -> bool {
+        let wanted: Vec<&str> = default.split('>').collect();
+        let hit = |(step, wanted): (&Step, &&str)| {
+            wanted.parse() == Ok(step.index) || step.title == *wanted || step.id.as_deref() == Some(*wanted)
+        };
+        // an index may stop at a submenu, whose first entry it then stands for
+        let first = |step: &Step| step.index == 0;
+        wanted.len() <= self.path.len()
+            && self.path.iter().zip(&wanted).all(hit)
+            && self.path[wanted.len()..].iter().all(first)
+    }
+}
+
+/// All entries, in the order of the script.
+pub fn entries(text: &str) -> Vec<Entry> {
+    let mut scan = Scan::default();
+    lines(text).for_each(|line| scan.line(&line));
+    scan.entries
+}
+
+/// What the script sets `default` to if nothing was chosen for one boot only; the last assignment counts.
+/// It may be `${saved_entry}`, which the environment block holds.
+pub fn default(text: &str) -> Option<String> {
+    let assignment = |line: Line<'_>| {
+        let words = words(line.body);
+        let [set, value] = words.as_slice() else { return None };
+        (set.text == "set").then(|| value.text.strip_prefix("default=").map(str::to_owned))?
+    };
+    lines(text).filter_map(assignment).filter(|value| value != "${next_entry}").last()
+}
+
+/// Whether the script takes its entries from `/boot/loader/entries`.
+pub fn uses_blscfg(text: &str) -> bool {
+    lines(text).any(|line| line.words().next() == Some("blscfg"))
+}
+
+/// The text with some command lines changed: `change` gets a kernel path and its command line, and answers the new command
+/// line, or `None` to leave it.
+pub fn edit_cmdlines(text: &str, mut change: impl FnMut(&str, &str) -> Option<String>) -> String {
+    rewrite(text, |line| {
+        let words = words(line.body);
+        let [command, kernel, ..] = words.as_slice() else { return None };
+        if !is_linux(&command.text) {
+            return None;
+        }
+        let (head, rest) = line.body.split_at(kernel.end);
+        let blanks = rest.len() - rest.trim_start().len();
+        let (blanks, cmdline) = rest.split_at(blanks);
+        let gap = if blanks.is_empty() { " " } else { blanks };
+        Some(format!("{head}{gap}{}", change(&kernel.text, cmdline)?))
+    })
+}
+
+/// The text with lines put before the first menu entry, where all defaults have been set.
+pub fn insert_before_menu(text: &str, inserted: &str) -> String {
+    let mut todo = true;
+    let new = rewrite(text, |line| {
+        let first = line.words().next()?;
+        let here = todo && matches!(first, "menuentry" | "submenu" | "blscfg");
+        todo &= !here;
+        here.then(|| format!("{inserted}\n{}", line.body))
+    });
+    if todo { super::append(text, inserted) } else { new }
+}
+
+fn is_linux(command: &str) -> bool {
+    matches!(command, "linux" | "linux16" | "linuxefi")
+}
+
+#[derive(Default)]
+struct Scan {
+    /// Open blocks, with the number of menu items seen in each; `None` for one that is no menu.
+    blocks: Vec<Option<(Step, usize)>>,
+    top_items: usize,
+    search: Vec<Option<Search>>,
+    top_search: Option<Search>,
+    entries: Vec<Entry>,
+    /// The last entry may still get an initrd.
+    open: bool,
+}
+
+impl Scan {
+    fn line(&mut self, line: &Line<'_>) {
+        let words = words(line.body);
+        let Some(command) = words.first() else { return };
+        let opens = words.last().is_some_and(|word| word.text == "{");
+        let arguments = || words[1..].iter().map(|word| word.text.clone());
+        match command.text.as_str() {
+            "menuentry" | "submenu" if opens => {
+                let title = arguments().next().unwrap_or_default();
+                let after = |option: &str| arguments().skip_while(|word| word != option).nth(1);
+                let id = after("--id").or_else(|| after("$menuentry_id_option")).or_else(|| after("${menuentry_id_option}"));
+                let siblings = self.blocks.iter_mut().rev().flatten().next().map_or(&mut self.top_items, |(_, items)| items);
+                let step = Step { index: *siblings, title, id };
+                *siblings += 1;
+                self.open(Some((step, 0)));
+            }
+            "}" => {
+                self.blocks.pop();
+                self.search.pop();
+                self.open = false;
+            }
+            name if is_linux(name) => self.linux(line.number, arguments().collect(), &words, line.body),
+            "initrd" | "initrd16" | "initrdefi" if self.open => {
+                if let Some(entry) = self.entries.last_mut() {
+                    entry.initrds.extend(arguments().map(|path| without_device(&path)));
+                }
+            }
+            name if name == "search" || name.starts_with("search.") => {
+                *self.search.last_mut().unwrap_or(&mut self.top_search) = search(name, arguments().collect());
+            }
+            "else" | "elif" => self.open = false,
+            _ if opens => self.open(None),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, block: Option<(Step, usize)>) {
+        self.blocks.push(block);
+        self.search.push(None);
+        self.open = false;
+    }
+
+    fn linux(&mut self, line: usize, arguments: Vec<String>, words: &[Word], body: &str) {
+        let path: Vec<Step> = self.blocks.iter().flatten().map(|(step, _)| step.clone()).collect();
+        let (Some(kernel), Some(step)) = (arguments.first(), path.last()) else { return };
+        let cmdline = words.get(1).map_or("", |kernel| &body[kernel.end..]).trim().to_owned();
+        let search = self.search.iter().rev().flatten().next().or(self.top_search.as_ref()).cloned();
+        let title = step.title.clone();
+        self.entries.push(Entry { path, title, line, kernel: without_device(kernel), cmdline, initrds: Vec::new(), search });
+        self.open = true;
+    }
+}
+
+/// What a `search` command looks for: its last argument that is no option.
+fn search(command: &str, arguments: Vec<String>) -> Option<Search> {
+    let mut names = arguments.iter().filter(|word| !word.starts_with('-'));
+    let has = |option: &str| arguments.iter().any(|word| word == option);
+    match command {
+        "search.fs_uuid" => names.next().cloned().map(Search::Uuid),
+        "search.fs_label" => names.next().cloned().map(Search::Label),
+        _ if has("--fs-uuid") || has("-u") => names.next_back().cloned().map(Search::Uuid),
+        _ if has("--label") || has("--fs-label") || has("-l") => names.next_back().cloned().map(Search::Label),
+        _ => None,
+    }
+}
+
+/// A path without the device before it: `($root)/boot/vmlinuz`.
+fn without_device(path: &str) -> String {
+    match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((_, path)) => path.to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// A word of the script without its quotes, and where it ends in the line.
+struct Word {
+    text: String,
+    end: usize,
+}
+
+/// The words of a line, as in a shell: quotes, backslashes, comments.
+fn words(body: &str) -> Vec<Word> {
+    let mut out = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = body.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                if let Some((_, next)) = chars.next() {
+                    word.get_or_insert_default().push(next);
+                }
+            }
+            (None, c) if c.is_whitespace() || c == ';' => {
+                out.extend(word.take().map(|text| Word { text, end: at }));
+            }
+            (None, '#') if word.is_none() => break,
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    out.extend(word.map(|text| Word { text, end: body.len() }));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Random;
+    use super::*;
+
+    const SAMPLE: &str = r#"### BEGIN /etc/grub.d/00_header ###
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+else
+   set default="1>gnulinux-b"
+fi
+function recordfail {
+  set recordfail=1
+}
+search --no-floppy --fs-uuid --set=root aaaa
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple' {
+	set root='hd0,gpt1'
+	search --no-floppy --fs-uuid --set=root --hint-bios=hd0,gpt1 bbbb
+	linux	/vmlinuz-6 root=/dev/xvda1 ro  console=hvc0
+	initrd	/ucode.img /initrd.img-6
+}
+submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
+	menuentry 'a' --id gnulinux-a {
+		linux	/vmlinuz-5
+	}
+	menuentry "b" $menuentry_id_option 'gnulinux-b' {
+	if [ "${initrdfail}" = 1 ]; then
+		linux	($root)/vmlinuz-4 root=UUID=1
+		initrd	/initrd.img-4
+	else
+		linux	/vmlinuz-4 root=PARTUUID=2 panic=-1
+	fi
+	initrdfail
+	}
+}
+"#;
+
+    #[test]
+    fn entries_have_their_kernels_initrds_and_volumes() {
+        let entries = entries(SAMPLE);
+        assert_eq!(entries.len(), 4);
+        let first = &entries[0];
+        assert_eq!((first.title.as_str(), first.line, first.kernel.as_str()), ("Debian GNU/Linux", 14, "/vmlinuz-6"));
+        assert_eq!(first.cmdline, "root=/dev/xvda1 ro  console=hvc0");
+        assert_eq!(first.initrds, ["/ucode.img", "/initrd.img-6"]);
+        assert_eq!(first.search, Some(Search::Uuid("bbbb".into())));
+        assert_eq!(entries[1].cmdline, "");
+        assert_eq!(entries[1].search, Some(Search::Uuid("aaaa".into())));
+        assert_eq!((entries[2].kernel.as_str(), entries[2].initrds.len()), ("/vmlinuz-4", 1));
+        assert_eq!((entries[3].title.as_str(), entries[3].initrds.len()), ("b", 0));
+    }
+
+    #[test]
+    fn the_default_is_found_by_index_title_or_id() {
+        let entries = entries(SAMPLE);
+        let default = default(SAMPLE).unwrap();
+        let selected: Vec<bool> = entries.iter().map(|entry| entry.is_selected_by(&default)).collect();
+        assert_eq!(selected, [false, false, true, true]);
+        assert!(entries[0].is_selected_by("0") && entries[0].is_selected_by("Debian GNU/Linux"));
+        assert!(entries[1].is_selected_by("1") && entries[1].is_selected_by("Advanced options>0"));
+        assert!(!entries[1].is_selected_by("0"));
+    }
+
+    #[test]
+    fn a_command_line_is_edited_in_place() {
+        let new = edit_cmdlines(SAMPLE, |kernel, cmdline| {
+            (kernel == "/vmlinuz-6").then(|| cmdline.replace("/dev/xvda1", "UUID=x"))
+        });
+        assert_eq!(new, SAMPLE.replace("root=/dev/xvda1", "root=UUID=x"));
+        let new = edit_cmdlines(SAMPLE, |kernel, _| (kernel == "/vmlinuz-5").then(|| "ro".into()));
+        assert_eq!(new, SAMPLE.replace("/vmlinuz-5", "/vmlinuz-5 ro"));
+    }
+
+    #[test]
+    fn lines_go_before_the_menu() {
+        let new = insert_before_menu(SAMPLE, "serial\nterminal_output serial");
+        assert_eq!(new, SAMPLE.replace("menuentry 'Deb", "serial\nterminal_output serial\nmenuentry 'Deb"));
+    }
+
+    #[test]
+    fn random_text_is_neither_changed_nor_a_problem() {
+        let mut random = Random(3);
+        for _ in 0..3000 {
+            let text = random.text();
+            let _ = (entries(&text), default(&text));
+            assert_eq!(edit_cmdlines(&text, |_, _| None), text);
+        }
+    }
+}
