@@ -74,10 +74,24 @@ impl FileDisk {
         if error.kind() == io::ErrorKind::UnexpectedEof
             || error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
         {
-            let what = "the file was truncated while it was in use";
-            return Error::new(ErrorKind::Changed, LAYER, what).at(offset).in_file(&self.path);
+            return self.truncated(offset);
         }
         Error::io(LAYER, what, error).at(offset).in_file(&self.path)
+    }
+
+    pub(crate) fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether the file has become shorter since it was opened. (A block device cannot.)
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.file.metadata().is_ok_and(|m| m.is_file() && m.len() < self.size)
+    }
+
+    /// The error that says so.
+    pub(crate) fn truncated(&self, offset: u64) -> Error {
+        let what = "the file was truncated while it was in use";
+        Error::new(ErrorKind::Changed, LAYER, what).at(offset).in_file(&self.path)
     }
 }
 
@@ -109,9 +123,7 @@ impl BlockRead for FileDisk {
                 Ok(Extent::data(hole.min(end) - start))
             }
             // No data up to the end of the file, wherever that is now.
-            Err(Errno::NXIO) if self.file.metadata().is_ok_and(|m| m.len() >= end) => {
-                Ok(Extent::zero(end - start))
-            }
+            Err(Errno::NXIO) if !self.is_truncated() => Ok(Extent::zero(end - start)),
             // A block device, or a file system that does not know its holes.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Extent::data(end - start)),
             Err(e) => Err(failed(e)),
