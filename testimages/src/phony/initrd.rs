@@ -1,0 +1,142 @@
+//! Phony initramfs images in the shape initramfs-tools gives them, archived by `cpio` and packed by the real compressors.
+
+use anyhow::Result;
+
+use super::disk::{TIME, run, tool};
+use super::kernel::Kernel;
+use super::tree::Tree;
+
+/// How the main archive is compressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Codec {
+    Gzip,
+    Lz4,
+    Xz,
+    Zstd,
+}
+
+/// An initramfs to be made.
+pub(super) struct Initrd<'a> {
+    pub(super) kernel: &'a Kernel<'a>,
+    /// Names of the modules inside.
+    pub(super) modules: Vec<&'a str>,
+    pub(super) codec: Codec,
+    /// Whether an uncompressed archive with processor microcode comes first.
+    pub(super) microcode: bool,
+}
+
+impl Initrd<'_> {
+    /// The image's bytes.
+    pub(super) fn make(&self) -> Result<Vec<u8>> {
+        let main = archive(&self.tree()?)?;
+        let packed = match self.codec {
+            Codec::Gzip => run(tool("gzip").args(["-n", "-9"]), &main)?,
+            Codec::Lz4 => run(tool("lz4").args(["-l", "-9", "-c"]), &main)?,
+            Codec::Xz => run(tool("xz").args(["--check=crc32", "--threads=1"]), &main)?,
+            Codec::Zstd => run(tool("zstd").args(["-q", "-9", "-c"]), &main)?,
+        };
+        if !self.microcode {
+            return Ok(packed);
+        }
+        let mut early = Tree::default();
+        early.file("/kernel/x86/microcode/GenuineIntel.bin", b"phony microcode ".repeat(128));
+        Ok([archive(&early)?, packed].concat())
+    }
+
+    fn tree(&self) -> Result<Tree> {
+        let mut tree = self.kernel.modules(&|name| self.modules.contains(&name))?;
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            tree.directory(&format!("/usr/{name}"));
+            tree.link(&format!("/{name}"), &format!("usr/{name}"));
+        }
+        for name in ["/run", "/scripts/init-top", "/scripts/local-top", "/conf/conf.d"] {
+            tree.directory(name);
+        }
+        tree.program("/init", INIT);
+        tree.file("/scripts/functions", FUNCTIONS);
+        tree.file("/scripts/local", "local_mount_root()\n{\n\tmount -r \"${ROOT}\" \"${rootmnt}\"\n}\n");
+        tree.program(
+            "/scripts/init-top/udev",
+            "#!/bin/sh -e\n[ \"$1\" = prereqs ] && exit 0\nudevadm trigger\nudevadm settle\n",
+        );
+        tree.file("/scripts/init-top/ORDER", "/scripts/init-top/udev \"$@\"\n");
+        tree.file("/conf/arch.conf", "DPKG_ARCH=amd64\n");
+        tree.file("/conf/initramfs.conf", "MODULES=list\nBUSYBOX=auto\nBOOT=local\nDEVICE=\n");
+        tree.file("/conf/modules", "nvme\nxen-blkfront\nxen-netfront\nena\n");
+        tree.file("/etc/fstab", "");
+        tree.link("/etc/mtab", "/proc/mounts");
+        tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
+        tree.program("/usr/bin/sh", PROGRAM);
+        tree.program("/usr/bin/kmod", PROGRAM);
+        tree.link("/usr/sbin/modprobe", "../bin/kmod");
+        tree.program("/usr/lib/systemd/systemd-udevd", PROGRAM);
+        Ok(tree)
+    }
+}
+
+/// A newc archive of `tree`, as `cpio` writes it.
+fn archive(tree: &Tree) -> Result<Vec<u8>> {
+    let root = tempfile::tempdir()?;
+    tree.write_below(root.path())?;
+    let at_time = format!("@{TIME}");
+    run(
+        tool("find").current_dir(root.path()).args([".", "-exec", "touch", "-h", "-d", &at_time, "{}", "+"]),
+        &[],
+    )?;
+    let mut names = ".\n".to_owned();
+    for (path, _) in tree.iter() {
+        names += &format!("{}\n", &path[1..]);
+    }
+    let mut cpio = tool("cpio");
+    cpio.args(["--quiet", "-o", "-H", "newc", "--reproducible", "-R", "0:0"]).current_dir(root.path());
+    run(&mut cpio, names.as_bytes())
+}
+
+/// Stands for any program: an x86-64 ELF header and nothing after it, which tells the architecture.
+pub(super) const PROGRAM: [u8; 64] = {
+    let mut header = [0; 64];
+    let identity = [0x7f, b'E', b'L', b'F', 2, 1, 1];
+    let mut at = 0;
+    while at < identity.len() {
+        header[at] = identity[at];
+        at += 1;
+    }
+    header[0x10] = 2; // executable
+    header[0x12] = 0x3e; // x86-64
+    header[0x14] = 1;
+    header[0x34] = 64; // its own size
+    header[0x36] = 56;
+    header[0x3a] = 64;
+    header
+};
+
+const INIT: &str = r#"#!/bin/sh
+# A phony of initramfs-tools' init: the order of things, and nothing that runs.
+[ -d /dev ] || mkdir -m 0755 /dev
+mount -t devtmpfs udev /dev
+mount -t proc proc /proc
+export rootmnt=/root
+. /conf/arch.conf
+. /conf/initramfs.conf
+. /scripts/functions
+echo "Loading, please wait..."
+load_modules
+run_scripts /scripts/init-top
+. /scripts/local
+local_mount_root
+exec run-init ${rootmnt} /sbin/init "$@"
+"#;
+
+const FUNCTIONS: &str = r"# A phony of initramfs-tools' functions.
+load_modules()
+{
+	while read -r module arguments; do
+		case $module in ''|\#*) continue ;; esac
+		modprobe $module $arguments
+	done < /conf/modules
+}
+run_scripts()
+{
+	. $1/ORDER
+}
+";

@@ -1,0 +1,161 @@
+//! Phony guests: disk images small enough to build in a second and true enough to fool whoever inspects them.
+//!
+//! Each is what an instance on EC2 leaves behind, and each trips other rules. They are built by the real tools, as any
+//! user, and none of our parsers takes part. The same recipe makes the same bytes; images are kept in the
+//! [cache](crate::cache). Kernels, modules and programs in them are phonies too: nothing of another's code is inside.
+
+mod disk;
+mod ec2;
+mod grub;
+mod guests;
+mod initrd;
+mod kernel;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::{cache, judge};
+
+/// The firmware a guest boots with, hence the kind of Azure machine it fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// BIOS: `azure-gen1`.
+    Gen1,
+    /// UEFI: `azure-gen2`.
+    Gen2,
+}
+
+/// What a phony guest needs of the machine that builds it.
+const TOOLS: &[&str] = &[
+    "mke2fs",
+    "debugfs",
+    "mkfs.vfat",
+    "mcopy",
+    "sfdisk",
+    "sgdisk",
+    "gcc",
+    "depmod",
+    "cpio",
+    "gzip",
+    "lz4",
+    "xz",
+    "zstd",
+];
+
+/// All that decides what an image holds, for the cache's key.
+const RECIPE: &[&[u8]] = &[
+    include_bytes!("mod.rs"),
+    include_bytes!("disk.rs"),
+    include_bytes!("ec2.rs"),
+    include_bytes!("grub.rs"),
+    include_bytes!("guests.rs"),
+    include_bytes!("initrd.rs"),
+    include_bytes!("kernel.rs"),
+    include_bytes!("tree.rs"),
+];
+
+/// A guest, as a raw disk image.
+#[derive(Clone, Copy)]
+pub struct PhonyGuest {
+    /// Its name in tests and golden files.
+    pub name: &'static str,
+    /// What is special about it.
+    pub description: &'static str,
+    /// The machine it is meant for.
+    pub generation: Generation,
+    build: fn(&Path) -> Result<()>,
+}
+
+impl std::fmt::Debug for PhonyGuest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PhonyGuest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl PhonyGuest {
+    /// The raw image, built unless the cache has it; `None`, after a visible skip, when a tool is missing. All tests share
+    /// it: copy it before you write to it.
+    ///
+    /// # Panics
+    /// When a tool that is there fails.
+    #[track_caller]
+    pub fn path(&self) -> Option<PathBuf> {
+        judge::need_all(TOOLS).then(|| {
+            let file = format!("{}.raw", self.name);
+            let recipe: Vec<&[u8]> = [self.name.as_bytes()].iter().chain(RECIPE).copied().collect();
+            cache::cached(&file, &recipe, |out| (self.build)(&out.join(&file)))
+                .unwrap_or_else(|error| panic!("{error:?}"))
+        })
+    }
+
+    /// A copy to write to, in a directory of its own; holes stay holes.
+    ///
+    /// # Panics
+    /// When it cannot be built or copied.
+    #[track_caller]
+    pub fn copy_into(&self, directory: &Path) -> Option<PathBuf> {
+        let copy = directory.join(format!("{}.raw", self.name));
+        judge::qemu_img_convert((&self.path()?, "raw"), (&copy, "raw"), "");
+        Some(copy)
+    }
+
+    /// The image converted by `qemu-img` into one of [`WRAPPINGS`].
+    ///
+    /// # Panics
+    /// When qemu-img fails.
+    #[track_caller]
+    pub fn wrapped(&self, wrapping: &Wrapping) -> Option<PathBuf> {
+        judge::need("qemu-img")?;
+        let raw = self.path()?;
+        let file = format!("{}.{}", self.name, wrapping.name);
+        let recipe: Vec<&[u8]> =
+            [file.as_bytes(), wrapping.options.as_bytes()].iter().chain(RECIPE).copied().collect();
+        let built = cache::cached(&file, &recipe, |out| {
+            judge::qemu_img_convert((&raw, "raw"), (&out.join(&file), wrapping.format), wrapping.options);
+            Ok(())
+        });
+        Some(built.unwrap_or_else(|error| panic!("{error:?}")))
+    }
+}
+
+/// An image format around a guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapping {
+    /// Its name, also the end of the file's name.
+    pub name: &'static str,
+    /// qemu's name of the format.
+    pub format: &'static str,
+    options: &'static str,
+}
+
+/// The formats guests come wrapped in.
+pub const WRAPPINGS: &[Wrapping] = &[
+    Wrapping { name: "qcow2", format: "qcow2", options: "" },
+    Wrapping { name: "zlib.qcow2", format: "qcow2", options: "cluster_size=4k,compression_type=zlib" },
+    Wrapping { name: "fixed.vhd", format: "vpc", options: "subformat=fixed,force_size=on" },
+    Wrapping { name: "dynamic.vhd", format: "vpc", options: "subformat=dynamic,force_size=on" },
+    Wrapping { name: "vhdx", format: "vhdx", options: "" },
+    Wrapping { name: "stream.vmdk", format: "vmdk", options: "subformat=streamOptimized" },
+];
+
+/// Every phony guest.
+pub fn all() -> &'static [PhonyGuest] {
+    guests::ALL
+}
+
+/// The guest of this name.
+///
+/// # Panics
+/// When there is none.
+#[track_caller]
+pub fn named(name: &str) -> &'static PhonyGuest {
+    let found = all().iter().find(|guest| guest.name == name);
+    found.unwrap_or_else(|| panic!("no phony guest is called {name}"))
+}
+
+/// The guest of `refloat demo`: a Debian on a 32 MiB disk, which packs to less than 4 MiB.
+pub fn demo() -> &'static PhonyGuest {
+    &guests::DEMO
+}
