@@ -67,6 +67,9 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// The largest there is: 127 GiB.
+    pub const LARGEST: Self = Self { cylinders: 65535, heads: 16, sectors_per_track: 255 };
+
     /// The geometry of a disk of `size` bytes: "Appendix: CHS Calculation" of the specification. It covers the disk
     /// only approximately, and at most 127 GiB of it.
     pub fn of_size(size: u64) -> Self {
