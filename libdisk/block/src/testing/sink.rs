@@ -1,0 +1,51 @@
+//! A sink that puts into a device.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Chunk, DiskMut, Receipt, Result, Sink, SinkCaps};
+
+/// Puts what it gets into a device of the size of the source.
+#[derive(Debug)]
+pub struct DeviceSink {
+    target: DiskMut,
+    caps: SinkCaps,
+    written: AtomicU64,
+}
+
+impl DeviceSink {
+    /// A sink that takes up to 16 chunks of up to 4 MiB at once. `starts_zeroed` says what `target` holds.
+    pub fn new(target: DiskMut, starts_zeroed: bool) -> Self {
+        Self::with(target, SinkCaps { starts_zeroed, max_write: 4 << 20, parallel: 16 })
+    }
+
+    /// A sink with these capabilities.
+    pub fn with(target: DiskMut, caps: SinkCaps) -> Self {
+        Self { target, caps, written: AtomicU64::new(0) }
+    }
+}
+
+impl Sink for DeviceSink {
+    fn caps(&self) -> SinkCaps {
+        self.caps
+    }
+
+    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+        match chunk {
+            Chunk::Data { offset, bytes } => {
+                self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                self.target.write_at(bytes, offset)
+            }
+            Chunk::Zero { offset, len } => self.target.zero_range(offset..offset + len),
+        }
+    }
+
+    fn already_done(&self) -> Result<Vec<Range<u64>>> {
+        Ok(Vec::new())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        self.target.flush()?;
+        Ok(Receipt { size: self.target.size(), written: self.written.into_inner() })
+    }
+}
