@@ -31,6 +31,7 @@
 )]
 
 mod partial;
+pub mod qcow2;
 pub mod raw;
 pub mod vhd;
 

@@ -4,4 +4,5 @@ mod read;
 mod write;
 
 pub use read::open;
+pub(crate) use read::open_bytes;
 pub use write::RawSink;

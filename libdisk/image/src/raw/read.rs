@@ -11,7 +11,12 @@ use block::{Disk, FileDisk, Result};
 /// # Errors
 /// `Io` if it cannot be opened.
 pub fn open(path: &Path) -> Result<Disk> {
-    let disk = Disk::new(FileDisk::open(path)?);
+    let disk = open_bytes(path)?;
     let whole = disk.size() & !511;
     if whole == disk.size() { Ok(disk) } else { disk.slice(0..whole) }
+}
+
+/// The file `path` to its last byte, for formats that are made of bytes.
+pub(crate) fn open_bytes(path: &Path) -> Result<Disk> {
+    FileDisk::open(path).map(Disk::new)
 }

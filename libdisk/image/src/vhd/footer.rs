@@ -20,6 +20,15 @@ pub struct Identity {
     pub timestamp: u32,
 }
 
+impl Identity {
+    /// The identity of a VHD made from a source that has this digest. The time lies between 2000 and 2017 and means
+    /// nothing; it is as much an identifier as the id is.
+    pub fn derive(source: &[u8; 32]) -> Self {
+        let [uuid @ .., a, b, c, d] = source.first_chunk::<20>().copied().unwrap_or([0; 20]);
+        Self { uuid, timestamp: u32::from_be_bytes([a, b, c, d]) >> 3 }
+    }
+}
+
 /// The kinds of VHD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskType {
