@@ -1,0 +1,152 @@
+//! Which volume of this disk a device specification means.
+
+use crate::facts::{Machine, Volume};
+
+/// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
+const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
+
+/// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*` forms, or a disk
+/// device name. `root` is what "/" is mounted from, from which the name of this disk is learned.
+///
+/// Of a device name this is a guess, though the one that was true when the machine last ran: another disk than the
+/// root disk is never meant.
+pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Option<&'a Volume> {
+    if let Some((tag, value)) = tag(spec) {
+        return machine.volumes.iter().find(|volume| has_tag(volume, tag, value));
+    }
+    let (disk, number) = split_name(spec)?;
+    let ours = match root.and_then(split_name) {
+        Some((root, _)) => disk == root,
+        None => ROOT_DISKS.contains(&disk),
+    };
+    machine.volumes.iter().find(|volume| ours && volume.number == number)
+}
+
+/// Whether the volume is the guest's root.
+pub fn is_root(volume: &Volume) -> bool {
+    volume.mounted_at.as_deref() == Some("/")
+}
+
+/// `UUID=` of the file system, else `PARTUUID=`: a name that holds whatever disk controller the machine has.
+pub fn stable_spec(volume: &Volume) -> Option<String> {
+    let uuid = volume.uuid.as_ref().map(|uuid| format!("UUID={uuid}"));
+    uuid.or_else(|| volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}")))
+}
+
+/// Whether this is a name that the kernel or EC2 gave a disk, and that is another on Azure: `/dev/xvda1`, `/dev/nvme0n1p1`,
+/// `/dev/disk/by-id/...`.
+pub fn is_disk_name(spec: &str) -> bool {
+    split_name(spec).is_some() || spec.starts_with("/dev/disk/by-id/") || spec.starts_with("/dev/disk/by-path/")
+}
+
+/// Whether this names a block device at all, by tag or by name.
+pub fn is_device(spec: &str) -> bool {
+    tag(spec).is_some() || is_disk_name(spec)
+}
+
+/// The tag and value of `UUID=value`, quotes removed, or of `/dev/disk/by-uuid/value`.
+fn tag(spec: &str) -> Option<(&'static str, &str)> {
+    const TAGS: [(&str, &str, &str); 4] = [
+        ("UUID", "UUID=", "/dev/disk/by-uuid/"),
+        ("LABEL", "LABEL=", "/dev/disk/by-label/"),
+        ("PARTUUID", "PARTUUID=", "/dev/disk/by-partuuid/"),
+        ("PARTLABEL", "PARTLABEL=", "/dev/disk/by-partlabel/"),
+    ];
+    TAGS.iter().find_map(|(tag, prefix, dir)| {
+        let value = spec.strip_prefix(prefix).or_else(|| spec.strip_prefix(dir))?;
+        Some((*tag, value.trim_matches('"')))
+    })
+}
+
+fn has_tag(volume: &Volume, tag: &str, value: &str) -> bool {
+    let (actual, folded) = match tag {
+        "UUID" => (&volume.uuid, true),
+        "PARTUUID" => (&volume.partuuid, true),
+        "LABEL" => (&volume.label, false),
+        _ => (&volume.partlabel, false),
+    };
+    actual.as_ref().is_some_and(|actual| actual == value || (folded && actual.eq_ignore_ascii_case(value)))
+}
+
+/// Disk and partition number of a device name: ("xvda", 1), ("nvme0n1", 1), ("xvdb", 0).
+fn split_name(spec: &str) -> Option<(&str, u32)> {
+    let name = spec.strip_prefix("/dev/")?;
+    let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = &name[disk.len()..];
+    let number = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
+    if name.starts_with("nvme") {
+        // nvme0n1 is a disk, nvme0n1p1 its partition
+        return match disk.strip_suffix('p') {
+            Some(whole) if is_nvme(whole) => Some((whole, number(digits)?)),
+            _ if is_nvme(name) => Some((name, 0)),
+            _ => None,
+        };
+    }
+    let letters = ["xvd", "sd", "vd", "hd"].iter().find_map(|prefix| disk.strip_prefix(prefix))?;
+    let plain = !letters.is_empty() && letters.len() <= 2 && letters.chars().all(|c| c.is_ascii_lowercase());
+    if plain { Some((disk, number(digits)?)) } else { None }
+}
+
+fn is_nvme(disk: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let parts = disk.strip_prefix("nvme").and_then(|rest| rest.split_once('n'));
+    parts.is_some_and(|(controller, namespace)| digits(controller) && digits(namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        let volume = |number: u32, mounted_at: &str| Volume {
+            name: format!("p{number}"),
+            number,
+            range: 0..1,
+            kind: Some("ext4".into()),
+            uuid: Some(format!("aaaa-{number}")),
+            label: Some(format!("label{number}")),
+            partuuid: None,
+            partlabel: None,
+            type_name: None,
+            mounted_at: Some(mounted_at.into()),
+            needs_recovery: false,
+            free: None,
+            free_nodes: None,
+        };
+        let volumes = vec![volume(1, "/"), volume(15, "/boot/efi")];
+        Machine { size: 1, table: "gpt", bios: vec![], uefi: vec![], volumes }
+    }
+
+    #[test]
+    fn names_are_split_into_disk_and_partition() {
+        for (name, expected) in [
+            ("/dev/xvda1", Some(("xvda", 1))),
+            ("/dev/xvdb", Some(("xvdb", 0))),
+            ("/dev/nvme0n1p15", Some(("nvme0n1", 15))),
+            ("/dev/nvme1n1", Some(("nvme1n1", 0))),
+            ("/dev/sdaa2", Some(("sdaa", 2))),
+            ("/dev/nvme0", None),
+            ("/dev/sr0", None),
+            ("/dev/mapper/vg-root", None),
+            ("/dev/vg0/root", None),
+            ("/swapfile", None),
+        ] {
+            assert_eq!(split_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_specification_finds_its_volume_on_this_disk_only() {
+        let machine = machine();
+        let find = |spec: &str, root: Option<&str>| resolve(&machine, spec, root).map(|volume| volume.number);
+        assert_eq!(find("UUID=AAAA-15", None), Some(15));
+        assert_eq!(find("LABEL=\"label1\"", None), Some(1));
+        assert_eq!(find("LABEL=LABEL1", None), None);
+        assert_eq!(find("/dev/disk/by-uuid/aaaa-1", None), Some(1));
+        assert_eq!(find("/dev/nvme0n1p15", None), Some(15));
+        assert_eq!(find("/dev/xvdf1", None), None);
+        assert_eq!(find("/dev/xvde1", Some("/dev/xvde1")), Some(1));
+        assert_eq!(find("/dev/xvda1", Some("/dev/xvde1")), None);
+        assert_eq!(find("/dev/xvda15", Some("UUID=aaaa-1")), Some(15));
+    }
+}
