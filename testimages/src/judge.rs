@@ -106,7 +106,7 @@ fn missing(what: &str) {
     skip(what);
 }
 
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(SBIN.iter().map(PathBuf::from));
     places.map(|place| place.join(program)).find(|candidate| candidate.is_file())
@@ -132,8 +132,8 @@ fn told(command: &Command, output: &Output) -> String {
     )
 }
 
-/// A judge's command, found also in the administrators' directories.
-fn judge(program: &str) -> Command {
+/// The command of an outside program, found also in the administrators' directories, and speaking English.
+pub fn tool(program: &str) -> Command {
     let mut command = Command::new(find(program).unwrap_or_else(|| program.into()));
     command.env("LC_ALL", "C");
     command
@@ -145,7 +145,7 @@ fn judge(program: &str) -> Command {
 /// When it is not clean.
 #[track_caller]
 pub fn e2fsck_clean(image: &Path, offset: u64) {
-    let mut command = judge("e2fsck");
+    let mut command = tool("e2fsck");
     command.args(["-f", "-n"]).arg(format!("{}?offset={offset}", image.display()));
     let output = run(&mut command);
     let all = told(&command, &output);
@@ -159,7 +159,7 @@ pub fn e2fsck_clean(image: &Path, offset: u64) {
 #[track_caller]
 pub fn fsck_vfat(image: &Path, range: Range<u64>) {
     let cut = cut(image, range);
-    run(judge("fsck.vfat").arg("-n").arg(cut.path()));
+    run(tool("fsck.vfat").arg("-n").arg(cut.path()));
 }
 
 /// The bytes `range` of `image` as a file of their own, for judges that know no offsets.
@@ -179,7 +179,7 @@ pub fn cut(image: &Path, range: Range<u64>) -> tempfile::NamedTempFile {
 /// When sgdisk sees a problem.
 #[track_caller]
 pub fn sgdisk_verify(image: &Path) {
-    let mut command = judge("sgdisk");
+    let mut command = tool("sgdisk");
     let output = run(command.arg("-v").arg(image));
     let all = told(&command, &output);
     assert!(all.contains("No problems found"), "{all}");
@@ -188,7 +188,7 @@ pub fn sgdisk_verify(image: &Path) {
 /// `qemu-img info`, as its JSON document. `format` is qemu's name (`raw`, `qcow2`, `vpc`, `vhdx`, `vmdk`).
 #[track_caller]
 pub fn qemu_img_info(image: &Path, format: &str) -> serde_json::Value {
-    let output = run(judge("qemu-img").args(["info", "--output=json", "-f", format]).arg(image));
+    let output = run(tool("qemu-img").args(["info", "--output=json", "-f", format]).arg(image));
     serde_json::from_slice(&output.stdout).expect("qemu-img prints JSON")
 }
 
@@ -198,7 +198,7 @@ pub fn qemu_img_info(image: &Path, format: &str) -> serde_json::Value {
 /// When a byte differs; qemu-img says which.
 #[track_caller]
 pub fn qemu_img_compare(a: (&Path, &str), b: (&Path, &str)) {
-    run(judge("qemu-img").args(["compare", "-f", a.1, "-F", b.1]).args([a.0, b.0]));
+    run(tool("qemu-img").args(["compare", "-f", a.1, "-F", b.1]).args([a.0, b.0]));
 }
 
 /// `qemu-img check`: the metadata of the image has neither errors nor leaks.
@@ -207,13 +207,13 @@ pub fn qemu_img_compare(a: (&Path, &str), b: (&Path, &str)) {
 /// When it has.
 #[track_caller]
 pub fn qemu_img_check(image: &Path, format: &str) {
-    run(judge("qemu-img").args(["check", "-f", format]).arg(image));
+    run(tool("qemu-img").args(["check", "-f", format]).arg(image));
 }
 
 /// `qemu-img convert` of `from` to `to`; `options` such as `subformat=fixed,force_size=on`.
 #[track_caller]
 pub fn qemu_img_convert(from: (&Path, &str), to: (&Path, &str), options: &str) {
-    let mut command = judge("qemu-img");
+    let mut command = tool("qemu-img");
     command.args(["convert", "-f", from.1, "-O", to.1]);
     if !options.is_empty() {
         command.args(["-o", options]);
@@ -255,7 +255,7 @@ impl KernelMount {
     pub fn with_options(image: &Path, range: Range<u64>, options: &str) -> Self {
         let point = TempDir::with_prefix("refloat-mount-").expect("a temporary directory");
         let options = format!("loop,offset={},sizelimit={},{options}", range.start, range.end - range.start);
-        run(judge("mount").arg("-o").arg(options).arg(image).arg(point.path()));
+        run(tool("mount").arg("-o").arg(options).arg(image).arg(point.path()));
         Self { point }
     }
 
@@ -268,7 +268,7 @@ impl KernelMount {
 impl Drop for KernelMount {
     fn drop(&mut self) {
         let unmounted = |option: &[&str]| {
-            judge("umount").args(option).arg(self.point.path()).status().is_ok_and(|status| status.success())
+            tool("umount").args(option).arg(self.point.path()).status().is_ok_and(|status| status.success())
         };
         // A process that still sits in the mount keeps it busy: detach it then, so that nothing outlives the test.
         if !unmounted(&[]) {
@@ -366,7 +366,7 @@ mod tests {
         }
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(9 << 20).unwrap();
-        run(judge("mke2fs").args(["-q", "-t", "ext4", "-E", "offset=1048576"]).arg(image.path()).arg("8m"));
+        run(tool("mke2fs").args(["-q", "-t", "ext4", "-E", "offset=1048576"]).arg(image.path()).arg("8m"));
         e2fsck_clean(image.path(), 1 << 20);
         // The block bitmap's checksum no longer fits once a bit of it is turned.
         let mut file = File::options().write(true).open(image.path()).unwrap();
@@ -382,7 +382,7 @@ mod tests {
         }
         let image = tempfile::NamedTempFile::new().unwrap();
         image.as_file().set_len(8 << 20).unwrap();
-        run(judge("mke2fs").args(["-q", "-t", "ext4"]).arg(image.path()));
+        run(tool("mke2fs").args(["-q", "-t", "ext4"]).arg(image.path()));
         let mount = KernelMount::read_write(image.path(), 0..8 << 20);
         let before = manifest(mount.path());
         fs::write(mount.path().join("file"), "text").unwrap();

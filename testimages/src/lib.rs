@@ -5,4 +5,6 @@
 
 pub mod cache;
 pub mod judge;
+pub mod lab;
 pub mod phony;
+pub mod real;

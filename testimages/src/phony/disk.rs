@@ -11,18 +11,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::tree::{Node, Tree};
-use crate::judge::find;
+use crate::judge;
 
 /// The time stamped on every file: 14 November 2023, 22:13:20 UTC.
 pub(super) const TIME: u32 = 1_700_000_000;
 /// Bytes in a MiB.
 pub(super) const MIB: u64 = 1 << 20;
 
-/// A command that knows no clock, no locale, and the administrators' directories.
+/// The command of a tool, told to take no time from the clock.
 pub(super) fn tool(program: &str) -> Command {
-    let mut command = Command::new(find(program).unwrap_or_else(|| program.into()));
+    let mut command = judge::tool(program);
     command
-        .env("LC_ALL", "C")
         .env("SOURCE_DATE_EPOCH", TIME.to_string())
         .env("E2FSPROGS_FAKE_TIME", TIME.to_string())
         .env("MTOOLS_SKIP_CHECK", "1");
