@@ -1,1 +1,12 @@
-//! Being written.
+//! How fast we are, alone and beside peers.
+//!
+//! | command | what |
+//! |---|---|
+//! | `cargo bench -p benches` | copy, overlay and zero detection, by criterion |
+//! | `cargo run --release -p benches --bin versus_qemu_img` | `refloat convert` beside `qemu-img convert`, on the same images |
+
+mod measure;
+mod vm;
+
+pub use measure::{Cost, Costs, measure, median};
+pub use vm::{pattern, vm_image};

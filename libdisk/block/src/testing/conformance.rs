@@ -258,7 +258,7 @@ mod tests {
     impl BlockWrite for Broken {
         fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
             match self.1 {
-                Defect::MisplacedWrites if offset % 512 == 0 && buf.len() >= 512 => {
+                Defect::MisplacedWrites if offset.is_multiple_of(512) && buf.len() >= 512 => {
                     self.0.write_at(buf, offset - offset % 4096)
                 }
                 Defect::LostUpdates => {

@@ -1,0 +1,97 @@
+//! What a command costs.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use wait4::Wait4;
+
+/// One run of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// Seconds from start to end.
+    pub wall: f64,
+    /// Seconds of processor time, user and system.
+    pub cpu: f64,
+    /// The most memory it held, in MiB.
+    pub resident: f64,
+}
+
+/// All runs of a command.
+#[derive(Debug, Default)]
+pub struct Costs(Vec<Cost>);
+
+impl Costs {
+    /// Adds a run.
+    pub fn push(&mut self, cost: Cost) {
+        self.0.push(cost);
+    }
+
+    /// The median of one figure over all runs.
+    pub fn median(&self, figure: impl Fn(&Cost) -> f64) -> f64 {
+        median(self.0.iter().map(figure).collect())
+    }
+
+    /// The smallest of one figure over all runs: what the command costs when nobody disturbs it.
+    pub fn least(&self, figure: impl Fn(&Cost) -> f64) -> f64 {
+        self.0.iter().map(figure).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The median of the ratio of one figure, run by run, to `other`, whose runs were made in turn with these.
+    pub fn ratio(&self, other: &Costs, figure: impl Fn(&Cost) -> f64) -> f64 {
+        median(self.0.iter().zip(&other.0).map(|(ours, theirs)| figure(ours) / figure(theirs)).collect())
+    }
+}
+
+/// The median; `NaN` of nothing.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        len => (values[(len - 1) / 2] + values[len / 2]) / 2.0,
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// If it cannot be run, or fails; then its errors are shown.
+pub fn measure(command: &mut Command) -> Result<Cost> {
+    let start = Instant::now();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let used = child.wait4().context("cannot wait for the command")?;
+    let wall = start.elapsed();
+    ensure!(used.status.success(), "{command:?} failed: {}", used.status);
+    let cpu: Duration = used.rusage.utime + used.rusage.stime;
+    // Given in bytes.
+    let resident = used.rusage.maxrss as f64 / f64::from(1 << 20);
+    Ok(Cost { wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), resident })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_ratios() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        assert!(median(vec![]).is_nan());
+        let costs =
+            |walls: [f64; 3]| Costs(walls.map(|wall| Cost { wall, cpu: 1.0, resident: 1.0 }).to_vec());
+        assert_eq!(costs([2.0, 4.0, 9.0]).ratio(&costs([1.0, 4.0, 3.0]), |cost| cost.wall), 2.0);
+        assert_eq!(costs([2.0, 4.0, 9.0]).least(|cost| cost.wall), 2.0);
+    }
+
+    #[test]
+    fn a_command_costs_what_it_uses() {
+        let cost = measure(Command::new("sh").args(["-c", "sleep 0.2"])).unwrap();
+        assert!(cost.wall >= 0.2 && cost.cpu < 0.2, "{cost:?}");
+        assert!((0.1..100.0).contains(&cost.resident), "{cost:?}");
+        assert!(measure(&mut Command::new("false")).is_err());
+    }
+}
