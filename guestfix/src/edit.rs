@@ -1,6 +1,7 @@
 //! The whole instruction set of `apply`: five operations.
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 /// A SHA-256 in hexadecimal.
 pub type Digest = String;
@@ -113,6 +114,16 @@ pub struct Step {
     /// The change.
     #[serde(flatten)]
     pub edit: Edit,
+}
+
+/// The digest of some content.
+pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+    hex(&sha2::Sha256::digest(bytes))
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 mod base64_bytes {

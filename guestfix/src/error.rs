@@ -58,7 +58,10 @@ pub enum Error {
         /// The first difference.
         what: String,
     },
-    /// A plan or undo file that cannot be used; the text says why.
+    /// What was read could not be handed on.
+    #[error("the output does not take it")]
+    Output(#[source] std::io::Error),
+    /// A change, plan or undo file that is refused; the text says why.
     #[error("{0}")]
     Refused(String),
 }

@@ -1,22 +1,85 @@
 //! Where a fix is staged: the guest as it will be, and the edits that make it so.
 
+mod overlay;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use libdisk::vfs::FileType;
+
+use self::overlay::{Overlay, Staged, StagedFile, new_metadata};
+use crate::edit::{Before, Content, Ownership, Step, sha256};
+use crate::facts::Facts;
+use crate::path::{Last, Place, lossy, split_str};
 use crate::rule::Goal;
-use crate::{Guest, Result, View};
+use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
+
+/// The attribute that holds a file's SELinux label.
+const SELINUX: &[u8] = b"security.selinux";
 
 /// The guest with all edits staged so far. Rules see it through [`guest`](Self::guest) and change it with the
 /// verbs below; each verb records one edit with what it replaces.
 ///
 /// Paths are resolved inside the guest first: a put to `/etc/resolv.conf` that is a link changes the file it leads to,
 /// a put to `/lib/x` on a merged-usr system goes to `/usr/lib/x`.
+///
+/// A file that must not change (`chattr +i`) is refused by name.
+///
+/// SELinux: a file keeps its label; a new one gets that of the first labelled file of its directory, else that of the
+/// directory, which is what the kernel would give it. The policy's own `file_contexts` is not read.
 pub struct Stage<'a> {
     base: &'a dyn View,
     goal: &'a Goal,
+    archives: Archives,
+    /// The guest as it will be.
+    overlay: Overlay<'a>,
+    /// In the order of their first touch.
+    changes: Vec<Change>,
+    /// Of the guest as it will be; `None` after a change.
+    facts: Option<Facts>,
+    /// The id of the rule whose fix is running.
+    rule: &'static str,
+}
+
+/// One thing that changes, however many rules had a part in it.
+#[derive(Debug, Clone)]
+struct Change {
+    rules: Vec<&'static str>,
+    what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum What {
+    /// The file or link at this path; the overlay knows what will be there.
+    Path {
+        path: String,
+        /// The content is what this path holds now.
+        copy_of: Option<String>,
+        rendering: Vec<String>,
+    },
+    Bytes { offset: u64, content: Vec<u8>, rendering: Vec<String> },
+    Replay { volume: String },
+}
+
+/// What was staged at some moment, to go back to.
+pub(crate) struct Checkpoint<'a> {
+    overlay: Overlay<'a>,
+    changes: Vec<Change>,
 }
 
 impl<'a> Stage<'a> {
     /// Nothing staged yet.
     pub fn new(base: &'a dyn View, goal: &'a Goal) -> Self {
-        Self { base, goal }
+        Self {
+            base,
+            goal,
+            archives: Archives::default(),
+            overlay: Overlay::new(base),
+            changes: Vec::new(),
+            facts: None,
+            rule: "",
+        }
     }
 
     /// The guest as it will be with everything staged so far; facts are gathered again if anything changed.
@@ -24,8 +87,12 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// If the guest cannot be read.
     pub fn guest(&mut self) -> Result<Guest<'_>> {
-        let _ = (self.base, self.goal);
-        todo!("being written")
+        let facts = match self.facts.take() {
+            Some(facts) => facts,
+            None => inspect::gather(&self.overlay, &self.archives)?,
+        };
+        let facts = &*self.facts.insert(facts);
+        Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives })
     }
 
     /// Puts a file with this content, mode 0644 and owner root where there was none; an existing one keeps its owner, mode
@@ -33,32 +100,42 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// If the guest cannot be read.
-    pub fn put(&mut self, _path: &str, _content: impl Into<Vec<u8>>) -> Result<()> {
-        todo!("being written")
+    pub fn put(&mut self, path: &str, content: impl Into<Vec<u8>>) -> Result<()> {
+        self.put_mode(path, content, 0o644)
     }
 
     /// As [`put`](Self::put), with this mode for a new file.
     ///
     /// # Errors
     /// As above.
-    pub fn put_mode(&mut self, _path: &str, _content: impl Into<Vec<u8>>, _mode: u16) -> Result<()> {
-        todo!("being written")
+    pub fn put_mode(&mut self, path: &str, content: impl Into<Vec<u8>>, mode: u16) -> Result<()> {
+        let content: Vec<u8> = content.into();
+        self.put_file(path, content.into(), mode, Vec::new(), None)
     }
 
     /// As [`put`](Self::put), for binary content: `rendering` says in lines what changes.
     ///
     /// # Errors
     /// As above.
-    pub fn put_binary(&mut self, _path: &str, _content: Vec<u8>, _rendering: Vec<String>) -> Result<()> {
-        todo!("being written")
+    pub fn put_binary(&mut self, path: &str, content: Vec<u8>, rendering: Vec<String>) -> Result<()> {
+        self.put_file(path, content.into(), 0o644, rendering, None)
     }
 
     /// Keeps what `path` holds now under `keep`, unless that exists.
     ///
+    /// "Now" is before the plan: what an earlier rule staged is not what a user wants to go back to.
+    ///
     /// # Errors
     /// As above.
-    pub fn keep(&mut self, _path: &str, _keep: &str) -> Result<()> {
-        todo!("being written")
+    pub fn keep(&mut self, path: &str, keep: &str) -> Result<()> {
+        if self.overlay.lstat(keep)?.is_some() {
+            return Ok(());
+        }
+        let Some(original) = self.base.resolve(path)? else { return Ok(()) };
+        let (Some(content), Some(metadata)) = (self.base.read(&original)?, self.base.lstat(&original)?) else {
+            return Ok(());
+        };
+        self.put_file(keep, content, metadata.mode, Vec::new(), Some(original))
     }
 
     /// Changes a text file with `change`, which gets its text and answers the new one; nothing is staged where they are
@@ -66,39 +143,286 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// As above.
-    pub fn edit(&mut self, _path: &str, _change: impl FnOnce(&str) -> String) -> Result<bool> {
-        todo!("being written")
+    pub fn edit(&mut self, path: &str, change: impl FnOnce(&str) -> String) -> Result<bool> {
+        let Some(old) = self.overlay.text(path)? else { return Ok(false) };
+        let new = change(&old);
+        let changed = new != old;
+        if changed {
+            self.put(path, new)?;
+        }
+        Ok(changed)
     }
 
     /// Puts a symbolic link; what stood there, file or link, is replaced.
     ///
     /// # Errors
     /// As above.
-    pub fn put_link(&mut self, _path: &str, _target: &str) -> Result<()> {
-        todo!("being written")
+    pub fn put_link(&mut self, path: &str, target: &str) -> Result<()> {
+        let path = self.target(path, Last::Keep)?;
+        if let Some(old) = self.overlay.lstat(&path)?
+            && old.file_type == FileType::Directory
+        {
+            return Err(refused(&path, "is a directory: no link is put in its place"));
+        }
+        self.make_parents(&path)?;
+        self.overlay.set(path.clone(), Staged::Link(target.to_owned()));
+        self.touch(What::Path { path, copy_of: None, rendering: Vec::new() });
+        Ok(())
     }
 
     /// Takes a file or link away (the link itself, not what it leads to); nothing is staged where there is none.
     ///
     /// # Errors
     /// As above.
-    pub fn remove(&mut self, _path: &str) -> Result<()> {
-        todo!("being written")
+    pub fn remove(&mut self, path: &str) -> Result<()> {
+        let Some(old) = self.overlay.lstat(path)? else { return Ok(()) };
+        let path = self.target(path, Last::Keep)?;
+        if !matches!(old.file_type, FileType::Regular | FileType::Symlink) {
+            return Err(refused(&path, "is neither a file nor a link: it is not removed"));
+        }
+        self.overlay.set(path.clone(), Staged::Removed);
+        self.touch(What::Path { path, copy_of: None, rendering: Vec::new() });
+        Ok(())
     }
 
     /// Changes bytes of the disk outside any file system.
     ///
     /// # Errors
     /// As above.
-    pub fn put_bytes(&mut self, _offset: u64, _content: Vec<u8>, _rendering: Vec<String>) -> Result<()> {
-        todo!("being written")
+    pub fn put_bytes(&mut self, offset: u64, content: Vec<u8>, rendering: Vec<String>) -> Result<()> {
+        if self.overlay.disk_bytes(offset, content.len())? != content {
+            self.overlay.bytes.push((offset, content.clone()));
+            self.touch(What::Bytes { offset, content, rendering });
+        }
+        Ok(())
     }
 
     /// Asks for the journal of a volume to be replayed first.
     ///
     /// # Errors
     /// As above.
-    pub fn replay(&mut self, _volume: &str) -> Result<()> {
-        todo!("being written")
+    pub fn replay(&mut self, volume: &str) -> Result<()> {
+        let known = self.overlay.machine.volumes.iter_mut().find(|known| known.name == volume);
+        let known = known.ok_or_else(|| Error::Refused(format!("there is no volume {volume}")))?;
+        known.needs_recovery = false;
+        self.touch(What::Replay { volume: volume.to_owned() });
+        Ok(())
     }
+
+    /// Says whose fix runs from now on.
+    pub(crate) fn set_rule(&mut self, id: &'static str) {
+        self.rule = id;
+    }
+
+    /// What is staged now, to go back to if a fix gives up half way.
+    pub(crate) fn checkpoint(&self) -> Checkpoint<'a> {
+        Checkpoint { overlay: self.overlay.clone(), changes: self.changes.clone() }
+    }
+
+    /// Goes back to an earlier moment.
+    pub(crate) fn roll_back(&mut self, to: Checkpoint<'a>) {
+        self.overlay = to.overlay;
+        self.changes = to.changes;
+        self.facts = None;
+    }
+
+    /// Every change as one step, in the order of its first touch, with what it replaces in the guest as it is. A path that
+    /// ends as it was makes no step.
+    pub(crate) fn steps(&self) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        for change in &self.changes {
+            if let Some(edit) = self.step(&change.what)? {
+                steps.push(Step { rules: change.rules.iter().map(|&rule| rule.to_owned()).collect(), edit });
+            }
+        }
+        Ok(steps)
+    }
+
+    fn step(&self, what: &What) -> Result<Option<Edit>> {
+        let (path, copy_of, rendering) = match what {
+            What::Path { path, copy_of, rendering } => (path, copy_of, rendering),
+            What::Bytes { offset, content, rendering } => {
+                let old = self.base.disk_bytes(*offset, content.len())?;
+                let rendering = rendering.clone();
+                let (offset, content) = (*offset, content.clone());
+                return Ok(Some(Edit::PutBytes { offset, sha256: sha256(&old), content, rendering }));
+            }
+            What::Replay { volume } => return Ok(Some(Edit::ReplayJournal { volume: volume.clone() })),
+        };
+        let before = self.before(path)?;
+        let path = path.clone();
+        Ok(match self.overlay.staged(&path) {
+            Some(Staged::File(file)) => {
+                let after = Before::File { sha256: sha256(&file.content), size: file.content.len() as u64 };
+                (before != after).then(|| Edit::PutFile {
+                    path,
+                    before,
+                    content: content_of(file, copy_of.as_deref()),
+                    ownership: ownership_of(file),
+                    rendering: rendering.clone(),
+                })
+            }
+            Some(Staged::Link(target)) => {
+                let target = target.clone();
+                let same = matches!(&before, Before::Link { target: old } if *old == target);
+                (!same).then_some(Edit::PutLink { path, before, target })
+            }
+            Some(Staged::Removed) => (before != Before::Absent).then_some(Edit::Remove { path, before }),
+            Some(Staged::Directory(_)) | None => None,
+        })
+    }
+
+    /// What the guest as it is has at a resolved path.
+    fn before(&self, path: &str) -> Result<Before> {
+        if !self.overlay.in_base(path) {
+            return Ok(Before::Absent);
+        }
+        before(self.base, path)
+    }
+
+    /// The resolved path that a change to `path` goes to; refused if it may not change.
+    fn target(&self, path: &str, last: Last) -> Result<String> {
+        let target = match self.overlay.place(path, last)? {
+            Place::Found(target) | Place::Absent(target) => target,
+            Place::Blocked(by) => return Err(refused(path, &format!("{} is not a directory", lossy(&by)))),
+        };
+        let target = String::from_utf8(target).map_err(|_| refused(path, "its name is not UTF-8"))?;
+        if self.overlay.lstat(&target)?.is_some_and(|metadata| metadata.immutable) {
+            return Err(refused(&target, "is immutable (chattr +i): somebody wants it to stay as it is"));
+        }
+        Ok(target)
+    }
+
+    fn put_file(
+        &mut self,
+        path: &str,
+        content: Arc<[u8]>,
+        mode: u16,
+        rendering: Vec<String>,
+        copy_of: Option<String>,
+    ) -> Result<()> {
+        let path = self.target(path, Last::Follow)?;
+        let file = match self.overlay.lstat(&path)? {
+            Some(old) if old.file_type == FileType::Regular => {
+                let mut metadata = old;
+                metadata.size = content.len() as u64;
+                StagedFile { content, metadata, xattrs: self.overlay.xattrs(&path)? }
+            }
+            Some(_) => return Err(refused(&path, "is not a regular file: nothing is put in its place")),
+            None => {
+                self.make_parents(&path)?;
+                let metadata = new_metadata(FileType::Regular, mode, content.len());
+                StagedFile { content, metadata, xattrs: self.usual_label(&path)? }
+            }
+        };
+        self.overlay.set(path.clone(), Staged::File(file));
+        self.touch(What::Path { path, copy_of, rendering });
+        Ok(())
+    }
+
+    /// Stages the directories above a new path, each with the owner of the one it stands in.
+    fn make_parents(&mut self, path: &str) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut dir = path;
+        let above = loop {
+            let Some((parent, _)) = split_str(dir) else { return Ok(()) };
+            match self.overlay.lstat(parent)? {
+                Some(metadata) => break metadata,
+                None => missing.push(parent),
+            }
+            dir = parent;
+        };
+        if above.immutable {
+            return Err(refused(dir, "stands in an immutable directory (chattr +i)"));
+        }
+        for dir in missing.into_iter().rev() {
+            let mut metadata = new_metadata(FileType::Directory, 0o755, 0);
+            (metadata.uid, metadata.gid) = (above.uid, above.gid);
+            self.overlay.set(dir.to_owned(), Staged::Directory(metadata));
+        }
+        Ok(())
+    }
+
+    /// The SELinux label for a new file.
+    fn usual_label(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut dir = path;
+        while let Some((parent, _)) = split_str(dir) {
+            dir = parent;
+            if self.overlay.staged(dir).is_some() {
+                continue;
+            }
+            let parent = if dir == "/" { "" } else { dir };
+            for name in self.overlay.list(dir)? {
+                let sibling = format!("{parent}/{name}");
+                let metadata = self.overlay.lstat(&sibling)?;
+                if metadata.is_some_and(|metadata| metadata.file_type == FileType::Regular)
+                    && let Some(label) = label_of(self.overlay.xattrs(&sibling)?)
+                {
+                    return Ok(vec![label]);
+                }
+            }
+            return Ok(label_of(self.overlay.xattrs(dir)?).into_iter().collect());
+        }
+        Ok(Vec::new())
+    }
+
+    /// Notes that the running rule changed something.
+    fn touch(&mut self, what: What) {
+        self.facts = None;
+        let same = |change: &&mut Change| match (&change.what, &what) {
+            (What::Path { path: a, .. }, What::Path { path: b, .. }) => a == b,
+            (a, b) => a == b,
+        };
+        match self.changes.iter_mut().find(same) {
+            Some(change) => {
+                change.what = what;
+                if !change.rules.contains(&self.rule) {
+                    change.rules.push(self.rule);
+                }
+            }
+            None => self.changes.push(Change { rules: vec![self.rule], what }),
+        }
+    }
+}
+
+/// What a view has at a resolved path, as an edit's condition.
+pub(crate) fn before(view: &dyn View, path: &str) -> Result<Before> {
+    Ok(match view.lstat(path)?.map(|metadata| metadata.file_type) {
+        None => Before::Absent,
+        Some(FileType::Symlink) => Before::Link { target: view.read_link(path)?.unwrap_or_default() },
+        Some(FileType::Regular) => {
+            let content = view.read(path)?.unwrap_or_default();
+            Before::File { sha256: sha256(&content), size: content.len() as u64 }
+        }
+        Some(_) => return Err(refused(path, "is neither a file nor a link")),
+    })
+}
+
+fn content_of(file: &StagedFile, copy_of: Option<&str>) -> Content {
+    if let Some(original) = copy_of {
+        return Content::CopyOf(original.to_owned());
+    }
+    match str::from_utf8(&file.content) {
+        Ok(text) if !text.contains('\0') => Content::Text(text.to_owned()),
+        _ => Content::Bytes(file.content.to_vec()),
+    }
+}
+
+fn ownership_of(file: &StagedFile) -> Ownership {
+    let xattr = |(name, value): &(Vec<u8>, Vec<u8>)| (lossy(name), BASE64.encode(value));
+    let StagedFile { metadata, xattrs, .. } = file;
+    Ownership {
+        mode: metadata.mode,
+        uid: metadata.uid,
+        gid: metadata.gid,
+        xattrs: xattrs.iter().map(xattr).collect(),
+    }
+}
+
+fn label_of(xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Option<(Vec<u8>, Vec<u8>)> {
+    xattrs.into_iter().find(|(name, _)| name == SELINUX)
+}
+
+fn refused(path: &str, why: &str) -> Error {
+    Error::Refused(format!("{path} in the guest {why}"))
 }

@@ -1,1 +1,323 @@
-//! Being written.
+//! The guest as it is: all its file systems in their places.
+
+mod mount;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::sync::Arc;
+
+use libdisk::block::Disk;
+use libdisk::vfs::{FileSystem, FileType, FsError, Metadata, NodeId};
+
+pub(crate) use mount::volume_of;
+
+use crate::facts::Machine;
+use crate::path::{self, Kind, Last, Names, Place, below, lossy, resolve, split};
+use crate::{Error, Result, View};
+
+/// The largest file that is read whole.
+const FILE_LIMIT: u64 = 1 << 30;
+
+/// File content is read in pieces of this size: a size from the disk never sizes an allocation.
+const PIECE: usize = 1 << 20;
+
+/// How much content is kept for the next reader.
+const CACHE_LIMIT: usize = 256 << 20;
+
+/// A guest's file systems, mounted where its own fstab says, read only.
+pub struct Tree {
+    disk: Option<Disk>,
+    machine: Machine,
+    mounts: Vec<Mounted>,
+    /// What resolved paths lead to.
+    nodes: RefCell<HashMap<Vec<u8>, Option<Node>>>,
+    contents: RefCell<Contents>,
+}
+
+struct Mounted {
+    /// Resolved; "/" for the root.
+    point: Vec<u8>,
+    fs: Box<dyn FileSystem>,
+}
+
+/// A node of one of the mounted file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Node {
+    mount: usize,
+    id: NodeId,
+}
+
+#[derive(Default)]
+struct Contents {
+    files: HashMap<Node, Arc<[u8]>>,
+    bytes: usize,
+}
+
+impl Tree {
+    /// A tree of file systems that are open already, each with its mount point, the root first.
+    pub fn from_filesystems(filesystems: Vec<(String, Box<dyn FileSystem>)>, machine: Machine) -> Self {
+        let mounts = filesystems.into_iter();
+        let mounts = mounts.map(|(point, fs)| Mounted { point: point.into_bytes(), fs }).collect();
+        Self {
+            disk: None,
+            machine,
+            mounts,
+            nodes: RefCell::default(),
+            contents: RefCell::default(),
+        }
+    }
+
+    /// Whether there is a root file system: on a disk without one every path is absent.
+    pub fn has_root(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// What `stat` (`follow`) or `lstat` tells of a path in bytes; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// What the file systems report; `Malformed` for a loop of links.
+    pub fn metadata(&self, path: &[u8], follow: bool) -> Result<Option<Metadata>> {
+        let last = if follow { Last::Follow } else { Last::Keep };
+        self.find(path, last)?.map(|(path, node)| self.node_metadata(&path, node)).transpose()
+    }
+
+    /// The names in a directory, as bytes, sorted, with what `lstat` tells of each; `None` if there is no such directory.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata).
+    pub fn entries(&self, path: &[u8]) -> Result<Option<Vec<(Vec<u8>, Metadata)>>> {
+        let Some((dir, _)) = self.find(path, Last::Follow)? else { return Ok(None) };
+        let Some(names) = self.names(&dir)? else { return Ok(None) };
+        let mut entries = Vec::new();
+        for name in names {
+            if let Some(metadata) = self.metadata(&join(&dir, &name), false)? {
+                entries.push((name, metadata));
+            }
+        }
+        Ok(Some(entries))
+    }
+
+    /// The target of a symbolic link, as bytes; `None` if it is not one.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata).
+    pub fn link_target(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some((path, node)) = self.find(path, Last::Keep)? else { return Ok(None) };
+        Ok(match self.node_kind(&path, node)? {
+            Kind::Link(target) => Some(target),
+            Kind::Directory | Kind::Other => None,
+        })
+    }
+
+    /// Copies a regular file of any size into `out`, links followed; says how many bytes, `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata); `Output` if `out` does not take it.
+    pub fn copy_to(&self, path: &[u8], out: &mut dyn Write) -> Result<Option<u64>> {
+        let Some((path, node)) = self.find(path, Last::Follow)? else { return Ok(None) };
+        let metadata = self.node_metadata(&path, node)?;
+        if metadata.file_type != FileType::Regular {
+            return Ok(None);
+        }
+        self.pieces(&path, node, metadata.size, |piece| out.write_all(piece).map_err(Error::Output)).map(Some)
+    }
+
+    /// Calls `visit` for every path, `lstat` metadata with it, directories before what is in them, names sorted.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata), and what `visit` returns; `Malformed` for a directory met twice.
+    pub fn walk(&self, visit: &mut dyn FnMut(&[u8], &Metadata) -> Result<()>) -> Result<()> {
+        let mut left = vec![b"/".to_vec()];
+        let mut seen = HashSet::new();
+        while let Some(path) = left.pop() {
+            let Some((path, node)) = self.find(&path, Last::Keep)? else { continue };
+            let metadata = self.node_metadata(&path, node)?;
+            visit(&path, &metadata)?;
+            if metadata.file_type == FileType::Directory {
+                if !seen.insert(node) {
+                    let what = "the directory is reached by two paths".into();
+                    return Err(Error::Malformed { path: lossy(&path), what });
+                }
+                let names = self.names(&path)?.unwrap_or_default();
+                left.extend(names.iter().rev().map(|name| join(&path, name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The node that a path leads to, and its resolved path.
+    fn find(&self, path: &[u8], last: Last) -> Result<Option<(Vec<u8>, Node)>> {
+        if !self.has_root() {
+            return Ok(None);
+        }
+        let Place::Found(path) = resolve(self, path, last)? else { return Ok(None) };
+        Ok(self.node(&path)?.map(|node| (path, node)))
+    }
+
+    /// The node at a resolved path.
+    fn node(&self, path: &[u8]) -> Result<Option<Node>> {
+        if let Some(mount) = self.mounts.iter().position(|mount| mount.point == path) {
+            return Ok(Some(Node { mount, id: self.mounts[mount].fs.root() }));
+        }
+        if let Some(known) = self.nodes.borrow().get(path) {
+            return Ok(*known);
+        }
+        let Some((dir, name)) = split(path) else { return Ok(None) };
+        let found = match self.node(dir)? {
+            None => None,
+            Some(Node { mount, id }) => match self.mounts[mount].fs.lookup(id, name) {
+                Ok(id) => Some(Node { mount, id }),
+                Err(FsError::NotFound | FsError::NotADirectory) => None,
+                Err(source) => return Err(failed(path, source)),
+            },
+        };
+        self.nodes.borrow_mut().insert(path.to_vec(), found);
+        Ok(found)
+    }
+
+    fn node_metadata(&self, path: &[u8], node: Node) -> Result<Metadata> {
+        self.mounts[node.mount].fs.metadata(node.id).map_err(|source| failed(path, source))
+    }
+
+    fn node_kind(&self, path: &[u8], node: Node) -> Result<Kind> {
+        Ok(match self.node_metadata(path, node)?.file_type {
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => {
+                let target = self.mounts[node.mount].fs.read_link(node.id);
+                Kind::Link(target.map_err(|source| failed(path, source))?)
+            }
+            _ => Kind::Other,
+        })
+    }
+
+    /// The names in the directory at a resolved path, sorted; mount points are among them.
+    fn names(&self, dir: &[u8]) -> Result<Option<Vec<Vec<u8>>>> {
+        let Some(node) = self.node(dir)? else { return Ok(None) };
+        let mut names: Vec<_> = match self.mounts[node.mount].fs.read_dir(node.id) {
+            Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
+            Err(FsError::NotADirectory) => return Ok(None),
+            Err(source) => return Err(failed(dir, source)),
+        };
+        let points = self.mounts.iter().filter_map(|mount| split(&mount.point));
+        names.extend(points.filter(|(parent, _)| *parent == dir).map(|(_, name)| name.to_vec()));
+        names.sort_unstable();
+        names.dedup();
+        Ok(Some(names))
+    }
+
+    /// Hands the content of a file to `take`, piece by piece; says how many bytes there were.
+    fn pieces(
+        &self,
+        path: &[u8],
+        node: Node,
+        size: u64,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let mut buf = vec![0; PIECE];
+        let mut offset = 0;
+        while offset < size {
+            let want = usize::try_from(size - offset).unwrap_or(PIECE).min(PIECE);
+            let got = self.mounts[node.mount].fs.read_at(node.id, &mut buf[..want], offset);
+            let got = got.map_err(|source| failed(path, source))?;
+            if got == 0 {
+                break;
+            }
+            take(&buf[..got])?;
+            offset += got as u64;
+        }
+        Ok(offset)
+    }
+
+    fn content(&self, path: &[u8], node: Node, size: u64) -> Result<Arc<[u8]>> {
+        if let Some(content) = self.contents.borrow().files.get(&node) {
+            return Ok(content.clone());
+        }
+        if size > FILE_LIMIT {
+            let what = format!("{size} bytes are more than the limit of 1 GiB for a file that is read whole");
+            return Err(Error::Malformed { path: lossy(path), what });
+        }
+        let mut content = Vec::new();
+        self.pieces(path, node, size, |piece| {
+            content.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let content: Arc<[u8]> = content.into();
+        let mut contents = self.contents.borrow_mut();
+        if contents.bytes + content.len() <= CACHE_LIMIT {
+            contents.bytes += content.len();
+            contents.files.insert(node, content.clone());
+        }
+        Ok(content)
+    }
+}
+
+impl Names for Tree {
+    fn kind(&self, path: &[u8]) -> Result<Option<Kind>> {
+        self.node(path)?.map(|node| self.node_kind(path, node)).transpose()
+    }
+}
+
+impl View for Tree {
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn lstat(&self, path: &str) -> Result<Option<Metadata>> {
+        self.metadata(path.as_bytes(), false)
+    }
+
+    fn stat(&self, path: &str) -> Result<Option<Metadata>> {
+        self.metadata(path.as_bytes(), true)
+    }
+
+    fn resolve(&self, path: &str) -> Result<Option<String>> {
+        let found = self.find(path.as_bytes(), Last::Follow)?;
+        Ok(found.and_then(|(path, _)| String::from_utf8(path).ok()))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
+        let Some((path, node)) = self.find(path.as_bytes(), Last::Follow)? else { return Ok(None) };
+        let metadata = self.node_metadata(&path, node)?;
+        if metadata.file_type != FileType::Regular {
+            return Ok(None);
+        }
+        self.content(&path, node, metadata.size).map(Some)
+    }
+
+    fn read_link(&self, path: &str) -> Result<Option<String>> {
+        Ok(self.link_target(path.as_bytes())?.as_deref().map(path::lossy))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>> {
+        let Some((dir, _)) = self.find(path.as_bytes(), Last::Follow)? else { return Ok(Vec::new()) };
+        let names = self.names(&dir)?.unwrap_or_default();
+        Ok(names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect())
+    }
+
+    fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let Some((path, node)) = self.find(path.as_bytes(), Last::Keep)? else { return Ok(Vec::new()) };
+        self.mounts[node.mount].fs.xattrs(node.id).map_err(|source| failed(&path, source))
+    }
+
+    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let disk = self.disk.as_ref();
+        let disk = disk.ok_or_else(|| Error::Refused("this guest has no disk below its files".into()))?;
+        Ok(disk.read_vec(offset, len)?)
+    }
+}
+
+fn failed(path: &[u8], source: FsError) -> Error {
+    Error::Guest { path: lossy(path), source }
+}
+
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    [dir.strip_suffix(b"/").unwrap_or(dir), b"/", name].concat()
+}
+
+/// The volume that a resolved path lies on: the one with the longest mount point above it.
+pub(crate) fn volume_at<'a>(machine: &'a Machine, path: &str) -> Option<&'a crate::facts::Volume> {
+    let mounted = machine.volumes.iter().filter_map(|volume| Some((volume.mounted_at.as_deref()?, volume)));
+    let above = mounted.filter(|(point, _)| below(path.as_bytes(), point.as_bytes()).is_some());
+    above.max_by_key(|(point, _)| point.len()).map(|(_, volume)| volume)
+}

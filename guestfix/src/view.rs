@@ -60,6 +60,15 @@ pub trait View {
     /// As above.
     fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
+    /// Bytes of the disk below, at most 64 MiB at once: partition tables, boot code.
+    ///
+    /// # Errors
+    /// As above; `Refused` where there is no disk below the files.
+    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let _ = (offset, len);
+        Err(crate::Error::Refused("this guest has no disk below its files".into()))
+    }
+
     /// A text file, bytes that are not UTF-8 kept out by [`None`] as if it were not there.
     ///
     /// # Errors

@@ -1,0 +1,78 @@
+//! A plan for people: unified diffs.
+
+use similar::TextDiff;
+
+use crate::edit::{Before, Content, Edit, Step};
+use crate::{Result, View};
+
+/// Every step as a diff, headed by the rules that asked for it.
+pub(super) fn render(steps: &[Step], view: &dyn View) -> Result<String> {
+    let mut out = String::new();
+    for step in steps {
+        out.push_str(&format!("# {}\n", step.rules.join(", ")));
+        edit(&mut out, &step.edit, view)?;
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
+    match edit {
+        Edit::ReplayJournal { volume } => out.push_str(&format!("replay the journal of {volume}\n")),
+        Edit::PutFile { path, before, content: Content::Text(new), rendering, .. } => {
+            match old_text(before, path, view)? {
+                Some(old) => out.push_str(&unified(path, *before == Before::Absent, &old, new)),
+                None => out.push_str(&format!("put text of {} bytes at {path}, over {}\n", new.len(), was(before))),
+            }
+            lines(out, rendering);
+        }
+        Edit::PutFile { path, before, content: Content::Bytes(bytes), rendering, .. } => {
+            out.push_str(&format!("put {} bytes at {path}, over {}\n", bytes.len(), was(before)));
+            lines(out, rendering);
+        }
+        Edit::PutFile { path, content: Content::CopyOf(from), .. } => {
+            out.push_str(&format!("copy {from} to {path}\n"));
+        }
+        Edit::PutLink { path, before, target } => {
+            out.push_str(&format!("link {path} -> {target}, over {}\n", was(before)));
+        }
+        Edit::Remove { path, before } => match old_text(before, path, view)? {
+            Some(old) => out.push_str(&unified(path, false, &old, "")),
+            None => out.push_str(&format!("remove {path}, {}\n", was(before))),
+        },
+        Edit::PutBytes { offset, content, rendering, .. } => {
+            out.push_str(&format!("change {} bytes of the disk at byte {offset:#x}\n", content.len()));
+            lines(out, rendering);
+        }
+    }
+    Ok(())
+}
+
+/// The old text, empty where there was nothing; `None` where there was something that is not text.
+fn old_text(before: &Before, path: &str, view: &dyn View) -> Result<Option<String>> {
+    match before {
+        Before::Absent => Ok(Some(String::new())),
+        Before::Link { .. } => Ok(None),
+        Before::File { .. } => Ok(view.text(path)?.filter(|text| !text.contains('\0'))),
+    }
+}
+
+fn was(before: &Before) -> String {
+    match before {
+        Before::Absent => "nothing".to_owned(),
+        Before::File { size, .. } => format!("a file of {size} bytes"),
+        Before::Link { target } => format!("a link to {target}"),
+    }
+}
+
+fn unified(path: &str, is_new: bool, old: &str, new: &str) -> String {
+    let from = if is_new { "/dev/null".to_owned() } else { format!("a{path}") };
+    let to = if new.is_empty() && !is_new { "/dev/null".to_owned() } else { format!("b{path}") };
+    TextDiff::from_lines(old, new).unified_diff().header(&from, &to).to_string()
+}
+
+fn lines(out: &mut String, rendering: &[String]) {
+    for line in rendering {
+        out.push_str(&format!("  {line}\n"));
+    }
+}

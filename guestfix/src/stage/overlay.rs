@@ -1,0 +1,196 @@
+//! The guest as it will be: staged nodes over the guest as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use libdisk::vfs::{FileType, Metadata, Timestamp};
+
+use crate::facts::Machine;
+use crate::path::{self, Kind, Last, Names, Place, split_str};
+use crate::{Result, View};
+
+/// What will be at a path.
+#[derive(Debug, Clone)]
+pub(super) enum Staged {
+    File(StagedFile),
+    Link(String),
+    /// A directory made for what is staged in it.
+    Directory(Metadata),
+    Removed,
+}
+
+/// A file that will be.
+#[derive(Debug, Clone)]
+pub(super) struct StagedFile {
+    pub(super) content: Arc<[u8]>,
+    pub(super) metadata: Metadata,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Staged nodes, by resolved path, over a base.
+#[derive(Clone)]
+pub(super) struct Overlay<'a> {
+    base: &'a dyn View,
+    pub(super) machine: Machine,
+    nodes: BTreeMap<String, Staged>,
+    /// Bytes of the disk that will change, in the order staged.
+    pub(super) bytes: Vec<(u64, Vec<u8>)>,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(base: &'a dyn View) -> Self {
+        Self { base, machine: base.machine().clone(), nodes: BTreeMap::new(), bytes: Vec::new() }
+    }
+
+    pub(super) fn set(&mut self, path: String, node: Staged) {
+        self.nodes.insert(path, node);
+    }
+
+    pub(super) fn staged(&self, path: &str) -> Option<&Staged> {
+        self.nodes.get(path)
+    }
+
+    /// Where `path` leads in the tree as it will be.
+    pub(super) fn place(&self, path: &str, last: Last) -> Result<Place> {
+        path::resolve(self, path.as_bytes(), last)
+    }
+
+    fn find(&self, path: &str, last: Last) -> Result<Option<String>> {
+        Ok(match self.place(path, last)? {
+            Place::Found(path) => String::from_utf8(path).ok(),
+            Place::Absent(_) | Place::Blocked(_) => None,
+        })
+    }
+
+    /// Whether the base has at this resolved path what the tree as it will be has there: not below a directory that is
+    /// itself staged, for there the base may have a link to somewhere else.
+    pub(super) fn in_base(&self, path: &str) -> bool {
+        let mut dir = path;
+        while let Some((parent, _)) = split_str(dir) {
+            if self.nodes.contains_key(parent) {
+                return false;
+            }
+            dir = parent;
+        }
+        true
+    }
+
+    /// What `lstat` tells of a resolved path.
+    fn metadata(&self, path: &str) -> Result<Option<Metadata>> {
+        match self.nodes.get(path) {
+            Some(Staged::File(file)) => Ok(Some(file.metadata.clone())),
+            Some(Staged::Link(target)) => Ok(Some(new_metadata(FileType::Symlink, 0o777, target.len()))),
+            Some(Staged::Directory(metadata)) => Ok(Some(metadata.clone())),
+            Some(Staged::Removed) => Ok(None),
+            None if self.in_base(path) => self.base.lstat(path),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What a new node of root's will be.
+pub(super) fn new_metadata(file_type: FileType, mode: u16, size: usize) -> Metadata {
+    Metadata {
+        file_type,
+        mode,
+        uid: 0,
+        gid: 0,
+        size: size as u64,
+        links: 1,
+        mtime: Timestamp::default(),
+        device: None,
+        immutable: false,
+    }
+}
+
+impl Names for Overlay<'_> {
+    fn kind(&self, path: &[u8]) -> Result<Option<Kind>> {
+        // Staged paths and those of the base's `View` are all UTF-8.
+        let Ok(path) = str::from_utf8(path) else { return Ok(None) };
+        let Some(metadata) = self.metadata(path)? else { return Ok(None) };
+        Ok(Some(match metadata.file_type {
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => match self.nodes.get(path) {
+                Some(Staged::Link(target)) => Kind::Link(target.clone().into_bytes()),
+                _ => Kind::Link(self.base.read_link(path)?.unwrap_or_default().into_bytes()),
+            },
+            _ => Kind::Other,
+        }))
+    }
+}
+
+impl View for Overlay<'_> {
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn lstat(&self, path: &str) -> Result<Option<Metadata>> {
+        self.find(path, Last::Keep)?.map_or(Ok(None), |path| self.metadata(&path))
+    }
+
+    fn stat(&self, path: &str) -> Result<Option<Metadata>> {
+        self.find(path, Last::Follow)?.map_or(Ok(None), |path| self.metadata(&path))
+    }
+
+    fn resolve(&self, path: &str) -> Result<Option<String>> {
+        self.find(path, Last::Follow)
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
+        let Some(path) = self.find(path, Last::Follow)? else { return Ok(None) };
+        match self.nodes.get(&path) {
+            Some(Staged::File(file)) => Ok(Some(file.content.clone())),
+            Some(_) => Ok(None),
+            None => self.base.read(&path),
+        }
+    }
+
+    fn read_link(&self, path: &str) -> Result<Option<String>> {
+        let Some(path) = self.find(path, Last::Keep)? else { return Ok(None) };
+        match self.nodes.get(&path) {
+            Some(Staged::Link(target)) => Ok(Some(target.clone())),
+            Some(_) => Ok(None),
+            None => self.base.read_link(&path),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>> {
+        let Some(dir) = self.find(path, Last::Follow)? else { return Ok(Vec::new()) };
+        let in_base = self.in_base(&dir) && !self.nodes.contains_key(&dir);
+        let old = if in_base { self.base.list(&dir)? } else { Vec::new() };
+        let mut names = BTreeSet::from_iter(old);
+        for (path, node) in &self.nodes {
+            if let Some((parent, name)) = split_str(path)
+                && parent == dir
+            {
+                match node {
+                    Staged::Removed => names.remove(name),
+                    _ => names.insert(name.to_owned()),
+                };
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let Some(path) = self.find(path, Last::Keep)? else { return Ok(Vec::new()) };
+        match self.nodes.get(&path) {
+            Some(Staged::File(file)) => Ok(file.xattrs.clone()),
+            Some(_) => Ok(Vec::new()),
+            None => self.base.xattrs(&path),
+        }
+    }
+
+    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = self.base.disk_bytes(offset, len)?;
+        for (start, content) in &self.bytes {
+            for (at, new) in (*start..).zip(content) {
+                let index = at.checked_sub(offset).and_then(|index| usize::try_from(index).ok());
+                if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
+                    *byte = *new;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
