@@ -39,7 +39,7 @@ pub(crate) struct Module {
     /// The file unpacked, if it is compressed.
     pub(crate) unpacked: Option<Vec<u8>>,
     pub(crate) info: Modinfo,
-    /// Names of the modules it needs, as `modules.dep` orders them, or directly needed ones if that has no line.
+    /// Names of the modules it needs, those needed last first, as in `modules.dep`.
     pub(crate) needs: Vec<String>,
 }
 
@@ -94,10 +94,9 @@ impl<'a> Root<'a> {
             let why = format!("it is for kernel {:?}, not {:?}", info.kver, self.kver);
             return Err(Error::Module { path, why });
         }
-        let needs = match self.dep.get(name).filter(|line| line.path == path) {
-            Some(line) => line.needs.iter().map(|path| normalise(path)).collect(),
-            None => info.depends.clone(),
-        };
+        let line = self.dep.get(name).filter(|line| line.path == path);
+        let needs = line.map(|line| line.needs.iter().map(|path| normalise(path)).collect());
+        let needs = needs.unwrap_or_else(|| info.depends.clone());
         Ok(Some(Module { name: name.to_owned(), path, file, unpacked, info, needs }))
     }
 
@@ -168,7 +167,7 @@ impl<F: Fn(&str) -> Option<Vec<String>>> Closure<'_, F> {
         if let Some(needs) = (self.there)(name) {
             return needs.iter().try_for_each(|need| self.add(need, Some(name)));
         }
-        let Some(module) = self.root.module(name)? else {
+        let Some(mut module) = self.root.module(name)? else {
             return match needed_by {
                 None => Ok(()),
                 Some(by) => Err(Error::Module {
@@ -180,6 +179,7 @@ impl<F: Fn(&str) -> Option<Vec<String>>> Closure<'_, F> {
         for need in &module.needs {
             self.add(need, Some(name))?;
         }
+        module.needs = self.all_needs(&module.needs);
         let words = module.info.softdeps.iter().flat_map(|line| line.split_whitespace());
         for soft in words.filter(|word| !word.ends_with(':')) {
             for name in self.root.soft(soft)? {
@@ -188,6 +188,24 @@ impl<F: Fn(&str) -> Option<Vec<String>>> Closure<'_, F> {
         }
         self.modules.push(module);
         Ok(())
+    }
+
+    /// What the `direct`ly needed modules need in turn, and they themselves; those needed last first. A line of
+    /// `modules.dep` has it all already; the modules' own word names the direct ones only.
+    fn all_needs(&self, direct: &[String]) -> Vec<String> {
+        let mut order: Vec<String> = Vec::new();
+        for need in direct.iter().rev() {
+            let added = self.modules.iter().find(|module| module.name == *need);
+            let below =
+                added.map(|module| module.needs.clone()).or_else(|| (self.there)(need)).unwrap_or_default();
+            for name in below.into_iter().rev().chain([need.clone()]) {
+                if !self.root.is_builtin(&name) && !order.contains(&name) {
+                    order.push(name);
+                }
+            }
+        }
+        order.reverse();
+        order
     }
 }
 

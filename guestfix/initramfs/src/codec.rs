@@ -83,7 +83,8 @@ impl Codec {
             Self::Lzma => {
                 let mut decoder = LzmaReader::new_mem_limit(bytes, MEMORY_KIB, None)?;
                 decoder.by_ref().take(limit).read_to_end(&mut data)?;
-                decoder.into_inner().len()
+                let (rest, read_ahead) = decoder.into_parts();
+                rest.len().saturating_add(read_ahead.len())
             }
             Self::Xz => {
                 let mut decoder = XzReader::new_mem_limit(bytes, false, MEMORY_KIB);
@@ -200,4 +201,131 @@ fn pack_lz4(data: &[u8]) -> io::Result<Vec<u8>> {
         out.extend_from_slice(&packed);
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use testimages::judge;
+
+    use super::*;
+
+    const ALL: [(Codec, &[&str], &[&str]); 6] = [
+        (Codec::Gzip, &["gzip", "-9n"], &["gzip", "-t"]),
+        (Codec::Bzip2, &["bzip2"], &["bzip2", "-t"]),
+        (Codec::Lzma, &["xz", "--format=lzma"], &["xz", "-t", "--format=lzma"]),
+        (Codec::Xz, &["xz", "--check=crc32"], &["xz", "-t"]),
+        (Codec::Lz4, &["lz4", "-l", "-c"], &["lz4", "-t"]),
+        (Codec::Zstd, &["zstd", "-q"], &["zstd", "-t"]),
+    ];
+
+    fn pipe(command: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new(command[0])
+            .args(&command[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let feed = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        feed.join().unwrap().unwrap();
+        output.stdout
+    }
+
+    /// Text-like, with parts that do not compress.
+    fn sample(len: usize) -> Vec<u8> {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut data = Vec::with_capacity(len);
+        while data.len() < len {
+            if data.len() % 7 == 0 {
+                data.extend_from_slice(&next().to_le_bytes());
+            } else {
+                data.extend_from_slice(format!("kernel/drivers/{}.ko\n", next() % 1000).as_bytes());
+            }
+        }
+        data.truncate(len);
+        data
+    }
+
+    #[test]
+    fn the_real_programs_and_ours_read_each_other() {
+        if !judge::need_all(&["gzip", "bzip2", "xz", "lz4", "zstd"]) {
+            return;
+        }
+        for (codec, pack, test) in ALL {
+            // More than two blocks of lz4.
+            let long = if codec == Codec::Lz4 { (17 << 20) + 3 } else { 300_000 };
+            for len in [0, 1, 5000, long] {
+                let data = sample(len);
+                let theirs = pipe(pack, &data);
+                assert_eq!(Codec::detect(&theirs), Some(codec));
+                let (read, used) = codec.decompress(&theirs, u64::MAX, "test").unwrap();
+                assert!(read == data, "{codec}, {len} bytes");
+                assert_eq!(used, theirs.len(), "{codec}, {len} bytes");
+
+                let ours = codec.compress(&data).unwrap();
+                pipe(test, &ours);
+                assert!(
+                    pipe(&[pack[0], "-dc", test.get(2).unwrap_or(&"-q")], &ours) == data,
+                    "{codec}, {len} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_stream_is_not_taken() {
+        let data = sample(100_000);
+        for (codec, ..) in ALL {
+            let mut bytes = codec.compress(&data).unwrap();
+            let len = bytes.len();
+            bytes.extend([0; 512]);
+            bytes.extend_from_slice(b"070701 and so on");
+            let (read, used) = codec.decompress(&bytes, u64::MAX, "test").unwrap();
+            assert!(read == data, "{codec}");
+            assert_eq!(used, len, "{codec}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let zeros = vec![0; 16 << 20];
+        for (codec, ..) in ALL {
+            let bomb = codec.compress(&zeros).unwrap();
+            assert!(bomb.len() < 1 << 20, "{codec}");
+            let error = codec.decompress(&bomb, 1 << 20, "test").unwrap_err();
+            assert!(matches!(error, Error::TooLarge { limit: 0x10_0000, .. }), "{codec}: {error}");
+            assert!(codec.decompress(&bomb, 16 << 20, "test").is_ok(), "{codec}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_stream_is_an_error() {
+        let data = sample(100_000);
+        for (codec, ..) in ALL {
+            let bytes = codec.compress(&data).unwrap();
+            for len in (0..bytes.len()).step_by(bytes.len() / 50) {
+                let result = codec.decompress(&bytes[..len], u64::MAX, "test");
+                // A legacy lz4 frame may end between any two blocks.
+                assert!(result.is_err() || codec == Codec::Lz4 && len <= 4, "{codec}, {len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn xz_has_the_only_check_the_kernel_knows() {
+        let stream = Codec::Xz.compress(b"x").unwrap();
+        assert_eq!(stream[6..8], [0, 1], "stream flags: CRC32");
+    }
 }

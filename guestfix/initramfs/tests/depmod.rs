@@ -22,28 +22,28 @@ fn same(name: &str, ours: &[u8], theirs: &[u8]) {
 }
 
 fn indexes_are_depmods(kernel: &Kernel) {
-    let dep = Dep::parse(&kernel.read("modules.dep"), &kernel.kver);
+    let dep = Dep::parse(&kernel.file("modules.dep"), &kernel.kver);
     assert!(dep.lines.len() > 100);
-    same("modules.dep", &dep.text(), &kernel.read("modules.dep"));
+    same("modules.dep", &dep.text(), &kernel.file("modules.dep"));
     let ours = dep.index().write("modules.dep").unwrap();
-    same("modules.dep.bin", &ours, &kernel.read("modules.dep.bin"));
+    same("modules.dep.bin", &ours, &kernel.file("modules.dep.bin"));
     assert_eq!(Index::read(&ours, "modules.dep.bin").unwrap(), dep.index());
     assert_eq!(Dep::from_index(&ours, &kernel.kver).unwrap(), dep);
 
     for table in [Table::Alias, Table::Symbols] {
         let name = table.name();
-        let aliases = Aliases::parse(&kernel.read(name));
+        let aliases = Aliases::parse(&kernel.file(name));
         assert!(aliases.lines.len() > 100);
-        same(name, &aliases.text(table), &kernel.read(name));
+        same(name, &aliases.text(table), &kernel.file(name));
         let index = aliases.index(table, &dep.priorities());
         let ours = index.write(name).unwrap();
-        same(name, &ours, &kernel.read(&format!("{name}.bin")));
+        same(name, &ours, &kernel.file(&format!("{name}.bin")));
         assert_eq!(Index::read(&ours, name).unwrap(), index);
     }
     same(
         "modules.softdep",
-        &Softdeps::parse(&kernel.read("modules.softdep")).text(),
-        &kernel.read("modules.softdep"),
+        &Softdeps::parse(&kernel.file("modules.softdep")).text(),
+        &kernel.file("modules.softdep"),
     );
 }
 
@@ -53,17 +53,17 @@ fn modinfo_is_depmods(kernel: &Kernel) {
     let mut add = |which: usize, module: &str, value: &str| {
         expected.entry(module.to_owned()).or_default()[which].push(value.to_owned());
     };
-    for (alias, module) in Aliases::parse(&kernel.read("modules.alias")).lines {
+    for (alias, module) in Aliases::parse(&kernel.file("modules.alias")).lines {
         add(0, &module, &alias);
     }
-    for (alias, module) in Aliases::parse(&kernel.read("modules.symbols")).lines {
+    for (alias, module) in Aliases::parse(&kernel.file("modules.symbols")).lines {
         add(1, &module, alias.strip_prefix("symbol:").unwrap());
     }
-    for (module, line) in Softdeps::parse(&kernel.read("modules.softdep")).lines {
+    for (module, line) in Softdeps::parse(&kernel.file("modules.softdep")).lines {
         add(2, &module, &line);
     }
     for path in kernel.list().unwrap().into_iter().filter(|path| path.ends_with(".ko")) {
-        let info = Modinfo::parse(&kernel.read(&path), &path).unwrap();
+        let info = Modinfo::parse(&kernel.file(&path), &path).unwrap();
         let name = path.rsplit('/').next().unwrap().strip_suffix(".ko").unwrap().replace('-', "_");
         let mut expected = expected.remove(&name).unwrap_or_default();
         expected[1].sort();
@@ -90,13 +90,13 @@ fn generic_kernel() {
 #[test]
 fn lookup_walks_depmods_own_tries() {
     let Some(kernel) = Kernel::cloud() else { return };
-    let dep = kernel.read("modules.dep.bin");
+    let dep = kernel.file("modules.dep.bin");
     let look = |key: &str| index::lookup(&dep, "modules.dep.bin", key).unwrap();
     assert!(look("hv_storvsc")[0].starts_with("kernel/drivers/scsi/hv_storvsc.ko: "));
     assert!(look("hv_storvs").is_empty());
     assert!(look("hv_storvscx").is_empty());
     assert!(look("").is_empty());
-    let alias = kernel.read("modules.alias.bin");
+    let alias = kernel.file("modules.alias.bin");
     let found = index::lookup(&alias, "modules.alias.bin", "vmbus:d96361baa104294db60572e2ffb1dc7f").unwrap();
     assert_eq!(found, ["hv_storvsc"]);
 }

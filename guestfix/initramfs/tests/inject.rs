@@ -3,7 +3,6 @@
 mod lab;
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -179,7 +178,7 @@ fn modules_without_indexes_do_not_count() {
     image::plant(tree.path(), &INITRAMFS_TOOLS, &kernel, &["virtio_net"]);
     let directory = tree.path().join("lib/modules").join(&kernel.kver);
     fs::create_dir_all(directory.join("kernel/drivers/hv")).unwrap();
-    fs::write(directory.join("kernel/drivers/hv/hv_vmbus.ko"), kernel.read("kernel/drivers/hv/hv_vmbus.ko"))
+    fs::write(directory.join("kernel/drivers/hv/hv_vmbus.ko"), kernel.file("kernel/drivers/hv/hv_vmbus.ko"))
         .unwrap();
     let old = image::pack(tree.path());
     let coverage = initramfs::missing(&parse(&old), &kernel.kver, &["hv_vmbus"], &kernel).unwrap();
@@ -249,10 +248,6 @@ fn compressed_modules() {
 fn a_guest_without_indexes() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
     let old = build(&INITRAMFS_TOOLS, &kernel, Codec::Gzip);
-    let scratch = tempfile::tempdir().unwrap();
-    let directory = scratch.path().join("lib/modules").join(&kernel.kver);
-    fs::create_dir_all(&directory).unwrap();
-    symlink(kernel.directory().join("kernel"), directory.join("real")).unwrap();
     for stale in [None, Some("kernel/drivers/gone/hv_storvsc.ko: kernel/drivers/gone/scsi_mod.ko\n")] {
         let guest = NoIndexes { kernel: &kernel, stale };
         let modules = ["hv_storvsc", "sd_mod", "hv_netvsc", "hv_utils"];
@@ -301,11 +296,11 @@ fn hints_by_generator() {
 fn lz4_and_old_kernels() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
     let scratch = tempfile::tempdir().unwrap();
-    let old_kver = "5.10.0-32-cloud-amd64";
     let guest = OldKernel { kernel: &kernel };
     image::plant(scratch.path(), &SPLIT_USR, &kernel, &["virtio_net"]);
     let old = image::compress(Codec::Lz4, &image::pack(scratch.path()));
-    let request = Request { mode: Mode::Append, ..Request::new(old_kver, &["hv_vmbus"], &guest) };
+    let kver = guest.kver();
+    let request = Request { mode: Mode::Append, ..Request::new(&kver, &["hv_vmbus"], &guest) };
     let new = initramfs::inject(&parse(&old), &request).unwrap();
     assert_eq!(new.mode, Some(Mode::Rewrite));
     let archive = parse(&new.bytes);
@@ -318,14 +313,19 @@ struct OldKernel<'a> {
     kernel: &'a Kernel,
 }
 
+impl OldKernel<'_> {
+    fn kver(&self) -> String {
+        format!("5.9{}", &self.kernel.kver[3..])
+    }
+}
+
 impl initramfs::ModuleTree for OldKernel<'_> {
     fn read(&self, path: &str) -> initramfs::Result<Option<Vec<u8>>> {
         let Some(mut bytes) = self.kernel.read(path)? else { return Ok(None) };
         if path.ends_with(".ko") {
             let magic = format!("vermagic={}", self.kernel.kver);
             let at = bytes.windows(magic.len()).position(|window| window == magic.as_bytes()).unwrap();
-            let new = format!("vermagic=5.10.0-32-cloud-amd64 {:>1$}", "", self.kernel.kver.len());
-            bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
+            bytes[at..at + magic.len()].copy_from_slice(format!("vermagic={}", self.kver()).as_bytes());
         }
         Ok(Some(bytes))
     }

@@ -59,7 +59,7 @@ pub(crate) fn plant(tree: &Path, layout: &Layout, kernel: &Kernel, modules: &[&s
         needed.chain(["modules.order", "modules.builtin", "modules.builtin.modinfo"].map(str::to_owned))
     {
         fs::create_dir_all(directory.join(&path).parent().unwrap()).unwrap();
-        fs::write(directory.join(&path), kernel.read(&path)).unwrap();
+        fs::write(directory.join(&path), kernel.file(&path)).unwrap();
     }
     super::depmod(tree, &kernel.kver).unwrap();
 }

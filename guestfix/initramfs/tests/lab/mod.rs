@@ -47,7 +47,8 @@ impl Kernel {
         self.base.join("lib/modules").join(&self.kver)
     }
 
-    pub(crate) fn read(&self, path: &str) -> Vec<u8> {
+    /// A file that must be there.
+    pub(crate) fn file(&self, path: &str) -> Vec<u8> {
         fs::read(self.directory().join(path)).unwrap()
     }
 
@@ -63,7 +64,7 @@ impl Kernel {
             }
             let to = copy.directory().join(&path);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::write(&to, self.read(&path)).unwrap();
+            fs::write(&to, self.file(&path)).unwrap();
             if is_module {
                 judge::run(Command::new(program).args(arguments).arg(&to));
                 let _ = fs::remove_file(&to);
