@@ -55,6 +55,25 @@ impl Partial {
             .map_err(|cause| self.failed("cannot write the output", cause).at(offset))
     }
 
+    /// Reads back what was written; what was not reads as zeros.
+    pub(crate) fn read_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buf.is_empty() {
+            match self.file.read_at(buf, offset) {
+                Ok(0) => {
+                    buf.fill(0);
+                    return Ok(());
+                }
+                Ok(len) => {
+                    buf = buf.get_mut(len..).unwrap_or_default();
+                    offset = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+                }
+                Err(cause) if cause.kind() == IoErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("cannot read the output back", cause).at(offset)),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_all().map_err(|cause| self.failed("cannot flush the output to disk", cause))

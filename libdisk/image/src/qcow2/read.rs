@@ -121,8 +121,8 @@ impl Image {
         let (inside, outside) = buf.split_at_mut(split);
         outside.fill(0);
         match &self.backing {
-            Some(backing) => backing.read_at(inside, offset),
-            None => Ok(()),
+            Some(backing) if !inside.is_empty() => backing.read_at(inside, offset),
+            _ => Ok(()),
         }
     }
 

@@ -1,0 +1,64 @@
+//! A standalone image as the target of a copy.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use block::{Chunk, Error, ErrorKind, Receipt, Result, SinkCaps};
+
+use super::LAYER;
+use super::write::Writer;
+use crate::len64;
+use crate::partial::Existing;
+
+/// Writes a standalone image, not compressed.
+#[derive(Debug)]
+pub struct Sink {
+    writer: Mutex<Writer>,
+    size: u64,
+}
+
+impl Sink {
+    /// Starts an image of a disk of `size` bytes that will be `path`.
+    ///
+    /// # Errors
+    /// `Refused` if `path` exists and must not be replaced; `Unsupported` if the disk is too large; `Io`.
+    pub fn create(path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        Ok(Self { writer: Mutex::new(Writer::create(path, size, None, existing)?), size })
+    }
+}
+
+impl block::Sink for Sink {
+    /// One chunk at a time: clusters are laid as they come, and equal disks should make equal images.
+    fn caps(&self) -> SinkCaps {
+        SinkCaps { starts_zeroed: true, max_write: 1 << 20, parallel: 1 }
+    }
+
+    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+        // What was never written reads as zeros.
+        let Chunk::Data { offset, bytes } = chunk else { return Ok(()) };
+        if offset.checked_add(len64(bytes)).is_none_or(|end| end > self.size) {
+            let what = format!("a chunk of {} bytes does not lie inside the disk", bytes.len());
+            return Err(Error::new(ErrorKind::OutOfRange, LAYER, what).at(offset));
+        }
+        self.writer.lock().map_err(|_| poisoned())?.write(bytes, offset)
+    }
+
+    fn already_done(&self) -> Result<Vec<Range<u64>>> {
+        Ok(Vec::new())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        if self.writer.is_poisoned() {
+            return Err(poisoned());
+        }
+        let writer = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let receipt = Receipt { size: self.size, written: writer.written() };
+        writer.finish()?;
+        Ok(receipt)
+    }
+}
+
+fn poisoned() -> Error {
+    Error::new(ErrorKind::Poisoned, LAYER, "another thread panicked while it wrote")
+}

@@ -1,0 +1,357 @@
+//! qcow2 images of every kind that qemu-img makes, read and compared with what qemu-img reads.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use block::testing::conformance;
+use block::{Disk, ErrorKind, ExtentKind};
+use image::Existing;
+use image::qcow2::{Backing, BackingFile, Image, Sink, write_overlay};
+use testimages::judge;
+
+const SIZE: usize = (9 << 18) + 512 * 3;
+
+/// A disk with data that compress well, data that do not, and holes of all sizes.
+fn content() -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    let mut state = 0x5eed;
+    for (at, unit) in bytes.chunks_mut(20 << 10).enumerate() {
+        match at % 7 {
+            0 | 3 => unit.iter_mut().for_each(|byte| *byte = random(&mut state) as u8),
+            1 => unit.iter_mut().zip(0..).for_each(|(byte, n)| *byte = (n / 97 + at) as u8),
+            2 => unit[..512].fill(at as u8 | 1),
+            _ => {}
+        }
+    }
+    let len = bytes.len();
+    bytes[len - 5..].copy_from_slice(b"tail!");
+    bytes
+}
+
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+fn qemu_img(args: &[&str], paths: &[&Path]) {
+    judge::run(Command::new("qemu-img").args(args).args(paths));
+}
+
+fn qemu_io(image: &Path, commands: &[&str]) {
+    let mut qemu_io = Command::new("qemu-io");
+    qemu_io.args(["-f", "qcow2"]);
+    commands.iter().for_each(|command| {
+        qemu_io.args(["-c", command]);
+    });
+    judge::run(qemu_io.arg(image));
+}
+
+/// A folder with `raw` in it; `None` without qemu.
+fn folder() -> Option<(tempfile::TempDir, PathBuf)> {
+    if !judge::need_all(&["qemu-img", "qemu-io"]) {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    std::fs::write(&raw, content()).unwrap();
+    Some((folder, raw))
+}
+
+/// What qemu-img reads.
+fn theirs(image: &Path) -> Vec<u8> {
+    let out = image.with_extension("theirs");
+    judge::qemu_img_convert((image, "qcow2"), (&out, "raw"), "");
+    std::fs::read(out).unwrap()
+}
+
+fn open(path: &Path, gate: &Backing) -> Disk {
+    Disk::new(Image::open(path, gate).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// Compares all that a reader can ask with what qemu-img reads.
+fn agree(path: &Path, gate: &Backing) -> Disk {
+    let disk = open(path, gate);
+    conformance::read(&disk, &theirs(path));
+    disk
+}
+
+#[test]
+fn every_layout_that_qemu_img_makes() {
+    let Some((folder, raw)) = folder() else { return };
+    let variants: [(&str, &[&str]); 17] = [
+        ("plain", &[]),
+        ("zlib", &["-c"]),
+        ("zstd", &["-c", "-o", "compression_type=zstd"]),
+        ("v2", &["-o", "compat=0.10"]),
+        ("v2-zlib", &["-c", "-o", "compat=0.10"]),
+        ("c512", &["-o", "cluster_size=512"]),
+        ("c512-zlib", &["-c", "-o", "cluster_size=512"]),
+        ("c2m", &["-o", "cluster_size=2M"]),
+        ("c2m-zlib", &["-c", "-o", "cluster_size=2M"]),
+        ("c2m-zstd", &["-c", "-o", "cluster_size=2M,compression_type=zstd"]),
+        ("el2", &["-o", "extended_l2=on,cluster_size=128k"]),
+        ("el2-16k", &["-o", "extended_l2=on,cluster_size=16k"]),
+        ("el2-zstd", &["-c", "-o", "extended_l2=on,cluster_size=64k,compression_type=zstd"]),
+        ("metadata", &["-o", "preallocation=metadata"]),
+        ("full", &["-o", "preallocation=full"]),
+        ("lazy", &["-o", "lazy_refcounts=on,refcount_bits=64"]),
+        ("bits1", &["-o", "refcount_bits=1"]),
+    ];
+    for (name, options) in variants {
+        let path = folder.path().join(name).with_extension("qcow2");
+        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2"], options].concat(), &[&raw, &path]);
+        agree(&path, &Backing::Deny);
+    }
+}
+
+#[test]
+fn external_data_files_are_behind_the_gate() {
+    let Some((folder, raw)) = folder() else { return };
+    let gate = Backing::AllowIn(folder.path().to_owned());
+    for (name, raw_data) in [("data", "off"), ("rawdata", "on")] {
+        let path = folder.path().join(name).with_extension("qcow2");
+        let data = folder.path().join(name).with_extension("data");
+        let options = format!("data_file={},data_file_raw={raw_data}", data.display());
+        qemu_img(&["create", "-q", "-f", "qcow2", "-o", &options], &[&path, Path::new(&SIZE.to_string())]);
+        qemu_img(&["convert", "-n", "-f", "raw", "-O", "qcow2"], &[&raw, &path]);
+        agree(&path, &gate);
+        assert_eq!(Image::open(&path, &Backing::Deny).unwrap_err().kind(), ErrorKind::Refused);
+    }
+}
+
+/// raw <- base.qcow2 <- middle (extended L2) <- top, each with writes of its own.
+fn chain(folder: &Path, raw: &Path) -> PathBuf {
+    let at = |name: &str| folder.join(name);
+    let base = at("base.qcow2");
+    qemu_img(&["convert", "-c", "-f", "raw", "-O", "qcow2"], &[raw, &base]);
+    let create = |name: &str, below: &str, options: &str, size: &str| {
+        let mut args = vec!["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2"];
+        if !options.is_empty() {
+            args.extend(["-o", options]);
+        }
+        qemu_img(&args, &[&at(name), Path::new(size)]);
+        at(name)
+    };
+    let middle = create("middle.qcow2", "base.qcow2", "extended_l2=on,cluster_size=128k", "7M");
+    qemu_io(
+        &middle,
+        &["write -P 1 10k 30k", "write -z 1M 100k", "write -P 2 6M 1k", "discard 2M 128k", "write -z 3M 4k"],
+    );
+    let top = create("top.qcow2", "middle.qcow2", "", "9M");
+    qemu_io(&top, &["write -P 3 50k 1k", "write -z 128k 64k", "write -P 4 7M 200k", "discard 6M 64k"]);
+    top
+}
+
+#[test]
+fn chains_with_partial_zero_and_discarded_clusters() {
+    let Some((folder, raw)) = folder() else { return };
+    let top = chain(folder.path(), &raw);
+    let disk = agree(&top, &Backing::AllowIn(folder.path().to_owned()));
+    // Past the end of all backing files.
+    assert_eq!(disk.extent_at(8 << 20..9 << 20).unwrap().kind, ExtentKind::Zero);
+}
+
+#[test]
+fn internal_snapshots_bitmaps_and_dirty_images_read_as_their_active_state() {
+    let Some((folder, raw)) = folder() else { return };
+    let path = folder.path().join("snap.qcow2");
+    qemu_img(&["convert", "-f", "raw", "-O", "qcow2", "-o", "lazy_refcounts=on"], &[&raw, &path]);
+    qemu_img(&["snapshot", "-c", "one"], &[&path]);
+    qemu_img(&["bitmap", "--add"], &[&path, Path::new("b0")]);
+    qemu_io(&path, &["write -P 9 0 300k", "write -z 1M 100k", "discard 2M 64k"]);
+    agree(&path, &Backing::Deny);
+    // A dirty image is one whose refcounts may be wrong; qemu-img would repair it, so ask first.
+    let expected = theirs(&path);
+    set_feature(&path, 0);
+    conformance::read(&open(&path, &Backing::Deny), &expected);
+}
+
+/// Sets an incompatible feature bit.
+fn set_feature(path: &Path, bit: u32) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let features = u64::from_be_bytes(bytes[72..80].try_into().unwrap()) | 1 << bit;
+    bytes[72..80].copy_from_slice(&features.to_be_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_is_not_handled_is_refused_by_name() {
+    let Some((folder, raw)) = folder() else { return };
+    let path = folder.path().join("x.qcow2");
+    let make = |options: &[&str]| {
+        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2"], options].concat(), &[&raw, &path]);
+    };
+    let refused = |kind: ErrorKind, text: &str| {
+        let error = Image::open(&path, &Backing::Deny).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    make(&[
+        "--object",
+        "secret,id=s,data=x",
+        "-o",
+        "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
+    ]);
+    refused(ErrorKind::Unsupported, "LUKS");
+    make(&[]);
+    set_feature(&path, 1);
+    refused(ErrorKind::Corrupt, "marked as corrupt");
+    make(&[]);
+    set_feature(&path, 17);
+    refused(ErrorKind::Unsupported, "feature 17");
+}
+
+#[test]
+fn the_gate() {
+    let Some((folder, raw)) = folder() else { return };
+    let top = chain(folder.path(), &raw);
+    let elsewhere = tempfile::tempdir().unwrap();
+    for gate in [Backing::Deny, Backing::AllowIn(elsewhere.path().to_owned())] {
+        assert_eq!(Image::open(&top, &gate).unwrap_err().kind(), ErrorKind::Refused, "{gate:?}");
+    }
+    let gate = Backing::AllowIn(folder.path().to_owned());
+    let rebase = |to: &str, format: &[&str]| {
+        let path = folder.path().join("evil.qcow2");
+        let _ = std::fs::remove_file(&path);
+        qemu_img(&["create", "-q", "-f", "qcow2"], &[&path, Path::new("5M")]);
+        qemu_img(&[&["rebase", "-u", "-b", to], format].concat(), &[&path]);
+        Image::open(&path, &gate)
+    };
+    // Out of the folder: by dots, by an absolute name, by a link.
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+    for name in ["../../etc/passwd", "/etc/passwd", "link"] {
+        assert_eq!(rebase(name, &["-F", "raw"]).unwrap_err().kind(), ErrorKind::Refused, "{name}");
+    }
+    assert_eq!(rebase("nbd:host:1", &["-F", "raw"]).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        rebase("json:{\"driver\":\"raw\"}", &["-F", "raw"]).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    assert_eq!(rebase("raw", &["-F", "vmdk"]).unwrap_err().kind(), ErrorKind::Unsupported);
+    let loops = rebase("evil.qcow2", &["-F", "qcow2"]).unwrap_err();
+    assert_eq!(loops.kind(), ErrorKind::Corrupt);
+    assert!(loops.to_string().contains("loop"), "{loops}");
+    rebase("raw", &["-F", "raw"]).unwrap();
+}
+
+#[test]
+fn hostile_images_neither_panic_nor_hang() {
+    let Some((folder, raw)) = folder() else { return };
+    let small = folder.path().join("small.raw");
+    std::fs::write(&small, &std::fs::read(&raw).unwrap()[..1 << 20]).unwrap();
+    let rounds = if std::env::var_os("REFLOAT_LONG").is_some() { 20_000 } else { 1_000 };
+    let mut state = 0xbad;
+    let variants: [&[&str]; 4] = [
+        &["-o", "cluster_size=4k"],
+        &["-c", "-o", "cluster_size=4k"],
+        &["-c", "-o", "cluster_size=4k,compression_type=zstd"],
+        &["-o", "extended_l2=on,cluster_size=16k"],
+    ];
+    for options in variants {
+        let path = folder.path().join("seed.qcow2");
+        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2"], options].concat(), &[&small, &path]);
+        let seed = std::fs::read(&path).unwrap();
+        let mutant = folder.path().join("mutant.qcow2");
+        for _ in 0..rounds {
+            let mut bytes = seed.clone();
+            for _ in 0..=random(&mut state) % 8 {
+                // The header is where most of the decisions are.
+                let span = [112, 4096, 40_000, bytes.len() as u64][(random(&mut state) % 4) as usize];
+                let at = (random(&mut state) % span.min(bytes.len() as u64)) as usize;
+                bytes[at] = [0, 1, 0x7f, 0xff, random(&mut state) as u8][(random(&mut state) % 5) as usize];
+            }
+            if random(&mut state).is_multiple_of(8) {
+                bytes.truncate((random(&mut state) % bytes.len() as u64) as usize);
+            }
+            std::fs::write(&mutant, bytes).unwrap();
+            let Ok(image) = Image::open(&mutant, &Backing::Deny) else { continue };
+            let disk = Disk::new(image);
+            let mut buf = vec![0; 64 << 10];
+            for place in [0, 1000, 500_000, disk.size().saturating_sub(64 << 10)] {
+                let _ = disk.read_at(&mut buf, place);
+            }
+            let _ = disk.extents(0..disk.size().min(1 << 30)).take(1000).filter(Result::is_err).count();
+        }
+    }
+}
+
+/// A source of `size` bytes with some data, and changes over it: data, zeros over data, the end of the disk.
+fn changed(source: &Path, size: u64) -> (Disk, block::Sealed) {
+    let base = Disk::new(block::FileDisk::open(source).unwrap());
+    let overlay = block::Overlay::new(base.clone()).unwrap();
+    let writer = overlay.writer();
+    let mut state = 0x5eed;
+    for _ in 0..60 {
+        let at = random(&mut state) % (size - 40_000);
+        let len = (random(&mut state) % 40_000) as usize;
+        match random(&mut state) % 3 {
+            0 => writer.zero_range(at..at + len as u64).unwrap(),
+            _ => writer.write_at(&vec![random(&mut state) as u8; len], at).unwrap(),
+        }
+    }
+    writer.zero_range(0..200_000).unwrap();
+    writer.write_at(b"the end", size - 7).unwrap();
+    (base, overlay.seal().unwrap())
+}
+
+#[test]
+fn overlays_hold_only_what_changed_and_qemu_agrees() {
+    let Some((folder, raw)) = folder() else { return };
+    // 600 MiB: more than one L2 table.
+    for size in [SIZE as u64, 600 << 20] {
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(size).unwrap();
+        let (_, sealed) = changed(&raw, size);
+        let path = folder.path().join(format!("overlay-{size}.qcow2"));
+        let backing = BackingFile { path: Path::new("raw"), format: "raw" };
+        write_overlay(&sealed, &path, &backing, Existing::Refuse, &block::Silent).unwrap();
+        judge::qemu_img_check(&path, "qcow2");
+        assert!(path.metadata().unwrap().len() < 6 << 20);
+
+        let expected = folder.path().join("expected");
+        let sink = image::raw::RawSink::create(&expected, size, Existing::Replace).unwrap();
+        block::copy(&sealed.disk(), Box::new(sink), &block::CopyOptions { threads: 2 }, &block::Silent)
+            .unwrap();
+        judge::qemu_img_compare((&path, "qcow2"), (&expected, "raw"));
+        let gate = Backing::AllowIn(folder.path().to_owned());
+        let digest = |disk: &Disk| block::digest(disk, &block::Silent).unwrap();
+        assert_eq!(digest(&open(&path, &gate)), digest(&sealed.disk()));
+
+        let again = folder.path().join("again.qcow2");
+        write_overlay(&sealed, &again, &backing, Existing::Replace, &block::Silent).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap(), "must be deterministic");
+    }
+}
+
+#[test]
+fn standalone_images_are_as_qemu_wants_them() {
+    let Some((folder, raw)) = folder() else { return };
+    for size in [1, SIZE as u64, 700 << 20] {
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(size).unwrap();
+        let source = Disk::new(block::FileDisk::open(&raw).unwrap());
+        let copy = |name: &str, threads: usize| {
+            let path = folder.path().join(name);
+            let sink = Sink::create(&path, size, Existing::Replace).unwrap();
+            block::copy(&source, Box::new(sink), &block::CopyOptions { threads }, &block::Silent).unwrap();
+            path
+        };
+        let path = copy("ours.qcow2", 2);
+        judge::qemu_img_check(&path, "qcow2");
+        // No half sectors in qcow2.
+        let whole = size.next_multiple_of(512);
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(whole).unwrap();
+        judge::qemu_img_compare((&path, "qcow2"), (&raw, "raw"));
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(size).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(copy("again.qcow2", 1)).unwrap());
+    }
+    let huge = folder.path().join("huge.qcow2");
+    let sink = Box::new(Sink::create(&huge, 64 << 40, Existing::Refuse).unwrap());
+    block::Sink::put(&*sink, block::Chunk::Data { offset: (64 << 40) - 3, bytes: b"end" }).unwrap();
+    assert!(!huge.exists());
+    block::Sink::finish(sink).unwrap();
+    judge::qemu_img_check(&huge, "qcow2");
+    let mut end = [0; 3];
+    open(&huge, &Backing::Deny).read_at(&mut end, (64 << 40) - 3).unwrap();
+    assert_eq!(&end, b"end");
+}
