@@ -1,3 +1,27 @@
-//! From an image or a snapshot down to files in a file system: one door to the crates below.
+//! From an image down to the files in its file systems.
+//!
+//! A facade over small crates, and three things of its own: [`Address`] says what is meant, [`probe`](probe()) tells what a
+//! file is, [`open`](open()) opens it.
+//!
+//! ```no_run
+//! let address: libdisk::Address = "disk.qcow2#p1".parse()?;
+//! let opened = libdisk::open(&address, &libdisk::OpenOptions::default())?;
+//! if let Some(root) = libdisk::open_filesystem(&opened.disk)? {
+//!     println!("{:?}", root.info()?);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod filesystem;
+mod open;
+mod probe;
+mod source;
+
+pub use address::{Address, AddressError, Location, Place};
+pub use filesystem::{open_filesystem, open_filesystem_mut};
+pub use open::{Layer, OpenOptions, Opened, open};
+pub use probe::{Format, probe};
+pub use source::{FileSource, Source, identity};
 
 pub use {block, ext4, fat, image, vfs, volume};

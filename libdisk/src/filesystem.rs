@@ -1,0 +1,41 @@
+//! Which driver opens a volume.
+
+use block::{Disk, DiskMut};
+use vfs::{FileSystem, FileSystemMut, FsError, Result};
+
+/// Opens the file system on `volume`; `None` if there is nothing known on it.
+///
+/// # Errors
+/// `Unsupported` by name for what is known and not opened (LVM, LUKS, XFS, swap, ...); what the driver reports.
+pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
+    if ext4::probe(volume)? {
+        return Ok(Some(Box::new(ext4::open(volume.clone())?)));
+    }
+    if fat::probe(volume)? {
+        return Ok(Some(Box::new(fat::open(volume.clone())?)));
+    }
+    nothing(volume)
+}
+
+/// Opens the file system on `volume` for changes; over an overlay, always.
+///
+/// # Errors
+/// As [`open_filesystem`].
+pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystemMut>>> {
+    let view = volume.disk();
+    if ext4::probe(&view)? {
+        return Ok(Some(Box::new(ext4::open_mut(volume.clone())?)));
+    }
+    if fat::probe(&view)? {
+        return Ok(Some(Box::new(fat::open_mut(volume.clone())?)));
+    }
+    nothing(&view)
+}
+
+/// No driver wants it: refuse what is known by name.
+fn nothing<T>(volume: &Disk) -> Result<Option<T>> {
+    match volume::signature(volume)? {
+        Some(found) => Err(FsError::unsupported(format!("the volume is {}", found.describe()))),
+        None => Ok(None),
+    }
+}

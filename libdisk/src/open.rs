@@ -1,0 +1,104 @@
+//! Opening whatever an address names.
+
+use std::path::{Path, PathBuf};
+
+use block::{Disk, Error, ErrorKind, FileDisk, Result};
+use image::qcow2::{self, Backing};
+use image::{raw, vhd};
+
+use crate::{Address, Format, Location, Place, probe};
+
+/// How to open.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// The format, if it is known; an address that names one beats it, and both beat the probe.
+    pub format: Option<Format>,
+    /// Which other files an image may open.
+    pub backing: Backing,
+}
+
+/// One step from the file to the device, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What it is: "file", "qcow2", "backing file", "partition".
+    pub name: &'static str,
+    /// More about it: "disk.qcow2, 1,262 MiB".
+    pub text: String,
+}
+
+/// What has been opened.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The device: the disk, or the partition if the address names one.
+    pub disk: Disk,
+    /// The format of the image.
+    pub format: Format,
+    /// The image file.
+    pub path: PathBuf,
+    /// The layers from the file up to the device.
+    pub layers: Vec<Layer>,
+}
+
+/// Opens what `address` names. For a path in the guest's tree that is the whole disk: finding the file is the caller's.
+///
+/// # Errors
+/// `Unsupported` for what we do not open (yet), by name; `Refused` for backing files that are not allowed; `OutOfRange` for
+/// a partition that is not there; what the layers report.
+pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
+    let (path, forced) = match &address.location {
+        Location::File { path, format } => (path, format.or(options.format)),
+        Location::Ebs(_) => return Err(Error::unsupported("ebs", "snapshots in AWS cannot be opened yet")),
+        Location::Azure(_) => return Err(Error::unsupported("azure", "disks in Azure cannot be opened yet")),
+    };
+    let mut opened = open_file(path, forced, &options.backing)?;
+    match &address.place {
+        Place::Disk | Place::Path(_) => {}
+        Place::Partition(number) => partition(&mut opened, *number)?,
+        Place::LogicalVolume { .. } => {
+            return Err(Error::unsupported("lvm2", "logical volumes cannot be opened yet").in_file(path));
+        }
+    }
+    Ok(opened)
+}
+
+fn open_file(path: &Path, forced: Option<Format>, backing: &Backing) -> Result<Opened> {
+    let file = Disk::new(FileDisk::open(path)?);
+    let format = match forced {
+        Some(format) => format,
+        None => probe(&file).map_err(|error| error.in_file(path))?,
+    };
+    let mut layers = vec![Layer { name: "file", text: format!("{}, {} bytes", path.display(), file.size()) }];
+    let disk = match format {
+        Format::Raw => {
+            layers.push(Layer { name: "raw", text: String::new() });
+            raw::open(path)?
+        }
+        Format::Vhd => {
+            let image = vhd::Fixed::open(file).map_err(|error| error.in_file(path))?;
+            let creator = image.footer().creator().escape_ascii().to_string();
+            layers.push(Layer { name: "vhd", text: format!("fixed, made by {creator:?}") });
+            Disk::new(image)
+        }
+        Format::Qcow2 => {
+            let image = qcow2::Image::open(path, backing)?;
+            layers.extend(image.layers().into_iter().map(|(name, text)| Layer { name, text }));
+            Disk::new(image)
+        }
+    };
+    Ok(Opened { disk, format, path: path.to_owned(), layers })
+}
+
+fn partition(opened: &mut Opened, number: u32) -> Result<()> {
+    let table = volume::read(&opened.disk)?;
+    let partition = table.partition(number).ok_or_else(|| {
+        let there: Vec<_> = table.partitions.iter().map(|partition| partition.number.to_string()).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        let what = format!("there is no partition {number}; there are: {there}");
+        Error::new(ErrorKind::OutOfRange, "partition table", what).in_file(&opened.path)
+    })?;
+    let (start, len) = (partition.range.start, partition.range.end - partition.range.start);
+    let text = format!("number {number}, {}, {len} bytes at byte {start}", partition.partition_type);
+    opened.layers.push(Layer { name: "partition", text });
+    opened.disk = partition.open(&opened.disk)?;
+    Ok(())
+}

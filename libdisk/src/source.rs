@@ -1,0 +1,105 @@
+//! Where a migration starts, and what tells one source from another.
+
+use block::{Disk, Result};
+use sha2::{Digest, Sha256};
+
+use crate::{Address, OpenOptions, open};
+
+/// How much of the start of the disk, and of each partition, makes its identity: every super block lies in it.
+const HEAD: u64 = 68 << 10;
+/// How much of the end: the backup GPT.
+const TAIL: u64 = 33 * 512;
+
+/// A disk that can be opened again and again, and recognised.
+pub trait Source: Send + Sync {
+    /// A digest that differs for different disks; cheap, and the same however the disk is stored.
+    ///
+    /// # Errors
+    /// What the layers report.
+    fn identity(&self) -> Result<[u8; 32]>;
+
+    /// The disk.
+    ///
+    /// # Errors
+    /// What the layers report.
+    fn open(&self) -> Result<Disk>;
+}
+
+/// An image file of this machine.
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    address: Address,
+    options: OpenOptions,
+}
+
+impl FileSource {
+    /// The source at `address`; nothing is opened yet.
+    pub fn new(address: Address, options: OpenOptions) -> Self {
+        Self { address, options }
+    }
+
+    /// The address.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl Source for FileSource {
+    fn identity(&self) -> Result<[u8; 32]> {
+        identity(&self.open()?)
+    }
+
+    fn open(&self) -> Result<Disk> {
+        Ok(open(&self.address, &self.options)?.disk)
+    }
+}
+
+/// SHA-256 over the size, both ends, the partition table, and the start of each partition with its super block. A few
+/// hundred KiB are read; a change deep inside a file that leaves every super block as it was is not seen.
+///
+/// # Errors
+/// What the device reports. A damaged partition table counts as none.
+pub fn identity(disk: &Disk) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    hash.update(b"refloat source identity 1\0");
+    hash.update(disk.size().to_le_bytes());
+    let mut add = |start: u64, end: u64| -> Result<()> {
+        let len = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+        hash.update(start.to_le_bytes());
+        hash.update(disk.read_vec(start, len)?);
+        Ok(())
+    };
+    add(0, HEAD.min(disk.size()))?;
+    add(disk.size().saturating_sub(TAIL), disk.size())?;
+    match volume::read(disk) {
+        Ok(table) => {
+            for partition in &table.partitions {
+                let start = partition.range.start;
+                add(start, partition.range.end.min(start.saturating_add(HEAD)))?;
+            }
+        }
+        Err(error) => tracing::debug!(%error, "identity without a partition table"),
+    }
+    Ok(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use block::Memory;
+
+    use super::*;
+
+    #[test]
+    fn size_ends_and_super_blocks_count() {
+        let of = |bytes: Vec<u8>| identity(&Disk::new(Memory::new(bytes))).unwrap();
+        let plain = of(vec![0; 1 << 20]);
+        assert_eq!(plain, of(vec![0; 1 << 20]));
+        assert_ne!(plain, of(vec![0; (1 << 20) + 512]));
+        for at in [0, 1080, 0x10040, (1 << 20) - 1] {
+            let mut bytes = vec![0; 1 << 20];
+            bytes[at] = 1;
+            assert_ne!(plain, of(bytes), "byte {at}");
+        }
+        of(Vec::new());
+    }
+}
