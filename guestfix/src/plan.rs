@@ -399,12 +399,11 @@ fn newest_time(steps: &[Step], view: &dyn View) -> Result<i64> {
 }
 
 impl Identity {
-    /// The identity of a device by its content, read whole.
+    /// The identity of a disk; see [`libdisk::identity`] for what it covers. The befores of a plan cover the rest.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn of(path: &str, disk: &libdisk::block::Disk, observer: &dyn libdisk::block::Observer) -> Result<Self> {
-        let digest = libdisk::block::digest(disk, observer)?;
-        Ok(Self { path: path.to_owned(), size: disk.size(), sha256: hex(&digest) })
+    pub fn of(path: &str, disk: &libdisk::block::Disk) -> Result<Self> {
+        Ok(Self { path: path.to_owned(), size: disk.size(), sha256: hex(&libdisk::identity(disk)?) })
     }
 }

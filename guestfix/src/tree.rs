@@ -1,6 +1,6 @@
 //! The guest as it is: all its file systems in their places.
 
-mod mount;
+mod open;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use libdisk::block::Disk;
 use libdisk::vfs::{FileSystem, FileType, FsError, Metadata, NodeId};
-
-pub(crate) use mount::volume_of;
 
 use crate::facts::Machine;
 use crate::path::{self, Kind, Last, Names, Place, below, lossy, resolve, split};

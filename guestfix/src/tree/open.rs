@@ -1,0 +1,206 @@
+//! From a disk to a tree: the partition table, every file system, the root, and the guest's own fstab.
+
+use libdisk::block::Disk;
+use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
+use libdisk::volume::{self, Kind, PartitionTable};
+
+use super::{Mounted, Tree};
+use crate::facts::{Machine, Volume};
+use crate::inspect::devices;
+use crate::path::{Last, Place, resolve};
+use crate::text::fstab;
+use crate::{Error, Result, View};
+
+/// A volume and its file system, if it has one that we read.
+struct Found {
+    volume: Volume,
+    fs: Option<Box<dyn FileSystem>>,
+    is_esp: bool,
+}
+
+impl Tree {
+    /// Reads a disk: its partition table, its file systems, the guest's own fstab. Nothing is written.
+    ///
+    /// A disk without a root file system opens too; [`has_root`](Self::has_root) tells. A disk with one file system and
+    /// no operating system shows that file system at "/".
+    ///
+    /// # Errors
+    /// If the disk cannot be read, or its partition table or the root file system is corrupt.
+    pub fn open(disk: Disk) -> Result<Self> {
+        let table = volume::read(&disk)?;
+        let firmware = volume::boot::firmware(&disk, &table)?;
+        let mut found = volumes(&disk, &table)?;
+        let mut machine = Machine {
+            size: disk.size(),
+            table: match table.kind {
+                Kind::Gpt { .. } => "gpt",
+                Kind::Mbr { .. } => "mbr",
+                Kind::None => "none",
+            },
+            bios: firmware.bios.found,
+            uefi: firmware.uefi.found,
+            volumes: found.iter().map(|found| found.volume.clone()).collect(),
+        };
+        let mut tree = Self { disk: Some(disk), ..Self::from_filesystems(Vec::new(), machine.clone()) };
+        if let Some(root) = root_of(&found)? {
+            tree.add(&mut machine, &mut found, root, b"/".to_vec());
+            tree.mount_the_rest(&mut machine, &mut found)?;
+        }
+        tree.machine = machine;
+        Ok(tree)
+    }
+
+    /// Mounts what fstab names, outer mounts first, and the EFI system partition where it usually is.
+    fn mount_the_rest(&mut self, machine: &mut Machine, found: &mut [Found]) -> Result<()> {
+        let entries = fstab::entries(&self.text("/etc/fstab")?.unwrap_or_default());
+        let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
+        let mut points: Vec<(String, usize)> = entries
+            .into_iter()
+            .filter(|entry| entry.target.starts_with('/') && entry.target != "/")
+            .filter_map(|entry| {
+                let number = devices::resolve(machine, &entry.spec, root.as_deref())?.number;
+                let index = found.iter().position(|found| found.volume.number == number)?;
+                Some((entry.target, index))
+            })
+            .collect();
+        points.sort_by_key(|(target, _)| target.matches('/').count());
+        if let Some(esp) = found.iter().position(|found| found.is_esp)
+            && points.iter().all(|(_, index)| *index != esp)
+        {
+            points.push(("/boot/efi".to_owned(), esp));
+        }
+        for (target, index) in points {
+            // As systemd does, a missing mount point is thought to be there; one through a file is not.
+            match resolve(self, target.as_bytes(), Last::Follow)? {
+                Place::Found(point) | Place::Absent(point) => self.add(machine, found, index, point),
+                Place::Blocked(_) => tracing::warn!(target, "a mount point of fstab is not a directory"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Mounts a file system, unless it has none to mount or is mounted already.
+    fn add(&mut self, machine: &mut Machine, found: &mut [Found], index: usize, point: Vec<u8>) {
+        if self.mounts.iter().any(|mount| mount.point == point) {
+            return;
+        }
+        let Some(fs) = found[index].fs.take() else { return };
+        machine.volumes[index].mounted_at = String::from_utf8(point.clone()).ok();
+        self.mounts.push(Mounted { point, fs });
+        // What was absent, or below the mount point, may be something else now.
+        self.nodes.borrow_mut().clear();
+    }
+}
+
+/// Every partition that holds something, or the whole disk where there is no table.
+fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
+    if table.kind == Kind::None {
+        let volume = Volume { name: "disk".to_owned(), range: 0..disk.size(), ..blank() };
+        return Ok(vec![identify(disk, volume, false)?]);
+    }
+    let partitions = table.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
+    partitions
+        .map(|partition| {
+            let volume = Volume {
+                name: format!("p{}", partition.number),
+                number: partition.number,
+                range: partition.range.clone(),
+                partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
+                partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
+                type_name: Some(partition.partition_type.to_string()),
+                ..blank()
+            };
+            identify(&partition.open(disk)?, volume, partition.partition_type.is_esp())
+        })
+        .collect()
+}
+
+fn blank() -> Volume {
+    Volume {
+        name: String::new(),
+        number: 0,
+        range: 0..0,
+        kind: None,
+        uuid: None,
+        label: None,
+        partuuid: None,
+        partlabel: None,
+        type_name: None,
+        mounted_at: None,
+        needs_recovery: false,
+        free: None,
+        free_nodes: None,
+    }
+}
+
+/// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the others: it stays
+/// without a file system.
+fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
+    let opened = libdisk::open_filesystem(device).and_then(|fs| {
+        fs.map(|fs| fs.info().map(|info| (fs, info))).transpose()
+    });
+    let fs = match opened {
+        Ok(Some((fs, info))) => {
+            describe(&mut volume, info);
+            Some(fs)
+        }
+        Ok(None) => None,
+        Err(FsError::Device(error)) => return Err(error.into()),
+        Err(error) => {
+            tracing::info!(volume = volume.name, %error, "a volume without a file system that can be read");
+            None
+        }
+    };
+    if fs.is_none()
+        && let Some(signature) = volume::signature(device)?
+    {
+        volume.kind = Some(signature.kind.to_owned());
+        volume.uuid = signature.uuid;
+        volume.label = signature.label;
+    }
+    Ok(Found { volume, fs, is_esp })
+}
+
+fn describe(volume: &mut Volume, info: Info) {
+    volume.kind = Some(info.kind.to_owned());
+    volume.uuid = info.uuid;
+    volume.label = info.label;
+    volume.needs_recovery = info.state == State::NeedsRecovery;
+    volume.free = Some(info.free);
+    volume.free_nodes = info.free_nodes;
+}
+
+/// The volume that holds the guest's root: the first with an os-release, else the first that looks like one, else the
+/// only file system there is.
+fn root_of(found: &[Found]) -> Result<Option<usize>> {
+    let mut likely = None;
+    for (index, candidate) in found.iter().enumerate() {
+        let Some(fs) = &candidate.fs else { continue };
+        let has = |path: &str| has(&**fs, path).map_err(|source| failed(&candidate.volume, source));
+        if has("etc/os-release")? || has("usr/lib/os-release")? {
+            return Ok(Some(index));
+        }
+        if has("etc")? && (has("usr")? || has("bin")?) {
+            likely = likely.or(Some(index));
+        }
+    }
+    let mut with_fs = found.iter().enumerate().filter(|(_, found)| found.fs.is_some());
+    Ok(likely.or_else(|| match (with_fs.next(), with_fs.next()) {
+        (Some((only, _)), None) => Some(only),
+        _ => None,
+    }))
+}
+
+/// Whether the file system has this name; links are not followed.
+fn has(fs: &dyn FileSystem, path: &str) -> libdisk::vfs::Result<bool> {
+    let step = |dir: NodeId, name: &str| fs.lookup(dir, name.as_bytes());
+    match path.split('/').try_fold(fs.root(), step) {
+        Ok(_) => Ok(true),
+        Err(FsError::NotFound | FsError::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn failed(volume: &Volume, source: FsError) -> Error {
+    Error::Volume { volume: volume.name.clone(), source }
+}
