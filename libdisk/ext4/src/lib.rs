@@ -1,1 +1,156 @@
-//! Being written.
+//! ext2, ext3 and ext4, read and written.
+//!
+//! Written from the kernel's documentation, `Documentation/filesystems/ext4` ("ext4 disk layout" below), whose clause
+//! names and field names are used throughout.
+//!
+//! # Model
+//!
+//! [`Ext4`] reads: the superblock and all group descriptors are in memory, everything else is read when asked for, and
+//! every checksum is verified. [`Ext4Mut`] adds changes: one stages the metadata it edits and writes content to an
+//! overlay of its own, so dropping it needs no undoing. Content is always replaced as a whole and mappings are
+//! always built anew, which is why there is no code that edits an extent tree in place.
+//!
+//! Times and generation numbers come from the caller and from the volume, never from a clock or from chance.
+//!
+//! # What is not here
+//!
+//! A journal writer: the device below is an overlay. Journal recovery and orphan removal: a file system that needs them
+//! can be read (as it is without them) but not written. Allocation in clusters (`bigalloc`), quota files, encrypted,
+//! verity and case-folding inodes, and creating attribute values in inodes of their own are refused by name. Backup
+//! superblocks and descriptors are left alone, as the kernel leaves them.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod acl;
+mod alloc;
+mod bitmap;
+mod blockmap;
+mod blocks;
+mod bytes;
+mod change;
+mod checksum;
+mod dir;
+mod extent;
+mod features;
+mod group;
+mod inline;
+mod inode;
+mod mapping;
+mod read;
+mod superblock;
+mod symlink;
+mod transaction;
+mod xattr;
+
+use std::ops::Range;
+
+use block::{Disk, DiskMut};
+use vfs::{DirEntry, FileSystem, FileSystemMut, FsError, Info, Metadata, NodeId, Result, Transaction};
+
+use blocks::Blocks;
+use change::Change;
+use group::Group;
+use superblock::Superblock;
+
+/// A file system opened for reading.
+#[derive(Debug)]
+pub struct Ext4 {
+    blocks: Blocks,
+    sb: Superblock,
+    groups: Vec<Group>,
+}
+
+/// A file system opened over a writable device.
+#[derive(Debug)]
+pub struct Ext4Mut {
+    device: DiskMut,
+    fs: Ext4,
+}
+
+/// Whether the device carries the magic number of ext2, ext3 and ext4.
+///
+/// # Errors
+/// What the device reports.
+pub fn probe(disk: &Disk) -> Result<bool> {
+    Ok(superblock::find(disk)?.is_some())
+}
+
+/// Opens a file system for reading. One that needs recovery is read as it is without it.
+///
+/// # Errors
+/// `Unsupported` for features we cannot read, `Corrupt` for a superblock or descriptors that make no sense.
+pub fn open(disk: Disk) -> Result<Ext4> {
+    let sb = Superblock::read(&disk)?;
+    let groups = group::read_all(&disk, &sb)?;
+    tracing::debug!(kind = sb.features.kind(), blocks = sb.blocks, groups = sb.groups, "opened");
+    Ok(Ext4 { blocks: Blocks::new(disk, &sb), sb, groups })
+}
+
+/// Opens a file system for reading and writing; whether it may be written is said by `begin`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_mut(device: DiskMut) -> Result<Ext4Mut> {
+    let fs = open(device.disk())?;
+    Ok(Ext4Mut { device, fs })
+}
+
+impl Ext4 {
+    fn group(&self, number: u32) -> Result<&Group> {
+        let missing = || FsError::corrupt("group descriptor", 0, format!("there is no group {number}"));
+        self.groups.get(bytes::index(number)).ok_or_else(missing)
+    }
+}
+
+impl FileSystem for Ext4Mut {
+    fn info(&self) -> Result<Info> {
+        self.fs.info()
+    }
+
+    fn root(&self) -> NodeId {
+        self.fs.root()
+    }
+
+    fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId> {
+        self.fs.lookup(dir, name)
+    }
+
+    fn metadata(&self, node: NodeId) -> Result<Metadata> {
+        self.fs.metadata(node)
+    }
+
+    fn read_dir(&self, dir: NodeId) -> Result<Vec<DirEntry>> {
+        self.fs.read_dir(dir)
+    }
+
+    fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.fs.read_at(node, buf, offset)
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
+        self.fs.read_link(node)
+    }
+
+    fn xattrs(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.fs.xattrs(node)
+    }
+
+    fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
+        self.fs.free_ranges()
+    }
+}
+
+impl FileSystemMut for Ext4Mut {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(Change::begin(self)?))
+    }
+}

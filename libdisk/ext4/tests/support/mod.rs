@@ -1,0 +1,256 @@
+//! Images made by the real mke2fs, and the kernel's view of them.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use block::{Disk, DiskMut, FileDisk};
+use testimages::judge;
+use vfs::conformance::compare;
+use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Result, Timestamp};
+
+/// A way to make a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant {
+    pub name: &'static str,
+    pub options: &'static [&'static str],
+    /// Whether this kernel mounts it.
+    pub mounts: bool,
+}
+
+const fn variant(name: &'static str, options: &'static [&'static str]) -> Variant {
+    Variant { name, options, mounts: true }
+}
+
+/// All that we claim to read and write.
+pub const VARIANTS: &[Variant] = &[
+    variant("default", &["-t", "ext4", "-b", "4096"]),
+    variant("orphan_file", &["-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed"]),
+    variant("inline_data", &["-t", "ext4", "-b", "4096", "-O", "inline_data"]),
+    variant("1k_blocks", &["-t", "ext4", "-b", "1024"]),
+    variant("2k_blocks", &["-t", "ext4", "-b", "2048"]),
+    variant("no_journal", &["-t", "ext4", "-b", "4096", "-O", "^has_journal"]),
+    variant("gdt_csum", &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit,uninit_bg"]),
+    variant("no_checksums", &["-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^uninit_bg"]),
+    variant("128_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "128"]),
+    variant("512_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "512"]),
+    variant("ext3", &["-t", "ext3", "-b", "4096"]),
+    variant("ext2", &["-t", "ext2", "-b", "1024"]),
+    variant("ext2_plain", &["-t", "ext2", "-b", "1024", "-O", "^dir_index,^filetype,^sparse_super"]),
+    variant("ext4_block_maps", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"]),
+    variant("meta_bg", &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]),
+    variant("sparse_super2", &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
+    variant("large_dir", &["-t", "ext4", "-b", "1024", "-O", "large_dir"]),
+    variant("ea_inode", &["-t", "ext4", "-b", "4096", "-O", "ea_inode"]),
+    variant("no_flex_bg", &["-t", "ext4", "-b", "1024", "-O", "^flex_bg"]),
+    variant(
+        "tea_hash",
+        &["-t", "ext4", "-b", "1024", "-E", "hash_seed=12345678-1234-1234-1234-123456789abc"],
+    ),
+    Variant { name: "64k_blocks", options: &["-t", "ext4", "-b", "65536"], mounts: false },
+];
+
+pub fn find(name: &str) -> Variant {
+    *VARIANTS.iter().find(|variant| variant.name == name).expect("a known variant")
+}
+
+/// A file system in a file of its own.
+pub struct Image {
+    file: tempfile::NamedTempFile,
+    pub size: u64,
+    mounts: bool,
+}
+
+impl Image {
+    /// Makes one; `None` after saying that the test is skipped.
+    pub fn new(variant: &Variant, size: u64) -> Option<Self> {
+        Self::with_options(variant, size, &[])
+    }
+
+    pub fn with_options(variant: &Variant, size: u64, more: &[&str]) -> Option<Self> {
+        if !judge::need_all(&["mke2fs", "e2fsck"]) {
+            return None;
+        }
+        let file = tempfile::Builder::new().prefix("refloat-ext4-").tempfile().unwrap();
+        file.as_file().set_len(size).unwrap();
+        let mut command = judge::tool("mke2fs");
+        command.args(["-q", "-F"]).args(variant.options).args(more);
+        // A fixed identity: runs of one seed are equal runs.
+        command.args(["-U", "6d0e4b1c-93f5-4a7c-8f66-0a1b2c3d4e5f"]).arg(file.path());
+        judge::run(&mut command);
+        if variant.name == "tea_hash" {
+            judge::run(judge::tool("tune2fs").args(["-E", "hash_alg=tea"]).arg(file.path()));
+        }
+        Some(Self { file, size, mounts: variant.mounts })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    pub fn disk(&self) -> Disk {
+        Disk::new(FileDisk::open(self.path()).unwrap())
+    }
+
+    pub fn device(&self) -> DiskMut {
+        DiskMut::new(FileDisk::open_mut(self.path()).unwrap())
+    }
+
+    pub fn open(&self) -> ext4::Ext4 {
+        ext4::open(self.disk()).unwrap()
+    }
+
+    pub fn open_mut(&self) -> ext4::Ext4Mut {
+        ext4::open_mut(self.device()).unwrap()
+    }
+
+    pub fn debugfs(&self, command: &str) {
+        judge::run(judge::tool("debugfs").args(["-w", "-R", command]).arg(self.path()));
+    }
+
+    /// Lets the kernel change it.
+    pub fn populate(&self, change: impl FnOnce(&Path)) {
+        let mount = judge::KernelMount::read_write(self.path(), 0..self.size);
+        change(mount.path());
+    }
+
+    /// No error for e2fsck, and the kernel sees the tree that we see.
+    #[track_caller]
+    pub fn judge(&self) {
+        judge::e2fsck_clean(self.path(), 0);
+        if self.mounts && judge::need_kernel_mounts() {
+            let mount = judge::KernelMount::with_options(self.path(), 0..self.size, "ro");
+            if let Err(difference) = compare(&self.open(), &Mounted::new(mount.path())) {
+                panic!("we and the kernel differ: {difference}");
+            }
+        }
+    }
+}
+
+/// A directory of this machine as a file system: what the kernel says of a mounted image.
+pub struct Mounted {
+    root: NodeId,
+    paths: RefCell<HashMap<NodeId, PathBuf>>,
+}
+
+impl Mounted {
+    pub fn new(root: &Path) -> Self {
+        let id = NodeId(fs::symlink_metadata(root).unwrap().ino());
+        Self { root: id, paths: RefCell::new(HashMap::from([(id, root.to_owned())])) }
+    }
+
+    fn path(&self, node: NodeId) -> PathBuf {
+        self.paths.borrow()[&node].clone()
+    }
+}
+
+fn io<T>(result: std::io::Result<T>) -> Result<T> {
+    result.map_err(|error| FsError::Device(block::Error::io("kernel", "a file", error)))
+}
+
+fn file_type(kind: fs::FileType) -> FileType {
+    match kind {
+        kind if kind.is_dir() => FileType::Directory,
+        kind if kind.is_symlink() => FileType::Symlink,
+        kind if kind.is_char_device() => FileType::CharDevice,
+        kind if kind.is_block_device() => FileType::BlockDevice,
+        kind if kind.is_fifo() => FileType::Fifo,
+        kind if kind.is_socket() => FileType::Socket,
+        _ => FileType::Regular,
+    }
+}
+
+impl FileSystem for Mounted {
+    fn info(&self) -> Result<Info> {
+        Err(FsError::unsupported("the kernel's view has no superblock"))
+    }
+
+    fn root(&self) -> NodeId {
+        self.root
+    }
+
+    fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId> {
+        Ok(NodeId(io(fs::symlink_metadata(self.path(dir).join(OsStr::from_bytes(name))))?.ino()))
+    }
+
+    fn metadata(&self, node: NodeId) -> Result<Metadata> {
+        let path = self.path(node);
+        let meta = io(fs::symlink_metadata(&path))?;
+        let file_type = file_type(meta.file_type());
+        let device = matches!(file_type, FileType::CharDevice | FileType::BlockDevice)
+            .then(|| (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev())));
+        let immutable = matches!(file_type, FileType::Regular | FileType::Directory) && {
+            let file = io(File::open(&path))?;
+            rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| flags.contains(rustix::fs::IFlags::IMMUTABLE))
+        };
+        Ok(Metadata {
+            file_type,
+            mode: (meta.mode() & 0o7777) as u16,
+            uid: meta.uid(),
+            gid: meta.gid(),
+            size: meta.size(),
+            links: meta.nlink(),
+            mtime: Timestamp { seconds: meta.mtime(), nanos: meta.mtime_nsec() as u32 },
+            device,
+            immutable,
+        })
+    }
+
+    fn read_dir(&self, dir: NodeId) -> Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in io(fs::read_dir(self.path(dir)))? {
+            let entry = io(entry)?;
+            let meta = io(fs::symlink_metadata(entry.path()))?;
+            let node = NodeId(meta.ino());
+            self.paths.borrow_mut().insert(node, entry.path());
+            let name = entry.file_name().as_bytes().to_vec();
+            entries.push(DirEntry { name, node, file_type: file_type(meta.file_type()) });
+        }
+        Ok(entries)
+    }
+
+    fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let file = io(File::open(self.path(node)))?;
+        let mut done = 0;
+        while done < buf.len() {
+            match io(file.read_at(&mut buf[done..], offset + done as u64))? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
+        Ok(io(fs::read_link(self.path(node)))?.as_os_str().as_bytes().to_vec())
+    }
+
+    fn xattrs(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let path = self.path(node);
+        let mut names = vec![0_u8; 64 << 10];
+        let count = rustix::fs::llistxattr(&path, &mut names[..]).map_err(std::io::Error::from);
+        let count = io(count)?;
+        let mut found = Vec::new();
+        for name in names[..count].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+            let mut value = vec![0_u8; 64 << 10];
+            let len = io(rustix::fs::lgetxattr(&path, name, &mut value[..]).map_err(std::io::Error::from))?;
+            found.push((name.to_vec(), value[..len].to_vec()));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
+        Ok(Vec::new())
+    }
+}
