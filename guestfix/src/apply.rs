@@ -1,1 +1,192 @@
-//! Being written.
+//! Carries out a plan: in an overlay, after every condition was checked, and proven by the rules that asked for it.
+//!
+//! The order is: check everything that the plan expects of the image, reading only; write, one transaction for each
+//! volume; read the result again as a new guest and run the rules of the plan on it. What goes wrong goes wrong with an
+//! overlay that nobody has seen: the source never changes here.
+
+mod volume;
+
+use std::collections::BTreeMap;
+
+use libdisk::block::{Disk, Event, Observer, Overlay, Sealed};
+
+pub use volume::write;
+
+use crate::edit::{Before, Content, Step, sha256};
+use crate::facts::Volume;
+use crate::plan::{Identity, Plan, unsatisfied};
+use crate::stage::before;
+use crate::tree::{Tree, volume_at};
+use crate::{Edit, Error, Finding, Result, Rule, Stage, View, rules};
+
+/// Applies a plan to `disk` and proves the result. The disk itself does not change.
+///
+/// # Errors
+/// `OtherImage` at the first thing that is not as the plan says, `Refused` for what cannot be done: nothing was written
+/// then. `Unsatisfied` if a rule of the plan still finds its fault in the result; what the file systems report.
+pub fn apply(disk: Disk, identity: &Identity, plan: &Plan, observer: &dyn Observer) -> Result<Sealed> {
+    apply_with(rules::ALL, disk, identity, plan, observer)
+}
+
+/// [`apply`] for a plan that was made with other rules than the built-in ones.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_with(
+    rules: &[&dyn Rule],
+    disk: Disk,
+    identity: &Identity,
+    plan: &Plan,
+    observer: &dyn Observer,
+) -> Result<Sealed> {
+    let total = Some(plan.totals.bytes);
+    observer.on(Event::Started { step: "check the image against the plan", total: None });
+    same_image(identity, &plan.source)?;
+    let tree = Tree::open(disk.clone())?;
+    same_befores(&tree, plan)?;
+    observer.on(Event::Finished);
+
+    observer.on(Event::Started { step: "apply", total });
+    let overlay = Overlay::new(disk)?;
+    for (volume, steps) in by_volume(&tree, plan)? {
+        write_volume(&overlay, volume, &steps, &tree, plan.time)?;
+    }
+    for step in &plan.steps {
+        if let Edit::PutBytes { offset, content, .. } = &step.edit {
+            overlay.writer().write_at(content, *offset)?;
+        }
+    }
+    let sealed = overlay.seal()?;
+    observer.on(Event::Finished);
+
+    observer.on(Event::Started { step: "verify", total: None });
+    verify_with(rules, &Tree::open(sealed.disk())?, plan)?;
+    observer.on(Event::Finished);
+    Ok(sealed)
+}
+
+/// Proves that a guest is what the plan wanted: every path has the content planned, and no rule that had a part in the
+/// plan finds a fault.
+///
+/// # Errors
+/// `Unsatisfied` for a rule that does, `OtherImage` for a path that has not; if the guest cannot be read.
+pub fn verify_with(rules: &[&dyn Rule], view: &dyn View, plan: &Plan) -> Result<()> {
+    for step in &plan.steps {
+        arrived(view, &step.edit)?;
+    }
+    let mut stage = Stage::new(view, &plan.goal);
+    for rule in rules {
+        let id = rule.meta().id;
+        if plan.steps.iter().any(|step| step.rules.iter().any(|rule| rule == id))
+            && let Finding::Wrong { evidence } = rule.detect(&stage.guest()?)?
+        {
+            return Err(unsatisfied(*rule, &evidence));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an image that is not the plan's. Where it was is no matter.
+fn same_image(identity: &Identity, planned: &Identity) -> Result<()> {
+    let other = |what: String| Err(Error::OtherImage { what });
+    if identity.size != planned.size {
+        return other(format!("it has {} bytes, and the plan's had {}", identity.size, planned.size));
+    }
+    if identity.sha256 != planned.sha256 {
+        let [ours, theirs] = [&identity.sha256, &planned.sha256].map(|digest| digest.get(..16).unwrap_or(digest));
+        return other(format!("its identity is {ours}..., and that of the plan's was {theirs}..."));
+    }
+    Ok(())
+}
+
+/// Refuses an image of which any part that the plan replaces is not as it was.
+pub(crate) fn same_befores(view: &dyn View, plan: &Plan) -> Result<()> {
+    for Step { edit, .. } in &plan.steps {
+        match edit {
+            Edit::PutFile { path, before: planned, .. }
+            | Edit::PutLink { path, before: planned, .. }
+            | Edit::Remove { path, before: planned } => {
+                let found = before(view, path)?;
+                if found != *planned {
+                    let (found, planned) = (in_words(&found), in_words(planned));
+                    return Err(Error::OtherImage { what: format!("{path} is {found}, and was {planned}") });
+                }
+            }
+            Edit::PutBytes { offset, sha256: planned, content, .. } => {
+                if sha256(&view.disk_bytes(*offset, content.len())?) != *planned {
+                    let what = format!("the {} bytes of the disk at {offset:#x} are others", content.len());
+                    return Err(Error::OtherImage { what });
+                }
+            }
+            Edit::ReplayJournal { volume } => {
+                return Err(Error::Refused(format!(
+                    "the journal of {volume} must be replayed first, which is not written yet: start and shut down the \
+                     machine, or unmount the volume, and take the snapshot again"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn in_words(before: &Before) -> String {
+    match before {
+        Before::Absent => "not there".to_owned(),
+        Before::File { sha256, size } => {
+            format!("a file of {size} bytes (sha256 {}...)", sha256.get(..16).unwrap_or(sha256))
+        }
+        Before::Link { target } => format!("a link to {target}"),
+    }
+}
+
+/// The steps for each volume, in the order of the plan; volumes in the order of the disk.
+fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<&'a Edit>)>> {
+    let mut volumes: BTreeMap<u64, (&Volume, Vec<&Edit>)> = BTreeMap::new();
+    for Step { edit, .. } in &plan.steps {
+        if let Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } = edit {
+            let volume = volume_at(tree.machine(), path);
+            let volume = volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this disk")))?;
+            volumes.entry(volume.range.start).or_insert((volume, Vec::new())).1.push(edit);
+        }
+    }
+    Ok(volumes.into_values().collect())
+}
+
+fn write_volume(overlay: &Overlay, volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {
+    let failed = |source| Error::Volume { volume: volume.name.clone(), source };
+    let device = overlay.writer().slice(volume.range.clone())?;
+    let fs = libdisk::open_filesystem_mut(&device).map_err(failed)?;
+    let mut fs = fs.ok_or_else(|| Error::Refused(format!("volume {} has no file system", volume.name)))?;
+    let point = volume.mounted_at.as_deref().unwrap_or("/");
+    write(&mut *fs, &volume.name, point, edits, tree, time)?;
+    drop(fs);
+    device.flush()?;
+    Ok(())
+}
+
+/// Whether the guest has what the edit put there.
+fn arrived(view: &dyn View, edit: &Edit) -> Result<()> {
+    let (place, ok) = match edit {
+        Edit::PutFile { path, content, .. } => {
+            let found = view.read(path)?;
+            let ok = match content {
+                Content::Text(text) => found.as_deref() == Some(text.as_bytes()),
+                Content::Bytes(bytes) => found.as_deref() == Some(bytes.as_slice()),
+                // The original was checked when it was copied; by now it may have changed.
+                Content::CopyOf(_) => found.is_some(),
+            };
+            (path.clone(), ok)
+        }
+        Edit::PutLink { path, target, .. } => (path.clone(), view.read_link(path)?.as_ref() == Some(target)),
+        Edit::Remove { path, .. } => (path.clone(), view.lstat(path)?.is_none()),
+        Edit::PutBytes { offset, content, .. } => {
+            (format!("byte {offset:#x}"), view.disk_bytes(*offset, content.len())? == *content)
+        }
+        Edit::ReplayJournal { volume } => {
+            let known = view.machine().volumes.iter().find(|known| known.name == *volume);
+            (volume.clone(), known.is_some_and(|volume| !volume.needs_recovery))
+        }
+    };
+    let what = || format!("{place} has not got what the plan puts there");
+    if ok { Ok(()) } else { Err(Error::OtherImage { what: what() }) }
+}
