@@ -1,0 +1,264 @@
+//! The virtual machine: QEMU with the devices of the target, and none of those that only Amazon has.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use libdisk::Format;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::run::Request;
+
+/// The kind of machine, as Azure counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Generation {
+    /// BIOS and an IDE disk.
+    Gen1,
+    /// UEFI.
+    Gen2,
+}
+
+/// Through which devices the guest saw its disk; a verdict is worth no more than they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Devices {
+    /// QEMU's PIIX IDE controller.
+    EmulatedIde,
+    /// QEMU's AHCI controller.
+    EmulatedAhci,
+    /// Hyper-V's VMBus storage: the laboratory.
+    VmBus,
+}
+
+impl Devices {
+    /// In words, with what they leave unproven.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::EmulatedIde => "emulated IDE: proves boot loader and system, not the Hyper-V drivers",
+            Self::EmulatedAhci => {
+                "emulated AHCI and UEFI: proves boot loader and system, not the Hyper-V drivers"
+            }
+            Self::VmBus => {
+                "Hyper-V VMBus storage: proves boot loader, system and storage driver, not the network"
+            }
+        }
+    }
+}
+
+/// A QEMU and what it can do.
+pub(super) struct Qemu {
+    program: PathBuf,
+    vmbus: bool,
+    kvm: bool,
+}
+
+impl Qemu {
+    /// Asks the program, or `qemu-system-x86_64`, for its devices; and whether KVM is to be had.
+    pub(super) fn find(program: Option<&Path>) -> Result<Self> {
+        let program = program.map_or_else(|| PathBuf::from("qemu-system-x86_64"), Path::to_owned);
+        let mut help = Command::new(&program);
+        help.args(DATA).args(["-device", "help"]).stdin(Stdio::null());
+        let help = help.output().with_context(|| format!("cannot run {}", program.display()))?;
+        if !help.status.success() {
+            bail!("{} -device help: {}", program.display(), String::from_utf8_lossy(&help.stderr).trim());
+        }
+        let vmbus = String::from_utf8_lossy(&help.stdout).contains("\"hv-storvsc\"");
+        let kvm = !vmbus && kvm_runs(&program);
+        Ok(Self { program, vmbus, kvm })
+    }
+
+    /// What executes the guest's instructions, in words.
+    pub(super) fn accelerator(&self) -> &'static str {
+        if self.kvm { "KVM" } else { "TCG (emulated instruction by instruction)" }
+    }
+
+    /// The devices that the guest of `generation` will see. VMBus is for BIOS guests: UEFI has no driver for it.
+    pub(super) fn devices(&self, generation: Generation) -> Devices {
+        match generation {
+            Generation::Gen1 if self.vmbus => Devices::VmBus,
+            Generation::Gen1 => Devices::EmulatedIde,
+            Generation::Gen2 => Devices::EmulatedAhci,
+        }
+    }
+
+    /// Starts the machine. Every write of the guest goes to a temporary file that QEMU deletes.
+    pub(super) fn start(&self, request: &Request) -> Result<Machine> {
+        let state = TempDir::with_prefix("refloat-boot-").context("cannot make a temporary directory")?;
+        let mut command = Command::new(&self.program);
+        command.args(DATA).args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-nographic",
+            "-monitor",
+            "none",
+        ]);
+        command.args(["-serial", "stdio", "-smp", "1", "-m", &request.memory.to_string()]);
+        // Without these two CPU features some kernels fail under TCG.
+        let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
+        command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
+
+        let path = request.image.to_str().context("QEMU takes no path that is not UTF-8")?.replace(',', ",,");
+        let format = match request.format {
+            Format::Raw => "format=raw".to_owned(),
+            Format::Qcow2 => "format=qcow2".to_owned(),
+            // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
+            Format::Vhd => format!("format=raw,size={}", request.size),
+        };
+        let drive =
+            |interface: &str| format!("file={path},{format},if={interface},snapshot=on,file.locking=off");
+        match self.devices(request.generation) {
+            Devices::VmBus => {
+                // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by VMBus only,
+                // because on Microsoft's machine ata_piix steps aside.
+                command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
+                command
+                    .args(["-smbios", "type=1,manufacturer=Microsoft Corporation,product=Virtual Machine"]);
+                command.args(["-device", "VGA", "-drive", &drive("ide"), "-device", "vmbus-bridge"]);
+                command
+                    .args(["-device", "hv-storvsc,id=hvs,instanceid=00000000-0000-8899-0000-000000000000"]);
+                command.args([
+                    "-drive",
+                    &format!("{},id=disk", drive("none")),
+                    "-device",
+                    "scsi-hd,drive=disk,bus=hvs.0",
+                ]);
+            }
+            Devices::EmulatedIde => {
+                command.args(["-machine", "pc", "-device", "VGA"]).args(NETWORK);
+                command.args([
+                    "-drive",
+                    &format!("{},id=disk", drive("none")),
+                    "-device",
+                    "ide-hd,drive=disk,bus=ide.0",
+                ]);
+            }
+            Devices::EmulatedAhci => {
+                let (code, variables) = uefi()?;
+                let copy = state.path().join("variables.fd");
+                fs::copy(&variables, &copy)
+                    .with_context(|| format!("cannot copy {}", variables.display()))?;
+                command.args(["-machine", "q35", "-device", "VGA"]).args(NETWORK);
+                command
+                    .args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", code.display())]);
+                command.args(["-drive", &format!("if=pflash,format=raw,file={}", copy.display())]);
+                command.args([
+                    "-drive",
+                    &format!("{},id=disk", drive("none")),
+                    "-device",
+                    "ide-hd,drive=disk,bus=ide.0",
+                ]);
+            }
+        }
+        tracing::debug!(?command, "starting the machine");
+        let errors = state.path().join("errors");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
+        let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
+        Ok(Machine { process: Guard(child), errors, _state: state })
+    }
+}
+
+/// Where QEMU's ROMs are, for one that was not installed by the distribution.
+const DATA: [&str; 4] = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"];
+
+/// A card that neither cloud has, on a network that leads nowhere but gives addresses: services that wait for one go on.
+const NETWORK: [&str; 4] = ["-netdev", "user,id=net,restrict=on", "-device", "e1000,netdev=net"];
+
+/// Where distributions keep UEFI for virtual machines: the code, and the variables to copy.
+const UEFI: &[(&str, &str)] = &[
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+];
+
+fn uefi() -> Result<(PathBuf, PathBuf)> {
+    let found =
+        UEFI.iter().find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists());
+    let (code, variables) = found.context("no UEFI firmware for QEMU is installed (Debian package ovmf)")?;
+    Ok((code.into(), variables.into()))
+}
+
+/// Whether KVM really runs guests here. A `/dev/kvm` without processor support emulates them, slower than TCG, and one in
+/// a cloud may abort; so a probe must get as far as the firmware's first word.
+fn kvm_runs(program: &Path) -> bool {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let able = processor.split_whitespace().any(|flag| flag == "vmx" || flag == "svm");
+    if !able || File::options().read(true).write(true).open("/dev/kvm").is_err() {
+        return false;
+    }
+    let mut probe = Command::new(program);
+    probe.args(DATA).args([
+        "-nodefaults",
+        "-machine",
+        "pc",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "64",
+        "-nographic",
+    ]);
+    probe.args(["-device", "VGA", "-serial", "stdio", "-monitor", "none"]);
+    let Ok(child) = probe.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+        return false;
+    };
+    let mut machine = Guard(child);
+    let Some(mut console) = machine.0.stdout.take() else { return false };
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        let mut bytes = [0; 512];
+        while let Ok(count @ 1..) = console.read(&mut bytes) {
+            seen.extend_from_slice(&bytes[..count]);
+            if String::from_utf8_lossy(&seen).contains("SeaBIOS") {
+                let _ = send.send(());
+                break;
+            }
+        }
+    });
+    receive.recv_timeout(Duration::from_secs(5)).is_ok()
+}
+
+/// Ends a process that we started, whatever happens.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running machine; it ends when this is dropped.
+pub(super) struct Machine {
+    process: Guard,
+    errors: PathBuf,
+    _state: TempDir,
+}
+
+impl Machine {
+    /// The serial console, to be read; once.
+    pub(super) fn console(&mut self) -> Result<ChildStdout> {
+        self.process.0.stdout.take().context("the serial console was taken already")
+    }
+
+    /// What QEMU itself complained of, when it ended; waits a moment for the process.
+    pub(super) fn complaint(&mut self) -> Option<String> {
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.process.0.try_wait() {
+                let said = fs::read_to_string(&self.errors).unwrap_or_default();
+                return (!status.success()).then(|| format!("{status}: {}", said.trim()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}

@@ -1,0 +1,78 @@
+//! `refloat boot`: what was typed, and how the answer is shown.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use libdisk::Place;
+
+use super::{Generation, Outcome, Request, Verdict, run};
+use crate::answer::{self, Answer, Help};
+use crate::cli::{BootArgs, For, Global};
+use crate::image;
+
+pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
+    // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
+    let image = image::open(global, &args.image)?;
+    ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
+    let request = Request {
+        image: image.opened.path.clone(),
+        format: image.opened.format,
+        size: image.disk().size(),
+        generation: match args.target {
+            For::AzureGen1 => Generation::Gen1,
+            For::AzureGen2 => Generation::Gen2,
+        },
+        qemu: args.qemu.clone(),
+        memory: args.memory,
+        timeout: Duration::from_secs(args.timeout),
+        log: args.log.clone().unwrap_or_else(|| default_log(&image.opened.path)),
+    };
+    let outcome = run(&request, |milestone| {
+        if !global.quiet {
+            eprintln!("{:6.1} s  {}", milestone.seconds, milestone.step.label());
+        }
+    })
+    .help("test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH")?;
+    if global.json {
+        answer::json("refloat.boot/1", &outcome)?;
+    } else {
+        answer::text(&render(&outcome)?)?;
+    }
+    match &outcome.verdict {
+        Verdict::Login => Ok(Answer::Yes),
+        Verdict::Stopped { .. } => Ok(Answer::No),
+        Verdict::Unknown { why } => {
+            let unknown: Result<Answer> = Err(anyhow!("no verdict: {why}"));
+            unknown.help(format!("read {}; a longer --timeout may help", outcome.log.display()))
+        }
+    }
+}
+
+/// Beside nothing of the user's: in the current folder, named after the image.
+fn default_log(image: &std::path::Path) -> PathBuf {
+    let name = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
+    format!("{name}.serial.log").into()
+}
+
+/// The answer, for people.
+pub(crate) fn render(outcome: &Outcome) -> Result<String> {
+    let mut text = String::new();
+    match &outcome.verdict {
+        Verdict::Login => {
+            let login = outcome.milestones.last().map_or(outcome.seconds, |milestone| milestone.seconds);
+            writeln!(text, "boots: it asks for a login after {login:.0} s")?;
+        }
+        Verdict::Stopped { step, why, evidence } => {
+            writeln!(text, "does not boot: stopped at: {}\n  why       {why}\n  evidence  {evidence}", step.label())?;
+        }
+        Verdict::Unknown { why } => writeln!(text, "no verdict: {why}")?,
+    }
+    for device in &outcome.waited_for {
+        writeln!(text, "  slow      it waited for {device}, which is not there: see /etc/fstab")?;
+    }
+    writeln!(text, "  devices   {}", outcome.devices.label())?;
+    writeln!(text, "  log       {}", outcome.log.display())?;
+    Ok(text)
+}
