@@ -69,15 +69,53 @@ fn fixed_cases_ext2() {
     cases("ext2");
 }
 
-#[test]
-fn random_changes_on_every_variant() {
-    let long = std::env::var_os("REFLOAT_LONG").is_some();
-    for (seed, variant) in (1..).zip(VARIANTS) {
-        let (transactions, seeds) = if long { (40, 5) } else { (6, 1) };
-        for seed in (0..seeds).map(|turn| seed + turn * 1000) {
-            let Some(mut volume) = Volume::new(variant, 48 << 20) else { return };
-            eprintln!("{}", variant.name);
-            model(&mut volume, &ModelRun { seed, transactions, changes: 50, largest_file: 2 << 20 });
-        }
+/// Random changes to a volume of this kind.
+fn random(name: &str) {
+    let variant = find(name);
+    let at = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
+    let (transactions, turns) = if std::env::var_os("REFLOAT_LONG").is_some() { (40, 8) } else { (6, 1) };
+    for turn in 0..turns {
+        let Some(mut volume) = Volume::new(&variant, 48 << 20) else { return };
+        let run = ModelRun { seed: at + turn * 1000, transactions, changes: 50, largest_file: 2 << 20 };
+        model(&mut volume, &run);
     }
+}
+
+macro_rules! random {
+    ($($test:ident: $name:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            random($name);
+        })*
+
+        #[test]
+        fn no_variant_is_left_out() {
+            let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+            assert_eq!(names, [$($name),*]);
+        }
+    };
+}
+
+random! {
+    random_default: "default";
+    random_orphan_file: "orphan_file";
+    random_inline_data: "inline_data";
+    random_1k_blocks: "1k_blocks";
+    random_2k_blocks: "2k_blocks";
+    random_no_journal: "no_journal";
+    random_gdt_csum: "gdt_csum";
+    random_no_checksums: "no_checksums";
+    random_128_byte_inodes: "128_byte_inodes";
+    random_512_byte_inodes: "512_byte_inodes";
+    random_ext3: "ext3";
+    random_ext2: "ext2";
+    random_ext2_plain: "ext2_plain";
+    random_ext4_block_maps: "ext4_block_maps";
+    random_meta_bg: "meta_bg";
+    random_sparse_super2: "sparse_super2";
+    random_large_dir: "large_dir";
+    random_ea_inode: "ea_inode";
+    random_no_flex_bg: "no_flex_bg";
+    random_tea_hash: "tea_hash";
+    random_64k_blocks: "64k_blocks";
 }

@@ -42,7 +42,10 @@ pub const VARIANTS: &[Variant] = &[
     variant("512_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "512"]),
     variant("ext3", &["-t", "ext3", "-b", "4096"]),
     variant("ext2", &["-t", "ext2", "-b", "1024"]),
-    variant("ext2_plain", &["-t", "ext2", "-b", "1024", "-O", "^dir_index,^filetype,^sparse_super"]),
+    variant(
+        "ext2_plain",
+        &["-t", "ext2", "-b", "1024", "-O", "^dir_index,^filetype,^sparse_super,^resize_inode"],
+    ),
     variant("ext4_block_maps", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"]),
     variant("meta_bg", &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]),
     variant("sparse_super2", &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
