@@ -113,7 +113,7 @@ fn mbr_with_logical_partitions_as_sfdisk_reads_it() {
 }
 
 #[test]
-fn hybrid_and_4k_tables() {
+fn hybrid_tables() {
     if !judge::need_all(&["sfdisk", "sgdisk"]) {
         return;
     }
@@ -123,6 +123,58 @@ fn hybrid_and_4k_tables() {
     judge::run(Command::new("/usr/sbin/sgdisk").arg("--hybrid=1").arg(&path));
     let table = volume::read(&Disk::new(FileDisk::open(&path).unwrap())).unwrap();
     assert!(matches!(table.kind, Kind::Gpt { hybrid: true, .. }));
+}
+
+/// A disk image with sectors of 4096 bytes, in a file that knows nothing of that.
+#[test]
+fn tables_of_4k_sectors() {
+    let Some(fdisk) = judge::need("fdisk") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path(), 300 << 20);
+    let mut child = Command::new(fdisk)
+        .args(["-b", "4096"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"g\nn\n1\n256\n1255\nw\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    let table = volume::read(&Disk::new(FileDisk::open(&path).unwrap())).unwrap();
+    assert_eq!(table.sector_size, 4096);
+    assert_eq!(table.partition(1).unwrap().range, 256 * 4096..1256 * 4096);
+    assert!(matches!(table.kind, Kind::Gpt { primary_ok: true, backup_ok: true, backup_at_end: true, .. }));
+}
+
+#[test]
+fn firmware_by_boot_code_and_partitions() {
+    if !judge::need_all(&["sfdisk"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let grub = b"\xeb\x63\x90 GRUB \0Geom\0Hard Disk\0Read\0 Error\r\n";
+    let bios_only = "label: gpt\nsize=2048, type=21686148-6449-6E6F-744E-656564454649\nsize=8192\n";
+    // Table, boot code, BIOS, UEFI.
+    let cases: [(&str, &[u8], bool, bool); 8] = [
+        (CLOUD_GPT, grub, true, true),
+        (CLOUD_GPT, b"", false, true),
+        (bios_only, grub, true, false),
+        ("label: gpt\nsize=8192\n", grub, false, false),
+        ("label: dos\nstart=2048, type=83\n", grub, true, false),
+        ("label: dos\nstart=2048, type=83\n", b"\x33\xc0 other code", false, false),
+        ("label: dos\nstart=2048, type=7, bootable\n", b"\x33\xc0 other code", true, false),
+        ("label: dos\nstart=2048, type=ef\n", b"", false, true),
+    ];
+    for (script, code, bios, uefi) in cases {
+        let path = image(folder.path(), 300 << 20);
+        sfdisk(&path, script);
+        let disk = DiskMut::new(FileDisk::open_mut(&path).unwrap());
+        disk.write_at(code, 0).unwrap();
+        let view = disk.disk();
+        let firmware = volume::boot::firmware(&view, &volume::read(&view).unwrap()).unwrap();
+        assert_eq!((firmware.bios.likely, firmware.uefi.likely), (bios, uefi), "{script} {firmware:?}");
+        assert_eq!(firmware.is_hybrid(), bios && uefi);
+    }
 }
 
 #[test]

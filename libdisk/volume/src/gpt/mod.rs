@@ -9,8 +9,7 @@ mod ondisk;
 mod read;
 mod repair;
 
-pub use read::Gpt;
-pub(crate) use read::sector_sizes;
+pub(crate) use read::{Gpt, sector_sizes};
 pub(crate) use repair::needed;
 pub use repair::{Moved, move_backup_to_end};
 

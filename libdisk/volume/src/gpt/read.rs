@@ -90,7 +90,7 @@ pub(super) fn header_crc(header: &[u8]) -> u32 {
 
 /// A GUID partition table with at least one valid copy.
 #[derive(Debug, Clone)]
-pub struct Gpt {
+pub(crate) struct Gpt {
     pub(super) sector_size: u32,
     pub(super) sectors: u64,
     pub(super) primary: Option<Copy>,
@@ -99,10 +99,7 @@ pub struct Gpt {
 
 impl Gpt {
     /// Reads both copies; `None` if neither is valid.
-    ///
-    /// # Errors
-    /// What the device reports.
-    pub fn read(disk: &Disk, sector_size: u32) -> Result<Option<Self>> {
+    pub(crate) fn read(disk: &Disk, sector_size: u32) -> Result<Option<Self>> {
         let sectors = disk.size().checked_div(u64::from(sector_size)).unwrap_or(0);
         let primary = Copy::read(disk, sector_size, 1)?;
         let last = sectors.saturating_sub(1);
