@@ -1,0 +1,177 @@
+//! Addresses of images that qemu-img made, opened.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use libdisk::block::{self, Disk, ErrorKind};
+use libdisk::image::qcow2::Backing;
+use libdisk::{Address, FileSource, Format, OpenOptions, Opened, Source, open};
+use testimages::judge;
+
+const SIZE: u64 = 8 << 20;
+const FORMATS: [(&str, &str, Format); 3] =
+    [("raw", "raw", Format::Raw), ("vhd", "vpc", Format::Vhd), ("qcow2", "qcow2", Format::Qcow2)];
+
+/// A folder with the same partitioned disk in all formats: disk.raw, disk.vhd, disk.qcow2.
+fn disks() -> Option<(tempfile::TempDir, PathBuf)> {
+    if !judge::need_all(&["qemu-img", "sfdisk"]) {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    std::fs::File::create(&raw).unwrap().set_len(SIZE).unwrap();
+    let mut sfdisk = Command::new("/usr/sbin/sfdisk")
+        .args(["--quiet", "--no-reread", "--no-tell-kernel"])
+        .arg(&raw)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let script = b"label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\n\
+        start=2048, size=4096, uuid=aaaaaaaa-2222-3333-4444-555555555555\n";
+    std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), script).unwrap();
+    assert!(sfdisk.wait().unwrap().success());
+    let file = std::fs::OpenOptions::new().write(true).open(&raw).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"in the partition", 2048 * 512).unwrap();
+    for (name, qemu, format) in FORMATS {
+        let options = if format == Format::Vhd { "subformat=fixed,force_size=on" } else { "" };
+        if format != Format::Raw {
+            judge::qemu_img_convert((&raw, "raw"), (&raw.with_extension(name), qemu), options);
+        }
+    }
+    Some((folder, raw))
+}
+
+fn address(path: &Path, place: &str) -> Address {
+    format!("{}{place}", path.display()).parse().unwrap()
+}
+
+fn open_plain(address: &Address) -> block::Result<Opened> {
+    open(address, &OpenOptions::default())
+}
+
+#[test]
+fn every_format_gives_the_same_disk_partition_and_identity() {
+    let Some((_folder, raw)) = disks() else { return };
+    let mut digests = Vec::new();
+    for (name, _, format) in FORMATS {
+        let path = raw.with_extension(name);
+        let opened = open_plain(&address(&path, "")).unwrap();
+        assert_eq!((opened.format, opened.disk.size()), (format, SIZE));
+        assert_eq!(opened.layers.first().map(|layer| layer.name), Some("file"));
+
+        let partition = open_plain(&address(&path, "#p1")).unwrap();
+        let mut bytes = [0; 16];
+        partition.disk.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"in the partition");
+        assert_eq!(partition.disk.size(), 4096 * 512);
+        assert_eq!(partition.layers.last().map(|layer| layer.name), Some("partition"));
+
+        let source = FileSource::new(address(&path, ""), OpenOptions::default());
+        digests.push((
+            source.identity().unwrap(),
+            block::digest(&source.open().unwrap(), &block::Silent).unwrap(),
+        ));
+    }
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn what_is_not_there_or_not_opened_yet_is_refused() {
+    let Some((_folder, raw)) = disks() else { return };
+    let error = open_plain(&address(&raw, "#p7")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange);
+    assert!(error.to_string().contains("there are: 1"), "{error}");
+    for text in [format!("{}#vg0/root", raw.display()), "ebs:snap-0abc".into(), "azure:disk".into()] {
+        assert_eq!(open_plain(&text.parse().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported, "{text}");
+    }
+    for (format, options, name) in [
+        ("vhdx", "", "VHDX"),
+        ("vmdk", "", "VMDK"),
+        ("vmdk", "subformat=monolithicFlat", "VMDK"),
+        ("vdi", "", "VDI"),
+        ("vpc", "subformat=dynamic", "dynamic"),
+    ] {
+        let path = raw.with_extension(format!("{format}.img"));
+        judge::qemu_img_convert((&raw, "raw"), (&path, format), options);
+        let error = open_plain(&address(&path, "")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_forced_format_beats_the_probe() {
+    let Some((_folder, raw)) = disks() else { return };
+    let qcow2 = raw.with_extension("qcow2");
+    let forced = open_plain(&format!("raw:{}", qcow2.display()).parse().unwrap()).unwrap();
+    assert_eq!((forced.format, forced.disk.size()), (Format::Raw, qcow2.metadata().unwrap().len() & !511));
+    let options = OpenOptions { format: Some(Format::Qcow2), ..OpenOptions::default() };
+    assert!(open(&address(&raw, ""), &options).is_err());
+    // A guest that writes the marks of qcow2 to its disk does not choose how it is read, once the format is given.
+    let file = std::fs::OpenOptions::new().write(true).open(raw.with_extension("vhd")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"QFI\xfb", 0).unwrap();
+    assert_eq!(open_plain(&address(&raw.with_extension("vhd"), "")).unwrap_err().kind(), ErrorKind::Refused);
+    let forced = format!("vhd:{}", raw.with_extension("vhd").display());
+    assert_eq!(open_plain(&forced.parse().unwrap()).unwrap().disk.size(), SIZE);
+}
+
+#[test]
+fn backing_files_need_leave() {
+    let Some((folder, raw)) = disks() else { return };
+    let top = folder.path().join("top.qcow2");
+    judge::run(
+        Command::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(&raw).arg(&top),
+    );
+    assert_eq!(open_plain(&address(&top, "")).unwrap_err().kind(), ErrorKind::Refused);
+    let options =
+        OpenOptions { backing: Backing::AllowIn(folder.path().to_owned()), ..OpenOptions::default() };
+    let opened = open(&address(&top, "#p1"), &options).unwrap();
+    let names: Vec<_> = opened.layers.iter().map(|layer| layer.name).collect();
+    assert_eq!(names, ["file", "backing file", "qcow2", "partition"]);
+}
+
+#[test]
+fn identities_of_different_disks_differ() {
+    let Some((_folder, raw)) = disks() else { return };
+    let identity = |disk: &Disk| libdisk::identity(disk).unwrap();
+    let disk = open_plain(&address(&raw, "")).unwrap().disk;
+    let before = identity(&disk);
+    // In the super block of the partition, and in the backup of the partition table.
+    for place in [2048 * 512 + 1080, SIZE - 20] {
+        let overlay = block::Overlay::new(disk.clone()).unwrap();
+        overlay.writer().write_at(&[0xaa], place).unwrap();
+        assert_ne!(identity(&overlay.disk()), before);
+    }
+    assert_eq!(identity(&disk), before);
+}
+
+#[test]
+fn file_systems_are_chosen_by_what_is_there() {
+    if !judge::need_all(&["mke2fs", "mkfs.vfat", "mkswap"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume.raw");
+    let make = |program: &str, options: &[&str]| {
+        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let maker = judge::need(program).unwrap();
+        judge::run(Command::new(maker).args(options).arg(&path));
+        open_plain(&address(&path, "")).unwrap().disk
+    };
+    for (program, options, kind) in
+        [("mke2fs", &["-q", "-t", "ext4"][..], "ext4"), ("mkfs.vfat", &["-F", "32"], "vfat")]
+    {
+        let disk = make(program, options);
+        assert_eq!(libdisk::open_filesystem(&disk).unwrap().unwrap().info().unwrap().kind, kind);
+        let overlay = block::Overlay::new(disk).unwrap();
+        assert_eq!(
+            libdisk::open_filesystem_mut(&overlay.writer()).unwrap().unwrap().info().unwrap().kind,
+            kind
+        );
+    }
+    let swap = make("mkswap", &["-q"]);
+    let error = libdisk::open_filesystem(&swap).err().unwrap();
+    assert!(error.to_string().contains("swap"), "{error}");
+    let nothing = Disk::new(block::Zeros::new(1 << 20));
+    assert!(libdisk::open_filesystem(&nothing).unwrap().is_none());
+}
