@@ -320,7 +320,7 @@ fn many_names(trial: &mut Trial<'_>) {
     trial.commit(&|change| {
         (2000..2300).try_for_each(|index| create(change, "/dir", &name(index), 1))?;
         (1..500).step_by(2).try_for_each(|index| {
-            let new = format!("{} {}", name(index), "renamed".repeat(index % 9));
+            let new = name(index) + &" renamed".repeat(index % 9);
             rename(change, ("/dir", &name(index)), ("/dir", &new))
         })
     });

@@ -1,0 +1,187 @@
+//! Writing the table: taking clusters, giving them back, and what a commit makes right.
+
+use block::DiskMut;
+use vfs::{FsError, Result};
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::boot_sector::{FIRST_CLUSTER, Kind};
+use crate::read::Volume;
+use crate::table::Link;
+use crate::to_usize;
+
+/// How much of two tables is compared at a time.
+const CHUNK: u64 = 64 << 10;
+
+/// The sector that keeps the number of free clusters on FAT32 (FAT spec, "FAT32 FSInfo Sector Structure").
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct FsInfo {
+    lead_signature: U32,
+    reserved: [u8; 480],
+    signature: U32,
+    free: U32,
+    next_free: U32,
+    reserved_2: [u8; 12],
+    trail_signature: U32,
+}
+
+const _: () = assert!(size_of::<FsInfo>() == 512);
+
+/// A volume that can be written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) device: DiskMut,
+    /// Where to look for free clusters first.
+    hint: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(device: DiskMut) -> Self {
+        Self { device, hint: FIRST_CLUSTER }
+    }
+
+    /// Takes free clusters and joins them into a chain; gives them in order.
+    pub(crate) fn allocate(&mut self, volume: &Volume, count: u64) -> Result<Vec<u32>> {
+        let count = to_usize(count);
+        let mut chain = Vec::new();
+        if count > 0 {
+            let mut visit = |cluster| {
+                chain.push(cluster);
+                chain.len() < count
+            };
+            let hint = self.hint.clamp(FIRST_CLUSTER, volume.boot.end());
+            volume.scan_free(hint..volume.boot.end(), &mut visit)?;
+        }
+        if chain.len() < count {
+            let mut visit = |cluster| {
+                chain.push(cluster);
+                chain.len() < count
+            };
+            volume.scan_free(FIRST_CLUSTER..self.hint.min(volume.boot.end()), &mut visit)?;
+        }
+        if chain.len() < count {
+            return Err(FsError::NoSpace("clusters"));
+        }
+        let links = chain.iter().skip(1).map(|next| Link::Next(*next)).chain([Link::End]);
+        for (cluster, link) in chain.iter().zip(links) {
+            self.set_link(volume, *cluster, link)?;
+        }
+        self.hint = chain.last().map_or(self.hint, |last| last.saturating_add(1));
+        Ok(chain)
+    }
+
+    /// Gives a chain back.
+    pub(crate) fn free(&mut self, volume: &Volume, first: u32) -> Result<()> {
+        // The chains were checked before the first write; a circle would end at the first cluster that is free again.
+        let mut next = Some(first).filter(|first| *first != 0);
+        while let Some(cluster) = next {
+            next = volume.next(cluster)?;
+            self.set_link(volume, cluster, Link::Free)?;
+            self.hint = self.hint.min(cluster);
+        }
+        Ok(())
+    }
+
+    /// Writes the entry of a cluster into the table that is read; the commit copies it to the others.
+    pub(crate) fn set_link(&self, volume: &Volume, cluster: u32, link: Link) -> Result<()> {
+        let end = match volume.boot.kind {
+            Kind::Fat12 => 0xFFF,
+            Kind::Fat16 => 0xFFFF,
+            Kind::Fat32 => 0x0FFF_FFFF,
+        };
+        let raw = match link {
+            Link::Free => 0,
+            Link::Next(next) => next,
+            Link::End => end,
+            Link::Bad(raw) => raw,
+        };
+        self.set_raw_link(volume, cluster, raw)
+    }
+
+    fn set_raw_link(&self, volume: &Volume, cluster: u32, raw: u32) -> Result<()> {
+        volume.forget_cursor();
+        let offset = volume.boot.table().saturating_add(volume.entry_offset(cluster));
+        if volume.boot.kind == Kind::Fat32 {
+            let mut bytes = [0; 4];
+            volume.disk.read_at(&mut bytes, offset)?;
+            let reserved = u32::from_le_bytes(bytes) & 0xF000_0000;
+            return Ok(self.device.write_at(&(reserved | raw).to_le_bytes(), offset)?);
+        }
+        let mut word = u16::try_from(raw).unwrap_or(0);
+        if volume.boot.kind == Kind::Fat12 {
+            let mut bytes = [0; 2];
+            volume.disk.read_at(&mut bytes, offset)?;
+            let both = u16::from_le_bytes(bytes);
+            word = if cluster % 2 == 1 { word << 4 | both & 0x000F } else { word & 0x0FFF | both & 0xF000 };
+        }
+        Ok(self.device.write_at(&word.to_le_bytes(), offset)?)
+    }
+
+    /// Writes content into a chain that is just long enough, and zeros behind it.
+    pub(crate) fn write(&self, volume: &Volume, chain: &[u32], content: &[u8]) -> Result<()> {
+        let cluster_bytes = to_usize(volume.boot.cluster_bytes).max(1);
+        let mut rest = content;
+        let neighbours = chain.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+        for run in neighbours {
+            let Some(first) = run.first() else { continue };
+            let start = volume.boot.offset(*first);
+            let len = run.len().saturating_mul(cluster_bytes);
+            let (now, later) = rest.split_at(len.min(rest.len()));
+            self.device.write_at(now, start)?;
+            let written = start.saturating_add(u64::try_from(now.len()).unwrap_or(0));
+            self.device.zero_range(written..start.saturating_add(u64::try_from(len).unwrap_or(0)))?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Leaves a clean volume behind: all copies of the table alike, the free clusters counted, no "not unmounted" mark.
+    pub(crate) fn finish(&self, volume: &Volume) -> Result<()> {
+        match volume.boot.kind {
+            Kind::Fat12 => {}
+            Kind::Fat16 => self.set_raw_link(volume, 1, volume.raw_link(1)? | 0x8000)?,
+            Kind::Fat32 => self.set_raw_link(volume, 1, volume.raw_link(1)? | 0x0800_0000)?,
+        }
+        let mut state = [0];
+        volume.disk.read_at(&mut state, volume.boot.state_at)?;
+        let [state] = state;
+        if state & 1 != 0 {
+            self.device.write_at(&[state & !1], volume.boot.state_at)?;
+        }
+        self.mirror(volume)?;
+        self.count(volume)
+    }
+
+    fn mirror(&self, volume: &Volume) -> Result<()> {
+        let end = volume.boot.table_bytes;
+        for copy in volume.boot.mirrors() {
+            let mut at = 0;
+            while at < end {
+                let len = to_usize(CHUNK.min(end.saturating_sub(at)));
+                let original = volume.disk.read_vec(volume.boot.table().saturating_add(at), len)?;
+                let there = copy.saturating_add(at);
+                if volume.disk.read_vec(there, len)? != original {
+                    self.device.write_at(&original, there)?;
+                }
+                at = at.saturating_add(CHUNK);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the count of free clusters, if its sector is one.
+    fn count(&self, volume: &Volume) -> Result<()> {
+        let Some(offset) = volume.boot.fs_info else { return Ok(()) };
+        let mut info = FsInfo::new_zeroed();
+        volume.disk.read_at(info.as_mut_bytes(), offset)?;
+        let signatures = (info.lead_signature.get(), info.signature.get(), info.trail_signature.get());
+        if signatures != (0x4161_5252, 0x6141_7272, 0xAA55_0000) {
+            tracing::warn!(offset, "the FSInfo sector has no signature and is left alone");
+            return Ok(());
+        }
+        info.free.set(volume.count_free()?);
+        info.next_free.set(self.hint);
+        Ok(self.device.write_at(info.as_bytes(), offset)?)
+    }
+}

@@ -1,0 +1,6 @@
+//! The driver against dosfstools and mtools.
+
+mod conformance;
+mod hostile;
+mod mtools;
+mod oracle;
