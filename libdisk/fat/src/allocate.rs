@@ -45,20 +45,14 @@ impl Writer {
     pub(crate) fn allocate(&mut self, volume: &Volume, count: u64) -> Result<Vec<u32>> {
         let count = to_usize(count);
         let mut chain = Vec::new();
-        if count > 0 {
-            let mut visit = |cluster| {
-                chain.push(cluster);
-                chain.len() < count
-            };
-            let hint = self.hint.clamp(FIRST_CLUSTER, volume.boot.end());
-            volume.scan_free(hint..volume.boot.end(), &mut visit)?;
-        }
-        if chain.len() < count {
-            let mut visit = |cluster| {
-                chain.push(cluster);
-                chain.len() < count
-            };
-            volume.scan_free(FIRST_CLUSTER..self.hint.min(volume.boot.end()), &mut visit)?;
+        let hint = self.hint.clamp(FIRST_CLUSTER, volume.boot.end());
+        for range in [hint..volume.boot.end(), FIRST_CLUSTER..hint] {
+            if chain.len() < count {
+                volume.scan_free(range, &mut |cluster| {
+                    chain.push(cluster);
+                    chain.len() < count
+                })?;
+            }
         }
         if chain.len() < count {
             return Err(FsError::NoSpace("clusters"));
@@ -181,7 +175,7 @@ impl Writer {
             return Ok(());
         }
         info.free.set(volume.count_free()?);
-        info.next_free.set(self.hint);
+        info.next_free.set(if volume.boot.has(self.hint) { self.hint } else { FIRST_CLUSTER });
         Ok(self.device.write_at(info.as_bytes(), offset)?)
     }
 }

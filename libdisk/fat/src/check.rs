@@ -3,7 +3,7 @@
 use vfs::{FsError, Result};
 
 use crate::boot_sector::Place;
-use crate::directory::{Directory, SLOTS_MAX};
+use crate::directory::Directory;
 use crate::read::Volume;
 use crate::to_usize;
 
@@ -30,35 +30,32 @@ impl Seen {
 pub(crate) fn check(volume: &Volume) -> Result<()> {
     // A bit for each cluster: at most 32 MiB, for a volume of that many clusters.
     let mut seen = Seen { bits: vec![0; to_usize(volume.boot.end().div_ceil(64))] };
-    let mut to_do = vec![(String::new(), volume.boot.root)];
-    while let Some((path, place)) = to_do.pop() {
-        if let Place::Chain(first) = place {
-            mark_chain(volume, &mut seen, &path, first)?;
-        }
+    if let Place::Chain(first) = volume.boot.root {
+        mark_chain(volume, &mut seen, "the root directory", first)?;
+    }
+    let mut to_do = vec![volume.boot.root];
+    while let Some(place) = to_do.pop() {
         // Not kept in memory: each is needed once.
         let directory = Directory::read(volume, place)?;
         for (slot, entry) in directory.entries() {
-            let short = volume.entry_at(directory.offset(volume, *slot)?)?;
-            let path = format!("{path}/{}", entry.name);
-            match volume.first(&short) {
-                first if entry.is_directory => to_do.push((path, Place::Chain(first))),
-                0 => {}
-                first => mark_chain(volume, &mut seen, &path, first)?,
+            let first = volume.first(&volume.entry_at(directory.offset(volume, *slot)?)?);
+            if first != 0 || entry.is_directory {
+                mark_chain(volume, &mut seen, &entry.name, first)?;
             }
-        }
-        if to_do.len() > SLOTS_MAX.saturating_mul(16) {
-            return Err(FsError::unsupported("more than a million directories"));
+            if entry.is_directory {
+                to_do.push(Place::Chain(first));
+            }
         }
     }
     Ok(())
 }
 
-fn mark_chain(volume: &Volume, seen: &mut Seen, path: &str, first: u32) -> Result<()> {
+fn mark_chain(volume: &Volume, seen: &mut Seen, name: &str, first: u32) -> Result<()> {
     let mut next = Some(first);
     while let Some(cluster) = next {
         if !volume.boot.has(cluster) || seen.mark(cluster) {
             let what = format!("cluster {cluster} belongs to another file or to no file, too");
-            let structure = format!("cluster chain of {}", path.escape_debug());
+            let structure = format!("cluster chain of {}", name.escape_debug());
             return Err(FsError::corrupt(structure, volume.boot.offset(cluster), what));
         }
         next = volume.next(cluster)?;

@@ -18,6 +18,9 @@ use crate::{Fat, FatMut, to_usize};
 /// How many short names are tried for a long one.
 const TRIES: u32 = 100_000;
 
+/// How deep directories can be: no path is longer than 32 KiB.
+const DEPTH_MAX: usize = 16 << 10;
+
 /// A change on an overlay of the volume.
 struct FatTransaction<'a> {
     target: &'a mut FatMut,
@@ -152,12 +155,12 @@ impl FatTransaction<'_> {
     /// Whether a directory is the one that begins at this cluster, or lies below it.
     fn is_below(&self, place: Place, ancestor: u32) -> Result<bool> {
         let mut place = place;
-        // A directory has no more ancestors than there are clusters; ".." entries could lead in a circle.
-        for _ in 0..self.volume().boot.clusters {
+        // The ".." entries could lead in a circle.
+        for _ in 0..DEPTH_MAX {
             match place {
                 Place::Chain(first) if first == ancestor => return Ok(true),
-                _ if place == self.volume().boot.root => return Ok(false),
                 Place::Fixed => return Ok(false),
+                Place::Chain(_) if place == self.volume().boot.root => return Ok(false),
                 Place::Chain(first) => {
                     let parent = self.volume().entry_at(self.parent_offset(first))?;
                     place = match self.volume().first(&parent) {
