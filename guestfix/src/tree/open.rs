@@ -37,8 +37,8 @@ impl Tree {
                 Kind::Mbr { .. } => "mbr",
                 Kind::None => "none",
             },
-            bios: firmware.bios.found,
-            uefi: firmware.uefi.found,
+            bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
+            uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
             volumes: found.iter().map(|found| found.volume.clone()).collect(),
         };
         let mut tree = Self { disk: Some(disk), ..Self::from_filesystems(Vec::new(), machine.clone()) };

@@ -1,0 +1,94 @@
+//! Whether the cloud's vendor stands behind an operating system: a matter of lists, not of bits.
+
+use serde::Serialize;
+
+use crate::facts::Os;
+
+/// Where the list is from.
+const SOURCE: &str = "Microsoft, azure-compute-docs, articles/virtual-machines/linux/endorsed-distros.md, read 2026";
+
+/// `ID` of os-release, the versions on Azure's list of endorsed distributions (none: all), the name.
+const LISTED: &[(&str, &[&str], &str)] = &[
+    ("almalinux", &[], "AlmaLinux"),
+    ("debian", &["11", "12"], "Debian"),
+    ("flatcar", &[], "Flatcar"),
+    ("ol", &[], "Oracle Linux"),
+    ("rhel", &[], "Red Hat Enterprise Linux"),
+    ("rocky", &[], "Rocky Linux"),
+    ("sles", &["12.5", "15.5", "15.6", "15.7", "16", "16.0"], "SUSE Linux Enterprise Server"),
+    ("ubuntu", &["22.04", "24.04"], "Ubuntu"),
+];
+
+/// What the list says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Listing {
+    /// The distribution and version are on it.
+    Listed,
+    /// They are not. That says nothing about whether it boots.
+    NotListed,
+    /// We do not know what the guest is.
+    Unknown,
+}
+
+/// Whether Azure endorses the guest's operating system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Support {
+    /// What the list says.
+    pub answer: Listing,
+    /// The same in words.
+    pub why: String,
+    /// Where the list is from.
+    pub source: &'static str,
+}
+
+impl Support {
+    /// Looks an operating system up.
+    pub fn of(os: Option<&Os>) -> Self {
+        let (answer, why) = match os {
+            None => (Listing::Unknown, "the operating system is not known".to_owned()),
+            Some(os) => look_up(os),
+        };
+        Self { answer, why, source: SOURCE }
+    }
+}
+
+fn look_up(os: &Os) -> (Listing, String) {
+    let version = os.version.as_deref().unwrap_or_default();
+    let list = "Azure's list of endorsed distributions";
+    match LISTED.iter().find(|(id, ..)| *id == os.id) {
+        Some((_, versions, name)) if versions.is_empty() => {
+            (Listing::Listed, format!("{name} is on {list}; whether version {version} still is, see there"))
+        }
+        Some((_, versions, name)) if versions.contains(&version) => {
+            (Listing::Listed, format!("{name} {version} is on {list}"))
+        }
+        Some((_, _, name)) => (Listing::NotListed, format!("{name} {version} is not on {list}, other versions are")),
+        None => (Listing::NotListed, format!("{} is not on {list}", os.pretty_name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Family;
+
+    #[test]
+    fn versions_count_where_the_list_names_them() {
+        let answer = |id: &str, version: &str| {
+            let os = Os {
+                id: id.into(),
+                version: Some(version.into()),
+                pretty_name: id.into(),
+                family: Family::Other,
+                arch: None,
+            };
+            Support::of(Some(&os)).answer
+        };
+        assert_eq!(answer("ubuntu", "22.04"), Listing::Listed);
+        assert_eq!(answer("ubuntu", "18.04"), Listing::NotListed);
+        assert_eq!(answer("rocky", "9.4"), Listing::Listed);
+        assert_eq!(answer("amzn", "2"), Listing::NotListed);
+        assert_eq!(Support::of(None).answer, Listing::Unknown);
+    }
+}
