@@ -136,7 +136,7 @@ impl Codec {
                 encoder.finish()
             }
             Self::Zstd => {
-                let mut encoder = zstd::Encoder::new(Vec::new(), 3)?;
+                let mut encoder = zstd::Encoder::new(Vec::new(), 6)?;
                 encoder.include_checksum(true)?;
                 encoder.set_pledged_src_size(u64::try_from(data.len()).ok())?;
                 encoder.write_all(data)?;

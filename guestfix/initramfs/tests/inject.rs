@@ -288,7 +288,7 @@ fn hints_by_generator() {
     assert_eq!(archive.generator(), Generator::Dracut);
     let file = archive.find("etc/cmdline.d/90-azure.conf").unwrap();
     assert_eq!(file.data, b"rd.driver.pre=hv_vmbus\nrd.driver.pre=hv_storvsc\n");
-    assert_eq!(archive.kernels(), [kernel.kver.clone()]);
+    assert_eq!(archive.kernels(), std::slice::from_ref(&kernel.kver));
 }
 
 /// Kernels before 5.13 do not find the end of lz4 data that zeros follow: nothing is appended, and nothing follows it.

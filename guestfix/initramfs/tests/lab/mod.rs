@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file is a program of its own, and uses its part")]
 
 pub(crate) mod image;
+pub(crate) mod newc;
 
 use std::fs;
 use std::path::{Path, PathBuf};
