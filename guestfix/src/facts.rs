@@ -123,7 +123,7 @@ pub struct BootEntry {
     pub kernel: String,
     /// Initramfs images likewise, in order; empty for a boot without one.
     pub initrds: Vec<String>,
-    /// The kernel command line.
+    /// The kernel command line as it is written, blanks at its end included.
     pub cmdline: String,
     /// It is the one that starts if nobody touches a key, as far as can be told.
     pub default: bool,

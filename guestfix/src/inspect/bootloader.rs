@@ -101,7 +101,9 @@ fn grub_entry(view: &dyn View, file: &str, entry: grub_cfg::Entry, default: &str
 /// Where the volume that the script searches for is in the tree, without a slash at the end.
 fn prefix(view: &dyn View, search: Option<&Search>) -> Option<String> {
     let found = view.machine().volumes.iter().find(|volume| match search {
-        Some(Search::Uuid(uuid)) => volume.uuid.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(uuid)),
+        Some(Search::Uuid(uuid)) => {
+            volume.uuid.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(uuid))
+        }
         Some(Search::Label(label)) => volume.label.as_ref() == Some(label),
         None => false,
     });
@@ -111,7 +113,11 @@ fn prefix(view: &dyn View, search: Option<&Search>) -> Option<String> {
 
 /// The path in the guest's tree of a path on the boot volume: what the volume says, else what exists.
 fn in_tree(view: &dyn View, prefix: &Option<String>, path: &str) -> Result<String> {
-    let guesses = [prefix.as_ref().map(|prefix| format!("{prefix}{path}")), Some(path.to_owned()), Some(format!("/boot{path}"))];
+    let guesses = [
+        prefix.as_ref().map(|prefix| format!("{prefix}{path}")),
+        Some(path.to_owned()),
+        Some(format!("/boot{path}")),
+    ];
     for guess in guesses.iter().flatten() {
         if view.exists(guess)? {
             return Ok(guess.clone());
@@ -128,9 +134,13 @@ fn bls_entries(view: &dyn View, default: &str) -> Result<Vec<BootEntry>> {
     for (index, file) in files.iter().enumerate() {
         let Some(text) = view.text(file)? else { continue };
         let get = |key: &str| {
-            let value = |line: crate::text::Line<'_>| Some((line.number, line.body.trim().strip_prefix(key)?.to_owned()));
+            let value = |line: crate::text::Line<'_>| {
+                Some((line.number, line.body.trim().strip_prefix(key)?.to_owned()))
+            };
             let mut values = crate::text::lines(&text).filter_map(value);
-            values.find(|(_, rest)| rest.starts_with([' ', '\t'])).map(|(line, rest)| (line, rest.trim().to_owned()))
+            values
+                .find(|(_, rest)| rest.starts_with([' ', '\t']))
+                .map(|(line, rest)| (line, rest.trim().to_owned()))
         };
         let Some((_, kernel)) = get("linux") else { continue };
         let (line, cmdline) = get("options").unwrap_or((1, String::new()));

@@ -36,7 +36,9 @@ pub fn stable_spec(volume: &Volume) -> Option<String> {
 /// Whether this is a name that the kernel or EC2 gave a disk, and that is another on Azure: `/dev/xvda1`, `/dev/nvme0n1p1`,
 /// `/dev/disk/by-id/...`.
 pub fn is_disk_name(spec: &str) -> bool {
-    split_name(spec).is_some() || spec.starts_with("/dev/disk/by-id/") || spec.starts_with("/dev/disk/by-path/")
+    split_name(spec).is_some()
+        || spec.starts_with("/dev/disk/by-id/")
+        || spec.starts_with("/dev/disk/by-path/")
 }
 
 /// Whether this names a block device at all, by tag or by name.

@@ -36,7 +36,9 @@ pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
     }
     let mut versions: BTreeSet<String> = images.keys().cloned().collect();
     for dir in MODULE_DIRS {
-        versions.extend(view.list(dir)?.into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_digit())));
+        versions.extend(
+            view.list(dir)?.into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_digit())),
+        );
     }
     let mut versions: Vec<String> = versions.into_iter().collect();
     versions.sort_by(|a, b| compare_versions(b, a));
@@ -50,7 +52,8 @@ fn kernel(view: &dyn View, boot: &Boot, image: Option<String>, version: String) 
             modules = view.resolve(&format!("{dir}/{version}"))?;
         }
     }
-    let entry = boot.entries.iter().find(|entry| Some(&entry.kernel) == image.as_ref() && !entry.initrds.is_empty());
+    let entry =
+        boot.entries.iter().find(|entry| Some(&entry.kernel) == image.as_ref() && !entry.initrds.is_empty());
     let initramfs = match entry.and_then(|entry| entry.initrds.last()) {
         Some(path) => Some(path.clone()),
         None => initramfs_by_name(view, &version)?,
@@ -86,12 +89,17 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
     let loadable: BTreeSet<String> =
         loadable.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| module_name(path)).collect();
     let configured = |option: &str, value: &str| {
-        config.lines().any(|line| line.strip_prefix(option).is_some_and(|rest| rest.strip_prefix('=') == Some(value)))
+        config
+            .lines()
+            .any(|line| line.strip_prefix(option).is_some_and(|rest| rest.strip_prefix('=') == Some(value)))
     };
     let mut out = BTreeMap::new();
     for &(name, option) in DRIVERS {
         // before 6.18 CONFIG_HYPERV was the bus itself
-        let in_config = configured(option, "y") || (name == "hv_vmbus" && configured("CONFIG_HYPERV", "y") && !config.contains("CONFIG_HYPERV_VMBUS"));
+        let in_config = configured(option, "y")
+            || (name == "hv_vmbus"
+                && configured("CONFIG_HYPERV", "y")
+                && !config.contains("CONFIG_HYPERV_VMBUS"));
         let driver = if built_in.contains(name) || in_config {
             Driver::BuiltIn
         } else if loadable.contains(name) || (loadable.is_empty() && has_file(view, modules, name)?) {

@@ -46,7 +46,9 @@ fn mounts(view: &dyn View) -> Result<Vec<Mount>> {
     let volume = |entry: &fstab::Entry| {
         let found = match entry.target.as_str() {
             // whatever it is called there: this is the volume that is "/" here
-            "/" if devices::is_disk_name(&entry.spec) => machine.volumes.iter().find(|volume| devices::is_root(volume)),
+            "/" if devices::is_disk_name(&entry.spec) => {
+                machine.volumes.iter().find(|volume| devices::is_root(volume))
+            }
             _ => devices::resolve(machine, &entry.spec, root.as_deref()),
         };
         found.map(|volume| volume.name.clone())
@@ -106,7 +108,15 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_number() {
-        let order = ["5.4.0-99", "5.10.0-32-amd64", "5.10.0-32-cloud-amd64", "6.1.0-50", "6.1.10-1", "6.12~rc1", "6.12"];
+        let order = [
+            "5.4.0-99",
+            "5.10.0-32-amd64",
+            "5.10.0-32-cloud-amd64",
+            "6.1.0-50",
+            "6.1.10-1",
+            "6.12~rc1",
+            "6.12",
+        ];
         for pair in order.windows(2) {
             assert_eq!(compare_versions(pair[0], pair[1]), Ordering::Less, "{pair:?}");
         }

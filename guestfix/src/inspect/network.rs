@@ -17,7 +17,8 @@ pub(super) fn network(view: &dyn View) -> Result<Vec<&'static str>> {
     add("networkd", networkd || !view.glob("/etc/systemd/network", ".network")?.is_empty());
     let keyfiles = !view.list("/etc/NetworkManager/system-connections")?.is_empty();
     add("networkmanager", keyfiles || view.lstat(&format!("{wants}/NetworkManager.service"))?.is_some());
-    let ifcfg = |dir: &str| Ok::<_, crate::Error>(view.list(dir)?.iter().any(|name| name.starts_with("ifcfg-")));
+    let ifcfg =
+        |dir: &str| Ok::<_, crate::Error>(view.list(dir)?.iter().any(|name| name.starts_with("ifcfg-")));
     add("ifcfg", ifcfg("/etc/sysconfig/network-scripts")?);
     add("wicked", ifcfg("/etc/sysconfig/network")?);
     Ok(out)

@@ -5,7 +5,8 @@ use crate::text::shell_assign;
 use crate::{Result, View};
 
 /// Programs that some distribution has, small ones first.
-const PROGRAMS: &[&str] = &["/bin/true", "/usr/bin/env", "/bin/sh", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
+const PROGRAMS: &[&str] =
+    &["/bin/true", "/usr/bin/env", "/bin/sh", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
 
 /// The operating system, if the root holds one.
 pub(super) fn os(view: &dyn View) -> Result<Option<Os>> {

@@ -1,6 +1,59 @@
 //! One flat table of all rules.
+//!
+//! To add a rule: one file named after its id, one line here, one line in the golden file of each phony guest it finds
+//! fault with (`REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes those).
+
+mod disk;
+mod linux;
+mod target;
+#[cfg(test)]
+mod testing;
 
 use crate::Rule;
 
-/// Every rule, in no particular order: phases decide when each runs.
-pub static ALL: &[&dyn Rule] = &[];
+/// Every rule; phases decide when each runs, and within a phase this order.
+pub static ALL: &[&dyn Rule] = &[
+    &disk::filesystem_state::FilesystemState,
+    &disk::size_mib::SizeMib,
+    &target::firmware::Firmware,
+    &linux::kernel_hyperv::KernelHyperv,
+    &linux::modprobe_blacklist::ModprobeBlacklist,
+    &linux::initramfs_drop_in::InitramfsDropIn,
+    &linux::initramfs_hyperv::InitramfsHyperv,
+    &linux::grub_root_device::GrubRootDevice,
+    &linux::grub_serial_console::GrubSerialConsole,
+    &linux::fstab::DEVICE_NAMES,
+    &linux::fstab::INSTANCE_STORE,
+    &linux::fstab::ABSENT_DISKS,
+    &linux::fstab::NETWORK_FILESYSTEMS,
+    &linux::network::MacPinned,
+    &linux::cloud_init::CloudInit,
+    &linux::aws_agents::AwsAgents,
+    &linux::aws_time::AwsTime,
+    &linux::xen_leftovers::XenLeftovers,
+    &linux::agent_installed::AgentInstalled,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_says_who_it_is_and_where_it_is_from() {
+        let mut ids: Vec<&str> = ALL.iter().map(|rule| rule.meta().id).collect();
+        for meta in ALL.iter().map(|rule| rule.meta()) {
+            let id = meta.id;
+            assert!(
+                id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c)),
+                "{id}"
+            );
+            assert!(meta.source.contains("20"), "{id} must date its source");
+            for text in [meta.title, meta.cause, meta.fix] {
+                assert!(text.len() > 10 && !text.ends_with(' '), "{id}: {text:?}");
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), ALL.len(), "ids must differ");
+    }
+}

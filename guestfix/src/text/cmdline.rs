@@ -8,7 +8,7 @@ use std::ops::Range;
 pub enum Change {
     /// It stays.
     Keep,
-    /// It goes, with the blanks before it.
+    /// It goes, with the blanks before it; the first one, with those around it.
     Drop,
     /// It is replaced by this.
     Replace(String),
@@ -34,9 +34,14 @@ pub fn value<'a>(token: &'a str, key: &str) -> Option<&'a str> {
 pub fn edit(cmdline: &str, mut change: impl FnMut(&str) -> Change) -> String {
     let mut out = String::with_capacity(cmdline.len());
     let mut done = 0;
-    for range in ranges(cmdline) {
+    let ranges = ranges(cmdline);
+    for (index, range) in ranges.iter().enumerate() {
         match change(&cmdline[range.clone()]) {
             Change::Keep => out.push_str(&cmdline[done..range.end]),
+            Change::Drop if out.is_empty() => {
+                done = ranges.get(index + 1).map_or(range.end, |next| next.start);
+                continue;
+            }
             Change::Drop => {}
             Change::Replace(new) => {
                 out.push_str(&cmdline[done..range.start]);
@@ -113,6 +118,7 @@ mod tests {
         });
         assert_eq!(new, "root=UUID=1 ro quiet ");
         assert_eq!(append(&new, "a=1"), "root=UUID=1 ro quiet a=1 ");
+        assert_eq!(edit("a b c", |token| if token == "c" { Change::Keep } else { Change::Drop }), "c");
         assert_eq!(append("ro -- x", "a"), "ro a -- x");
         assert_eq!(append("-- x", "a"), "a -- x");
         assert_eq!(append("", "a"), "a");

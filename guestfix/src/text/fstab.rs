@@ -37,7 +37,9 @@ pub enum Change {
 
 /// Whether an option list holds this option; `name` may end in `=` to stand for any value.
 pub fn has_option(options: &str, name: &str) -> bool {
-    options.split(',').any(|option| if name.ends_with('=') { option.starts_with(name) } else { option == name })
+    options
+        .split(',')
+        .any(|option| if name.ends_with('=') { option.starts_with(name) } else { option == name })
 }
 
 /// All lines that name something to mount.
@@ -137,7 +139,10 @@ mod tests {
     fn fields_are_unescaped() {
         let entries = entries(SAMPLE);
         assert_eq!(entries.len(), 3);
-        assert_eq!((entries[0].line, entries[0].spec.as_str(), entries[0].kind.as_str()), (2, "/dev/xvda1", "ext4"));
+        assert_eq!(
+            (entries[0].line, entries[0].spec.as_str(), entries[0].kind.as_str()),
+            (2, "/dev/xvda1", "ext4")
+        );
         assert_eq!((entries[1].spec.as_str(), entries[1].target.as_str()), ("LABEL=a b", "/mnt/x y"));
         assert_eq!(entries[1].options, "defaults");
     }

@@ -30,7 +30,7 @@ pub struct Entry {
     pub line: usize,
     /// The kernel's path on the volume it is on.
     pub kernel: String,
-    /// The kernel command line.
+    /// The kernel command line, blanks at its end included.
     pub cmdline: String,
     /// Initramfs images, in order.
     pub initrds: Vec<String>,
@@ -76,9 +76,9 @@ pub fn uses_blscfg(text: &str) -> bool {
     lines(text).any(|line| line.words().next() == Some("blscfg"))
 }
 
-/// The text with some command lines changed: `change` gets a kernel path and its command line, and answers the new command
+/// The text with some command lines changed: `change` gets the number of a `linux` line and answers the new command
 /// line, or `None` to leave it.
-pub fn edit_cmdlines(text: &str, mut change: impl FnMut(&str, &str) -> Option<String>) -> String {
+pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
     rewrite(text, |line| {
         let words = words(line.body);
         let [command, kernel, ..] = words.as_slice() else { return None };
@@ -87,9 +87,8 @@ pub fn edit_cmdlines(text: &str, mut change: impl FnMut(&str, &str) -> Option<St
         }
         let (head, rest) = line.body.split_at(kernel.end);
         let blanks = rest.len() - rest.trim_start().len();
-        let (blanks, cmdline) = rest.split_at(blanks);
-        let gap = if blanks.is_empty() { " " } else { blanks };
-        Some(format!("{head}{gap}{}", change(&kernel.text, cmdline)?))
+        let gap = if blanks == 0 { " " } else { &rest[..blanks] };
+        Some(format!("{head}{gap}{}", change(line.number)?))
     })
 }
 
@@ -131,8 +130,16 @@ impl Scan {
             "menuentry" | "submenu" if opens => {
                 let title = arguments().next().unwrap_or_default();
                 let after = |option: &str| arguments().skip_while(|word| word != option).nth(1);
-                let id = after("--id").or_else(|| after("$menuentry_id_option")).or_else(|| after("${menuentry_id_option}"));
-                let siblings = self.blocks.iter_mut().rev().flatten().next().map_or(&mut self.top_items, |(_, items)| items);
+                let id = after("--id")
+                    .or_else(|| after("$menuentry_id_option"))
+                    .or_else(|| after("${menuentry_id_option}"));
+                let siblings = self
+                    .blocks
+                    .iter_mut()
+                    .rev()
+                    .flatten()
+                    .next()
+                    .map_or(&mut self.top_items, |(_, items)| items);
                 let step = Step { index: *siblings, title, id };
                 *siblings += 1;
                 self.open(Some((step, 0)));
@@ -166,10 +173,18 @@ impl Scan {
     fn linux(&mut self, line: usize, arguments: Vec<String>, words: &[Word], body: &str) {
         let path: Vec<Step> = self.blocks.iter().flatten().map(|(step, _)| step.clone()).collect();
         let (Some(kernel), Some(step)) = (arguments.first(), path.last()) else { return };
-        let cmdline = words.get(1).map_or("", |kernel| &body[kernel.end..]).trim().to_owned();
+        let cmdline = words.get(1).map_or("", |kernel| &body[kernel.end..]).trim_start().to_owned();
         let search = self.search.iter().rev().flatten().next().or(self.top_search.as_ref()).cloned();
         let title = step.title.clone();
-        self.entries.push(Entry { path, title, line, kernel: without_device(kernel), cmdline, initrds: Vec::new(), search });
+        self.entries.push(Entry {
+            path,
+            title,
+            line,
+            kernel: without_device(kernel),
+            cmdline,
+            initrds: Vec::new(),
+            search,
+        });
         self.open = true;
     }
 }
@@ -182,7 +197,9 @@ fn search(command: &str, arguments: Vec<String>) -> Option<Search> {
         "search.fs_uuid" => names.next().cloned().map(Search::Uuid),
         "search.fs_label" => names.next().cloned().map(Search::Label),
         _ if has("--fs-uuid") || has("-u") => names.next_back().cloned().map(Search::Uuid),
-        _ if has("--label") || has("--fs-label") || has("-l") => names.next_back().cloned().map(Search::Label),
+        _ if has("--label") || has("--fs-label") || has("-l") => {
+            names.next_back().cloned().map(Search::Label)
+        }
         _ => None,
     }
 }
@@ -272,7 +289,10 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
         let entries = entries(SAMPLE);
         assert_eq!(entries.len(), 4);
         let first = &entries[0];
-        assert_eq!((first.title.as_str(), first.line, first.kernel.as_str()), ("Debian GNU/Linux", 14, "/vmlinuz-6"));
+        assert_eq!(
+            (first.title.as_str(), first.line, first.kernel.as_str()),
+            ("Debian GNU/Linux", 14, "/vmlinuz-6")
+        );
         assert_eq!(first.cmdline, "root=/dev/xvda1 ro  console=hvc0");
         assert_eq!(first.initrds, ["/ucode.img", "/initrd.img-6"]);
         assert_eq!(first.search, Some(Search::Uuid("bbbb".into())));
@@ -295,11 +315,13 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
 
     #[test]
     fn a_command_line_is_edited_in_place() {
-        let new = edit_cmdlines(SAMPLE, |kernel, cmdline| {
-            (kernel == "/vmlinuz-6").then(|| cmdline.replace("/dev/xvda1", "UUID=x"))
+        let entries = entries(SAMPLE);
+        let (first, second) = (&entries[0], &entries[1]);
+        let new = edit_cmdlines(SAMPLE, |line| {
+            (line == first.line).then(|| first.cmdline.replace("/dev/xvda1", "UUID=x"))
         });
         assert_eq!(new, SAMPLE.replace("root=/dev/xvda1", "root=UUID=x"));
-        let new = edit_cmdlines(SAMPLE, |kernel, _| (kernel == "/vmlinuz-5").then(|| "ro".into()));
+        let new = edit_cmdlines(SAMPLE, |line| (line == second.line).then(|| "ro".into()));
         assert_eq!(new, SAMPLE.replace("/vmlinuz-5", "/vmlinuz-5 ro"));
     }
 
@@ -315,7 +337,7 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
         for _ in 0..3000 {
             let text = random.text();
             let _ = (entries(&text), default(&text));
-            assert_eq!(edit_cmdlines(&text, |_, _| None), text);
+            assert_eq!(edit_cmdlines(&text, |_| None), text);
         }
     }
 }

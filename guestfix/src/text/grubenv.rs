@@ -15,7 +15,8 @@ pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(block).ok()?.strip_prefix(SIGNATURE)?;
     let is_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
     let mut out = String::from(SIGNATURE);
-    let mut todo = value.map(|value| format!("{key}={}\n", value.replace('\\', "\\\\").replace('\n', "\\\n")));
+    let mut todo =
+        value.map(|value| format!("{key}={}\n", value.replace('\\', "\\\\").replace('\n', "\\\n")));
     for line in text.split_inclusive('\n').take_while(|line| line.ends_with('\n')) {
         if is_key(line) {
             out.extend(todo.take());

@@ -62,7 +62,8 @@ pub fn comment_out_stanzas(text: &str, why: &str, hit: impl Fn(&Stanza<'_>) -> b
 }
 
 fn starts_other_stanza(keyword: &str) -> bool {
-    keyword.starts_with("source") || matches!(keyword, "mapping" | "rename" | "template" | "no-auto-down" | "no-scripts")
+    keyword.starts_with("source")
+        || matches!(keyword, "mapping" | "rename" | "template" | "no-auto-down" | "no-scripts")
 }
 
 #[cfg(test)]
@@ -70,8 +71,7 @@ mod tests {
     use super::super::random::Random;
     use super::*;
 
-    const SAMPLE: &str =
-        "auto lo\niface lo inet loopback\n\nauto ens5\niface ens5 inet static\n    address 10.0.0.5\n    # why\n    hwaddress 0a:00\nsource /x/*\n";
+    const SAMPLE: &str = "auto lo\niface lo inet loopback\n\nauto ens5\niface ens5 inet static\n    address 10.0.0.5\n    # why\n    hwaddress 0a:00\nsource /x/*\n";
 
     #[test]
     fn a_stanza_goes_on_to_the_next_keyword() {

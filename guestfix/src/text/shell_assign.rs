@@ -95,7 +95,8 @@ mod tests {
     use super::super::random::Random;
     use super::*;
 
-    const SAMPLE: &str = "# GRUB\nGRUB_DEFAULT=0 # first\n export GRUB_CMDLINE_LINUX=\"a=\\\"b c\\\" d\"\r\nX='y z'\nX=";
+    const SAMPLE: &str =
+        "# GRUB\nGRUB_DEFAULT=0 # first\n export GRUB_CMDLINE_LINUX=\"a=\\\"b c\\\" d\"\r\nX='y z'\nX=";
 
     #[test]
     fn values_are_read_without_their_quotes() {

@@ -1,0 +1,4 @@
+//! Rules about the disk below the files.
+
+pub(super) mod filesystem_state;
+pub(super) mod size_mib;

@@ -1,0 +1,70 @@
+//! `/etc/default/grub` and what is sourced after it: what the guest's own grub-mkconfig will say next time.
+
+use crate::text::shell_assign;
+use crate::{Result, Stage, View};
+
+const MAIN: &str = "/etc/default/grub";
+const COMMON: &str = "GRUB_CMDLINE_LINUX";
+const NORMAL: &str = "GRUB_CMDLINE_LINUX_DEFAULT";
+
+/// The files in the order in which they are sourced; none if the guest has no `/etc/default/grub`.
+pub(super) fn files(view: &dyn View) -> Result<Vec<String>> {
+    if !view.exists(MAIN)? {
+        return Ok(Vec::new());
+    }
+    let mut files = vec![MAIN.to_owned()];
+    files.extend(view.glob("/etc/default/grub.d", ".cfg")?);
+    Ok(files)
+}
+
+/// The command line that grub-mkconfig will give the default entry, without root and what it adds itself.
+pub(super) fn cmdline(view: &dyn View) -> Result<Option<String>> {
+    let files = files(view)?;
+    let (mut common, mut normal) = (String::new(), String::new());
+    for file in &files {
+        let text = view.text(file)?.unwrap_or_default();
+        for assignment in shell_assign::assignments(&text) {
+            let old = match assignment.key {
+                COMMON => &mut common,
+                NORMAL => &mut normal,
+                _ => continue,
+            };
+            // "$GRUB_CMDLINE_LINUX more" adds to what was before
+            let mut value = assignment.value.to_owned();
+            for reference in [format!("${{{}}}", assignment.key), format!("${}", assignment.key)] {
+                value = value.replace(&reference, old);
+            }
+            *old = value;
+        }
+    }
+    Ok((!files.is_empty()).then(|| format!("{common} {normal}")))
+}
+
+/// Changes the value of both command line variables wherever one is assigned.
+pub(super) fn edit_cmdlines(stage: &mut Stage<'_>, change: impl Fn(&str) -> String) -> Result<()> {
+    for file in files(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            shell_assign::edit(text, |assignment| {
+                let new = change(assignment.value);
+                (matches!(assignment.key, COMMON | NORMAL) && new != assignment.value).then_some(new)
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Changes the command line that all entries share, in the file that has the last word on it.
+pub(super) fn edit_common(stage: &mut Stage<'_>, change: impl FnOnce(&str) -> String) -> Result<()> {
+    let view = stage.guest()?.view;
+    let mut last = MAIN.to_owned();
+    for file in files(view)? {
+        if shell_assign::get(&view.text(&file)?.unwrap_or_default(), COMMON).is_some() {
+            last = file;
+        }
+    }
+    stage.edit(&last, |text| {
+        let new = change(shell_assign::get(text, COMMON).unwrap_or_default());
+        shell_assign::set(text, COMMON, &new)
+    })?;
+    Ok(())
+}

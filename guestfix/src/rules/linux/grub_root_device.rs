@@ -1,0 +1,168 @@
+//! linux.grub.root-device
+
+use super::{boot_entries, grub_defaults};
+use crate::facts::{BootEntry, Machine, Volume};
+use crate::inspect::devices;
+use crate::rule::Evidence;
+use crate::text::cmdline::{self, Change};
+use crate::text::shell_assign;
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// A kernel that is told to look for its root where there will be none.
+pub(in crate::rules) struct GrubRootDevice;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.grub.root-device",
+    title: "every boot entry finds its root by UUID",
+    phase: Phase::Boot,
+    severity: Severity::Blocker,
+    cause: "root=/dev/xvda1 and root=/dev/nvme0n1p1 name devices of EC2; on Azure the initramfs gives up waiting for them.",
+    fix: "root= becomes the UUID in the root's own superblock, in every entry of the boot menu, in place, and in what the guest's own \
+          grub-mkconfig reads. grub.cfg is not generated anew.",
+    source: "Azure/AzMigrate-Hydration 4337598c, update_root_device_uuid, 2026; measured boots, 2026-11-23",
+};
+
+impl Rule for GrubRootDevice {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let machine = guest.view.machine();
+        let Some(root) = root(machine) else {
+            return Ok(Finding::NotApplicable("there is no root file system"));
+        };
+        let mut evidence = Vec::new();
+        for entry in &guest.facts.boot.entries {
+            if let Some(what) = fault(&entry.cmdline, machine, root) {
+                evidence.push(Evidence::new(&entry.place, what));
+            }
+        }
+        for file in grub_defaults::files(guest.view)? {
+            let text = guest.view.text(&file)?.unwrap_or_default();
+            for assignment in shell_assign::assignments(&text) {
+                let what = match assignment.key {
+                    "GRUB_CMDLINE_LINUX" | "GRUB_CMDLINE_LINUX_DEFAULT" => {
+                        fault(assignment.value, machine, root)
+                    }
+                    "GRUB_DISABLE_LINUX_UUID" if assignment.value == "true" => {
+                        Some("keeps grub-mkconfig from writing UUIDs".to_owned())
+                    }
+                    _ => None,
+                };
+                evidence.extend(what.map(|what| Evidence::new(format!("{file}:{}", assignment.line), what)));
+            }
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let machine = stage.guest()?.view.machine().clone();
+        let Some((root, spec)) = root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?)))
+        else {
+            return Ok(Fixed::ByHand(
+                "the root file system has no UUID: give it one, or a label, and boot by that".into(),
+            ));
+        };
+        let mended = |cmdline: &str, spec: &str| {
+            cmdline::edit(cmdline, |token| match cmdline::value(token, "root") {
+                Some(old) if !finds(&machine, old, root) => Change::Replace(format!("root={spec}")),
+                _ => Change::Keep,
+            })
+        };
+        boot_entries::edit_cmdlines(stage, |entry| {
+            Some(mended(&entry.cmdline, &spec_for(entry, root, &spec)))
+        })?;
+        grub_defaults::edit_cmdlines(stage, |value| mended(value, &spec))?;
+        for file in grub_defaults::files(stage.guest()?.view)? {
+            stage.edit(&file, |text| {
+                shell_assign::edit(text, |assignment| {
+                    (assignment.key == "GRUB_DISABLE_LINUX_UUID" && assignment.value == "true")
+                        .then(|| "false".into())
+                })
+            })?;
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+fn root(machine: &Machine) -> Option<&Volume> {
+    machine.volumes.iter().find(|volume| devices::is_root(volume))
+}
+
+/// A kernel without initramfs knows nothing of file systems: it finds its root by PARTUUID only.
+fn spec_for(entry: &BootEntry, root: &Volume, spec: &str) -> String {
+    match &root.partuuid {
+        Some(partuuid) if entry.initrds.is_empty() => format!("PARTUUID={partuuid}"),
+        _ => spec.to_owned(),
+    }
+}
+
+/// Whether this finds the root volume wherever the disk is attached.
+fn finds(machine: &Machine, spec: &str, root: &Volume) -> bool {
+    // not ours to judge: logical volumes, network roots, variables of GRUB
+    if !devices::is_device(spec) {
+        return true;
+    }
+    !devices::is_disk_name(spec)
+        && devices::resolve(machine, spec, None).is_some_and(|volume| volume.name == root.name)
+}
+
+fn fault(cmdline: &str, machine: &Machine, root: &Volume) -> Option<String> {
+    let spec = cmdline::values(cmdline, "root").into_iter().find(|spec| !finds(machine, spec, root))?;
+    Some(if devices::is_disk_name(spec) {
+        format!("root={spec}, a name that {} has on EC2", root.name)
+    } else {
+        format!("root={spec}, which is not the root on this disk")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
+    use crate::text::lines;
+
+    #[test]
+    fn every_entry_and_the_defaults_are_mended_in_place() {
+        let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("/dev/xvda1", "quiet ")).file(
+            "/etc/default/grub",
+            "GRUB_DISABLE_LINUX_UUID=true\nGRUB_CMDLINE_LINUX=\"root=/dev/nvme0n1p1 ro\"\n",
+        );
+        let found = bench.findings(&GrubRootDevice);
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[0], "/boot/grub/grub.cfg:4: root=/dev/xvda1, a name that p1 has on EC2");
+        bench.mended(&GrubRootDevice, |view| {
+            let uuid = format!("UUID={ROOT_UUID}");
+            assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&uuid, "quiet "));
+            let defaults = view.text("/etc/default/grub").unwrap().unwrap();
+            assert_eq!(
+                defaults,
+                format!("GRUB_DISABLE_LINUX_UUID=false\nGRUB_CMDLINE_LINUX=\"root={uuid} ro\"\n")
+            );
+        });
+    }
+
+    #[test]
+    fn a_root_that_is_on_another_disk_is_wrong_and_a_partuuid_of_this_one_is_right() {
+        let other = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("UUID=dead-beef", ""));
+        assert_eq!(other.findings(&GrubRootDevice).len(), 2);
+        let this = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("PARTUUID=1ec2a517-01", ""));
+        assert_eq!(this.findings(&GrubRootDevice), [""; 0]);
+        let logical = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("/dev/mapper/vg-root", ""));
+        assert_eq!(logical.findings(&GrubRootDevice), [""; 0]);
+    }
+
+    #[test]
+    fn a_boot_without_initramfs_gets_a_partuuid() {
+        let cfg = grub_cfg("/dev/xvda1", "")
+            .lines()
+            .filter(|line| !line.contains("initrd"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>();
+        let text = Bench::debian()
+            .file("/boot/grub/grub.cfg", cfg)
+            .mended_text(&GrubRootDevice, "/boot/grub/grub.cfg");
+        assert_eq!(lines(&text).filter(|line| line.body.contains("root=PARTUUID=1ec2a517-01")).count(), 2);
+    }
+}

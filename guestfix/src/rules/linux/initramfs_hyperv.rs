@@ -1,0 +1,245 @@
+//! linux.initramfs.hyperv
+
+use std::collections::BTreeMap;
+
+use initramfs::{DESIRED, ModuleTree, REQUIRED};
+use libdisk::vfs::FileType;
+
+use crate::facts::{Driver, Facts, Machine};
+use crate::rule::Evidence;
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// An initramfs that cannot see an Azure disk.
+pub(in crate::rules) struct InitramfsHyperv;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.initramfs.hyperv",
+    title: "every initramfs of the boot menu has the drivers of Hyper-V",
+    phase: Phase::Drivers,
+    severity: Severity::Blocker,
+    cause: "An initramfs built on EC2 holds the drivers of EC2. On Azure the root file system is behind hv_vmbus and hv_storvsc; without \
+            them the boot ends with \"ALERT! ... does not exist\".",
+    fix: "The missing modules of that very kernel, with all they depend on and their indexes, are put into the initramfs, and the result \
+          is read back and checked. The original is kept beside it as .pre-azure if there is room.",
+    source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; measured boots on an emulated VMBus, 2026-11-23",
+};
+
+/// What must stay free on the volume when the original is kept.
+const SPARE: u64 = 8 << 20;
+
+/// An initramfs, and the kernel whose modules it must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    path: String,
+    release: String,
+    modules: String,
+}
+
+impl Rule for InitramfsHyperv {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let targets = targets(guest.facts);
+        if targets.is_empty() {
+            return Ok(Finding::NotApplicable("no boot entry has an initramfs and modules for it"));
+        }
+        let mut evidence = Vec::new();
+        for target in &targets {
+            match lacking(guest, target) {
+                Ok(lacking) if lacking.is_empty() => {}
+                Ok(lacking) => {
+                    evidence.push(Evidence::new(&target.path, format!("lacks {}", lacking.join(", "))))
+                }
+                Err(Error::Initramfs { source, .. }) => {
+                    evidence.push(Evidence::new(&target.path, format!("cannot be read: {}", chain(&source))));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let machine = guest.view.machine().clone();
+        let mut room = Room::of(&machine);
+        for target in targets(guest.facts) {
+            let guest = stage.guest()?;
+            let new = match inject(&guest, &target) {
+                Ok(None) => continue,
+                Ok(Some(injected)) => injected,
+                Err(Error::Initramfs { path, source }) => {
+                    return Ok(Fixed::ByHand(format!(
+                        "{path} cannot be changed offline ({}): add hv_vmbus and hv_storvsc to it in the running machine",
+                        chain(&source)
+                    )));
+                }
+                Err(error) => return Err(error),
+            };
+            if room.take(&target.path, new.bytes.len() as u64) {
+                stage.keep(&target.path, &format!("{}.pre-azure", target.path))?;
+            }
+            stage.put_binary(&target.path, new.bytes, new.changes)?;
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+/// The initramfs images that boot entries load, the default's first, each with the kernel it is for.
+fn targets(facts: &Facts) -> Vec<Target> {
+    let mut entries: Vec<_> = facts.boot.entries.iter().collect();
+    entries.sort_by_key(|entry| !entry.default);
+    let mut out: Vec<Target> = Vec::new();
+    for entry in entries {
+        let named = facts.kernels.iter().find(|kernel| {
+            kernel.image.as_ref() == Some(&entry.kernel)
+                || entry.kernel.ends_with(&format!("-{}", kernel.version))
+        });
+        // of several images the last one is the system's, the others are microcode
+        let (Some(kernel), Some(path)) = (named, entry.initrds.last()) else { continue };
+        let Some(modules) = kernel.modules.clone().filter(|_| has_drivers(&kernel.drivers)) else { continue };
+        let target = Target { path: path.clone(), release: kernel.version.clone(), modules };
+        if !out.contains(&target) {
+            out.push(target);
+        }
+    }
+    out
+}
+
+/// What a kernel lacks itself is the business of linux.kernel.hyperv.
+fn has_drivers(drivers: &BTreeMap<&'static str, Driver>) -> bool {
+    ["hv_vmbus", "hv_storvsc"]
+        .iter()
+        .all(|name| drivers.get(name).is_some_and(|driver| *driver != Driver::Absent))
+}
+
+/// The required modules that are not usable from the initramfs.
+fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
+    let Some(bytes) = guest.view.read(&target.path)? else { return Ok(Vec::new()) };
+    let parsed = guest.archives.get(&target.path, &bytes)?;
+    let tree = Modules { view: guest.view, dir: &target.modules };
+    let coverage = initramfs::missing(parsed.archive(), &target.release, REQUIRED, &tree)
+        .map_err(|e| failed(target, e))?;
+    Ok(coverage.addable().map(str::to_owned).collect())
+}
+
+/// What the initramfs becomes; `None` if nothing required is missing.
+fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Injected>> {
+    if lacking(guest, target)?.is_empty() {
+        return Ok(None);
+    }
+    let Some(bytes) = guest.view.read(&target.path)? else { return Ok(None) };
+    let parsed = guest.archives.get(&target.path, &bytes)?;
+    let tree = Modules { view: guest.view, dir: &target.modules };
+    let wanted = [REQUIRED, DESIRED].concat();
+    let request = initramfs::Request::new(&target.release, &wanted, &tree);
+    let injected = initramfs::inject(parsed.archive(), &request).map_err(|e| failed(target, e))?;
+    let loadable: Vec<&str> = injected.loadable.iter().map(String::as_str).collect();
+    initramfs::verify(&injected.bytes, &target.release, &loadable).map_err(|e| failed(target, e))?;
+    Ok(Some(injected))
+}
+
+fn failed(target: &Target, source: initramfs::Error) -> Error {
+    Error::Initramfs { path: target.path.clone(), source }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Free space by volume, less what was planned already.
+struct Room(Vec<(String, u64)>);
+
+impl Room {
+    fn of(machine: &Machine) -> Self {
+        let volumes = machine.volumes.iter();
+        Self(volumes.filter_map(|volume| Some((volume.mounted_at.clone()?, volume.free?))).collect())
+    }
+
+    /// Takes `size` bytes from the volume that holds `path`, if it then still has some to spare.
+    fn take(&mut self, path: &str, size: u64) -> bool {
+        let holds =
+            |point: &str| point == "/" || path.strip_prefix(point).is_some_and(|rest| rest.starts_with('/'));
+        let volume = self.0.iter_mut().filter(|(point, _)| holds(point)).max_by_key(|(point, _)| point.len());
+        let left = volume.as_ref().and_then(|(_, free)| free.checked_sub(size + SPARE));
+        if let (Some((_, free)), Some(left)) = (volume, left) {
+            *free = left + SPARE;
+        }
+        left.is_some()
+    }
+}
+
+/// `/lib/modules/<release>` in the guest.
+struct Modules<'a> {
+    view: &'a dyn View,
+    dir: &'a str,
+}
+
+impl ModuleTree for Modules<'_> {
+    fn read(&self, path: &str) -> initramfs::Result<Option<Vec<u8>>> {
+        let bytes = self
+            .view
+            .read(&format!("{}/{path}", self.dir))
+            .map_err(|error| initramfs::Error::tree(path, error))?;
+        Ok(bytes.map(|bytes| bytes.to_vec()))
+    }
+
+    fn list(&self) -> initramfs::Result<Vec<String>> {
+        let mut out = Vec::new();
+        let mut todo = vec![String::new()];
+        while let Some(dir) = todo.pop() {
+            let failed = |error| initramfs::Error::tree(&dir, error);
+            for name in self.view.list(&format!("{}/{dir}", self.dir)).map_err(failed)? {
+                let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+                // links are not followed: "build" and "source" lead out of the tree
+                match self
+                    .view
+                    .lstat(&format!("{}/{path}", self.dir))
+                    .map_err(failed)?
+                    .map(|node| node.file_type)
+                {
+                    Some(FileType::Directory) => todo.push(path),
+                    Some(FileType::Regular) => out.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn what_is_no_initramfs_is_evidence_and_left_to_the_user() {
+        let bench = Bench::debian().file("/boot/initrd.img-6.1.0-50-amd64", "no initramfs");
+        let found = bench.findings(&InitramfsHyperv);
+        assert!(
+            found.len() == 1 && found[0].starts_with("/boot/initrd.img-6.1.0-50-amd64: cannot be read: "),
+            "{found:?}"
+        );
+        assert!(
+            bench
+                .by_hand(&InitramfsHyperv)
+                .starts_with("/boot/initrd.img-6.1.0-50-amd64 cannot be changed offline")
+        );
+    }
+
+    #[test]
+    fn room_is_counted_by_volume() {
+        let mut room = Room(vec![("/".into(), 100 << 20), ("/boot".into(), 30 << 20)]);
+        assert!(room.take("/boot/a", 20 << 20));
+        assert!(!room.take("/boot/b", 20 << 20));
+        assert!(room.take("/bootx", 20 << 20));
+        assert!(!Room(Vec::new()).take("/x", 1));
+    }
+}

@@ -1,0 +1,118 @@
+//! linux.modprobe.blacklist
+
+use crate::rule::Evidence;
+use crate::text::{Line, comment_out, lines, rewrite};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// Drivers that somebody forbade and that Azure needs.
+pub(in crate::rules) struct ModprobeBlacklist;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.modprobe.blacklist",
+    title: "modprobe may load what Azure needs",
+    phase: Phase::Drivers,
+    severity: Severity::Blocker,
+    cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure hv_* are disk and network, vfat is the EFI \
+            partition and udf the provisioning disc.",
+    fix: "The blacklist and install lines of these modules become comments.",
+    source: "Microsoft Learn, Prepare Linux for imaging in Azure (udf and vfat), 2026-09; linux-hyperv-issue, Scenario 3, 2026; modprobe.d(5)",
+};
+
+const NEEDED: &[&str] = &[
+    "hv_vmbus",
+    "hv_storvsc",
+    "hv_netvsc",
+    "hv_utils",
+    "hv_balloon",
+    "hyperv_keyboard",
+    "hid_hyperv",
+    "pci_hyperv",
+    "sd_mod",
+    "scsi_mod",
+    "udf",
+    "vfat",
+    "fat",
+];
+
+impl Rule for ModprobeBlacklist {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let mut evidence = Vec::new();
+        for file in files(guest.view)? {
+            let text = guest.view.text(&file)?.unwrap_or_default();
+            for line in lines(&text) {
+                let what = forbidden(&line).map(|module| format!("{module} is not to be loaded"));
+                evidence.extend(what.map(|what| Evidence::new(format!("{file}:{}", line.number), what)));
+            }
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        for file in files(stage.guest()?.view)? {
+            stage.edit(&file, |text| {
+                rewrite(text, |line| {
+                    forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"))
+                })
+            })?;
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+fn files(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    // on a merged /usr the last two are one
+    for dir in ["/etc/modprobe.d", "/usr/lib/modprobe.d"] {
+        files.extend(view.glob(dir, ".conf")?);
+    }
+    if view.exists("/etc/modprobe.conf")? {
+        files.push("/etc/modprobe.conf".into());
+    }
+    Ok(files)
+}
+
+/// The module that a line forbids and Azure needs.
+fn forbidden(line: &Line<'_>) -> Option<&'static str> {
+    let words: Vec<&str> = line.words().collect();
+    let module = match words.as_slice() {
+        ["blacklist", module, ..] => *module,
+        ["install", module, command, ..] if is_nothing(command) => *module,
+        _ => return None,
+    };
+    NEEDED.iter().find(|needed| **needed == module.replace('-', "_")).copied()
+}
+
+/// A command that stands for "do not".
+fn is_nothing(command: &str) -> bool {
+    matches!(command.rsplit('/').next(), Some("true" | "false" | "null" | ":" | "echo"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn lines_that_forbid_become_comments() {
+        let text = "# hardening\nblacklist hv-vmbus\nblacklist floppy\ninstall udf /bin/true\ninstall vfat /sbin/modprobe --ignore-install vfat\n";
+        let bench = Bench::debian().file("/etc/modprobe.d/cis.conf", text);
+        let found = bench.findings(&ModprobeBlacklist);
+        assert_eq!(
+            found,
+            [
+                "/etc/modprobe.d/cis.conf:2: hv_vmbus is not to be loaded",
+                "/etc/modprobe.d/cis.conf:4: udf is not to be loaded"
+            ]
+        );
+        let mended = bench.mended_text(&ModprobeBlacklist, "/etc/modprobe.d/cis.conf");
+        let why = "# refloat: Azure needs this module: ";
+        let expected = text
+            .replace("blacklist hv", &format!("{why}blacklist hv"))
+            .replace("install udf", &format!("{why}install udf"));
+        assert_eq!(mended, expected);
+    }
+}

@@ -1,0 +1,70 @@
+//! linux.network.mac-pinned
+//!
+//! One rule for all ways to configure a network, one file for each. On Azure the network card is eth0 (`hv_netvsc` has no
+//! place on a bus that a name could be made of, so it keeps the kernel's name), with another address than on EC2, and DHCP
+//! tells it all.
+
+mod ifcfg;
+mod ifupdown;
+mod netplan;
+mod networkd;
+mod networkmanager;
+mod udev;
+
+use crate::rule::Evidence;
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// A network that fits one card, or one name, of EC2.
+pub(in crate::rules) struct MacPinned;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.network.mac-pinned",
+    title: "the network card of Azure gets its address by DHCP",
+    phase: Phase::Network,
+    severity: Severity::Blocker,
+    cause: "A configuration that names the card's hardware address, its name on EC2 (ens5), its driver (ena) or a fixed address does not fit \
+            the card on Azure: the machine boots and nobody reaches it.",
+    fix: "What does not fit is kept aside or becomes a comment, and eth0 is configured by DHCP with the tool that the guest uses.",
+    source: "Microsoft Learn, Prepare for agentless migration and create-upload-*, 2026-09; Azure/AzMigrate-Hydration 4337598c, 2026; \
+             amazon-ec2-net-utils 80-ec2.network, 2026",
+};
+
+/// What a file that is moved aside is called then.
+const KEPT: &str = ".pre-azure";
+
+impl Rule for MacPinned {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let mut evidence: Vec<Evidence> = netplan::faults(guest)?;
+        evidence.extend(ifupdown::faults(guest.view)?);
+        evidence.extend(networkd::faults(guest)?);
+        evidence.extend(networkmanager::faults(guest.view)?);
+        evidence.extend(ifcfg::faults(guest.view)?);
+        evidence.extend(udev::faults(guest.view)?);
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        netplan::mend(stage)?;
+        ifupdown::mend(stage)?;
+        networkd::mend(stage)?;
+        networkmanager::mend(stage)?;
+        ifcfg::mend(stage)?;
+        udev::mend(stage)?;
+        Ok(Fixed::Staged)
+    }
+}
+
+/// Moves a file aside, under a name that nobody reads.
+fn move_aside(stage: &mut Stage<'_>, path: &str) -> Result<()> {
+    stage.keep(path, &format!("{path}{KEPT}"))?;
+    stage.remove(path)
+}
+
+/// Whether a card on Azure may have this name: further cards are configured where they are added.
+fn is_azure_name(interface: &str) -> bool {
+    interface == "eth0"
+}

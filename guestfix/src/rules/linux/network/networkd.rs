@@ -1,0 +1,132 @@
+//! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
+
+use super::move_aside;
+use crate::rule::Evidence;
+use crate::text::ini;
+use crate::{Guest, Result, Stage, View};
+
+const DIR: &str = "/etc/systemd/network";
+const OURS: &str = "/etc/systemd/network/10-azure.network";
+const TEXT: &str = "# for Azure (refloat)\n[Match]\nDriver=hv_netvsc\n\n[Network]\nDHCP=yes\n";
+
+pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
+    let mut out = Vec::new();
+    for (file, line, what) in misfits(guest.view)? {
+        out.push(Evidence::new(format!("{file}:{line}"), what));
+    }
+    // where another tool configures the network, networkd has nothing to do
+    let alone = guest.facts.network == ["networkd"];
+    if out.is_empty() && alone && !fits_azure(guest.view)? {
+        out.push(Evidence::new(DIR, "no file matches a card of Azure"));
+    }
+    Ok(out)
+}
+
+pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    let guest = stage.guest()?;
+    if faults(&guest)?.is_empty() {
+        return Ok(());
+    }
+    let alone = guest.facts.network == ["networkd"];
+    let mut files: Vec<String> = misfits(guest.view)?.into_iter().map(|(file, _, _)| file).collect();
+    let networks = files.iter().any(|file| file.ends_with(".network"));
+    files.dedup();
+    for file in files {
+        move_aside(stage, &file)?;
+    }
+    if (networks || alone) && !fits_azure(stage.guest()?.view)? {
+        stage.put(OURS, TEXT)?;
+    }
+    Ok(())
+}
+
+/// The files that are for a card of EC2, with the line that says so.
+fn misfits(view: &dyn View) -> Result<Vec<(String, usize, String)>> {
+    let mut out = Vec::new();
+    for suffix in [".network", ".link"] {
+        for file in view.glob(DIR, suffix)? {
+            let text = view.text(&file)?.unwrap_or_default();
+            let misfit = ini::entries(&text).into_iter().find(|entry| match (entry.section, entry.key) {
+                ("Match", "MACAddress" | "PermanentMACAddress" | "Path") => true,
+                ("Match", "Name" | "OriginalName") => entry.value.split_whitespace().all(is_of_ec2),
+                ("Match", "Driver") => {
+                    !entry.value.contains("hv_netvsc") && entry.value.split_whitespace().all(is_driver_of_ec2)
+                }
+                _ => false,
+            });
+            out.extend(misfit.map(|entry| {
+                (file.clone(), entry.line, format!("{}={}, a card of EC2", entry.key, entry.value))
+            }));
+        }
+    }
+    Ok(out)
+}
+
+fn is_of_ec2(name: &str) -> bool {
+    let rest = ["ens", "enX", "enp"].iter().find_map(|prefix| name.strip_prefix(prefix));
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn is_driver_of_ec2(driver: &str) -> bool {
+    matches!(driver, "ena" | "ixgbevf" | "vif" | "xen-netfront" | "xen_netfront")
+}
+
+/// Whether some file, of the user or of a package, configures a card of Azure.
+fn fits_azure(view: &dyn View) -> Result<bool> {
+    for dir in [DIR, "/usr/lib/systemd/network"] {
+        for file in view.glob(dir, ".network")? {
+            let text = view.text(&file)?.unwrap_or_default();
+            let value = |key: &str| ini::values(&text, "Match", key).join(" ");
+            let (name, driver, kind) = (value("Name"), value("Driver"), value("Type"));
+            let by_name =
+                name.split_whitespace().any(|glob| matches!(glob, "eth0" | "eth*" | "e*" | "*" | "en* eth*"));
+            let by_driver = driver.split_whitespace().any(|glob| matches!(glob, "hv_netvsc" | "*"));
+            let by_kind = kind == "ether" && name.is_empty() && driver.is_empty();
+            let others = !value("Virtualization").is_empty()
+                || !value("MACAddress").is_empty()
+                || !value("Kind").is_empty();
+            if !others && ((by_name && driver.is_empty()) || by_driver || by_kind) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::linux::network::MacPinned;
+    use crate::rules::testing::Bench;
+
+    fn networkd() -> Bench {
+        Bench::debian().without("/etc/network/interfaces")
+    }
+
+    #[test]
+    fn files_for_a_card_of_ec2_are_moved_aside() {
+        let bench = networkd()
+            .file("/etc/systemd/network/10-ens5.link", "[Match]\nMACAddress=0a:ff\n\n[Link]\nName=ens5\n")
+            .file("/etc/systemd/network/20-ens5.network", "[Match]\nName=ens5\n\n[Network]\nDHCP=yes\n");
+        assert_eq!(bench.findings(&MacPinned).len(), 2);
+        bench.mended(&MacPinned, |view| {
+            assert_eq!(
+                view.list(DIR).unwrap(),
+                ["10-azure.network", "10-ens5.link.pre-azure", "20-ens5.network.pre-azure"]
+            );
+        });
+    }
+
+    #[test]
+    fn a_guest_that_knows_ena_only_gets_a_file_for_azure() {
+        let link = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+        let bench = networkd()
+            .link(link, "/usr/lib/systemd/system/systemd-networkd.service")
+            .file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
+        assert_eq!(bench.findings(&MacPinned), [format!("{DIR}: no file matches a card of Azure")]);
+        assert_eq!(bench.mended_text(&MacPinned, OURS), TEXT);
+        let fine =
+            networkd().file("/etc/systemd/network/any.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n");
+        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+    }
+}

@@ -1,0 +1,94 @@
+//! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`. Keys that do not fit become comments.
+
+use super::is_azure_name;
+use crate::rule::Evidence;
+use crate::text::ini::{self, Entry};
+use crate::{Result, Stage, View};
+
+const DIR: &str = "/etc/NetworkManager/system-connections";
+
+pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
+    let mut out = Vec::new();
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        for entry in ini::entries(&text).into_iter().filter(|entry| is_ethernet(&text) && misfits(entry)) {
+            out.push(Evidence::new(
+                format!("{file}:{}", entry.line),
+                format!("{}={}", entry.key, entry.value),
+            ));
+        }
+    }
+    Ok(out)
+}
+
+/// Without a method the method is "auto", without a name or an address any card fits.
+pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    for file in files(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            if !is_ethernet(text) {
+                return text.to_owned();
+            }
+            let fixed = ini::values(text, "ipv4", "method") == ["manual"];
+            let gone = |entry: &Entry<'_>| misfits(entry) || (fixed && is_address(entry));
+            let auto =
+                fixed.then(|| ini::comment_out(text, |entry| gone(entry).then_some("a network card of EC2")));
+            match auto {
+                Some(text) => text.replacen("[ipv4]", "[ipv4]\nmethod=auto", 1),
+                None => ini::comment_out(text, |entry| gone(entry).then_some("a network card of EC2")),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn files(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = view.glob(DIR, "")?;
+    files.retain(|file| !file.ends_with('~') && !file.ends_with(".pre-azure"));
+    Ok(files)
+}
+
+fn is_ethernet(text: &str) -> bool {
+    ini::values(text, "connection", "type").iter().all(|kind| matches!(*kind, "ethernet" | "802-3-ethernet"))
+}
+
+fn misfits(entry: &Entry<'_>) -> bool {
+    match (entry.section, entry.key) {
+        ("connection", "interface-name") => !is_azure_name(entry.value),
+        ("ethernet" | "802-3-ethernet", "mac-address" | "cloned-mac-address") => true,
+        ("match", "interface-name" | "driver" | "path") => true,
+        ("ipv4", "method") => entry.value == "manual",
+        _ => false,
+    }
+}
+
+fn is_address(entry: &Entry<'_>) -> bool {
+    let numbered = |name: &str| {
+        entry.key.strip_prefix(name).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
+    };
+    entry.section == "ipv4"
+        && (numbered("address") || numbered("route") || matches!(entry.key, "addresses" | "gateway" | "dns"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::linux::network::MacPinned;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn a_profile_fits_any_card_afterwards() {
+        let path = "/etc/NetworkManager/system-connections/ens5.nmconnection";
+        let text = "[connection]\ntype=ethernet\ninterface-name=ens5\n\n[ethernet]\nmac-address=0A:FF\n\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24,10.0.0.1\n";
+        let bench = Bench::debian().file(path, text);
+        assert_eq!(bench.findings(&MacPinned).len(), 3);
+        let new = bench.mended_text(&MacPinned, path);
+        let why = "# refloat: a network card of EC2: ";
+        assert_eq!(
+            new,
+            format!(
+                "[connection]\ntype=ethernet\n{why}interface-name=ens5\n\n[ethernet]\n{why}mac-address=0A:FF\n\n[ipv4]\nmethod=auto\n{why}method=manual\n{why}address1=10.0.0.5/24,10.0.0.1\n"
+            )
+        );
+        let bridge = Bench::debian().file(path, "[connection]\ntype=bridge\ninterface-name=br0\n");
+        assert_eq!(bridge.findings(&MacPinned), [""; 0]);
+    }
+}

@@ -1,0 +1,103 @@
+//! udev: rules that give a card its name by its address.
+
+use super::move_aside;
+use crate::rule::Evidence;
+use crate::text::lines;
+use crate::{Result, Stage, View};
+
+const DIR: &str = "/etc/udev/rules.d";
+const PACKAGED: &str = "/usr/lib/udev/rules.d";
+
+/// Rules that write the rules above anew at each boot.
+const GENERATORS: [&str; 2] = ["75-persistent-net-generator.rules", "85-persistent-net-cloud-init.rules"];
+
+pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
+    let mut out = Vec::new();
+    for (file, line) in naming(view)? {
+        out.push(Evidence::new(format!("{file}:{line}"), "names a network card by its address"));
+    }
+    for file in generators(view)? {
+        out.push(Evidence::new(file, "pins the names of network cards at each boot"));
+    }
+    Ok(out)
+}
+
+pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    for (file, _) in naming(stage.guest()?.view)? {
+        move_aside(stage, &file)?;
+    }
+    for file in generators(stage.guest()?.view)? {
+        let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
+        if file.starts_with(DIR) {
+            stage.keep(&file, &format!("{file}{}", super::KEPT))?;
+        }
+        stage.put_link(&format!("{DIR}/{name}"), "/dev/null")?;
+    }
+    Ok(())
+}
+
+/// Files of the administrator with a line that names a card by its address, and the first such line.
+fn naming(view: &dyn View) -> Result<Vec<(String, usize)>> {
+    let mut out = Vec::new();
+    for file in view.glob(DIR, ".rules")? {
+        if GENERATORS.iter().any(|name| file.ends_with(name)) {
+            continue;
+        }
+        let text = view.text(&file)?.unwrap_or_default();
+        let names = |body: &str| {
+            !body.trim_start().starts_with('#')
+                && body.contains("ATTR{address}==")
+                && body.contains("NAME=\"")
+                && body.contains("\"net\"")
+        };
+        let hit = lines(&text).find(|line| names(line.body));
+        out.extend(hit.map(|line| (file.clone(), line.number)));
+    }
+    Ok(out)
+}
+
+/// The generators that are in force: those that no link to /dev/null masks.
+fn generators(view: &dyn View) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for name in GENERATORS {
+        let own = format!("{DIR}/{name}");
+        let packaged = format!("{PACKAGED}/{name}");
+        if view.lstat(&own)?.is_some() {
+            out.extend((view.read_link(&own)?.as_deref() != Some("/dev/null")).then_some(own));
+        } else if view.exists(&packaged)? {
+            out.push(packaged);
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::linux::network::MacPinned;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn names_by_address_go_and_their_generator_is_masked() {
+        let rules = "/etc/udev/rules.d/70-persistent-net.rules";
+        let bench = Bench::debian()
+            .file(rules, "# x\nSUBSYSTEM==\"net\", ATTR{address}==\"0a:ff\", NAME=\"eth0\"\n")
+            .file("/usr/lib/udev/rules.d/75-persistent-net-generator.rules", "# x\n");
+        assert_eq!(
+            bench.findings(&MacPinned),
+            [
+                format!("{rules}:2: names a network card by its address"),
+                format!(
+                    "{PACKAGED}/75-persistent-net-generator.rules: pins the names of network cards at each boot"
+                ),
+            ]
+        );
+        bench.mended(&MacPinned, |view| {
+            assert!(!view.exists(rules).unwrap() && view.exists(&format!("{rules}.pre-azure")).unwrap());
+            let mask = view.read_link("/etc/udev/rules.d/75-persistent-net-generator.rules").unwrap();
+            assert_eq!(mask.as_deref(), Some("/dev/null"));
+        });
+        let comments = Bench::debian().file(rules, "# nothing\n");
+        assert_eq!(comments.findings(&MacPinned), [""; 0]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Units of systemd and scripts of SysV init: which are started at boot, and how to keep them from it.
+
+use crate::{Result, Stage, View};
+
+const DIR: &str = "/etc/systemd/system";
+
+/// The links by which a unit, named with its suffix, is started at boot; none if it is masked.
+pub(super) fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    if view.read_link(&format!("{DIR}/{unit}"))?.as_deref() != Some("/dev/null") {
+        for wants in view.glob(DIR, ".wants")? {
+            let link = format!("{wants}/{unit}");
+            if view.lstat(&link)?.is_some() {
+                out.push(link);
+            }
+        }
+    }
+    let name = unit.strip_suffix(".service").unwrap_or(unit);
+    for level in 2..=5 {
+        for dir in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
+            for link in view.list(&dir)? {
+                let starts =
+                    link.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+                if starts == Some(name) {
+                    out.push(format!("{dir}/{link}"));
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Takes the links away, and masks the unit unless the guest has its own copy of it in /etc.
+pub(super) fn disable(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
+    let view = stage.guest()?.view;
+    let own = format!("{DIR}/{unit}");
+    let mask = view.lstat(&own)?.is_none() && view.exists(&format!("/usr/lib/systemd/system/{unit}"))?;
+    for link in starting_links(view, unit)? {
+        stage.remove(&link)?;
+    }
+    if mask {
+        stage.put_link(&own, "/dev/null")?;
+    }
+    Ok(())
+}

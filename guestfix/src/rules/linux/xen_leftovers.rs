@@ -1,0 +1,168 @@
+//! linux.xen.leftovers
+
+use super::systemd;
+use crate::rule::Evidence;
+use crate::text::{Line, comment_out, lines, rewrite, shell_assign};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// What a guest of Xen keeps and Hyper-V has no use for.
+pub(in crate::rules) struct XenLeftovers;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.xen.leftovers",
+    title: "nothing is left that only Xen can do",
+    phase: Phase::Identity,
+    severity: Severity::Warning,
+    cause: "Aliases lead to Xen's drivers, modules that cannot be loaded make units fail, gettys start over and over on a console that is \
+            not there.",
+    fix: "Lines that load or alias Xen's drivers become comments, gettys on hvc0 and xvc0 and Xen's own agents are not started any more.",
+    source: "virt-v2v 71376bdb, convert_linux (behaviour), 2026; modprobe.d(5); modules-load.d(5), 2026-11",
+};
+
+const WHY: &str = "only for Xen";
+const UNITS: &[&str] = &[
+    "serial-getty@hvc0.service",
+    "serial-getty@xvc0.service",
+    "getty@hvc0.service",
+    "xe-daemon.service",
+    "xe-linux-distribution.service",
+    "xen-guest-agent.service",
+];
+const SYSCONFIG: &str = "/etc/sysconfig/kernel";
+const SYSCONFIG_KEYS: [&str; 2] = ["INITRD_MODULES", "DOMU_INITRD_MODULES"];
+
+impl Rule for XenLeftovers {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let view = guest.view;
+        let mut evidence = Vec::new();
+        for unit in UNITS {
+            let links = systemd::starting_links(view, unit)?;
+            evidence.extend(links.into_iter().map(|link| Evidence::new(link, format!("starts {unit}"))));
+        }
+        for (file, is_xen) in files(view)? {
+            let text = view.text(&file)?.unwrap_or_default();
+            for line in lines(&text).filter(is_xen) {
+                evidence.push(Evidence::new(format!("{file}:{}", line.number), line.body.trim()));
+            }
+        }
+        let text = view.text(SYSCONFIG)?.unwrap_or_default();
+        for assignment in shell_assign::assignments(&text) {
+            if SYSCONFIG_KEYS.contains(&assignment.key)
+                && assignment.value.split_whitespace().any(is_xen_module)
+            {
+                let what = format!("{} names drivers of Xen", assignment.key);
+                evidence.push(Evidence::new(format!("{SYSCONFIG}:{}", assignment.line), what));
+            }
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        for unit in UNITS {
+            if !systemd::starting_links(stage.guest()?.view, unit)?.is_empty() {
+                systemd::disable(stage, unit)?;
+            }
+        }
+        for (file, is_xen) in files(stage.guest()?.view)? {
+            stage.edit(&file, |text| {
+                rewrite(text, |line| is_xen(line).then(|| comment_out(line.body, WHY)))
+            })?;
+        }
+        stage.edit(SYSCONFIG, |text| {
+            shell_assign::edit(text, |assignment| {
+                let kept = assignment
+                    .value
+                    .split_whitespace()
+                    .filter(|module| !is_xen_module(module))
+                    .collect::<Vec<_>>();
+                let hit = SYSCONFIG_KEYS.contains(&assignment.key)
+                    && assignment.value.split_whitespace().any(is_xen_module);
+                hit.then(|| kept.join(" "))
+            })
+        })?;
+        Ok(Fixed::Staged)
+    }
+}
+
+/// A file and what makes one of its lines Xen's.
+type File = (String, fn(&Line<'_>) -> bool);
+
+fn files(view: &dyn View) -> Result<Vec<File>> {
+    let mut out: Vec<File> = vec![
+        ("/etc/modprobe.conf".into(), is_xen_alias),
+        ("/etc/modules".into(), loads_xen),
+        ("/etc/inittab".into(), is_xen_getty),
+    ];
+    out.extend(
+        view.glob("/etc/modprobe.d", ".conf")?
+            .into_iter()
+            .map(|file| (file, is_xen_alias as fn(&Line<'_>) -> bool)),
+    );
+    out.extend(
+        view.glob("/etc/modules-load.d", ".conf")?
+            .into_iter()
+            .map(|file| (file, loads_xen as fn(&Line<'_>) -> bool)),
+    );
+    Ok(out)
+}
+
+fn is_xen_alias(line: &Line<'_>) -> bool {
+    let words: Vec<&str> = line.words().collect();
+    matches!(words.as_slice(), ["alias", _, module, ..] if is_xen_module(module))
+}
+
+fn loads_xen(line: &Line<'_>) -> bool {
+    line.words().next().is_some_and(|module| !module.starts_with(';') && is_xen_module(module))
+}
+
+/// `co:2345:respawn:/sbin/agetty xvc0 9600 vt100-nav`
+fn is_xen_getty(line: &Line<'_>) -> bool {
+    let body = line.body.trim_start();
+    !body.starts_with('#')
+        && body.contains(":respawn:")
+        && body.split([' ', ':']).any(|word| matches!(word, "hvc0" | "xvc0"))
+}
+
+fn is_xen_module(module: &str) -> bool {
+    let module = module.replace('-', "_");
+    module.starts_with("xen_")
+        || matches!(
+            module.as_str(),
+            "xennet" | "xenblk" | "xenfs" | "evtchn" | "xen" | "xenbus_probe_frontend"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn lines_and_units_of_xen_go() {
+        let bench = Bench::debian()
+            .file(
+                "/etc/modprobe.d/xen.conf",
+                "alias eth0 xennet\nblacklist xen_fbfront\nalias scsi_hostadapter xen-blkfront\n",
+            )
+            .file("/etc/modules", "loop\nxen-netfront\n")
+            .file("/etc/inittab", "1:2345:respawn:/sbin/getty tty1\nco:2345:respawn:/sbin/agetty xvc0 9600\n")
+            .file(SYSCONFIG, "DOMU_INITRD_MODULES=\"xennet ext4 xenblk\"\n")
+            .link(
+                "/etc/systemd/system/getty.target.wants/serial-getty@hvc0.service",
+                "/lib/systemd/system/serial-getty@.service",
+            );
+        assert_eq!(bench.findings(&XenLeftovers).len(), 6);
+        bench.mended(&XenLeftovers, |view| {
+            let text = |path| view.text(path).unwrap().unwrap();
+            let why = "# refloat: only for Xen: ";
+            assert_eq!(text("/etc/modprobe.d/xen.conf"), format!("{why}alias eth0 xennet\nblacklist xen_fbfront\n{why}alias scsi_hostadapter xen-blkfront\n"));
+            assert_eq!(text("/etc/modules"), format!("loop\n{why}xen-netfront\n"));
+            assert_eq!(text("/etc/inittab"), format!("1:2345:respawn:/sbin/getty tty1\n{why}co:2345:respawn:/sbin/agetty xvc0 9600\n"));
+            assert_eq!(text(SYSCONFIG), "DOMU_INITRD_MODULES=\"ext4\"\n");
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! target.firmware
+
+use crate::rule::Evidence;
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
+
+/// A disk that the firmware of the target cannot start.
+pub(in crate::rules) struct Firmware;
+
+static META: RuleMeta = RuleMeta {
+    id: "target.firmware",
+    title: "the disk boots with the firmware of the target",
+    phase: Phase::Layout,
+    severity: Severity::Blocker,
+    cause: "Azure's generation 1 starts a disk by BIOS, generation 2 by UEFI; neither can do the other's.",
+    fix: "None: choose the generation that the disk was made for. It is fixed when the disk is created on Azure.",
+    source: "Microsoft Learn, Support for Generation 2 VMs on Azure, 2026-09",
+};
+
+impl Rule for Firmware {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let machine = guest.view.machine();
+        let (here, there, wanted) = match guest.goal.target {
+            Target::AzureGen1 => (&machine.bios, &machine.uefi, "BIOS"),
+            Target::AzureGen2 => (&machine.uefi, &machine.bios, "UEFI"),
+        };
+        if !here.is_empty() {
+            return Ok(Finding::Ok);
+        }
+        let mut evidence = vec![Evidence::new("disk", format!("nothing on it starts by {wanted}"))];
+        evidence.extend(there.iter().map(|line| Evidence::new("disk", line.as_str())));
+        Ok(Finding::Wrong { evidence })
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let machine = guest.view.machine();
+        let fits = match guest.goal.target {
+            Target::AzureGen1 if !machine.uefi.is_empty() => Some("azure-gen2"),
+            Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
+            _ => None,
+        };
+        Ok(Fixed::ByHand(match fits {
+            Some(target) => format!("the disk fits --for {target}"),
+            None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn the_firmware_of_the_target_must_find_a_loader() {
+        assert_eq!(Bench::debian().findings(&Firmware), [""; 0]);
+        let gen2 = Bench::debian().target(Target::AzureGen2);
+        assert_eq!(
+            gen2.findings(&Firmware),
+            ["disk: nothing on it starts by UEFI", "disk: boot code in the MBR"]
+        );
+        assert_eq!(gen2.by_hand(&Firmware), "the disk fits --for azure-gen1");
+    }
+}

@@ -1,0 +1,3 @@
+//! Rules about the machine the guest is to run on.
+
+pub(super) mod firmware;

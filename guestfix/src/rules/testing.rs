@@ -1,0 +1,187 @@
+//! A guest in memory to try a rule on.
+
+use libdisk::vfs::{FileSystemMut, MemoryFs};
+
+use crate::facts::{Machine, Volume};
+use crate::rule::{CloudInit, Goal};
+use crate::tree::Tree;
+use crate::{Archives, Finding, Fixed, Guest, Rule, Stage, Target, View, inspect};
+
+pub(super) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
+pub(super) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
+
+/// What the plain Debian below boots with; `{root}` and `{arguments}` are to be filled in.
+const GRUB_CFG: &str = "set default=\"0\"
+menuentry 'Debian GNU/Linux' --class debian {
+	search --no-floppy --fs-uuid --set=root 11111111-2222-3333-4444-555555555555
+	linux	/boot/vmlinuz-6.1.0-50-amd64 root={root} ro {arguments}
+	initrd	/boot/initrd.img-6.1.0-50-amd64
+}
+submenu 'Advanced options for Debian GNU/Linux' {
+	menuentry 'Debian GNU/Linux, recovery' {
+		linux	/boot/vmlinuz-6.1.0-50-amd64 root={root} ro single {arguments}
+		initrd	/boot/initrd.img-6.1.0-50-amd64
+	}
+}
+";
+
+const MODULES: &[&str] = &[
+    "drivers/hv/hv_vmbus",
+    "drivers/scsi/hv_storvsc",
+    "drivers/net/hyperv/hv_netvsc",
+    "drivers/hv/hv_utils",
+    "drivers/scsi/sd_mod",
+];
+
+/// A guest and what is asked for it.
+#[derive(Clone)]
+pub(super) struct Bench {
+    fs: MemoryFs,
+    machine: Machine,
+    goal: Goal,
+}
+
+/// `grub.cfg` of the plain Debian with this root and these arguments.
+pub(super) fn grub_cfg(root: &str, arguments: &str) -> String {
+    GRUB_CFG.replace("{root}", root).replace("{arguments}", arguments)
+}
+
+impl Bench {
+    /// A plain Debian with which every rule is content, for a start by BIOS.
+    pub(super) fn debian() -> Self {
+        let modules: String = MODULES.iter().map(|path| format!("kernel/{path}.ko:\n")).collect();
+        let fs = MemoryFs::from_entries([
+            (
+                "/etc/os-release",
+                "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
+            ),
+            ("/boot/vmlinuz-6.1.0-50-amd64", "kernel"),
+            ("/lib/modules/6.1.0-50-amd64/modules.dep", &modules),
+            (
+                "/boot/grub/grub.cfg",
+                &grub_cfg(&format!("UUID={ROOT_UUID}"), "console=tty0 console=ttyS0,115200n8"),
+            ),
+            ("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\n"),
+            ("/etc/fstab", &format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n")),
+            ("/etc/network/interfaces", "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n"),
+            ("/usr/sbin/waagent", "#!/usr/bin/python3\n"),
+        ]);
+        let volume = |number: u32, mounted_at: Option<&str>, kind: &str, uuid: &str| Volume {
+            name: format!("p{number}"),
+            number,
+            range: 1 << 20..2 << 20,
+            kind: Some(kind.into()),
+            uuid: Some(uuid.into()),
+            label: None,
+            partuuid: Some(format!("1ec2a517-0{number}")),
+            partlabel: None,
+            type_name: None,
+            mounted_at: mounted_at.map(str::to_owned),
+            needs_recovery: false,
+            free: Some(1 << 30),
+            free_nodes: None,
+        };
+        let machine = Machine {
+            size: 8 << 30,
+            table: "mbr",
+            bios: vec!["boot code in the MBR".into()],
+            uefi: Vec::new(),
+            volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],
+        };
+        Self { fs, machine, goal: Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable } }
+    }
+
+    /// With this file.
+    pub(super) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.fs = self.fs.file(path, content);
+        self
+    }
+
+    /// With this symbolic link.
+    pub(super) fn link(mut self, path: &str, target: &str) -> Self {
+        self.fs = self.fs.symlink(path, target);
+        self
+    }
+
+    /// Without this file.
+    pub(super) fn without(mut self, path: &str) -> Self {
+        let (dir, name) = path.rsplit_once('/').unwrap();
+        let dir = self.fs.resolve(dir).unwrap();
+        let mut change = self.fs.begin().unwrap();
+        change.unlink(dir, name.as_bytes()).unwrap();
+        change.commit().unwrap();
+        self
+    }
+
+    pub(super) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
+        change(&mut self.machine);
+        self
+    }
+
+    pub(super) fn target(mut self, target: Target) -> Self {
+        self.goal.target = target;
+        self
+    }
+
+    pub(super) fn cloud_init(mut self, cloud_init: CloudInit) -> Self {
+        self.goal.cloud_init = cloud_init;
+        self
+    }
+
+    fn tree(&self) -> Tree {
+        Tree::from_filesystems(vec![("/".into(), Box::new(self.fs.clone()))], self.machine.clone())
+    }
+
+    /// What the rule finds wrong, "place: what" each.
+    pub(super) fn findings(&self, rule: &dyn Rule) -> Vec<String> {
+        let (tree, archives) = (self.tree(), Archives::default());
+        let facts = inspect::gather(&tree, &archives).unwrap();
+        let guest = Guest { view: &tree, facts: &facts, goal: &self.goal, archives: &archives };
+        match rule.detect(&guest).unwrap() {
+            Finding::Wrong { evidence } => {
+                assert!(!evidence.is_empty());
+                evidence
+                    .into_iter()
+                    .map(|evidence| format!("{}: {}", evidence.place, evidence.what))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the rule asks the user to do.
+    pub(super) fn by_hand(&self, rule: &dyn Rule) -> String {
+        let tree = self.tree();
+        match rule.fix(&mut Stage::new(&tree, &self.goal)).unwrap() {
+            Fixed::ByHand(what) => what,
+            Fixed::Staged => panic!("it staged something"),
+        }
+    }
+
+    /// Has the rule find fault and mend it, sees that it is then content, and lets `see` look at the mended guest.
+    pub(super) fn mended(&self, rule: &dyn Rule, see: impl FnOnce(&dyn View)) {
+        assert!(!self.findings(rule).is_empty(), "nothing to mend");
+        let tree = self.tree();
+        let mut stage = Stage::new(&tree, &self.goal);
+        assert_eq!(rule.fix(&mut stage).unwrap(), Fixed::Staged);
+        let guest = stage.guest().unwrap();
+        let again = rule.detect(&guest).unwrap();
+        assert!(!matches!(again, Finding::Wrong { .. }), "still wrong: {again:?}");
+        see(guest.view);
+    }
+
+    /// As [`mended`](Self::mended), for the text of one file.
+    pub(super) fn mended_text(&self, rule: &dyn Rule, path: &str) -> String {
+        let mut text = None;
+        self.mended(rule, |view| text = view.text(path).unwrap());
+        text.unwrap_or_else(|| panic!("there is no {path}"))
+    }
+}
+
+#[test]
+fn every_rule_is_content_with_a_plain_debian() {
+    for rule in super::ALL {
+        let found = Bench::debian().findings(*rule);
+        assert!(found.is_empty(), "{}: {found:?}", rule.meta().id);
+    }
+}
