@@ -7,11 +7,13 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use crate::boot_sector::{FIRST_CLUSTER, Kind};
 use crate::read::Volume;
-use crate::table::Link;
 use crate::to_usize;
 
 /// How much of two tables is compared at a time.
 const CHUNK: u64 = 64 << 10;
+
+/// How many neighbouring table entries are written at a time when a chain is given back.
+const RUN: usize = 16 << 10;
 
 /// The sector that keeps the number of free clusters on FAT32 (FAT spec, "FAT32 FSInfo Sector Structure").
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -57,9 +59,11 @@ impl Writer {
         if chain.len() < count {
             return Err(FsError::NoSpace("clusters"));
         }
-        let links = chain.iter().skip(1).map(|next| Link::Next(*next)).chain([Link::End]);
-        for (cluster, link) in chain.iter().zip(links) {
-            self.set_link(volume, *cluster, link)?;
+        let end = self.end_mark(volume);
+        let mut links = chain.iter().skip(1).copied().chain([end]);
+        for run in chain.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            let links: Vec<u32> = links.by_ref().take(run.len()).collect();
+            self.set_links(volume, run.first().copied().unwrap_or(0), &links)?;
         }
         self.hint = chain.last().map_or(self.hint, |last| last.saturating_add(1));
         Ok(chain)
@@ -69,47 +73,68 @@ impl Writer {
     pub(crate) fn free(&mut self, volume: &Volume, first: u32) -> Result<()> {
         // The chains were checked before the first write; a circle would end at the first cluster that is free again.
         let mut next = Some(first).filter(|first| *first != 0);
-        while let Some(cluster) = next {
-            next = volume.next(cluster)?;
-            self.set_link(volume, cluster, Link::Free)?;
-            self.hint = self.hint.min(cluster);
+        while let Some(start) = next {
+            let mut run = vec![0];
+            next = volume.next(start)?;
+            while let Some(cluster) = next
+                && run.len() < RUN
+                && u64::from(cluster.saturating_sub(start)) == u64::try_from(run.len()).unwrap_or(0)
+            {
+                run.push(0);
+                next = volume.next(cluster)?;
+            }
+            self.set_links(volume, start, &run)?;
+            self.hint = self.hint.min(start);
         }
         Ok(())
     }
 
-    /// Writes the entry of a cluster into the table that is read; the commit copies it to the others.
-    pub(crate) fn set_link(&self, volume: &Volume, cluster: u32, link: Link) -> Result<()> {
-        let end = match volume.boot.kind {
+    /// Adds a cluster to the end of a chain.
+    pub(crate) fn append(&self, volume: &Volume, last: u32, added: u32) -> Result<()> {
+        self.set_links(volume, last, &[added])
+    }
+
+    fn end_mark(&self, volume: &Volume) -> u32 {
+        match volume.boot.kind {
             Kind::Fat12 => 0xFFF,
             Kind::Fat16 => 0xFFFF,
             Kind::Fat32 => 0x0FFF_FFFF,
-        };
-        let raw = match link {
-            Link::Free => 0,
-            Link::Next(next) => next,
-            Link::End => end,
-            Link::Bad(raw) => raw,
-        };
-        self.set_raw_link(volume, cluster, raw)
+        }
     }
 
-    fn set_raw_link(&self, volume: &Volume, cluster: u32, raw: u32) -> Result<()> {
+    /// Writes the entries of a cluster and of those behind it, into the table that is read; the commit copies them to the
+    /// others.
+    fn set_links(&self, volume: &Volume, cluster: u32, links: &[u32]) -> Result<()> {
         volume.forget_cursor();
         let offset = volume.boot.table().saturating_add(volume.entry_offset(cluster));
-        if volume.boot.kind == Kind::Fat32 {
-            let mut bytes = [0; 4];
-            volume.disk.read_at(&mut bytes, offset)?;
-            let reserved = u32::from_le_bytes(bytes) & 0xF000_0000;
-            return Ok(self.device.write_at(&(reserved | raw).to_le_bytes(), offset)?);
+        let half = |link: u32| u16::try_from(link).unwrap_or(0);
+        match volume.boot.kind {
+            Kind::Fat12 => {
+                for (cluster, link) in (cluster..).zip(links) {
+                    let offset = volume.boot.table().saturating_add(volume.entry_offset(cluster));
+                    let mut bytes = [0; 2];
+                    volume.disk.read_at(&mut bytes, offset)?;
+                    let (both, link) = (u16::from_le_bytes(bytes), half(*link));
+                    let odd = cluster % 2 == 1;
+                    let word = if odd { link << 4 | both & 0x000F } else { link & 0x0FFF | both & 0xF000 };
+                    self.device.write_at(&word.to_le_bytes(), offset)?;
+                }
+            }
+            Kind::Fat16 => {
+                let bytes: Vec<u8> = links.iter().flat_map(|link| half(*link).to_le_bytes()).collect();
+                self.device.write_at(&bytes, offset)?;
+            }
+            Kind::Fat32 => {
+                // The top four bits are reserved and stay.
+                let mut entries = vec![U32::new(0); links.len()];
+                volume.disk.read_at(entries.as_mut_bytes(), offset)?;
+                for (entry, link) in entries.iter_mut().zip(links) {
+                    entry.set(entry.get() & 0xF000_0000 | link);
+                }
+                self.device.write_at(entries.as_bytes(), offset)?;
+            }
         }
-        let mut word = u16::try_from(raw).unwrap_or(0);
-        if volume.boot.kind == Kind::Fat12 {
-            let mut bytes = [0; 2];
-            volume.disk.read_at(&mut bytes, offset)?;
-            let both = u16::from_le_bytes(bytes);
-            word = if cluster % 2 == 1 { word << 4 | both & 0x000F } else { word & 0x0FFF | both & 0xF000 };
-        }
-        Ok(self.device.write_at(&word.to_le_bytes(), offset)?)
+        Ok(())
     }
 
     /// Writes content into a chain that is just long enough, and zeros behind it.
@@ -134,8 +159,8 @@ impl Writer {
     pub(crate) fn finish(&self, volume: &Volume) -> Result<()> {
         match volume.boot.kind {
             Kind::Fat12 => {}
-            Kind::Fat16 => self.set_raw_link(volume, 1, volume.raw_link(1)? | 0x8000)?,
-            Kind::Fat32 => self.set_raw_link(volume, 1, volume.raw_link(1)? | 0x0800_0000)?,
+            Kind::Fat16 => self.set_links(volume, 1, &[volume.raw_link(1)? | 0x8000])?,
+            Kind::Fat32 => self.set_links(volume, 1, &[volume.raw_link(1)? | 0x0800_0000])?,
         }
         let mut state = [0];
         volume.disk.read_at(&mut state, volume.boot.state_at)?;

@@ -12,7 +12,6 @@ use crate::directory::{Directory, Entry, SLOTS_MAX};
 use crate::entry::{FREE, LongEntry, Role, ShortEntry};
 use crate::name::{NewName, ShortName, UNITS_PER_ENTRY};
 use crate::read::{ROOT, Volume};
-use crate::table::Link;
 use crate::{Fat, FatMut, to_usize};
 
 /// How many short names are tried for a long one.
@@ -101,7 +100,7 @@ impl FatTransaction<'_> {
         self.writer.write(&self.work.volume, &added, &[])?;
         let slots = to_usize(self.volume().boot.cluster_bytes / SLOT);
         for cluster in added {
-            self.writer.set_link(&self.work.volume, last, Link::Next(cluster))?;
+            self.writer.append(&self.work.volume, last, cluster)?;
             directory.clusters.push(cluster);
         }
         directory.taken.resize(directory.taken.len().saturating_add(slots), false);
