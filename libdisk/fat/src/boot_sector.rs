@@ -284,3 +284,64 @@ impl BootSector {
         bytes.div_ceil(self.cluster_bytes.max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = 4 << 20;
+
+    /// FAT16: 8,192 sectors, of which 1 is reserved, 2 x 32 are tables and 32 the root directory.
+    fn sector() -> Vec<u8> {
+        let mut sector = vec![0; 512];
+        let mut put = |at: usize, bytes: &[u8]| sector[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &[0xEB, 0x3C, 0x90]);
+        put(11, &512_u16.to_le_bytes());
+        put(13, &[1]);
+        put(14, &1_u16.to_le_bytes());
+        put(16, &[2]);
+        put(17, &512_u16.to_le_bytes());
+        put(19, &8192_u16.to_le_bytes());
+        put(21, &[0xF8]);
+        put(22, &32_u16.to_le_bytes());
+        put(38, &[0x29, 0xCD, 0xAB, 0x34, 0x12]);
+        put(510, &[0x55, 0xAA]);
+        sector
+    }
+
+    #[test]
+    fn the_layout_follows_from_the_parameters() {
+        let boot = BootSector::parse(&sector(), SIZE).unwrap();
+        assert_eq!((boot.kind, boot.clusters, boot.cluster_bytes), (Kind::Fat16, 8192 - 1 - 64 - 32, 512));
+        assert_eq!((boot.table(), boot.mirrors().collect::<Vec<_>>()), (512, vec![33 * 512]));
+        assert_eq!((boot.fixed_root.clone(), boot.offset(2)), (65 * 512..97 * 512, 97 * 512));
+        assert_eq!((boot.serial, boot.root, boot.end()), (Some(0x1234_ABCD), Place::Fixed, 8097));
+    }
+
+    #[test]
+    fn contradictions_are_refused_where_they_are() {
+        type Damage = (usize, &'static [u8], u64);
+        let damages: [Damage; 9] = [
+            (510, &[0], 510),
+            (11, &[0, 3], 11),
+            (13, &[3], 13),
+            (13, &[0], 13),
+            (14, &[0, 0], 14),
+            (16, &[0], 14),
+            (19, &[0, 0], 19),
+            (17, &[0, 0], 17),
+            // A table of one sector has 256 entries.
+            (22, &[1, 0], 22),
+        ];
+        for (at, bytes, told) in damages {
+            let mut sector = sector();
+            sector[at..at + bytes.len()].copy_from_slice(bytes);
+            match BootSector::parse(&sector, SIZE) {
+                Err(FsError::Corrupt { offset, .. }) => assert_eq!(offset, told, "byte {at}"),
+                other => panic!("byte {at}: {other:?}"),
+            }
+        }
+        assert!(matches!(BootSector::parse(&sector(), SIZE - 1), Err(FsError::Corrupt { offset: 19, .. })));
+        assert!(BootSector::parse(&sector()[..20], SIZE).is_err());
+    }
+}
