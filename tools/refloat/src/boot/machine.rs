@@ -90,69 +90,32 @@ impl Qemu {
     pub(super) fn start(&self, request: &Request) -> Result<Machine> {
         let state = TempDir::with_prefix("refloat-boot-").context("cannot make a temporary directory")?;
         let mut command = Command::new(&self.program);
-        command.args(DATA).args([
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-nographic",
-            "-monitor",
-            "none",
-        ]);
-        command.args(["-serial", "stdio", "-smp", "1", "-m", &request.memory.to_string()]);
+        command.args(DATA).args(ALONE.split(' ')).args(["-smp", "1", "-m", &request.memory.to_string()]);
         // Without these two CPU features some kernels fail under TCG.
         let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
         command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
-
-        let path = request.image.to_str().context("QEMU takes no path that is not UTF-8")?.replace(',', ",,");
-        let format = match request.format {
-            Format::Raw => "format=raw".to_owned(),
-            Format::Qcow2 => "format=qcow2".to_owned(),
-            // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
-            Format::Vhd => format!("format=raw,size={}", request.size),
-        };
-        let drive =
-            |interface: &str| format!("file={path},{format},if={interface},snapshot=on,file.locking=off");
         match self.devices(request.generation) {
             Devices::VmBus => {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by VMBus only,
                 // because on Microsoft's machine ata_piix steps aside.
                 command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
-                command
-                    .args(["-smbios", "type=1,manufacturer=Microsoft Corporation,product=Virtual Machine"]);
-                command.args(["-device", "VGA", "-drive", &drive("ide"), "-device", "vmbus-bridge"]);
-                command
-                    .args(["-device", "hv-storvsc,id=hvs,instanceid=00000000-0000-8899-0000-000000000000"]);
-                command.args([
-                    "-drive",
-                    &format!("{},id=disk", drive("none")),
-                    "-device",
-                    "scsi-hd,drive=disk,bus=hvs.0",
-                ]);
+                command.args(["-smbios", MICROSOFT, "-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
+                command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
+                command.args(["-drive", &drive(request, "disk")?, "-device", "scsi-hd,drive=disk,bus=hvs.0"]);
             }
             Devices::EmulatedIde => {
-                command.args(["-machine", "pc", "-device", "VGA"]).args(NETWORK);
-                command.args([
-                    "-drive",
-                    &format!("{},id=disk", drive("none")),
-                    "-device",
-                    "ide-hd,drive=disk,bus=ide.0",
-                ]);
+                command.args(["-machine", "pc"]).args(NETWORK.split(' '));
+                command.args(["-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
             }
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
                 let copy = state.path().join("variables.fd");
                 fs::copy(&variables, &copy)
                     .with_context(|| format!("cannot copy {}", variables.display()))?;
-                command.args(["-machine", "q35", "-device", "VGA"]).args(NETWORK);
-                command
-                    .args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", code.display())]);
-                command.args(["-drive", &format!("if=pflash,format=raw,file={}", copy.display())]);
-                command.args([
-                    "-drive",
-                    &format!("{},id=disk", drive("none")),
-                    "-device",
-                    "ide-hd,drive=disk,bus=ide.0",
-                ]);
+                let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
+                command.args(["-machine", "q35"]).args(NETWORK.split(' '));
+                command.args(["-drive", &(flash(&code) + ",readonly=on"), "-drive", &flash(&copy)]);
+                command.args(["-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
             }
         }
         tracing::debug!(?command, "starting the machine");
@@ -166,8 +129,32 @@ impl Qemu {
 /// Where QEMU's ROMs are, for one that was not installed by the distribution.
 const DATA: [&str; 4] = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"];
 
+/// Nothing but what is asked for, its serial console on ours, and an end instead of a reset.
+const ALONE: &str = "-nodefaults -no-user-config -no-reboot -nographic -monitor none -serial stdio -boot strict=on -device VGA";
+
 /// A card that neither cloud has, on a network that leads nowhere but gives addresses: services that wait for one go on.
-const NETWORK: [&str; 4] = ["-netdev", "user,id=net,restrict=on", "-device", "e1000,netdev=net"];
+const NETWORK: &str = "-netdev user,id=net,restrict=on -device e1000,netdev=net,romfile=";
+
+/// The disk that the firmware starts; on q35 the same name is an AHCI port.
+const IDE_BOOT: &str = "ide-hd,drive=boot,bus=ide.0,bootindex=0";
+
+/// How a guest knows Hyper-V's virtual machine.
+const MICROSOFT: &str = "type=1,manufacturer=Microsoft Corporation,product=Virtual Machine";
+
+/// The VMBus channel that stands for the first IDE controller's disks.
+const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899-0000-000000000000";
+
+/// The option that opens the image as the drive `id`, writes going elsewhere.
+fn drive(request: &Request, id: &str) -> Result<String> {
+    let path = request.image.to_str().context("QEMU takes no path that is not UTF-8")?.replace(',', ",,");
+    let format = match request.format {
+        Format::Raw => "raw".to_owned(),
+        Format::Qcow2 => "qcow2".to_owned(),
+        // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
+        Format::Vhd => format!("raw,size={}", request.size),
+    };
+    Ok(format!("if=none,id={id},file={path},format={format},snapshot=on,file.locking=off"))
+}
 
 /// Where distributions keep UEFI for virtual machines: the code, and the variables to copy.
 const UEFI: &[(&str, &str)] = &[

@@ -65,7 +65,11 @@ pub(crate) fn render(outcome: &Outcome) -> Result<String> {
             writeln!(text, "boots: it asks for a login after {login:.0} s")?;
         }
         Verdict::Stopped { step, why, evidence } => {
-            writeln!(text, "does not boot: stopped at: {}\n  why       {why}\n  evidence  {evidence}", step.label())?;
+            writeln!(
+                text,
+                "does not boot: stopped at: {}\n  why       {why}\n  evidence  {evidence}",
+                step.label()
+            )?;
         }
         Verdict::Unknown { why } => writeln!(text, "no verdict: {why}")?,
     }

@@ -138,7 +138,7 @@ const FAILURES: &[Marker] = &[
         "the disk has no boot code in its first sector",
     ),
     cause("BdsDxe: failed to load Boot", Step::Firmware, 1, "the firmware cannot start a boot option"),
-    cause(
+    last(
         "BdsDxe: No bootable option or device was found",
         Step::Firmware,
         2,
