@@ -1,0 +1,121 @@
+//! `refloat apply`: carry out a plan, in an overlay or in place.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use guestfix::plan::{Identity, Plan};
+use guestfix::undo::Prepared;
+use guestfix::{apply, undo};
+use libdisk::block::Sealed;
+use libdisk::image::qcow2::{self, BackingFile};
+use libdisk::{Address, Format, Location};
+use serde::Serialize;
+
+use crate::answer::{self, Answer, Help, Outcome};
+use crate::cli::{ApplyArgs, Global, target_name};
+use crate::image::{self, Image};
+use crate::{convert, progress};
+
+/// What was done, for `--json`.
+#[derive(Serialize)]
+struct Applied {
+    edits: usize,
+    /// The file that was written or changed.
+    output: String,
+    /// What puts it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
+}
+
+pub(crate) fn run(global: &Global, args: &ApplyArgs) -> Outcome {
+    let text = std::fs::read_to_string(&args.plan).with_context(|| args.plan.display().to_string());
+    let help = "refloat plan IMAGE --for TARGET -o plan.json makes one";
+    let plan = text.and_then(|text| Ok(Plan::from_json(&text)?)).help(help)?;
+    let name = args.image.clone().unwrap_or_else(|| plan.source.path.clone());
+    let applied = match &args.output {
+        Some(output) => {
+            let image = image::open(global, &name).help("name the image with --image if it has moved")?;
+            let sealed = sealed(global, &image, &plan)?;
+            write_overlay(global, &image, &sealed, output, args.force)?;
+            Applied { edits: plan.totals.edits, output: output.display().to_string(), undo: None }
+        }
+        None => in_place(global, &name, &plan)?,
+    };
+    if global.json {
+        answer::json("refloat.apply/1", &applied)?;
+    } else {
+        answer::text(&render(&applied, &plan))?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// The plan carried out and verified, in an overlay.
+pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Sealed> {
+    let observer = progress::observer(global);
+    apply::apply(image.disk().clone(), &image.plan_identity()?, plan, &*observer)
+        .with_context(|| image.name.clone())
+        .help("refloat plan makes a new plan for this image; nothing was written")
+}
+
+fn write_overlay(global: &Global, image: &Image, sealed: &Sealed, output: &Path, force: bool) -> Result<()> {
+    let backing = BackingFile {
+        path: &backing_name(&image.opened.path, output)?,
+        format: qemu_name(image.opened.format),
+    };
+    let observer = progress::observer(global);
+    let written = qcow2::write_overlay(sealed, output, &backing, convert::existing(force), &*observer);
+    convert::written(written).map(drop)
+}
+
+/// The image as the overlay names it: by its file name alone where they are neighbours, so that both can move.
+fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
+    let image = image.canonicalize()?;
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    Ok(match image.strip_prefix(&folder) {
+        Ok(name) if name.components().count() == 1 => name.to_owned(),
+        _ => image,
+    })
+}
+
+fn in_place(global: &Global, name: &str, plan: &Plan) -> Result<Applied> {
+    let address: Address = name.parse()?;
+    let Location::File { path, .. } = &address.location else {
+        bail!("{name}: only a file of this machine can be changed in place");
+    };
+    let undo = undo::undo_path(path).display().to_string();
+    let applied = Applied { edits: plan.totals.edits, output: name.to_owned(), undo: Some(undo) };
+    let digest = plan.digest()?;
+    if undo::prepare(path, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
+        return Ok(applied);
+    }
+    let image = image::open(global, name).help("name the image with --image if it has moved")?;
+    let sealed = sealed(global, &image, plan)?;
+    let Identity { sha256, .. } = image.plan_identity()?;
+    undo::apply_in_place(path, image.opened.format, &sealed, &sha256, &digest)
+        .help(format!("refloat undo {name} puts back what was changed, if anything was"))?;
+    Ok(applied)
+}
+
+fn render(applied: &Applied, plan: &Plan) -> String {
+    let Applied { edits, output, undo } = applied;
+    let mut text = format!("{output}: {edits} changes, verified\n\n");
+    match undo {
+        Some(undo) => text += &format!("{undo} holds the way back: refloat undo {output}\n"),
+        None => {
+            let target = target_name(plan.goal.target);
+            let folder = Path::new(output).parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).display();
+            text += &format!("next: refloat boot {output} --allow-backing {folder} --for {target}\n");
+        }
+    }
+    text
+}
+
+fn qemu_name(format: Format) -> &'static str {
+    match format {
+        Format::Raw => "raw",
+        Format::Vhd => "vpc",
+        Format::Qcow2 => "qcow2",
+    }
+}

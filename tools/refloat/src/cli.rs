@@ -1,0 +1,303 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use guestfix::rule::CloudInit;
+use guestfix::{Goal, Target};
+
+const AFTER_HELP: &str = "\
+Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#/etc/fstab (a path in \
+the guest), raw:disk.img (format forced).
+
+Exit codes: 0 done, ready or same; 1 the answer is no; 2 could not do it; 3 stopped, and the same command resumes.
+
+Start with:  refloat demo";
+
+/// Know if a machine will boot on Azure before moving a byte; fix it with no root and no VM; undo everything.
+#[derive(Debug, Parser)]
+#[command(name = "refloat", version, about, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Answer with one JSON document on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on standard error
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Tell more on standard error (-vv: all)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Let images name backing files inside this folder (else they are refused)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) allow_backing: Option<PathBuf>,
+    /// Threads for copying [default: one per core]
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) threads: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the main job on the example inside this program; nothing to install
+    Demo(DemoArgs),
+    /// Show layers, partitions, file systems, operating system and boot chain
+    Inspect(ImageArgs),
+    /// Will it boot there? Lists findings and writes nothing
+    Check(CheckArgs),
+    /// Show what would change, as a diff, and write the plan
+    Plan(PlanArgs),
+    /// Carry out a plan: into an overlay, or in place with an undo file
+    Apply(ApplyArgs),
+    /// Put back what `apply --in-place` changed, to the bit
+    Undo(UndoArgs),
+    /// Copy an image into a fixed VHD, raw or qcow2 file
+    Convert(ConvertArgs),
+    /// Is it a well-formed upload? With two images: have they the same content?
+    Verify(VerifyArgs),
+    /// Test boot on a throw-away overlay, with the devices of the target
+    Boot(BootArgs),
+    /// Check, plan, apply and convert in one run
+    Migrate(MigrateArgs),
+    /// Look inside without mounting
+    Fs(FsArgs),
+    /// List the rules, or tell all about one
+    Rules(RulesArgs),
+}
+
+/// Where the guest is to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum For {
+    /// Azure generation 1: BIOS
+    AzureGen1,
+    /// Azure generation 2: UEFI
+    AzureGen2,
+}
+
+impl From<For> for Target {
+    fn from(value: For) -> Self {
+        match value {
+            For::AzureGen1 => Target::AzureGen1,
+            For::AzureGen2 => Target::AzureGen2,
+        }
+    }
+}
+
+/// What is to become of cloud-init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum CloudInitArg {
+    /// Disable it: the machine stays who it is
+    #[default]
+    Disable,
+    /// Keep it, on the Azure datasource; users, host keys and hostname are kept
+    Azure,
+}
+
+/// The goal of a check or plan.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GoalArgs {
+    /// Where it is to boot
+    #[arg(long = "for", value_name = "TARGET")]
+    pub(crate) target: For,
+    /// What is to become of cloud-init
+    #[arg(long, value_name = "POLICY", default_value = "disable")]
+    pub(crate) cloud_init: CloudInitArg,
+}
+
+impl GoalArgs {
+    pub(crate) fn goal(&self) -> Goal {
+        let cloud_init = match self.cloud_init {
+            CloudInitArg::Disable => CloudInit::Disable,
+            CloudInitArg::Azure => CloudInit::Azure,
+        };
+        Goal { target: self.target.into(), cloud_init }
+    }
+}
+
+/// A target as a user types it.
+pub(crate) fn target_name(target: Target) -> &'static str {
+    match target {
+        Target::AzureGen1 => "azure-gen1",
+        Target::AzureGen2 => "azure-gen2",
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// The image
+    pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The image
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) goal: GoalArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The image
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) goal: GoalArgs,
+    /// Where to write the plan [default: only show it]
+    #[arg(short, long, value_name = "PLAN.json")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The plan
+    pub(crate) plan: PathBuf,
+    /// The overlay to write: a qcow2 file whose backing file is the image
+    #[arg(
+        short,
+        long,
+        value_name = "FIXED.qcow2",
+        required_unless_present = "in_place",
+        conflicts_with = "in_place"
+    )]
+    pub(crate) output: Option<PathBuf>,
+    /// Change the image itself (raw or VHD), keeping IMAGE.undo
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// The image, where it is not where the plan says
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArgs {
+    /// The image
+    pub(crate) image: PathBuf,
+}
+
+/// A format that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Fixed VHD, as Azure managed disks take it
+    Vhd,
+    /// Plain bytes
+    Raw,
+    /// qcow2, version 3
+    Qcow2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Any image
+    pub(crate) source: String,
+    /// The file to write
+    pub(crate) target: PathBuf,
+    /// Its format [default: by its extension]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<OutputFormat>,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The image to judge
+    pub(crate) image: String,
+    /// An image whose content it must have
+    pub(crate) other: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BootArgs {
+    /// The image; it is not changed
+    pub(crate) image: String,
+    /// Where it is to boot
+    #[arg(long = "for", value_name = "TARGET")]
+    pub(crate) target: For,
+    /// The QEMU to use; one with VMBus storage is used as Hyper-V [default: qemu-system-x86_64]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    /// Where to keep the serial console's log [default: IMAGE.serial.log in this folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Memory of the machine in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(crate) memory: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Any image
+    pub(crate) source: String,
+    /// The VHD to write
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) goal: GoalArgs,
+    /// Keep the plan here
+    #[arg(long, value_name = "PLAN.json")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Go on though blockers are left that must be fixed by hand
+    #[arg(long)]
+    pub(crate) allow_blockers: bool,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: FsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FsVerb {
+    /// List a directory
+    Ls {
+        /// IMAGE#/path
+        address: String,
+    },
+    /// Write a file to standard output
+    Cat {
+        /// IMAGE#/path
+        address: String,
+    },
+    /// Show what is known of a file
+    Stat {
+        /// IMAGE#/path
+        address: String,
+    },
+    /// Compare two guests' trees
+    Diff {
+        /// IMAGE or IMAGE#/path
+        left: String,
+        /// IMAGE or IMAGE#/path
+        right: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// A rule's id
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the example's files in this folder [default: a temporary one, removed]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}

@@ -1,0 +1,96 @@
+//! `refloat demo`: the main job on the example inside this program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::answer::{self, Answer, Outcome};
+use crate::cli::{DemoArgs, Global};
+
+/// A small phony EC2 guest, made by `cargo xtask demo-image` with mke2fs.
+const EXAMPLE: &[u8] = include_bytes!("demo/ec2-guest.img.zst");
+
+/// What is typed, what it says, and the exit code that is right.
+const STEPS: &[(&str, &str, i32)] = &[
+    ("Will this machine, as it came from EC2, boot on Azure?", "check ec2-guest.img --for azure-gen1", 1),
+    (
+        "What would change? Nothing is written but the plan.",
+        "plan ec2-guest.img --for azure-gen1 -o plan.json",
+        0,
+    ),
+    ("Carry it out, in an overlay: the image itself is not touched.", "apply plan.json -o fixed.qcow2", 0),
+    ("The same question again.", "check fixed.qcow2 --allow-backing . --for azure-gen1", 0),
+    ("The file that Azure takes.", "convert fixed.qcow2 --allow-backing . azure.vhd", 0),
+    ("Is it well formed, and has it the content?", "verify azure.vhd fixed.qcow2 --allow-backing .", 0),
+];
+
+#[derive(Serialize)]
+struct Step {
+    command: String,
+    exit: i32,
+    answer: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct Demo {
+    steps: Vec<Step>,
+}
+
+pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
+    let temporary = tempfile::tempdir()?;
+    let folder: PathBuf = match &args.keep {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            folder.clone()
+        }
+        None => temporary.path().to_owned(),
+    };
+    let image = zstd::decode_all(EXAMPLE).context("the example inside this program")?;
+    write_new(&folder.join("ec2-guest.img"), &image)?;
+    let mut demo = Demo { steps: Vec::new() };
+    for &(say, command, expected) in STEPS {
+        if !global.json {
+            answer::text(&format!("\n# {say}\n$ refloat {command}\n\n"))?;
+        }
+        let step = step(global, &folder, command)?;
+        if step.exit != expected {
+            bail!("`refloat {command}` ended with {} and not with {expected}", step.exit);
+        }
+        demo.steps.push(step);
+    }
+    if global.json {
+        answer::json("refloat.demo/1", &demo)?;
+    } else {
+        let kept = args.keep.as_ref().map(|folder| format!("The files are in {}.\n", folder.display()));
+        answer::text(&format!("\nazure.vhd is ready to upload. {}", kept.unwrap_or("\n".into())))?;
+        answer::text(
+            "With a disk image of your own:  refloat migrate aws.qcow2 azure.vhd --for azure-gen1\n",
+        )?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// The example's files never replace a user's.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = std::fs::File::create_new(path).with_context(|| path.display().to_string())?;
+    std::io::Write::write_all(&mut file, bytes).with_context(|| path.display().to_string())
+}
+
+/// Runs this program as a user would.
+fn step(global: &Global, folder: &Path, command: &str) -> Result<Step> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(command.split(' ')).current_dir(folder);
+    if global.quiet {
+        child.arg("--quiet");
+    }
+    let (status, answer) = if global.json {
+        let output = child.arg("--json").stderr(Stdio::inherit()).output()?;
+        (output.status, serde_json::from_slice(&output.stdout).context("the answer of a step")?)
+    } else {
+        (child.status()?, serde_json::Value::Null)
+    };
+    let exit = status.code().context("a step was killed")?;
+    Ok(Step { command: format!("refloat {command}"), exit, answer })
+}

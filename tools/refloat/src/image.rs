@@ -1,0 +1,93 @@
+//! Opening what the user names, and refusing what is half changed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use guestfix::plan::Identity;
+use guestfix::tree::Tree;
+use guestfix::undo;
+use libdisk::block::{Disk, ErrorKind};
+use libdisk::image::qcow2::Backing;
+use libdisk::{Address, OpenOptions, Opened};
+
+use crate::answer::Help;
+use crate::cli::Global;
+
+/// An image as the user named it.
+pub(crate) struct Image {
+    /// What was typed.
+    pub(crate) name: String,
+    /// Taken apart.
+    pub(crate) address: Address,
+    /// Opened.
+    pub(crate) opened: Opened,
+}
+
+impl Image {
+    /// The device.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.opened.disk
+    }
+
+    /// What tells this image from others, cheap to find.
+    pub(crate) fn identity(&self) -> Result<[u8; 32]> {
+        Ok(libdisk::identity(self.disk())?)
+    }
+
+    /// The same, as plans carry it.
+    pub(crate) fn plan_identity(&self) -> Result<Identity> {
+        let sha256 = self.identity()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path: PathBuf = std::path::absolute(&self.opened.path)?;
+        Ok(Identity { path: path.display().to_string(), size: self.disk().size(), sha256 })
+    }
+
+    /// The guest in it.
+    pub(crate) fn tree(&self) -> Result<Tree> {
+        Tree::open(self.disk().clone()).with_context(|| self.name.clone())
+    }
+
+    /// The guest in it, which must have a root file system.
+    pub(crate) fn guest(&self) -> Result<Tree> {
+        let tree = self.tree()?;
+        if tree.has_root() {
+            return Ok(tree);
+        }
+        let error: Result<Tree> =
+            Err(anyhow!("{}: no operating system that refloat knows is in it", self.name));
+        error.help(format!("refloat inspect {} shows what is there", self.name))
+    }
+}
+
+/// Opens an image for reading. One that an interrupted `apply --in-place` left half changed is refused.
+pub(crate) fn open(global: &Global, name: &str) -> Result<Image> {
+    let address: Address = name.parse().help("refloat --help shows what an address looks like")?;
+    if let libdisk::Location::File { path, .. } = &address.location
+        && path.exists()
+        && undo::pending(path)?
+    {
+        let error: Result<Image> =
+            Err(anyhow!("{name}: an apply --in-place was interrupted, so it is half changed"));
+        return error.help(format!("refloat undo {name} puts it back; the same apply finishes it"));
+    }
+    open_any(global, name, address)
+}
+
+/// Opens an image for reading, half changed or not.
+pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<Image> {
+    let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
+    let options = OpenOptions { format: None, backing };
+    match libdisk::open(&address, &options) {
+        Ok(opened) => Ok(Image { name: name.to_owned(), address, opened }),
+        Err(error) => {
+            let help = match error.kind() {
+                ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",
+                ErrorKind::Unsupported => "convert it first, say with qemu-img convert -O qcow2",
+                ErrorKind::Corrupt => {
+                    "if the format was guessed wrongly, force it: raw:FILE, vhd:FILE or qcow2:FILE"
+                }
+                _ => "refloat --help shows what an address looks like",
+            };
+            Err(error).with_context(|| name.to_owned()).help(help)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Exit codes, JSON documents, errors with their help line.
+
+use testimages::phony;
+
+use crate::program::{command, failure, json, refloat};
+
+#[test]
+fn the_demo_does_the_main_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = refloat(folder.path(), "demo", 0);
+    for piece in ["not ready", "ready", "azure.vhd", "linux.initramfs", "--- ", "+++ "] {
+        assert!(said.contains(piece), "{piece} is not in\n{said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+    let document = json(folder.path(), "demo --keep kept", 0);
+    assert_eq!(document["schema"], "refloat.demo/1");
+    assert_eq!(document["steps"].as_array().unwrap().len(), 6);
+    assert!(folder.path().join("kept/azure.vhd").exists());
+    failure(folder.path(), "demo --keep kept");
+}
+
+#[test]
+fn every_verb_has_help_and_knows_its_options() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in "inspect check plan apply undo convert verify boot migrate fs rules demo".split(' ') {
+        let said = refloat(folder.path(), &format!("{verb} --help"), 0);
+        assert!(said.contains("Usage: refloat") && said.contains("--json"), "{said}");
+        failure(folder.path(), &format!("{verb} --no-such-option"));
+    }
+}
+
+#[test]
+fn check_answers_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    let no = json(folder.path(), &format!("check {image} --for azure-gen1"), 1);
+    assert_eq!((&no["schema"], &no["ready"]), (&"refloat.check/1".into(), &false.into()));
+    refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    let yes = json(folder.path(), "check fixed.qcow2 --allow-backing . --for azure-gen1", 0);
+    assert_eq!(yes["ready"], true);
+}
+
+#[test]
+fn what_cannot_be_done_says_what_and_what_next() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("noise.img"), [7; 100_000]).unwrap();
+    std::fs::write(folder.path().join("plan.json"), "{}").unwrap();
+    for line in [
+        "check none.img --for azure-gen1",
+        "check noise.img --for azure-gen1",
+        "convert noise.img out.txt",
+        "apply plan.json -o fixed.qcow2",
+        "undo noise.img",
+        "inspect ebs:snap-1@eu-west-1",
+        "rules no.such.rule",
+        "fs cat noise.img#/etc/fstab",
+    ] {
+        let said = failure(folder.path(), line);
+        assert!(said.starts_with("error: ") && said.contains("\nhelp: "), "refloat {line}: {said}");
+    }
+}
+
+#[test]
+fn the_rules_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = json(folder.path(), "rules", 0);
+    for rule in rules["rules"].as_array().unwrap() {
+        let said = refloat(folder.path(), &format!("rules {}", rule["id"].as_str().unwrap()), 0);
+        assert!(said.contains(rule["source"].as_str().unwrap()), "{said}");
+    }
+}
+
+#[test]
+fn files_can_be_looked_at_without_mounting() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    assert!(refloat(folder.path(), &format!("fs ls {image}#/etc"), 0).contains("fstab"));
+    let fstab = refloat(folder.path(), &format!("fs cat {image}#/etc/fstab"), 0);
+    assert!(fstab.contains("/dev/"), "{fstab}");
+    let stat = json(folder.path(), &format!("fs stat {image}#/etc/fstab"), 0);
+    assert_eq!(stat["size"], fstab.len());
+    refloat(folder.path(), &format!("fs diff {image} {image}"), 0);
+    refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    let different = refloat(folder.path(), &format!("fs diff {image} fixed.qcow2 --allow-backing ."), 1);
+    assert!(different.contains("/etc/fstab"), "{different}");
+    let missing = command(folder.path(), &format!("fs cat {image}#/no/such")).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+}

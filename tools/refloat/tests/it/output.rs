@@ -1,0 +1,121 @@
+//! What is written: judged by qemu-img, and never there unless it is whole.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use testimages::{judge, phony};
+
+use crate::program::{command, failure, json, refloat};
+
+/// A sparse disk with data here and there, not a whole number of MiB.
+fn disk(path: &Path, size: u64) {
+    let file = File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    let noise: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for at in (0..size).step_by(7 << 20) {
+        let len = noise.len().min((size - at) as usize);
+        file.write_all_at(&noise[..len], at).unwrap();
+    }
+}
+
+#[test]
+fn qemu_img_reads_what_convert_writes() {
+    if judge::need("qemu-img").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    disk(&at("in.raw"), (50 << 20) + 512 * 3);
+    judge::qemu_img_convert((&at("in.raw"), "raw"), (&at("zlib.qcow2"), "qcow2"), "compression_type=zlib");
+    for (source, target, format) in [
+        ("raw:in.raw", "a.vhd", "vpc"),
+        ("zlib.qcow2", "b.vhd", "vpc"),
+        ("a.vhd", "c.qcow2", "qcow2"),
+        ("c.qcow2", "d.raw", "raw"),
+    ] {
+        refloat(folder.path(), &format!("convert {source} {target}"), 0);
+        judge::qemu_img_compare((&at("in.raw"), "raw"), (&at(target), format));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().filter(partial).count(), 0);
+    }
+    let info = judge::qemu_img_info(&at("a.vhd"), "vpc");
+    assert_eq!(info["virtual-size"], 51 << 20, "padded to a whole number of MiB");
+    judge::qemu_img_check(&at("c.qcow2"), "qcow2");
+    let verdict = json(folder.path(), "verify a.vhd raw:in.raw", 0);
+    assert_eq!((&verdict["well_formed"], &verdict["same"]), (&true.into(), &true.into()));
+}
+
+fn partial(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "partial")
+}
+
+#[test]
+fn a_target_that_exists_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    disk(&folder.path().join("in.raw"), 5 << 20);
+    std::fs::write(folder.path().join("out.vhd"), "precious").unwrap();
+    let said = failure(folder.path(), "convert raw:in.raw out.vhd");
+    assert!(said.contains("exists already") && said.contains("help: "), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("out.vhd")).unwrap(), b"precious");
+    refloat(folder.path(), "convert raw:in.raw out.vhd --force", 0);
+}
+
+#[test]
+fn killed_at_any_moment_nothing_looks_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = 200 << 20;
+    disk(&folder.path().join("in.raw"), size);
+    let target = folder.path().join("out.vhd");
+    for moment in 0..25 {
+        let mut child = command(folder.path(), "convert raw:in.raw out.vhd --quiet").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moment * 3));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if target.exists() {
+            // The kill came too late, so it is whole.
+            refloat(folder.path(), "verify out.vhd raw:in.raw", 0);
+            std::fs::remove_file(&target).unwrap();
+        }
+    }
+    // What the killed runs left behind is in nobody's way.
+    refloat(folder.path(), "convert raw:in.raw out.vhd", 0);
+    refloat(folder.path(), "verify out.vhd raw:in.raw", 0);
+}
+
+#[test]
+fn a_backing_file_is_refused_unless_allowed() {
+    if judge::need("qemu-img").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    disk(&at("base.raw"), 8 << 20);
+    let mut create = std::process::Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "base.raw", "top.qcow2"]);
+    judge::run(create.current_dir(folder.path()));
+    let said = failure(folder.path(), "convert top.qcow2 out.vhd");
+    assert!(said.contains("backing") && said.contains("--allow-backing"), "{said}");
+    refloat(folder.path(), "convert top.qcow2 out.vhd --allow-backing .", 0);
+    judge::qemu_img_compare((&at("base.raw"), "raw"), (&at("out.vhd"), "vpc"));
+}
+
+#[test]
+fn a_sealed_overlay_is_a_qcow2_that_qemu_reads() {
+    let Some(qemu) = judge::need("qemu-img") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    judge::qemu_img_check(&folder.path().join("fixed.qcow2"), "qcow2");
+    refloat(folder.path(), "convert fixed.qcow2 ours.raw --allow-backing .", 0);
+    let mut convert = std::process::Command::new(qemu);
+    judge::run(
+        convert.args(["convert", "-O", "raw", "fixed.qcow2", "theirs.raw"]).current_dir(folder.path()),
+    );
+    assert_eq!(
+        judge::sha256(&folder.path().join("ours.raw")),
+        judge::sha256(&folder.path().join("theirs.raw"))
+    );
+}
