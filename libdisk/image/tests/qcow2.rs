@@ -9,7 +9,7 @@ use image::Existing;
 use image::qcow2::{Backing, BackingFile, Image, Sink, write_overlay};
 use testimages::judge;
 
-const SIZE: usize = (9 << 18) + 512 * 3;
+const SIZE: usize = (5 << 18) + 512 * 3;
 
 /// A disk with data that compress well, data that do not, and holes of all sizes.
 fn content() -> Vec<u8> {
@@ -160,7 +160,7 @@ fn internal_snapshots_bitmaps_and_dirty_images_read_as_their_active_state() {
     qemu_img(&["convert", "-f", "raw", "-O", "qcow2", "-o", "lazy_refcounts=on"], &[&raw, &path]);
     qemu_img(&["snapshot", "-c", "one"], &[&path]);
     qemu_img(&["bitmap", "--add"], &[&path, Path::new("b0")]);
-    qemu_io(&path, &["write -P 9 0 300k", "write -z 1M 100k", "discard 2M 64k"]);
+    qemu_io(&path, &["write -P 9 0 300k", "write -z 500k 100k", "discard 1M 64k"]);
     agree(&path, &Backing::Deny);
     // A dirty image is one whose refcounts may be wrong; qemu-img would repair it, so ask first.
     let expected = theirs(&path);

@@ -11,7 +11,7 @@ use image::raw::{self, RawSink};
 use image::vhd::{self, FixedSink, Identity};
 use image::{Existing, qcow2};
 
-const SIZE: u64 = (6 << 20) + 512 * 7;
+const SIZE: u64 = (5 << 20) + 512 * 7;
 const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
 
 type Create = fn(&Path) -> Box<dyn Sink>;
@@ -23,7 +23,7 @@ const SINKS: [(&str, Create); 3] = [
 ];
 
 fn source() -> Disk {
-    Disk::new(Pattern::new(SIZE, 7, 0.7))
+    Disk::new(Pattern::new(SIZE, 7, 0.8))
 }
 
 fn open(kind: &str, path: &Path) -> Disk {
