@@ -7,7 +7,7 @@ use vfs::{FsError, Result};
 
 use crate::Ext4;
 use crate::bitmap::Bitmap;
-use crate::bytes::{index, low32, part, wide};
+use crate::bytes::{index, low32, wide};
 use crate::change::Change;
 use crate::checksum::crc32c;
 use crate::inode::Inode;
@@ -15,38 +15,45 @@ use crate::inode::Inode;
 /// Groups with any free block that are looked at before the longest run seen so far is taken.
 const PATIENCE: usize = 32;
 
-/// The bitmaps a change has looked at.
+/// The bitmaps a change has looked at. What is changed here is staged at once.
 #[derive(Debug)]
 pub(crate) struct Allocator {
-    blocks: BTreeMap<u32, Loaded>,
-    inodes: BTreeMap<u32, Loaded>,
+    blocks: BTreeMap<u32, BlockGroup>,
+    inodes: BTreeMap<u32, Bitmap>,
     /// Where the layout itself is: never a file's.
     zones: Vec<Range<u64>>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct BlockGroup {
     bitmap: Bitmap,
-    dirty: bool,
-    /// No run of free bits is longer; kept up to date where it matters.
-    longest: u32,
+    /// No run of free blocks is longer, if this is known.
+    longest: Option<u32>,
 }
 
-impl Loaded {
-    fn new(bitmap: Bitmap) -> Self {
-        let longest = longest_run(&bitmap);
-        Self { bitmap, dirty: false, longest }
+impl BlockGroup {
+    fn measure(&mut self) -> u32 {
+        let longest =
+            self.bitmap.free_runs(0).map(|run| run.end.saturating_sub(run.start)).max().unwrap_or_default();
+        self.longest = Some(longest);
+        longest
     }
 
-    fn set(&mut self, bits: Range<u32>, value: bool) {
-        self.bitmap.set(bits, value);
-        self.dirty = true;
-        self.longest = longest_run(&self.bitmap);
+    /// The first run of `want` free blocks from `from` on, else from the start, else the longest.
+    fn best_run(&mut self, from: u32, want: u32) -> Option<Range<u32>> {
+        let longest = self.longest.unwrap_or_else(|| self.measure());
+        let find = |enough: u32| {
+            let long = |run: &Range<u32>| run.end.saturating_sub(run.start) >= enough;
+            self.bitmap.free_runs(from).find(long).or_else(|| self.bitmap.free_runs(0).find(long))
+        };
+        // What was taken since the last measurement may have made runs shorter than we think.
+        find(want.min(longest)).or_else(|| match self.measure() {
+            0 => None,
+            longest => {
+                self.bitmap.free_runs(0).find(|run| run.end.saturating_sub(run.start) >= longest.min(want))
+            }
+        })
     }
-}
-
-fn longest_run(bitmap: &Bitmap) -> u32 {
-    bitmap.free_runs(0).map(|run| run.end.saturating_sub(run.start)).max().unwrap_or_default()
 }
 
 impl Allocator {
@@ -68,20 +75,58 @@ impl Allocator {
 }
 
 impl Change<'_> {
-    fn block_group(&mut self, group: u32) -> Result<&mut Loaded> {
+    fn block_group(&mut self, group: u32) -> Result<&mut BlockGroup> {
         if !self.alloc.blocks.contains_key(&group) {
-            let loaded = Loaded::new(self.fs.block_bitmap(group)?);
-            self.alloc.blocks.insert(group, loaded);
+            let bitmap = self.fs.block_bitmap(group)?;
+            self.alloc.blocks.insert(group, BlockGroup { bitmap, longest: None });
         }
         self.alloc.blocks.get_mut(&group).ok_or(FsError::NotFound)
     }
 
-    fn inode_group(&mut self, group: u32) -> Result<&mut Loaded> {
+    fn inode_group(&mut self, group: u32) -> Result<&mut Bitmap> {
         if !self.alloc.inodes.contains_key(&group) {
-            let loaded = Loaded::new(self.fs.inode_bitmap(group)?);
-            self.alloc.inodes.insert(group, loaded);
+            let bitmap = self.fs.inode_bitmap(group)?;
+            self.alloc.inodes.insert(group, bitmap);
         }
         self.alloc.inodes.get_mut(&group).ok_or(FsError::NotFound)
+    }
+
+    /// Takes blocks or gives them back: bitmap, its checksum, and the count of the group.
+    fn mark_blocks(&mut self, group: u32, bits: Range<u32>, taken: bool) -> Result<()> {
+        let len = bits.end.saturating_sub(bits.start);
+        let loaded = self.block_group(group)?;
+        loaded.bitmap.set(bits, taken);
+        if !taken {
+            loaded.longest = None;
+        }
+        let bytes = loaded.bitmap.bytes().to_vec();
+        let covered = index(self.fs.sb.blocks_per_group >> 3);
+        let sum =
+            self.fs.sb.checksums().then(|| crc32c(self.fs.sb.seed, bytes.get(..covered).unwrap_or(&bytes)));
+        let descriptor = self.edit_group(group)?;
+        descriptor.initialise_blocks();
+        let free = descriptor.free_blocks();
+        descriptor.set_free_blocks(if taken { free.saturating_sub(len) } else { free.saturating_add(len) });
+        sum.into_iter().for_each(|sum| descriptor.set_block_bitmap_checksum(sum));
+        let place = descriptor.block_bitmap();
+        self.fs.blocks.stage(place, bytes)
+    }
+
+    /// Takes an inode or gives it back, likewise.
+    fn mark_inode(&mut self, group: u32, bit: u32, taken: bool) -> Result<()> {
+        let bitmap = self.inode_group(group)?;
+        bitmap.set(bit..bit.saturating_add(1), taken);
+        let bytes = bitmap.bytes().to_vec();
+        let covered = index(self.fs.sb.inodes_per_group >> 3);
+        let sum =
+            self.fs.sb.checksums().then(|| crc32c(self.fs.sb.seed, bytes.get(..covered).unwrap_or(&bytes)));
+        let descriptor = self.edit_group(group)?;
+        descriptor.initialise_inodes();
+        let free = descriptor.free_inodes();
+        descriptor.set_free_inodes(if taken { free.saturating_sub(1) } else { free.saturating_add(1) });
+        sum.into_iter().for_each(|sum| descriptor.set_inode_bitmap_checksum(sum));
+        let place = descriptor.inode_bitmap();
+        self.fs.blocks.stage(place, bytes)
     }
 
     /// Where content of an inode should lie: in its group.
@@ -102,7 +147,7 @@ impl Change<'_> {
                 continue;
             }
             let from = if group == first { from } else { 0 };
-            if let Some(run) = self.best_run(group, from, want)? {
+            if let Some(run) = self.block_group(group)?.best_run(from, want) {
                 let len = run.end.saturating_sub(run.start);
                 if best.as_ref().is_none_or(|(_, best)| best.end.saturating_sub(best.start) < len) {
                     best = Some((group, run));
@@ -118,23 +163,8 @@ impl Change<'_> {
         let start = self.fs.sb.group_start(group);
         let run = start.saturating_add(bits.start.into())..start.saturating_add(bits.end.into());
         self.alloc.check_zones(&run, self.fs.sb.byte(run.start))?;
-        self.block_group(group)?.set(bits.clone(), true);
-        let taken = bits.end.saturating_sub(bits.start);
-        let descriptor = self.edit_group(group)?;
-        descriptor.initialise_blocks();
-        descriptor.set_free_blocks(descriptor.free_blocks().saturating_sub(taken));
+        self.mark_blocks(group, bits, true)?;
         Ok(run)
-    }
-
-    /// The first run of `want` free blocks of a group from `from` on, else from its start, else its longest.
-    fn best_run(&mut self, group: u32, from: u32, want: u32) -> Result<Option<Range<u32>>> {
-        let loaded = self.block_group(group)?;
-        if loaded.longest == 0 {
-            return Ok(None);
-        }
-        let enough = want.min(loaded.longest);
-        let long = |run: &Range<u32>| run.end.saturating_sub(run.start) >= enough;
-        Ok(loaded.bitmap.free_runs(from).find(long).or_else(|| loaded.bitmap.free_runs(0).find(long)))
     }
 
     /// Gives a run of blocks back; all of them must be in use.
@@ -149,21 +179,13 @@ impl Change<'_> {
         while start < blocks.end {
             self.fs.blocks.place(start)?;
             let (group, first) = self.fs.sb.group_of(start);
-            let group_len = self.fs.sb.group_len(group);
-            let len = low32(blocks.end.saturating_sub(start)).min(group_len.saturating_sub(first)).max(1);
+            let rest = self.fs.sb.group_len(group).saturating_sub(first);
+            let len = low32(blocks.end.saturating_sub(start).min(rest.into())).max(1);
             let bits = first..first.saturating_add(len);
-            let loaded = self.block_group(group)?;
-            if loaded.bitmap.find(first, false).is_some_and(|free| free < bits.end) {
+            if self.block_group(group)?.bitmap.find(first, false).is_some_and(|free| free < bits.end) {
                 return Err(corrupt("a block to free is free already"));
             }
-            loaded.set(bits, false);
-            let descriptor = self.edit_group(group)?;
-            descriptor.initialise_blocks();
-            let free = descriptor.free_blocks().saturating_add(len);
-            if free > group_len {
-                return Err(corrupt("the group counts more free blocks than it has"));
-            }
-            descriptor.set_free_blocks(free);
+            self.mark_blocks(group, bits, false)?;
             start = start.saturating_add(len.into());
         }
         blocks.for_each(|block| self.fs.blocks.forget(block));
@@ -180,17 +202,15 @@ impl Change<'_> {
             }
             let base = group.saturating_mul(per_group);
             let reserved = self.fs.sb.first_inode.saturating_sub(1).saturating_sub(base);
-            let Some(bit) = self.inode_group(group)?.bitmap.find(reserved, false) else { continue };
+            let Some(bit) = self.inode_group(group)?.find(reserved, false) else { continue };
             let number = base.saturating_add(bit).saturating_add(1);
             if number > self.fs.sb.inodes {
                 continue;
             }
-            self.inode_group(group)?.set(bit..bit.saturating_add(1), true);
+            self.mark_inode(group, bit, true)?;
             let descriptor = self.edit_group(group)?;
             // Behind this mark the table was never written.
             let never_used = bit >= per_group.saturating_sub(descriptor.unused_inodes());
-            descriptor.initialise_inodes();
-            descriptor.set_free_inodes(descriptor.free_inodes().saturating_sub(1));
             if never_used {
                 descriptor.set_unused_inodes(per_group.saturating_sub(bit).saturating_sub(1));
             }
@@ -207,50 +227,16 @@ impl Change<'_> {
     /// Gives an inode back and clears it, but for its generation.
     pub(crate) fn free_inode(&mut self, inode: &Inode) -> Result<()> {
         let (group, bit) = self.fs.sb.group_of_inode(inode.number);
-        let loaded = self.inode_group(group)?;
-        if !loaded.bitmap.get(bit) {
+        if !self.inode_group(group)?.get(bit) {
             return Err(inode.corrupt("it is free already"));
         }
-        loaded.set(bit..bit.saturating_add(1), false);
-        let was_dir = inode.is_dir();
-        let descriptor = self.edit_group(group)?;
-        descriptor.initialise_inodes();
-        descriptor.set_free_inodes(descriptor.free_inodes().saturating_add(1));
-        if was_dir {
+        self.mark_inode(group, bit, false)?;
+        if inode.is_dir() {
+            let descriptor = self.edit_group(group)?;
             descriptor.set_used_dirs(descriptor.used_dirs().saturating_sub(1));
         }
         let mut cleared = Inode::new(&self.fs.sb, inode.number, inode.generation())?;
         self.fs.stage_inode(&mut cleared)
-    }
-
-    /// Stages the bitmaps that changed, their checksums going into the descriptors.
-    pub(crate) fn stage_bitmaps(&mut self) -> Result<()> {
-        let (seed, checksums) = (self.fs.sb.seed, self.fs.sb.checksums());
-        let block_bytes = index(self.fs.sb.blocks_per_group >> 3);
-        let inode_bytes = index(self.fs.sb.inodes_per_group >> 3);
-        let dirty = |loaded: &BTreeMap<u32, Loaded>| -> Vec<(u32, Vec<u8>)> {
-            let dirty = loaded.iter().filter(|(_, loaded)| loaded.dirty);
-            dirty.map(|(&group, loaded)| (group, loaded.bitmap.bytes().to_vec())).collect()
-        };
-        for (group, bytes) in dirty(&self.alloc.blocks) {
-            let sum = crc32c(seed, part(&bytes, 0, block_bytes)?);
-            let descriptor = self.edit_group(group)?;
-            if checksums {
-                descriptor.set_block_bitmap_checksum(sum);
-            }
-            let place = descriptor.block_bitmap();
-            self.fs.blocks.stage(place, bytes)?;
-        }
-        for (group, bytes) in dirty(&self.alloc.inodes) {
-            let sum = crc32c(seed, part(&bytes, 0, inode_bytes)?);
-            let descriptor = self.edit_group(group)?;
-            if checksums {
-                descriptor.set_inode_bitmap_checksum(sum);
-            }
-            let place = descriptor.inode_bitmap();
-            self.fs.blocks.stage(place, bytes)?;
-        }
-        Ok(())
     }
 }
 

@@ -51,16 +51,15 @@ impl Bitmap {
 
     /// The first bit at or after `from` that has this value.
     pub(crate) fn find(&self, from: u32, value: bool) -> Option<u32> {
-        let uniform = if value { 0 } else { 0xff };
+        let flip = if value { 0 } else { 0xff };
         let mut at = from;
         while at < self.bits {
-            if at & 7 == 0 && self.bytes.get(index(at >> 3)) == Some(&uniform) {
-                at = at.saturating_add(8);
-            } else if self.get(at) == value {
-                return Some(at);
-            } else {
-                at = at.saturating_add(1);
+            let byte = self.bytes.get(index(at >> 3))?;
+            let wanted = (byte ^ flip) >> (at & 7);
+            if wanted != 0 {
+                return Some(at.saturating_add(wanted.trailing_zeros())).filter(|&at| at < self.bits);
             }
+            at = (at | 7).saturating_add(1);
         }
         None
     }
@@ -169,7 +168,8 @@ impl Ext4 {
     /// All blocks that hold the layout itself, ascending, and so never a file's.
     pub(crate) fn system_zones(&self) -> Vec<Range<u64>> {
         let table_blocks = inode_table_blocks(&self.sb);
-        let mut zones = Vec::from([0..self.sb.first_data_block.saturating_add(1)]);
+        let mut zones = Vec::new();
+        zones.push(0..self.sb.first_data_block.saturating_add(1));
         for (number, group) in (0..self.sb.groups).zip(&self.groups) {
             let start = self.sb.group_start(number);
             zones.push(start..start.saturating_add(self.base_metadata(number)));

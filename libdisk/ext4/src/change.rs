@@ -54,7 +54,6 @@ impl<'a> Change<'a> {
         if self.failed {
             return Err(FsError::Invalid("a step of this transaction failed".into()));
         }
-        self.stage_bitmaps()?;
         self.fs.blocks.write_staged(&self.writer)?;
         for number in std::mem::take(&mut self.edited_groups) {
             let place = descriptor_place(&self.fs.sb, number);

@@ -47,6 +47,11 @@ impl Mapping {
         self.extents.iter().flat_map(|extent| (extent.logical..extent.end()).zip(extent.physical..))
     }
 
+    /// Whether there is no hole in it.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.extents.iter().try_fold(0, |end, extent| (extent.logical == end).then(|| extent.end())).is_some()
+    }
+
     /// Adds a run that lies after all others.
     pub(crate) fn push(&mut self, extent: Extent) {
         match self.extents.last_mut() {

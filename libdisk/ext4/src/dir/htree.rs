@@ -168,6 +168,9 @@ impl Ext4 {
                 break;
             }
             leaves.push(block.into());
+            if wide(leaves.len()) > self.sb.blocks {
+                return Err(dir.corrupt("its index names more leaves than there are blocks"));
+            }
         }
         Ok(Some(leaves))
     }

@@ -298,6 +298,9 @@ impl Change<'_> {
         let mapping = self.fs.mapping(dir)?;
         let block_size = u64::from(self.fs.sb.block_size);
         let logical = dir.size().div_ceil(block_size);
+        if mapping.extents.last().map_or(0, Extent::end) != logical || !mapping.is_dense() {
+            return Err(FsError::corrupt(format!("directory {}", dir.number), 0, "it has holes"));
+        }
         let goal = mapping.extents.last().map_or_else(|| self.goal(dir), Extent::physical_end);
         let physical = self.allocate_run(goal, 1)?.start;
         let mut grown = mapping;

@@ -17,11 +17,11 @@ use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Resul
 
 /// A way to make a file system.
 #[derive(Debug, Clone, Copy)]
-pub struct Variant {
-    pub name: &'static str,
-    pub options: &'static [&'static str],
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) options: &'static [&'static str],
     /// Whether this kernel mounts it.
-    pub mounts: bool,
+    pub(crate) mounts: bool,
 }
 
 const fn variant(name: &'static str, options: &'static [&'static str]) -> Variant {
@@ -29,7 +29,7 @@ const fn variant(name: &'static str, options: &'static [&'static str]) -> Varian
 }
 
 /// All that we claim to read and write.
-pub const VARIANTS: &[Variant] = &[
+pub(crate) const VARIANTS: &[Variant] = &[
     variant("default", &["-t", "ext4", "-b", "4096"]),
     variant("orphan_file", &["-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed"]),
     variant("inline_data", &["-t", "ext4", "-b", "4096", "-O", "inline_data"]),
@@ -59,24 +59,24 @@ pub const VARIANTS: &[Variant] = &[
     Variant { name: "64k_blocks", options: &["-t", "ext4", "-b", "65536"], mounts: false },
 ];
 
-pub fn find(name: &str) -> Variant {
+pub(crate) fn find(name: &str) -> Variant {
     *VARIANTS.iter().find(|variant| variant.name == name).expect("a known variant")
 }
 
 /// A file system in a file of its own.
-pub struct Image {
+pub(crate) struct Image {
     file: tempfile::NamedTempFile,
-    pub size: u64,
+    pub(crate) size: u64,
     mounts: bool,
 }
 
 impl Image {
     /// Makes one; `None` after saying that the test is skipped.
-    pub fn new(variant: &Variant, size: u64) -> Option<Self> {
+    pub(crate) fn new(variant: &Variant, size: u64) -> Option<Self> {
         Self::with_options(variant, size, &[])
     }
 
-    pub fn with_options(variant: &Variant, size: u64, more: &[&str]) -> Option<Self> {
+    pub(crate) fn with_options(variant: &Variant, size: u64, more: &[&str]) -> Option<Self> {
         if !judge::need_all(&["mke2fs", "e2fsck"]) {
             return None;
         }
@@ -93,43 +93,43 @@ impl Image {
         Some(Self { file, size, mounts: variant.mounts })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
 
-    pub fn disk(&self) -> Disk {
+    pub(crate) fn disk(&self) -> Disk {
         Disk::new(FileDisk::open(self.path()).unwrap())
     }
 
-    pub fn device(&self) -> DiskMut {
+    pub(crate) fn device(&self) -> DiskMut {
         DiskMut::new(FileDisk::open_mut(self.path()).unwrap())
     }
 
-    pub fn open(&self) -> ext4::Ext4 {
+    pub(crate) fn open(&self) -> ext4::Ext4 {
         ext4::open(self.disk()).unwrap()
     }
 
-    pub fn open_mut(&self) -> ext4::Ext4Mut {
+    pub(crate) fn open_mut(&self) -> ext4::Ext4Mut {
         ext4::open_mut(self.device()).unwrap()
     }
 
-    pub fn debugfs(&self, command: &str) {
+    pub(crate) fn debugfs(&self, command: &str) {
         judge::run(judge::tool("debugfs").args(["-w", "-R", command]).arg(self.path()));
     }
 
     /// Lets the kernel change it.
-    pub fn populate(&self, change: impl FnOnce(&Path)) {
+    pub(crate) fn populate(&self, change: impl FnOnce(&Path)) {
         let mount = judge::KernelMount::read_write(self.path(), 0..self.size);
         change(mount.path());
     }
 
     /// No error for e2fsck, and the kernel sees the tree that we see.
     #[track_caller]
-    pub fn judge(&self) {
+    pub(crate) fn judge(&self) {
         judge::e2fsck_clean(self.path(), 0);
         if self.mounts && judge::need_kernel_mounts() {
             let mount = judge::KernelMount::with_options(self.path(), 0..self.size, "ro");
@@ -141,13 +141,13 @@ impl Image {
 }
 
 /// A directory of this machine as a file system: what the kernel says of a mounted image.
-pub struct Mounted {
+pub(crate) struct Mounted {
     root: NodeId,
     paths: RefCell<HashMap<NodeId, PathBuf>>,
 }
 
 impl Mounted {
-    pub fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         let id = NodeId(fs::symlink_metadata(root).unwrap().ino());
         Self { root: id, paths: RefCell::new(HashMap::from([(id, root.to_owned())])) }
     }
@@ -256,4 +256,115 @@ impl FileSystem for Mounted {
     fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
         Ok(Vec::new())
     }
+}
+
+/// Fills a mounted file system with what guests have, and more; `block_size` and `ea_inode` decide what fits.
+pub(crate) fn populate(root: &Path, names: usize) {
+    use rustix::fs::{FallocateFlags, Mode, XattrFlags, fallocate, mknodat};
+    let write = |path: &str, bytes: &[u8]| fs::write(root.join(path), bytes).unwrap();
+    let xattr = |path: &str, name: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(root.join(path), name, value, XattrFlags::empty()).unwrap();
+    };
+    for dir in ["etc", "boot/grub", "dev", "many", "deep/a/b/c/d", "empty", "var/log"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    for size in [0, 1, 59, 60, 61, 100, 150, 160, 200, 1023, 1024, 4095, 4096, 4097, 70_000, 3 << 20] {
+        write(&format!("boot/file-{size}"), &pattern(size, size as u64));
+    }
+    write("etc/fstab", b"UUID=6d0e / ext4 defaults 0 1\n");
+    for number in 0..names {
+        // Lengths differ, and some bytes are negative where characters are signed.
+        let name = format!("{number}-\u{e9}{}", "x".repeat(number * 7 % 60));
+        write(&format!("many/{name}"), b"");
+    }
+    for number in 0..5 {
+        write(&format!("empty/few-{number}"), b"small");
+    }
+    fs::hard_link(root.join("etc/fstab"), root.join("etc/fstab.link")).unwrap();
+    for (number, len) in [1, 59, 60, 61, 120, 1000, 1023].into_iter().enumerate() {
+        std::os::unix::fs::symlink("t".repeat(len), root.join(format!("etc/link-{number}"))).unwrap();
+    }
+    for (name, kind, mode, major, minor) in [
+        ("null", rustix::fs::FileType::CharacterDevice, 0o666, 1, 3),
+        ("sda", rustix::fs::FileType::BlockDevice, 0o660, 8, 0),
+        ("wide", rustix::fs::FileType::BlockDevice, 0o660, 259, 70_000),
+        ("pipe", rustix::fs::FileType::Fifo, 0o600, 0, 0),
+        ("socket", rustix::fs::FileType::Socket, 0o600, 0, 0),
+    ] {
+        let device = rustix::fs::makedev(major, minor);
+        mknodat(rustix::fs::CWD, root.join("dev").join(name), kind, Mode::from_raw_mode(mode), device)
+            .unwrap();
+    }
+
+    // Content with holes, not yet written, and in many pieces.
+    let sparse = File::create(root.join("var/sparse")).unwrap();
+    for at in [0_u64, 50_000, 3 << 20, 80 << 20] {
+        sparse.write_all_at(b"island", at).unwrap();
+    }
+    sparse.set_len(81 << 20).unwrap();
+    let reserved = File::create(root.join("var/reserved")).unwrap();
+    if fallocate(&reserved, FallocateFlags::empty(), 0, 1 << 20).is_ok() {
+        reserved.write_all_at(b"written in the middle", 500_000).unwrap();
+    }
+    let (even, odd) =
+        (File::create(root.join("var/even")).unwrap(), File::create(root.join("var/odd")).unwrap());
+    for piece in 0..600_u64 {
+        for file in [&even, &odd] {
+            file.write_all_at(&pattern(4096, piece), piece * 8192).unwrap();
+        }
+    }
+
+    xattr("etc/fstab", "security.selinux", b"system_u:object_r:etc_t:s0\0");
+    xattr("etc/fstab", "user.large", &pattern(700, 5));
+    xattr("boot/grub", "trusted.overlay.opaque", b"y");
+    xattr("etc/link-0", "security.selinux", b"system_u:object_r:lnk_t:s0\0");
+    xattr("boot/file-61", "user.empty", b"");
+    // user::rw-, user:1000:r--, group::r--, mask::r--, other::---
+    let acl: Vec<u8> =
+        [(1_u16, 6_u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
+            .iter()
+            .fold(2_u32.to_le_bytes().to_vec(), |mut acl, (tag, mode, id)| {
+                acl.extend([tag.to_le_bytes(), mode.to_le_bytes()].concat());
+                acl.extend(id.to_le_bytes());
+                acl
+            });
+    xattr("boot/file-1", "system.posix_acl_access", &acl);
+    xattr("boot/grub", "system.posix_acl_default", &acl);
+
+    std::os::unix::fs::chown(root.join("etc/fstab"), Some(70_000), Some(4_000_000_000)).unwrap();
+    for (name, seconds) in [("file-0", 4_000_000_000_i64), ("file-1", -5), ("file-59", 10_000_000_000)] {
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(
+            rustix::fs::CWD,
+            root.join("boot").join(name),
+            &times,
+            rustix::fs::AtFlags::empty(),
+        )
+        .unwrap();
+    }
+    let fixed = File::open(root.join("boot/file-60")).unwrap();
+    rustix::fs::ioctl_setflags(&fixed, rustix::fs::IFlags::IMMUTABLE).ok();
+}
+
+/// Bytes that depend on a seed.
+pub(crate) fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// The node of a path.
+#[track_caller]
+pub(crate) fn at(fs: &dyn FileSystem, path: &str) -> NodeId {
+    path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |dir, name| {
+        fs.lookup(dir, name.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"))
+    })
 }

@@ -1,0 +1,319 @@
+//! The edits that refloat makes, and harder ones, on volumes that the kernel filled.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Image, VARIANTS, at, find, pattern, populate};
+use testimages::judge;
+use vfs::conformance::compare;
+use vfs::{Attributes, FileSystem, FileSystemMut, FsError, MemoryFs, Result, Timestamp, Transaction};
+
+const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 0 };
+
+fn attributes(mode: u16) -> Attributes {
+    Attributes { mode, uid: 0, gid: 0, time: TIME, xattrs: Vec::new() }
+}
+
+/// The edits, made to the driver and to the model alike, with this many new names in the large directory.
+fn script(change: &mut dyn Transaction, names: usize) -> Result<()> {
+    let root = change.fs().root();
+    let file = |path: &str, change: &dyn Transaction| at(change.fs(), path);
+    let etc = file("etc", change);
+    let boot = file("boot", change);
+    let many = file("many", change);
+
+    let node = file("etc/fstab", change);
+    change.replace(node, &pattern(9_000, 1), TIME)?;
+    change.set_xattr(node, b"security.selinux", Some(b"system_u:object_r:new_t:s0\0"))?;
+    change.set_xattr(node, b"user.large", Some(&pattern(600, 2)))?;
+    change.set_owner(node, 0o4600, 1, 100_000)?;
+    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(30 << 20, 3))?;
+    for (path, size) in
+        [("var/sparse", 2 << 20), ("var/even", 5 << 20), ("var/reserved", 0), ("boot/file-150", 40)]
+    {
+        let node = file(path, change);
+        change.replace(node, &pattern(size, 4), TIME)?;
+    }
+    change.unlink(file("var", change), b"odd")?;
+
+    for number in 0..names {
+        let name = format!("new-{number}-{}", "\u{e9}".repeat(number % 40));
+        change.create(many, name.as_bytes(), &attributes(0o644), b"")?;
+    }
+    let mut listed = change.fs().read_dir(many)?;
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in listed.iter().filter(|entry| entry.name.starts_with(b"1")).take(150) {
+        change.unlink(many, &entry.name)?;
+    }
+    let few = file("empty", change);
+    for number in 0..60 {
+        let labelled = Attributes {
+            xattrs: vec![
+                (b"security.selinux".to_vec(), b"system_u:object_r:boot_t:s0\0".to_vec()),
+                (b"user.long".to_vec(), vec![7; 400]),
+            ],
+            ..attributes(0o640)
+        };
+        change.create(few, format!("labelled-{number}").as_bytes(), &labelled, &pattern(number * 100, 5))?;
+    }
+
+    change.symlink(etc, b"fast", &attributes(0o777), b"/run/short")?;
+    change.symlink(etc, b"slow", &attributes(0o777), &[b'x'; 900])?;
+    change.unlink(etc, b"link-1")?;
+    change.unlink(etc, b"link-6")?;
+    change.rename(etc, b"fstab.link", boot, b"file-4096")?;
+    change.link(boot, b"hard", file("boot/file-4095", change))?;
+    change.rename(file("deep/a", change), b"b", root, b"moved")?;
+    let nested = change.mkdir(file("moved/c", change), b"nested", &attributes(0o1777))?;
+    change.rename(root, b"deep", nested, b"deep")?;
+    change.unlink(file("dev", change), b"pipe")?;
+    change.unlink(file("dev", change), b"null")?;
+    change.mkdir(root, b"gone", &attributes(0o700))?;
+    change.unlink(root, b"gone")?;
+    let acl = change.fs().xattrs(file("boot/file-1", change))?;
+    let (name, value) =
+        acl.iter().find(|(name, _)| name == b"system.posix_acl_access").expect("an access list");
+    change.set_xattr(file("boot/file-4097", change), name, Some(value))?;
+    change.set_xattr(file("boot/file-1", change), name, None)?;
+    change.set_xattr(file("boot/grub", change), b"trusted.overlay.opaque", None)
+}
+
+#[test]
+fn the_same_edits_on_every_variant() {
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    for variant in VARIANTS.iter().filter(|variant| variant.mounts) {
+        let Some(image) = Image::new(variant, 160 << 20) else { return };
+        eprintln!("{}", variant.name);
+        let names = if matches!(variant.name, "default" | "1k_blocks" | "tea_hash") { 5000 } else { 500 };
+        image.populate(|root| populate(root, names));
+        let mut model = MemoryFs::copy_of(&image.open()).unwrap();
+        let mut change = model.begin().unwrap();
+        script(&mut *change, names).unwrap();
+        change.commit().unwrap();
+
+        let before = image.bytes();
+        let mut fs = image.open_mut();
+        let mut change = fs.begin().unwrap();
+        script(&mut *change, names).unwrap();
+        if let Err(difference) = compare(change.fs(), &model) {
+            panic!("in the transaction: {difference}");
+        }
+        assert!(image.bytes() == before, "the device changed before the commit");
+        change.commit().unwrap();
+        if let Err(difference) = compare(&fs, &model) {
+            panic!("after the commit: {difference}");
+        }
+        image.judge();
+        let after = image.bytes();
+
+        // Equal edits make equal bytes; a dropped change makes none.
+        let again = block::DiskMut::new(block::Memory::new(before));
+        let mut fs = ext4::open_mut(again.clone()).unwrap();
+        let mut change = fs.begin().unwrap();
+        script(&mut *change, names).unwrap();
+        change.commit().unwrap();
+        let mut change = fs.begin().unwrap();
+        change.unlink(at(change.fs(), "boot"), b"initrd.img").unwrap();
+        drop(change);
+        let mut bytes = vec![0; after.len()];
+        again.read_at(&mut bytes, 0).unwrap();
+        assert!(bytes == after, "the same edits gave other bytes");
+    }
+}
+
+#[test]
+fn large_files_are_written_in_few_extents_and_little_time() {
+    for name in ["default", "1k_blocks", "ext2"] {
+        let Some(image) = Image::new(&find(name), 512 << 20) else { return };
+        let mut fs = image.open_mut();
+        let content = pattern(30 << 20, 1);
+        let mut change = fs.begin().unwrap();
+        let root = change.fs().root();
+        let file = change.create(root, b"large", &attributes(0o644), &content).unwrap();
+        change.commit().unwrap();
+
+        let start = Instant::now();
+        let mut change = fs.begin().unwrap();
+        change.replace(file, &content[1..], TIME).unwrap();
+        change.commit().unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(5), "{name}: replacing 30 MiB took {took:?}");
+        image.judge();
+
+        let output = judge::run(judge::tool("debugfs").args(["-R", "dump_extents large"]).arg(image.path()));
+        if name != "ext2" {
+            let lines = String::from_utf8_lossy(&output.stdout).lines().count();
+            assert!(lines < 16, "{name}: {lines} extents");
+        }
+    }
+}
+
+#[test]
+fn many_names_take_no_more_than_linear_time() {
+    let Some(image) = Image::new(&find("default"), 512 << 20) else { return };
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let dir = change.mkdir(change.fs().root(), b"dir", &attributes(0o755)).unwrap();
+    let start = Instant::now();
+    for number in 0..20_000 {
+        change
+            .create(dir, format!("a rather long name, number {number}").as_bytes(), &attributes(0o644), b"")
+            .unwrap();
+    }
+    let took = start.elapsed();
+    change.commit().unwrap();
+    assert!(took < Duration::from_secs(20), "20,000 names took {took:?}");
+    image.judge();
+}
+
+#[test]
+fn an_index_of_three_levels() {
+    let Some(image) = Image::with_options(&find("large_dir"), 512 << 20, &["-N", "120000"]) else { return };
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let root = change.fs().root();
+    let dir = change.mkdir(root, b"dir", &attributes(0o755)).unwrap();
+    let mut hard = root;
+    for number in 0..80_000_u32 {
+        // A file has at most 65,000 names.
+        if number % 60_000 == 0 {
+            hard = change.create(root, format!("file-{number}").as_bytes(), &attributes(0o644), b"").unwrap();
+        }
+        change.link(dir, format!("{number:0240}").as_bytes(), hard).unwrap();
+    }
+    change.commit().unwrap();
+    judge::e2fsck_clean(image.path(), 0);
+    let output = judge::run(judge::tool("debugfs").args(["-R", "htree_dump /dir"]).arg(image.path()));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Indirect levels: 2"), "{}", text.lines().take(12).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_fragmented_volume_gets_deep_extent_trees() {
+    for name in ["default", "1k_blocks", "ext2"] {
+        let Some(image) = Image::new(&find(name), 96 << 20) else { return };
+        let mut fs = image.open_mut();
+        let block_size = u64::from(fs.info().unwrap().block_size);
+        eprintln!("{name}");
+        // Fill the volume with small files and take every other one away: no two free blocks touch.
+        let mut change = fs.begin().unwrap();
+        let root = change.fs().root();
+        let dir = change.mkdir(root, b"small", &attributes(0o755)).unwrap();
+        let count = 6000;
+        for number in 0..count {
+            change.create(dir, format!("{number}").as_bytes(), &attributes(0o644), &[1]).unwrap();
+        }
+        let mut free: u64 =
+            change.fs().free_ranges().unwrap().iter().map(|range| range.end - range.start).sum();
+        free -= free / 50;
+        change.create(root, b"rest", &attributes(0o644), &vec![2; free as usize]).unwrap();
+        for number in (0..count).step_by(2) {
+            change.unlink(dir, format!("{number}").as_bytes()).unwrap();
+        }
+        change.commit().unwrap();
+        let content = pattern((count / 2 * block_size) as usize, 9);
+        let mut change = fs.begin().unwrap();
+        let file = change.create(root, b"pieces", &attributes(0o644), &content).unwrap();
+        change.commit().unwrap();
+        let mut read = vec![0; content.len()];
+        assert_eq!(fs.read_at(file, &mut read, 0).unwrap(), read.len());
+        assert!(read == content);
+        image.judge();
+        let mut change = fs.begin().unwrap();
+        change.unlink(root, b"pieces").unwrap();
+        change.unlink(root, b"rest").unwrap();
+        change.commit().unwrap();
+        image.judge();
+    }
+}
+
+#[test]
+fn a_full_volume_stays_clean() {
+    for name in ["default", "ext2", "inline_data"] {
+        let Some(image) = Image::new(&find(name), 16 << 20) else { return };
+        let before = image.bytes();
+        let mut fs = image.open_mut();
+        let root = fs.root();
+        let free = fs.info().unwrap().free as usize;
+        let mut change = fs.begin().unwrap();
+        let error =
+            change.create(root, b"too large", &attributes(0o644), &vec![1; free + (1 << 20)]).unwrap_err();
+        assert!(matches!(error, FsError::NoSpace(_)), "{error}");
+        assert!(change.commit().is_err(), "a failed change was committed");
+        assert!(image.bytes() == before);
+
+        let mut change = fs.begin().unwrap();
+        change.create(root, b"fits", &attributes(0o644), &vec![1; free - free / 20]).unwrap();
+        change.commit().unwrap();
+        let mut made = 0;
+        loop {
+            let mut change = fs.begin().unwrap();
+            match change.create(root, format!("file {made}").as_bytes(), &attributes(0o644), &[2; 70_000]) {
+                Ok(_) => change.commit().unwrap(),
+                Err(FsError::NoSpace(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+            made += 1;
+        }
+        assert!(made > 0);
+        image.judge();
+        let inodes = fs.info().unwrap().free_nodes.unwrap();
+        let mut change = fs.begin().unwrap();
+        for number in 0..inodes {
+            change.symlink(root, format!("link {number}").as_bytes(), &attributes(0o777), b"x").ok();
+        }
+        drop(change);
+        image.judge();
+    }
+}
+
+#[test]
+fn a_large_volume() {
+    // Sparse: 3 TiB of groups that were never initialised.
+    let Some(image) = Image::new(&find("default"), 3 << 40) else { return };
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let root = change.fs().root();
+    change.create(root, b"file", &attributes(0o644), &pattern(40 << 20, 1)).unwrap();
+    change.mkdir(root, b"dir", &attributes(0o755)).unwrap();
+    change.commit().unwrap();
+    if judge::need_kernel_mounts() {
+        let mount = judge::KernelMount::with_options(image.path(), 0..image.size, "ro");
+        compare(&image.open(), &support::Mounted::new(mount.path())).unwrap();
+    }
+    judge::e2fsck_clean(image.path(), 0);
+}
+
+#[test]
+fn attribute_blocks_that_inodes_share() {
+    let Some(image) = Image::new(&find("128_byte_inodes"), 32 << 20) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    // The kernel lets inodes with equal attributes share a block.
+    image.populate(|root| {
+        for number in 0..10 {
+            let path = root.join(format!("{number}"));
+            std::fs::write(&path, "x").unwrap();
+            let none = rustix::fs::XattrFlags::empty();
+            rustix::fs::lsetxattr(&path, "security.selinux", b"system_u:object_r:etc_t:s0\0", none).unwrap();
+        }
+    });
+    let mut model = MemoryFs::copy_of(&image.open()).unwrap();
+    let mut fs = image.open_mut();
+    for target in [&mut fs as &mut dyn FileSystemMut, &mut model] {
+        let mut change = target.begin().unwrap();
+        let root = change.fs().root();
+        change.unlink(root, b"0").unwrap();
+        let node = at(change.fs(), "1");
+        change.set_xattr(node, b"user.more", Some(b"value")).unwrap();
+        let node = at(change.fs(), "2");
+        change.set_xattr(node, b"security.selinux", None).unwrap();
+        change.commit().unwrap();
+    }
+    compare(&fs, &model).unwrap();
+    image.judge();
+}
