@@ -90,10 +90,7 @@ impl<'a> Root<'a> {
         let Some((path, file)) = self.file(name)? else { return Ok(None) };
         let unpacked = unpack(&file, &path)?;
         let info = Modinfo::parse(unpacked.as_deref().unwrap_or(&file), &path)?;
-        if info.kver != self.kver {
-            let why = format!("it is for kernel {:?}, not {:?}", info.kver, self.kver);
-            return Err(Error::Module { path, why });
-        }
+        info.check(self.kver, &path)?;
         let line = self.dep.get(name).filter(|line| line.path == path);
         let needs = line.map(|line| line.needs.iter().map(|path| normalise(path)).collect());
         let needs = needs.unwrap_or_else(|| info.depends.clone());

@@ -86,7 +86,9 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
 
     let mut new = NewFiles::new(archive);
     let added = new.modules(request.kver, &present, &modules)?;
-    new.hints(generator, &loadable)?;
+    if !added.is_empty() {
+        new.hints(generator, &loadable)?;
+    }
     let (bytes, mode) = if new.files.is_empty() {
         (archive.bytes.to_vec(), None)
     } else {
@@ -255,37 +257,33 @@ impl<'a> NewFiles<'a> {
 
     /// Names the modules in the generator's own list of what to load first, so that nothing depends on udev alone.
     fn hints(&mut self, generator: Generator, loadable: &[String]) -> Result<()> {
-        let names: Vec<&str> =
+        let mut names: Vec<&str> =
             FORCE_LOAD.iter().copied().filter(|name| loadable.iter().any(|other| other == name)).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
         let (path, text) = match generator {
             Generator::InitramfsTools => {
                 let path = "conf/modules";
                 let old = self.archive.find(path).map(|file| file.data).unwrap_or_default();
                 let mut text = String::from_utf8_lossy(old).into_owned();
-                let listed: BTreeSet<String> =
-                    text.lines().filter_map(|line| line.split_whitespace().next()).map(normalise).collect();
-                for name in names.iter().filter(|name| !listed.contains(**name)) {
-                    if !text.is_empty() && !text.ends_with('\n') {
-                        text.push('\n');
-                    }
-                    text.push_str(name);
+                let first_words = text.lines().filter_map(|line| line.split_whitespace().next());
+                let listed: BTreeSet<String> = first_words.map(normalise).collect();
+                names.retain(|name| !listed.contains(*name));
+                if !text.is_empty() && !text.ends_with('\n') {
                     text.push('\n');
                 }
-                if text.as_bytes() == old {
-                    return Ok(());
-                }
+                text.extend(names.iter().map(|name| format!("{name}\n")));
                 (path, text)
             }
-            // The network can wait for udev here; dracut loads these before anything else.
             Generator::Dracut => {
-                let first = names.iter().filter(|name| REQUIRED.contains(name));
-                ("etc/cmdline.d/90-azure.conf", first.map(|name| format!("rd.driver.pre={name}\n")).collect())
+                // Loaded before anything else; the network can wait for udev.
+                names.retain(|name| REQUIRED.contains(name));
+                let text = names.iter().map(|name| format!("rd.driver.pre={name}\n")).collect();
+                ("etc/cmdline.d/90-azure.conf", text)
             }
             _ => return Ok(()),
         };
+        if names.is_empty() {
+            return Ok(());
+        }
         self.put(path, text.into_bytes(), format!("name {} in {path}", names.join(" ")))
     }
 

@@ -1,12 +1,12 @@
 //! The proof, from the written bytes alone, that an initramfs can load what it was given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::{Archive, Limits};
 use crate::closure::unpack;
 use crate::error::{Error, Result};
 use crate::kmod::alias::{Aliases, Table};
-use crate::kmod::dep::Line;
+use crate::kmod::dep::{Dep, Line};
 use crate::kmod::index;
 use crate::kmod::modinfo::Modinfo;
 use crate::modules::normalise;
@@ -24,8 +24,9 @@ pub struct Verified {
 }
 
 /// Reads an initramfs back and asserts that each of the `wanted` modules (none of them built in) can be loaded in it:
-/// there is an `/init`; the tries lead from the name to the file, and from each of the module's own aliases to its
-/// name; the text index agrees; every file is there and built for `kver`; and no directory took a link's place.
+/// there is an `/init`; the indexes lead from the name to the file, and from each of the module's own aliases to its
+/// name; every file is there and fits the kernel; and no directory took a link's place. Both forms of the indexes are
+/// asked where both are there, as libkmod reads the binary ones and busybox the text.
 pub fn verify(bytes: &[u8], kver: &str, wanted: &[&str]) -> Result<Verified> {
     let archive = Archive::parse(bytes, &Limits::default())?;
     if !archive.has_init() {
@@ -34,60 +35,98 @@ pub fn verify(bytes: &[u8], kver: &str, wanted: &[&str]) -> Result<Verified> {
     if let Some(path) = archive.replaced().first() {
         return Err(failed("directories", format!("a directory record takes the place of {path}")));
     }
-    let directory = archive.module_dir(kver);
-    let read = |name: &str| {
-        let path = format!("{directory}/{name}");
-        let file = archive.find(&path).ok_or_else(|| failed("files", format!("{path} is not there")))?;
-        Ok::<_, Error>(file.data)
-    };
-    let (dep, alias) = (read("modules.dep.bin")?, read("modules.alias.bin")?);
-    let dep_text = String::from_utf8_lossy(read("modules.dep")?);
-    let alias_text = Aliases::parse(read("modules.alias")?);
-
-    let mut verified = Verified { directory: directory.clone(), ..Verified::default() };
+    let indexes = Indexes::of(&archive, kver)?;
+    let mut verified = Verified { directory: archive.module_dir(kver), ..Verified::default() };
     for name in wanted.iter().map(|name| normalise(name)) {
-        let values = index::lookup(dep, "modules.dep.bin", &name)?;
-        let [value] = values.as_slice() else {
-            return Err(failed("modules.dep.bin", format!("{name} has {} lines", values.len())));
-        };
-        if !dep_text.lines().any(|line| line == value) {
-            return Err(failed(
-                "modules.dep",
-                format!("its line for {name} is not the one of modules.dep.bin"),
-            ));
-        }
-        let line = Line::parse(value, kver)
-            .ok_or_else(|| failed("modules.dep.bin", format!("{value:?} is not a line")))?;
-        let mut order: Vec<String> = line.needs.iter().rev().cloned().collect();
+        let line = indexes.dep(&name, kver)?;
+        let mut order: Vec<String> = line.needs.into_iter().rev().collect();
         order.push(line.path);
         let mut aliases = Vec::new();
         for path in &order {
-            let file = read(path)?;
+            let full = format!("{}/{path}", verified.directory);
+            let file =
+                archive.find(&full).ok_or_else(|| failed("files", format!("{full} is not there")))?.data;
             let unpacked = unpack(file, path)?;
             let info = Modinfo::parse(unpacked.as_deref().unwrap_or(file), path)?;
-            if info.kver != kver {
-                return Err(failed("vermagic", format!("{path} is for kernel {:?}", info.kver)));
-            }
+            info.check(kver, path)?;
             aliases = info.aliases;
         }
-        for own in aliases {
-            let modules = index::lookup(alias, "modules.alias.bin", &Table::Alias.key(&own))?;
-            if !modules.contains(&name) {
-                return Err(failed("modules.alias.bin", format!("{own} does not lead to {name}")));
-            }
-            let key = Table::Alias.key(&own);
-            if !alias_text
-                .lines
-                .iter()
-                .any(|(other, module)| *module == name && Table::Alias.key(other) == key)
-            {
-                return Err(failed("modules.alias", format!("{own} does not lead to {name}")));
-            }
-            verified.aliases.push((own, name.clone()));
+        for alias in aliases {
+            indexes.alias(&alias, &name)?;
+            verified.aliases.push((alias, name.clone()));
         }
         verified.order.insert(name, order);
     }
     Ok(verified)
+}
+
+/// The indexes as they were written.
+struct Indexes<'a> {
+    dep: Option<&'a [u8]>,
+    dep_text: Option<Vec<Line>>,
+    alias: Option<&'a [u8]>,
+    /// Normalised alias and module.
+    alias_text: Option<BTreeSet<(String, String)>>,
+}
+
+impl<'a> Indexes<'a> {
+    fn of(archive: &'a Archive<'_>, kver: &str) -> Result<Self> {
+        let directory = archive.module_dir(kver);
+        let read = |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data);
+        let alias_text = read("modules.alias").map(|text| {
+            let lines = Aliases::parse(text).lines.into_iter();
+            lines.map(|(alias, module)| (Table::Alias.key(&alias), module)).collect()
+        });
+        let indexes = Self {
+            dep: read("modules.dep.bin"),
+            dep_text: read("modules.dep").map(|text| Dep::parse(text, kver).lines),
+            alias: read("modules.alias.bin"),
+            alias_text,
+        };
+        if indexes.dep.is_none() && indexes.dep_text.is_none() {
+            return Err(failed("indexes", format!("{directory} has no modules.dep")));
+        }
+        Ok(indexes)
+    }
+
+    /// The line of a module, which every index must have.
+    fn dep(&self, name: &str, kver: &str) -> Result<Line> {
+        let mut found = None;
+        if let Some(lines) = &self.dep_text {
+            let line = lines.iter().find(|line| normalise(&line.path) == name);
+            let line = line.ok_or_else(|| failed("modules.dep", format!("it has no line for {name}")))?;
+            found = Some(line.clone());
+        }
+        if let Some(bytes) = self.dep {
+            let values = index::lookup(bytes, "modules.dep.bin", name)?;
+            let line = values.first().and_then(|value| Line::parse(value, kver));
+            let line = line.ok_or_else(|| failed("modules.dep.bin", format!("it has no line for {name}")))?;
+            if found.is_some_and(|text| text != line) {
+                return Err(failed(
+                    "modules.dep.bin",
+                    format!("its line for {name} is not that of modules.dep"),
+                ));
+            }
+            found = Some(line);
+        }
+        found.ok_or_else(|| failed("indexes", format!("none has a line for {name}")))
+    }
+
+    /// The way from an alias to its module, which every index must have.
+    fn alias(&self, alias: &str, module: &str) -> Result<()> {
+        let key = Table::Alias.key(alias);
+        if let Some(bytes) = self.alias
+            && !index::lookup(bytes, "modules.alias.bin", &key)?.iter().any(|other| other == module)
+        {
+            return Err(failed("modules.alias.bin", format!("{alias} does not lead to {module}")));
+        }
+        if let Some(text) = &self.alias_text
+            && !text.contains(&(key, module.to_owned()))
+        {
+            return Err(failed("modules.alias", format!("{alias} does not lead to {module}")));
+        }
+        Ok(())
+    }
 }
 
 fn failed(check: &'static str, why: impl Into<String>) -> Error {

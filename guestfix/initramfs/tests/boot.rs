@@ -5,13 +5,13 @@ mod lab;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use initramfs::{Archive, Codec, Limits, Mode, REQUIRED, Request};
 use lab::Kernel;
 use lab::image::{self, INITRAMFS_TOOLS};
-use testimages::judge;
+use testimages::{judge, lab as hyperv};
 
 /// Loads what the devices ask for, as udev does: for each the module that its alias leads to, until nothing is new.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -29,15 +29,6 @@ echo "@@MODULES $(/bin/busybox cut -d' ' -f1 /proc/modules | /bin/busybox sort |
 echo "@@DISK $(/bin/busybox head -c 13 /dev/sda)"
 /bin/busybox poweroff -f
 "#;
-
-/// The patched QEMU of the lab, unpacked.
-fn qemu(into: &Path) -> Option<PathBuf> {
-    let packed = judge::shared()?.join("lab/qemu-system-x86_64-hyperv.zst");
-    let program = into.join("qemu");
-    judge::run(Command::new("zstd").args(["-qd", "-o"]).args([&program, &packed]));
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    Some(program)
-}
 
 /// A program with all the libraries it is linked to.
 fn install(program: &Path, at: &str, tree: &Path) {
@@ -85,9 +76,9 @@ fn a_kernel_on_hyperv_finds_its_disk() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    let judges = judge::need_all(&["cpio", "zstd", "busybox", "kmod", "ldd", "qemu-system-x86_64"]);
+    let judges = judge::need_all(&["cpio", "zstd", "busybox", "kmod", "ldd"]);
     let Some(kernel) = Kernel::cloud().filter(|_| judges) else { return };
-    let Some(qemu) = qemu(scratch.path()) else { return };
+    let Some(qemu) = hyperv::qemu() else { return };
 
     let tree = tempfile::tempdir().unwrap();
     // No SCSI at all, as in an image made on EC2 for NVMe.

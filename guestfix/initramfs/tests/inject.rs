@@ -291,6 +291,41 @@ fn hints_by_generator() {
     assert_eq!(archive.kernels(), std::slice::from_ref(&kernel.kver));
 }
 
+/// With all modules there already, nothing is touched: no hints, no new indexes, the same bytes.
+#[test]
+fn an_image_that_has_them_stays() {
+    let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
+    let tree = tempfile::tempdir().unwrap();
+    image::plant(tree.path(), &DRACUT, &kernel, &["hv_storvsc", "sd_mod"]);
+    let old = image::pack(tree.path());
+    let new = initramfs::inject(&parse(&old), &Request::new(&kernel.kver, REQUIRED, &kernel)).unwrap();
+    assert!(new.bytes == old && new.changes.is_empty() && new.mode.is_none());
+    initramfs::verify(&new.bytes, &kernel.kver, REQUIRED).unwrap();
+}
+
+/// dracut makes equal files hard links of each other: an index may be one of a set, and the others must stay.
+#[test]
+fn hard_links_to_a_replaced_index() {
+    let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
+    for carrier in ["0-before", "zz-after"] {
+        let tree = tempfile::tempdir().unwrap();
+        image::plant(tree.path(), &SPLIT_USR, &kernel, &["virtio_net"]);
+        let index = tree.path().join("lib/modules").join(&kernel.kver).join("modules.dep");
+        let before = fs::read(&index).unwrap();
+        fs::hard_link(&index, tree.path().join(carrier)).unwrap();
+        let old = image::pack(tree.path());
+        for mode in [Mode::Rewrite, Mode::Append] {
+            let new = inject(&old, &kernel, mode);
+            assert_eq!(new.mode, Some(Mode::Rewrite), "a record over one link would change the other");
+            modprobe_agrees(&new.bytes, &kernel);
+            let out = tempfile::tempdir().unwrap();
+            unpack(&new.bytes, out.path());
+            assert!(fs::read(out.path().join(carrier)).unwrap() == before);
+            assert!(parse(&new.bytes).find(carrier).unwrap().data == before);
+        }
+    }
+}
+
 /// Kernels before 5.13 do not find the end of lz4 data that zeros follow: nothing is appended, and nothing follows it.
 #[test]
 fn lz4_and_old_kernels() {

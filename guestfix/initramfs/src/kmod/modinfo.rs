@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct Modinfo {
     /// The release of the kernel it was built for: the first word of `vermagic`.
     pub kver: String,
+    /// Whether its symbols carry checksums (`modversions` in `vermagic`).
+    pub modversions: bool,
     /// `alias=`, in order.
     pub aliases: Vec<String>,
     /// `depends=`: names of the modules it needs directly.
@@ -22,6 +24,16 @@ pub struct Modinfo {
 }
 
 impl Modinfo {
+    /// Refuses a module, of this path below `/lib/modules/<kver>`, that the kernel would refuse. With symbol checksums
+    /// it may be one of another release, which is what Red Hat's `weak-updates` directory is for.
+    pub(crate) fn check(&self, kver: &str, path: &str) -> Result<()> {
+        if self.kver == kver || self.modversions && path.starts_with("weak-updates/") {
+            return Ok(());
+        }
+        let why = format!("it is for kernel {:?}, not {kver:?}", self.kver);
+        Err(Error::Module { path: path.to_owned(), why })
+    }
+
     /// Reads an uncompressed module. `path` is for errors.
     pub fn parse(module: &[u8], path: &str) -> Result<Self> {
         let bad = |why: String| Error::Module { path: path.to_owned(), why };
@@ -35,7 +47,10 @@ impl Modinfo {
             let field = String::from_utf8_lossy(field);
             let Some((key, value)) = field.split_once('=') else { continue };
             match key {
-                "vermagic" => info.kver = value.split(' ').next().unwrap_or_default().to_owned(),
+                "vermagic" => {
+                    info.kver = value.split(' ').next().unwrap_or_default().to_owned();
+                    info.modversions = value.split(' ').any(|word| word == "modversions");
+                }
                 "alias" => info.aliases.push(value.to_owned()),
                 "depends" => {
                     let names = value.split(',').filter(|name| !name.is_empty());
