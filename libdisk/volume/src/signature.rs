@@ -20,6 +20,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Whether the volume starts with a boot sector, code and 0xAA55 included.
+    pub(crate) fn has_boot_sector(&self) -> bool {
+        matches!(self.kind, "vfat" | "ntfs" | "exfat" | "ReFS" | "BitLocker")
+    }
+
     /// A sentence fragment for refusals: "a BitLocker volume".
     pub fn describe(&self) -> &'static str {
         match self.kind {

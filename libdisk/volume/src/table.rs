@@ -147,9 +147,11 @@ pub fn read(disk: &Disk) -> Result<PartitionTable> {
             "the MBR announces a GPT, but both of its copies are missing or damaged",
         ));
     }
-    let table = mbr.table(disk)?;
-    if table.partitions.is_empty() && signature(disk)?.is_some() {
-        return Ok(none);
+    // A file system on the bare disk: its boot sector ends as an MBR does, and has code or text in place of partitions.
+    match mbr.table(disk) {
+        Ok(table) if !table.partitions.is_empty() => Ok(table),
+        Ok(table) => Ok(if signature(disk)?.is_some() { none } else { table }),
+        Err(_) if signature(disk)?.is_some_and(|found| found.has_boot_sector()) => Ok(none),
+        Err(error) => Err(error),
     }
-    Ok(table)
 }

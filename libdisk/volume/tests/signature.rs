@@ -19,7 +19,7 @@ fn ours(path: &Path) -> Option<Signature> {
 
 /// TYPE, UUID and LABEL as blkid probes them.
 fn blkid(path: &Path) -> Signature {
-    let out = judge::run(Command::new("/usr/sbin/blkid").args(["-p", "-o", "export"]).arg(path));
+    let out = judge::run(Command::new(judge::need("blkid").unwrap()).args(["-p", "-o", "export"]).arg(path));
     let text = String::from_utf8(out.stdout).unwrap();
     let field = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(|v| v.replace('\\', ""));
     let kind = field("TYPE=").unwrap();

@@ -16,7 +16,7 @@ fn image(folder: &Path, size: u64) -> PathBuf {
 
 fn sfdisk(path: &Path, script: &str) {
     use std::io::Write;
-    let mut child = Command::new("/usr/sbin/sfdisk")
+    let mut child = Command::new(judge::need("sfdisk").unwrap())
         .args(["--quiet", "--no-reread", "--no-tell-kernel"])
         .arg(path)
         .stdin(Stdio::piped())
@@ -28,7 +28,7 @@ fn sfdisk(path: &Path, script: &str) {
 
 /// What sfdisk tells of the partitions: (number, first sector, sectors, uuid).
 fn sfdisk_dump(path: &Path) -> Vec<(u32, u64, u64, String)> {
-    let out = judge::run(Command::new("/usr/sbin/sfdisk").arg("-d").arg(path));
+    let out = judge::run(Command::new(judge::need("sfdisk").unwrap()).arg("-d").arg(path));
     let text = String::from_utf8(out.stdout).unwrap();
     let label_id =
         text.lines().find_map(|line| line.strip_prefix("label-id: 0x")).unwrap_or_default().to_owned();
@@ -120,7 +120,7 @@ fn hybrid_tables() {
     let folder = tempfile::tempdir().unwrap();
     let path = image(folder.path(), 300 << 20);
     sfdisk(&path, CLOUD_GPT);
-    judge::run(Command::new("/usr/sbin/sgdisk").arg("--hybrid=1").arg(&path));
+    judge::run(Command::new(judge::need("sgdisk").unwrap()).arg("--hybrid=1").arg(&path));
     let table = volume::read(&Disk::new(FileDisk::open(&path).unwrap())).unwrap();
     assert!(matches!(table.kind, Kind::Gpt { hybrid: true, .. }));
 }
@@ -250,6 +250,22 @@ fn bare_disks_have_no_table() {
         let table = volume::read(&Disk::new(Memory::new(vec![0; size]))).unwrap();
         assert_eq!(table.kind, Kind::None);
     }
+}
+
+/// Its text may look like partitions that do not fit.
+#[test]
+fn the_boot_sector_of_a_file_system_is_no_table() {
+    let mut bytes = vec![0; 1 << 20];
+    bytes[3..11].copy_from_slice(b"NTFS    ");
+    bytes[447..510].copy_from_slice(b"\0An operating system wasn't found. Try disconnecting any drives");
+    for entry in 0..4 {
+        bytes[446 + 16 * entry] = 0;
+    }
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let table = volume::read(&Disk::new(Memory::new(bytes.clone()))).unwrap();
+    assert_eq!(table.kind, Kind::None);
+    bytes[3..11].fill(0);
+    assert_eq!(volume::read(&Disk::new(Memory::new(bytes))).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]
