@@ -63,6 +63,9 @@ pub enum AddressError {
     /// Partitions count from 1.
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
+    /// A format that is forced, and that we do not open.
+    #[error("{0} images cannot be opened yet; raw, vhd and qcow2 can")]
+    Format(&'static str),
 }
 
 impl Address {
@@ -86,7 +89,7 @@ impl FromStr for Address {
         if place == Place::Partition(0) {
             return Err(AddressError::PartitionZero(text.to_owned()));
         }
-        let location = location(disk);
+        let location = location(disk)?;
         let empty = match &location {
             Location::File { path, .. } => path.as_os_str().is_empty(),
             Location::Ebs(name) | Location::Azure(name) => name.is_empty(),
@@ -110,18 +113,19 @@ fn place(text: &str) -> Option<Place> {
         .then(|| Place::LogicalVolume { group: group.to_owned(), volume: volume.to_owned() })
 }
 
-fn location(text: &str) -> Location {
-    if let Some((scheme, rest)) = text.split_once(':') {
-        match scheme {
-            "ebs" => return Location::Ebs(rest.to_owned()),
-            "azure" => return Location::Azure(rest.to_owned()),
-            _ => {}
-        }
-        if let Ok(format) = scheme.parse() {
-            return Location::File { path: rest.into(), format: Some(format) };
-        }
+fn location(text: &str) -> Result<Location, AddressError> {
+    const REFUSED: [&str; 3] = ["vhdx", "vmdk", "vdi"];
+    let plain = Location::File { path: text.into(), format: None };
+    let Some((scheme, rest)) = text.split_once(':') else { return Ok(plain) };
+    if let Some(format) = REFUSED.into_iter().find(|format| *format == scheme) {
+        return Err(AddressError::Format(format));
     }
-    Location::File { path: text.into(), format: None }
+    Ok(match (scheme, scheme.parse()) {
+        ("ebs", _) => Location::Ebs(rest.to_owned()),
+        ("azure", _) => Location::Azure(rest.to_owned()),
+        (_, Ok(format)) => Location::File { path: rest.into(), format: Some(format) },
+        _ => plain,
+    })
 }
 
 impl fmt::Display for Location {
@@ -182,6 +186,7 @@ mod tests {
         for text in ["", "#p1", "raw:", "ebs:", "azure:#p1"] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Empty(text.into())), "{text}");
         }
+        assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk")));
         assert_eq!("a#p0".parse::<Address>(), Err(AddressError::PartitionZero("a#p0".into())));
     }
 }

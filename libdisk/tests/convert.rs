@@ -1,7 +1,8 @@
 //! The main path of a conversion, from an image to a VHD that Azure takes, judged by sgdisk and qemu-img.
 
+mod sfdisk;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use libdisk::block::{CopyOptions, Silent, copy};
 use libdisk::image::Existing;
@@ -25,16 +26,7 @@ fn a_disk_of_an_odd_size_becomes_an_upload_the_same_one_every_time() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let raw = at("disk.raw");
-    std::fs::File::create(&raw).unwrap().set_len((33 << 20) + 512 * 3).unwrap();
-    let mut sfdisk = Command::new("/usr/sbin/sfdisk")
-        .args(["--quiet", "--no-reread", "--no-tell-kernel"])
-        .arg(&raw)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let script = b"label: gpt\nstart=2048, size=8192\nstart=10240\n";
-    std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), script).unwrap();
-    assert!(sfdisk.wait().unwrap().success());
+    sfdisk::partitioned(&raw, (33 << 20) + 512 * 3, "label: gpt\nstart=2048, size=8192\nstart=10240\n");
     let file = std::fs::OpenOptions::new().write(true).open(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &[0x5a; 300_000], 5 << 20).unwrap();
     judge::qemu_img_convert((&raw, "raw"), (&at("disk.qcow2"), "qcow2"), "");

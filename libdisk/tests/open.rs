@@ -1,7 +1,9 @@
 //! Addresses of images that qemu-img made, opened.
 
+mod sfdisk;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use libdisk::block::{self, Disk, ErrorKind};
 use libdisk::image::qcow2::Backing;
@@ -19,17 +21,9 @@ fn disks() -> Option<(tempfile::TempDir, PathBuf)> {
     }
     let folder = tempfile::tempdir().unwrap();
     let raw = folder.path().join("disk.raw");
-    std::fs::File::create(&raw).unwrap().set_len(SIZE).unwrap();
-    let mut sfdisk = Command::new("/usr/sbin/sfdisk")
-        .args(["--quiet", "--no-reread", "--no-tell-kernel"])
-        .arg(&raw)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let script = b"label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\n\
+    let script = "label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\n\
         start=2048, size=4096, uuid=aaaaaaaa-2222-3333-4444-555555555555\n";
-    std::io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), script).unwrap();
-    assert!(sfdisk.wait().unwrap().success());
+    sfdisk::partitioned(&raw, SIZE, script);
     let file = std::fs::OpenOptions::new().write(true).open(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"in the partition", 2048 * 512).unwrap();
     for (name, qemu, format) in FORMATS {
