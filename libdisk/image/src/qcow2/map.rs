@@ -10,6 +10,8 @@ use super::{LAYER, ondisk};
 
 /// How many bytes of L2 tables are kept. Tables of the usual 64 KiB are for 512 MiB of disk each.
 const L2_CACHE: u64 = 2 << 20;
+/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and again.
+const MERGE: u64 = 64 << 20;
 /// Subclusters of a cluster with extended L2 entries.
 const SUBCLUSTERS: u64 = 32;
 
@@ -52,12 +54,12 @@ impl Map {
         Ok(Self { l1: header.read_l1(file)?, l2: Cache::new(L2_CACHE, header.cluster_size()) })
     }
 
-    /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are merged, but
-    /// for compressed clusters.
+    /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are merged up to
+    /// [`MERGE`], but for compressed clusters.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
         let mut current = None;
         let mut run = self.piece(file, header, offset, &mut current)?;
-        while run.len < limit {
+        while run.len < limit.min(MERGE) {
             let next = self.piece(file, header, offset.saturating_add(run.len), &mut current)?;
             let continues = match (run.mapping, next.mapping) {
                 (Mapping::Unallocated, Mapping::Unallocated) | (Mapping::Zero, Mapping::Zero) => true,
