@@ -93,7 +93,8 @@ fn same_image(identity: &Identity, planned: &Identity) -> Result<()> {
         return other(format!("it has {} bytes, and the plan's had {}", identity.size, planned.size));
     }
     if identity.sha256 != planned.sha256 {
-        let [ours, theirs] = [&identity.sha256, &planned.sha256].map(|digest| digest.get(..16).unwrap_or(digest));
+        let [ours, theirs] =
+            [&identity.sha256, &planned.sha256].map(|digest| digest.get(..16).unwrap_or(digest));
         return other(format!("its identity is {ours}..., and that of the plan's was {theirs}..."));
     }
     Ok(())
@@ -145,7 +146,8 @@ fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<
     for Step { edit, .. } in &plan.steps {
         if let Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } = edit {
             let volume = volume_at(tree.machine(), path);
-            let volume = volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this disk")))?;
+            let volume =
+                volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this disk")))?;
             volumes.entry(volume.range.start).or_insert((volume, Vec::new())).1.push(edit);
         }
     }

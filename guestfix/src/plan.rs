@@ -85,14 +85,17 @@ impl Check {
 
     /// Whether nothing will once a plan is applied.
     pub fn fixable(&self) -> bool {
-        self.shortages.is_empty() && self.faults(Severity::Blocker).all(|(_, _, remedy)| *remedy == Remedy::Fix)
+        self.shortages.is_empty()
+            && self.faults(Severity::Blocker).all(|(_, _, remedy)| *remedy == Remedy::Fix)
     }
 
     /// The faults of one severity.
     pub fn faults(&self, severity: Severity) -> impl Iterator<Item = (&Item, &[Evidence], &Remedy)> {
-        self.items.iter().filter(move |item| item.severity == severity).filter_map(|item| match &item.verdict {
-            Verdict::Wrong { evidence, remedy } => Some((item, evidence.as_slice(), remedy)),
-            Verdict::Ok | Verdict::NotApplicable { .. } => None,
+        self.items.iter().filter(move |item| item.severity == severity).filter_map(|item| {
+            match &item.verdict {
+                Verdict::Wrong { evidence, remedy } => Some((item, evidence.as_slice(), remedy)),
+                Verdict::Ok | Verdict::NotApplicable { .. } => None,
+            }
         })
     }
 }
@@ -270,10 +273,12 @@ fn examine(rules: &[&dyn Rule], view: &dyn View, goal: &Goal) -> Result<(Vec<Ite
     for (rule, verdict) in rules.iter().zip(&mut judged) {
         match judge(*rule, &mut stage)? {
             Verdict::Wrong { evidence, remedy: Remedy::Fix } => {
-                let remedy = fix(*rule, &mut stage)?;
-                // A fault that only our own edits brought counts if it stays.
-                if matches!(verdict, Verdict::Wrong { .. }) || remedy != Remedy::Fix {
-                    *verdict = Verdict::Wrong { evidence, remedy };
+                let mended = fix(*rule, &mut stage)?;
+                match verdict {
+                    Verdict::Wrong { remedy, .. } => *remedy = mended,
+                    // A fault that only our own edits brought counts if it stays.
+                    _ if mended != Remedy::Fix => *verdict = Verdict::Wrong { evidence, remedy: mended },
+                    _ => {}
                 }
             }
             // Cannot be judged.

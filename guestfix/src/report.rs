@@ -105,7 +105,8 @@ impl Report {
         writeln!(out, "{}\n", self.guest)?;
         let severities = [Severity::Blocker, Severity::Warning, Severity::Note];
         let faults = severities.iter().flat_map(|severity| self.check.faults(*severity));
-        let lines: Vec<_> = faults.map(|(item, evidence, remedy)| Line::new(item, evidence, remedy)).collect();
+        let lines: Vec<_> =
+            faults.map(|(item, evidence, remedy)| Line::new(item, evidence, remedy)).collect();
         render_lines(&lines, out, style)?;
         let ok = self.check.items.len() - lines.len();
         writeln!(out, "ok       {ok}{}\n", if lines.is_empty() { "" } else { " more" })?;
@@ -241,7 +242,8 @@ fn render_lines(lines: &[Line<'_>], out: &mut dyn fmt::Write, style: Style) -> f
     let id_width = lines.iter().map(|line| line.rule.len()).max().unwrap_or(0);
     // Severity, two gaps, "can fix" and its gap.
     let room = style.width.saturating_sub(9 + id_width + 2 + 9);
-    let text_width = lines.iter().map(|line| line.text.chars().count()).filter(|len| *len <= room).max().unwrap_or(0);
+    let text_width =
+        lines.iter().map(|line| line.text.chars().count()).filter(|len| *len <= room).max().unwrap_or(0);
     for Line { severity, rule, text, by_hand } in lines {
         let (name, color) = match severity {
             Severity::Blocker => ("BLOCKER", "31"),
@@ -260,7 +262,9 @@ fn render_lines(lines: &[Line<'_>], out: &mut dyn fmt::Write, style: Style) -> f
 
 /// Text from a guest must not steer a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
 }
 
 fn counted(count: usize, what: &str) -> String {

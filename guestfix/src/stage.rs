@@ -58,8 +58,14 @@ enum What {
         copy_of: Option<String>,
         rendering: Vec<String>,
     },
-    Bytes { offset: u64, content: Vec<u8>, rendering: Vec<String> },
-    Replay { volume: String },
+    Bytes {
+        offset: u64,
+        content: Vec<u8>,
+        rendering: Vec<String>,
+    },
+    Replay {
+        volume: String,
+    },
 }
 
 /// What was staged at some moment, to go back to.
@@ -132,7 +138,8 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let Some(original) = self.base.resolve(path)? else { return Ok(()) };
-        let (Some(content), Some(metadata)) = (self.base.read(&original)?, self.base.lstat(&original)?) else {
+        let (Some(content), Some(metadata)) = (self.base.read(&original)?, self.base.lstat(&original)?)
+        else {
             return Ok(());
         };
         self.put_file(keep, content, metadata.mode, Vec::new(), Some(original))

@@ -57,13 +57,7 @@ impl Tree {
     pub fn from_filesystems(filesystems: Vec<(String, Box<dyn FileSystem>)>, machine: Machine) -> Self {
         let mounts = filesystems.into_iter();
         let mounts = mounts.map(|(point, fs)| Mounted { point: point.into_bytes(), fs }).collect();
-        Self {
-            disk: None,
-            machine,
-            mounts,
-            nodes: RefCell::default(),
-            contents: RefCell::default(),
-        }
+        Self { disk: None, machine, mounts, nodes: RefCell::default(), contents: RefCell::default() }
     }
 
     /// Whether there is a root file system: on a disk without one every path is absent.

@@ -131,7 +131,8 @@ pub fn apply_in_place(
     let partial = path.with_extension("undo.partial");
     let file = File::create(&partial).map_err(|error| file_error(&partial, "cannot create", error))?;
     let ranges = sealed.dirty();
-    let made = file.set_len(record::size(&ranges)).map_err(|error| file_error(&partial, "cannot grow", error));
+    let made =
+        file.set_len(record::size(&ranges)).map_err(|error| file_error(&partial, "cannot grow", error));
     let made = made.and_then(|()| {
         let disk = FileDisk::open_mut(&partial)?.disk_mut();
         record::write(&disk, &header, &ranges, &target.disk(), &sealed.disk())
@@ -165,7 +166,8 @@ pub fn undo(image: &Path) -> Result<()> {
     let image = real(image)?;
     let path = undo_path(&image);
     if !exists(&path)? {
-        let what = format!("there is no {}: this image was not changed in place, or was undone", path.display());
+        let what =
+            format!("there is no {}: this image was not changed in place, or was undone", path.display());
         return Err(Error::Refused(what));
     }
     let target = FileDisk::open_mut(&image)?.disk_mut();
@@ -207,7 +209,7 @@ fn file_error(path: &Path, what: &'static str, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use libdisk::block::testing::{Crash, Lost};
+    use libdisk::block::testing::crash::{Crash, Lost};
     use libdisk::block::{Disk, Memory, Overlay};
 
     use super::*;

@@ -89,7 +89,8 @@ fn boot() -> MemoryFs {
 }
 
 fn tree(root: &MemoryFs, boot: &MemoryFs) -> Tree {
-    let (root, boot): (Box<dyn FileSystem>, Box<dyn FileSystem>) = (Box::new(root.clone()), Box::new(boot.clone()));
+    let (root, boot): (Box<dyn FileSystem>, Box<dyn FileSystem>) =
+        (Box::new(root.clone()), Box::new(boot.clone()));
     Tree::from_filesystems(vec![("/".into(), root), ("/boot".into(), boot)], machine())
 }
 
@@ -159,7 +160,9 @@ fn links_and_removals_do_not_follow_the_last_link() {
     assert_eq!(steps.len(), 2);
     assert!(matches!(&steps[0].edit, Edit::PutLink { path, before: Before::Link { target }, .. }
         if path == "/etc/resolv.conf" && target == "../run/resolv.conf"));
-    assert!(matches!(&steps[1].edit, Edit::Remove { path, before: Before::Link { .. } } if path == "/etc/os-release"));
+    assert!(
+        matches!(&steps[1].edit, Edit::Remove { path, before: Before::Link { .. } } if path == "/etc/os-release")
+    );
 }
 
 #[test]
@@ -214,7 +217,10 @@ fn an_original_is_kept_once_and_by_reference() {
         done(stage)
     });
     assert_eq!(steps.len(), 2);
-    assert_eq!(put(&steps[1]), ("/boot/vmlinuz.orig", &Before::Absent, &Content::CopyOf("/boot/vmlinuz".into())));
+    assert_eq!(
+        put(&steps[1]),
+        ("/boot/vmlinuz.orig", &Before::Absent, &Content::CopyOf("/boot/vmlinuz".into()))
+    );
 }
 
 #[test]
@@ -251,11 +257,16 @@ fn rules_that_change_one_file_share_a_step() {
 #[test]
 fn immutable_files_are_left_to_the_user_and_nothing_half_done_stays() {
     let root = root().immutable("/etc/fstab");
-    let rule = toy("toy", Phase::Mounts, |_| wrong_if(true), |stage| {
-        stage.put("/etc/hosts", "half done")?;
-        stage.put("/etc/fstab", "")?;
-        Ok(Fixed::Staged)
-    });
+    let rule = toy(
+        "toy",
+        Phase::Mounts,
+        |_| wrong_if(true),
+        |stage| {
+            stage.put("/etc/hosts", "half done")?;
+            stage.put("/etc/fstab", "")?;
+            Ok(Fixed::Staged)
+        },
+    );
     let plan = plan_of(&tree(&root, &boot()), &[&rule]).unwrap();
     assert!(plan.is_empty() && !plan.ready());
     assert!(plan.by_hand[0].what.contains("immutable"), "{:?}", plan.by_hand);
@@ -267,14 +278,18 @@ fn a_rule_that_does_not_satisfy_itself_or_breaks_another_is_an_error() {
     let lazy = toy("lazy", Phase::Boot, |_| wrong_if(true), |_| Ok(Fixed::Staged));
     assert!(matches!(plan_of(&view, &[&lazy]), Err(Error::Unsatisfied { rule: "lazy", .. })));
 
-    let wants_hosts = toy("wants", Phase::Boot, |guest| wrong_if(!guest.view.exists("/etc/hosts")?), |_| unreachable!());
+    let wants_hosts =
+        toy("wants", Phase::Boot, |guest| wrong_if(!guest.view.exists("/etc/hosts")?), |_| unreachable!());
     let removes_hosts = toy(
         "removes",
         Phase::Network,
         |guest| wrong_if(guest.view.exists("/etc/hosts")?),
         |stage| stage.remove("/etc/hosts").map(|()| Fixed::Staged),
     );
-    assert!(matches!(plan_of(&view, &[&wants_hosts, &removes_hosts]), Err(Error::Unsatisfied { rule: "wants", .. })));
+    assert!(matches!(
+        plan_of(&view, &[&wants_hosts, &removes_hosts]),
+        Err(Error::Unsatisfied { rule: "wants", .. })
+    ));
 }
 
 #[test]
@@ -288,35 +303,53 @@ fn one_file_that_cannot_be_read_does_not_hide_the_rest() {
     let fine = toy("fine", Phase::Network, |_| Ok(Finding::Ok), |_| unreachable!());
     let check = check_of(&tree(&root(), &boot()), &[&malformed, &fine]).unwrap();
     assert!(!check.ready() && !check.fixable());
-    let Verdict::Wrong { evidence, remedy: Remedy::ByHand { .. } } = &check.items[0].verdict else { panic!() };
+    let Verdict::Wrong { evidence, remedy: Remedy::ByHand { .. } } = &check.items[0].verdict else {
+        panic!()
+    };
     assert_eq!(evidence[0].place, "/boot/x");
     assert_eq!(check.items[1].verdict, Verdict::Ok);
 }
 
 #[test]
 fn new_files_get_the_label_of_their_neighbours() {
-    let root = root().xattr("/etc/hosts", "security.selinux", "net_conf_t").xattr("/run", "security.selinux", "run_t");
-    let rule = toy("toy", Phase::Boot, |guest| wrong_if(!guest.view.exists("/etc/new")?), |stage| {
-        stage.put("/etc/new", "")?;
-        stage.put("/run/new/deep", "")?;
-        Ok(Fixed::Staged)
-    });
+    let root = root().xattr("/etc/hosts", "security.selinux", "net_conf_t").xattr(
+        "/run",
+        "security.selinux",
+        "run_t",
+    );
+    let rule = toy(
+        "toy",
+        Phase::Boot,
+        |guest| wrong_if(!guest.view.exists("/etc/new")?),
+        |stage| {
+            stage.put("/etc/new", "")?;
+            stage.put("/run/new/deep", "")?;
+            Ok(Fixed::Staged)
+        },
+    );
     let plan = plan_of(&tree(&root, &boot()), &[&rule]).unwrap();
-    let labels: Vec<_> = plan.steps.iter().map(|step| match &step.edit {
-        Edit::PutFile { ownership, .. } => ownership.xattrs.clone(),
+    let labels = plan.steps.iter().flat_map(|step| match &step.edit {
+        Edit::PutFile { ownership, .. } => {
+            ownership.xattrs.iter().map(|(name, value)| format!("{name} {value}"))
+        }
         other => panic!("{other:?}"),
     });
-    let labels: Vec<_> = labels.into_iter().flatten().map(|(name, value)| format!("{name} {value}")).collect();
+    let labels: Vec<_> = labels.collect();
     // Base64 of the labels above.
     assert_eq!(labels, ["security.selinux bmV0X2NvbmZfdA==", "security.selinux cnVuX3Q="]);
 }
 
 #[test]
 fn too_little_room_is_found_before_anything_is_written() {
-    let rule = toy("toy", Phase::Boot, |guest| wrong_if(!guest.view.exists("/boot/big")?), |stage| {
-        stage.put("/boot/big", vec![b'x'; 2 << 20])?;
-        Ok(Fixed::Staged)
-    });
+    let rule = toy(
+        "toy",
+        Phase::Boot,
+        |guest| wrong_if(!guest.view.exists("/boot/big")?),
+        |stage| {
+            stage.put("/boot/big", vec![b'x'; 2 << 20])?;
+            Ok(Fixed::Staged)
+        },
+    );
     let view = tree(&root(), &boot());
     let Err(Error::Refused(text)) = plan_of(&view, &[&rule]) else { panic!() };
     assert!(text.starts_with("/boot (p2) has 1048576 bytes free"), "{text}");
@@ -336,7 +369,11 @@ fn snapshot(tree: &Tree) -> BTreeMap<String, String> {
         }
         let link = tree.link_target(path.as_bytes())?;
         let (mode, owner) = (metadata.mode, (metadata.uid, metadata.gid));
-        let line = format!("{:?} {mode:o} {owner:?} {link:?} {content:?} {:?}", metadata.file_type, tree.xattrs(&path)?);
+        let line = format!(
+            "{:?} {mode:o} {owner:?} {link:?} {content:?} {:?}",
+            metadata.file_type,
+            tree.xattrs(&path)?
+        );
         all.insert(path, line);
         Ok(())
     })
@@ -346,22 +383,29 @@ fn snapshot(tree: &Tree) -> BTreeMap<String, String> {
 
 #[test]
 fn applying_changes_what_the_plan_says_and_nothing_else_and_a_second_plan_is_empty() {
-    let rule = toy("toy", Phase::Boot, |guest| wrong_if(!guest.view.exists("/new/dir/file")?), |stage| {
-        stage.put("/new/dir/file", "text")?;
-        stage.put("/etc/hosts", "changed")?;
-        stage.put("/srv/a", "mine alone")?;
-        stage.put_link("/etc/resolv.conf", "/new")?;
-        stage.remove("/etc/fstab")?;
-        stage.keep("/boot/vmlinuz", "/boot/vmlinuz.orig")?;
-        stage.put_binary("/boot/vmlinuz", vec![0xFF; 9], vec!["a new kernel".into()])?;
-        Ok(Fixed::Staged)
-    });
+    let rule = toy(
+        "toy",
+        Phase::Boot,
+        |guest| wrong_if(!guest.view.exists("/new/dir/file")?),
+        |stage| {
+            stage.put("/new/dir/file", "text")?;
+            stage.put("/etc/hosts", "changed")?;
+            stage.put("/srv/a", "mine alone")?;
+            stage.put_link("/etc/resolv.conf", "/new")?;
+            stage.remove("/etc/fstab")?;
+            stage.keep("/boot/vmlinuz", "/boot/vmlinuz.orig")?;
+            stage.put_binary("/boot/vmlinuz", vec![0xFF; 9], vec!["a new kernel".into()])?;
+            Ok(Fixed::Staged)
+        },
+    );
     let (mut root, mut boot) = (root(), boot());
     let before = tree(&root, &boot);
     let plan = plan_of(&before, &[&rule]).unwrap();
     let edits = |of_boot: bool| {
         let path_of = |edit: &Edit| match edit {
-            Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } => path.clone(),
+            Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } => {
+                path.clone()
+            }
             other => panic!("{other:?}"),
         };
         let edits = plan.steps.iter().map(|step| &step.edit);
@@ -373,7 +417,8 @@ fn applying_changes_what_the_plan_says_and_nothing_else_and_a_second_plan_is_emp
     apply::verify_with(&[&rule], &after, &plan).unwrap();
 
     let (old, new) = (snapshot(&before), snapshot(&after));
-    let mut changed: Vec<_> = new.iter().filter(|(path, line)| old.get(*path) != Some(line)).map(|(path, _)| path).collect();
+    let mut changed: Vec<_> =
+        new.iter().filter(|(path, line)| old.get(*path) != Some(line)).map(|(path, _)| path).collect();
     changed.extend(old.keys().filter(|path| !new.contains_key(*path)));
     let expected = [
         "/boot/vmlinuz",

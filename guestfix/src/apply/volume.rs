@@ -141,7 +141,8 @@ impl Writer<'_> {
 fn attributes(path: &str, ownership: &Ownership, time: Timestamp) -> Result<Attributes> {
     let decode = |(name, value): &(String, String)| {
         let value = BASE64.decode(value);
-        let value = value.map_err(|_| Error::Refused(format!("the plan has a bad attribute {name} for {path}")))?;
+        let value =
+            value.map_err(|_| Error::Refused(format!("the plan has a bad attribute {name} for {path}")))?;
         Ok((name.clone().into_bytes(), value))
     };
     Ok(Attributes {

@@ -22,7 +22,11 @@ fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
         Edit::PutFile { path, before, content: Content::Text(new), rendering, .. } => {
             match old_text(before, path, view)? {
                 Some(old) => out.push_str(&unified(path, *before == Before::Absent, &old, new)),
-                None => out.push_str(&format!("put text of {} bytes at {path}, over {}\n", new.len(), was(before))),
+                None => out.push_str(&format!(
+                    "put text of {} bytes at {path}, over {}\n",
+                    new.len(),
+                    was(before)
+                )),
             }
             lines(out, rendering);
         }

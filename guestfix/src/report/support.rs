@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::facts::Os;
 
 /// Where the list is from.
-const SOURCE: &str = "Microsoft, azure-compute-docs, articles/virtual-machines/linux/endorsed-distros.md, read 2026";
+const SOURCE: &str =
+    "Microsoft, azure-compute-docs, articles/virtual-machines/linux/endorsed-distros.md, read 2026";
 
 /// `ID` of os-release, the versions on Azure's list of endorsed distributions (none: all), the name.
 const LISTED: &[(&str, &[&str], &str)] = &[
@@ -63,7 +64,9 @@ fn look_up(os: &Os) -> (Listing, String) {
         Some((_, versions, name)) if versions.contains(&version) => {
             (Listing::Listed, format!("{name} {version} is on {list}"))
         }
-        Some((_, _, name)) => (Listing::NotListed, format!("{name} {version} is not on {list}, other versions are")),
+        Some((_, _, name)) => {
+            (Listing::NotListed, format!("{name} {version} is not on {list}, other versions are"))
+        }
         None => (Listing::NotListed, format!("{} is not on {list}", os.pretty_name)),
     }
 }

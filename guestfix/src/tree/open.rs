@@ -136,9 +136,8 @@ fn blank() -> Volume {
 /// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the others: it stays
 /// without a file system.
 fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
-    let opened = libdisk::open_filesystem(device).and_then(|fs| {
-        fs.map(|fs| fs.info().map(|info| (fs, info))).transpose()
-    });
+    let opened = libdisk::open_filesystem(device)
+        .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
     let fs = match opened {
         Ok(Some((fs, info))) => {
             describe(&mut volume, info);

@@ -183,7 +183,8 @@ impl Record {
         if crc32c::crc32c(&table) != le32(&first, 160) {
             return Err(damaged("the checksum of its table is wrong"));
         }
-        let header = Header { size: le64(&first, 16), identity: text(&first[32..96]), plan: text(&first[96..160]) };
+        let header =
+            Header { size: le64(&first, 16), identity: text(&first[32..96]), plan: text(&first[96..160]) };
         let mut ranges = Vec::new();
         let mut last = 0;
         for entry in table.chunks_exact(RANGE_LEN as usize) {
@@ -223,7 +224,9 @@ impl Record {
             for (number, ((old, found), sums)) in sectors.enumerate() {
                 let at = piece.range.start + (number * SECTOR) as u64;
                 if crc32c::crc32c(old) != le32(sums, 0) {
-                    let what = format!("the undo file is damaged: the old content of byte {at:#x} has a wrong checksum");
+                    let what = format!(
+                        "the undo file is damaged: the old content of byte {at:#x} has a wrong checksum"
+                    );
                     return Err(Error::Refused(what));
                 }
                 if found != old && crc32c::crc32c(found) != le32(sums, 4) {
