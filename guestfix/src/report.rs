@@ -1,4 +1,4 @@
-//! What people and programs are told of a check and of a plan.
+//! What people and programs are told of a check.
 //!
 //! Whether a guest will boot and whether anybody supports it there are two answers, and stay two.
 
@@ -9,9 +9,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::facts::{Facts, Machine};
-use crate::plan::{Check, Item, Plan, Remedy};
+use crate::plan::{Check, Item, Remedy};
 use crate::rule::{Evidence, Goal, Target};
-use crate::{Archives, Edit, Result, Severity, View, inspect};
+use crate::{Archives, Result, Severity, View, inspect};
 
 pub use support::{Listing, Support};
 
@@ -174,44 +174,6 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Prints a plan in short: what each step does and for which rules, what is left to do.
-///
-/// # Errors
-/// If `out` does not take it.
-pub fn render_plan(plan: &Plan, image: &str, out: &mut dyn fmt::Write, style: Style) -> fmt::Result {
-    for step in &plan.steps {
-        let (verb, what) = match &step.edit {
-            Edit::ReplayJournal { volume } => ("replay", volume.clone()),
-            Edit::PutFile { path, .. } => ("put", path.clone()),
-            Edit::PutLink { path, target, .. } => ("link", format!("{path} -> {target}")),
-            Edit::Remove { path, .. } => ("remove", path.clone()),
-            Edit::PutBytes { offset, content, .. } => ("bytes", format!("{} at {offset:#x}", content.len())),
-        };
-        writeln!(out, "{verb:<8} {:<50}  {}", printable(&what), step.rules.join(", "))?;
-    }
-    let lines: Vec<_> = plan
-        .by_hand
-        .iter()
-        .map(|fault| Line {
-            severity: fault.severity,
-            rule: &fault.rule,
-            text: evidence_text(&fault.evidence),
-            by_hand: Some(&fault.what),
-        })
-        .collect();
-    if !lines.is_empty() {
-        writeln!(out)?;
-        render_lines(&lines, out, style)?;
-    }
-    let edits = counted(plan.totals.edits, "edit");
-    match (plan.is_empty(), plan.ready()) {
-        (true, true) => writeln!(out, "\nnothing to change."),
-        (true, false) => writeln!(out, "\nnothing that refloat changes; what is left is to be done by hand."),
-        (false, true) => writeln!(out, "\n{edits}; ready then.   next: refloat apply PLAN -o FIXED.qcow2"),
-        (false, false) => writeln!(out, "\n{edits}; {image} is still not ready then: a blocker is left."),
-    }
-}
-
 /// One fault, for a line of a table.
 struct Line<'a> {
     severity: Severity,
@@ -279,5 +241,108 @@ fn target(target: Target) -> &'static str {
     match target {
         Target::AzureGen1 => "azure-gen1",
         Target::AzureGen2 => "azure-gen2",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Phase;
+    use crate::plan::Verdict;
+    use crate::rule::CloudInit;
+
+    fn report(items: Vec<Item>) -> Report {
+        let root = Root { kind: "ext4".into(), size: 8 << 30, used: (21 << 30) / 10 };
+        let guest = Summary {
+            os: Some("Ubuntu 22.04.4".into()),
+            arch: Some("x86_64"),
+            firmware: vec!["UEFI"],
+            partitions: 3,
+            root: Some(root),
+        };
+        let check = Check { items, shortages: Vec::new() };
+        Report {
+            image: "u.qcow2".into(),
+            goal: Goal { target: Target::AzureGen2, cloud_init: CloudInit::Disable },
+            guest,
+            ready: check.ready(),
+            ready_after_fix: check.fixable(),
+            supported: Support::of(None),
+            check,
+        }
+    }
+
+    fn item(rule: &'static str, severity: Severity, verdict: Verdict) -> Item {
+        Item { rule, title: "t", phase: Phase::Boot, severity, verdict }
+    }
+
+    fn wrong(place: &str, what: &str, remedy: Remedy) -> Verdict {
+        Verdict::Wrong { evidence: vec![Evidence::new(place, what)], remedy }
+    }
+
+    fn rendered(report: &Report) -> String {
+        let mut text = String::new();
+        report.render(&mut text, Style::default()).unwrap();
+        text
+    }
+
+    #[test]
+    fn it_looks_as_the_design_shows() {
+        let by_hand = Remedy::ByHand { what: "install it".into() };
+        let text = rendered(&report(vec![
+            item("linux.agent.installed", Severity::Note, wrong("p1", "no walinuxagent", by_hand)),
+            item(
+                "linux.fstab.device-names",
+                Severity::Blocker,
+                wrong("/etc/fstab:3", "names \x1b/dev/xvda1", Remedy::Fix),
+            ),
+            item(
+                "linux.initramfs.hyperv",
+                Severity::Blocker,
+                wrong("/boot/initrd", "lacks hv_storvsc", Remedy::Fix),
+            ),
+            item("linux.other", Severity::Blocker, Verdict::Ok),
+            item("linux.another", Severity::Warning, Verdict::NotApplicable { why: "no such thing" }),
+        ]));
+        let expected = "\
+Ubuntu 22.04.4, x86_64, UEFI; 3 partitions, ext4 root 8.0 GiB (2.1 used)
+
+BLOCKER  linux.fstab.device-names  /etc/fstab:3: names \\u{1b}/dev/xvda1  can fix
+BLOCKER  linux.initramfs.hyperv    /boot/initrd: lacks hv_storvsc       can fix
+NOTE     linux.agent.installed     p1: no walinuxagent                  by hand
+                                   install it
+ok       2 more
+
+support: the operating system is not known
+not ready: 2 blockers, both fixable.   next: refloat plan u.qcow2 --for azure-gen2
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_last_line_says_what_is_next() {
+        let last = |items| rendered(&report(items)).lines().last().unwrap_or_default().to_owned();
+        let by_hand = || wrong("p1", "x", Remedy::ByHand { what: "y".into() });
+        let fix = || wrong("p1", "x", Remedy::Fix);
+        assert!(last(vec![]).starts_with("ready.   next: refloat convert"));
+        assert!(last(vec![item("a", Severity::Warning, fix())]).starts_with("ready, with 1 warning."));
+        assert_eq!(
+            last(vec![item("a", Severity::Blocker, by_hand())]),
+            "not ready: 1 blocker, to be mended by hand."
+        );
+        let mixed = vec![item("a", Severity::Blocker, fix()), item("b", Severity::Blocker, by_hand())];
+        assert!(last(mixed).starts_with("not ready: 2 blockers, 1 of them to be mended by hand."));
+    }
+
+    #[test]
+    fn json_keeps_boot_and_support_apart() {
+        let check = report(vec![item("a", Severity::Blocker, wrong("p1", "x", Remedy::Fix))]);
+        let json = serde_json::to_value(&check).unwrap();
+        assert_eq!(json["ready"], false);
+        assert_eq!(json["ready_after_fix"], true);
+        assert_eq!(json["supported"]["answer"], "unknown");
+        assert_eq!(json["items"][0]["verdict"], "wrong");
+        assert_eq!(json["items"][0]["remedy"], "fix");
+        assert_eq!(json["items"][0]["evidence"][0]["place"], "p1");
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use libdisk::vfs::Metadata;
 
-use crate::facts::Machine;
 use crate::Result;
+use crate::facts::Machine;
 
 /// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
 ///
@@ -91,6 +91,10 @@ pub trait View {
     /// As above.
     fn glob(&self, dir: &str, suffix: &str) -> Result<Vec<String>> {
         let names = self.list(dir)?;
-        Ok(names.into_iter().filter(|name| name.ends_with(suffix)).map(|name| format!("{dir}/{name}")).collect())
+        Ok(names
+            .into_iter()
+            .filter(|name| name.ends_with(suffix))
+            .map(|name| format!("{dir}/{name}"))
+            .collect())
     }
 }
