@@ -11,6 +11,7 @@ say() { echo "real guest: $*" >&2; }
 mounted=
 cleanup() { for point in $mounted; do umount "$point" || umount --lazy "$point"; done; }
 trap cleanup EXIT
+trap "exit 1" INT TERM
 bind() { mount "$@"; for last; do :; done; mounted="$last $mounted"; }
 
 say "image and file system"
