@@ -1,5 +1,7 @@
 //! The edits that refloat makes, and harder ones, on volumes that the kernel filled.
 
+#![allow(clippy::print_stderr, reason = "a failed test says which variant it was")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -15,8 +17,9 @@ fn attributes(mode: u16) -> Attributes {
     Attributes { mode, uid: 0, gid: 0, time: TIME, xattrs: Vec::new() }
 }
 
-/// The edits, made to the driver and to the model alike, with this many new names in the large directory.
-fn script(change: &mut dyn Transaction, names: usize) -> Result<()> {
+/// The edits, made to the driver and to the model alike, with this many new names in the large directory
+/// and a large file of this size.
+fn script(change: &mut dyn Transaction, names: usize, large: usize) -> Result<()> {
     let root = change.fs().root();
     let file = |path: &str, change: &dyn Transaction| at(change.fs(), path);
     let etc = file("etc", change);
@@ -28,7 +31,7 @@ fn script(change: &mut dyn Transaction, names: usize) -> Result<()> {
     change.set_xattr(node, b"security.selinux", Some(b"system_u:object_r:new_t:s0\0"))?;
     change.set_xattr(node, b"user.large", Some(&pattern(600, 2)))?;
     change.set_owner(node, 0o4600, 1, 100_000)?;
-    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(30 << 20, 3))?;
+    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(large, 3))?;
     for (path, size) in
         [("var/sparse", 2 << 20), ("var/even", 5 << 20), ("var/reserved", 0), ("boot/file-150", 40)]
     {
@@ -85,19 +88,20 @@ fn the_same_edits_on_every_variant() {
         return;
     }
     for variant in VARIANTS.iter().filter(|variant| variant.mounts) {
-        let Some(image) = Image::new(variant, 160 << 20) else { return };
+        let large = matches!(variant.name, "default" | "1k_blocks");
+        let (size, names, file) = if large { (160 << 20, 5000, 30 << 20) } else { (64 << 20, 500, 3 << 20) };
+        let Some(image) = Image::new(variant, size) else { return };
         eprintln!("{}", variant.name);
-        let names = if matches!(variant.name, "default" | "1k_blocks" | "tea_hash") { 5000 } else { 500 };
         image.populate(|root| populate(root, names));
         let mut model = MemoryFs::copy_of(&image.open()).unwrap();
         let mut change = model.begin().unwrap();
-        script(&mut *change, names).unwrap();
+        script(&mut *change, names, file).unwrap();
         change.commit().unwrap();
 
         let before = image.bytes();
         let mut fs = image.open_mut();
         let mut change = fs.begin().unwrap();
-        script(&mut *change, names).unwrap();
+        script(&mut *change, names, file).unwrap();
         if let Err(difference) = compare(change.fs(), &model) {
             panic!("in the transaction: {difference}");
         }
@@ -107,16 +111,20 @@ fn the_same_edits_on_every_variant() {
             panic!("after the commit: {difference}");
         }
         image.judge();
-        let after = image.bytes();
+        if !large {
+            continue;
+        }
 
         // Equal edits make equal bytes; a dropped change makes none.
+        let after = image.bytes();
         let again = block::DiskMut::new(block::Memory::new(before));
         let mut fs = ext4::open_mut(again.clone()).unwrap();
         let mut change = fs.begin().unwrap();
-        script(&mut *change, names).unwrap();
+        script(&mut *change, names, file).unwrap();
         change.commit().unwrap();
         let mut change = fs.begin().unwrap();
-        change.unlink(at(change.fs(), "boot"), b"initrd.img").unwrap();
+        let boot = at(change.fs(), "boot");
+        change.unlink(boot, b"initrd.img").unwrap();
         drop(change);
         let mut bytes = vec![0; after.len()];
         again.read_at(&mut bytes, 0).unwrap();

@@ -1,5 +1,7 @@
 //! What the kernel wrote, we read as the kernel reads it.
 
+#![allow(clippy::print_stderr, reason = "a failed test says which variant it was")]
+
 mod support;
 
 use std::fs;

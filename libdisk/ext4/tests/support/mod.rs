@@ -60,8 +60,14 @@ pub(crate) const VARIANTS: &[Variant] = &[
 ];
 
 pub(crate) fn find(name: &str) -> Variant {
-    *VARIANTS.iter().find(|variant| variant.name == name).expect("a known variant")
+    *VARIANTS.iter().chain(UNCHECKED).find(|variant| variant.name == name).expect("a known variant")
 }
+
+/// Small blocks and no checksums, for damage that must get through to the parsers.
+const UNCHECKED: &[Variant] = &[
+    variant("1k_no_checksums", &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg"]),
+    variant("1k_inline_data", &["-t", "ext4", "-b", "1024", "-O", "inline_data,^metadata_csum,^uninit_bg"]),
+];
 
 /// A file system in a file of its own.
 pub(crate) struct Image {
@@ -80,7 +86,10 @@ impl Image {
         if !judge::need_all(&["mke2fs", "e2fsck"]) {
             return None;
         }
-        let file = tempfile::Builder::new().prefix("refloat-ext4-").tempfile().unwrap();
+        // In memory where that can be: every mount and unmount writes through.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let file = tempfile::Builder::new().prefix("refloat-ext4-").tempfile_in(folder).unwrap();
         file.as_file().set_len(size).unwrap();
         let mut command = judge::tool("mke2fs");
         command.args(["-q", "-F"]).args(variant.options).args(more);
