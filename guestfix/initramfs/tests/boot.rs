@@ -13,6 +13,9 @@ use lab::Kernel;
 use lab::image::{self, INITRAMFS_TOOLS};
 use testimages::{judge, lab as hyperv};
 
+const CODECS: [Codec; 7] =
+    [Codec::Zstd, Codec::None, Codec::Gzip, Codec::Bzip2, Codec::Lzma, Codec::Xz, Codec::Lz4];
+
 /// Loads what the devices ask for, as udev does: for each the module that its alias leads to, until nothing is new.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev
@@ -26,6 +29,7 @@ for pass in 1 2 3 4; do
   /bin/busybox sleep 2
 done
 echo "@@MODULES $(/bin/busybox cut -d' ' -f1 /proc/modules | /bin/busybox sort | /bin/busybox tr '\n' ' ')"
+echo "@@SEGMENTS $(/bin/busybox ls / | /bin/busybox grep '^from-' | /bin/busybox tr '\n' ' ')"
 echo "@@DISK $(/bin/busybox head -c 13 /dev/sda)"
 /bin/busybox poweroff -f
 "#;
@@ -89,19 +93,38 @@ fn a_kernel_on_hyperv_finds_its_disk() {
     fs::create_dir_all(tree.path().join("usr/lib64")).unwrap();
     install(&judge::need("busybox").unwrap(), "/bin/busybox", tree.path());
     install(&judge::need("kmod").unwrap(), "/sbin/modprobe", tree.path());
-    let old = image::compress(Codec::Zstd, &image::pack(tree.path()));
     let vmlinuz = kernel.base.join("boot").join(format!("vmlinuz-{}", kernel.kver));
-
-    let log = boot(&qemu, &vmlinuz, &old, scratch.path());
+    // The same image packed in every way, each with a file that tells which it was.
+    let old = CODECS.map(|codec| {
+        let file = tree.path().join(format!("from-{codec}"));
+        fs::write(&file, "").unwrap();
+        let image = image::compress(codec, &image::pack(tree.path()));
+        fs::remove_file(file).unwrap();
+        image
+    });
+    let log = boot(&qemu, &vmlinuz, &old[0], scratch.path());
     assert!(log.contains("@@DISK") && !log.contains("refloat-disk"), "{log}");
-    for mode in [Mode::Rewrite, Mode::Append] {
-        let archive = Archive::parse(&old, &Limits::default()).unwrap();
-        let request = Request { mode, ..Request::new(&kernel.kver, REQUIRED, &kernel) };
-        let new = initramfs::inject(&archive, &request).unwrap();
-        let log = boot(&qemu, &vmlinuz, &new.bytes, scratch.path());
+
+    // One boot proves all our encoders to the kernel: it unpacks them one after the other.
+    let rewritten: Vec<u8> = old.iter().flat_map(|old| inject(old, &kernel, Mode::Rewrite)).collect();
+    let appended = inject(&old[0], &kernel, Mode::Append);
+    for (image, codecs) in [(rewritten, &CODECS[..]), (appended, &CODECS[..1])] {
+        let log = boot(&qemu, &vmlinuz, &image, scratch.path());
         assert!(log.contains("@@DISK refloat-disk"), "{log}");
-        for module in REQUIRED {
-            assert!(log.contains(&format!("{module} ")), "{log}");
+        assert!(!log.contains("unpacking failed"), "{log}");
+        for name in
+            REQUIRED.iter().map(|name| (*name).to_owned()).chain(codecs.iter().map(|c| format!("from-{c}")))
+        {
+            assert!(log.contains(&format!("{name} ")), "{name}: {log}");
         }
     }
+}
+
+/// Zeros after each keep archives aligned, and are the only end that lz4 has.
+fn inject(old: &[u8], kernel: &Kernel, mode: Mode) -> Vec<u8> {
+    let archive = Archive::parse(old, &Limits::default()).unwrap();
+    let request = Request { mode, ..Request::new(&kernel.kver, REQUIRED, kernel) };
+    let mut bytes = initramfs::inject(&archive, &request).unwrap().bytes;
+    bytes.resize((bytes.len() + 16).next_multiple_of(512), 0);
+    bytes
 }
