@@ -136,16 +136,32 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
         };
         Verdict::Unknown { why }
     });
+    let devices = qemu.devices(request.generation);
     Ok(Outcome {
-        verdict,
+        verdict: weigh(verdict, devices),
         reached,
         milestones,
         waited_for: reading.waited_for().to_vec(),
-        devices: qemu.devices(request.generation),
+        devices,
         accelerator: qemu.accelerator(),
         seconds: tenths(start),
         log: request.log.clone(),
     })
+}
+
+/// A guest with drivers for Hyper-V alone does not find its root on an emulated disk, and is none the worse for it; one
+/// that looks for a disk by Amazon's name will find it nowhere.
+fn weigh(verdict: Verdict, devices: Devices) -> Verdict {
+    match verdict {
+        Verdict::Stopped { step: Step::Root, evidence, .. }
+            if devices != Devices::VmBus
+                && !["/dev/xvd", "/dev/nvme"].iter().any(|name| evidence.contains(name)) =>
+        {
+            let why = "it did not find its root on an emulated disk, as a guest with drivers for Hyper-V alone would not";
+            Verdict::Unknown { why: format!("{why} ({evidence})") }
+        }
+        verdict => verdict,
+    }
 }
 
 fn patience(reading: &Reading) -> Duration {
@@ -247,6 +263,17 @@ mod tests {
             step == Step::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
             "{step:?}: {evidence}"
         );
+    }
+
+    #[test]
+    fn an_emulated_disk_proves_nothing_against_drivers_for_hyper_v_alone() {
+        let stopped =
+            |evidence: &str| Verdict::Stopped { step: Step::Root, why: "", evidence: evidence.to_owned() };
+        let by_uuid = stopped("ALERT!  UUID=24e7baea does not exist.  Dropping to a shell!");
+        let by_name = stopped("ALERT!  /dev/xvda1 does not exist.  Dropping to a shell!");
+        assert!(matches!(weigh(by_uuid.clone(), Devices::EmulatedIde), Verdict::Unknown { .. }));
+        assert_eq!(weigh(by_uuid.clone(), Devices::VmBus), by_uuid);
+        assert_eq!(weigh(by_name.clone(), Devices::EmulatedIde), by_name);
     }
 
     #[test]

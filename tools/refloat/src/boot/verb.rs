@@ -45,7 +45,8 @@ pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
         Verdict::Stopped { .. } => Ok(Answer::No),
         Verdict::Unknown { why } => {
             let unknown: Result<Answer> = Err(anyhow!("no verdict: {why}"));
-            unknown.help(format!("read {}; a longer --timeout may help", outcome.log.display()))
+            let log = outcome.log.display();
+            unknown.help(format!("read {log}; a longer --timeout, or a --qemu with VMBus storage, may tell"))
         }
     }
 }
