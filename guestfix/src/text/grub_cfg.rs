@@ -92,16 +92,25 @@ pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>
     })
 }
 
-/// The text with lines put before the first menu entry, where all defaults have been set.
-pub fn insert_before_menu(text: &str, inserted: &str) -> String {
-    let mut todo = true;
-    let new = rewrite(text, |line| {
-        let first = line.words().next()?;
-        let here = todo && matches!(first, "menuentry" | "submenu" | "blscfg");
-        todo &= !here;
-        here.then(|| format!("{inserted}\n{}", line.body))
-    });
-    if todo { super::append(text, inserted) } else { new }
+/// The lines by which an entry of an Ubuntu made for EC2 boots without its initramfs, unless that failed before: all but the
+/// branch that uses the initramfs. The call behind them, which notes a failure, is one of them.
+pub fn initrdless_lines(text: &str) -> Vec<usize> {
+    let mut out = Vec::new();
+    let mut branch = None;
+    for line in lines(text) {
+        match (line.words().next().unwrap_or_default(), branch) {
+            ("if", None) if line.body.contains("${initrdfail}") && line.body.contains("= 1") => {
+                branch = Some(true)
+            }
+            ("else", Some(true)) => branch = Some(false),
+            ("fi", Some(_)) => branch = None,
+            ("initrdfail", None) => {}
+            (_, Some(false)) => {}
+            _ => continue,
+        }
+        out.push(line.number);
+    }
+    out
 }
 
 fn is_linux(command: &str) -> bool {
@@ -326,9 +335,26 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
     }
 
     #[test]
-    fn lines_go_before_the_menu() {
-        let new = insert_before_menu(SAMPLE, "serial\nterminal_output serial");
-        assert_eq!(new, SAMPLE.replace("menuentry 'Deb", "serial\nterminal_output serial\nmenuentry 'Deb"));
+    fn the_branch_with_an_initramfs_stays() {
+        let lines = initrdless_lines(SAMPLE);
+        let text: Vec<&str> = lines.iter().map(|line| SAMPLE.lines().nth(line - 1).unwrap().trim()).collect();
+        assert_eq!(
+            text,
+            [
+                "if [ \"${initrdfail}\" = 1 ]; then",
+                "else",
+                "linux	/vmlinuz-4 root=PARTUUID=2 panic=-1",
+                "fi",
+                "initrdfail"
+            ]
+        );
+        let new = rewrite(SAMPLE, |line| {
+            lines.contains(&line.number).then(|| super::super::comment_out(line.body, "gone"))
+        });
+        assert!(initrdless_lines(&new).is_empty());
+        assert!(
+            entries(&new).iter().filter(|entry| entry.title == "b").all(|entry| entry.initrds.len() == 1)
+        );
     }
 
     #[test]

@@ -40,13 +40,29 @@ pub(super) fn cmdline(view: &dyn View) -> Result<Option<String>> {
     Ok((!files.is_empty()).then(|| format!("{common} {normal}")))
 }
 
+/// Where the command line that all entries share is assigned last.
+pub(super) fn place(view: &dyn View) -> Result<String> {
+    let mut place = MAIN.to_owned();
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        let last = shell_assign::assignments(&text).into_iter().rfind(|assignment| assignment.key == COMMON);
+        place = last.map_or(place, |assignment| format!("{file}:{}", assignment.line));
+    }
+    Ok(place)
+}
+
+/// Whether the variable is one of the two command lines.
+pub(super) fn is_cmdline(key: &str) -> bool {
+    matches!(key, COMMON | NORMAL)
+}
+
 /// Changes the value of both command line variables wherever one is assigned.
 pub(super) fn edit_cmdlines(stage: &mut Stage<'_>, change: impl Fn(&str) -> String) -> Result<()> {
     for file in files(stage.guest()?.view)? {
         stage.edit(&file, |text| {
             shell_assign::edit(text, |assignment| {
                 let new = change(assignment.value);
-                (matches!(assignment.key, COMMON | NORMAL) && new != assignment.value).then_some(new)
+                (is_cmdline(assignment.key) && new != assignment.value).then_some(new)
             })
         })?;
     }
@@ -55,14 +71,9 @@ pub(super) fn edit_cmdlines(stage: &mut Stage<'_>, change: impl Fn(&str) -> Stri
 
 /// Changes the command line that all entries share, in the file that has the last word on it.
 pub(super) fn edit_common(stage: &mut Stage<'_>, change: impl FnOnce(&str) -> String) -> Result<()> {
-    let view = stage.guest()?.view;
-    let mut last = MAIN.to_owned();
-    for file in files(view)? {
-        if shell_assign::get(&view.text(&file)?.unwrap_or_default(), COMMON).is_some() {
-            last = file;
-        }
-    }
-    stage.edit(&last, |text| {
+    let place = place(stage.guest()?.view)?;
+    let last = place.split(':').next().unwrap_or(MAIN);
+    stage.edit(last, |text| {
         let new = change(shell_assign::get(text, COMMON).unwrap_or_default());
         shell_assign::set(text, COMMON, &new)
     })?;

@@ -37,9 +37,9 @@ impl Rule for GrubSerialConsole {
         let entries = guest.facts.boot.entries.iter();
         let mut evidence: Vec<Evidence> =
             entries.filter_map(|entry| Some(Evidence::new(&entry.place, fault(&entry.cmdline)?))).collect();
-        let defaults = grub_defaults::cmdline(guest.view)?;
-        let defaults = defaults.and_then(|cmdline| fault(&cmdline));
-        evidence.extend(defaults.map(|what| Evidence::new("/etc/default/grub", what)));
+        if let Some(what) = grub_defaults::cmdline(guest.view)?.and_then(|cmdline| fault(&cmdline)) {
+            evidence.push(Evidence::new(grub_defaults::place(guest.view)?, what));
+        }
         Ok(Finding::from_evidence(evidence))
     }
 
@@ -61,6 +61,8 @@ fn fault(cmdline: &str) -> Option<String> {
     let xen = cmdline::tokens(cmdline).find(|token| is_xen(token));
     match (xen, consoles.iter().position(|console| is_serial(console))) {
         (Some(token), _) => Some(format!("{token} is a console of Xen")),
+        // a recovery entry is for whoever sits before the screen
+        (None, None) if cmdline::tokens(cmdline).any(|token| matches!(token, "single" | "recovery")) => None,
         (None, None) => Some("no console=ttyS0".into()),
         (None, Some(_)) if !consoles.last().is_some_and(|last| is_serial(last)) => {
             Some("console=ttyS0 is not the last console".into())
@@ -124,7 +126,7 @@ mod tests {
             assert_eq!(mended.trim(), after);
             assert_eq!(fault(&mended), None);
         }
-        for fine in ["console=ttyS0", "quiet console=tty1 console=ttyS0,9600n8"] {
+        for fine in ["console=ttyS0", "ro single", "quiet console=tty1 console=ttyS0,9600n8"] {
             assert_eq!(fault(fine), None);
         }
     }

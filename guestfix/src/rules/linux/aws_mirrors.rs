@@ -1,0 +1,82 @@
+//! linux.aws.mirrors
+
+use crate::rule::Evidence;
+use crate::text::{lines, rewrite};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// Package archives inside AWS.
+pub(in crate::rules) struct AwsMirrors;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.aws.mirrors",
+    title: "packages come from no archive of AWS",
+    phase: Phase::Agent,
+    severity: Severity::Note,
+    cause: "The archives that Ubuntu and Debian run inside AWS are slow, costly or closed from elsewhere.",
+    fix: "REGION.ec2.archive.ubuntu.com becomes azure.archive.ubuntu.com, cdn-aws.deb.debian.org becomes deb.debian.org.",
+    source: "Microsoft Learn, Prepare an Ubuntu VM for Azure, 2026-09; wiki.debian.org, Cloud mirrors, 2026",
+};
+
+impl Rule for AwsMirrors {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let mut evidence = Vec::new();
+        for file in files(guest.view)? {
+            let text = guest.view.text(&file)?.unwrap_or_default();
+            let hits = lines(&text).filter(|line| moved(line.body).is_some());
+            evidence
+                .extend(hits.map(|line| Evidence::new(format!("{file}:{}", line.number), line.body.trim())));
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        for file in files(stage.guest()?.view)? {
+            stage.edit(&file, |text| rewrite(text, |line| moved(line.body)))?;
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+fn files(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = vec!["/etc/apt/sources.list".to_owned()];
+    for suffix in [".list", ".sources"] {
+        files.extend(view.glob("/etc/apt/sources.list.d", suffix)?);
+    }
+    Ok(files)
+}
+
+/// The line with the archive of AWS replaced; `None` if it names none.
+fn moved(body: &str) -> Option<String> {
+    if body.trim_start().starts_with('#') {
+        return None;
+    }
+    if let Some(at) = body.find(".ec2.archive.ubuntu.com") {
+        let start = body[..at].rfind('/').map_or(0, |slash| slash + 1);
+        let end = at + ".ec2".len();
+        return Some(format!("{}azure{}", &body[..start], &body[end..]));
+    }
+    body.contains("cdn-aws.deb.debian.org").then(|| body.replace("cdn-aws.deb.debian.org", "deb.debian.org"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn archives_of_aws_are_replaced() {
+        let list = "/etc/apt/sources.list";
+        let text = "# http://eu-west-1.ec2.archive.ubuntu.com\ndeb http://eu-west-1.ec2.archive.ubuntu.com/ubuntu/ jammy main\ndeb https://cdn-aws.deb.debian.org/debian bookworm main\ndeb http://security.ubuntu.com/ubuntu jammy-security main\n";
+        let bench = Bench::debian().file(list, text);
+        assert_eq!(bench.findings(&AwsMirrors).len(), 2);
+        let new = bench.mended_text(&AwsMirrors, list);
+        let expected = text
+            .replace("deb http://eu-west-1.ec2.archive", "deb http://azure.archive")
+            .replace("cdn-aws.deb", "deb");
+        assert_eq!(new, expected);
+    }
+}

@@ -1,0 +1,82 @@
+//! What every rule finds on every phony guest, against golden files: one line for each piece of evidence.
+//!
+//! `REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes the golden files.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use guestfix::plan::{Check, Identity, Remedy, Verdict, check, plan};
+use guestfix::rule::CloudInit;
+use guestfix::tree::Tree;
+use guestfix::{Error, Goal, Target, View, apply};
+use libdisk::block::{Disk, FileDisk, Silent};
+use testimages::phony::{self, Generation, PhonyGuest};
+
+fn goal(guest: &PhonyGuest, cloud_init: CloudInit) -> Goal {
+    let target = match guest.generation {
+        Generation::Gen1 => Target::AzureGen1,
+        Generation::Gen2 => Target::AzureGen2,
+    };
+    Goal { target, cloud_init }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"))
+}
+
+/// "rule-id  fix|hand  place  what", one line for each piece of evidence.
+fn lines(check: &Check) -> String {
+    let mut out = String::new();
+    for item in &check.items {
+        let Verdict::Wrong { evidence, remedy } = &item.verdict else { continue };
+        let remedy = if *remedy == Remedy::Fix { "fix" } else { "by hand" };
+        for evidence in evidence {
+            writeln!(out, "{}  {remedy}  {}  {}", item.rule, evidence.place, evidence.what).unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn every_phony_guest_has_the_findings_it_was_made_for() {
+    let bless = std::env::var_os("REFLOAT_BLESS").is_some();
+    for guest in phony::all() {
+        let Some(path) = guest.path() else { return };
+        let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
+        let found = lines(&check(&tree, &goal(guest, CloudInit::Disable)).unwrap());
+        let golden = golden(guest.name);
+        if bless {
+            fs::write(&golden, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        assert_eq!(found, expected, "{}: REFLOAT_BLESS=1 accepts what is new", guest.name);
+    }
+}
+
+/// The path through the fixes that is not the default: cloud-init is kept. A second plan is empty here too.
+#[test]
+fn a_guest_that_keeps_cloud_init_is_mended_once() {
+    let mut mended = 0;
+    for guest in phony::all() {
+        let Some(path) = guest.path() else { return };
+        let disk: Disk = FileDisk::open(&path).unwrap().disk();
+        let goal = goal(guest, CloudInit::Azure);
+        let identity = Identity::of("disk.img", &disk).unwrap();
+        let tree = Tree::open(disk.clone()).unwrap();
+        if tree.machine().volumes.iter().any(|volume| volume.needs_recovery) {
+            continue; // disk.filesystem-state leaves it to the user
+        }
+        let first = match plan(&tree, &identity, &goal) {
+            Ok(plan) => plan,
+            Err(Error::Refused(_)) => continue,
+            Err(error) => panic!("{}: {error:?}", guest.name),
+        };
+        let sealed = apply::apply(disk, &identity, &first, &Silent).unwrap();
+        let identity = Identity::of("disk.img", &sealed.disk()).unwrap();
+        let second = plan(&Tree::open(sealed.disk()).unwrap(), &identity, &goal).unwrap();
+        assert_eq!(second.steps, [], "{}", guest.name);
+        mended += usize::from(!first.steps.is_empty());
+    }
+    assert!(mended > 0, "no guest was mended");
+}
