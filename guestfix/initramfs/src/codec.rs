@@ -219,7 +219,7 @@ mod tests {
         (Codec::Gzip, &["gzip", "-9n"], &["gzip", "-t"]),
         (Codec::Bzip2, &["bzip2"], &["bzip2", "-t"]),
         (Codec::Lzma, &["xz", "--format=lzma"], &["xz", "-t", "--format=lzma"]),
-        (Codec::Xz, &["xz", "--check=crc32"], &["xz", "-t"]),
+        (Codec::Xz, &["xz", "-0", "--check=crc32"], &["xz", "-t"]),
         (Codec::Lz4, &["lz4", "-l", "-c"], &["lz4", "-t"]),
         (Codec::Zstd, &["zstd", "-q"], &["zstd", "-t"]),
     ];
