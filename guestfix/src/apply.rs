@@ -9,6 +9,7 @@ mod volume;
 use std::collections::BTreeMap;
 
 use libdisk::block::{Disk, Event, Observer, Overlay, Sealed};
+use libdisk::vfs::FsError;
 
 pub use volume::write;
 
@@ -155,7 +156,7 @@ fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<
 }
 
 fn write_volume(overlay: &Overlay, volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {
-    let failed = |source| Error::Volume { volume: volume.name.clone(), source };
+    let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
     let device = overlay.writer().slice(volume.range.clone())?;
     let fs = libdisk::open_filesystem_mut(&device).map_err(failed)?;
     let mut fs = fs.ok_or_else(|| Error::Refused(format!("volume {} has no file system", volume.name)))?;

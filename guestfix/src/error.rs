@@ -15,7 +15,7 @@ pub enum Error {
         /// The path in the guest's own tree.
         path: String,
         /// What the file system said.
-        source: FsError,
+        source: Box<FsError>,
     },
     /// A volume as a whole could not be used.
     #[error("volume {volume}")]
@@ -23,7 +23,7 @@ pub enum Error {
         /// Its name in addresses: "p1".
         volume: String,
         /// What the file system said.
-        source: FsError,
+        source: Box<FsError>,
     },
     /// The device failed.
     #[error("the image could not be read or written")]

@@ -308,8 +308,8 @@ mod tests {
 Ubuntu 22.04.4, x86_64, UEFI; 3 partitions, ext4 root 8.0 GiB (2.1 used)
 
 BLOCKER  linux.fstab.device-names  /etc/fstab:3: names \\u{1b}/dev/xvda1  can fix
-BLOCKER  linux.initramfs.hyperv    /boot/initrd: lacks hv_storvsc       can fix
-NOTE     linux.agent.installed     p1: no walinuxagent                  by hand
+BLOCKER  linux.initramfs.hyperv    /boot/initrd: lacks hv_storvsc        can fix
+NOTE     linux.agent.installed     p1: no walinuxagent                   by hand
                                    install it
 ok       2 more
 

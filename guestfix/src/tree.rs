@@ -33,6 +33,9 @@ pub struct Tree {
     contents: RefCell<Contents>,
 }
 
+/// A name in a directory, as bytes, and what `lstat` tells of it.
+pub type Entry = (Vec<u8>, Metadata);
+
 struct Mounted {
     /// Resolved; "/" for the root.
     point: Vec<u8>,
@@ -78,7 +81,7 @@ impl Tree {
     ///
     /// # Errors
     /// As [`metadata`](Self::metadata).
-    pub fn entries(&self, path: &[u8]) -> Result<Option<Vec<(Vec<u8>, Metadata)>>> {
+    pub fn entries(&self, path: &[u8]) -> Result<Option<Vec<Entry>>> {
         let Some((dir, _)) = self.find(path, Last::Follow)? else { return Ok(None) };
         let Some(names) = self.names(&dir)? else { return Ok(None) };
         let mut entries = Vec::new();
@@ -300,7 +303,7 @@ impl View for Tree {
 }
 
 fn failed(path: &[u8], source: FsError) -> Error {
-    Error::Guest { path: lossy(path), source }
+    Error::Guest { path: lossy(path), source: source.into() }
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {

@@ -22,7 +22,7 @@ pub fn write(
     original: &dyn View,
     time: i64,
 ) -> Result<()> {
-    let failed = |source| Error::Volume { volume: volume.to_owned(), source };
+    let failed = |source: FsError| Error::Volume { volume: volume.to_owned(), source: source.into() };
     let change = fs.begin().map_err(failed)?;
     let mut writer = Writer { change, point, original, time: Timestamp { seconds: time, nanos: 0 } };
     for edit in edits {
@@ -155,5 +155,5 @@ fn attributes(path: &str, ownership: &Ownership, time: Timestamp) -> Result<Attr
 }
 
 fn failed(path: &str, source: FsError) -> Error {
-    Error::Guest { path: path.to_owned(), source }
+    Error::Guest { path: path.to_owned(), source: source.into() }
 }

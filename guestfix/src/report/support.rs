@@ -58,7 +58,7 @@ fn look_up(os: &Os) -> (Listing, String) {
     let version = os.version.as_deref().unwrap_or_default();
     let list = "Azure's list of endorsed distributions";
     match LISTED.iter().find(|(id, ..)| *id == os.id) {
-        Some((_, versions, name)) if versions.is_empty() => {
+        Some((_, [], name)) => {
             (Listing::Listed, format!("{name} is on {list}; whether version {version} still is, see there"))
         }
         Some((_, versions, name)) if versions.contains(&version) => {

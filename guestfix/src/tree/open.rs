@@ -201,5 +201,5 @@ fn has(fs: &dyn FileSystem, path: &str) -> libdisk::vfs::Result<bool> {
 }
 
 fn failed(volume: &Volume, source: FsError) -> Error {
-    Error::Volume { volume: volume.name.clone(), source }
+    Error::Volume { volume: volume.name.clone(), source: source.into() }
 }
