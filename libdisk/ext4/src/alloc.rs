@@ -100,14 +100,12 @@ impl Change<'_> {
             loaded.longest = None;
         }
         let bytes = loaded.bitmap.bytes().to_vec();
-        let covered = index(self.fs.sb.blocks_per_group >> 3);
-        let sum =
-            self.fs.sb.checksums().then(|| crc32c(self.fs.sb.seed, bytes.get(..covered).unwrap_or(&bytes)));
+        let sum = self.bitmap_checksum(&bytes, self.fs.sb.blocks_per_group);
         let descriptor = self.edit_group(group)?;
         descriptor.initialise_blocks();
         let free = descriptor.free_blocks();
         descriptor.set_free_blocks(if taken { free.saturating_sub(len) } else { free.saturating_add(len) });
-        sum.into_iter().for_each(|sum| descriptor.set_block_bitmap_checksum(sum));
+        descriptor.set_block_bitmap_checksum(sum);
         let place = descriptor.block_bitmap();
         self.fs.blocks.stage(place, bytes)
     }
@@ -117,16 +115,20 @@ impl Change<'_> {
         let bitmap = self.inode_group(group)?;
         bitmap.set(bit..bit.saturating_add(1), taken);
         let bytes = bitmap.bytes().to_vec();
-        let covered = index(self.fs.sb.inodes_per_group >> 3);
-        let sum =
-            self.fs.sb.checksums().then(|| crc32c(self.fs.sb.seed, bytes.get(..covered).unwrap_or(&bytes)));
+        let sum = self.bitmap_checksum(&bytes, self.fs.sb.inodes_per_group);
         let descriptor = self.edit_group(group)?;
         descriptor.initialise_inodes();
         let free = descriptor.free_inodes();
         descriptor.set_free_inodes(if taken { free.saturating_sub(1) } else { free.saturating_add(1) });
-        sum.into_iter().for_each(|sum| descriptor.set_inode_bitmap_checksum(sum));
+        descriptor.set_inode_bitmap_checksum(sum);
         let place = descriptor.inode_bitmap();
         self.fs.blocks.stage(place, bytes)
+    }
+
+    /// The checksum of a bitmap, 0 where there is none.
+    fn bitmap_checksum(&self, bytes: &[u8], bits: u32) -> u32 {
+        let covered = bytes.get(..index(bits >> 3)).unwrap_or(bytes);
+        if self.fs.sb.checksums() { crc32c(self.fs.sb.seed, covered) } else { 0 }
     }
 
     /// Where content of an inode should lie: in its group.
