@@ -11,6 +11,7 @@ use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Error, Goal, Target, View, apply};
 use libdisk::block::{Disk, FileDisk, Silent};
+use testimages::judge;
 use testimages::phony::{self, Generation, PhonyGuest};
 
 fn goal(guest: &PhonyGuest, cloud_init: CloudInit) -> Goal {
@@ -79,4 +80,40 @@ fn a_guest_that_keeps_cloud_init_is_mended_once() {
         mended += usize::from(!first.steps.is_empty());
     }
     assert!(mended > 0, "no guest was mended");
+}
+
+/// Our YAML is what its readers' own parser, PyYAML, makes of it.
+#[test]
+fn the_yaml_that_is_written_says_what_was_meant() {
+    if judge::need("python3").is_none() {
+        return;
+    }
+    if !judge::tool("python3").args(["-c", "import yaml"]).status().unwrap().success() {
+        return judge::skip("PyYAML (Debian package python3-yaml)");
+    }
+    let guest = phony::named("ubuntu-gpt-hybrid");
+    let Some(path) = guest.path() else { return };
+    let disk = FileDisk::open(&path).unwrap().disk();
+    let identity = Identity::of("disk.img", &disk).unwrap();
+    let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal(guest, CloudInit::Azure)).unwrap();
+    let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
+    let tree = Tree::open(sealed.disk()).unwrap();
+    let yaml = |path: &str| -> serde_json::Value {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), tree.read(path).unwrap().unwrap()).unwrap();
+        let program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+        let output = judge::run(judge::tool("python3").args(["-c", program]).arg(file.path()));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let network = yaml("/etc/netplan/90-azure.yaml");
+    let eth0 = &network["network"]["ethernets"]["eth0"];
+    assert_eq!(eth0["dhcp4"], true);
+    assert_eq!(eth0["match"], serde_json::json!({ "driver": "hv_netvsc", "name": "eth0" }));
+    assert_eq!(
+        yaml("/etc/cloud/cloud.cfg.d/91-azure_datasource.cfg")["datasource_list"],
+        serde_json::json!(["Azure"])
+    );
+    let specialized = yaml("/etc/cloud/cloud.cfg.d/95-azure-specialized.cfg");
+    assert_eq!(specialized["ssh_deletekeys"], false);
+    assert_eq!(specialized["network"]["config"], "disabled");
 }

@@ -51,11 +51,7 @@ impl Rule for AwsAgents {
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let view = guest.view;
-        let mut evidence = Vec::new();
-        for unit in UNITS {
-            let links = systemd::starting_links(view, unit)?;
-            evidence.extend(links.into_iter().map(|link| Evidence::new(link, format!("starts {unit}"))));
-        }
+        let mut evidence = systemd::started(view, UNITS)?;
         for path in sshd_drop_ins(view)? {
             evidence.push(Evidence::new(path, "sshd asks EC2 Instance Connect for keys at each login"));
         }
@@ -70,11 +66,7 @@ impl Rule for AwsAgents {
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for unit in UNITS {
-            if !systemd::starting_links(stage.guest()?.view, unit)?.is_empty() {
-                systemd::disable(stage, unit)?;
-            }
-        }
+        systemd::disable_started(stage, UNITS)?;
         for path in sshd_drop_ins(stage.guest()?.view)? {
             match path.strip_prefix("/usr/lib/") {
                 // a file of the same name in /etc wins; one that leads nowhere is as good as none

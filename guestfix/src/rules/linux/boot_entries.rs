@@ -22,7 +22,7 @@ pub(super) fn edit_cmdlines(
         };
         stage.edit(file, |text| {
             if file.ends_with(".conf") {
-                edit_bls(text, &changed)
+                edit_bls(text, changed)
             } else {
                 grub_cfg::edit_cmdlines(text, changed)
             }

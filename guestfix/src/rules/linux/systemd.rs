@@ -1,11 +1,32 @@
 //! Units of systemd and scripts of SysV init: which are started at boot, and how to keep them from it.
 
+use crate::rule::Evidence;
 use crate::{Result, Stage, View};
 
 const DIR: &str = "/etc/systemd/system";
 
+/// What starts these units at boot.
+pub(super) fn started(view: &dyn View, units: &[&str]) -> Result<Vec<Evidence>> {
+    let mut evidence = Vec::new();
+    for unit in units {
+        let links = starting_links(view, unit)?;
+        evidence.extend(links.into_iter().map(|link| Evidence::new(link, format!("starts {unit}"))));
+    }
+    Ok(evidence)
+}
+
+/// Keeps those of these units that are started at boot from it.
+pub(super) fn disable_started(stage: &mut Stage<'_>, units: &[&str]) -> Result<()> {
+    for unit in units {
+        if !starting_links(stage.guest()?.view, unit)?.is_empty() {
+            disable(stage, unit)?;
+        }
+    }
+    Ok(())
+}
+
 /// The links by which a unit, named with its suffix, is started at boot; none if it is masked.
-pub(super) fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
+fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
     let mut out = Vec::new();
     if view.read_link(&format!("{DIR}/{unit}"))?.as_deref() != Some("/dev/null") {
         for wants in view.glob(DIR, ".wants")? {
@@ -31,7 +52,7 @@ pub(super) fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>>
 }
 
 /// Takes the links away, and masks the unit unless the guest has its own copy of it in /etc.
-pub(super) fn disable(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
+fn disable(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
     let view = stage.guest()?.view;
     let own = format!("{DIR}/{unit}");
     let mask = view.lstat(&own)?.is_none() && view.exists(&format!("/usr/lib/systemd/system/{unit}"))?;

@@ -38,11 +38,7 @@ impl Rule for XenLeftovers {
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let view = guest.view;
-        let mut evidence = Vec::new();
-        for unit in UNITS {
-            let links = systemd::starting_links(view, unit)?;
-            evidence.extend(links.into_iter().map(|link| Evidence::new(link, format!("starts {unit}"))));
-        }
+        let mut evidence = systemd::started(view, UNITS)?;
         for (file, is_xen) in files(view)? {
             let text = view.text(&file)?.unwrap_or_default();
             for line in lines(&text).filter(is_xen) {
@@ -62,11 +58,7 @@ impl Rule for XenLeftovers {
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for unit in UNITS {
-            if !systemd::starting_links(stage.guest()?.view, unit)?.is_empty() {
-                systemd::disable(stage, unit)?;
-            }
-        }
+        systemd::disable_started(stage, UNITS)?;
         for (file, is_xen) in files(stage.guest()?.view)? {
             stage.edit(&file, |text| {
                 rewrite(text, |line| is_xen(line).then(|| comment_out(line.body, WHY)))
