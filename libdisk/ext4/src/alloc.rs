@@ -7,7 +7,7 @@ use vfs::{FsError, Result};
 
 use crate::Ext4;
 use crate::bitmap::Bitmap;
-use crate::bytes::{index, low32, wide};
+use crate::bytes::{index, low32};
 use crate::change::Change;
 use crate::checksum::crc32c;
 use crate::inode::Inode;
@@ -240,9 +240,4 @@ impl Change<'_> {
         let mut cleared = Inode::new(&self.fs.sb, inode.number, inode.generation())?;
         self.fs.stage_inode(&mut cleared)
     }
-}
-
-/// Blocks that this many bytes need.
-pub(crate) fn blocks_for(bytes: usize, block_size: u32) -> u64 {
-    wide(bytes).div_ceil(u64::from(block_size))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use vfs::{FsError, Result};
 
 use crate::Ext4;
-use crate::bytes::{index, low32, part};
+use crate::bytes::{index, low32, part, wide};
 use crate::checksum::crc32c;
 use crate::group::inode_table_blocks;
 
@@ -19,8 +19,7 @@ pub(crate) struct Bitmap {
 impl Bitmap {
     /// The first `bits` bits free, the rest of the block in use.
     fn empty(block_size: usize, bits: u32) -> Self {
-        let mut bitmap =
-            Self { bytes: vec![0; block_size], bits: low32(crate::bytes::wide(block_size) << 3) };
+        let mut bitmap = Self { bytes: vec![0; block_size], bits: low32(wide(block_size) << 3) };
         bitmap.set(bits..bitmap.bits, true);
         bitmap.bits = bits;
         bitmap

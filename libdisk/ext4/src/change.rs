@@ -7,6 +7,8 @@ use vfs::{FsError, Result};
 
 use crate::alloc::Allocator;
 use crate::blocks::Blocks;
+use crate::bytes::{index, wide};
+use crate::features::{incompat, ro_compat};
 use crate::group::{Group, descriptor_place};
 use crate::inode::{Inode, flag};
 use crate::mapping::{Extent, Mapping};
@@ -55,11 +57,11 @@ impl<'a> Change<'a> {
             return Err(FsError::Invalid("a step of this transaction failed".into()));
         }
         self.fs.blocks.write_staged(&self.writer)?;
-        for number in std::mem::take(&mut self.edited_groups) {
-            let place = descriptor_place(&self.fs.sb, number);
-            let sb = self.fs.sb.clone();
-            let bytes = self.edit_group(number)?.encode(&sb, number)?.to_vec();
-            self.writer.write_at(&bytes, place)?;
+        let fs = &mut self.fs;
+        for (number, group) in
+            (0..).zip(&mut fs.groups).filter(|(number, _)| self.edited_groups.contains(number))
+        {
+            self.writer.write_at(group.encode(&fs.sb, number)?, descriptor_place(&fs.sb, number))?;
         }
         let free_blocks = self.fs.groups.iter().map(|group| u64::from(group.free_blocks())).sum();
         let free_inodes =
@@ -73,7 +75,7 @@ impl<'a> Change<'a> {
     /// A group descriptor that will be written.
     pub(crate) fn edit_group(&mut self, number: u32) -> Result<&mut Group> {
         self.edited_groups.insert(number);
-        self.fs.groups.get_mut(crate::bytes::index(number)).ok_or(FsError::NotFound)
+        self.fs.groups.get_mut(index(number)).ok_or(FsError::NotFound)
     }
 
     /// A block for a tree: one of the old tree's, or a new one.
@@ -108,7 +110,7 @@ impl<'a> Change<'a> {
 
     /// Gives an inode an empty mapping, of the kind that new files of this file system have.
     pub(crate) fn init_mapping(&mut self, inode: &mut Inode) -> Result<()> {
-        inode.set_flag(flag::EXTENTS, self.fs.sb.incompat(crate::features::incompat::EXTENTS));
+        inode.set_flag(flag::EXTENTS, self.fs.sb.incompat(incompat::EXTENTS));
         self.write_mapping(inode, &[], Vec::new())
     }
 
@@ -139,9 +141,9 @@ impl<'a> Change<'a> {
         let mut logical = 0_u64;
         let mut goal = self.goal(inode);
         while !rest.is_empty() {
-            let run = self.allocate_run(goal, crate::alloc::blocks_for(rest.len(), self.fs.sb.block_size))?;
+            let run = self.allocate_run(goal, wide(rest.len()).div_ceil(self.fs.sb.block_size.into()))?;
             let len = run.end.saturating_sub(run.start);
-            let (piece, after) = rest.split_at(crate::bytes::index(self.fs.sb.byte(len)).min(rest.len()));
+            let (piece, after) = rest.split_at(index(self.fs.sb.byte(len)).min(rest.len()));
             self.write_blocks(run.start, piece, block_size)?;
             mapping.push(Extent { logical, physical: run.start, len, unwritten: false });
             logical = logical.saturating_add(len);
@@ -149,9 +151,9 @@ impl<'a> Change<'a> {
             rest = after;
         }
         self.write_mapping(inode, &mapping.extents, Vec::new())?;
-        inode.set_size(crate::bytes::wide(content.len()));
+        inode.set_size(wide(content.len()));
         if inode.size() > i64::from(i32::MAX).cast_unsigned() {
-            self.fs.sb.enable_ro_compat(crate::features::ro_compat::LARGE_FILE);
+            self.fs.sb.enable_ro_compat(ro_compat::LARGE_FILE);
         }
         Ok(())
     }
@@ -165,7 +167,7 @@ impl<'a> Change<'a> {
         if !partial.is_empty() {
             let mut last = partial.to_vec();
             last.resize(block_size, 0);
-            self.writer.write_at(&last, place.saturating_add(crate::bytes::wide(whole.len())))?;
+            self.writer.write_at(&last, place.saturating_add(wide(whole.len())))?;
         }
         Ok(())
     }

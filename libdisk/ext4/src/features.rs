@@ -32,6 +32,7 @@ pub(crate) mod ro_compat {
     pub(crate) const DIR_NLINK: u32 = 0x20;
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
+    pub(crate) const ORPHAN_PRESENT: u32 = 0x10000;
 }
 
 /// What a feature allows us to do.
@@ -106,7 +107,11 @@ const RO_COMPAT: &[Feature] = &[
     (0x4000, "shared_blocks", Reading("files share blocks")),
     // Verity files are refused one by one.
     (0x8000, "verity", All),
-    (0x10000, "orphan_present", Reading("orphans must be removed first, and that is not there yet")),
+    (
+        ro_compat::ORPHAN_PRESENT,
+        "orphan_present",
+        Reading("orphans must be removed first, and that is not there yet"),
+    ),
 ];
 
 fn names_of(word: &'static str, bits: u32, table: &[Feature], names: &mut Vec<String>) {

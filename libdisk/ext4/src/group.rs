@@ -5,7 +5,7 @@ use vfs::{FsError, Result};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::bytes::{index, join16, join32, low16, part, put};
+use crate::bytes::{index, join16, join32, low16, low32, part, put, wide};
 use crate::checksum::{crc16, crc32c};
 use crate::superblock::Superblock;
 
@@ -180,13 +180,13 @@ pub(crate) fn descriptor_place(sb: &Superblock, group: u32) -> u64 {
     let group = u64::from(group);
     let table_block = group.checked_div(per_block).unwrap_or_default();
     let within = group.checked_rem(per_block).unwrap_or_default();
-    let block = if sb.in_meta_group(crate::bytes::low32(group)) {
-        let first = crate::bytes::low32(table_block.saturating_mul(per_block));
+    let block = if sb.in_meta_group(low32(group)) {
+        let first = low32(table_block.saturating_mul(per_block));
         sb.group_start(first).saturating_add(u64::from(sb.has_superblock(first)))
     } else {
         sb.first_data_block.saturating_add(1).saturating_add(table_block)
     };
-    sb.byte(block).saturating_add(within.saturating_mul(crate::bytes::wide(sb.descriptor_size)))
+    sb.byte(block).saturating_add(within.saturating_mul(wide(sb.descriptor_size)))
 }
 
 /// Reads and checks all descriptors.
@@ -226,6 +226,6 @@ pub(crate) fn read_all(disk: &Disk, sb: &Superblock) -> Result<Vec<Group>> {
 
 /// Blocks of the inode table of one group.
 pub(crate) fn inode_table_blocks(sb: &Superblock) -> u64 {
-    let bytes = u64::from(sb.inodes_per_group).saturating_mul(crate::bytes::wide(sb.inode_size));
+    let bytes = u64::from(sb.inodes_per_group).saturating_mul(wide(sb.inode_size));
     bytes.div_ceil(u64::from(sb.block_size))
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use vfs::Result;
 
 use crate::Ext4;
+use crate::bytes::put;
 use crate::change::Change;
 use crate::inode::{BLOCK_LEN, Inode, flag};
 use crate::xattr;
@@ -30,7 +31,7 @@ impl Change<'_> {
     /// Stores inline data of the same length.
     pub(crate) fn store_inline(&mut self, inode: &mut Inode, data: &[u8]) -> Result<()> {
         let (head, rest) = data.split_at_checked(BLOCK_LEN).unwrap_or((data, &[]));
-        crate::bytes::put(inode.block_mut(), 0, head)?;
+        put(inode.block_mut(), 0, head)?;
         if xattr::inline_value(inode)?.is_some() {
             xattr::set_inline_value(inode, Some(rest))
         } else {

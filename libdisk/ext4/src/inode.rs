@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Ext4;
-use crate::bytes::{index, join16, join32, le16, le32, low16, low32, part, put16, put32, wide};
+use crate::bytes::{index, join16, join32, le16, le32, low16, low32, part, put, put16, put32, wide};
 use crate::checksum::crc32c;
 use crate::features::ro_compat;
 use crate::superblock::Superblock;
@@ -444,7 +444,7 @@ impl Ext4 {
     pub(crate) fn stage_inode(&mut self, inode: &mut Inode) -> Result<()> {
         let (block, at) = place(self, inode.number)?;
         let mut bytes = self.blocks.read(block)?.to_vec();
-        crate::bytes::put(&mut bytes, at, &inode.encode(&self.sb)?)?;
+        put(&mut bytes, at, &inode.encode(&self.sb)?)?;
         self.blocks.stage(block, bytes)
     }
 }

@@ -7,6 +7,7 @@ use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Resul
 use crate::Ext4;
 use crate::bytes::{index, part, wide};
 use crate::features::ro_compat;
+use crate::group::Group;
 use crate::inode::{Inode, ROOT, flag};
 
 /// Inode numbers have 32 bits.
@@ -54,10 +55,9 @@ impl Ext4 {
 
 impl FileSystem for Ext4 {
     fn info(&self) -> Result<Info> {
-        let sum = |count: fn(&crate::group::Group) -> u32| {
-            self.groups.iter().map(|group| u64::from(count(group))).sum::<u64>()
-        };
-        let free = sum(crate::group::Group::free_blocks).saturating_mul(self.sb.cluster.into());
+        let sum =
+            |count: fn(&Group) -> u32| self.groups.iter().map(|group| u64::from(count(group))).sum::<u64>();
+        let free = sum(Group::free_blocks).saturating_mul(self.sb.cluster.into());
         Ok(Info {
             kind: self.sb.features.kind(),
             label: self.sb.label(),
@@ -65,7 +65,7 @@ impl FileSystem for Ext4 {
             block_size: self.sb.block_size,
             size: self.sb.byte(self.sb.blocks),
             free: self.sb.byte(free),
-            free_nodes: Some(sum(crate::group::Group::free_inodes)),
+            free_nodes: Some(sum(Group::free_inodes)),
             state: self.sb.state(),
             features: self.sb.features.names(),
         })

@@ -310,8 +310,11 @@ impl Superblock {
             State::Errors("EXT4_ERROR_FS: errors were found while it was mounted".to_owned())
         } else if state & VALID_FS == 0 {
             State::Errors("EXT4_VALID_FS is not set: it was not unmounted cleanly".to_owned())
-        } else if state & ORPHAN_FS != 0 || self.raw.last_orphan.get() != 0 {
-            State::Errors("it has an orphan list".to_owned())
+        } else if state & ORPHAN_FS != 0
+            || self.raw.last_orphan.get() != 0
+            || self.ro_compat(ro_compat::ORPHAN_PRESENT)
+        {
+            State::Errors("orphan list: inodes are to be removed or truncated".to_owned())
         } else {
             State::Clean
         }

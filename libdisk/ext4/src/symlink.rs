@@ -3,12 +3,12 @@
 use vfs::{FsError, Result};
 
 use crate::Ext4;
-use crate::bytes::{index, part};
+use crate::bytes::{index, part, wide};
 use crate::inode::{BLOCK_LEN, Inode, flag};
 
 /// Whether the target lies in `i_block`; it ends there with a zero byte.
 pub(crate) fn is_fast(inode: &Inode) -> bool {
-    inode.size() < crate::bytes::wide(BLOCK_LEN) && !inode.has(flag::EXTENTS | flag::INLINE_DATA)
+    inode.size() < wide(BLOCK_LEN) && !inode.has(flag::EXTENTS | flag::INLINE_DATA)
 }
 
 impl Ext4 {

@@ -2,7 +2,7 @@
 
 use vfs::{Attributes, FileSystem, FileType, FsError, NodeId, Result, Timestamp, Transaction};
 
-use crate::bytes::wide;
+use crate::bytes::{put, wide};
 use crate::change::Change;
 use crate::dir::check_name;
 use crate::features::ro_compat;
@@ -226,7 +226,7 @@ impl Transaction for Change<'_> {
             }
             change.make(dir, name, FileType::Symlink, attributes, |change, inode| {
                 if target.len() < BLOCK_LEN {
-                    crate::bytes::put(inode.block_mut(), 0, target)?;
+                    put(inode.block_mut(), 0, target)?;
                     inode.set_size(wide(target.len()));
                     return Ok(());
                 }

@@ -147,12 +147,17 @@ fn fits(attributes: &[Attribute], room: usize) -> bool {
     attributes.iter().fold(4_usize, |sum, attribute| sum.saturating_add(attribute.len())) <= room
 }
 
-/// Writes entries from `at` on and values from the end down; the area is zero. The order is the one blocks must have.
-fn pack(attributes: &[Attribute], area: &mut [u8], at: usize, base: usize) -> Result<()> {
+/// In the order that blocks must have.
+fn sorted(attributes: &[Attribute]) -> Vec<&Attribute> {
     let mut sorted: Vec<_> = attributes.iter().collect();
-    sorted.sort_by_key(|attribute| (attribute.index, attribute.name.len(), attribute.name.clone()));
+    sorted.sort_by_key(|attribute| (attribute.index, attribute.name.len(), &attribute.name));
+    sorted
+}
+
+/// Writes entries from `at` on and values from the end down; the area is zero.
+fn pack(attributes: &[Attribute], area: &mut [u8], at: usize, base: usize) -> Result<()> {
     let (mut at, mut end) = (at, area.len());
-    for attribute in sorted {
+    for attribute in sorted(attributes) {
         put(area, at, &[low16(wide(attribute.name.len())).to_le_bytes()[0], attribute.index])?;
         put(area, at.saturating_add(ENTRY), &attribute.name)?;
         match &attribute.value {
@@ -351,9 +356,8 @@ impl Change<'_> {
         put32(&mut bytes, REFCOUNT, 1)?;
         put32(&mut bytes, BLOCKS, 1)?;
         pack(attributes, &mut bytes, HEADER, 0)?;
-        let mut sorted: Vec<_> = attributes.iter().collect();
-        sorted.sort_by_key(|attribute| (attribute.index, attribute.name.len(), attribute.name.clone()));
-        let hash = sorted.iter().fold(0_u32, |hash, attribute| hash.rotate_left(16) ^ attribute.hash());
+        let hash =
+            sorted(attributes).iter().fold(0_u32, |hash, attribute| hash.rotate_left(16) ^ attribute.hash());
         put32(&mut bytes, HASH, hash)?;
         self.stage_xattr_block(block, bytes)
     }

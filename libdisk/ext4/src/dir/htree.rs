@@ -348,12 +348,8 @@ impl Change<'_> {
         let start = first.hash | u32::from(first.hash == last.hash);
 
         let (leaf, new) = self.append_block(dir)?;
-        let entries = |names: &'_ [Moving]| -> Vec<(u32, u8, Vec<u8>)> {
-            names.iter().map(|moving| (moving.inode, moving.code, moving.name.clone())).collect()
-        };
-        for (block, names) in [(physical, entries(&names)), (new, entries(&go))] {
-            old.fill(0);
-            let names = names.iter().map(|(inode, code, name)| (*inode, *code, name.as_slice()));
+        for (block, names) in [(physical, &names), (new, &go)] {
+            let names = names.iter().map(|moving| (moving.inode, moving.code, moving.name.as_slice()));
             layout.pack(part_mut(&mut old, 0, room)?, names)?;
             self.stage_entries(dir, block, old.clone())?;
         }

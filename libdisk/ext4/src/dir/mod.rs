@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use vfs::{FileType, FsError, Result};
 
 use crate::blocks::Bytes;
-use crate::bytes::{le16, le32, part, part_mut};
+use crate::bytes::{le16, le32, part, part_mut, put32};
 use crate::change::Change;
 use crate::checksum::crc32c;
 use crate::features::{compat, incompat};
-use crate::inode::{Inode, flag};
+use crate::inode::{Inode, ROOT, flag};
 use crate::mapping::Extent;
 use crate::{Ext4, inline};
 use linear::{Layout, TAIL};
@@ -256,7 +256,7 @@ impl Ext4 {
     pub(crate) fn is_below(&self, dir: u32, ancestor: u32) -> Result<bool> {
         let mut seen = HashSet::new();
         let mut at = dir;
-        while at != crate::inode::ROOT {
+        while at != ROOT {
             if at == ancestor {
                 return Ok(true);
             }
@@ -265,7 +265,7 @@ impl Ext4 {
             }
             at = self.parent_of(&self.directory(at)?)?;
         }
-        Ok(ancestor == crate::inode::ROOT)
+        Ok(ancestor == ROOT)
     }
 }
 
@@ -398,7 +398,7 @@ impl Change<'_> {
     /// Makes ".." name another directory.
     pub(crate) fn set_parent(&mut self, dir: &mut Inode, parent: u32) -> Result<()> {
         if dir.has(flag::INLINE_DATA) {
-            return crate::bytes::put32(dir.block_mut(), 0, parent);
+            return put32(dir.block_mut(), 0, parent);
         }
         let (physical, bytes) = self.fs.dir_block_at(dir, 0)?;
         let layout = self.fs.layout(dir, self.fs.sb.byte(physical));
