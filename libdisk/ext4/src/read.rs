@@ -21,6 +21,9 @@ impl Ext4 {
         inode.check_plain()?;
         let len = buf.len().min(index(inode.size().saturating_sub(offset)));
         let buf = buf.get_mut(..len).unwrap_or_default();
+        if len == 0 {
+            return Ok(0);
+        }
         if inode.has(flag::INLINE_DATA) {
             let mut data = self.inline_data(inode)?;
             let needed = index(offset).saturating_add(len);

@@ -40,6 +40,33 @@ fn large_values_in_inodes_of_their_own() {
 }
 
 #[test]
+fn reads_past_the_end_are_short() {
+    let Some(image) = Image::new(&find("inline_data"), 64 << 20) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    image.populate(|root| {
+        for size in [0, 50, 100, 5000] {
+            fs::write(root.join(format!("{size}")), pattern(size, 1)).unwrap();
+        }
+    });
+    let fs = image.open();
+    let mut buf = [0; 64];
+    for size in [0_u64, 50, 100, 5000] {
+        let file = support::at(&fs, &size.to_string());
+        for (offset, len) in [(0, size.min(64)), (size, 0), (size + 1, 0), (u64::MAX - 9, 0)] {
+            assert_eq!(
+                fs.read_at(file, &mut buf, offset).unwrap() as u64,
+                len,
+                "{size} bytes, from {offset}"
+            );
+        }
+        let last = fs.read_at(file, &mut buf, size.saturating_sub(1)).unwrap();
+        assert_eq!(buf[..last], pattern(size as usize, 1)[size.saturating_sub(1) as usize..]);
+    }
+}
+
+#[test]
 fn trees_made_by_mke2fs_itself() {
     let tree = tempfile::tempdir().unwrap();
     if !judge::need_kernel_mounts() {
