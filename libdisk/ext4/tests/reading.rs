@@ -40,6 +40,23 @@ fn large_values_in_inodes_of_their_own() {
 }
 
 #[test]
+fn what_we_do_not_write_we_still_read() {
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    // This kernel has no quota, encryption or case folding.
+    for options in [["-O", "bigalloc"], ["-I", "1024"]] {
+        let Some(image) = Image::with_options(&find("default"), 96 << 20, &options) else { return };
+        eprintln!("{options:?}");
+        image.populate(|root| populate(root, 400));
+        image.judge();
+        let info = image.open().info().unwrap();
+        let free: u64 = image.open().free_ranges().unwrap().iter().map(|range| range.end - range.start).sum();
+        assert_eq!(free, info.free);
+    }
+}
+
+#[test]
 fn reads_past_the_end_are_short() {
     let Some(image) = Image::new(&find("inline_data"), 64 << 20) else { return };
     if !judge::need_kernel_mounts() {
