@@ -7,8 +7,8 @@ use initramfs::{Archive, Limits};
 
 use crate::{Error, Result};
 
-/// How many parsed images are kept. A guest has two or three kernels, and each image twice: before and after.
-const KEPT: usize = 8;
+/// How many parsed images are kept: those of two kernels, before and after. Unpacked, one may take hundreds of MiB.
+const KEPT: usize = 4;
 
 /// A cache of parsed initramfs images, by their content.
 #[derive(Default)]

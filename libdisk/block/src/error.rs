@@ -119,7 +119,8 @@ impl fmt::Display for Error {
             write!(f, ", at byte {offset:#x}")?;
         }
         if let Some(path) = &self.path {
-            write!(f, " of {}", path.display())?;
+            let joint = if self.offset.is_some() { " of " } else { ": " };
+            write!(f, "{joint}{}", path.display())?;
         }
         Ok(())
     }

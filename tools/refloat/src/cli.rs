@@ -104,7 +104,7 @@ pub(crate) enum CloudInitArg {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GoalArgs {
     /// Where it is to boot
-    #[arg(long = "for", value_name = "TARGET")]
+    #[arg(id = "for", long, value_name = "TARGET")]
     pub(crate) target: For,
     /// What is to become of cloud-init
     #[arg(long, value_name = "POLICY", default_value = "disable")]

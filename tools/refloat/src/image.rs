@@ -85,9 +85,10 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
                 ErrorKind::Corrupt => {
                     "if the format was guessed wrongly, force it: raw:FILE, vhd:FILE or qcow2:FILE"
                 }
+                ErrorKind::Io => "see that the file is there and can be read",
                 _ => "refloat --help shows what an address looks like",
             };
-            Err(error).with_context(|| name.to_owned()).help(help)
+            Err(error).help(help)
         }
     }
 }

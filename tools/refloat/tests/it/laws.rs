@@ -97,13 +97,14 @@ fn law_3_a_plan_refuses_another_image() {
 fn law_4_equal_sources_make_equal_vhds() {
     each(|guest, folder, image| {
         let line = |out: &str| format!("migrate {image} {out} --allow-blockers --for {}", target(guest));
-        let output = crate::program::command(folder, &line("a.vhd")).output().unwrap();
-        if output.status.code() == Some(2) {
+        // A disk that cannot be uploaded (too small, say) is written all the same, and the answer is no.
+        let answer = crate::program::command(folder, &line("a.vhd")).output().unwrap().status.code().unwrap();
+        if answer == 2 {
             return;
         }
-        refloat(folder, &line("b.vhd"), 0);
+        refloat(folder, &line("b.vhd"), answer);
         assert!(sha256(&folder.join("a.vhd")) == sha256(&folder.join("b.vhd")), "{}", guest.name);
-        refloat(folder, "verify a.vhd", 0);
+        refloat(folder, "verify a.vhd", answer);
         judge::qemu_img_compare((&folder.join("a.vhd"), "vpc"), (&folder.join("b.vhd"), "vpc"));
     });
 }
@@ -143,7 +144,7 @@ fn trees(folder: &Path, image: &Path) -> BTreeMap<String, String> {
             Some("ext2" | "ext3" | "ext4") => {
                 judge::e2fsck_clean(image, start);
                 let Some(point) = volume["mounted_at"].as_str() else { continue };
-                let mount = judge::KernelMount::read_only(image, start..end);
+                let mount = judge::KernelMount::with_options(image, start..end, "ro");
                 let point = point.trim_end_matches('/');
                 let files = judge::manifest(mount.path()).into_iter();
                 all.extend(files.map(|(path, line)| (format!("{point}{path}"), line)));

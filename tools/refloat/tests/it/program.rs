@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The program, in `folder`, not started yet. `line` is what is typed after `refloat`, split at spaces.
-pub fn command(folder: &Path, line: &str) -> Command {
+pub(crate) fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refloat"));
     command.current_dir(folder).args(line.split_whitespace()).env("NO_COLOR", "1");
     command
@@ -12,7 +12,7 @@ pub fn command(folder: &Path, line: &str) -> Command {
 
 /// Runs it and insists on this exit code; its standard output.
 #[track_caller]
-pub fn refloat(folder: &Path, line: &str, exit: i32) -> String {
+pub(crate) fn refloat(folder: &Path, line: &str, exit: i32) -> String {
     let output = command(folder, line).output().unwrap();
     assert_eq!(output.status.code(), Some(exit), "refloat {line}\n{}", told(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -20,14 +20,14 @@ pub fn refloat(folder: &Path, line: &str, exit: i32) -> String {
 
 /// Runs it with `--json` and insists on this exit code; the document.
 #[track_caller]
-pub fn json(folder: &Path, line: &str, exit: i32) -> serde_json::Value {
+pub(crate) fn json(folder: &Path, line: &str, exit: i32) -> serde_json::Value {
     let text = refloat(folder, &format!("{line} --json"), exit);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("refloat {line}: {error}\n{text}"))
 }
 
 /// Runs it and insists that it could not do it; what it says of that.
 #[track_caller]
-pub fn failure(folder: &Path, line: &str) -> String {
+pub(crate) fn failure(folder: &Path, line: &str) -> String {
     let output = command(folder, line).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "refloat {line}\n{}", told(&output));
     String::from_utf8(output.stderr).unwrap()
