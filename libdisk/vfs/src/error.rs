@@ -50,7 +50,11 @@ pub enum FsError {
 
 impl FsError {
     /// A corrupt structure.
-    pub fn corrupt(structure: impl Into<Cow<'static, str>>, offset: u64, what: impl Into<Cow<'static, str>>) -> Self {
+    pub fn corrupt(
+        structure: impl Into<Cow<'static, str>>,
+        offset: u64,
+        what: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::Corrupt { structure: structure.into(), offset, what: what.into() }
     }
 

@@ -112,7 +112,8 @@ pub trait Transaction {
     ///
     /// # Errors
     /// `Exists`, `NotADirectory`, `NoSpace`, `Invalid` for a bad name.
-    fn create(&mut self, dir: NodeId, name: &[u8], attributes: &Attributes, content: &[u8]) -> Result<NodeId>;
+    fn create(&mut self, dir: NodeId, name: &[u8], attributes: &Attributes, content: &[u8])
+    -> Result<NodeId>;
 
     /// Replaces the content of a regular file and sets its modification time; owner, mode and attributes stay.
     ///
@@ -130,7 +131,8 @@ pub trait Transaction {
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    fn symlink(&mut self, dir: NodeId, name: &[u8], attributes: &Attributes, target: &[u8]) -> Result<NodeId>;
+    fn symlink(&mut self, dir: NodeId, name: &[u8], attributes: &Attributes, target: &[u8])
+    -> Result<NodeId>;
 
     /// Gives a node, not a directory, one more name.
     ///

@@ -80,7 +80,7 @@ pub(crate) fn write(
     let (name, disk, sink): (_, Disk, block::Result<Box<dyn Sink>>) = match format {
         OutputFormat::Vhd => {
             let disk = volume::pad_to_mib(disk.clone())?;
-            let sink = vhd::FixedSink::create(target, disk.size(), vhd_identity(identity), existing);
+            let sink = vhd::FixedSink::create(target, disk.size(), vhd::Identity::derive(&identity), existing);
             ("vhd", disk, sink.map(|sink| Box::new(sink) as _))
         }
         OutputFormat::Raw => {
@@ -124,11 +124,4 @@ pub(crate) fn written<T>(result: block::Result<T>) -> Result<T> {
         Err(error) if error.kind() == ErrorKind::Refused => Err(error).help("give --force to replace it"),
         other => Ok(other?),
     }
-}
-
-/// The VHD's own identity comes from the source's, so that a second run writes the same bytes.
-fn vhd_identity(source: [u8; 32]) -> vhd::Identity {
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&source[..16]);
-    vhd::Identity { uuid, timestamp: 0 }
 }

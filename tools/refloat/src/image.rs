@@ -1,7 +1,5 @@
 //! Opening what the user names, and refusing what is half changed.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, anyhow};
 use guestfix::plan::Identity;
 use guestfix::tree::Tree;
@@ -36,9 +34,8 @@ impl Image {
 
     /// The same, as plans carry it.
     pub(crate) fn plan_identity(&self) -> Result<Identity> {
-        let sha256 = self.identity()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path: PathBuf = std::path::absolute(&self.opened.path)?;
-        Ok(Identity { path: path.display().to_string(), size: self.disk().size(), sha256 })
+        let path = std::path::absolute(&self.opened.path)?;
+        Ok(Identity::of(&path.display().to_string(), self.disk())?)
     }
 
     /// The guest in it.

@@ -49,7 +49,11 @@ fn a_debian_from_ec2_is_checked_fixed_converted_and_booted() {
 }
 
 fn boot(folder: &Path, image: &str, qemu: &Path, exit: i32) -> serde_json::Value {
-    json(folder, &format!("boot {image} --for azure-gen1 --quiet --timeout 900 --qemu {}", qemu.display()), exit)
+    json(
+        folder,
+        &format!("boot {image} --for azure-gen1 --quiet --timeout 900 --qemu {}", qemu.display()),
+        exit,
+    )
 }
 
 /// The best of three, as the machine has other things to do, too.
