@@ -168,7 +168,11 @@ impl fmt::Display for Summary {
         }
         write!(f, "; {}", counted(self.partitions, "partition"))?;
         if let Some(Root { kind, size, used }) = &self.root {
-            write!(f, ", {kind} root {:.1} GiB ({:.1} used)", gib(*size), gib(*used))?;
+            // both in the unit that fits the larger one
+            let (unit, bytes, digits) =
+                if *size < 1 << 30 { ("MiB", 1 << 20, 0) } else { ("GiB", 1 << 30, 1) };
+            let count = |of: u64| of as f64 / f64::from(bytes);
+            write!(f, ", {kind} root {:.digits$} {unit} ({:.digits$} used)", count(*size), count(*used))?;
         }
         Ok(())
     }
@@ -231,10 +235,6 @@ fn printable(text: &str) -> String {
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 30)
 }
 
 fn target(target: Target) -> &'static str {
@@ -317,6 +317,20 @@ support: the operating system is not known
 not ready: 2 blockers, both fixable.   next: refloat plan u.qcow2 --for azure-gen2
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_small_root_is_measured_in_mib() {
+        let root = |size, used| Summary {
+            os: None,
+            arch: None,
+            firmware: Vec::new(),
+            partitions: 1,
+            root: Some(Root { kind: "ext4".into(), size, used }),
+        };
+        let text = root(64 << 20, 5 << 20).to_string();
+        assert_eq!(text, "no known operating system; 1 partition, ext4 root 64 MiB (5 used)");
+        assert!(root(1 << 30, 5 << 20).to_string().ends_with("root 1.0 GiB (0.0 used)"));
     }
 
     #[test]
