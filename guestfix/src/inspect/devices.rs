@@ -1,6 +1,6 @@
 //! Which volume of this disk a device specification means.
 
-use crate::facts::{Machine, Volume};
+use crate::facts::{Facts, Machine, Volume};
 
 /// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
 const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
@@ -20,6 +20,11 @@ pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Opti
         None => ROOT_DISKS.contains(&disk),
     };
     machine.volumes.iter().find(|volume| ours && volume.number == number)
+}
+
+/// What fstab mounts "/" from.
+pub fn root_spec(facts: &Facts) -> Option<&str> {
+    facts.fstab.iter().find(|mount| mount.target == "/").map(|mount| mount.spec.as_str())
 }
 
 /// Whether the volume is the guest's root.

@@ -25,6 +25,8 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::grub_root_device::GrubRootDevice,
     &linux::grub_stale_arguments::GrubStaleArguments,
     &linux::grub_serial_console::GrubSerialConsole,
+    &linux::crypttab::Crypttab,
+    &linux::mount_units::MountUnits,
     &linux::fstab::DEVICE_NAMES,
     &linux::fstab::INSTANCE_STORE,
     &linux::fstab::ABSENT_DISKS,

@@ -81,17 +81,18 @@ fn entry(line: usize, body: &str) -> Option<Entry> {
     }
 }
 
-fn fields(body: &str) -> Vec<&str> {
+/// The words of a line between blanks; comments are not known.
+pub(super) fn fields(body: &str) -> Vec<&str> {
     body.split([' ', '\t']).filter(|field| !field.is_empty()).collect()
 }
 
 /// `body` with `field`, a slice of it, replaced.
-fn replace(body: &str, field: &str, new: &str) -> String {
+pub(super) fn replace(body: &str, field: &str, new: &str) -> String {
     let start = field.as_ptr().addr() - body.as_ptr().addr();
     format!("{}{new}{}", &body[..start], &body[start + field.len()..])
 }
 
-fn with_options(options: &str, added: &[&str]) -> String {
+pub(super) fn with_options(options: &str, added: &[&str]) -> String {
     let key = |option: &str| option.split_once('=').map_or(option, |(key, _)| key).to_owned();
     let replaced = |option: &&str| added.iter().any(|new| key(new) == key(option));
     let kept = options.split(',').filter(|option| !option.is_empty() && !replaced(option));

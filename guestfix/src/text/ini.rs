@@ -37,6 +37,19 @@ pub fn comment_out(text: &str, mut why: impl FnMut(&Entry<'_>) -> Option<&'stati
     })
 }
 
+/// The text with some values changed: `change` answers the new one, or `None` to leave it.
+pub fn edit(text: &str, mut change: impl FnMut(&Entry<'_>) -> Option<String>) -> String {
+    let mut section = "";
+    let changed: Vec<(usize, String)> =
+        lines(text).filter_map(|line| Some((line.number, change(&entry(&line, &mut section)?)?))).collect();
+    rewrite(text, |line| {
+        let (_, value) = changed.iter().find(|(number, _)| *number == line.number)?;
+        let (key, old) = line.body.split_once('=')?;
+        let blanks = &old[..old.len() - old.trim_start().len()];
+        Some(format!("{key}={blanks}{value}"))
+    })
+}
+
 fn entry<'a>(line: &Line<'a>, section: &mut &'a str) -> Option<Entry<'a>> {
     let body = line.body.trim();
     if body.starts_with(['#', ';']) {
@@ -62,6 +75,8 @@ mod tests {
         assert_eq!(values(text, "Network", "Name"), [""; 0]);
         let new = comment_out(text, |entry| (entry.key == "Name").then_some("gone"));
         assert_eq!(new, text.replace("Name = ens5", "# refloat: gone: Name = ens5"));
+        let new = edit(text, |entry| (entry.key == "Name").then(|| "eth0".into()));
+        assert_eq!(new, text.replace("Name = ens5", "Name = eth0"));
     }
 
     #[test]
@@ -70,6 +85,7 @@ mod tests {
         for _ in 0..3000 {
             let text = random.text();
             assert_eq!(comment_out(&text, |_| None), text);
+            assert_eq!(edit(&text, |_| None), text);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(in crate::rules) struct FstabRule {
 
 /// What can be wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     DeviceName,
     InstanceStore,
     AbsentDisk,
@@ -130,7 +130,7 @@ impl Rule for FstabRule {
 }
 
 /// What is wrong with a line, in which words, and what to do; `None` if all is well.
-fn judge(mount: &Mount, machine: &Machine) -> Option<(Fault, String, Option<Change>)> {
+pub(super) fn judge(mount: &Mount, machine: &Machine) -> Option<(Fault, String, Option<Change>)> {
     let has = |option: &str| fstab::has_option(&mount.options, option);
     let (spec, target) = (&mount.spec, &mount.target);
     let volume = machine.volumes.iter().find(|volume| mount.volume.as_ref() == Some(&volume.name));

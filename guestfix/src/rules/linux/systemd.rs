@@ -27,15 +27,8 @@ pub(super) fn disable_started(stage: &mut Stage<'_>, units: &[&str]) -> Result<(
 
 /// The links by which a unit, named with its suffix, is started at boot; none if it is masked.
 fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
-    let mut out = Vec::new();
-    if view.read_link(&format!("{DIR}/{unit}"))?.as_deref() != Some("/dev/null") {
-        for wants in view.glob(DIR, ".wants")? {
-            let link = format!("{wants}/{unit}");
-            if view.lstat(&link)?.is_some() {
-                out.push(link);
-            }
-        }
-    }
+    let masked = view.read_link(&format!("{DIR}/{unit}"))?.as_deref() == Some("/dev/null");
+    let mut out = if masked { Vec::new() } else { links(view, unit)? };
     let name = unit.strip_suffix(".service").unwrap_or(unit);
     for level in 2..=5 {
         for dir in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
@@ -49,6 +42,26 @@ fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
         }
     }
     Ok(out)
+}
+
+/// The links by which other units pull this one in.
+fn links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for suffix in [".wants", ".requires"] {
+        for dir in view.glob(DIR, suffix)? {
+            let link = format!("{dir}/{unit}");
+            out.extend(view.lstat(&link)?.is_some().then_some(link));
+        }
+    }
+    Ok(out)
+}
+
+/// Takes the links to a unit away.
+pub(super) fn unlink(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
+    for link in links(stage.guest()?.view, unit)? {
+        stage.remove(&link)?;
+    }
+    Ok(())
 }
 
 /// Takes the links away, and masks the unit unless the guest has its own copy of it in /etc.

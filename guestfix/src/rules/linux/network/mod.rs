@@ -29,9 +29,6 @@ static META: RuleMeta = RuleMeta {
              amazon-ec2-net-utils 80-ec2.network, 2026",
 };
 
-/// What a file that is moved aside is called then.
-const KEPT: &str = ".pre-azure";
-
 impl Rule for MacPinned {
     fn meta(&self) -> &'static RuleMeta {
         &META
@@ -56,12 +53,6 @@ impl Rule for MacPinned {
         udev::mend(stage)?;
         Ok(Fixed::Staged)
     }
-}
-
-/// Moves a file aside, under a name that nobody reads.
-fn move_aside(stage: &mut Stage<'_>, path: &str) -> Result<()> {
-    stage.keep(path, &format!("{path}{KEPT}"))?;
-    stage.remove(path)
 }
 
 /// Whether a card on Azure may have this name: further cards are configured where they are added.

@@ -1,7 +1,8 @@
 //! netplan: YAML in `/etc/netplan`. Files that do not fit are moved aside as a whole, and one of ours is written.
 
-use super::{is_azure_name, move_aside};
+use super::is_azure_name;
 use crate::rule::Evidence;
+use crate::rules::linux::aside;
 use crate::text::yaml_outline::{Node, outline};
 use crate::{Guest, Result, Stage, View};
 
@@ -56,7 +57,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
         return Ok(());
     }
     for file in moved {
-        move_aside(stage, &file)?;
+        aside::take(stage, &file)?;
     }
     let renderer = if manager { "  version: 2\n  renderer: NetworkManager\n" } else { "  version: 2\n" };
     stage.put_mode(OURS, TEXT.replace("  version: 2\n", renderer), 0o600)

@@ -1,7 +1,7 @@
 //! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
 
-use super::move_aside;
 use crate::rule::Evidence;
+use crate::rules::linux::aside;
 use crate::text::ini;
 use crate::{Guest, Result, Stage, View};
 
@@ -32,7 +32,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     let networks = files.iter().any(|file| file.ends_with(".network"));
     files.dedup();
     for file in files {
-        move_aside(stage, &file)?;
+        aside::take(stage, &file)?;
     }
     if (networks || alone) && !fits_azure(stage.guest()?.view)? {
         stage.put(OURS, TEXT)?;

@@ -1,7 +1,7 @@
 //! udev: rules that give a card its name by its address.
 
-use super::move_aside;
 use crate::rule::Evidence;
+use crate::rules::linux::aside;
 use crate::text::lines;
 use crate::{Result, Stage, View};
 
@@ -24,12 +24,12 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
 
 pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     for (file, _) in naming(stage.guest()?.view)? {
-        move_aside(stage, &file)?;
+        aside::take(stage, &file)?;
     }
     for file in generators(stage.guest()?.view)? {
         let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
         if file.starts_with(DIR) {
-            stage.keep(&file, &format!("{file}{}", super::KEPT))?;
+            aside::keep(stage, &file)?;
         }
         stage.put_link(&format!("{DIR}/{name}"), "/dev/null")?;
     }

@@ -1,0 +1,14 @@
+//! Files set aside: kept under a name that no program reads, for whoever wants them back.
+
+use crate::{Result, Stage};
+
+/// Keeps a copy of what a file holds.
+pub(super) fn keep(stage: &mut Stage<'_>, path: &str) -> Result<()> {
+    stage.keep(path, &format!("{path}.pre-azure"))
+}
+
+/// Takes a file away, and keeps a copy.
+pub(super) fn take(stage: &mut Stage<'_>, path: &str) -> Result<()> {
+    keep(stage, path)?;
+    stage.remove(path)
+}

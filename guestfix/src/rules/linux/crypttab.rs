@@ -1,0 +1,151 @@
+//! linux.crypttab
+
+use crate::facts::{Facts, Machine};
+use crate::inspect::devices;
+use crate::rule::Evidence;
+use crate::text::{crypttab, fstab};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// Encrypted volumes that are named as EC2 names them, or are not here.
+pub(in crate::rules) struct Crypttab;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.crypttab",
+    title: "crypttab names volumes of this disk by UUID, and waits for no other",
+    phase: Phase::Mounts,
+    severity: Severity::Blocker,
+    cause: "xvda2 and nvme0n1p2 are names that disks have on EC2 only: the boot waits 90 s for one and goes on without it. A line that \
+            encrypts an instance store anew at each boot may on Azure hit another disk and destroy what is on it.",
+    fix: "A volume of this disk gets its UUID; one with an EC2 device name that is on another disk becomes a comment, and what is mounted \
+          from it gets nofail; one with a UUID gets nofail.",
+    source: "crypttab(5), 2026-11; virt-v2v 71376bdb, crypttab (behaviour), 2026",
+};
+
+const PATH: &str = "/etc/crypttab";
+const OPTIONAL: &[&str] = &["nofail", "x-systemd.device-timeout=10"];
+const WHY: &str = "a disk of AWS that is not here";
+
+impl Rule for Crypttab {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let Some(text) = guest.view.text(PATH)? else {
+            return Ok(Finding::NotApplicable("there is no crypttab"));
+        };
+        let machine = guest.view.machine();
+        let entries = crypttab::entries(&text);
+        let evidence = entries.iter().filter_map(|entry| {
+            let (what, _) = judge(entry, machine, guest.facts)?;
+            Some(Evidence::new(format!("{PATH}:{}", entry.line), what))
+        });
+        Ok(Finding::from_evidence(evidence.collect()))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let text = guest.view.text(PATH)?.unwrap_or_default();
+        let (mut changes, mut absent) = (Vec::new(), Vec::new());
+        for entry in crypttab::entries(&text) {
+            let Some((_, change)) = judge(&entry, guest.view.machine(), guest.facts) else { continue };
+            let Some(change) = change else {
+                return Ok(Fixed::ByHand(format!(
+                    "the volume that {PATH}:{} names has no UUID: name it by what stays the same on Azure",
+                    entry.line
+                )));
+            };
+            if !matches!(change, crypttab::Change::Device(_)) {
+                absent.push(format!("/dev/mapper/{}", entry.name));
+            }
+            changes.push((entry.line, change));
+        }
+        stage.edit(PATH, |text| {
+            crypttab::edit(text, |entry| {
+                changes.iter().find(|(line, _)| *line == entry.line).map(|(_, change)| change.clone())
+            })
+        })?;
+        // what is on a volume that may not come must not be waited for either
+        stage.edit("/etc/fstab", |text| {
+            fstab::edit(text, |mount| {
+                let waits = absent.contains(&mount.spec) && !mount.has_option("noauto");
+                waits.then_some(fstab::Change::AddOptions(OPTIONAL))
+            })
+        })?;
+        Ok(Fixed::Staged)
+    }
+}
+
+/// What is wrong with a line, and what to do, if anything can be done.
+fn judge(
+    entry: &crypttab::Entry<'_>,
+    machine: &Machine,
+    facts: &Facts,
+) -> Option<(String, Option<crypttab::Change>)> {
+    let crypttab::Entry { name, device, .. } = entry;
+    if !devices::is_device(device) || fstab::has_option(entry.options, "noauto") {
+        return None;
+    }
+    let is_name = devices::is_disk_name(device);
+    match devices::resolve(machine, device, devices::root_spec(facts)) {
+        Some(volume) => is_name.then(|| {
+            let partuuid = || volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
+            // with a new key at each boot whatever has a UUID on the volume is overwritten
+            let spec = if entry.has_random_key() { partuuid() } else { devices::stable_spec(volume) };
+            let what = format!("{name} is on {device}, a name that {} has on EC2", volume.name);
+            (what, spec.map(crypttab::Change::Device))
+        }),
+        None if is_name => {
+            let what = format!("{name} is on {device}, which is not on this disk");
+            Some((what, Some(crypttab::Change::CommentOut(WHY))))
+        }
+        None => (!fstab::has_option(entry.options, "nofail")).then(|| {
+            let what = format!("the boot waits for {device}, which is not on this disk");
+            (what, Some(crypttab::Change::AddOptions(&OPTIONAL[..1])))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
+
+    #[test]
+    fn volumes_of_this_disk_get_their_uuid_and_others_are_not_waited_for() {
+        let fstab =
+            format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n/dev/mapper/scratch /mnt ext4 defaults 0 2\n");
+        let crypttab = "# <name> <device> <key> <options>\nswap /dev/nvme0n1p2 /dev/urandom swap\nhome /dev/nvme0n1p2 none luks\nscratch /dev/nvme1n1 /dev/urandom tmp=ext4\ndata UUID=dead-beef none luks\n";
+        let bench = Bench::debian().file("/etc/fstab", &fstab).file(PATH, crypttab);
+        assert_eq!(
+            bench.findings(&Crypttab),
+            [
+                "/etc/crypttab:2: swap is on /dev/nvme0n1p2, a name that p2 has on EC2",
+                "/etc/crypttab:3: home is on /dev/nvme0n1p2, a name that p2 has on EC2",
+                "/etc/crypttab:4: scratch is on /dev/nvme1n1, which is not on this disk",
+                "/etc/crypttab:5: the boot waits for UUID=dead-beef, which is not on this disk",
+            ]
+        );
+        bench.mended(&Crypttab, |view| {
+            let expected = crypttab
+                .replace("swap /dev/nvme0n1p2", "swap PARTUUID=1ec2a517-02")
+                .replace("/dev/nvme0n1p2", &format!("UUID={BOOT_UUID}"))
+                .replace("scratch /", "# refloat: a disk of AWS that is not here: scratch /")
+                .replace("dead-beef none luks", "dead-beef none luks,nofail");
+            assert_eq!(view.text(PATH).unwrap().unwrap(), expected);
+            let mounted = view.text("/etc/fstab").unwrap().unwrap();
+            assert_eq!(
+                mounted,
+                fstab.replace("/mnt ext4 defaults", "/mnt ext4 defaults,nofail,x-systemd.device-timeout=10")
+            );
+        });
+    }
+
+    #[test]
+    fn what_is_named_for_good_stays() {
+        let fine = format!(
+            "a UUID={ROOT_UUID} none luks\nb /srv/image none luks\nc /dev/xvdf none luks,noauto\nd UUID=1 none luks,nofail\n"
+        );
+        assert_eq!(Bench::debian().file(PATH, fine).findings(&Crypttab), [""; 0]);
+    }
+}
