@@ -80,7 +80,8 @@ pub(crate) fn write(
     let (name, disk, sink): (_, Disk, block::Result<Box<dyn Sink>>) = match format {
         OutputFormat::Vhd => {
             let disk = volume::pad_to_mib(disk.clone())?;
-            let sink = vhd::FixedSink::create(target, disk.size(), vhd::Identity::derive(&identity), existing);
+            let sink =
+                vhd::FixedSink::create(target, disk.size(), vhd::Identity::derive(&identity), existing);
             ("vhd", disk, sink.map(|sink| Box::new(sink) as _))
         }
         OutputFormat::Raw => {
