@@ -137,6 +137,53 @@ impl Change<'_> {
         Ok(blocks)
     }
 
+    /// Cuts a map off before the file's block `keep`; says how many of its own blocks that frees. What they led to is
+    /// freed by the caller, who has walked the map: it is a tree.
+    pub(crate) fn cut_block_map(&mut self, inode: &mut Inode, keep: u64) -> Result<u64> {
+        let per_block = per_block(self.fs.blocks.block_size());
+        let mut logical = 0;
+        let mut freed = 0;
+        for slot in 0..15_usize {
+            let level = low32(wide(slot.saturating_sub(11)));
+            let at = slot.saturating_mul(4);
+            let pointer = self.cut_pointer(le32(inode.block(), at)?, level, logical, keep, &mut freed)?;
+            put32(inode.block_mut(), at, pointer)?;
+            logical = logical.saturating_add(span(per_block, level));
+        }
+        Ok(freed)
+    }
+
+    /// Cuts off what one pointer leads to; recursion ends, for the level falls.
+    fn cut_pointer(
+        &mut self,
+        pointer: u32,
+        level: u32,
+        logical: u64,
+        keep: u64,
+        freed: &mut u64,
+    ) -> Result<u32> {
+        let block = u64::from(pointer);
+        let step = span(per_block(self.fs.blocks.block_size()), level);
+        if pointer == 0 || logical.saturating_add(step) <= keep {
+            return Ok(pointer);
+        }
+        let Some(below) = level.checked_sub(1) else { return Ok(0) };
+        let mut bytes = self.fs.blocks.read(block)?.to_vec();
+        let step = span(per_block(bytes.len()), below);
+        for at in (0..bytes.len()).step_by(4) {
+            let start = logical.saturating_add(wide(at >> 2).saturating_mul(step));
+            let child = self.cut_pointer(le32(&bytes, at)?, below, start, keep, freed)?;
+            put32(&mut bytes, at, child)?;
+        }
+        if logical < keep {
+            self.fs.blocks.stage(block, bytes)?;
+            return Ok(pointer);
+        }
+        self.free_blocks(block..block.saturating_add(1))?;
+        *freed = freed.saturating_add(1);
+        Ok(0)
+    }
+
     /// Writes the blocks below one pointer and returns it; all zeros need none.
     fn write_pointers(
         &mut self,

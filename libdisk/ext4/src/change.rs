@@ -34,6 +34,11 @@ impl<'a> Change<'a> {
     /// Starts a change, if this file system may be written at all.
     pub(crate) fn begin(target: &'a mut Ext4Mut) -> Result<Self> {
         target.fs.sb.check_writable()?;
+        Self::recover(target)
+    }
+
+    /// Starts a change of a file system that must be recovered before it may be written.
+    pub(crate) fn recover(target: &'a mut Ext4Mut) -> Result<Self> {
         let overlay = Overlay::new(target.device.disk())?;
         let fs = target.fs.over(overlay.disk());
         let alloc = Allocator::new(&fs);

@@ -9,6 +9,7 @@ pub(crate) mod compat {
     pub(crate) const EXT_ATTR: u32 = 0x8;
     pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
+    pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
 /// `s_feature_incompat` bits.
@@ -62,17 +63,13 @@ const COMPAT: &[Feature] = &[
     (compat::SPARSE_SUPER2, "sparse_super2", All),
     (0x400, "fast_commit", All),
     (0x800, "stable_inodes", All),
-    (0x1000, "orphan_file", All),
+    (compat::ORPHAN_FILE, "orphan_file", All),
 ];
 
 const INCOMPAT: &[Feature] = &[
     (0x1, "compression", Nothing),
     (incompat::FILETYPE, "filetype", All),
-    (
-        incompat::RECOVER,
-        "needs_recovery",
-        Reading("the journal must be replayed first, and that is not there yet"),
-    ),
+    (incompat::RECOVER, "needs_recovery", Reading("the journal must be replayed first")),
     (0x8, "journal_dev", Nothing),
     (incompat::META_BG, "meta_bg", All),
     (incompat::EXTENTS, "extent", All),
@@ -107,11 +104,7 @@ const RO_COMPAT: &[Feature] = &[
     (0x4000, "shared_blocks", Reading("files share blocks")),
     // Verity files are refused one by one.
     (0x8000, "verity", All),
-    (
-        ro_compat::ORPHAN_PRESENT,
-        "orphan_present",
-        Reading("orphans must be removed first, and that is not there yet"),
-    ),
+    (ro_compat::ORPHAN_PRESENT, "orphan_present", Reading("orphans must be removed first")),
 ];
 
 fn names_of(word: &'static str, bits: u32, table: &[Feature], names: &mut Vec<String>) {
@@ -174,6 +167,13 @@ impl Features {
                 "writing to ext4 with unknown read-only features: {bits:#x}"
             ))),
         }
+    }
+
+    /// Refuses what not even recovery may write.
+    pub(crate) fn check_recoverable(self) -> Result<()> {
+        let incompat = self.incompat & !incompat::RECOVER;
+        let ro_compat = self.ro_compat & !ro_compat::ORPHAN_PRESENT;
+        Self { incompat, ro_compat, ..self }.check_writable()
     }
 
     /// The format as `blkid` names it: what ext2 and ext3 could not read is ext4.

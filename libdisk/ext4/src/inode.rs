@@ -170,6 +170,15 @@ impl Inode {
         self.raw.links_count.set(links);
     }
 
+    /// When it was removed; of an orphan, the next one in the list.
+    pub(crate) fn dtime(&self) -> u32 {
+        self.raw.dtime.get()
+    }
+
+    pub(crate) fn set_dtime(&mut self, time: u32) {
+        self.raw.dtime.set(time);
+    }
+
     /// Whether any of these flags is set.
     pub(crate) fn has(&self, flags: u32) -> bool {
         self.raw.flags.get() & flags != 0
@@ -427,10 +436,15 @@ impl Ext4 {
 
     /// An inode that is in use.
     pub(crate) fn inode(&self, number: u32) -> Result<Inode> {
-        let inode = self.raw_inode(number)?;
-        if inode.links() == 0 {
+        if self.raw_inode(number)?.links() == 0 {
             return Err(FsError::NotFound);
         }
+        self.checked_inode(number)
+    }
+
+    /// An inode that is in use, or waits for its removal.
+    pub(crate) fn checked_inode(&self, number: u32) -> Result<Inode> {
+        let inode = self.raw_inode(number)?;
         if self.sb.checksums() && inode.checksum(&self.sb)? != inode.stored_checksum()? {
             let (block, at) = place(self, number)?;
             let byte = self.sb.byte(block).saturating_add(wide(at));

@@ -14,10 +14,10 @@
 //!
 //! # What is not here
 //!
-//! A journal writer: the device below is an overlay. Journal recovery and orphan removal: a file system that needs them
-//! can be read (as it is without them) but not written. Allocation in clusters (`bigalloc`), quota files, encrypted,
-//! verity and case-folding inodes, and creating attribute values in inodes of their own are refused by name. Backup
-//! superblocks and descriptors are left alone, as the kernel leaves them.
+//! A journal writer: the device below is an overlay. A file system that needs recovery can be read (as it is without)
+//! but not written before [`replay`] has recovered it; fast commits are refused there. Allocation in clusters
+//! (`bigalloc`), quota files, encrypted, verity and case-folding inodes, and creating attribute values in inodes of
+//! their own are refused by name. Backup superblocks and descriptors are left alone, as the kernel leaves them.
 #![cfg_attr(
     not(test),
     deny(
@@ -44,8 +44,11 @@ mod features;
 mod group;
 mod inline;
 mod inode;
+mod journal;
 mod mapping;
+mod orphan;
 mod read;
+mod recovery;
 mod superblock;
 mod symlink;
 mod transaction;
@@ -60,6 +63,8 @@ use blocks::Blocks;
 use change::Change;
 use group::Group;
 use superblock::Superblock;
+
+pub use recovery::{Replayed, replay};
 
 /// A file system opened for reading.
 #[derive(Debug)]

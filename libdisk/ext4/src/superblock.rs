@@ -103,7 +103,9 @@ pub(crate) struct RawSuperblock {
     lpf_ino: U32,
     prj_quota_inum: U32,
     checksum_seed: U32,
-    reserved: [u8; 0x188],
+    times_hi_and_encoding: [u8; 12],
+    orphan_file_inum: U32,
+    reserved: [u8; 0x178],
     checksum: U32,
 }
 const _: () = assert!(size_of::<RawSuperblock>() == SIZE);
@@ -303,33 +305,74 @@ impl Superblock {
 
     /// Whether it can be edited as it is.
     pub(crate) fn state(&self) -> State {
-        let state = self.raw.state.get();
-        if self.incompat(incompat::RECOVER) {
-            State::NeedsRecovery
-        } else if state & ERROR_FS != 0 {
-            State::Errors("EXT4_ERROR_FS: errors were found while it was mounted".to_owned())
-        } else if state & VALID_FS == 0 {
-            State::Errors("EXT4_VALID_FS is not set: it was not unmounted cleanly".to_owned())
-        } else if state & ORPHAN_FS != 0
+        let orphans = self.raw.state.get() & ORPHAN_FS != 0
             || self.raw.last_orphan.get() != 0
-            || self.ro_compat(ro_compat::ORPHAN_PRESENT)
-        {
-            State::Errors("orphan list: inodes are to be removed or truncated".to_owned())
+            || self.ro_compat(ro_compat::ORPHAN_PRESENT);
+        match self.errors() {
+            _ if self.incompat(incompat::RECOVER) => State::NeedsRecovery,
+            Some(what) => State::Errors(what.to_owned()),
+            None if orphans => State::NeedsRecovery,
+            None => State::Clean,
+        }
+    }
+
+    /// What its state says that only a check of the whole can mend.
+    fn errors(&self) -> Option<&'static str> {
+        let state = self.raw.state.get();
+        if state & ERROR_FS != 0 {
+            Some("EXT4_ERROR_FS: errors were found while it was mounted")
+        } else if state & VALID_FS == 0 {
+            Some("EXT4_VALID_FS is not set: it was not unmounted cleanly")
         } else {
-            State::Clean
+            None
         }
     }
 
     /// Refuses to write what must not be written, by name.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.features.check_writable()?;
-        if let State::Errors(what) = self.state() {
+        self.check_sound()?;
+        if self.state() == State::NeedsRecovery {
+            let what = "writing to ext4 with an orphan list: inodes must be removed or truncated first";
+            return Err(FsError::unsupported(what));
+        }
+        Ok(())
+    }
+
+    /// Refuses what not even recovery may write, by name.
+    pub(crate) fn check_recoverable(&self) -> Result<()> {
+        self.features.check_recoverable()?;
+        self.check_sound()
+    }
+
+    fn check_sound(&self) -> Result<()> {
+        if let Some(what) = self.errors() {
             return Err(FsError::unsupported(format!("writing to ext4 that is not clean: {what}")));
         }
         if self.compat(compat::HAS_JOURNAL) && self.raw.journal_inum.get() == 0 {
             return Err(FsError::unsupported("writing to ext4 with an external journal"));
         }
         Ok(())
+    }
+
+    /// The first inode of the orphan list, 0 for none.
+    pub(crate) fn last_orphan(&self) -> u32 {
+        self.raw.last_orphan.get()
+    }
+
+    /// The inode of the orphan file.
+    pub(crate) fn orphan_file(&self) -> u32 {
+        self.raw.orphan_file_inum.get()
+    }
+
+    /// Forgets that anything was to be recovered.
+    pub(crate) fn set_recovered(&mut self) {
+        self.features.incompat &= !incompat::RECOVER;
+        self.features.ro_compat &= !ro_compat::ORPHAN_PRESENT;
+        self.raw.feature_incompat.set(self.features.incompat);
+        self.raw.feature_ro_compat.set(self.features.ro_compat);
+        self.raw.last_orphan.set(0);
+        self.raw.state.set(self.raw.state.get() & !ORPHAN_FS);
     }
 
     /// The seed of directory hashes.
