@@ -1,7 +1,9 @@
 //! Where a fix is staged: the guest as it will be, and the edits that make it so.
 
+mod label;
 mod overlay;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -13,10 +15,8 @@ use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
 use crate::path::{Last, Place, lossy, split_str};
 use crate::rule::Goal;
+use crate::text::file_contexts::FileContexts;
 use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
-
-/// The attribute that holds a file's SELinux label.
-const SELINUX: &[u8] = b"security.selinux";
 
 /// The guest with all edits staged so far. Rules see it through [`guest`](Self::guest) and change it with the
 /// verbs below; each verb records one edit with what it replaces.
@@ -26,8 +26,8 @@ const SELINUX: &[u8] = b"security.selinux";
 ///
 /// A file that must not change (`chattr +i`) is refused by name.
 ///
-/// SELinux: a file keeps its label; a new one gets that of the first labelled file of its directory, else that of the
-/// directory, which is what the kernel would give it. The policy's own `file_contexts` is not read.
+/// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. New links and
+/// directories get none.
 pub struct Stage<'a> {
     base: &'a dyn View,
     goal: &'a Goal,
@@ -38,6 +38,8 @@ pub struct Stage<'a> {
     changes: Vec<Change>,
     /// Of the guest as it will be; `None` after a change.
     facts: Option<Facts>,
+    /// The guest's SELinux policy, once a new file asked for it.
+    policy: OnceCell<Option<FileContexts>>,
     /// The id of the rule whose fix is running.
     rule: &'static str,
 }
@@ -84,6 +86,7 @@ impl<'a> Stage<'a> {
             overlay: Overlay::new(base),
             changes: Vec::new(),
             facts: None,
+            policy: OnceCell::new(),
             rule: "",
         }
     }
@@ -319,7 +322,7 @@ impl<'a> Stage<'a> {
             None => {
                 self.make_parents(&path)?;
                 let metadata = new_metadata(FileType::Regular, mode, content.len());
-                StagedFile { content, metadata, xattrs: self.usual_label(&path)? }
+                StagedFile { content, metadata, xattrs: self.label_for_new(&path)? }
             }
         };
         self.overlay.set(path.clone(), Staged::File(file));
@@ -350,27 +353,15 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The SELinux label for a new file.
-    fn usual_label(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut dir = path;
-        while let Some((parent, _)) = split_str(dir) {
-            dir = parent;
-            if self.overlay.staged(dir).is_some() {
-                continue;
-            }
-            let parent = if dir == "/" { "" } else { dir };
-            for name in self.overlay.list(dir)? {
-                let sibling = format!("{parent}/{name}");
-                let metadata = self.overlay.lstat(&sibling)?;
-                if metadata.is_some_and(|metadata| metadata.file_type == FileType::Regular)
-                    && let Some(label) = label_of(self.overlay.xattrs(&sibling)?)
-                {
-                    return Ok(vec![label]);
-                }
-            }
-            return Ok(label_of(self.overlay.xattrs(dir)?).into_iter().collect());
+    /// The SELinux label for a new file, as its attributes.
+    fn label_for_new(&self, path: &str) -> Result<Vec<label::Attribute>> {
+        let in_base = |dir: &str| self.overlay.staged(dir).is_none();
+        let Some(dir) = label::nearest_dir(path, in_base) else { return Ok(Vec::new()) };
+        if self.policy.get().is_none() {
+            _ = self.policy.set(label::policy(self.base)?);
         }
-        Ok(Vec::new())
+        let policy = self.policy.get().and_then(Option::as_ref);
+        Ok(label::for_new(&self.overlay, policy, dir, path)?.into_iter().collect())
     }
 
     /// Notes that the running rule changed something.
@@ -424,10 +415,6 @@ fn ownership_of(file: &StagedFile) -> Ownership {
         gid: metadata.gid,
         xattrs: xattrs.iter().map(xattr).collect(),
     }
-}
-
-fn label_of(xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Option<(Vec<u8>, Vec<u8>)> {
-    xattrs.into_iter().find(|(name, _)| name == SELINUX)
 }
 
 fn refused(path: &str, why: &str) -> Error {

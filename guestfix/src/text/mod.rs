@@ -5,6 +5,7 @@
 
 pub mod cmdline;
 pub mod crypttab;
+pub mod file_contexts;
 pub mod fstab;
 pub mod grub_cfg;
 pub mod grubenv;
