@@ -1,8 +1,8 @@
 //! Carries out a plan: in an overlay, after every condition was checked, and proven by the rules that asked for it.
 //!
-//! The order is: check everything that the plan expects of the image, reading only; write, one transaction for each
-//! volume; read the result again as a new guest and run the rules of the plan on it. What goes wrong goes wrong with an
-//! overlay that nobody has seen: the source never changes here.
+//! The order is: check everything that the plan expects of the image, reading only; replay journals; write, one
+//! transaction for each volume; read the result again as a new guest and run the rules of the plan on it. What goes wrong
+//! goes wrong with an overlay that nobody has seen: the source never changes here.
 
 mod volume;
 
@@ -49,6 +49,11 @@ pub fn apply_with(
 
     observer.on(Event::Started { step: "apply", total });
     let overlay = Overlay::new(disk)?;
+    for step in &plan.steps {
+        if let Edit::ReplayJournal { volume } = &step.edit {
+            replay(&overlay, to_replay(&tree, volume)?)?;
+        }
+    }
     for (volume, steps) in by_volume(&tree, plan)? {
         write_volume(&overlay, volume, &steps, &tree, plan.time)?;
     }
@@ -121,14 +126,24 @@ pub(crate) fn same_befores(view: &dyn View, plan: &Plan) -> Result<()> {
                 }
             }
             Edit::ReplayJournal { volume } => {
-                return Err(Error::Refused(format!(
-                    "the journal of {volume} must be replayed first, which is not written yet: start and shut down the \
-                     machine, or unmount the volume, and take the snapshot again"
-                )));
+                to_replay(view, volume)?;
             }
         }
     }
     Ok(())
+}
+
+/// The volume of this name, with a journal to be replayed.
+fn to_replay<'a>(view: &'a dyn View, name: &str) -> Result<&'a Volume> {
+    let volume = view.machine().volumes.iter().find(|volume| volume.name == name && volume.needs_recovery);
+    volume.ok_or_else(|| Error::OtherImage { what: format!("{name} has no journal that must be replayed") })
+}
+
+fn replay(overlay: &Overlay, volume: &Volume) -> Result<()> {
+    let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
+    let device = overlay.writer().slice(volume.range.clone())?;
+    libdisk::replay_filesystem(&device).map_err(failed)?;
+    Ok(device.flush()?)
 }
 
 fn in_words(before: &Before) -> String {

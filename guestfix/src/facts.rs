@@ -43,8 +43,10 @@ pub struct Volume {
     pub type_name: Option<String>,
     /// Where it is in the guest's tree: "/", "/boot"; `None` if it is not mounted there.
     pub mounted_at: Option<String>,
-    /// Its journal must be replayed before it can be edited.
+    /// Its journal must be replayed before it can be edited. Its files are shown as they are after that.
     pub needs_recovery: bool,
+    /// Why we cannot replay it; its files are shown without it then.
+    pub unrecoverable: Option<String>,
     /// Free bytes, where the file system is known.
     pub free: Option<u64>,
     /// Free inodes, where there is a fixed number.

@@ -62,6 +62,7 @@ fn machine() -> Machine {
         type_name: None,
         mounted_at: Some(point.into()),
         needs_recovery: false,
+        unrecoverable: None,
         free: Some(1 << 20),
         free_nodes: Some(100),
     };

@@ -32,6 +32,15 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
     nothing(&view)
 }
 
+/// Brings the file system on `volume` into the state that its journal says; over an overlay, always. Says whether there was
+/// anything to do.
+///
+/// # Errors
+/// `Unsupported` by name for what cannot be replayed, `Corrupt` for what must not be; `volume` is as it was then.
+pub fn replay_filesystem(volume: &DiskMut) -> Result<bool> {
+    Ok(ext4::probe(&volume.disk())? && ext4::replay(volume)?.is_some())
+}
+
 /// No driver wants it: refuse what is known by name.
 fn nothing<T>(volume: &Disk) -> Result<Option<T>> {
     match volume::signature(volume)? {

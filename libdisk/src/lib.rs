@@ -19,7 +19,7 @@ mod probe;
 mod source;
 
 pub use address::{Address, AddressError, Location, Place};
-pub use filesystem::{open_filesystem, open_filesystem_mut};
+pub use filesystem::{open_filesystem, open_filesystem_mut, replay_filesystem};
 pub use open::{Layer, OpenOptions, Opened, open};
 pub use probe::{Format, probe};
 pub use source::{FileSource, Source, identity};

@@ -117,6 +117,7 @@ mod tests {
             type_name: None,
             mounted_at: Some(mounted_at.into()),
             needs_recovery: false,
+            unrecoverable: None,
             free: None,
             free_nodes: None,
         };

@@ -78,6 +78,7 @@ impl Bench {
             type_name: None,
             mounted_at: mounted_at.map(str::to_owned),
             needs_recovery: false,
+            unrecoverable: None,
             free: Some(1 << 30),
             free_nodes: None,
         };

@@ -1,6 +1,6 @@
 //! From a disk to a tree: the partition table, every file system, the root, and the guest's own fstab.
 
-use libdisk::block::Disk;
+use libdisk::block::{Disk, Overlay};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
 use libdisk::volume::{self, Kind, PartitionTable};
 
@@ -19,7 +19,8 @@ struct Found {
 }
 
 impl Tree {
-    /// Reads a disk: its partition table, its file systems, the guest's own fstab. Nothing is written.
+    /// Reads a disk: its partition table, its file systems, the guest's own fstab. Nothing is written: journals that must be
+    /// replayed are, in overlays, and the tree shows what that gives.
     ///
     /// A disk without a root file system opens too; [`has_root`](Self::has_root) tells. A disk with one file system and
     /// no operating system shows that file system at "/".
@@ -128,6 +129,7 @@ fn blank() -> Volume {
         type_name: None,
         mounted_at: None,
         needs_recovery: false,
+        unrecoverable: None,
         free: None,
         free_nodes: None,
     }
@@ -141,7 +143,7 @@ fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
     let fs = match opened {
         Ok(Some((fs, info))) => {
             describe(&mut volume, info);
-            Some(fs)
+            Some(if volume.needs_recovery { recovered(device, &mut volume, fs)? } else { fs })
         }
         Ok(None) => None,
         Err(FsError::Device(error)) => return Err(error.into()),
@@ -158,6 +160,29 @@ fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
         volume.label = signature.label;
     }
     Ok(Found { volume, fs, is_esp })
+}
+
+/// The file system as it is once its journal is replayed, in an overlay of its own: without that, files may be old. As it is
+/// now where the journal cannot be replayed.
+fn recovered(device: &Disk, volume: &mut Volume, fs: Box<dyn FileSystem>) -> Result<Box<dyn FileSystem>> {
+    let overlay = Overlay::new(device.clone())?;
+    let replayed = libdisk::replay_filesystem(&overlay.writer())
+        .and_then(|_| libdisk::open_filesystem(&overlay.disk()))
+        .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
+    match replayed {
+        Ok(Some((fs, info))) => {
+            describe(volume, info);
+            volume.needs_recovery = true;
+            Ok(fs)
+        }
+        Ok(None) => Ok(fs),
+        Err(FsError::Device(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::info!(volume = volume.name, %error, "a journal that cannot be replayed");
+            volume.unrecoverable = Some(error.to_string());
+            Ok(fs)
+        }
+    }
 }
 
 fn describe(volume: &mut Volume, info: Info) {

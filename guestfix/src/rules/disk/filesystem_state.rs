@@ -1,7 +1,8 @@
 //! disk.filesystem-state
 
+use crate::facts::Volume;
 use crate::rule::Evidence;
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A journal that has not been replayed.
 pub(in crate::rules) struct FilesystemState;
@@ -13,7 +14,8 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Blocker,
     cause: "The snapshot of a running machine holds writes that are in the journal only. Files read without them may be old, and \
             an edit would be undone, or mixed up, when the journal is replayed at the next boot.",
-    fix: "None yet: the journal must be replayed before the file system can be edited.",
+    fix: "The journal is replayed before anything else: what was committed is written to its place, and files that were being \
+          removed or cut off are, as Linux does at the next mount.",
     source: "Linux, Documentation/filesystems/ext4/journal.rst, 2026-11; virt-v2v manual, \"File system consistency\", 2026-11",
 };
 
@@ -23,9 +25,8 @@ impl Rule for FilesystemState {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let dirty = guest.view.machine().volumes.iter().filter(|volume| volume.needs_recovery);
         Ok(Finding::from_evidence(
-            dirty
+            dirty(guest.view)
                 .map(|volume| {
                     let kind = volume.kind.as_deref().unwrap_or("unknown");
                     Evidence::new(&volume.name, format!("{kind} with a journal that must be replayed"))
@@ -34,12 +35,24 @@ impl Rule for FilesystemState {
         ))
     }
 
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "take the snapshot from a stopped instance, or mount a copy of the disk once and unmount it"
-                .into(),
-        ))
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let volumes: Vec<_> = dirty(stage.guest()?.view).cloned().collect();
+        for Volume { name, unrecoverable, .. } in volumes {
+            if let Some(why) = unrecoverable {
+                return Ok(Fixed::ByHand(format!(
+                    "{name}: {why}; or take the snapshot from a stopped instance"
+                )));
+            }
+            stage.replay(&name)?;
+        }
+        Ok(Fixed::Staged)
     }
+}
+
+/// What the guest has mounted and did not unmount; other volumes are not edited.
+fn dirty(view: &dyn View) -> impl Iterator<Item = &Volume> {
+    let volumes = view.machine().volumes.iter();
+    volumes.filter(|volume| volume.needs_recovery && volume.mounted_at.is_some())
 }
 
 #[cfg(test)]
@@ -48,11 +61,16 @@ mod tests {
     use crate::rules::testing::Bench;
 
     #[test]
-    fn a_dirty_journal_is_found_and_left_to_the_user() {
+    fn a_dirty_journal_is_replayed_where_it_can_be() {
         let clean = Bench::debian();
         assert_eq!(clean.findings(&FilesystemState), [""; 0]);
         let dirty = Bench::debian().machine(|machine| machine.volumes[0].needs_recovery = true);
         assert_eq!(dirty.findings(&FilesystemState), ["p1: ext4 with a journal that must be replayed"]);
-        dirty.by_hand(&FilesystemState);
+        dirty.mended(&FilesystemState, |view| assert!(!view.machine().volumes[0].needs_recovery));
+        let refused = dirty.machine(|machine| machine.volumes[0].unrecoverable = Some("fast commits".into()));
+        assert!(refused.by_hand(&FilesystemState).contains("fast commits"));
+        // Nobody edits the second volume: Linux replays it when it mounts it.
+        let other = Bench::debian().machine(|machine| machine.volumes[1].needs_recovery = true);
+        assert_eq!(other.findings(&FilesystemState), [""; 0]);
     }
 }
