@@ -79,6 +79,29 @@ fn a_guest_that_keeps_cloud_init_is_mended_once() {
     assert!(mended > 0, "no guest was mended");
 }
 
+/// The guest after its plan; `None` if it cannot be made here.
+fn mended(guest: &PhonyGuest, cloud_init: CloudInit) -> Option<Tree> {
+    let disk = FileDisk::open(&guest.path()?).unwrap().disk();
+    let identity = Identity::of("disk.img", &disk).unwrap();
+    let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal(guest, cloud_init)).unwrap();
+    let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
+    Some(Tree::open(sealed.disk()).unwrap())
+}
+
+/// What we leave of a grub.cfg is a script that GRUB's own parser takes.
+#[test]
+fn the_boot_menu_that_is_written_is_a_script_of_grub() {
+    if judge::need("grub-script-check").is_none() {
+        return;
+    }
+    for name in ["debian-mbr-ext4", "ubuntu-gpt-hybrid"] {
+        let Some(tree) = mended(phony::named(name), CloudInit::Disable) else { return };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), tree.read("/boot/grub/grub.cfg").unwrap().unwrap()).unwrap();
+        judge::run(judge::tool("grub-script-check").arg(file.path()));
+    }
+}
+
 /// Our YAML is what its readers' own parser, PyYAML, makes of it.
 #[test]
 fn the_yaml_that_is_written_says_what_was_meant() {
@@ -89,12 +112,7 @@ fn the_yaml_that_is_written_says_what_was_meant() {
         return judge::skip("PyYAML (Debian package python3-yaml)");
     }
     let guest = phony::named("ubuntu-gpt-hybrid");
-    let Some(path) = guest.path() else { return };
-    let disk = FileDisk::open(&path).unwrap().disk();
-    let identity = Identity::of("disk.img", &disk).unwrap();
-    let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal(guest, CloudInit::Azure)).unwrap();
-    let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
-    let tree = Tree::open(sealed.disk()).unwrap();
+    let Some(tree) = mended(guest, CloudInit::Azure) else { return };
     let yaml = |path: &str| -> serde_json::Value {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), tree.read(path).unwrap().unwrap()).unwrap();

@@ -3,6 +3,8 @@
 //! To add a rule: one file named after its id, one line here, one line in the golden file of each phony guest it finds
 //! fault with (`REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes those).
 
+#[cfg(test)]
+mod azmigrate;
 mod disk;
 mod linux;
 mod target;
@@ -25,6 +27,8 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::grub_root_device::GrubRootDevice,
     &linux::grub_stale_arguments::GrubStaleArguments,
     &linux::grub_serial_console::GrubSerialConsole,
+    &linux::grub_serial_menu::GrubSerialMenu,
+    &linux::initramfs_resume::InitramfsResume,
     &linux::crypttab::Crypttab,
     &linux::mount_units::MountUnits,
     &linux::fstab::DEVICE_NAMES,
@@ -32,11 +36,14 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::fstab::ABSENT_DISKS,
     &linux::fstab::NETWORK_FILESYSTEMS,
     &linux::network::MacPinned,
+    &linux::aws_names::AwsNames,
     &linux::cloud_init::CloudInit,
     &linux::aws_agents::AwsAgents,
     &linux::aws_mirrors::AwsMirrors,
     &linux::aws_time::AwsTime,
+    &linux::aws_udev::AwsUdev,
     &linux::xen_leftovers::XenLeftovers,
+    &linux::serial_login::SerialLogin,
     &linux::agent_installed::AgentInstalled,
 ];
 

@@ -23,6 +23,7 @@ submenu 'Advanced options for Debian GNU/Linux' {
 		initrd	/boot/initrd.img-6.1.0-50-amd64
 	}
 }
+terminal_output console serial
 ";
 
 const MODULES: &[&str] = &[
@@ -61,7 +62,10 @@ impl Bench {
                 "/boot/grub/grub.cfg",
                 &grub_cfg(&format!("UUID={ROOT_UUID}"), "console=tty0 console=ttyS0,115200n8"),
             ),
-            ("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\n"),
+            (
+                "/etc/default/grub",
+                "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\nGRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND=serial\n",
+            ),
             ("/etc/fstab", &format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n")),
             ("/etc/network/interfaces", "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n"),
             ("/usr/sbin/waagent", "#!/usr/bin/python3\n"),

@@ -113,6 +113,41 @@ pub fn initrdless_lines(text: &str) -> Vec<usize> {
     out
 }
 
+/// Whether the script shows its menu on a serial port.
+pub fn has_serial_terminal(text: &str) -> bool {
+    lines(text).any(|line| {
+        let words = words(line.body);
+        words.first().is_some_and(|command| command.text == "terminal_output")
+            && words.iter().any(|terminal| terminal.text.starts_with("serial"))
+    })
+}
+
+/// The line before which the header of the script ends: where grub-mkconfig marks that, else the first of the menu.
+pub fn header_end(text: &str) -> Option<usize> {
+    let marked = lines(text).find(|line| line.body.starts_with("### END /etc/grub.d/00_header"));
+    marked.or_else(|| first_of_menu(text)).map(|line| line.number)
+}
+
+/// The lines before the menu by which it is not shown, and what they are to be for one that is, for so many seconds.
+pub fn hidden_menu(text: &str, seconds: &str) -> Vec<(usize, String)> {
+    let end = first_of_menu(text).map_or(usize::MAX, |line| line.number);
+    let shown = |line: Line<'_>| {
+        let words = words(line.body);
+        let [set, value] = words.as_slice() else { return None };
+        let new = match (set.text.as_str(), value.text.as_str()) {
+            ("set", "timeout=0") => format!("timeout={seconds}"),
+            ("set", "timeout_style=hidden" | "timeout_style=countdown") => "timeout_style=menu".into(),
+            _ => return None,
+        };
+        Some((line.number, format!("{} {new}", &line.body[..set.end])))
+    };
+    lines(text).take_while(|line| line.number < end).filter_map(shown).collect()
+}
+
+fn first_of_menu(text: &str) -> Option<Line<'_>> {
+    lines(text).find(|line| matches!(line.words().next(), Some("menuentry" | "submenu" | "blscfg")))
+}
+
 fn is_linux(command: &str) -> bool {
     matches!(command, "linux" | "linux16" | "linuxefi")
 }
@@ -362,7 +397,7 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
         let mut random = Random(3);
         for _ in 0..3000 {
             let text = random.text();
-            let _ = (entries(&text), default(&text));
+            let _ = (entries(&text), default(&text), hidden_menu(&text, "5"), header_end(&text));
             assert_eq!(edit_cmdlines(&text, |_| None), text);
         }
     }

@@ -13,7 +13,8 @@ static META: RuleMeta = RuleMeta {
     phase: Phase::Agent,
     severity: Severity::Note,
     cause: "The archives that Ubuntu and Debian run inside AWS are slow, costly or closed from elsewhere.",
-    fix: "REGION.ec2.archive.ubuntu.com becomes azure.archive.ubuntu.com, cdn-aws.deb.debian.org becomes deb.debian.org.",
+    fix: "REGION.ec2.archive.ubuntu.com becomes azure.archive.ubuntu.com, cdn-aws.deb.debian.org becomes deb.debian.org, in apt's sources and in what \
+          cloud-init makes them of.",
     source: "Microsoft Learn, Prepare an Ubuntu VM for Azure, 2026-09; wiki.debian.org, Cloud mirrors, 2026",
 };
 
@@ -43,23 +44,39 @@ impl Rule for AwsMirrors {
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
     let mut files = vec!["/etc/apt/sources.list".to_owned()];
-    for suffix in [".list", ".sources"] {
-        files.extend(view.glob("/etc/apt/sources.list.d", suffix)?);
+    for (dir, suffix) in [
+        ("/etc/apt/sources.list.d", ".list"),
+        ("/etc/apt/sources.list.d", ".sources"),
+        // what cloud-init makes the files above of
+        ("/etc/cloud/templates", ".tmpl"),
+        ("/etc/cloud/cloud.cfg.d", ".cfg"),
+    ] {
+        files.extend(view.glob(dir, suffix)?);
     }
     Ok(files)
 }
 
-/// The line with the archive of AWS replaced; `None` if it names none.
+/// The end of an archive's name inside AWS, and the archive that is the same elsewhere.
+const ARCHIVES: [(&str, &str); 3] = [
+    (".ec2.archive.ubuntu.com", "azure.archive.ubuntu.com"),
+    (".ec2.ports.ubuntu.com", "ports.ubuntu.com"),
+    ("cdn-aws.deb.debian.org", "deb.debian.org"),
+];
+
+/// The line with the archives of AWS replaced; `None` if it names none.
 fn moved(body: &str) -> Option<String> {
     if body.trim_start().starts_with('#') {
         return None;
     }
-    if let Some(at) = body.find(".ec2.archive.ubuntu.com") {
-        let start = body[..at].rfind('/').map_or(0, |slash| slash + 1);
-        let end = at + ".ec2".len();
-        return Some(format!("{}azure{}", &body[..start], &body[end..]));
+    let mut new = body.to_owned();
+    for (archive, instead) in ARCHIVES {
+        // the host's name begins behind "//": a region, or what cloud-init puts the region for
+        while let Some(at) = new.find(archive) {
+            let start = new[..at].rfind(['/', ' ']).map_or(0, |slash| slash + 1);
+            new.replace_range(start..at + archive.len(), instead);
+        }
     }
-    body.contains("cdn-aws.deb.debian.org").then(|| body.replace("cdn-aws.deb.debian.org", "deb.debian.org"))
+    (new != body).then_some(new)
 }
 
 #[cfg(test)]
@@ -78,5 +95,27 @@ mod tests {
             .replace("deb http://eu-west-1.ec2.archive", "deb http://azure.archive")
             .replace("cdn-aws.deb", "deb");
         assert_eq!(new, expected);
+    }
+    #[test]
+    fn deb822_files_and_templates_of_cloud_init_are_sources_too() {
+        for (file, before, after) in [
+            (
+                "/etc/apt/sources.list.d/ubuntu.sources",
+                "URIs: http://us-east-1.ec2.archive.ubuntu.com/ubuntu/ http://us-east-1.ec2.ports.ubuntu.com/\n",
+                "URIs: http://azure.archive.ubuntu.com/ubuntu/ http://ports.ubuntu.com/\n",
+            ),
+            (
+                "/etc/cloud/cloud.cfg.d/95-mirror.cfg",
+                "      primary: http://%(ec2_region)s.ec2.archive.ubuntu.com/ubuntu/\n",
+                "      primary: http://azure.archive.ubuntu.com/ubuntu/\n",
+            ),
+            (
+                "/etc/cloud/templates/sources.list.debian.tmpl",
+                "deb https://cdn-aws.deb.debian.org/debian {{codename}} main\n",
+                "deb https://deb.debian.org/debian {{codename}} main\n",
+            ),
+        ] {
+            assert_eq!(Bench::debian().file(file, before).mended_text(&AwsMirrors, file), after);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::text::shell_assign;
 use crate::{Result, Stage, View};
 
-const MAIN: &str = "/etc/default/grub";
+pub(super) const MAIN: &str = "/etc/default/grub";
 const COMMON: &str = "GRUB_CMDLINE_LINUX";
 const NORMAL: &str = "GRUB_CMDLINE_LINUX_DEFAULT";
 
@@ -15,6 +15,29 @@ pub(super) fn files(view: &dyn View) -> Result<Vec<String>> {
     let mut files = vec![MAIN.to_owned()];
     files.extend(view.glob("/etc/default/grub.d", ".cfg")?);
     Ok(files)
+}
+
+/// One assignment.
+pub(super) struct Assigned {
+    /// The file and the line.
+    pub(super) place: String,
+    pub(super) key: String,
+    /// Without quotes.
+    pub(super) value: String,
+}
+
+/// Every assignment, in the order in which they are made.
+pub(super) fn assigned(view: &dyn View) -> Result<Vec<Assigned>> {
+    let mut out = Vec::new();
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        out.extend(shell_assign::assignments(&text).iter().map(|one| Assigned {
+            place: format!("{file}:{}", one.line),
+            key: one.key.to_owned(),
+            value: one.value.to_owned(),
+        }));
+    }
+    Ok(out)
 }
 
 /// The command line that grub-mkconfig will give the default entry, without root and what it adds itself.

@@ -1,10 +1,10 @@
 //! linux.grub.stale-arguments
 
 use super::{boot_entries, grub_defaults};
+use crate::facts::Machine;
 use crate::inspect::devices;
 use crate::rule::Evidence;
 use crate::text::cmdline::{self, Change};
-use crate::text::shell_assign;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// Kernel arguments that made sense on EC2 or Xen only, or never.
@@ -15,10 +15,13 @@ static META: RuleMeta = RuleMeta {
     title: "no kernel argument is left that slows or hides the boot on Azure",
     phase: Phase::Boot,
     severity: Severity::Warning,
-    cause: "rootdelay=300 is an unconditional sleep of five minutes in initramfs-tools; resume= from a device of EC2 waits 30 s for it; \
-            clocksource=xen is not there; rd.shell=0 and rd.emergency=poweroff make a failed boot end without a word.",
-    fix: "These arguments go, in every boot entry and in /etc/default/grub.",
-    source: "measured boots (rootdelay: 306 s), 2026-11-23; azure-docs issue 80400, 2021; virt-v2v 71376bdb, resume= (behaviour), 2026",
+    cause: "rootdelay=300 is an unconditional sleep of five minutes in initramfs-tools; resume= from a disk that is not here waits 30 s for it; \
+            clocksource=xen is not there; rd.shell=0, rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
+            timeout of NVMe a disk of Azure that hangs does so for years.",
+    fix: "These arguments go, in every boot entry and in /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks for. \
+          rootdelay is never added.",
+    source: "measured boots (rootdelay: 306 s; panic), 2026-11-23; azure-docs issue 80400, 2021; Microsoft Learn, create-upload-debian and \
+             create-upload-ubuntu (nvme_core.io_timeout), 2026-09; virt-v2v 71376bdb, resume= (behaviour), 2026",
 };
 
 impl Rule for GrubStaleArguments {
@@ -27,58 +30,71 @@ impl Rule for GrubStaleArguments {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let machine = guest.view.machine();
         let mut evidence = Vec::new();
         for entry in &guest.facts.boot.entries {
-            let stale = cmdline::tokens(&entry.cmdline).filter_map(|token| Some((token, fault(token)?)));
-            evidence.extend(stale.map(|(token, why)| Evidence::new(&entry.place, format!("{token} {why}"))));
+            evidence.extend(faults(&entry.place, &entry.cmdline, machine));
         }
-        for file in grub_defaults::files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for assignment in
-                shell_assign::assignments(&text).iter().filter(|one| grub_defaults::is_cmdline(one.key))
-            {
-                let stale =
-                    cmdline::tokens(assignment.value).filter_map(|token| Some((token, fault(token)?)));
-                let place = format!("{file}:{}", assignment.line);
-                evidence.extend(stale.map(|(token, why)| Evidence::new(&place, format!("{token} {why}"))));
+        for one in grub_defaults::assigned(guest.view)? {
+            if grub_defaults::is_cmdline(&one.key) {
+                evidence.extend(faults(&one.place, &one.value, machine));
             }
         }
         Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        boot_entries::edit_cmdlines(stage, |entry| Some(without_stale(&entry.cmdline)))?;
-        grub_defaults::edit_cmdlines(stage, without_stale)?;
+        let machine = stage.guest()?.view.machine().clone();
+        boot_entries::edit_cmdlines(stage, |entry| Some(without_stale(&entry.cmdline, &machine)))?;
+        grub_defaults::edit_cmdlines(stage, |cmdline| without_stale(cmdline, &machine))?;
         Ok(Fixed::Staged)
     }
 }
 
-fn without_stale(cmdline: &str) -> String {
-    cmdline::edit(cmdline, |token| if fault(token).is_some() { Change::Drop } else { Change::Keep })
+fn faults(place: &str, cmdline: &str, machine: &Machine) -> Vec<Evidence> {
+    let stale = |token| {
+        let (why, _) = fault(token, cmdline, machine)?;
+        Some(Evidence::new(place, format!("{token} {why}")))
+    };
+    cmdline::tokens(cmdline).filter_map(stale).collect()
 }
 
-/// What is wrong with a token.
-fn fault(token: &str) -> Option<&'static str> {
+fn without_stale(cmdline: &str, machine: &Machine) -> String {
+    cmdline::edit(cmdline, |token| fault(token, cmdline, machine).map_or(Change::Keep, |(_, change)| change))
+}
+
+/// What is wrong with a token of a command line, and what becomes of it.
+fn fault(token: &str, cmdline: &str, machine: &Machine) -> Option<(&'static str, Change)> {
     let value = |key| cmdline::value(token, key);
-    if value("rootdelay").is_some_and(|seconds| seconds.parse().is_ok_and(|seconds: u32| seconds > 5)) {
-        return Some("is a sleep at every boot");
-    }
-    if value("resume").is_some_and(devices::is_disk_name) {
-        return Some("waits for a device of EC2");
-    }
-    if value("clocksource").is_some_and(|clock| matches!(clock, "xen" | "kvm-clock")) {
-        return Some("is no clock of Hyper-V");
-    }
-    if matches!(token, "rd.shell=0" | "rd.emergency=poweroff") {
-        return Some("hides why a boot fails");
-    }
-    (token.starts_with("xen_blkfront.") || token.starts_with("xen_nopvspin")).then_some("is for Xen")
+    let is_number = |key, wrong: fn(u64) -> bool| value(key).and_then(|n| n.parse().ok()).is_some_and(wrong);
+    let absent = |spec: &str| devices::is_device(spec) && devices::resolve(machine, spec, None).is_none();
+    let hibernates = || !cmdline::values(cmdline, "resume_offset").is_empty();
+    let instead = |new: &str| Change::Replace(new.to_owned());
+    Some(if is_number("rootdelay", |seconds| seconds > 5) {
+        ("is a sleep at every boot", Change::Drop)
+    } else if value("resume").is_some_and(|spec| devices::is_disk_name(spec) || absent(spec)) {
+        ("waits for a device of EC2", Change::Drop)
+    } else if value("resume_offset").is_some() || (value("resume").is_some() && hibernates()) {
+        ("is for the hibernation of EC2", Change::Drop)
+    } else if value("clocksource").is_some_and(|clock| matches!(clock, "xen" | "kvm-clock")) {
+        ("is no clock of Hyper-V", Change::Drop)
+    } else if matches!(token, "rd.shell=0" | "rd.emergency=poweroff") {
+        ("hides why a boot fails", Change::Drop)
+    } else if value("panic").is_some_and(|seconds| matches!(seconds, "-1" | "1")) {
+        ("hides why a boot fails", instead("panic=30"))
+    } else if is_number("nvme_core.io_timeout", |seconds| seconds > 240) {
+        ("is not the 240 s that Azure asks for", instead("nvme_core.io_timeout=240"))
+    } else if token.starts_with("xen_blkfront.") || token.starts_with("xen_nopvspin") {
+        ("is for Xen", Change::Drop)
+    } else {
+        return None;
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg};
 
     #[test]
     fn stale_arguments_go_and_others_stay() {
@@ -95,8 +111,22 @@ mod tests {
             let defaults = view.text("/etc/default/grub").unwrap().unwrap();
             assert_eq!(defaults, "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n");
         });
-        let fine = Bench::debian()
-            .file("/boot/grub/grub.cfg", grub_cfg(&root, "rootdelay=5 resume=UUID=1 clocksource=tsc"));
+        let fine = Bench::debian().file(
+            "/boot/grub/grub.cfg",
+            grub_cfg(&root, &format!("rootdelay=5 resume=UUID={BOOT_UUID} clocksource=tsc panic=10")),
+        );
         assert_eq!(fine.findings(&GrubStaleArguments), [""; 0]);
+    }
+    #[test]
+    fn what_ec2_asks_for_is_dropped_or_gets_the_value_of_azure() {
+        let root = format!("UUID={ROOT_UUID}");
+        for (before, after) in [
+            ("nvme_core.io_timeout=4294967295 quiet panic=-1", "nvme_core.io_timeout=240 quiet panic=30"),
+            ("quiet resume=UUID=dead-beef", "quiet"),
+            ("quiet resume=PARTUUID=1ec2a517-01 resume_offset=34816", "quiet"),
+        ] {
+            let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, before));
+            assert_eq!(bench.mended_text(&GrubStaleArguments, "/boot/grub/grub.cfg"), grub_cfg(&root, after));
+        }
     }
 }

@@ -1,0 +1,108 @@
+//! Where Azure Migrate's own preparation of Debian and Ubuntu guests goes wrong, and ours must not: each known defect of
+//! Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
+
+use super::linux::aws_mirrors::AwsMirrors;
+use super::linux::grub_initrdless::GrubInitrdless;
+use super::linux::grub_root_device::GrubRootDevice;
+use super::linux::grub_serial_console::GrubSerialConsole;
+use super::linux::grub_stale_arguments::GrubStaleArguments;
+use super::linux::initramfs_drop_in::InitramfsDropIn;
+use super::linux::initramfs_hyperv::InitramfsHyperv;
+use super::linux::network::MacPinned;
+use super::testing::{Bench, ROOT_UUID, grub_cfg};
+
+const GRUB_CFG: &str = "/boot/grub/grub.cfg";
+const DEFAULTS: &str = "/etc/default/grub";
+
+/// It takes Hyper-V's drivers for built in on Debian and Ubuntu, and never looks into an initramfs.
+#[test]
+fn hyperv_drivers_are_not_taken_for_built_in() {
+    // an initramfs of nothing but its trailer
+    let mut empty = b"070701".to_vec();
+    empty.extend([b'0'; 8 * 11]);
+    empty.extend(b"0000000b00000000TRAILER!!!\0\0\0\0");
+    let bench = Bench::debian()
+        .file("/boot/initrd.img-6.1.0-50-amd64", empty)
+        .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
+        .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "")
+        .file("/etc/initramfs-tools/initramfs.conf", "MODULES=dep\n");
+    let found = bench.findings(&InitramfsHyperv);
+    assert!(found.iter().any(|line| line.contains("hv_storvsc")), "{found:?}");
+    assert_eq!(bench.findings(&InitramfsDropIn).len(), 1);
+}
+
+/// It adds rootdelay=300 to both command lines of `/etc/default/grub`: five minutes at every boot.
+#[test]
+fn rootdelay_is_taken_away_and_never_added() {
+    let root = format!("UUID={ROOT_UUID}");
+    let bench = Bench::debian().file(GRUB_CFG, grub_cfg(&root, "rootdelay=300 console=hvc0")).file(
+        DEFAULTS,
+        "GRUB_CMDLINE_LINUX=\"rootdelay=300\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"rootdelay=300\"\n",
+    );
+    for file in [GRUB_CFG, DEFAULTS] {
+        let text = bench.mended_text(&GrubStaleArguments, file);
+        assert!(!text.contains("rootdelay"), "{text}");
+    }
+    let text = bench.mended_text(&GrubSerialConsole, GRUB_CFG);
+    assert_eq!(text.matches("rootdelay").count(), 2, "as many as there were");
+}
+
+/// It changes `root=` only in lines of grub.cfg that begin with "linux" and name a device of the running machine.
+#[test]
+fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
+    let bench = Bench::debian()
+        .file(GRUB_CFG, grub_cfg("/dev/nvme0n1p1", ""))
+        .file(DEFAULTS, "GRUB_CMDLINE_LINUX=\"root=/dev/xvda1\"\n");
+    for file in [GRUB_CFG, DEFAULTS] {
+        let text = bench.mended_text(&GrubRootDevice, file);
+        assert!(text.contains(&format!("root=UUID={ROOT_UUID}")) && !text.contains("root=/dev"), "{text}");
+    }
+}
+
+/// It writes a netplan file of its own and leaves the old ones, of which one that is matched by address still counts.
+#[test]
+fn old_netplan_files_are_moved_aside() {
+    let old = "/etc/netplan/50-cloud-init.yaml";
+    let text = "network:\n  version: 2\n  ethernets:\n    ens5:\n      match:\n        macaddress: 0a:1b:2c:3d:4e:5f\n      set-name: ens5\n      dhcp4: true\n";
+    Bench::debian().file(old, text).mended(&MacPinned, |view| {
+        assert!(!view.exists(old).unwrap());
+        assert_eq!(view.glob("/etc/netplan", ".yaml").unwrap(), ["/etc/netplan/90-azure.yaml"]);
+        assert_eq!(view.text("/etc/netplan/50-cloud-init.yaml.pre-azure").unwrap().as_deref(), Some(text));
+    });
+}
+
+/// It knows `archive.ubuntu.com` and `xx.archive.ubuntu.com`, but not the archives inside AWS.
+#[test]
+fn the_archives_of_ec2_are_replaced() {
+    let list = "/etc/apt/sources.list";
+    let text = Bench::debian()
+        .file(list, "deb http://eu-west-1.ec2.archive.ubuntu.com/ubuntu jammy main\n")
+        .mended_text(&AwsMirrors, list);
+    assert_eq!(text, "deb http://azure.archive.ubuntu.com/ubuntu jammy main\n");
+}
+
+/// It leaves `resume=`, by a note of its own authors.
+#[test]
+fn a_resume_device_of_ec2_is_removed() {
+    let root = format!("UUID={ROOT_UUID}");
+    let bench = Bench::debian().file(GRUB_CFG, grub_cfg(&root, "resume=/dev/nvme0n1p3 quiet"));
+    assert_eq!(bench.mended_text(&GrubStaleArguments, GRUB_CFG), grub_cfg(&root, "quiet"));
+}
+
+/// It does not know that Ubuntu's images for EC2 boot without their initramfs first.
+#[test]
+fn a_boot_without_initramfs_is_found() {
+    let entry = "menuentry 'Ubuntu' {\nif [ \"${initrdfail}\" = 1 ]; then\nlinux /vmlinuz ro\ninitrd /initrd\nelse\nlinux /vmlinuz ro panic=-1\nfi\ninitrdfail\n}\n";
+    assert_eq!(Bench::debian().file(GRUB_CFG, entry).findings(&GrubInitrdless).len(), 1);
+}
+
+/// It makes the password lines of GRUB comments, without a word.
+#[test]
+fn passwords_of_the_boot_menu_stay() {
+    let cfg = format!(
+        "set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n{}",
+        grub_cfg("/dev/xvda1", "")
+    );
+    let text = Bench::debian().file(GRUB_CFG, cfg).mended_text(&GrubRootDevice, GRUB_CFG);
+    assert!(text.starts_with("set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n"), "{text}");
+}

@@ -1,0 +1,194 @@
+//! linux.grub.serial-menu
+
+use super::grub_defaults;
+use crate::rule::Evidence;
+use crate::text::{grub_cfg, lines, rewrite, shell_assign};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// A boot menu that nobody on Azure gets to see.
+pub(in crate::rules) struct GrubSerialMenu;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.grub.serial-menu",
+    title: "the boot menu is on the serial console, long enough to be used",
+    phase: Phase::Boot,
+    severity: Severity::Note,
+    cause: "A machine on Azure has no other screen than its serial console. A menu that is not there, or for no time, gives no way to boot an \
+            older kernel or a rescue shell.",
+    fix: "GRUB talks to the serial port too, and waits 5 s, now in grub.cfg and in what grub-mkconfig reads.",
+    source: "Microsoft Learn, Proactively ensure access to GRUB, 2026; GRUB manual 2.12, serial, terminal_output, if, 2023",
+};
+
+const SECONDS: &str = "5";
+const BOTH: &str = "console serial";
+const TERMINALS: [&str; 3] = ["GRUB_TERMINAL", "GRUB_TERMINAL_INPUT", "GRUB_TERMINAL_OUTPUT"];
+const COMMAND: &str = "serial --speed=115200 --unit=0 --word=8 --parity=no --stop=1";
+/// Variables that must be set, to what, and those that do as well.
+const ADDED: [(&str, &str, &[&str]); 2] =
+    [(TERMINALS[0], BOTH, &TERMINALS), ("GRUB_SERIAL_COMMAND", COMMAND, &["GRUB_SERIAL_COMMAND"])];
+/// Adds a terminal and takes none away; where GRUB has no driver for the port, all stays as it was.
+const SCRIPT: &str = "# for Azure (refloat)\n\
+                      if serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1 ; then\n  \
+                      terminal_input --append serial\n  terminal_output --append serial\nfi";
+
+impl Rule for GrubSerialMenu {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let mut evidence = Vec::new();
+        for config in &guest.facts.boot.configs {
+            let text = guest.view.text(config)?.unwrap_or_default();
+            if !grub_cfg::has_serial_terminal(&text) && grub_cfg::header_end(&text).is_some() {
+                evidence.push(Evidence::new(config, "the menu is not on the serial port"));
+            }
+            for (line, _) in grub_cfg::hidden_menu(&text, SECONDS) {
+                evidence.push(Evidence::new(format!("{config}:{line}"), "keeps the menu from being seen"));
+            }
+        }
+        evidence.extend(default_faults(guest.view)?);
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        for config in stage.guest()?.facts.boot.configs.clone() {
+            stage.edit(&config, |text| {
+                let mut changes = grub_cfg::hidden_menu(text, SECONDS);
+                if !grub_cfg::has_serial_terminal(text)
+                    && let Some(end) = grub_cfg::header_end(text)
+                {
+                    changes.extend(
+                        lines(text).nth(end - 1).map(|line| (end, format!("{SCRIPT}\n{}", line.body))),
+                    );
+                }
+                rewrite(text, |line| {
+                    changes.iter().find(|(number, _)| *number == line.number).map(|(_, new)| new.clone())
+                })
+            })?;
+        }
+        for file in grub_defaults::files(stage.guest()?.view)? {
+            stage.edit(&file, |text| {
+                shell_assign::edit(text, |one| fault(one.key, one.value).map(|(_, new)| new.to_owned()))
+            })?;
+        }
+        let assigned = grub_defaults::assigned(stage.guest()?.view)?;
+        for (key, value, instead) in ADDED {
+            if !assigned.iter().any(|one| instead.contains(&one.key.as_str())) {
+                stage.edit(grub_defaults::MAIN, |text| shell_assign::set(text, key, value))?;
+            }
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+/// What is wrong with the value of a variable of grub-mkconfig, and a better one.
+fn fault(key: &str, value: &str) -> Option<(&'static str, &'static str)> {
+    let is_serial = || value.split_whitespace().any(|terminal| terminal.starts_with("serial"));
+    match key {
+        _ if TERMINALS.contains(&key) && !is_serial() => Some(("is not the serial port", BOTH)),
+        "GRUB_TIMEOUT" if value == "0" => Some(("leaves no time for the menu", SECONDS)),
+        "GRUB_TIMEOUT_STYLE" if value != "menu" => Some(("hides the menu", "menu")),
+        "GRUB_HIDDEN_TIMEOUT" if !value.is_empty() => Some(("hides the menu", "")),
+        _ => None,
+    }
+}
+
+fn default_faults(view: &dyn View) -> Result<Vec<Evidence>> {
+    let assigned = grub_defaults::assigned(view)?;
+    let mut out = Vec::new();
+    for one in &assigned {
+        if let Some((why, _)) = fault(&one.key, &one.value) {
+            out.push(Evidence::new(&one.place, format!("{}={} {why}", one.key, one.value)));
+        }
+    }
+    for (key, _, instead) in ADDED {
+        if view.exists(grub_defaults::MAIN)?
+            && !assigned.iter().any(|one| instead.contains(&one.key.as_str()))
+        {
+            out.push(Evidence::new(grub_defaults::MAIN, format!("does not set {key}")));
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use testimages::judge;
+
+    use super::*;
+    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
+
+    /// As Ubuntu's grub-mkconfig writes it.
+    const HEADER: &str = "### BEGIN /etc/grub.d/00_header ###
+function recordfail {
+  set recordfail=1
+}
+terminal_output gfxterm
+if [ \"${recordfail}\" = 1 ] ; then
+  set timeout=30
+else
+  if [ x$feature_timeout_style = xy ] ; then
+    set timeout_style=hidden
+    set timeout=0
+  elif sleep --interruptible 0 ; then
+    set timeout=0
+  fi
+fi
+### END /etc/grub.d/00_header ###
+";
+
+    #[test]
+    fn the_header_gets_a_terminal_and_time() {
+        let menu = "menuentry 'x' {\n\tset timeout=0\n\tlinux /vmlinuz ro\n}\n";
+        let bench = Bench::debian().file("/boot/grub/grub.cfg", format!("{HEADER}{menu}"));
+        assert_eq!(bench.findings(&GrubSerialMenu).len(), 4);
+        let text = bench.mended_text(&GrubSerialMenu, "/boot/grub/grub.cfg");
+        let expected = HEADER
+            .replace("timeout=0", "timeout=5")
+            .replace("hidden", "menu")
+            .replace("### END", &format!("{SCRIPT}\n### END"));
+        assert_eq!(text, format!("{expected}{menu}"));
+        if judge::need("grub-script-check").is_some() {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            judge::run(judge::tool("grub-script-check").arg(file.path()));
+        }
+    }
+
+    #[test]
+    fn a_script_without_marks_gets_its_terminal_before_the_first_entry() {
+        let root = format!("UUID={ROOT_UUID}");
+        let cfg = grub_cfg(&root, "").replace("terminal_output console serial\n", "");
+        let text = Bench::debian()
+            .file("/boot/grub/grub.cfg", &cfg)
+            .mended_text(&GrubSerialMenu, "/boot/grub/grub.cfg");
+        assert_eq!(text, cfg.replacen("menuentry", &format!("{SCRIPT}\nmenuentry"), 1));
+    }
+
+    #[test]
+    fn the_defaults_are_mended_where_they_are_set() {
+        let bench = Bench::debian()
+            .file("/etc/default/grub", "GRUB_TIMEOUT=10\nGRUB_TERMINAL=\"serial\"\n")
+            .file("/etc/default/grub.d/50-cloudimg-settings.cfg", "GRUB_TIMEOUT=0\nGRUB_TERMINAL=console\n");
+        assert_eq!(
+            bench.findings(&GrubSerialMenu),
+            [
+                "/etc/default/grub.d/50-cloudimg-settings.cfg:1: GRUB_TIMEOUT=0 leaves no time for the menu",
+                "/etc/default/grub.d/50-cloudimg-settings.cfg:2: GRUB_TERMINAL=console is not the serial port",
+                "/etc/default/grub: does not set GRUB_SERIAL_COMMAND",
+            ]
+        );
+        bench.mended(&GrubSerialMenu, |view| {
+            let text = |path| view.text(path).unwrap().unwrap();
+            assert_eq!(
+                text("/etc/default/grub.d/50-cloudimg-settings.cfg"),
+                "GRUB_TIMEOUT=5\nGRUB_TERMINAL=\"console serial\"\n"
+            );
+            assert_eq!(
+                text("/etc/default/grub"),
+                format!("GRUB_TIMEOUT=10\nGRUB_TERMINAL=\"serial\"\nGRUB_SERIAL_COMMAND=\"{COMMAND}\"\n")
+            );
+        });
+    }
+}

@@ -1,0 +1,147 @@
+//! linux.serial-login
+
+use crate::rule::Evidence;
+use crate::text::{append, lines};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// A serial console at which nobody can log in.
+pub(in crate::rules) struct SerialLogin;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.serial-login",
+    title: "one can log in on the first serial port",
+    phase: Phase::Identity,
+    severity: Severity::Warning,
+    cause: "Azure's serial console is the only way into a machine whose network does not work. systemd starts a getty on it by itself, \
+            unless that is masked; older inits have to be told.",
+    fix: "The mask goes, a link starts the getty where systemd's generator is masked, an inittab or Upstart gets one for ttyS0.",
+    source: "Microsoft Learn, Prepare for agentless migration and Azure serial console for Linux, 2026; systemd-getty-generator(8), inittab(5), 2026-11",
+};
+
+const UNIT: &str = "/etc/systemd/system/serial-getty@ttyS0.service";
+const TEMPLATES: [&str; 2] =
+    ["/etc/systemd/system/serial-getty@.service", "/usr/lib/systemd/system/serial-getty@.service"];
+const GENERATOR: &str = "/etc/systemd/system-generators/systemd-getty-generator";
+const WANTS: &str = "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service";
+const INITTAB: &str = "/etc/inittab";
+const INITTAB_LINE: &str = "S0:2345:respawn:/sbin/getty -L ttyS0 115200 vt102";
+const UPSTART: &str = "/etc/init/ttyS0.conf";
+const UPSTART_TEXT: &str = "# for Azure (refloat): a login on the serial console\n\
+                            start on stopped rc RUNLEVEL=[12345]\nstop on runlevel [!12345]\n\
+                            respawn\nexec /sbin/getty -L 115200 ttyS0 vt102\n";
+
+impl Rule for SerialLogin {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        if guest.facts.os.as_ref().is_some_and(|os| os.arch == Some("aarch64")) {
+            return Ok(Finding::NotApplicable("the serial port of an Arm machine has another name"));
+        }
+        let view = guest.view;
+        let mut evidence = Vec::new();
+        if is_systemd(view)? {
+            for file in masks(view)? {
+                evidence.push(Evidence::new(file, "masks the getty of the serial port"));
+            }
+            if is_masked(view, GENERATOR)? && view.lstat(WANTS)?.is_none() {
+                evidence
+                    .push(Evidence::new(GENERATOR, "is masked, and nothing else starts a getty on ttyS0"));
+            }
+        } else if let Some(place) = old_init(view)? {
+            evidence.push(Evidence::new(place, "starts no getty on ttyS0"));
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let view = stage.guest()?.view;
+        if is_systemd(view)? {
+            let generator_is_masked = is_masked(view, GENERATOR)?;
+            for file in masks(view)? {
+                stage.remove(&file)?;
+            }
+            if generator_is_masked && stage.guest()?.view.lstat(WANTS)?.is_none() {
+                stage.put_link(WANTS, "/lib/systemd/system/serial-getty@.service")?;
+            }
+            return Ok(Fixed::Staged);
+        }
+        match old_init(view)? {
+            Some(INITTAB) => _ = stage.edit(INITTAB, |text| append(text, INITTAB_LINE))?,
+            _ => stage.put(UPSTART, UPSTART_TEXT)?,
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+fn is_systemd(view: &dyn View) -> Result<bool> {
+    view.exists("/usr/lib/systemd/systemd").and_then(|usr| Ok(usr || view.exists("/lib/systemd/systemd")?))
+}
+
+fn is_masked(view: &dyn View, path: &str) -> Result<bool> {
+    Ok(view.read_link(path)?.as_deref() == Some("/dev/null"))
+}
+
+/// The links that mask the getty, its own or that of all serial ports.
+fn masks(view: &dyn View) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for path in [UNIT, TEMPLATES[0]] {
+        if is_masked(view, path)? {
+            out.push(path.to_owned());
+        }
+    }
+    Ok(out)
+}
+
+/// What an init before systemd lacks a getty on ttyS0 in.
+fn old_init(view: &dyn View) -> Result<Option<&'static str>> {
+    if view.exists("/etc/init/tty1.conf")? {
+        return Ok((!view.exists(UPSTART)?).then_some(UPSTART));
+    }
+    let Some(text) = view.text(INITTAB)? else { return Ok(None) };
+    let has_getty =
+        lines(&text).any(|line| !line.body.trim_start().starts_with('#') && line.body.contains("ttyS0"));
+    Ok((!has_getty).then_some(INITTAB))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    fn systemd() -> Bench {
+        Bench::debian().file("/usr/lib/systemd/systemd", "program").file(TEMPLATES[1], "[Unit]\n")
+    }
+
+    #[test]
+    fn a_masked_getty_is_unmasked() {
+        let bench = systemd().link(UNIT, "/dev/null");
+        assert_eq!(bench.findings(&SerialLogin), [format!("{UNIT}: masks the getty of the serial port")]);
+        bench.mended(&SerialLogin, |view| assert!(view.lstat(UNIT).unwrap().is_none()));
+    }
+
+    #[test]
+    fn a_link_does_what_the_masked_generator_does_not() {
+        let bench = systemd().link(GENERATOR, "/dev/null");
+        bench.mended(&SerialLogin, |view| {
+            let link = view.read_link(WANTS).unwrap();
+            assert_eq!(link.as_deref(), Some("/lib/systemd/system/serial-getty@.service"));
+        });
+    }
+
+    #[test]
+    fn older_inits_get_a_getty() {
+        let inittab = "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n";
+        let text = Bench::debian().file(INITTAB, inittab).mended_text(&SerialLogin, INITTAB);
+        assert_eq!(text, format!("{inittab}{INITTAB_LINE}\n"));
+        let upstart = Bench::debian().file("/etc/init/tty1.conf", "respawn\n");
+        assert_eq!(upstart.mended_text(&SerialLogin, UPSTART), UPSTART_TEXT);
+    }
+
+    #[test]
+    fn a_getty_of_systemd_needs_nothing() {
+        assert_eq!(systemd().findings(&SerialLogin), [""; 0]);
+        assert_eq!(systemd().file(INITTAB, "# not read\n").findings(&SerialLogin), [""; 0]);
+    }
+}
