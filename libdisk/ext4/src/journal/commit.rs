@@ -9,6 +9,8 @@ use super::superblock::{Checksums, Superblock};
 use crate::checksum::crc32c;
 
 const CHECKSUM_AT: usize = 0x10;
+/// Bytes of the header after the checksum, padding included.
+const AFTER_CHECKSUM: usize = 0x2c;
 /// `h_chksum_type` of CRC-32, and the bytes of one.
 const CRC32: (u8, u8) = (1, 4);
 
@@ -50,7 +52,11 @@ impl Commit {
             Checksums::V2 | Checksums::V3 => {
                 let (before, rest) = bytes.split_at_checked(CHECKSUM_AT).unwrap_or_default();
                 let after = rest.get(4..).unwrap_or_default();
-                crc32c(crc32c(crc32c(sb.seed, before), &[0; 4]), after) == stored
+                let start = crc32c(crc32c(sb.seed, before), &[0; 4]);
+                // All that counts is in the first sector; the others may not have been written.
+                let (header, _) = after.split_at_checked(AFTER_CHECKSUM).unwrap_or_default();
+                let zeros = vec![0; after.len().saturating_sub(AFTER_CHECKSUM)];
+                crc32c(start, after) == stored || crc32c(crc32c(start, header), &zeros) == stored
             }
         }
     }

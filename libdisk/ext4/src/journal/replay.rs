@@ -49,11 +49,10 @@ impl Log {
 
     /// Fast commits after the last transaction are changes of another kind, that we cannot carry out.
     fn refuse_fast_commits(&self) -> Result<()> {
-        let area = &self.journal.sb.fast_commits;
-        if area.is_empty() || self.journal.sb.start().is_none() {
+        let (Some(first), Some(_)) = (self.journal.sb.fast_commits, self.journal.sb.start()) else {
             return Ok(());
-        }
-        let first = self.journal.read(area.start)?;
+        };
+        let first = self.journal.read(first)?;
         // Tag and length of two bytes each, features, number of the transaction: little-endian, unlike the rest.
         if le16(&first, 0)? == FAST_COMMIT_HEAD && le32(&first, 8)? == self.scan.next {
             return Err(FsError::unsupported(

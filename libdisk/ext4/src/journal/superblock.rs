@@ -78,8 +78,8 @@ pub(super) struct Superblock {
     pub(super) first: u32,
     /// The first block after the log.
     pub(super) end: u32,
-    /// The area of fast commits after it; empty without them.
-    pub(super) fast_commits: std::ops::Range<u32>,
+    /// The first block of fast commits; one is left out between the log and them.
+    pub(super) fast_commits: Option<u32>,
     /// The start of every checksum of versions 2 and 3.
     pub(super) seed: u32,
 }
@@ -142,7 +142,7 @@ impl Superblock {
         if start != 0 && !(first..end).contains(&start) {
             return Err(corrupt(format!("the log starts at block {start}, outside of {first} to {end}")));
         }
-        Ok(Self { checksums, first, end, fast_commits: end..length, seed, raw })
+        Ok(Self { checksums, first, end, fast_commits: (fast > 1).then(|| end.saturating_add(1)), seed, raw })
     }
 
     /// The block where the log starts; `None` if there is nothing in it.

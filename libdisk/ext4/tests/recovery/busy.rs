@@ -1,20 +1,15 @@
-//! Recovery of volumes that were busy when the machine stopped, compared with the kernel's own, file by file.
-//!
-//! `REFLOAT_LONG=1` runs more than 200 busy volumes instead of a few of each kind.
-
-#![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
-
-mod support;
+//! Volumes that were busy when the machine stopped.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use block::{DiskMut, FileDisk};
 use ext4::Replayed;
-use support::{Image, Variant, pattern};
 use testimages::judge;
 use vfs::{FileSystem, State};
+
+use crate::support::{Image, Variant, pattern};
+use crate::{judge_recovery, long, turn};
 
 const SIZE: u64 = 24 << 20;
 
@@ -23,7 +18,7 @@ const fn kind(name: &'static str, options: &'static [&'static str]) -> Variant {
 }
 
 /// The feature sets; journals are small, so that logs wrap around.
-const KINDS: &[Variant] = &[
+pub(crate) const KINDS: &[Variant] = &[
     kind("default", &["-t", "ext4", "-b", "4096", "-O", "^orphan_file", "-J", "size=4"]),
     kind(
         "orphan_file",
@@ -48,7 +43,7 @@ const MOUNTS: &[&str] = &[
 
 /// How the machine stops.
 #[derive(Debug, Clone, Copy)]
-enum Stop {
+pub(crate) enum Stop {
     /// A snapshot while it runs.
     Snapshot,
     /// A snapshot right after a sync.
@@ -65,10 +60,10 @@ const STOPS: &[Stop] =
     &[Stop::Crash, Stop::Snapshot, Stop::LoggedCrash, Stop::Synced, Stop::Crash, Stop::Frozen];
 
 /// A xorshift generator: the same seed is the same load.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -176,7 +171,7 @@ fn snapshot(path: &Path) -> Vec<u8> {
 }
 
 /// An image of a volume that was in use when the machine stopped.
-fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Option<Image> {
+pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Option<Image> {
     let image = Image::new(variant, SIZE)?;
     let mount = judge::KernelMount::with_options(image.path(), 0..SIZE, &format!("{mount},noinit_itable"));
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -204,45 +199,10 @@ fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Option<Image> 
     Some(image)
 }
 
-/// The kernel recovers a copy; we recover the image; both are clean and the same.
-#[track_caller]
-fn judge_recovery(image: &Image) -> Replayed {
-    let copy = tempfile::Builder::new().tempfile_in(image.path().parent().unwrap()).unwrap();
-    fs::copy(image.path(), copy.path()).unwrap();
-    drop(judge::KernelMount::read_write(copy.path(), 0..image.size));
-    judge::e2fsck_clean(copy.path(), 0);
-    let theirs = judge::manifest(judge::KernelMount::with_options(copy.path(), 0..image.size, "ro").path());
-
-    let replayed = recover(image.path()).expect("something to recover");
-    judge::e2fsck_clean(image.path(), 0);
-    let ours = judge::manifest(judge::KernelMount::with_options(image.path(), 0..image.size, "ro").path());
-    for (path, line) in &theirs {
-        assert_eq!(ours.get(path), Some(line), "{path}");
-    }
-    assert_eq!(ours.len(), theirs.len(), "we have more files than the kernel");
-    assert_eq!(recover(image.path()), None, "a second recovery found something to do");
-    replayed
-}
-
-fn recover(path: &Path) -> Option<Replayed> {
-    let device = DiskMut::new(FileDisk::open_mut(path).unwrap());
-    let replayed = ext4::replay(&device).unwrap();
-    device.flush().unwrap();
-    assert_eq!(ext4::open(device.disk()).unwrap().info().unwrap().state, State::Clean);
-    replayed
-}
-
-fn able() -> bool {
-    judge::need_all(&["mke2fs", "e2fsck", "debugfs", "xfs_io", "fsfreeze"]) && judge::need_kernel_mounts()
-}
-
 #[test]
 fn busy_volumes_are_recovered_as_the_kernel_recovers_them() {
-    if !able() {
-        return;
-    }
-    let long = std::env::var_os("REFLOAT_LONG").is_some();
-    let seeds = if long { 32 } else { 2 };
+    let Some(_turn) = turn() else { return };
+    let seeds = if long() { 32 } else { 2 };
     let mut total = Replayed::default();
     for (number, variant) in KINDS.iter().enumerate() {
         for seed in 1..=seeds {

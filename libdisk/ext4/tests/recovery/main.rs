@@ -1,0 +1,79 @@
+//! Recovery, compared with the kernel's own, file by file.
+//!
+//! `REFLOAT_LONG=1` runs more than 200 busy volumes, and thousands of damaged ones, instead of a few of each kind.
+
+#![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
+
+mod busy;
+mod crafted;
+mod damaged;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use block::{DiskMut, FileDisk};
+use ext4::Replayed;
+use support::Image;
+use testimages::judge;
+use vfs::{FileSystem, State};
+
+/// The kernel recovers a copy; we recover the image; both are clean and the same.
+#[track_caller]
+pub(crate) fn judge_recovery(image: &Image) -> Replayed {
+    let copy = kernel_recovers(image.path()).expect("the kernel mounts it");
+    judge::e2fsck_clean(copy.path(), 0);
+    let theirs = manifest(copy.path(), image.size);
+
+    let replayed = recover(image.path()).unwrap().expect("something to recover");
+    judge::e2fsck_clean(image.path(), 0);
+    let ours = manifest(image.path(), image.size);
+    for (path, line) in &theirs {
+        assert_eq!(ours.get(path), Some(line), "{path}");
+    }
+    assert_eq!(ours.len(), theirs.len(), "we have more files than the kernel");
+    assert_eq!(recover(image.path()).unwrap(), None, "a second recovery found something to do");
+    replayed
+}
+
+/// What every path of an image holds.
+pub(crate) fn manifest(path: &Path, size: u64) -> BTreeMap<String, String> {
+    judge::manifest(judge::KernelMount::with_options(path, 0..size, "ro").path())
+}
+
+/// A copy that the kernel has recovered; `None` if it does not mount it.
+pub(crate) fn kernel_recovers(path: &Path) -> Option<tempfile::NamedTempFile> {
+    let copy = tempfile::Builder::new().tempfile_in(path.parent().unwrap()).unwrap();
+    fs::copy(path, copy.path()).unwrap();
+    let point = tempfile::tempdir().unwrap();
+    let mount =
+        judge::tool("mount").args(["-o", "loop"]).arg(copy.path()).arg(point.path()).output().unwrap();
+    if !mount.status.success() {
+        return None;
+    }
+    judge::run(judge::tool("umount").arg(point.path()));
+    Some(copy)
+}
+
+pub(crate) fn recover(path: &Path) -> vfs::Result<Option<Replayed>> {
+    let device = DiskMut::new(FileDisk::open_mut(path).unwrap());
+    let replayed = ext4::replay(&device)?;
+    device.flush().unwrap();
+    assert_eq!(ext4::open(device.disk())?.info()?.state, State::Clean);
+    Ok(replayed)
+}
+
+pub(crate) fn long() -> bool {
+    std::env::var_os("REFLOAT_LONG").is_some()
+}
+
+/// The turn of a test: one at a time, for what one test mounts is kept busy by programs that another starts. `None` after
+/// saying that the test is skipped.
+pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let able = judge::need_all(&["mke2fs", "e2fsck", "debugfs", "xfs_io", "fsfreeze"]);
+    (able && judge::need_kernel_mounts()).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
