@@ -6,3 +6,4 @@ mod laws;
 mod output;
 mod program;
 mod real_guest;
+mod uefi;
