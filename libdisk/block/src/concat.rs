@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BlockRead, Disk, Error, ErrorKind, Extent, Result};
+use crate::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 
 const LAYER: &str = "concat";
 
@@ -68,6 +68,11 @@ impl BlockRead for Concat {
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         let (part, start) = self.part(range.start);
         part.extent_at(range.start - start..(range.end - start).min(part.size()))
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        let (part, start) = self.part(range.start);
+        part.file_range(range.start - start..(range.end - start).min(part.size()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use crate::zero::nonzero_runs;
-use crate::{Disk, Error, Event, Observer, Result};
+use crate::{Disk, Error, Event, FileRange, Observer, Result};
 use plan::{Plan, Step};
 
 /// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in the cache.
@@ -55,6 +55,16 @@ pub trait Sink: Send + Sync {
     /// What the target reports; the copy ends with it.
     fn put(&self, chunk: Chunk<'_>) -> Result<()>;
 
+    /// Takes what is in a file as its own, moving no bytes: for targets on a file system whose files can share extents. `false`
+    /// if it cannot; the bytes then come through [`put`](Self::put). Called as `put` is.
+    ///
+    /// # Errors
+    /// As `put`.
+    fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
+        let _ = (offset, from);
+        Ok(false)
+    }
+
     /// Ranges that an earlier, interrupted run has put already; ascending.
     ///
     /// # Errors
@@ -75,6 +85,8 @@ pub struct Receipt {
     pub size: u64,
     /// Bytes that were written.
     pub written: u64,
+    /// Bytes that are shared with the source's file, and so were not.
+    pub shared: u64,
 }
 
 /// How to copy.
@@ -87,7 +99,7 @@ pub struct CopyOptions {
 /// Copies all of `source` into `sink` and finishes it.
 ///
 /// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink that starts
-/// zeroed. Each thread holds one buffer of at most 1 MiB.
+/// zeroed. What the sink can share with the source's file is not read either. Each thread holds one buffer of at most 1 MiB.
 ///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
@@ -166,13 +178,25 @@ impl Work<'_> {
                 range
             }
             Step::Data(range) => {
-                let bytes = &mut buf[..(range.end - range.start) as usize];
-                self.source.read_at(bytes, range.start)?;
-                self.put(bytes, range.start)?;
+                let rest = self.share(range.clone())?;
+                let bytes = &mut buf[..(rest.end - rest.start) as usize];
+                self.source.read_at(bytes, rest.start)?;
+                self.put(bytes, rest.start)?;
                 range
             }
         };
         Ok(range.end - range.start)
+    }
+
+    /// Lets the sink share as much of the start of `range` as it can; gives the rest.
+    fn share(&self, mut range: Range<u64>) -> Result<Range<u64>> {
+        while !range.is_empty() {
+            match self.source.file_range(range.clone())? {
+                Some(from) if self.sink.share(range.start, from)? => range.start += from.len,
+                _ => break,
+            }
+        }
+        Ok(range)
     }
 
     /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them.

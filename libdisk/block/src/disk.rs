@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::slice::{Slice, SliceMut};
-use crate::{BlockRead, BlockWrite, Error, ErrorKind, Extent, Extents, Result};
+use crate::{BlockRead, BlockWrite, Error, ErrorKind, Extent, Extents, FileRange, Result};
 
 /// The most that [`Disk::read_vec`] allocates. Lengths come from images, and images lie.
 const READ_VEC_LIMIT: usize = 64 << 20;
@@ -84,6 +84,17 @@ impl Disk {
         check(&*self.0, range.start, len.max(1))?;
         let extent = self.0.extent_at(range)?;
         Ok(Extent { len: extent.len.clamp(1, len), kind: extent.kind })
+    }
+
+    /// Where the run that starts at `range.start` is in a file, at most as long as `range`; `None` if it has to be read.
+    ///
+    /// # Errors
+    /// As [`extent_at`](Self::extent_at).
+    pub fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        let len = range_len(&range);
+        check(&*self.0, range.start, len.max(1))?;
+        let found = self.0.file_range(range)?;
+        Ok(found.map(|found| FileRange { len: found.len.clamp(1, len), ..found }))
     }
 
     /// All runs of `range`, ascending and contiguous, neighbours of one kind merged.

@@ -1,5 +1,6 @@
 //! Which parts of a device hold data and which are known to be zero.
 
+use std::fs::File;
 use std::ops::Range;
 
 use crate::{Disk, Result};
@@ -32,6 +33,17 @@ impl Extent {
     pub fn zero(len: u64) -> Self {
         Self { len, kind: ExtentKind::Zero }
     }
+}
+
+/// A run of a device's bytes, as they are in a file of the host.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRange<'a> {
+    /// The file.
+    pub file: &'a File,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// Length in bytes; never zero.
+    pub len: u64,
 }
 
 /// The runs of a range in ascending order, contiguous, neighbours of one kind merged. See [`Disk::extents`].

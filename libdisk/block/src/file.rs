@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, ioctl_blksszget, seek};
 use rustix::io::Errno;
 
-use crate::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, Result};
+use crate::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, FileRange, Result};
 
 const LAYER: &str = "file";
 
@@ -128,6 +128,10 @@ impl BlockRead for FileDisk {
             Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Extent::data(end - start)),
             Err(e) => Err(failed(e)),
         }
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        Ok(Some(FileRange { file: &self.file, offset: range.start, len: range.end - range.start }))
     }
 }
 

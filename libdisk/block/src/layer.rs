@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Extent, Result};
+use crate::{Extent, FileRange, Result};
 
 /// A device that can be read.
 ///
@@ -27,6 +27,15 @@ pub trait BlockRead: Send + Sync + 'static {
     ///
     /// Saying `Data` is always allowed; saying `Zero` is a promise.
     fn extent_at(&self, range: Range<u64>) -> Result<Extent>;
+
+    /// Where the run that starts at `range.start`, at most as long as `range`, is stored in a file of the host as it is: a copy
+    /// may then share it and move no bytes.
+    ///
+    /// `None` is always a correct answer: what is there has to be read.
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        let _ = range;
+        Ok(None)
+    }
 }
 
 /// A device that can be written, too. Ranges are checked by [`DiskMut`](crate::DiskMut).

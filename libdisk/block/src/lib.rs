@@ -41,7 +41,7 @@ pub use copy::{Chunk, CopyOptions, Receipt, Sink, SinkCaps, copy};
 pub use digest::digest;
 pub use disk::{Disk, DiskMut};
 pub use error::{Error, ErrorKind, Result};
-pub use extent::{Extent, ExtentKind, Extents};
+pub use extent::{Extent, ExtentKind, Extents, FileRange};
 pub use file::FileDisk;
 pub use layer::{BlockRead, BlockWrite};
 pub use memory::{Memory, Zeros};

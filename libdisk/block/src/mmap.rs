@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_f
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::file::FileDisk;
-use crate::{BlockRead, Disk, Error, Extent, Result};
+use crate::{BlockRead, Disk, Error, Extent, FileRange, Result};
 
 const LAYER: &str = "mmap";
 
@@ -117,6 +117,10 @@ impl BlockRead for MappedFile {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         self.file.extent_at(range)
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        self.file.file_range(range)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BlockRead, BlockWrite, Disk, DiskMut, Extent, Result};
+use crate::{BlockRead, BlockWrite, Disk, DiskMut, Extent, FileRange, Result};
 
 fn shift(range: Range<u64>, by: u64) -> Range<u64> {
     range.start.saturating_add(by)..range.end.saturating_add(by)
@@ -40,6 +40,10 @@ impl BlockRead for Slice {
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         self.base.extent_at(shift(range, self.range.start))
     }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        self.base.file_range(shift(range, self.range.start))
+    }
 }
 
 /// A writable range; made by [`DiskMut::slice`], which checked it.
@@ -74,6 +78,10 @@ impl BlockRead for SliceMut {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         self.read.extent_at(range)
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        self.read.file_range(range)
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::index::{Content, Index};
-use crate::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, Result};
+use crate::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, FileRange, Result};
 
 const LAYER: &str = "overlay";
 
@@ -226,6 +226,15 @@ impl BlockRead for Arc<Delta> {
             Some(Content::Bytes) => Ok(Extent::data(end - range.start)),
             Some(Content::Zeros) => Ok(Extent::zero(end - range.start)),
             None => self.base.extent_at(range.start..end),
+        }
+    }
+
+    /// What was not changed. (What was may be changed again.)
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        let (end, content) = self.state().index.at(range.clone());
+        match content {
+            Some(_) => Ok(None),
+            None => self.base.file_range(range.start..end),
         }
     }
 }

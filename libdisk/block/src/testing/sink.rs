@@ -54,6 +54,6 @@ impl Sink for DeviceSink {
 
     fn finish(self: Box<Self>) -> Result<Receipt> {
         self.target.flush()?;
-        Ok(Receipt { size: self.target.size(), written: self.written.into_inner() })
+        Ok(Receipt { size: self.target.size(), written: self.written.into_inner(), shared: 0 })
     }
 }

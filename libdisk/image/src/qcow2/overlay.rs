@@ -31,7 +31,7 @@ pub fn write_overlay(
     for range in ranges {
         copy(&disk, &mut writer, range, observer)?;
     }
-    let receipt = Receipt { size: disk.size(), written: writer.written() };
+    let receipt = Receipt { size: disk.size(), written: writer.written(), shared: 0 };
     writer.finish()?;
     observer.on(Event::Finished);
     Ok(receipt)
