@@ -35,7 +35,7 @@ pub mod qcow2;
 pub mod raw;
 pub mod vhd;
 
-pub use partial::Existing;
+pub use partial::{Durability, Existing};
 
 /// The length of a buffer as a device knows it.
 fn len64(bytes: &[u8]) -> u64 {

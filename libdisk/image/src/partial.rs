@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind as IoErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use block::{Error, ErrorKind, Result};
-use rustix::fs::{CWD, RenameFlags};
+use block::{Error, ErrorKind, FileRange, Result};
+use rustix::fs::{CWD, RenameFlags, copy_file_range, ioctl_ficlone, renameat_with};
 use rustix::io::Errno;
 
 /// What to do when the target of a write exists.
@@ -19,6 +19,16 @@ pub enum Existing {
     Replace,
 }
 
+/// When an output may be called finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When all of it is on the disk: a finished output survives a crash of the machine.
+    #[default]
+    Synced,
+    /// When the kernel has all of it: for scratch copies. A crash of the machine soon after may leave holes in it.
+    Buffered,
+}
+
 /// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before that, it is
 /// removed; after a crash, `NAME.partial` is left over and the next run starts it afresh.
 #[derive(Debug)]
@@ -28,6 +38,9 @@ pub(crate) struct Partial {
     path: PathBuf,
     target: PathBuf,
     existing: Existing,
+    durability: Durability,
+    /// The device of the file, if files on it can share extents.
+    sharing: Option<u64>,
     committed: bool,
 }
 
@@ -43,16 +56,42 @@ impl Partial {
             move |cause: io::Error| Error::io(layer, what, cause).in_file(&path)
         };
         let file = open_locked(layer, &path)?;
-        file.set_len(0)
-            .and_then(|()| file.set_len(len))
-            .map_err(failed("cannot set the size of the output"))?;
-        Ok(Self { layer, file, path, target: target.to_owned(), existing, committed: false })
+        file.set_len(0).map_err(failed("cannot empty the output"))?;
+        let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
+        file.set_len(len).map_err(failed("cannot set the size of the output"))?;
+        let (target, durability) = (target.to_owned(), Durability::default());
+        Ok(Self { layer, file, path, target, existing, durability, sharing, committed: false })
+    }
+
+    pub(crate) fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|cause| self.failed("cannot write the output", cause).at(offset))
+    }
+
+    /// Makes the range of `from` that of this file at `offset`, too; `false` if the two cannot share all of it.
+    pub(crate) fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
+        let same_device = |device| from.file.metadata().is_ok_and(|metadata| metadata.dev() == device);
+        if !self.sharing.is_some_and(same_device) {
+            return Ok(false);
+        }
+        let (mut source, mut target) = (from.offset, offset);
+        let mut rest = usize::try_from(from.len).unwrap_or(usize::MAX);
+        while rest > 0 {
+            match copy_file_range(from.file, Some(&mut source), &self.file, Some(&mut target), rest) {
+                // The source has become shorter; who reads it will say so.
+                Ok(0) => return Ok(false),
+                Ok(len) => rest = rest.saturating_sub(len),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSPC) => return Err(self.failed("cannot write the output", Errno::NOSPC.into())),
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Reads back what was written; what was not reads as zeros.
@@ -74,16 +113,24 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable, if that is wanted.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|cause| self.failed("cannot flush the output to disk", cause))
+        match self.durability {
+            Durability::Buffered => Ok(()),
+            Durability::Synced => {
+                self.file.sync_all().map_err(|cause| self.failed("cannot flush the output to disk", cause))
+            }
+        }
     }
 
-    /// Makes the file durable under its own name.
+    /// Gives the file its own name; if that is wanted, all is durable then.
     pub(crate) fn commit(mut self) -> Result<()> {
         self.sync()?;
         self.rename().map_err(|cause| self.failed("cannot give the output its name", cause))?;
         self.committed = true;
+        if self.durability == Durability::Buffered {
+            return Ok(());
+        }
         let folder = match self.target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -97,7 +144,7 @@ impl Partial {
         if self.existing == Existing::Replace {
             return std::fs::rename(&self.path, &self.target);
         }
-        match rustix::fs::renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::NOREPLACE) {
+        match renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::NOREPLACE) {
             // Some file systems (NFS, some FUSE) have no such rename; a link does not replace either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 std::fs::hard_link(&self.path, &self.target)?;
@@ -119,6 +166,15 @@ impl Drop for Partial {
         {
             tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
         }
+    }
+}
+
+/// The device of `file`, which is empty, if files on it can share extents.
+fn sharing(file: &File) -> io::Result<Option<u64>> {
+    // To clone an empty file onto itself changes nothing, and fails where there are no clones.
+    match ioctl_ficlone(file, file) {
+        Ok(()) => Ok(Some(file.metadata()?.dev())),
+        Err(_) => Ok(None),
     }
 }
 

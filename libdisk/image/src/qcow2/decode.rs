@@ -1,20 +1,26 @@
 //! Compressed clusters.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use block::{Error, Result};
+use block::{Disk, Error, Result};
 use zstd::zstd_safe;
 
 use super::LAYER;
 use super::header::Compression;
 
-/// A decompressor, costly to set up.
-enum Decoder {
+/// A decompressor, costly to set up, and the memory for what it reads.
+pub(super) struct Decoder {
+    codec: Codec,
+    input: Vec<u8>,
+}
+
+enum Codec {
     Zlib(libdeflater::Decompressor),
     Zstd(zstd::bulk::Decompressor<'static>),
 }
 
-/// Decompressors for all threads that read: each takes one that is free, or makes one.
+/// Decoders for all threads that read: each borrows one that is free, or a new one.
 pub(super) struct Decoders {
     compression: Compression,
     free: Mutex<Vec<Decoder>>,
@@ -25,30 +31,46 @@ impl Decoders {
         Self { compression, free: Mutex::default() }
     }
 
-    /// Fills all of `out`, a whole cluster, from the start of `data`. Behind the end of the compressed data there may be
-    /// anything.
-    pub(super) fn decode(&self, data: &[u8], out: &mut [u8]) -> Result<()> {
+    /// Lends a decoder to `work`.
+    pub(super) fn lend(&self, work: impl FnOnce(&mut Decoder) -> Result<()>) -> Result<()> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = match free {
             Some(decoder) => decoder,
-            None => self.make()?,
+            None => Decoder::new(self.compression)?,
         };
-        let done = match &mut decoder {
-            Decoder::Zlib(zlib) => inflate(zlib, data, out),
-            Decoder::Zstd(zstd) => unzstd(zstd, data, out),
-        };
+        let done = work(&mut decoder);
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
         done
     }
+}
 
-    fn make(&self) -> Result<Decoder> {
-        Ok(match self.compression {
-            Compression::Zlib => Decoder::Zlib(libdeflater::Decompressor::new()),
-            Compression::Zstd => Decoder::Zstd(
+impl Decoder {
+    fn new(compression: Compression) -> Result<Self> {
+        let codec = match compression {
+            Compression::Zlib => Codec::Zlib(libdeflater::Decompressor::new()),
+            Compression::Zstd => Codec::Zstd(
                 zstd::bulk::Decompressor::new()
                     .map_err(|cause| Error::io(LAYER, "cannot set up zstd", cause))?,
             ),
-        })
+        };
+        Ok(Self { codec, input: Vec::new() })
+    }
+
+    /// Reads the compressed data of one or more clusters.
+    pub(super) fn read(&mut self, file: &Disk, place: Range<u64>) -> Result<()> {
+        let len = place.end.saturating_sub(place.start);
+        self.input.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+        file.read_at(&mut self.input, place.start)
+    }
+
+    /// Fills all of `out`, a whole cluster, from the part `range` of what was read. Behind the end of the compressed data there
+    /// may be anything.
+    pub(super) fn decode(&mut self, range: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let data = self.input.get(range).unwrap_or_default();
+        match &mut self.codec {
+            Codec::Zlib(zlib) => inflate(zlib, data, out),
+            Codec::Zstd(zstd) => unzstd(zstd, data, out),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use block::{BlockRead, Disk, Error, Extent, Result};
+use block::{BlockRead, Disk, Error, Extent, FileRange, Result};
 
 use super::LAYER;
 use super::backing::{Backing, Chain};
@@ -15,6 +15,9 @@ use crate::{len64, raw};
 
 /// How many bytes of decompressed clusters are kept for reads of less than a cluster.
 const CLUSTER_CACHE: u64 = 4 << 20;
+
+/// How many bytes of compressed clusters are read at once.
+const BATCH: u64 = 1 << 20;
 
 /// A qcow2 image, opened for reading.
 #[derive(Debug)]
@@ -126,25 +129,65 @@ impl Image {
         }
     }
 
-    /// Decompresses the cluster of `len` bytes at `host` into `out`.
-    fn decode(&self, host: u64, len: u64, out: &mut [u8]) -> Result<()> {
-        // The count of sectors is rounded up, so the last one may reach past the end of the file.
-        let len = len.min(self.file.size().saturating_sub(host));
-        let decoded = self
-            .file
-            .read_vec(host, usize::try_from(len).unwrap_or(usize::MAX))
-            .and_then(|data| self.decoders.decode(&data, out));
-        decoded.map_err(|error| error.at(host).in_file(&self.path))
+    /// Where the data of the compressed cluster at `offset` are, if it is one and all of it lies in `offset..end`.
+    fn whole_compressed(&self, offset: u64, end: u64) -> Result<Option<Range<u64>>> {
+        let rest = end.saturating_sub(offset);
+        if rest < self.header.cluster_size() {
+            return Ok(None);
+        }
+        Ok(match self.run(offset, rest)?.mapping {
+            Mapping::Compressed { host, len, skip: 0 } => Some(self.in_file(host, len)),
+            _ => None,
+        })
     }
 
-    fn read_compressed(&self, buf: &mut [u8], host: u64, len: u64, skip: u64) -> Result<()> {
+    /// The range of compressed data. The count of sectors is rounded up, so the last one may reach past the end of the file.
+    fn in_file(&self, host: u64, len: u64) -> Range<u64> {
+        host..host.saturating_add(len).min(self.file.size())
+    }
+
+    /// Decompresses into `buf` the cluster at `offset`, whose data are at `first`, and those after it whose data follow in the
+    /// file: one read is enough for all of them. Gives the number of bytes filled.
+    fn read_clusters(&self, buf: &mut [u8], offset: u64, first: Range<u64>) -> Result<u64> {
         let cluster_size = self.header.cluster_size();
-        if skip == 0 && len64(buf) == cluster_size {
-            return self.decode(host, len, buf);
+        let end = offset.saturating_add(len64(buf));
+        let mut at = offset.saturating_add(cluster_size);
+        let (mut batch, mut clusters) = (first.clone(), vec![first]);
+        while let Some(next) = self.whole_compressed(at, end)? {
+            let follows = (batch.start..=batch.end).contains(&next.start)
+                && next.end.saturating_sub(batch.start) <= BATCH;
+            if !follows {
+                break;
+            }
+            batch.end = batch.end.max(next.end);
+            clusters.push(next);
+            at = at.saturating_add(cluster_size);
         }
-        let cluster = self.clusters.get(host, || {
-            let mut cluster = vec![0; usize::try_from(cluster_size).unwrap_or(0)];
-            self.decode(host, len, &mut cluster)?;
+        self.decompress(buf, batch, &clusters)?;
+        Ok(at.saturating_sub(offset))
+    }
+
+    /// Reads `batch` and fills `buf`, cluster by cluster, from the parts of it where their data are.
+    fn decompress(&self, buf: &mut [u8], batch: Range<u64>, clusters: &[Range<u64>]) -> Result<()> {
+        let failed = |error: Error, place: u64| error.at(place).in_file(&self.path);
+        let within = |at: u64| usize::try_from(at.saturating_sub(batch.start)).unwrap_or(usize::MAX);
+        let outs = buf.chunks_exact_mut(usize::try_from(self.header.cluster_size()).unwrap_or(usize::MAX));
+        self.decoders.lend(|decoder| {
+            decoder.read(&self.file, batch.clone()).map_err(|error| failed(error, batch.start))?;
+            for (place, out) in clusters.iter().zip(outs) {
+                let data = within(place.start)..within(place.end);
+                decoder.decode(data, out).map_err(|error| failed(error, place.start))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads a part of the compressed cluster whose data are at `place`, from `skip` on.
+    fn read_part(&self, buf: &mut [u8], place: Range<u64>, skip: u64) -> Result<()> {
+        let cluster_size = usize::try_from(self.header.cluster_size()).unwrap_or(0);
+        let cluster = self.clusters.get(place.start, || {
+            let mut cluster = vec![0; cluster_size];
+            self.decompress(&mut cluster, place.clone(), &[place])?;
             Ok(cluster)
         })?;
         let start = usize::try_from(skip).unwrap_or(usize::MAX);
@@ -166,16 +209,21 @@ impl BlockRead for Image {
     fn read_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
         while !buf.is_empty() {
             let run = self.run(offset, len64(buf))?;
-            let (now, later) =
-                buf.split_at_mut(usize::try_from(run.len).unwrap_or(usize::MAX).min(buf.len()));
+            let mut len = run.len;
+            let now = usize::try_from(len).ok().and_then(|len| buf.get_mut(..len)).unwrap_or_default();
             match run.mapping {
                 Mapping::Zero => now.fill(0),
                 Mapping::Unallocated => self.read_backing(now, offset)?,
                 Mapping::Data { host } => self.storage().read_at(now, host)?,
-                Mapping::Compressed { host, len, skip } => self.read_compressed(now, host, len, skip)?,
+                Mapping::Compressed { host, len: data, .. } if len == self.header.cluster_size() => {
+                    len = self.read_clusters(buf, offset, self.in_file(host, data))?;
+                }
+                Mapping::Compressed { host, len: data, skip } => {
+                    self.read_part(now, self.in_file(host, data), skip)?;
+                }
             }
-            offset = offset.saturating_add(run.len);
-            buf = later;
+            offset = offset.saturating_add(len);
+            buf = buf.get_mut(usize::try_from(len).unwrap_or(usize::MAX)..).unwrap_or_default();
         }
         Ok(())
     }
@@ -195,6 +243,18 @@ impl BlockRead for Image {
                 }
                 _ => Ok(Extent::zero(run.len)),
             },
+        }
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        let run = self.run(range.start, range.end.saturating_sub(range.start))?;
+        match (run.mapping, &self.backing) {
+            (Mapping::Data { host }, _) => self.storage().file_range(host..host.saturating_add(run.len)),
+            (Mapping::Unallocated, Some(backing)) if range.start < backing.size() => {
+                let end = range.start.saturating_add(run.len).min(backing.size());
+                backing.file_range(range.start..end)
+            }
+            _ => Ok(None),
         }
     }
 }

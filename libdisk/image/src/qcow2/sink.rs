@@ -9,7 +9,7 @@ use block::{Chunk, Error, ErrorKind, Receipt, Result, SinkCaps};
 use super::LAYER;
 use super::write::Writer;
 use crate::len64;
-use crate::partial::Existing;
+use crate::partial::{Durability, Existing};
 
 /// Writes a standalone image, not compressed.
 #[derive(Debug)]
@@ -25,6 +25,13 @@ impl Sink {
     /// `Refused` if `path` exists and must not be replaced; `Unsupported` if the disk is too large; `Io`.
     pub fn create(path: &Path, size: u64, existing: Existing) -> Result<Self> {
         Ok(Self { writer: Mutex::new(Writer::create(path, size, None, existing)?), size })
+    }
+
+    /// The same, finished as `durability` says.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).set_durability(durability);
+        self
     }
 }
 
@@ -53,7 +60,7 @@ impl block::Sink for Sink {
             return Err(poisoned());
         }
         let writer = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let receipt = Receipt { size: self.size, written: writer.written() };
+        let receipt = Receipt { size: self.size, written: writer.written(), shared: 0 };
         writer.finish()?;
         Ok(receipt)
     }

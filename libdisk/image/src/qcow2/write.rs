@@ -12,7 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::header::be64s;
 use super::{LAYER, ondisk};
 use crate::len64;
-use crate::partial::{Existing, Partial};
+use crate::partial::{Durability, Existing, Partial};
 
 /// Bytes of a cluster.
 pub(super) const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -71,6 +71,10 @@ impl Writer {
             end,
             written: 0,
         })
+    }
+
+    pub(super) fn set_durability(&mut self, durability: Durability) {
+        self.output.set_durability(durability);
     }
 
     /// Bytes of guest data that were written.

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{Chunk, Error, ErrorKind, Receipt, Result, Sink, SinkCaps};
+use block::{Chunk, Error, ErrorKind, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use crate::len64;
-use crate::partial::{Existing, Partial};
+use crate::partial::{Durability, Existing, Partial};
 
 /// The largest chunk asked for: larger writes are no faster, and buffers of this size stay in the cache.
 const MAX_WRITE: usize = 1 << 20;
@@ -19,6 +19,7 @@ pub struct RawSink {
     pub(crate) layer: &'static str,
     pub(crate) size: u64,
     pub(crate) written: AtomicU64,
+    pub(crate) shared: AtomicU64,
 }
 
 impl RawSink {
@@ -32,11 +33,27 @@ impl RawSink {
 
     pub(crate) fn start(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
         let output = Partial::create(layer, path, size, existing)?;
-        Ok(Self { output, layer, size, written: AtomicU64::new(0) })
+        Ok(Self { output, layer, size, written: AtomicU64::new(0), shared: AtomicU64::new(0) })
+    }
+
+    /// The same, finished as `durability` says.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.output.set_durability(durability);
+        self
     }
 
     pub(crate) fn receipt(&self) -> Receipt {
-        Receipt { size: self.size, written: self.written.load(Ordering::Relaxed) }
+        let (written, shared) = (self.written.load(Ordering::Relaxed), self.shared.load(Ordering::Relaxed));
+        Receipt { size: self.size, written, shared }
+    }
+
+    fn check(&self, offset: u64, len: u64) -> Result<()> {
+        if offset.checked_add(len).is_some_and(|end| end <= self.size) {
+            return Ok(());
+        }
+        let what = format!("a chunk of {len} bytes does not lie inside the image of {} bytes", self.size);
+        Err(Error::new(ErrorKind::OutOfRange, self.layer, what).at(offset))
     }
 }
 
@@ -46,20 +63,25 @@ impl Sink for RawSink {
     }
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {
-        let (offset, len) = match chunk {
-            Chunk::Data { offset, bytes } => (offset, len64(bytes)),
-            Chunk::Zero { offset, len } => (offset, len),
-        };
-        if offset.checked_add(len).is_none_or(|end| end > self.size) {
-            let what = format!("a chunk of {len} bytes does not lie inside the image of {} bytes", self.size);
-            return Err(Error::new(ErrorKind::OutOfRange, self.layer, what).at(offset));
+        match chunk {
+            Chunk::Data { offset, bytes } => {
+                self.check(offset, len64(bytes))?;
+                self.output.write_at(bytes, offset)?;
+                self.written.fetch_add(len64(bytes), Ordering::Relaxed);
+                Ok(())
+            }
+            // The file started as one hole and ranges never overlap, so zeros are there already.
+            Chunk::Zero { offset, len } => self.check(offset, len),
         }
-        // The file started as one hole and ranges never overlap, so zeros are there already.
-        if let Chunk::Data { offset, bytes } = chunk {
-            self.output.write_at(bytes, offset)?;
-            self.written.fetch_add(len, Ordering::Relaxed);
+    }
+
+    fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
+        self.check(offset, from.len)?;
+        let shared = self.output.share(offset, from)?;
+        if shared {
+            self.shared.fetch_add(from.len, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(shared)
     }
 
     fn already_done(&self) -> Result<Vec<Range<u64>>> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use block::{BlockRead, Disk, Error, Extent, Result};
+use block::{BlockRead, Disk, Error, Extent, FileRange, Result};
 
 use super::LAYER;
 use super::footer::{DiskType, FOOTER_LEN, Footer};
@@ -79,5 +79,9 @@ impl BlockRead for Fixed {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         self.file.extent_at(range)
+    }
+
+    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
+        self.file.file_range(range)
     }
 }

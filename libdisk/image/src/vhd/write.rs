@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
-use block::{Chunk, Error, Receipt, Result, Sink, SinkCaps};
+use block::{Chunk, Error, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use super::LAYER;
 use super::footer::{Footer, Identity};
-use crate::partial::Existing;
+use crate::partial::{Durability, Existing};
 use crate::raw::RawSink;
 
 /// Azure takes disks of a whole number of MiB.
@@ -40,6 +40,12 @@ impl FixedSink {
         Ok(Self { payload: RawSink::start(LAYER, path, padded, existing)?, footer })
     }
 
+    /// The same, finished as `durability` says.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { payload: self.payload.durability(durability), ..self }
+    }
+
     /// Size of the disk in bytes, padding included.
     pub fn size(&self) -> u64 {
         self.footer.size()
@@ -53,6 +59,10 @@ impl Sink for FixedSink {
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {
         self.payload.put(chunk)
+    }
+
+    fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
+        self.payload.share(offset, from)
     }
 
     fn already_done(&self) -> Result<Vec<Range<u64>>> {
