@@ -1,5 +1,6 @@
 //! linux.esp.fallback-loader
 
+use crate::facts::{Machine, Volume};
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View};
 
@@ -14,12 +15,9 @@ static META: RuleMeta = RuleMeta {
     cause: "Boot entries are in the firmware's variables, which do not move with the disk. A new machine of generation 2 starts \
             \\EFI\\BOOT\\BOOTX64.EFI or nothing.",
     fix: "The distribution's own loader is copied there from its directory on the same partition: shim with the GRUB it starts, or GRUB. \
-          Nothing is changed, so signatures stay good.",
+          Nothing is changed, so signatures stay good, and GRUB reads the configuration it was built to read.",
     source: "UEFI Specification 2.10, 3.5.1.1; Azure/AzMigrate-Hydration 4337598c, verify_uefi_bootloader_files, 2026",
 };
-
-/// Where the EFI system partition may be in the tree.
-const MOUNT_POINTS: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
 
 /// What one machine calls its loaders.
 struct Names {
@@ -34,6 +32,9 @@ const X64: Names =
 const AA64: Names =
     Names { fallback: "BOOTAA64.EFI", shim: "shimaa64.efi", grub: "grubaa64.efi", mok_manager: "mmaa64.efi" };
 
+/// Room for a directory and what the largest clusters waste on the few files that are copied.
+const SLACK: u64 = 256 << 10;
+
 impl Rule for EspFallbackLoader {
     fn meta(&self) -> &'static RuleMeta {
         &META
@@ -43,54 +44,62 @@ impl Rule for EspFallbackLoader {
         if guest.goal.target != Target::AzureGen2 {
             return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
         }
-        let Some(efi) = efi_dir(guest.view)? else {
-            return Ok(Finding::NotApplicable("no EFI system partition is mounted"));
-        };
-        if let Some(boot) = child(guest.view, &efi, "BOOT")?
-            && child(guest.view, &boot, names(guest).fallback)?.is_some()
-        {
-            return Ok(Finding::Ok);
+        let mut evidence = Vec::new();
+        for esp in partitions(guest.view.machine()) {
+            let Some(root) = &esp.mounted_at else {
+                let what = "nothing can be read from the EFI system partition";
+                evidence.push(Evidence::new(esp.name.as_str(), what));
+                continue;
+            };
+            let fallback = find(guest.view, root, &["EFI", "BOOT", names(guest).fallback])?;
+            if fallback.is_some() {
+                return Ok(Finding::Ok);
+            }
+            let what = format!("there is no EFI/BOOT/{}", names(guest).fallback);
+            evidence.push(Evidence::new(root.as_str(), what));
         }
-        let what = format!("there is no BOOT/{}", names(guest).fallback);
-        Ok(Finding::Wrong { evidence: vec![Evidence::new(efi, what)] })
+        if evidence.is_empty() {
+            return Ok(Finding::NotApplicable("there is no EFI system partition: see target.firmware"));
+        }
+        Ok(Finding::Wrong { evidence })
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
-        let names = names(&guest);
-        let mut copies = Vec::new();
-        if let Some(efi) = efi_dir(guest.view)? {
-            let boot = child(guest.view, &efi, "BOOT")?.unwrap_or_else(|| format!("{efi}/BOOT"));
-            for vendor in guest.view.list(&efi)? {
-                let dir = format!("{efi}/{vendor}");
-                let find = |name: &str| child(guest.view, &dir, name);
-                let (shim, grub) = (find(names.shim)?, find(names.grub)?);
-                let Some(grub) = grub.filter(|_| !vendor.eq_ignore_ascii_case("BOOT")) else { continue };
-                match shim {
-                    // shim starts the GRUB beside it, and its own tool for keys
-                    Some(shim) => {
-                        copies.push((shim, format!("{boot}/{}", names.fallback)));
-                        copies.push((grub, format!("{boot}/{}", names.grub)));
-                        copies.extend(
-                            find(names.mok_manager)?
-                                .map(|tool| (tool, format!("{boot}/{}", names.mok_manager))),
-                        );
-                    }
-                    None => copies.push((grub, format!("{boot}/{}", names.fallback))),
-                }
+        let mut found = None;
+        for esp in partitions(guest.view.machine()) {
+            let Some(root) = &esp.mounted_at else { continue };
+            let copies = copies(&guest, root)?;
+            if !copies.is_empty() {
+                found = Some((esp.clone(), copies));
                 break;
             }
         }
-        if copies.is_empty() {
+        let Some((esp, copies)) = found else {
             return Ok(Fixed::ByHand(
                 "install GRUB for removable media in the running machine: grub-install --removable".into(),
             ));
+        };
+        let mut need = SLACK;
+        for (from, _) in &copies {
+            need = need.saturating_add(guest.view.stat(from)?.map_or(0, |metadata| metadata.size));
+        }
+        if let Some(free) = esp.free.filter(|free| *free < need) {
+            let what = "make room on the EFI system partition";
+            return Ok(Fixed::ByHand(format!(
+                "{what}: it has {free} bytes free, and the copies need {need}"
+            )));
         }
         for (from, to) in copies {
             stage.keep(&from, &to)?;
         }
         Ok(Fixed::Staged)
     }
+}
+
+/// The EFI system partitions; [`Tree`](crate::Tree) mounts the first even if fstab does not.
+fn partitions(machine: &Machine) -> impl Iterator<Item = &Volume> {
+    machine.volumes.iter().filter(|volume| volume.type_name.as_deref() == Some("EFI system"))
 }
 
 fn names(guest: &Guest<'_>) -> &'static Names {
@@ -100,19 +109,45 @@ fn names(guest: &Guest<'_>) -> &'static Names {
     }
 }
 
-fn efi_dir(view: &dyn View) -> Result<Option<String>> {
-    for point in MOUNT_POINTS {
-        if let Some(efi) = child(view, point, "EFI")? {
-            return Ok(Some(efi));
-        }
+/// What to copy, and where to, on the partition mounted at `root`: the first vendor's loaders, the guest's own before
+/// others; nothing if there is no GRUB.
+fn copies(guest: &Guest<'_>, root: &str) -> Result<Vec<(String, String)>> {
+    let (view, names) = (guest.view, names(guest));
+    let Some(efi) = find(view, root, &["EFI"])? else { return Ok(Vec::new()) };
+    let boot = find(view, &efi, &["BOOT"])?.unwrap_or_else(|| join(&efi, "BOOT"));
+    let own = guest.facts.os.as_ref().map_or("", |os| os.id.as_str());
+    let mut vendors = view.list(&efi)?;
+    vendors.retain(|vendor| !vendor.eq_ignore_ascii_case("BOOT"));
+    vendors.sort_by_key(|vendor| !vendor.eq_ignore_ascii_case(own));
+    for vendor in vendors {
+        let dir = join(&efi, &vendor);
+        let Some(grub) = find(view, &dir, &[names.grub])? else { continue };
+        let Some(shim) = find(view, &dir, &[names.shim])? else {
+            return Ok(vec![(grub, join(&boot, names.fallback))]);
+        };
+        // shim starts the GRUB beside it, and its own tool for keys; its fbx64.efi would only write boot entries.
+        let mut copies = vec![(shim, join(&boot, names.fallback)), (grub, join(&boot, names.grub))];
+        let tool = find(view, &dir, &[names.mok_manager])?;
+        copies.extend(tool.map(|tool| (tool, join(&boot, names.mok_manager))));
+        return Ok(copies);
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
-/// The path of a name in a directory, in whatever case it is written there, as on FAT.
-fn child(view: &dyn View, dir: &str, name: &str) -> Result<Option<String>> {
-    let found = view.list(dir)?.into_iter().find(|known| known.eq_ignore_ascii_case(name));
-    Ok(found.map(|known| format!("{dir}/{known}")))
+/// The path of `names`, one below the other, in whatever case they are written there, as on FAT.
+fn find(view: &dyn View, dir: &str, names: &[&str]) -> Result<Option<String>> {
+    let mut path = dir.to_owned();
+    for name in names {
+        let Some(known) = view.list(&path)?.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
+            return Ok(None);
+        };
+        path = join(&path, &known);
+    }
+    Ok(Some(path))
+}
+
+fn join(dir: &str, name: &str) -> String {
+    format!("{}/{name}", dir.trim_end_matches('/'))
 }
 
 #[cfg(test)]
@@ -120,8 +155,17 @@ mod tests {
     use super::*;
     use crate::rules::testing::Bench;
 
+    /// A Debian whose EFI system partition is at /boot/efi, as Tree mounts it whether fstab does or not.
     fn uefi() -> Bench {
-        Bench::debian().target(Target::AzureGen2)
+        Bench::debian().target(Target::AzureGen2).machine(|machine| {
+            machine.uefi.push("EFI system partition 15".into());
+            let mut esp = machine.volumes[0].clone();
+            esp.name = "p15".into();
+            esp.number = 15;
+            esp.type_name = Some("EFI system".into());
+            esp.mounted_at = Some("/boot/efi".into());
+            machine.volumes.push(esp);
+        })
     }
 
     #[test]
@@ -129,13 +173,25 @@ mod tests {
         let bench = uefi()
             .file("/boot/efi/EFI/debian/shimx64.efi", "shim")
             .file("/boot/efi/EFI/debian/grubx64.efi", "grub")
-            .file("/boot/efi/EFI/debian/mmx64.efi", "mm");
-        assert_eq!(bench.findings(&EspFallbackLoader), ["/boot/efi/EFI: there is no BOOT/BOOTX64.EFI"]);
+            .file("/boot/efi/EFI/debian/mmx64.efi", "mm")
+            .file("/boot/efi/EFI/debian/grub.cfg", "configfile $prefix/grub.cfg");
+        assert_eq!(bench.findings(&EspFallbackLoader), ["/boot/efi: there is no EFI/BOOT/BOOTX64.EFI"]);
         bench.mended(&EspFallbackLoader, |view| {
-            let text = |name: &str| view.text(&format!("/boot/efi/EFI/BOOT/{name}")).unwrap();
-            assert_eq!(text("BOOTX64.EFI").as_deref(), Some("shim"));
-            assert_eq!(text("grubx64.efi").as_deref(), Some("grub"));
-            assert_eq!(text("mmx64.efi").as_deref(), Some("mm"));
+            let text = |name: &str| view.text(&format!("/boot/efi/EFI/{name}")).unwrap();
+            assert_eq!(text("BOOT/BOOTX64.EFI").as_deref(), Some("shim"));
+            assert_eq!(text("BOOT/grubx64.efi").as_deref(), Some("grub"));
+            assert_eq!(text("BOOT/mmx64.efi").as_deref(), Some("mm"));
+            assert_eq!(text("debian/grub.cfg").as_deref(), Some("configfile $prefix/grub.cfg"));
+        });
+    }
+
+    #[test]
+    fn the_guests_own_loader_goes_before_others() {
+        let bench = uefi()
+            .file("/boot/efi/EFI/Alien/grubx64.efi", "alien")
+            .file("/boot/efi/EFI/debian/grubx64.efi", "grub");
+        bench.mended(&EspFallbackLoader, |view| {
+            assert_eq!(view.text("/boot/efi/EFI/BOOT/BOOTX64.EFI").unwrap().as_deref(), Some("grub"));
         });
     }
 
@@ -146,9 +202,25 @@ mod tests {
         let gone = uefi().file("/boot/efi/EFI/debian/grub.cfg", "");
         assert_eq!(gone.findings(&EspFallbackLoader).len(), 1);
         gone.by_hand(&EspFallbackLoader);
-        let alone = uefi().file("/boot/efi/EFI/x/grubx64.efi", "grub");
-        alone.mended(&EspFallbackLoader, |view| {
-            assert_eq!(view.text("/boot/efi/EFI/BOOT/BOOTX64.EFI").unwrap().as_deref(), Some("grub"));
-        });
+        let empty = uefi();
+        assert_eq!(empty.findings(&EspFallbackLoader).len(), 1);
+        empty.by_hand(&EspFallbackLoader);
+    }
+
+    #[test]
+    fn a_partition_that_cannot_be_read_is_no_reason_for_silence() {
+        let bench = uefi().machine(|machine| machine.volumes[2].mounted_at = None);
+        let found = bench.findings(&EspFallbackLoader);
+        assert_eq!(found, ["p15: nothing can be read from the EFI system partition"]);
+        bench.by_hand(&EspFallbackLoader);
+    }
+
+    #[test]
+    fn a_full_partition_is_not_written_to() {
+        let bench = uefi()
+            .file("/boot/efi/EFI/debian/grubx64.efi", "grub")
+            .machine(|machine| machine.volumes[2].free = Some(4096));
+        let what = bench.by_hand(&EspFallbackLoader);
+        assert!(what.contains("4096 bytes free"), "{what}");
     }
 }

@@ -65,4 +65,15 @@ mod tests {
         );
         assert_eq!(gen2.by_hand(&Firmware), "the disk fits --for azure-gen1");
     }
+
+    #[test]
+    fn a_hybrid_disk_fits_both_generations_and_an_empty_one_neither() {
+        let hybrid = Bench::debian().machine(|machine| machine.uefi.push("EFI system partition 15".into()));
+        let empty = Bench::debian().machine(|machine| machine.bios.clear());
+        for target in [Target::AzureGen1, Target::AzureGen2] {
+            assert_eq!(hybrid.clone().target(target).findings(&Firmware), [""; 0]);
+            let what = empty.clone().target(target).by_hand(&Firmware);
+            assert!(what.contains("boots nowhere"), "{what}");
+        }
+    }
 }
