@@ -239,6 +239,9 @@ mod tests {
 
     #[test]
     fn a_disk_without_an_efi_loader_does_not_leave_uefi() {
+        if std::env::var_os("REFLOAT_LONG").is_none() {
+            return judge::skip("REFLOAT_LONG=1, as a real guest is booted to the same end");
+        }
         if judge::need("qemu-system-x86_64").is_none() {
             return;
         }

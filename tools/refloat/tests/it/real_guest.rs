@@ -9,9 +9,6 @@ use testimages::{lab, real};
 
 use crate::program::{json, refloat};
 
-/// Where the root file system is on the real guest's disk.
-const ROOT: std::ops::Range<u64> = 1 << 20..2 << 30;
-
 /// Every fault that was built into it.
 const FAULTS: &[&str] = &[
     "linux.initramfs.hyperv",
@@ -100,7 +97,7 @@ fn migrated_as_planned(folder: &Path, source: &Path) {
     let info = judge::qemu_img_info(&vhd, "vpc");
     assert_eq!(info["virtual-size"], 2_u64 << 30);
     judge::qemu_img_compare((&folder.join("fixed.qcow2"), "qcow2"), (&vhd, "vpc"));
-    judge::e2fsck_clean(&vhd, ROOT.start);
+    judge::e2fsck_clean(&vhd, real::DEBIAN_ROOT.start);
     let plan: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("plan.json")).unwrap()).unwrap();
     let named: Vec<&str> =
@@ -114,5 +111,5 @@ fn migrated_as_planned(folder: &Path, source: &Path) {
 }
 
 fn manifest(image: &Path) -> BTreeMap<String, String> {
-    judge::manifest(KernelMount::read_only(image, ROOT).path())
+    judge::manifest(KernelMount::read_only(image, real::DEBIAN_ROOT).path())
 }

@@ -8,7 +8,7 @@ use testimages::{phony, real};
 
 use crate::program::{json, refloat};
 
-/// Every fault that is not in the other real guest too.
+/// What would stop it, one after the other.
 const FAULTS: &[&str] = &[
     "linux.esp.fallback-loader",
     "linux.fstab.device-names",
@@ -49,7 +49,7 @@ fn a_debian_that_only_its_old_firmware_starts_is_given_a_loader_and_boots() {
     }
     assert_eq!(read(new.path(), "EFI/debian/grub.cfg"), read(old.path(), "EFI/debian/grub.cfg"));
 
-    if judge::need("qemu-system-x86_64").is_none() || !has_ovmf() {
+    if !judge::need_all(&["qemu-system-x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd"]) {
         return;
     }
     let broken = boot(folder, "aws.raw", 1);
@@ -114,14 +114,6 @@ fn wrong(check: &serde_json::Value) -> Vec<String> {
 
 fn boot(folder: &Path, image: &str, exit: i32) -> serde_json::Value {
     json(folder, &format!("boot {image} --for azure-gen2 --quiet --timeout 900"), exit)
-}
-
-fn has_ovmf() -> bool {
-    let there = Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists();
-    if !there {
-        judge::skip("UEFI firmware (Debian package ovmf)");
-    }
-    there
 }
 
 /// A file of a FAT file system, as mtools reads it.
