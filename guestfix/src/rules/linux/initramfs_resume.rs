@@ -1,8 +1,12 @@
 //! linux.initramfs.resume
 
+use std::collections::BTreeSet;
+
+use super::boot_entries;
+use crate::facts::BootEntry;
 use crate::inspect::devices;
 use crate::rule::Evidence;
-use crate::text::{Line, comment_out, lines, rewrite, shell_assign};
+use crate::text::{Line, cmdline, comment_out, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A guest that looks for the image of its hibernation where none can be.
@@ -10,17 +14,21 @@ pub(in crate::rules) struct InitramfsResume;
 
 static META: RuleMeta = RuleMeta {
     id: "linux.initramfs.resume",
-    title: "the next initramfs resumes from no device of EC2",
+    title: "no initramfs waits for a device of EC2 to resume from",
     phase: Phase::Boot,
     severity: Severity::Warning,
     cause: "initramfs-tools and uswsusp wait at every boot for the swap device that they were told to resume from: 30 s for one that is not \
             there.",
-    fix: "RESUME= becomes none, which initramfs-tools takes for an answer; a resume device of uswsusp becomes a comment.",
+    fix: "RESUME= becomes none for the initramfs that is made next, and boot entries whose initramfs has such a device in it now get noresume; a \
+          resume device of uswsusp becomes a comment.",
     source: "initramfs-tools(7), initramfs.conf(5), 2026-11; virt-v2v 71376bdb, resume (behaviour), 2026",
 };
 
 const CONF_D: &str = "/etc/initramfs-tools/conf.d";
 const MAIN: &str = "/etc/initramfs-tools/initramfs.conf";
+/// Where an initramfs has it, in the order in which it is read.
+const BAKED: [&str; 3] = ["conf/initramfs.conf", "conf/conf.d/resume", "conf/conf.d/zz-resume-auto"];
+const NO_RESUME: &str = "noresume";
 const USWSUSP: &str = "/etc/uswsusp.conf";
 
 impl Rule for InitramfsResume {
@@ -44,6 +52,12 @@ impl Rule for InitramfsResume {
         for line in lines(&text).filter(|line| resumes(view, line)) {
             evidence.push(Evidence::new(format!("{USWSUSP}:{}", line.number), line.body.trim()));
         }
+        for entry in &guest.facts.boot.entries {
+            if let Some((initrd, spec)) = waits(guest, entry)? {
+                let what = format!("{initrd} waits for {spec}, which is not on this disk under this name");
+                evidence.push(Evidence::new(&entry.place, what));
+            }
+        }
         Ok(Finding::from_evidence(evidence))
     }
 
@@ -58,6 +72,14 @@ impl Rule for InitramfsResume {
                 stage.put(&file, new)?;
             }
         }
+        let guest = stage.guest()?;
+        let mut waiting = BTreeSet::new();
+        for entry in &guest.facts.boot.entries {
+            waiting.extend(waits(&guest, entry)?.map(|_| entry.place.clone()));
+        }
+        boot_entries::edit_cmdlines(stage, |entry| {
+            waiting.contains(&entry.place).then(|| cmdline::append(&entry.cmdline, NO_RESUME))
+        })?;
         let view = stage.guest()?.view;
         if let Some(old) = view.text(USWSUSP)? {
             let new =
@@ -68,6 +90,25 @@ impl Rule for InitramfsResume {
         }
         Ok(Fixed::Staged)
     }
+}
+
+/// The initramfs of an entry that waits, and for what.
+fn waits(guest: &Guest<'_>, entry: &BootEntry) -> Result<Option<(String, String)>> {
+    let told = cmdline::values(&entry.cmdline, "resume").iter().any(|spec| !is_gone(guest.view, spec));
+    if told || cmdline::tokens(&entry.cmdline).any(|token| token == NO_RESUME) {
+        return Ok(None);
+    }
+    for path in &entry.initrds {
+        let Some(bytes) = guest.view.read(path)? else { continue };
+        // one that cannot be read is the business of linux.initramfs.hyperv
+        let Ok(parsed) = guest.archives.get(path, &bytes) else { continue };
+        let texts = BAKED.iter().filter_map(|name| str::from_utf8(parsed.archive().find(name)?.data).ok());
+        let last = texts.filter_map(|text| shell_assign::get(text, "RESUME")).next_back();
+        if let Some(spec) = last.filter(|spec| is_gone(guest.view, spec)) {
+            return Ok(Some((path.clone(), spec.to_owned())));
+        }
+    }
+    Ok(None)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -92,7 +133,44 @@ fn resumes(view: &dyn View, line: &Line<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{BOOT_UUID, Bench};
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg};
+
+    /// A newc archive of these files in /conf.
+    fn initramfs(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let pad = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(4), 0);
+        let directories = [("conf", ""), ("conf/conf.d", "")];
+        for (path, text) in directories.iter().chain(files).chain(&[("TRAILER!!!", "")]) {
+            let mode = if text.is_empty() { 0o40_755 } else { 0o100_644 };
+            let (size, name) = (text.len(), path.len() + 1);
+            out.extend(
+                format!("070701{:08x}{mode:08x}{:032x}{size:08x}{:032x}{name:08x}{:08x}", 1, 1, 0, 0).bytes(),
+            );
+            out.extend(format!("{path}\0").bytes());
+            pad(&mut out);
+            out.extend(text.bytes());
+            pad(&mut out);
+        }
+        out
+    }
+
+    #[test]
+    fn an_initramfs_that_waits_is_told_not_to() {
+        let cfg = |arguments| grub_cfg(&format!("UUID={ROOT_UUID}"), arguments);
+        let resume = [("conf/conf.d/zz-resume-auto", "RESUME=UUID=dead-beef\n")];
+        let bench = Bench::debian()
+            .file("/boot/grub/grub.cfg", cfg("quiet"))
+            .file("/boot/initrd.img-6.1.0-50-amd64", initramfs(&resume));
+        assert_eq!(
+            bench.findings(&InitramfsResume)[0],
+            "/boot/grub/grub.cfg:4: /boot/initrd.img-6.1.0-50-amd64 waits for UUID=dead-beef, which is not on this disk under this name"
+        );
+        assert_eq!(bench.mended_text(&InitramfsResume, "/boot/grub/grub.cfg"), cfg("quiet noresume"));
+        let other =
+            [("conf/conf.d/resume", "RESUME=/dev/xvda3\n"), ("conf/conf.d/zz-resume-auto", "RESUME=none\n")];
+        let fine = bench.file("/boot/initrd.img-6.1.0-50-amd64", initramfs(&other));
+        assert_eq!(fine.findings(&InitramfsResume), [""; 0]);
+    }
 
     #[test]
     fn a_resume_device_of_ec2_is_waited_for_no_more() {

@@ -19,8 +19,8 @@ static META: RuleMeta = RuleMeta {
 };
 
 const UNIT: &str = "/etc/systemd/system/serial-getty@ttyS0.service";
-const TEMPLATES: [&str; 2] =
-    ["/etc/systemd/system/serial-getty@.service", "/usr/lib/systemd/system/serial-getty@.service"];
+/// That of all serial ports, in the administrator's own directory.
+const TEMPLATE: &str = "/etc/systemd/system/serial-getty@.service";
 const GENERATOR: &str = "/etc/systemd/system-generators/systemd-getty-generator";
 const WANTS: &str = "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service";
 const INITTAB: &str = "/etc/inittab";
@@ -76,7 +76,7 @@ impl Rule for SerialLogin {
 }
 
 fn is_systemd(view: &dyn View) -> Result<bool> {
-    view.exists("/usr/lib/systemd/systemd").and_then(|usr| Ok(usr || view.exists("/lib/systemd/systemd")?))
+    Ok(view.exists("/usr/lib/systemd/systemd")? || view.exists("/lib/systemd/systemd")?)
 }
 
 fn is_masked(view: &dyn View, path: &str) -> Result<bool> {
@@ -86,7 +86,7 @@ fn is_masked(view: &dyn View, path: &str) -> Result<bool> {
 /// The links that mask the getty, its own or that of all serial ports.
 fn masks(view: &dyn View) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for path in [UNIT, TEMPLATES[0]] {
+    for path in [UNIT, TEMPLATE] {
         if is_masked(view, path)? {
             out.push(path.to_owned());
         }
@@ -111,7 +111,7 @@ mod tests {
     use crate::rules::testing::Bench;
 
     fn systemd() -> Bench {
-        Bench::debian().file("/usr/lib/systemd/systemd", "program").file(TEMPLATES[1], "[Unit]\n")
+        Bench::debian().file("/usr/lib/systemd/systemd", "program")
     }
 
     #[test]
