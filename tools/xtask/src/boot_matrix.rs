@@ -1,51 +1,112 @@
 //! `cargo xtask boot-matrix`: boots that take too long for every submission.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::top;
 
-/// Boots the real guest as it came and as it was migrated, on stock QEMU's devices and on the Hyper-V laboratory's, and
+/// A guest as it came out of EC2, and the machine it is for.
+struct Guest {
+    name: &'static str,
+    target: &'static str,
+    image: PathBuf,
+}
+
+/// What a guest is booted on.
+struct Machine {
+    name: &'static str,
+    /// `None` for the QEMU that is installed.
+    qemu: Option<PathBuf>,
+}
+
+/// Boots every real guest as it came and as it was migrated, on stock QEMU's devices and on the Hyper-V laboratory's, and
 /// prints how far each came.
 pub(crate) fn run() -> Result<()> {
     crate::run("cargo", &["build", "--release", "--package", "refloat"])?;
-    let refloat = top().join("target/release/refloat").canonicalize()?;
-    let image = testimages::real::debian().context("the real guest cannot be built here")?;
+    let refloat = refloat_program()?;
     let folder = tempfile::tempdir_in(testimages::cache::directory())?;
-    let fixed = folder.path().join("azure.vhd");
-    let migrated = Command::new(&refloat)
-        .args(["migrate", "--quiet", "--for", "azure-gen1"])
-        .args([&image, &fixed])
-        .status()
-        .context("refloat cannot be started")?;
-    ensure!(migrated.success(), "refloat migrate: {migrated}");
-    let laboratory = testimages::lab::qemu();
-    // Stock QEMU's emulated disk needs drivers that the guest came without, as Hyper-V's does: neither boots it.
-    let mut machines = vec![("stock QEMU", None)];
-    machines.extend(laboratory.as_ref().map(|qemu| ("Hyper-V laboratory", Some(qemu))));
+    let built = "a real guest cannot be built here";
+    let bios = Guest {
+        name: "Debian, BIOS",
+        target: "azure-gen1",
+        image: testimages::real::debian().context(built)?,
+    };
+    let uefi = Guest {
+        name: "Debian, UEFI",
+        target: "azure-gen2",
+        image: testimages::real::debian_uefi().context(built)?,
+    };
+    let stock = Machine { name: "stock QEMU", qemu: None };
+    let laboratory =
+        testimages::lab::qemu().map(|qemu| Machine { name: "Hyper-V laboratory", qemu: Some(qemu) });
+
+    // Migrated, the BIOS guest has drivers for Hyper-V's disk and none for stock QEMU's, which could prove nothing. The
+    // laboratory's storage is out of UEFI's reach.
+    let mut boots =
+        vec![(&bios, &stock, "as it came"), (&uefi, &stock, "as it came"), (&uefi, &stock, "migrated")];
+    if let Some(laboratory) = &laboratory {
+        boots.extend([(&bios, laboratory, "as it came"), (&bios, laboratory, "migrated")]);
+    }
     let mut surprises = Vec::new();
-    for (name, qemu) in machines {
-        for (state, disk, expected) in [("as it came", &image, false), ("migrated", &fixed, true)] {
-            let boots = boot(&refloat, folder.path(), disk, qemu)?;
-            println!("{name}, {state}: {}", if boots { "login" } else { "no login" });
-            if boots != expected {
-                surprises.push(format!("{name}, {state}"));
-            }
+    for (guest, machine, state) in boots {
+        let migrated = state == "migrated";
+        let disk = if migrated { migrate(&refloat, folder.path(), guest)? } else { guest.image.clone() };
+        let outcome = boot(&refloat, folder.path(), guest, machine, &disk)?;
+        let line = format!("{}, {state}, on {}: {}", guest.name, machine.name, describe(&outcome));
+        println!("{line}");
+        let expected = if migrated { "login" } else { "stopped" };
+        if outcome["verdict"] != expected {
+            surprises.push(line);
         }
     }
-    ensure!(surprises.is_empty(), "not as expected: {}", surprises.join("; "));
+    ensure!(surprises.is_empty(), "not as expected:\n{}", surprises.join("\n"));
     Ok(())
 }
 
-fn boot(refloat: &Path, folder: &Path, disk: &Path, qemu: Option<&PathBuf>) -> Result<bool> {
+/// The program that cargo has just built, wherever it builds.
+fn refloat_program() -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
+    let program = target.join("release/refloat");
+    program.canonicalize().with_context(|| format!("{} was not built", program.display()))
+}
+
+fn migrate(refloat: &Path, folder: &Path, guest: &Guest) -> Result<PathBuf> {
+    let vhd = folder.join(guest.target).with_extension("vhd");
+    let status = Command::new(refloat)
+        .args(["migrate", "--quiet", "--for", guest.target])
+        .args([&guest.image, &vhd])
+        .stdout(Stdio::null())
+        .status()
+        .context("refloat cannot be started")?;
+    ensure!(status.success(), "refloat migrate {}: {status}", guest.image.display());
+    Ok(vhd)
+}
+
+/// The answer of `refloat boot`. Exit code 2 stands for no verdict where there is an answer, and for an error where not.
+fn boot(refloat: &Path, folder: &Path, guest: &Guest, machine: &Machine, disk: &Path) -> Result<Value> {
     let mut command = Command::new(refloat);
-    command.current_dir(folder).args(["boot", "--for", "azure-gen1"]).arg(disk);
-    if let Some(qemu) = qemu {
+    command.current_dir(folder).args(["boot", "--json", "--for", guest.target]).arg(disk);
+    if let Some(qemu) = &machine.qemu {
         command.arg("--qemu").arg(qemu);
     }
-    let status = command.status().context("refloat cannot be started")?;
-    ensure!(matches!(status.code(), Some(0 | 1)), "refloat boot {}: {status}", disk.display());
-    Ok(status.success())
+    let output = command.stderr(Stdio::inherit()).output().context("refloat cannot be started")?;
+    let answered = matches!(output.status.code(), Some(0..=2)) && !output.stdout.is_empty();
+    if !answered {
+        bail!("refloat boot {}: {}", disk.display(), output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("refloat boot does not answer in JSON")
+}
+
+/// How far a machine came, and how long it took in all.
+fn describe(outcome: &Value) -> String {
+    let text = |field: &str| outcome[field].as_str().unwrap_or_default().to_owned();
+    let seconds = &outcome["seconds"];
+    match outcome["verdict"].as_str() {
+        Some("login") => format!("login, in {seconds} s"),
+        Some("stopped") => format!("stopped at {}, in {seconds} s: {}", text("step"), text("evidence")),
+        _ => format!("no verdict, in {seconds} s: {}", text("why")),
+    }
 }
