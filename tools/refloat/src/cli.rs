@@ -207,6 +207,9 @@ pub(crate) struct ConvertArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
+    /// Do not wait until the disk has it all: for scratch copies
+    #[arg(long)]
+    pub(crate) no_sync: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
-use libdisk::image::{Existing, qcow2, raw, vhd};
+use libdisk::image::{Durability, Existing, qcow2, raw, vhd};
 use libdisk::volume;
 use serde::Serialize;
 
@@ -25,23 +25,32 @@ pub(crate) struct Written {
     pub(crate) padding: u64,
     /// Bytes that were not zero and so were written.
     pub(crate) written: u64,
+    /// Bytes that are shared with the source's file, by a file system that can, and so were not written.
+    pub(crate) shared: u64,
 }
 
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size, padding, written } = self;
+        let Self { target, format, size, padding, written, shared } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
+        let shared = if *shared > 0 {
+            format!(", {} shared with the source", progress::size(*shared))
+        } else {
+            String::new()
+        };
         let (size, written) = (progress::size(*size), progress::size(*written));
-        format!("{target}: {format}, {size} ({written} written){padded}\n")
+        format!("{target}: {format}, {size} ({written} written{shared}){padded}\n")
     }
 }
 
 pub(crate) fn run(global: &Global, args: &ConvertArgs) -> Outcome {
     let format = format_of(&args.target, args.format)?;
     let source = image::open(global, &args.source)?;
-    let written = write(global, source.disk(), source.identity()?, &args.target, format, args.force)?;
+    let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
+    let written =
+        write(global, source.disk(), source.identity()?, &args.target, format, args.force, durability)?;
     if global.json {
         answer::json("refloat.convert/1", &written)?;
     } else {
@@ -74,6 +83,7 @@ pub(crate) fn write(
     target: &Path,
     format: OutputFormat,
     force: bool,
+    durability: Durability,
 ) -> Result<Written> {
     let existing = existing(force);
     let disk_size = disk.size();
@@ -82,26 +92,27 @@ pub(crate) fn write(
             let disk = volume::pad_to_mib(disk.clone())?;
             let sink =
                 vhd::FixedSink::create(target, disk.size(), vhd::Identity::derive(&identity), existing);
-            ("vhd", disk, sink.map(|sink| Box::new(sink) as _))
+            ("vhd", disk, sink.map(|sink| Box::new(sink.durability(durability)) as _))
         }
         OutputFormat::Raw => {
             let sink = raw::RawSink::create(target, disk_size, existing);
-            ("raw", disk.clone(), sink.map(|sink| Box::new(sink) as _))
+            ("raw", disk.clone(), sink.map(|sink| Box::new(sink.durability(durability)) as _))
         }
         OutputFormat::Qcow2 => {
             let sink = qcow2::Sink::create(target, disk_size, existing);
-            ("qcow2", disk.clone(), sink.map(|sink| Box::new(sink) as _))
+            ("qcow2", disk.clone(), sink.map(|sink| Box::new(sink.durability(durability)) as _))
         }
     };
     let sink = written(sink)?;
     let options = CopyOptions { threads: global.threads };
-    let Receipt { size, written } = block::copy(&disk, sink, &options, &*progress::observer(global))?;
+    let Receipt { size, written, shared } = block::copy(&disk, sink, &options, &*progress::observer(global))?;
     Ok(Written {
         target: target.display().to_string(),
         format: name,
         size,
         padding: size - disk_size,
         written,
+        shared,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `refloat migrate`: check, plan, apply, convert and verify in one run.
 
 use guestfix::plan;
+use libdisk::image::Durability;
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Outcome};
@@ -41,8 +42,15 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
     let sealed = apply::sealed(global, &image, &plan)?;
     tell(global, "applied and verified in an overlay; the source is untouched\n")?;
     let format = OutputFormat::Vhd;
-    let written =
-        convert::write(global, &sealed.disk(), image.identity()?, &args.target, format, args.force)?;
+    let written = convert::write(
+        global,
+        &sealed.disk(),
+        image.identity()?,
+        &args.target,
+        format,
+        args.force,
+        Durability::Synced,
+    )?;
     tell(global, &written.line())?;
     let verdict = verify::well_formed(&args.target)?;
     let answer = Answer::from_bool(verdict.well_formed);
