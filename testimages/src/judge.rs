@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("e2fsck", "e2fsprogs"),
     ("findmnt", "util-linux"),
     ("fsck.vfat", "dosfstools"),
+    ("fsfreeze", "util-linux"),
     ("grub-mkimage", "grub-common"),
     ("lsinitramfs", "initramfs-tools-core"),
     ("mcopy", "mtools"),
@@ -39,6 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sgdisk", "gdisk"),
     ("tune2fs", "e2fsprogs"),
     ("unmkinitramfs", "initramfs-tools-core"),
+    ("xfs_io", "xfsprogs"),
     ("xz", "xz-utils"),
 ];
 

@@ -45,6 +45,7 @@ impl Change<'_> {
     /// Removes or truncates every orphan, and empties the lists.
     pub(crate) fn remove_orphans(&mut self, replayed: &mut Replayed) -> Result<()> {
         let mut seen = HashSet::new();
+        let mut kept = 0;
         let mut next = self.fs.sb.last_orphan();
         while next != 0 {
             if !seen.insert(next) {
@@ -52,15 +53,15 @@ impl Change<'_> {
             }
             let inode = self.fs.orphan(next)?;
             next = inode.dtime();
-            self.settle(inode, replayed)?;
+            self.settle(inode, replayed, &mut kept)?;
         }
         if self.fs.sb.compat(compat::ORPHAN_FILE) && self.fs.sb.ro_compat(ro_compat::ORPHAN_PRESENT) {
-            self.empty_orphan_file(replayed)?;
+            self.empty_orphan_file(replayed, &mut kept)?;
         }
         Ok(())
     }
 
-    fn empty_orphan_file(&mut self, replayed: &mut Replayed) -> Result<()> {
+    fn empty_orphan_file(&mut self, replayed: &mut Replayed, kept: &mut u64) -> Result<()> {
         let file = self.fs.checked_inode(self.fs.sb.orphan_file())?;
         let mapping = self.fs.mapping(&file)?;
         if mapping.extents.last().is_some_and(|last| last.end() > MAX_BLOCKS) {
@@ -85,7 +86,7 @@ impl Change<'_> {
             }
             for number in orphans {
                 let inode = self.fs.orphan(number)?;
-                self.settle(inode, replayed)?;
+                self.settle(inode, replayed, kept)?;
             }
             bytes.get_mut(..tail).unwrap_or_default().fill(0);
             if self.fs.sb.checksums() {
@@ -97,25 +98,29 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes an orphan without a name; cuts off one that has a name.
-    fn settle(&mut self, mut inode: Inode, replayed: &mut Replayed) -> Result<()> {
+    /// Removes an orphan without a name; cuts off one that has a name. `kept` counts the blocks of those: no more than there
+    /// are, or they share some, and looking at them would never end.
+    fn settle(&mut self, mut inode: Inode, replayed: &mut Replayed, kept: &mut u64) -> Result<()> {
         if inode.links() == 0 {
             self.release_content(&mut inode)?;
             self.release_attributes(&mut inode)?;
             replayed.deleted = replayed.deleted.saturating_add(1);
             return self.free_inode(&inode);
         }
-        self.truncate(&mut inode)?;
+        *kept = kept.saturating_add(self.truncate(&mut inode)?);
+        if *kept > self.fs.sb.blocks {
+            return Err(inode.corrupt("orphans share blocks"));
+        }
         inode.set_dtime(0);
         replayed.truncated = replayed.truncated.saturating_add(1);
         self.fs.stage_inode(&mut inode)
     }
 
-    /// Frees the blocks after the end of a file, and zeroes the rest of the last one.
-    fn truncate(&mut self, inode: &mut Inode) -> Result<()> {
+    /// Frees the blocks after the end of a file, and zeroes the rest of the last one; says how many it had and keeps.
+    fn truncate(&mut self, inode: &mut Inode) -> Result<u64> {
         inode.check_editable()?;
         if !self.fs.has_mapping(inode)? {
-            return Ok(());
+            return Ok(0);
         }
         let size = u64::from(self.fs.sb.block_size);
         let keep = inode.size().div_ceil(size);
@@ -139,12 +144,15 @@ impl Change<'_> {
             bytes.get_mut(partial..).unwrap_or_default().fill(0);
             self.fs.blocks.stage(block, bytes)?;
         }
+        let content: u64 = kept.iter().fold(0, |sum, extent| sum.saturating_add(extent.len));
+        let blocks = content.saturating_add(wide(tree.len()));
         if inode.has(flag::EXTENTS) {
-            return self.write_mapping(inode, &kept, tree);
+            self.write_mapping(inode, &kept, tree)?;
+        } else {
+            let left = blocks.saturating_sub(self.cut_block_map(inode, keep)?);
+            let attributes = u64::from(inode.xattr_block().is_some());
+            inode.set_blocks(&self.fs.sb, left.saturating_add(attributes))?;
         }
-        let tree = wide(tree.len()).saturating_sub(self.cut_block_map(inode, keep)?);
-        let content: u64 = kept.iter().fold(tree, |sum, extent| sum.saturating_add(extent.len));
-        let attributes = u64::from(inode.xattr_block().is_some());
-        inode.set_blocks(&self.fs.sb, content.saturating_add(attributes))
+        Ok(blocks)
     }
 }

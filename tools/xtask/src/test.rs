@@ -31,6 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd"),
     ("attr", "setfattr"),
     ("hyperfine", "hyperfine"),
+    ("xfsprogs", "xfs_io"),
 ];
 
 pub(crate) fn run() -> Result<()> {
