@@ -31,7 +31,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd"),
     ("attr", "setfattr"),
     ("hyperfine", "hyperfine"),
-    ("xfsprogs", "xfs_io"),
+    ("xfsprogs", "mkfs.xfs"),
+    ("btrfs-progs", "mkfs.btrfs"),
+    ("grub-common", "grub-script-check"),
+    ("selinux-utils", "matchpathcon"),
+    ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
+    ("python3", "python3"),
+    ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
 ];
 
 pub(crate) fn run() -> Result<()> {
