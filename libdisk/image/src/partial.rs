@@ -56,7 +56,12 @@ impl Partial {
             move |cause: io::Error| Error::io(layer, what, cause).in_file(&path)
         };
         let file = open_locked(layer, &path)?;
-        file.set_len(0).map_err(failed("cannot empty the output"))?;
+        // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
+        // waits at close until all of it has its place.
+        let left_over = file.metadata().map_err(failed("cannot look at the output"))?.len() > 0;
+        if left_over {
+            file.set_len(0).map_err(failed("cannot empty the output"))?;
+        }
         let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
         file.set_len(len).map_err(failed("cannot set the size of the output"))?;
         let (target, durability) = (target.to_owned(), Durability::default());
