@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, ioctl_blksszget, seek};
 use rustix::io::Errno;
@@ -23,6 +24,9 @@ pub struct FileDisk {
     path: PathBuf,
     size: u64,
     sector_size: u32,
+    /// The run of data that was found last. The file system walks all extents of a run to find its end, so asking again for
+    /// each cluster of an image would take quadratic time.
+    data: Mutex<Range<u64>>,
 }
 
 impl FileDisk {
@@ -66,7 +70,7 @@ impl FileDisk {
         } else {
             return Err(Error::unsupported(LAYER, "neither a regular file nor a block device").in_file(path));
         };
-        Ok(Self { file, path: path.to_owned(), size, sector_size })
+        Ok(Self { file, path: path.to_owned(), size, sector_size, data: Mutex::default() })
     }
 
     fn failed(&self, what: &'static str, offset: u64, error: impl Into<io::Error>) -> Error {
@@ -115,11 +119,17 @@ impl BlockRead for FileDisk {
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         let Range { start, end } = range;
         let failed = |e: Errno| self.failed("cannot find the holes", start, e);
+        let known = || self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().clone();
+        if found.contains(&start) {
+            return Ok(Extent::data(found.end.min(end) - start));
+        }
         // Seeking moves the file's own position, which nobody uses.
         match seek(&self.file, SeekFrom::Data(start)) {
             Ok(data) if data > start => Ok(Extent::zero(data.min(end) - start)),
             Ok(_) => {
                 let hole = seek(&self.file, SeekFrom::Hole(start)).map_err(failed)?;
+                *known() = start..hole;
                 Ok(Extent::data(hole.min(end) - start))
             }
             // No data up to the end of the file, wherever that is now.
