@@ -11,6 +11,7 @@ mod space;
 use serde::{Deserialize, Serialize};
 
 use crate::edit::{Content, Step, hex, sha256};
+use crate::error::chain;
 use crate::path::split_str;
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::tree::volume_at;
@@ -356,12 +357,6 @@ fn by_hand(error: Error) -> Result<(String, String)> {
         Error::Refused(what) => Ok((String::new(), what)),
         error => Err(error),
     }
-}
-
-/// An error with all its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The size of the content that a file gets.

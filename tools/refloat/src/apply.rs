@@ -70,7 +70,7 @@ fn write_overlay(global: &Global, image: &Image, sealed: &Sealed, output: &Path,
 /// The image as the overlay names it: by its file name alone where they are neighbours, so that both can move.
 fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     let image = image.canonicalize()?;
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = image::folder_of(output);
     let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     Ok(match image.strip_prefix(&folder) {
         Ok(name) if name.components().count() == 1 => name.to_owned(),
@@ -104,8 +104,7 @@ fn render(applied: &Applied, plan: &Plan) -> String {
         Some(undo) => text += &format!("{undo} holds the way back: refloat undo {output}\n"),
         None => {
             let target = target_name(plan.goal.target);
-            let folder = Path::new(output).parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new(".")).display();
+            let folder = image::folder_of(Path::new(output)).display();
             text += &format!("next: refloat boot {output} --allow-backing {folder} --for {target}\n");
         }
     }

@@ -1,5 +1,7 @@
 //! Opening what the user names, and refusing what is half changed.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow};
 use guestfix::plan::Identity;
 use guestfix::tree::Tree;
@@ -88,4 +90,9 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
             Err(error).help(help)
         }
     }
+}
+
+/// The folder a file is in, or will be.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

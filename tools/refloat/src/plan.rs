@@ -67,7 +67,7 @@ pub(crate) fn write(path: &Path, plan: &Plan) -> Result<()> {
             return error.help("give another name");
         }
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = image::folder_of(path);
     let file = tempfile::NamedTempFile::new_in(folder).with_context(|| folder.display().to_string())?;
     std::fs::write(file.path(), plan.to_json()?)?;
     file.as_file().sync_all()?;

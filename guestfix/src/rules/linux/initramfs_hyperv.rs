@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use initramfs::{DESIRED, ModuleTree, REQUIRED};
 use libdisk::vfs::FileType;
 
+use crate::error::chain;
 use crate::facts::{Driver, Facts, Machine};
 use crate::rule::Evidence;
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -143,14 +144,6 @@ fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Inject
 
 fn failed(target: &Target, source: initramfs::Error) -> Error {
     Error::Initramfs { path: target.path.clone(), source }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Free space by volume, less what was planned already.
