@@ -1,1 +1,95 @@
-//! A stand-in for the EBS direct APIs.
+//! A stand-in for the EBS direct APIs, and for the little of EC2 that finds a snapshot: a real HTTP server on
+//! loopback that serves snapshots made of image files, of bytes, or of nothing at all.
+//!
+//! It speaks as the service model `ebs/2019-11-02` says (as found in botocore) and as the EBS user guide's FAQ adds:
+//! field names, page sizes, token lives, checksums, error codes with their reasons and HTTP statuses. It shares no code
+//! with refloat's reader of snapshots.
+//!
+//! ```
+//! use standin::{Call, Config, Fault, Faults, Server, Snapshot};
+//!
+//! let image = vec![7; 3 * standin::BLOCK_SIZE];
+//! let server = Server::start(Config {
+//!     snapshots: vec![Snapshot::from_bytes("snap-0123456789abcdef0", image)],
+//!     faults: Faults::seeded(1).chance(Fault::Throttled, 0.2).at(Call::List, 0..1, Fault::Internal),
+//!     ..Config::default()
+//! })?;
+//! // Point AWS_ENDPOINT_URL or the SDK's endpoint_url at it, with any credentials and any region.
+//! assert!(server.endpoint().starts_with("http://127.0.0.1:"));
+//! assert_eq!(server.counts().get, 0);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! - EBS: `GET /snapshots/{id}/blocks`, `GET /snapshots/{id}/changedblocks`, `GET /snapshots/{id}/blocks/{index}`.
+//! - EC2, at the same endpoint: `POST /` with `Action=` DescribeSnapshots (by `SnapshotId.N`, or filters `snapshot-id`,
+//!   `volume-id`, `description`, `status`, `owner-id`, `tag:KEY`; paged), DescribeVolumes (`VolumeId.N`, filters
+//!   `attachment.instance-id`, `attachment.device`, `volume-id`), DescribeInstances (`InstanceId.N`, filter
+//!   `instance-id`).
+//! - Every request must be signed (AWS4-HMAC-SHA256 for `ebs` or `ec2`), else it is refused with 403; with
+//!   [`Config::credentials`] the signature itself is checked too.
+//!
+//! Unlike the service: the answer to a snapshot that is pending, in error or archived (ValidationException,
+//! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its kin).
+
+mod ebs;
+mod ec2;
+mod fault;
+mod refusal;
+mod server;
+mod service;
+mod signature;
+mod snapshot;
+mod token;
+
+use std::collections::BTreeMap;
+
+pub use fault::{Call, Fault, Faults};
+pub use server::Server;
+pub use signature::Credentials;
+pub use snapshot::{BLOCK_SIZE, Snapshot, State, Synthetic};
+pub use token::{BLOCK_TOKEN_LIFE, PAGE_TOKEN_LIFE};
+
+/// What a server serves, and how.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The snapshots there are.
+    pub snapshots: Vec<Snapshot>,
+    /// The instances there are, for DescribeInstances and DescribeVolumes.
+    pub instances: Vec<Instance>,
+    /// What goes wrong, how slow and how strict it is.
+    pub faults: Faults,
+    /// The key pair that every request must be signed with; `None` takes any signature of the right form.
+    pub credentials: Option<Credentials>,
+}
+
+/// An EC2 instance with its volumes.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// `i-` and hexadecimal digits.
+    pub id: String,
+    /// The device name of the volume it starts from, such as `/dev/xvda`.
+    pub root_device: String,
+    /// The device name and the id of each volume attached.
+    pub volumes: Vec<(String, String)>,
+}
+
+/// What was asked and answered since the server started, or since [`Server::reset_counts`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests for pages of ListSnapshotBlocks, however they ended.
+    pub list: u64,
+    /// Requests for pages of ListChangedBlocks, however they ended.
+    pub changed: u64,
+    /// Requests for blocks, however they ended.
+    pub get: u64,
+    /// Queries to EC2, however they ended.
+    pub ec2: u64,
+    /// Requests refused for a quota, by chance or by rate.
+    pub throttled: u64,
+    /// Requests that met another fault.
+    pub faults: u64,
+    /// Bytes of blocks sent (a truncated one counts whole).
+    pub bytes: u64,
+    /// How many times each block of each snapshot was sent whole and right.
+    pub blocks: BTreeMap<String, BTreeMap<u64, u32>>,
+}

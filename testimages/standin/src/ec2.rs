@@ -1,0 +1,287 @@
+//! The little of EC2's query API that finds snapshots: DescribeSnapshots, DescribeVolumes and DescribeInstances.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use crate::Instance;
+use crate::fault::Call;
+use crate::refusal::{Escaped, Failure, REQUEST_ID, Refusal};
+use crate::service::Service;
+use crate::snapshot::{self, Snapshot};
+use crate::token::{PAGE_TOKEN_LIFE, Token, name};
+
+/// The namespace of EC2's replies.
+const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+/// The account that everything belongs to.
+const OWNER: &str = "123456789012";
+
+/// `POST /` with `Action=…`, form-encoded.
+pub(crate) async fn query(State(service): State<Arc<Service>>, body: Bytes) -> Response {
+    match answer(&service, &Query::parse(&body)).await {
+        Ok(response) => response,
+        Err(Failure::Refused(refusal)) => refusal.into_ec2(),
+        Err(hung_up) => hung_up.into_response(),
+    }
+}
+
+async fn answer(service: &Service, query: &Query) -> Result<Response, Failure> {
+    let action = query.get("Action").unwrap_or_default();
+    service.begin(Call::Ec2, 0, name(&[action])).await?;
+    let items = match action {
+        "DescribeSnapshots" => describe_snapshots(service, query)?,
+        "DescribeVolumes" => describe_volumes(service, query)?,
+        "DescribeInstances" => describe_instances(service, query)?,
+        _ => {
+            let message = format!("The action {action} is not valid for this web service.");
+            return Err(Refusal::ec2("InvalidAction", message).into());
+        }
+    };
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"{XMLNS}\">\
+         <requestId>{REQUEST_ID}</requestId>{items}</{action}Response>"
+    );
+    Ok(([(header::CONTENT_TYPE, "text/xml;charset=UTF-8")], body).into_response())
+}
+
+fn describe_snapshots(service: &Service, query: &Query) -> Result<String, Refusal> {
+    let named = query.list("SnapshotId");
+    if let Some(missing) = named.iter().find(|id| !service.snapshots.contains_key(**id)) {
+        let message = format!("The snapshot '{missing}' does not exist.");
+        return Err(Refusal::ec2("InvalidSnapshot.NotFound", message));
+    }
+    let filters = query.filters();
+    let matches = |snapshot: &&Snapshot| {
+        (named.is_empty() || named.contains(&snapshot.id.as_str()))
+            && filters.iter().all(|filter| {
+                let tag = filter.name.strip_prefix("tag:");
+                match (filter.name, tag) {
+                    (_, Some(key)) => {
+                        snapshot.tags.iter().any(|(found, value)| found == key && filter.takes(value))
+                    }
+                    ("snapshot-id", _) => filter.takes(&snapshot.id),
+                    ("volume-id", _) => filter.takes(&snapshot.volume),
+                    ("description", _) => filter.takes(&snapshot.description),
+                    ("status", _) => filter.takes(status(snapshot)),
+                    ("owner-id", _) => filter.takes(OWNER),
+                    _ => false,
+                }
+            })
+    };
+    let found: Vec<_> = service.snapshots.values().filter(matches).collect();
+    let listing = name(&["DescribeSnapshots"]);
+    let now = service.clock.now();
+    let start = match query.get("NextToken") {
+        Some(token) => Token::index(token, listing, now, PAGE_TOKEN_LIFE).ok_or_else(|| {
+            Refusal::ec2("InvalidNextToken", "The next token is invalid or has expired.".to_owned())
+        })? as usize,
+        None => 0,
+    };
+    let most = query.get("MaxResults").and_then(|most| most.parse().ok()).unwrap_or(1000_usize).max(5);
+    let mut xml = String::from("<snapshotSet>");
+    for snapshot in found.iter().skip(start).take(most) {
+        snapshot_item(&mut xml, snapshot);
+    }
+    xml += "</snapshotSet>";
+    if found.len() > start + most {
+        let next = Token { of: listing, index: (start + most) as u64 }.issue(now);
+        element(&mut xml, "nextToken", &next);
+    }
+    Ok(xml)
+}
+
+fn status(snapshot: &Snapshot) -> &'static str {
+    // The archive is a storage tier: the snapshot in it stays completed.
+    match snapshot.state {
+        snapshot::State::Archived => snapshot::State::Completed.name(),
+        state => state.name(),
+    }
+}
+
+fn snapshot_item(xml: &mut String, snapshot: &Snapshot) {
+    let archived = snapshot.state == snapshot::State::Archived;
+    let pending = snapshot.state == snapshot::State::Pending;
+    *xml += "<item>";
+    element(xml, "snapshotId", &snapshot.id);
+    element(xml, "volumeId", &snapshot.volume);
+    element(xml, "status", status(snapshot));
+    element(xml, "startTime", &time(snapshot.started));
+    element(xml, "progress", if pending { "42%" } else { "100%" });
+    element(xml, "ownerId", OWNER);
+    element(xml, "volumeSize", &snapshot.gib.to_string());
+    element(xml, "description", &snapshot.description);
+    element(xml, "encrypted", if snapshot.key.is_some() { "true" } else { "false" });
+    if let Some(key) = &snapshot.key {
+        element(xml, "kmsKeyId", &key.arn);
+    }
+    element(xml, "storageTier", if archived { "archive" } else { "standard" });
+    if !snapshot.tags.is_empty() {
+        *xml += "<tagSet>";
+        for (key, value) in &snapshot.tags {
+            *xml += "<item>";
+            element(xml, "key", key);
+            element(xml, "value", value);
+            *xml += "</item>";
+        }
+        *xml += "</tagSet>";
+    }
+    *xml += "</item>";
+}
+
+fn describe_volumes(service: &Service, query: &Query) -> Result<String, Refusal> {
+    let named = query.list("VolumeId");
+    let filters = query.filters();
+    let attached = service
+        .instances
+        .iter()
+        .flat_map(|instance| instance.volumes.iter().map(move |(device, volume)| (instance, device, volume)));
+    let mut found = Vec::new();
+    for (instance, device, volume) in attached {
+        let matches = filters.iter().all(|filter| match filter.name {
+            "attachment.instance-id" => filter.takes(&instance.id),
+            "attachment.device" => filter.takes(device),
+            "volume-id" => filter.takes(volume),
+            _ => false,
+        });
+        if matches && (named.is_empty() || named.contains(&volume.as_str())) {
+            found.push((instance, device, volume));
+        }
+    }
+    if let Some(missing) = named.iter().find(|id| !found.iter().any(|(.., volume)| volume == *id)) {
+        return Err(Refusal::ec2(
+            "InvalidVolume.NotFound",
+            format!("The volume '{missing}' does not exist."),
+        ));
+    }
+    let mut xml = String::from("<volumeSet>");
+    for (instance, device, volume) in found {
+        let size = service.snapshots.values().filter(|snapshot| snapshot.volume == *volume).map(|it| it.gib);
+        xml += "<item>";
+        element(&mut xml, "volumeId", volume);
+        element(&mut xml, "size", &size.max().unwrap_or(1).to_string());
+        element(&mut xml, "status", "in-use");
+        xml += "<attachmentSet><item>";
+        element(&mut xml, "volumeId", volume);
+        element(&mut xml, "instanceId", &instance.id);
+        element(&mut xml, "device", device);
+        element(&mut xml, "status", "attached");
+        xml += "</item></attachmentSet></item>";
+    }
+    Ok(xml + "</volumeSet>")
+}
+
+fn describe_instances(service: &Service, query: &Query) -> Result<String, Refusal> {
+    let named = query.list("InstanceId");
+    let filters = query.filters();
+    let known = |id: &str| service.instances.iter().any(|instance| instance.id == id);
+    if let Some(missing) = named.iter().find(|id| !known(id)) {
+        let message = format!("The instance ID '{missing}' does not exist");
+        return Err(Refusal::ec2("InvalidInstanceID.NotFound", message));
+    }
+    let mut xml = String::from("<reservationSet>");
+    for instance in &service.instances {
+        let matches = filters.iter().all(|filter| filter.name == "instance-id" && filter.takes(&instance.id));
+        if matches && (named.is_empty() || named.contains(&instance.id.as_str())) {
+            instance_item(&mut xml, instance);
+        }
+    }
+    Ok(xml + "</reservationSet>")
+}
+
+fn instance_item(xml: &mut String, instance: &Instance) {
+    *xml += "<item>";
+    element(xml, "reservationId", &instance.id.replacen("i-", "r-", 1));
+    *xml += "<instancesSet><item>";
+    element(xml, "instanceId", &instance.id);
+    *xml += "<instanceState><code>80</code><name>stopped</name></instanceState>";
+    element(xml, "rootDeviceType", "ebs");
+    element(xml, "rootDeviceName", &instance.root_device);
+    *xml += "<blockDeviceMapping>";
+    for (device, volume) in &instance.volumes {
+        *xml += "<item>";
+        element(xml, "deviceName", device);
+        *xml += "<ebs>";
+        element(xml, "volumeId", volume);
+        element(xml, "status", "attached");
+        *xml += "</ebs></item>";
+    }
+    *xml += "</blockDeviceMapping></item></instancesSet></item>";
+}
+
+fn element(xml: &mut String, name: &str, text: &str) {
+    // Writing to a String cannot fail.
+    let _ = write!(xml, "<{name}>{}</{name}>", Escaped(text));
+}
+
+/// ISO 8601, as EC2 writes it: `2026-11-01T00:00:00.000Z`.
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs();
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let milli = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// The date `days` after 1970-01-01.
+fn date(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+/// The parameters of a query; lists are `Name.1`, `Name.2`, …
+struct Query(Vec<(String, String)>);
+
+/// `Filter.N.Name` with its `Filter.N.Value.M`.
+struct Filter<'a> {
+    name: &'a str,
+    values: Vec<&'a str>,
+}
+
+impl Query {
+    fn parse(body: &[u8]) -> Self {
+        Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    fn list(&self, name: &str) -> Vec<&str> {
+        (1..).map_while(|number| self.get(&format!("{name}.{number}"))).collect()
+    }
+
+    fn filters(&self) -> Vec<Filter<'_>> {
+        let filter = |number: u32| {
+            let name = self.get(&format!("Filter.{number}.Name"))?;
+            Some(Filter { name, values: self.list(&format!("Filter.{number}.Value")) })
+        };
+        (1..).map_while(filter).collect()
+    }
+}
+
+impl Filter<'_> {
+    fn takes(&self, value: &str) -> bool {
+        self.values.contains(&value)
+    }
+}

@@ -1,0 +1,125 @@
+//! What all requests share: the snapshots, the clock, the faults and the counts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::fault::{Call, Course, Fault};
+use crate::refusal::{Failure, Refusal};
+use crate::signature::{self, Credentials};
+use crate::snapshot::Snapshot;
+use crate::token::Clock;
+use crate::{Counts, Instance, ebs, ec2};
+
+/// No request is larger; EC2's queries are the only ones with a body.
+const MAX_BODY: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) clock: Clock,
+    course: Mutex<Course>,
+    counts: Mutex<Counts>,
+}
+
+impl Service {
+    pub(crate) fn new(config: crate::Config) -> Self {
+        let snapshots = config.snapshots.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot));
+        Self {
+            snapshots: snapshots.collect(),
+            instances: config.instances,
+            credentials: config.credentials,
+            clock: Clock::default(),
+            course: Mutex::new(config.faults.into()),
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request for `subject` and lets it meet its fate; the fault that is left to the caller to act on.
+    pub(crate) async fn begin(
+        &self,
+        call: Call,
+        snapshot: u64,
+        subject: u64,
+    ) -> Result<Option<Fault>, Failure> {
+        let (latency, fault) = self.course().next(call, snapshot, subject);
+        let failure = fault.and_then(Failure::of);
+        {
+            let mut counts = self.counts();
+            *match call {
+                Call::List => &mut counts.list,
+                Call::Changed => &mut counts.changed,
+                Call::Get => &mut counts.get,
+                Call::Ec2 => &mut counts.ec2,
+            } += 1;
+            match &failure {
+                Some(Failure::Refused(refusal)) if refusal.is_throttle() => counts.throttled += 1,
+                _ => counts.faults += u64::from(fault.is_some()),
+            }
+        }
+        if latency > Duration::ZERO {
+            tokio::time::sleep(latency).await;
+        }
+        failure.map_or(Ok(fault), Err)
+    }
+
+    /// Counts `bytes` sent of block `index`, and the block itself if it is sent whole and right.
+    pub(crate) fn count_block(&self, id: &str, index: u64, bytes: u64, right: bool) {
+        let mut counts = self.counts();
+        counts.bytes += bytes;
+        if right {
+            if !counts.blocks.contains_key(id) {
+                counts.blocks.insert(id.to_owned(), BTreeMap::new());
+            }
+            if let Some(blocks) = counts.blocks.get_mut(id) {
+                *blocks.entry(index).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// The routes of the service.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/snapshots/{id}/blocks", get(ebs::list_snapshot_blocks))
+        .route("/snapshots/{id}/changedblocks", get(ebs::list_changed_blocks))
+        .route("/snapshots/{id}/blocks/{index}", get(ebs::get_snapshot_block))
+        .route("/", post(ec2::query))
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), signed))
+        .with_state(service)
+}
+
+/// Lets signed requests through.
+async fn signed(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let name = if head.uri.path() == "/" { "ec2" } else { "ebs" };
+    let checked = match axum::body::to_bytes(body, MAX_BODY).await {
+        Ok(body) => {
+            let request = (&head.method, &head.uri, &head.headers);
+            signature::check(name, service.credentials.as_ref(), request, &body).map(|()| body)
+        }
+        Err(error) => Err(Refusal::internal(error.to_string())),
+    };
+    match checked {
+        Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Err(refusal) if name == "ec2" => refusal.into_ec2(),
+        Err(refusal) => refusal.into_response(),
+    }
+}

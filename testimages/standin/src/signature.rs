@@ -1,0 +1,129 @@
+//! AWS Signature Version 4, from the service's side ("Create a signed AWS API request", IAM User Guide).
+
+use axum::http::{HeaderMap, Method, Uri};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::refusal::Refusal;
+
+/// The key pair that requests must be signed with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The access key id.
+    pub access_key: String,
+    /// The secret access key.
+    pub secret_key: String,
+}
+
+/// The Authorization header, taken apart.
+struct Authorization<'a> {
+    access_key: &'a str,
+    date: &'a str,
+    region: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+/// Refuses a request that is not signed for `service`; with `credentials`, one that is not signed right.
+pub(crate) fn check(
+    service: &str,
+    credentials: Option<&Credentials>,
+    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+    body: &[u8],
+) -> Result<(), Refusal> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok()).ok_or_else(|| {
+        Refusal::forbidden("MissingAuthenticationTokenException", "the request has no Authorization header")
+    })?;
+    let authorization = Authorization::parse(header, service).ok_or_else(|| {
+        let why = format!("not AWS4-HMAC-SHA256 for the service {service}: {header}");
+        Refusal::forbidden("IncompleteSignatureException", &why)
+    })?;
+    let Some(credentials) = credentials else { return Ok(()) };
+    if authorization.access_key != credentials.access_key {
+        let why = "The security token included in the request is invalid.";
+        return Err(Refusal::forbidden("UnrecognizedClientException", why));
+    }
+    let request = authorization.canonical_request(method, uri, headers, body);
+    let expected = request.map(|request| authorization.sign(service, credentials, headers, &request));
+    if expected.is_none_or(|expected| expected != authorization.signature) {
+        let why = "The request signature we calculated does not match the signature you provided.";
+        return Err(Refusal::forbidden("InvalidSignatureException", why));
+    }
+    Ok(())
+}
+
+impl<'a> Authorization<'a> {
+    fn parse(header: &'a str, service: &str) -> Option<Self> {
+        let mut fields = header.strip_prefix("AWS4-HMAC-SHA256 ")?.split(',').map(str::trim);
+        let mut field = |name| fields.next()?.strip_prefix(name)?.strip_prefix('=');
+        let scope: Vec<_> = field("Credential")?.split('/').collect();
+        let [access_key, date, region, found, "aws4_request"] = scope[..] else { return None };
+        let signed_headers = field("SignedHeaders")?;
+        let signature = field("Signature")?;
+        (found == service).then_some(Self { access_key, date, region, signed_headers, signature })
+    }
+
+    /// `None` when a signed header is missing, the host is not signed, or the body is not the one that was signed.
+    fn canonical_request(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Option<String> {
+        let mut query: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .map(|(name, value)| format!("{}={}", encode(&name, ""), encode(&value, "")))
+            .collect();
+        query.sort_unstable();
+        let names: Vec<_> = self.signed_headers.split(';').collect();
+        if !names.contains(&"host") {
+            return None;
+        }
+        let mut lines = String::new();
+        for name in names {
+            let value = headers.get(name)?.to_str().ok()?;
+            let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+            lines += &format!("{name}:{value}\n");
+        }
+        let payload = hex(&Sha256::digest(body));
+        if headers.get("x-amz-content-sha256").is_some_and(|sent| sent.as_bytes() != payload.as_bytes()) {
+            return None;
+        }
+        let path = encode(uri.path(), "/");
+        let query = query.join("&");
+        Some(format!("{method}\n{path}\n{query}\n{lines}\n{}\n{payload}", self.signed_headers))
+    }
+
+    fn sign(&self, service: &str, credentials: &Credentials, headers: &HeaderMap, request: &str) -> String {
+        let time = headers.get("x-amz-date").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Self { date, region, .. } = self;
+        let scope = format!("{date}/{region}/{service}/aws4_request");
+        let digest = hex(&Sha256::digest(request));
+        let key = format!("AWS4{}", credentials.secret_key).into_bytes();
+        let key = [date, *region, service, "aws4_request"].iter().fold(key, |key, part| hmac(&key, part));
+        hex(&hmac(&key, &format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{digest}")))
+    }
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters and those of `keep`.
+fn encode(text: &str, keep: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.as_bytes().contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
