@@ -3,16 +3,17 @@
 //! A driver implements [`Subject`]: one volume that can be opened again and again, and an outside judge. Then
 //!
 //! - [`fixed_cases`] runs scripts of known difficulty: sizes around a block, renames over things, thousands of names;
-//! - [`model`] runs seeded random changes.
+//! - [`model`] runs seeded random operations.
 //!
 //! Both apply every change to the driver and to a [`MemoryFs`](crate::MemoryFs), and want equal trees and equal errors:
 //! within the transaction, after the commit with the volume opened anew, and after a rollback. [`compare`] is the
-//! comparison of trees; it serves alone, too.
+//! comparison of trees; it serves alone, too. [`hostile`](hostile()) damages a volume in seeded ways, and uses what is left.
 //!
 //! All functions panic where the driver is wrong, and say what was done. Nothing here depends on a driver.
 
 mod cases;
 mod compare;
+mod hostile;
 mod model;
 mod operation;
 mod rng;
@@ -20,7 +21,8 @@ mod trial;
 
 pub use cases::fixed_cases;
 pub use compare::{Difference, compare, compare_as_far_as};
-pub use model::{ModelRun, model};
+pub use hostile::{Attempt, Heap, Limits, Mutation, Structure, Survived, Target, exercise, hostile};
+pub use model::{ModelRun, Tally, model};
 pub use rng::Rng;
 
 use crate::FileSystemMut;

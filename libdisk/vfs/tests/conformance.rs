@@ -298,7 +298,7 @@ fn empty(change: &mut dyn Transaction, dir: NodeId) -> Result<()> {
 }
 
 fn run(seed: u64) -> ModelRun {
-    ModelRun { seed, transactions: 40, largest_file: 20_000, ..ModelRun::default() }
+    ModelRun { seed, operations: 1000, batch: 25, largest_file: 20_000 }
 }
 
 fn fixed_cases_pass(bug: Bug) -> bool {

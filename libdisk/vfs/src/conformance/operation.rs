@@ -143,6 +143,11 @@ impl Tree {
     }
 }
 
+/// The number of names in a tree.
+pub(super) fn name_count(fs: &dyn FileSystem) -> usize {
+    Tree::of(fs).map_or(0, |tree| tree.names.len())
+}
+
 fn joined(dir: &Path, name: &[u8]) -> Path {
     let mut path = dir.clone();
     path.push(name.to_vec());
@@ -154,6 +159,8 @@ pub(super) struct Generator<'a> {
     pub(super) rng: &'a mut Rng,
     pub(super) capabilities: &'a Capabilities,
     pub(super) largest_file: usize,
+    /// With as many names in the tree, more of them go than come, so that it stays in bounds.
+    pub(super) crowd: usize,
 }
 
 impl Generator<'_> {
@@ -170,10 +177,10 @@ impl Generator<'_> {
 
     fn draw(&mut self, tree: &Tree, fs: &dyn FileSystem) -> Option<Operation> {
         let kind = self.rng.below(100);
-        // With many names there, more of them go than come, so that the tree stays in bounds.
-        let crowded = tree.names.len() > 150;
+        let crowded = tree.names.len() > self.crowd;
         Some(match kind {
-            0..30 if !crowded => {
+            0..49 if crowded => return None,
+            0..30 => {
                 let (dir, name) = self.new_name(tree)?;
                 Operation::Create { dir, name, attributes: self.attributes(true), content: self.content() }
             }
