@@ -12,6 +12,7 @@ pub mod edit;
 mod error;
 pub mod facts;
 pub mod inspect;
+mod label;
 mod path;
 pub mod plan;
 pub mod report;

@@ -14,7 +14,6 @@ use crate::edit::{Content, Step, hex, sha256};
 use crate::error::chain;
 use crate::path::split_str;
 use crate::rule::{Evidence, Goal, RuleMeta};
-use crate::tree::volume_at;
 use crate::{Edit, Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, rules};
 
 /// The schema of a plan file.
@@ -244,7 +243,6 @@ pub fn plan(view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_with(rules: &[&dyn Rule], view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
     let (items, steps) = examine(rules, view, goal)?;
-    replayed_first(&steps, view)?;
     space::require(&steps, view)?;
     let by_hand = items.into_iter().filter_map(|item| match item.verdict {
         Verdict::Wrong { evidence, remedy: Remedy::ByHand { what } } => {
@@ -383,25 +381,6 @@ fn path_of(edit: &Edit) -> Option<&str> {
         Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } => Some(path),
         Edit::ReplayJournal { .. } | Edit::PutBytes { .. } => None,
     }
-}
-
-/// No file is changed on a volume whose journal is not replayed before.
-fn replayed_first(steps: &[Step], view: &dyn View) -> Result<()> {
-    let replayed = |name: &str| {
-        steps.iter().any(|step| matches!(&step.edit, Edit::ReplayJournal { volume } if volume == name))
-    };
-    for path in steps.iter().filter_map(|step| path_of(&step.edit)) {
-        if let Some(volume) = volume_at(view.machine(), path)
-            && volume.needs_recovery
-            && !replayed(&volume.name)
-        {
-            return Err(Error::Refused(format!(
-                "the journal of volume {} must be replayed before {path} can be changed",
-                volume.name
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The newest modification time of what changes and of the directories it stands in, between 1980 (where FAT begins) and

@@ -1,9 +1,7 @@
 //! Where a fix is staged: the guest as it will be, and the edits that make it so.
 
-mod label;
 mod overlay;
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -13,9 +11,10 @@ use libdisk::vfs::FileType;
 use self::overlay::{Overlay, Staged, StagedFile, new_metadata};
 use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
+use crate::label::Labels;
 use crate::path::{Last, Place, lossy, split_str};
 use crate::rule::Goal;
-use crate::text::file_contexts::FileContexts;
+use crate::tree::volume_at;
 use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 
 /// The guest with all edits staged so far. Rules see it through [`guest`](Self::guest) and change it with the
@@ -24,10 +23,10 @@ use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 /// Paths are resolved inside the guest first: a put to `/etc/resolv.conf` that is a link changes the file it leads to,
 /// a put to `/lib/x` on a merged-usr system goes to `/usr/lib/x`.
 ///
-/// A file that must not change (`chattr +i`) is refused by name.
+/// A file that must not change (`chattr +i`) is refused by name, and so is one on a volume whose journal is not replayed.
 ///
-/// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. New links and
-/// directories get none.
+/// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. So do new links and
+/// directories, when the plan is applied.
 pub struct Stage<'a> {
     base: &'a dyn View,
     goal: &'a Goal,
@@ -38,8 +37,7 @@ pub struct Stage<'a> {
     changes: Vec<Change>,
     /// Of the guest as it will be; `None` after a change.
     facts: Option<Facts>,
-    /// The guest's SELinux policy, once a new file asked for it.
-    policy: OnceCell<Option<FileContexts>>,
+    labels: Labels<'a>,
     /// The id of the rule whose fix is running.
     rule: &'static str,
 }
@@ -86,7 +84,7 @@ impl<'a> Stage<'a> {
             overlay: Overlay::new(base),
             changes: Vec::new(),
             facts: None,
-            policy: OnceCell::new(),
+            labels: Labels::new(base),
             rule: "",
         }
     }
@@ -300,6 +298,12 @@ impl<'a> Stage<'a> {
         if self.overlay.lstat(&target)?.is_some_and(|metadata| metadata.immutable) {
             return Err(refused(&target, "is immutable (chattr +i): somebody wants it to stay as it is"));
         }
+        if let Some(volume) = volume_at(&self.overlay.machine, &target)
+            && volume.needs_recovery
+        {
+            let why = format!("is on {}, whose journal must be replayed first, and cannot be", volume.name);
+            return Err(refused(&target, &why));
+        }
         Ok(target)
     }
 
@@ -322,7 +326,8 @@ impl<'a> Stage<'a> {
             None => {
                 self.make_parents(&path)?;
                 let metadata = new_metadata(FileType::Regular, mode, content.len());
-                StagedFile { content, metadata, xattrs: self.label_for_new(&path)? }
+                let label = self.labels.for_new(&path, FileType::Regular)?;
+                StagedFile { content, metadata, xattrs: label.into_iter().collect() }
             }
         };
         self.overlay.set(path.clone(), Staged::File(file));
@@ -351,17 +356,6 @@ impl<'a> Stage<'a> {
             self.overlay.set(dir.to_owned(), Staged::Directory(metadata));
         }
         Ok(())
-    }
-
-    /// The SELinux label for a new file, as its attributes.
-    fn label_for_new(&self, path: &str) -> Result<Vec<label::Attribute>> {
-        let in_base = |dir: &str| self.overlay.staged(dir).is_none();
-        let Some(dir) = label::nearest_dir(path, in_base) else { return Ok(Vec::new()) };
-        if self.policy.get().is_none() {
-            _ = self.policy.set(label::policy(self.base)?);
-        }
-        let policy = self.policy.get().and_then(Option::as_ref);
-        Ok(label::for_new(&self.overlay, policy, dir, path)?.into_iter().collect())
     }
 
     /// Notes that the running rule changed something.

@@ -438,3 +438,52 @@ fn applying_changes_what_the_plan_says_and_nothing_else_and_a_second_plan_is_emp
 
     assert!(plan_of(&after, &[&rule]).unwrap().is_empty());
 }
+
+#[test]
+fn new_links_and_directories_get_the_label_of_the_policy() {
+    let contexts = "/etc/.* u:r:etc_t:s0\n/etc/new -d u:r:new_t:s0\n/etc/new/l -l u:r:link_t:s0\n";
+    let labelled = root().file("/etc/selinux/targeted/contexts/files/file_contexts", contexts).xattr(
+        "/etc",
+        "security.selinux",
+        "etc_t",
+    );
+    let rule = toy(
+        "toy",
+        Phase::Boot,
+        |guest| wrong_if(guest.view.lstat("/etc/new/l")?.is_none()),
+        |stage| {
+            stage.put_link("/etc/new/l", "/dev/null")?;
+            Ok(Fixed::Staged)
+        },
+    );
+    let before = tree(&labelled, &boot());
+    let plan = plan_of(&before, &[&rule]).unwrap();
+    let edits: Vec<_> = plan.steps.iter().map(|step| &step.edit).collect();
+    let mut written = labelled.clone();
+    apply::write(&mut written, "p1", "/", &edits, &before, plan.time).unwrap();
+    for (path, label) in [("/etc/new", "u:r:new_t:s0\0"), ("/etc/new/l", "u:r:link_t:s0\0")] {
+        let xattrs = written.xattrs(written.resolve(path).unwrap()).unwrap();
+        assert_eq!(xattrs, [(b"security.selinux".to_vec(), label.as_bytes().to_vec())], "{path}");
+    }
+}
+
+#[test]
+fn files_of_a_volume_that_cannot_be_replayed_are_left_to_the_user() {
+    let mut machine = machine();
+    machine.volumes[1].needs_recovery = true;
+    let filesystems: Vec<(String, Box<dyn FileSystem>)> =
+        vec![("/".into(), Box::new(root())), ("/boot".into(), Box::new(boot()))];
+    let tree = Tree::from_filesystems(filesystems, machine);
+    let rule = toy(
+        "toy",
+        Phase::Boot,
+        |guest| wrong_if(!guest.view.exists("/boot/new")?),
+        |stage| {
+            stage.put("/boot/new", "")?;
+            Ok(Fixed::Staged)
+        },
+    );
+    let plan = plan_of(&tree, &[&rule]).unwrap();
+    assert!(plan.steps.is_empty() && !plan.ready());
+    assert!(plan.by_hand[0].what.contains("p2, whose journal must be replayed first"), "{:?}", plan.by_hand);
+}

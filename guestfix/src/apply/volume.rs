@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use libdisk::vfs::{Attributes, FileSystemMut, FileType, FsError, NodeId, Timestamp, Transaction};
 
 use crate::edit::{Content, Ownership};
+use crate::label::Labels;
 use crate::path::below;
 use crate::{Edit, Error, Result, View};
 
@@ -24,7 +25,8 @@ pub fn write(
 ) -> Result<()> {
     let failed = |source: FsError| Error::Volume { volume: volume.to_owned(), source: source.into() };
     let change = fs.begin().map_err(failed)?;
-    let mut writer = Writer { change, point, original, time: Timestamp { seconds: time, nanos: 0 } };
+    let time = Timestamp { seconds: time, nanos: 0 };
+    let mut writer = Writer { change, point, original, labels: Labels::new(original), time };
     for edit in edits {
         writer.edit(edit)?;
     }
@@ -35,6 +37,7 @@ struct Writer<'a> {
     change: Box<dyn Transaction + 'a>,
     point: &'a str,
     original: &'a dyn View,
+    labels: Labels<'a>,
     time: Timestamp,
 }
 
@@ -56,7 +59,8 @@ impl Writer<'_> {
             Edit::PutLink { path, target, .. } => {
                 let slot = self.slot(path)?;
                 self.clear(path, &slot)?;
-                let attributes = Attributes { mode: 0o777, time: self.time, ..Attributes::default() };
+                let xattrs = self.labels.for_new(path, FileType::Symlink)?.into_iter().collect();
+                let attributes = Attributes { mode: 0o777, time: self.time, xattrs, ..Attributes::default() };
                 let made = self.change.symlink(slot.dir, slot.name, &attributes, target.as_bytes());
                 made.map(drop).map_err(|source| failed(path, source))
             }
@@ -110,31 +114,30 @@ impl Writer<'_> {
         let inside = below(path.as_bytes(), self.point.as_bytes()).filter(|rest| !rest.is_empty());
         let inside = inside.ok_or_else(|| failed(path, FsError::NotFound))?;
         let mut dir = self.change.fs().root();
-        let mut names = inside.split(|&byte| byte == b'/').peekable();
-        while let Some(name) = names.next() {
-            let node = match self.change.fs().lookup(dir, name) {
+        let mut at = path.len() - inside.len();
+        loop {
+            let (done, left) = path.split_at(at);
+            let (name, rest) = left.split_once('/').map_or((left, None), |(name, rest)| (name, Some(rest)));
+            let node = match self.change.fs().lookup(dir, name.as_bytes()) {
                 Ok(node) => Some(node),
                 Err(FsError::NotFound) => None,
                 Err(source) => return Err(failed(path, source)),
             };
-            if names.peek().is_none() {
-                return Ok(Slot { dir, name, node });
-            }
+            let Some(rest) = rest else { return Ok(Slot { dir, name: name.as_bytes(), node }) };
             dir = match node {
                 Some(node) => node,
-                None => self.mkdir(dir, name).map_err(|source| failed(path, source))?,
+                None => self.mkdir(dir, name, &format!("{done}{name}"))?,
             };
+            at = path.len() - rest.len();
         }
-        Err(failed(path, FsError::NotFound))
     }
 
-    fn mkdir(&mut self, dir: NodeId, name: &[u8]) -> Result<NodeId, FsError> {
-        let fs = self.change.fs();
-        let above = fs.metadata(dir)?;
-        let xattrs = fs.xattrs(dir)?.into_iter().filter(|(name, _)| name == b"security.selinux");
-        let xattrs = xattrs.collect();
+    fn mkdir(&mut self, dir: NodeId, name: &str, path: &str) -> Result<NodeId> {
+        let above = self.change.fs().metadata(dir).map_err(|source| failed(path, source))?;
+        let xattrs = self.labels.for_new(path, FileType::Directory)?.into_iter().collect();
         let attributes = Attributes { mode: 0o755, uid: above.uid, gid: above.gid, time: self.time, xattrs };
-        self.change.mkdir(dir, name, &attributes)
+        let made = self.change.mkdir(dir, name.as_bytes(), &attributes);
+        made.map_err(|source| failed(path, source))
     }
 }
 

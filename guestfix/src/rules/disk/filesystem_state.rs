@@ -11,9 +11,9 @@ static META: RuleMeta = RuleMeta {
     id: "disk.filesystem-state",
     title: "file systems that are edited were unmounted cleanly",
     phase: Phase::Replay,
-    severity: Severity::Blocker,
-    cause: "The snapshot of a running machine holds writes that are in the journal only. Files read without them may be old, and \
-            an edit would be undone, or mixed up, when the journal is replayed at the next boot.",
+    severity: Severity::Warning,
+    cause: "The snapshot of a running machine holds writes that are in the journal only. The machine would boot and replay it, but files \
+            read without them may be old, and an edit would be undone, or mixed up, by that.",
     fix: "The journal is replayed before anything else: what was committed is written to its place, and files that were being \
           removed or cut off are, as Linux does at the next mount.",
     source: "Linux, Documentation/filesystems/ext4/journal.rst, 2026-11; virt-v2v manual, \"File system consistency\", 2026-11",
