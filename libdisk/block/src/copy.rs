@@ -65,6 +65,16 @@ pub trait Sink: Send + Sync {
         Ok(false)
     }
 
+    /// Takes note that all of a stretch of data, which reads as `bytes`, has been put. Called as [`put`](Self::put) is, after it; not for zero
+    /// extents, nor for what was shared.
+    ///
+    /// # Errors
+    /// As `put`.
+    fn done(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let _ = (offset, bytes);
+        Ok(())
+    }
+
     /// Ranges that an earlier, interrupted run has put already; ascending.
     ///
     /// # Errors
@@ -182,6 +192,7 @@ impl Work<'_> {
                 let bytes = &mut buf[..(rest.end - rest.start) as usize];
                 self.source.read_at(bytes, rest.start)?;
                 self.put(bytes, rest.start)?;
+                self.sink.done(rest.start, bytes)?;
                 range
             }
         };

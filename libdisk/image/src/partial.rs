@@ -6,8 +6,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use block::{Error, ErrorKind, FileRange, Result};
-use rustix::fs::{CWD, RenameFlags, copy_file_range, ioctl_ficlone, renameat_with};
+use rustix::fs::{
+    CWD, FallocateFlags, RenameFlags, copy_file_range, fallocate, ioctl_ficlone, renameat_with,
+};
 use rustix::io::Errno;
+
+/// Written where a file system cannot make holes.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What to do when the target of a write exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,8 +34,16 @@ pub enum Durability {
     Buffered,
 }
 
+/// What the file `target` is called until it is whole.
+pub fn partial_path(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    target.with_file_name(name)
+}
+
 /// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before that, it is
-/// removed; after a crash, `NAME.partial` is left over and the next run starts it afresh.
+/// removed; after a crash, `NAME.partial` is left over and the next run starts it afresh. One that was opened with
+/// [`resume`](Self::resume) is kept in both cases.
 #[derive(Debug)]
 pub(crate) struct Partial {
     layer: &'static str,
@@ -42,15 +55,35 @@ pub(crate) struct Partial {
     /// The device of the file, if files on it can share extents.
     sharing: Option<u64>,
     committed: bool,
+    /// Whether it stays when it is dropped unfinished.
+    kept: bool,
 }
 
 impl Partial {
     /// An empty sparse file of `len` bytes. It is locked, so that two runs cannot write the same target.
     pub(crate) fn create(layer: &'static str, target: &Path, len: u64, existing: Existing) -> Result<Self> {
+        Ok(Self::open(layer, target, len, existing, false)?.0)
+    }
+
+    /// What an earlier run left of such a file, cut or extended to `len` bytes, or else an empty one; says which: `true` if it was empty.
+    pub(crate) fn resume(
+        layer: &'static str,
+        target: &Path,
+        len: u64,
+        existing: Existing,
+    ) -> Result<(Self, bool)> {
+        Self::open(layer, target, len, existing, true)
+    }
+
+    fn open(
+        layer: &'static str,
+        target: &Path,
+        len: u64,
+        existing: Existing,
+        kept: bool,
+    ) -> Result<(Self, bool)> {
         check_target(layer, target, existing)?;
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let path = target.with_file_name(name);
+        let path = partial_path(target);
         let failed = |what: &'static str| {
             let path = path.clone();
             move |cause: io::Error| Error::io(layer, what, cause).in_file(&path)
@@ -59,13 +92,14 @@ impl Partial {
         // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
         // waits at close until all of it has its place.
         let left_over = file.metadata().map_err(failed("cannot look at the output"))?.len() > 0;
-        if left_over {
+        if left_over && !kept {
             file.set_len(0).map_err(failed("cannot empty the output"))?;
         }
         let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
         file.set_len(len).map_err(failed("cannot set the size of the output"))?;
         let (target, durability) = (target.to_owned(), Durability::default());
-        Ok(Self { layer, file, path, target, existing, durability, sharing, committed: false })
+        let partial = Self { layer, file, path, target, existing, durability, sharing, committed: false, kept };
+        Ok((partial, !(left_over && kept)))
     }
 
     pub(crate) fn set_durability(&mut self, durability: Durability) {
@@ -76,6 +110,26 @@ impl Partial {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|cause| self.failed("cannot write the output", cause).at(offset))
+    }
+
+    /// Makes a range read as zeros, freeing its place where the file system can.
+    pub(crate) fn zero(&self, offset: u64, len: u64) -> Result<()> {
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, punch, offset, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            other => {
+                return other
+                    .map_err(|cause| self.failed("cannot write the output", cause.into()).at(offset));
+            }
+        }
+        let end = offset.saturating_add(len);
+        let mut at = offset;
+        while at < end {
+            let len = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.write_at(ZEROS.get(..len).unwrap_or_default(), at)?;
+            at = at.saturating_add(crate::len64(&ZEROS));
+        }
+        Ok(())
     }
 
     /// Makes the range of `from` that of this file at `offset`, too; `false` if the two cannot share all of it.
@@ -167,6 +221,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.committed
+            && !self.kept
             && let Err(cause) = std::fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
@@ -250,6 +305,23 @@ mod tests {
         Partial::create("raw", &target, 4096, Existing::Refuse).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4096]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_left_over_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("disk.img");
+        let (output, empty) = Partial::resume("raw", &target, 300_000, Existing::Refuse).unwrap();
+        assert!(empty);
+        output.write_at(&[7; 300_000], 0).unwrap();
+        drop(output);
+        let (output, empty) = Partial::resume("raw", &target, 200_000, Existing::Refuse).unwrap();
+        assert!(!empty);
+        output.zero(1000, 150_000).unwrap();
+        output.commit().unwrap();
+        let mut expected = vec![7; 200_000];
+        expected[1000..151_000].fill(0);
+        assert_eq!(std::fs::read(&target).unwrap(), expected);
     }
 
     #[test]

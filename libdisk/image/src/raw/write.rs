@@ -18,6 +18,8 @@ pub struct RawSink {
     pub(crate) output: Partial,
     pub(crate) layer: &'static str,
     pub(crate) size: u64,
+    /// Whether all of it reads as zeros until it is written.
+    pub(crate) empty: bool,
     pub(crate) written: AtomicU64,
     pub(crate) shared: AtomicU64,
 }
@@ -31,9 +33,26 @@ impl RawSink {
         Self::start("raw", path, size, existing)
     }
 
+    /// Goes on with what an interrupted run left in [`partial_path`](crate::partial_path), or starts. It is kept if it is not finished. Nothing is
+    /// known of what is in it, so zeros have to be put, too.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn resume(path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        Self::go_on("raw", path, size, existing)
+    }
+
     pub(crate) fn start(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        let output = Partial::create(layer, path, size, existing)?;
-        Ok(Self { output, layer, size, written: AtomicU64::new(0), shared: AtomicU64::new(0) })
+        Ok(Self::new(Partial::create(layer, path, size, existing)?, layer, size, true))
+    }
+
+    pub(crate) fn go_on(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
+        let (output, empty) = Partial::resume(layer, path, size, existing)?;
+        Ok(Self::new(output, layer, size, empty))
+    }
+
+    fn new(output: Partial, layer: &'static str, size: u64, empty: bool) -> Self {
+        Self { output, layer, size, empty, written: AtomicU64::new(0), shared: AtomicU64::new(0) }
     }
 
     /// The same, finished as `durability` says.
@@ -59,7 +78,7 @@ impl RawSink {
 
 impl Sink for RawSink {
     fn caps(&self) -> SinkCaps {
-        SinkCaps { starts_zeroed: true, max_write: MAX_WRITE, parallel: usize::MAX }
+        SinkCaps { starts_zeroed: self.empty, max_write: MAX_WRITE, parallel: usize::MAX }
     }
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {
@@ -71,7 +90,11 @@ impl Sink for RawSink {
                 Ok(())
             }
             // The file started as one hole and ranges never overlap, so zeros are there already.
-            Chunk::Zero { offset, len } => self.check(offset, len),
+            Chunk::Zero { offset, len } if self.empty => self.check(offset, len),
+            Chunk::Zero { offset, len } => {
+                self.check(offset, len)?;
+                self.output.zero(offset, len)
+            }
         }
     }
 

@@ -30,6 +30,18 @@ impl FixedSink {
     /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if `path` exists and must not be
     /// replaced; `Io`.
     pub fn create(path: &Path, size: u64, identity: Identity, existing: Existing) -> Result<Self> {
+        Self::new(size, identity, |padded| RawSink::start(LAYER, path, padded, existing))
+    }
+
+    /// Goes on with what an interrupted run left; see [`RawSink::resume`].
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn resume(path: &Path, size: u64, identity: Identity, existing: Existing) -> Result<Self> {
+        Self::new(size, identity, |padded| RawSink::go_on(LAYER, path, padded, existing))
+    }
+
+    fn new(size: u64, identity: Identity, payload: impl FnOnce(u64) -> Result<RawSink>) -> Result<Self> {
         let padded = size
             .checked_next_multiple_of(SIZE_UNIT)
             .filter(|padded| (1..=MAX_SIZE).contains(padded))
@@ -37,7 +49,7 @@ impl FixedSink {
                 Error::unsupported(LAYER, format!("a disk of {size} bytes: 1 byte to 64 TiB fit"))
             })?;
         let footer = Footer::fixed(padded, identity);
-        Ok(Self { payload: RawSink::start(LAYER, path, padded, existing)?, footer })
+        Ok(Self { payload: payload(padded)?, footer })
     }
 
     /// The same, finished as `durability` says.
