@@ -45,7 +45,7 @@ pub use extent::{Extent, ExtentKind, Extents, FileRange};
 pub use file::FileDisk;
 pub use layer::{BlockRead, BlockWrite};
 pub use memory::{Memory, Zeros};
-pub use mmap::MappedFile;
+pub use mmap::{MappedFile, open_file};
 pub use overlay::{Overlay, Sealed};
 pub use progress::{Event, Observer, Silent};
 pub use zero::{is_zero, nonzero_runs};

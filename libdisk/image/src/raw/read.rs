@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use block::{Disk, FileDisk, Result};
+use block::{Disk, Result};
 
 /// Opens the file or host block device `path`.
 ///
@@ -18,5 +18,5 @@ pub fn open(path: &Path) -> Result<Disk> {
 
 /// The file `path` to its last byte, for formats that are made of bytes.
 pub(crate) fn open_bytes(path: &Path) -> Result<Disk> {
-    FileDisk::open(path).map(Disk::new)
+    block::open_file(path)
 }
