@@ -2,9 +2,12 @@
 
 use crate::{Result, Stage};
 
+/// What the names of files set aside end in.
+pub(super) const SUFFIX: &str = ".pre-azure";
+
 /// Keeps a copy of what a file holds.
 pub(super) fn keep(stage: &mut Stage<'_>, path: &str) -> Result<()> {
-    stage.keep(path, &format!("{path}.pre-azure"))
+    stage.keep(path, &format!("{path}{SUFFIX}"))
 }
 
 /// Takes a file away, and keeps a copy.

@@ -1,6 +1,8 @@
 //! linux.aws.agents
 
-use super::systemd;
+use libdisk::vfs::FileType;
+
+use super::{aside, systemd};
 use crate::rule::Evidence;
 use crate::text::{Line, comment_out, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -15,7 +17,8 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Warning,
     cause: "Agents of AWS ask a metadata service that is not there, fill logs, or, still registered, take orders from the old account. With \
             EC2 Instance Connect every login waits for that service.",
-    fix: "Their units lose the links that start them and are masked; sshd no longer runs their key command. Nothing is uninstalled.",
+    fix: "Their units lose the links that start them and are masked; sshd no longer runs their key command; the registration with Systems \
+          Manager is kept aside. Nothing is uninstalled.",
     source: "AWS Systems Manager and EC2 Instance Connect user guides, 2026; systemctl(1), mask, 2026-11",
 };
 
@@ -42,6 +45,9 @@ const UNITS: &[&str] = &[
 
 /// Drop-ins for sshd's unit: Debian and Ubuntu call it ssh, all others sshd.
 const SSHD_UNITS: [&str; 2] = ["ssh.service.d", "sshd.service.d"];
+/// What makes a machine the one that Systems Manager knows: a file, and a directory of files.
+const REGISTRATION: &str = "/var/lib/amazon/ssm/registration";
+const VAULT: &str = "/var/lib/amazon/ssm/Vault/Store";
 const DROP_IN: &str = "ec2-instance-connect.conf";
 
 impl Rule for AwsAgents {
@@ -52,6 +58,9 @@ impl Rule for AwsAgents {
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let view = guest.view;
         let mut evidence = systemd::started(view, UNITS)?;
+        for path in registration(view)? {
+            evidence.push(Evidence::new(path, "registers the machine with AWS Systems Manager"));
+        }
         for path in sshd_drop_ins(view)? {
             evidence.push(Evidence::new(path, "sshd asks EC2 Instance Connect for keys at each login"));
         }
@@ -67,6 +76,9 @@ impl Rule for AwsAgents {
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         systemd::disable_started(stage, UNITS)?;
+        for path in registration(stage.guest()?.view)? {
+            aside::take(stage, &path)?;
+        }
         for path in sshd_drop_ins(stage.guest()?.view)? {
             match path.strip_prefix("/usr/lib/") {
                 // a file of the same name in /etc wins; one that leads nowhere is as good as none
@@ -83,6 +95,19 @@ impl Rule for AwsAgents {
         }
         Ok(Fixed::Staged)
     }
+}
+
+/// The files by which Systems Manager knows the machine.
+fn registration(view: &dyn View) -> Result<Vec<String>> {
+    let mut files: Vec<_> = view.list(VAULT)?.into_iter().map(|name| format!("{VAULT}/{name}")).collect();
+    files.push(REGISTRATION.to_owned());
+    let mut out = Vec::new();
+    for file in files.into_iter().filter(|file| !file.ends_with(aside::SUFFIX)) {
+        if view.lstat(&file)?.is_some_and(|metadata| metadata.file_type == FileType::Regular) {
+            out.push(file);
+        }
+    }
+    Ok(out)
 }
 
 /// The drop-ins of EC2 Instance Connect that are in force.
@@ -153,6 +178,17 @@ mod tests {
         bench.mended(&AwsAgents, |view| {
             assert_eq!(view.text(unit).unwrap().as_deref(), Some("[Unit]\n"));
             assert!(view.lstat(link).unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn the_registration_with_systems_manager_is_kept_aside() {
+        let key = format!("{VAULT}/RegistrationKey");
+        let bench = Bench::debian().file(&key, "secret").file(REGISTRATION, "{}");
+        assert_eq!(bench.findings(&AwsAgents).len(), 2);
+        bench.mended(&AwsAgents, |view| {
+            assert!(view.lstat(&key).unwrap().is_none() && view.lstat(REGISTRATION).unwrap().is_none());
+            assert_eq!(view.text(&format!("{key}.pre-azure")).unwrap().as_deref(), Some("secret"));
         });
     }
 
