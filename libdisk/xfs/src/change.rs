@@ -1,0 +1,87 @@
+//! A change in the making: what all verbs share, and how it ends.
+
+use std::collections::BTreeMap;
+
+use block::{Disk, DiskMut, Overlay};
+use vfs::{FsError, Result};
+
+use crate::ag::Group;
+use crate::blocks::Blocks;
+use crate::{Xfs, XfsMut};
+
+/// A change in the making.
+///
+/// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device before
+/// [`finish`](Self::finish).
+pub(crate) struct Change<'a> {
+    target: &'a mut XfsMut,
+    overlay: Overlay,
+    pub(crate) writer: DiskMut,
+    /// The file system as this change sees it.
+    pub(crate) fs: Xfs,
+    /// A verb failed half way: there is nothing to finish.
+    failed: bool,
+}
+
+impl<'a> Change<'a> {
+    /// Starts a change, if this file system may be written at all.
+    pub(crate) fn begin(target: &'a mut XfsMut) -> Result<Self> {
+        target.fs.sb.features.check_writable()?;
+        Self::recover(target)
+    }
+
+    /// Starts a change of a file system that must be recovered before it may be written.
+    pub(crate) fn recover(target: &'a mut XfsMut) -> Result<Self> {
+        let overlay = Overlay::new(target.device.disk())?;
+        let fs = target.fs.over(overlay.disk());
+        let writer = overlay.writer();
+        Ok(Self { target, overlay, writer, fs, failed: false })
+    }
+
+    /// Runs a verb; after an error there is nothing more to do here.
+    pub(crate) fn attempt<T>(&mut self, verb: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.failed {
+            return Err(FsError::Invalid("an earlier step of this transaction failed".into()));
+        }
+        let answer = verb(self);
+        self.failed = answer.is_err();
+        answer
+    }
+
+    /// Writes everything to the device.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if self.failed {
+            return Err(FsError::Invalid("a step of this transaction failed".into()));
+        }
+        self.fs.blocks.write_staged(&self.writer)?;
+        let fs = &mut self.fs;
+        for group in fs.groups.values_mut() {
+            for (place, sector) in group.encode(&fs.sb)? {
+                self.writer.write_at(&sector, place)?;
+            }
+        }
+        if fs.sb.has_quota() {
+            fs.sb.forget_quota_counts();
+        }
+        self.writer.write_at(fs.sb.encode()?, 0)?;
+        self.overlay.merge_into(&self.target.device)?;
+        self.target.fs = self.fs.over(self.target.device.disk());
+        Ok(())
+    }
+
+    /// The headers of a group, which will be written.
+    pub(crate) fn edit_group(&mut self, number: u32) -> Result<&mut Group> {
+        if !self.fs.groups.contains_key(&number) {
+            let group = self.fs.group(number)?;
+            self.fs.groups.insert(number, group);
+        }
+        self.fs.groups.get_mut(&number).ok_or(FsError::NotFound)
+    }
+}
+
+impl Xfs {
+    /// The same file system, read from another device.
+    fn over(&self, disk: Disk) -> Self {
+        Self { blocks: Blocks::new(disk, &self.sb), sb: self.sb.clone(), groups: BTreeMap::new() }
+    }
+}

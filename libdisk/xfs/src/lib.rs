@@ -1,0 +1,96 @@
+//! XFS, read and written.
+//!
+//! Written from "XFS Algorithms & Data Structures" (the xfsprogs documentation; its chapter names are quoted throughout)
+//! and its field names.
+//!
+//! # Model
+//!
+//! [`Xfs`] reads: the superblock is in memory, everything else is read when asked for, and every checksum is verified.
+//! [`XfsMut`] adds changes: one stages the metadata it edits and writes content to an overlay of its own, so dropping it
+//! needs no undoing. Content is always replaced as a whole and mappings are always built anew; so are a directory and a set
+//! of attributes that were changed. Only the trees of a group are edited in place, and one implementation does that for all of them.
+//!
+//! Times come from the caller, never from a clock. What a change writes carries no log sequence number (0 is older than any), so
+//! nothing runs ahead of the log, and the log stays as clean as it was.
+//!
+//! # What is not here
+//!
+//! A log writer: the device below is an overlay. Realtime sections, external logs, and features we do not know are refused by name.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod ag;
+mod blocks;
+mod btree;
+mod bytes;
+mod change;
+mod checksum;
+mod extent;
+mod features;
+mod fork;
+mod inode;
+mod refcount;
+mod rmap;
+mod space;
+mod superblock;
+
+use std::collections::BTreeMap;
+
+use block::{Disk, DiskMut};
+use vfs::Result;
+
+use ag::Group;
+use blocks::Blocks;
+use superblock::Superblock;
+
+/// A file system opened for reading.
+#[derive(Debug)]
+pub struct Xfs {
+    blocks: Blocks,
+    sb: Superblock,
+    /// The headers of the groups that a change has loaded.
+    groups: BTreeMap<u32, Group>,
+}
+
+/// A file system opened over a writable device.
+#[derive(Debug)]
+pub struct XfsMut {
+    device: DiskMut,
+    fs: Xfs,
+}
+
+/// Whether the device carries the magic number of XFS.
+///
+/// # Errors
+/// What the device reports.
+pub fn probe(disk: &Disk) -> Result<bool> {
+    superblock::probe(disk)
+}
+
+/// Opens a file system for reading. One that needs recovery is read as it is without it.
+///
+/// # Errors
+/// `Unsupported` for features we cannot read, `Corrupt` for a superblock that makes no sense.
+pub fn open(disk: Disk) -> Result<Xfs> {
+    let sb = Superblock::read(&disk)?;
+    tracing::debug!(blocks = sb.blocks, groups = sb.ag_count, "opened");
+    Ok(Xfs { blocks: Blocks::new(disk, &sb), sb, groups: BTreeMap::new() })
+}
+
+/// Opens a file system for reading and writing; whether it may be written is said by `begin`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_mut(device: DiskMut) -> Result<XfsMut> {
+    let fs = open(device.disk())?;
+    Ok(XfsMut { device, fs })
+}
