@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("seabios", "/usr/share/seabios/bios-256k.bin"),
     ("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd"),
     ("attr", "setfattr"),
+    ("strace", "strace"),
     ("hyperfine", "hyperfine"),
     ("xfsprogs", "mkfs.xfs"),
     ("btrfs-progs", "mkfs.btrfs"),
@@ -37,6 +38,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("selinux-utils", "matchpathcon"),
     ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
     ("python3", "python3"),
+    ("python3-venv", "/var/lib/dpkg/info/python3-venv.list"),
     ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
 ];
 
