@@ -40,6 +40,7 @@ mod service;
 mod signature;
 mod snapshot;
 mod token;
+mod wire;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -127,6 +128,10 @@ impl Failure {
     }
 }
 
+/// Marks the answer that is not sent because the connection is cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HungUp;
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
@@ -143,7 +148,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::Refused(refusal) => refusal.into_response(),
-            Self::HungUp => Torn::of(Bytes::new(), 1),
+            Self::HungUp => (Extension(HungUp), ()).into_response(),
         }
     }
 }
@@ -157,11 +162,10 @@ pub(crate) struct Torn {
 }
 
 impl Torn {
-    /// An answer of `promised` bytes of which only `data` is sent; nothing at all, if that is empty.
+    /// An answer of `promised` bytes of which only `data` is sent.
     pub(crate) fn of(data: Bytes, promised: u64) -> Response {
-        let pause = Duration::from_millis(if data.is_empty() { 0 } else { 5 });
-        let data = Some(data).filter(|data| !data.is_empty());
-        Response::new(Body::new(Self { data, promised, pause: Box::pin(tokio::time::sleep(pause)) }))
+        let pause = Box::pin(tokio::time::sleep(Duration::from_millis(5)));
+        Response::new(Body::new(Self { data: Some(data), promised, pause }))
     }
 }
 

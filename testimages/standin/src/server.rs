@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::service::{self, Service};
+use crate::wire::{Cut, Wires};
 use crate::{Config, Counts, Faults};
 
 /// How long requests under way may take to end when the server stops.
@@ -103,16 +103,15 @@ fn serve(runtime: &Runtime, listener: TcpListener, service: Arc<Service>, stoppe
     runtime.block_on(async {
         // Cannot fail: the listener is non-blocking and the runtime has its reactor.
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        let listener = listener.tap_io(|stream| {
-            // Without it each answer may wait for the client's delayed acknowledgement.
-            let _ = stream.set_nodelay(true);
-        });
         let (graceful, gracefully) = oneshot::channel::<()>();
-        let serving = axum::serve(listener, service::router(service))
-            .with_graceful_shutdown(async {
-                let _ = gracefully.await;
-            })
-            .into_future();
+        let serving = axum::serve(
+            Wires(listener),
+            service::router(service).into_make_service_with_connect_info::<Cut>(),
+        )
+        .with_graceful_shutdown(async {
+            let _ = gracefully.await;
+        })
+        .into_future();
         let serving = tokio::spawn(serving);
         let _ = stopped.await;
         drop(graceful);

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::fault::{Call, Course, Fault};
-use crate::refusal::{Failure, Refusal};
+use crate::refusal::{Failure, HungUp, Refusal};
 use crate::signature::{self, Credentials};
 use crate::snapshot::Snapshot;
 use crate::token::Clock;
+use crate::wire::Cut;
 use crate::{Counts, Instance, ebs, ec2};
 
 /// No request is larger; EC2's queries are the only ones with a body.
@@ -103,7 +104,17 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/snapshots/{id}/blocks/{index}", get(ebs::get_snapshot_block))
         .route("/", post(ec2::query))
         .layer(middleware::from_fn_with_state(Arc::clone(&service), signed))
+        .layer(middleware::from_fn(cut))
         .with_state(service)
+}
+
+/// Cuts the connection of a request that is to go without an answer.
+async fn cut(ConnectInfo(cut): ConnectInfo<Cut>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.extensions().get::<HungUp>().is_some() {
+        cut.cut();
+    }
+    response
 }
 
 /// Lets signed requests through.

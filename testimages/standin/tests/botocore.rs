@@ -203,7 +203,7 @@ fn tokens_expire() {
     let Some((server, mut boto)) = serve_one(Snapshot::synthetic(FIRST, shape)) else { return };
     let page = list(&mut boto, json!({})).unwrap();
     let (next, block) = (&page["NextToken"], &page["Blocks"][0]);
-    let mut block =
+    let block =
         |boto: &mut Boto| get(boto, FIRST, block["BlockIndex"].as_u64().unwrap(), &block["BlockToken"]);
     list(&mut boto, json!({ "NextToken": next })).unwrap();
     server.advance(PAGE_TOKEN_LIFE);
