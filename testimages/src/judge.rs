@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("e2fsck", "e2fsprogs"),
     ("filefrag", "e2fsprogs"),
     ("findmnt", "util-linux"),
+    ("flock", "util-linux"),
     ("fsck.vfat", "dosfstools"),
     ("fsfreeze", "util-linux"),
     ("grub-mkimage", "grub-common"),
@@ -109,7 +110,8 @@ pub fn skip(what: &str) {
     }
 }
 
-fn missing(what: &str) {
+/// As [`skip`], but a failure when `CI=true`: a runner must have what a package brings.
+pub(crate) fn missing(what: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs {what}");
     skip(what);
 }

@@ -3,8 +3,10 @@
 //! Nothing here uses refloat's own parsers: an image made or checked with our own code proves nothing. Images are built
 //! by the real tools (`mke2fs`, `sgdisk`, `mkfs.vfat`, `depmod`, `cpio`), and judged by programs we did not write.
 
+pub mod boto;
 pub mod cache;
 pub mod judge;
 pub mod lab;
+pub mod moto;
 pub mod phony;
 pub mod real;
