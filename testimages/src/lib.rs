@@ -5,6 +5,7 @@
 
 pub mod boto;
 pub mod cache;
+pub mod hostile;
 pub mod judge;
 pub mod lab;
 pub mod moto;
