@@ -1,0 +1,156 @@
+//! Damaged images: an error or a disk, never a panic, a hang, or memory without bounds.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use block::{Disk, Memory as Bytes};
+use image::qcow2::{Backing, Image};
+use image::vhd::{FixedSink, Identity};
+use image::{Existing, vhd};
+use testimages::hostile::{Memory, Rng, cases, damage};
+use testimages::judge;
+
+#[global_allocator]
+static MEMORY: Memory = Memory;
+
+/// For each format.
+const CASES: u64 = 10_000;
+/// What all tests of this file may hold together: five images, their caches (6 MiB), the buffers of whole reads.
+const CEILING: usize = 64 << 20;
+const SIZE: usize = 256 << 10;
+const SECTOR: usize = 512;
+
+/// A third each of random bytes, of text, and of zeros.
+fn content() -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    let mut random = Rng::with_seed(1);
+    for (at, unit) in bytes.chunks_mut(20 << 10).enumerate() {
+        match at % 3 {
+            0 => random.fill(unit),
+            1 => unit.iter_mut().zip(0..).for_each(|(byte, n)| *byte = (n / 97 + at) as u8),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Reads as a copy does, and as a file system does.
+fn read(disk: &Disk) {
+    let mut buf = vec![0; 64 << 10];
+    for place in [0, 1000, 100_000, disk.size().saturating_sub(64 << 10)] {
+        let _ = disk.read_at(&mut buf, place);
+    }
+    let _ = disk.extents(0..disk.size().min(1 << 30)).take(1000).filter(Result::is_err).count();
+    let _ = disk.file_range(0..disk.size().min(1 << 20));
+}
+
+fn damaged_qcow2(options: &[&str]) {
+    if !judge::need_all(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, path] = ["disk.raw", "disk.qcow2"].map(|name| folder.path().join(name));
+    std::fs::write(&raw, content()).unwrap();
+    judge::run(
+        Command::new("qemu-img")
+            .args(["convert", "-f", "raw", "-O", "qcow2"])
+            .args(options)
+            .args([&raw, &path]),
+    );
+    let good = std::fs::read(&path).unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    let mut opened = 0;
+    cases(&format!("qcow2 {options:?}"), CASES / 4, CEILING, |random| {
+        let mut bytes = good.clone();
+        // The header, or the tables behind it.
+        let hot = if random.bool() { 112 } else { 40_000 };
+        damage(random, &mut bytes, 0..hot);
+        if random.u8(..8) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        replace(&file, &bytes);
+        if let Ok(image) = Image::open(&path, &Backing::Deny) {
+            opened += 1;
+            read(&Disk::new(image));
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
+
+/// Not by emptying the file first: ext4 would wait for the disk each time.
+fn replace(file: &File, bytes: &[u8]) {
+    file.write_all_at(bytes, 0).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+}
+
+#[test]
+fn damaged_qcow2_images() {
+    damaged_qcow2(&["-o", "cluster_size=4k"]);
+}
+
+#[test]
+fn damaged_qcow2_images_of_zlib() {
+    damaged_qcow2(&["-c", "-o", "cluster_size=4k"]);
+}
+
+#[test]
+fn damaged_qcow2_images_of_zstd() {
+    damaged_qcow2(&["-c", "-o", "cluster_size=4k,compression_type=zstd"]);
+}
+
+#[test]
+fn damaged_qcow2_images_with_subclusters() {
+    damaged_qcow2(&["-o", "extended_l2=on,cluster_size=16k"]);
+}
+
+fn fixed_vhd(path: &Path) -> Vec<u8> {
+    let identity = Identity { uuid: [7; 16], timestamp: 1 };
+    let sink = FixedSink::create(path, 1 << 20, identity, Existing::Refuse).unwrap();
+    block::Sink::finish(Box::new(sink)).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// The sum of the footer's bytes but those of the sum itself, inverted: so that the damage gets past it.
+fn fix_checksum(footer: &mut [u8]) {
+    footer[64..68].fill(0);
+    let sum = footer.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+}
+
+#[test]
+fn damaged_vhds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vhd");
+    // Of the disk its last sector will do: a footer tells of a size, the file has it or not.
+    let whole = fixed_vhd(&path);
+    let mut opened = 0;
+    cases("vhd", CASES, CEILING, |random| {
+        let len = [2 * SECTOR, 64 << 10, whole.len()][random.usize(..3)];
+        let mut bytes = whole[whole.len() - len..].to_vec();
+        let footer = bytes.len() - SECTOR;
+        // A copy at the start, as other types than the fixed one have it.
+        if random.bool() {
+            bytes.copy_within(footer.., 0);
+        }
+        // The fields; what is behind them is reserved.
+        damage(random, &mut bytes[footer..], 0..85);
+        if random.bool() {
+            fix_checksum(&mut bytes[footer..]);
+        }
+        if random.u8(..8) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        if let Ok(image) = vhd::open(Disk::new(Bytes::new(bytes.clone()))) {
+            opened += 1;
+            assert_eq!(image.size() + SECTOR as u64, bytes.len() as u64);
+            read(&image);
+        }
+        if random.u8(..8) == 0 {
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = vhd::check(&path);
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
