@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use libdisk::Format;
 use libdisk::block::{self, DiskMut, FileDisk, Sealed};
+use libdisk::image::in_use::Exclusive;
 
 use self::record::{Header, Record};
 use crate::{Error, Result};
@@ -87,14 +88,14 @@ pub fn pending(image: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// `Refused` if the image has been changed, or half changed, by another plan.
-pub fn prepare(image: &Path, plan: &str) -> Result<Prepared> {
-    match status(image)? {
+pub fn prepare(image: &Exclusive, plan: &str) -> Result<Prepared> {
+    match status(image.path())? {
         None => Ok(Prepared::Ready),
         Some(status) if status.plan == plan && status.state == State::Complete => Ok(Prepared::Applied),
         Some(status) if status.plan == plan => undo(image).map(|()| Prepared::Ready),
         Some(_) => Err(Error::Refused(format!(
             "{} holds the way back from another change: undo that first, or move the file away to give it up",
-            undo_path(image).display()
+            undo_path(image.path()).display()
         ))),
     }
 }
@@ -106,7 +107,7 @@ pub fn prepare(image: &Path, plan: &str) -> Result<Prepared> {
 /// `Refused` for a format that cannot be changed in place, and if there is an undo file already; what the files report.
 /// The image then has all, none or some of the changes, and [`pending`] tells.
 pub fn apply_in_place(
-    image: &Path,
+    image: &Exclusive,
     format: Format,
     sealed: &Sealed,
     identity: &str,
@@ -116,15 +117,14 @@ pub fn apply_in_place(
         return Err(Error::Refused(format!(
             "{} is {format}, and only raw images and fixed VHDs are changed in place: apply to a new file with -o, or \
              convert it first",
-            image.display()
+            image.path().display()
         )));
     }
-    let image = real(image)?;
-    let path = undo_path(&image);
+    let path = undo_path(image.path());
     if exists(&path)? {
         return Err(Error::Refused(format!("{} exists already", path.display())));
     }
-    let target = FileDisk::open_mut(&image)?.disk_mut();
+    let target = FileDisk::open_mut(image.path())?.disk_mut();
     let header = Header { size: target.size(), identity: identity.to_owned(), plan: plan.to_owned() };
 
     // The record gets its name when all of it is durable.
@@ -162,15 +162,14 @@ fn change(undo: &DiskMut, image: &DiskMut, sealed: &Sealed) -> Result<()> {
 ///
 /// # Errors
 /// `Refused`, with nothing written, if there is no undo file, if it is damaged, or if the image has been changed since.
-pub fn undo(image: &Path) -> Result<()> {
-    let image = real(image)?;
-    let path = undo_path(&image);
+pub fn undo(image: &Exclusive) -> Result<()> {
+    let path = undo_path(image.path());
     if !exists(&path)? {
         let what =
             format!("there is no {}: this image was not changed in place, or was undone", path.display());
         return Err(Error::Refused(what));
     }
-    let target = FileDisk::open_mut(&image)?.disk_mut();
+    let target = FileDisk::open_mut(image.path())?.disk_mut();
     restore(&FileDisk::open_mut(&path)?.disk_mut(), &target)?;
     fs::remove_file(&path).map_err(|error| file_error(&path, "cannot remove", error))?;
     sync_dir(&path)
@@ -323,73 +322,77 @@ mod tests {
         }
     }
 
-    fn files() -> (tempfile::TempDir, PathBuf, Sealed) {
+    fn files() -> (tempfile::TempDir, Exclusive, Sealed) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img");
         fs::write(&path, image()).unwrap();
         let sealed = changed(FileDisk::open(&path).unwrap().disk());
-        (dir, path, sealed)
+        (dir, Exclusive::take(&path).unwrap(), sealed)
     }
 
     #[test]
     fn an_image_is_changed_and_put_back_to_the_bit() {
-        let (_dir, path, sealed) = files();
-        assert_eq!(status(&path).unwrap(), None);
-        apply_in_place(&path, Format::Raw, &sealed, "i", "p").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), content(&sealed.disk(), SIZE));
-        assert_eq!(status(&path).unwrap(), Some(Status { state: State::Complete, plan: "p".into() }));
-        assert!(!pending(&path).unwrap());
-        assert_eq!(prepare(&path, "p").unwrap(), Prepared::Applied);
-        assert!(matches!(prepare(&path, "q"), Err(Error::Refused(_))));
-        assert!(matches!(apply_in_place(&path, Format::Raw, &sealed, "i", "p"), Err(Error::Refused(_))));
-        undo(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), image());
-        assert_eq!(status(&path).unwrap(), None);
-        assert!(matches!(undo(&path), Err(Error::Refused(_))));
+        let (_dir, held, sealed) = files();
+        let path = held.path();
+        assert_eq!(status(path).unwrap(), None);
+        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        assert_eq!(fs::read(path).unwrap(), content(&sealed.disk(), SIZE));
+        assert_eq!(status(path).unwrap(), Some(Status { state: State::Complete, plan: "p".into() }));
+        assert!(!pending(path).unwrap());
+        assert_eq!(prepare(&held, "p").unwrap(), Prepared::Applied);
+        assert!(matches!(prepare(&held, "q"), Err(Error::Refused(_))));
+        assert!(matches!(apply_in_place(&held, Format::Raw, &sealed, "i", "p"), Err(Error::Refused(_))));
+        undo(&held).unwrap();
+        assert_eq!(fs::read(path).unwrap(), image());
+        assert_eq!(status(path).unwrap(), None);
+        assert!(matches!(undo(&held), Err(Error::Refused(_))));
     }
 
     #[test]
     fn interrupted_work_of_the_same_plan_is_undone_first() {
-        let (_dir, path, sealed) = files();
-        apply_in_place(&path, Format::Raw, &sealed, "i", "p").unwrap();
-        let undo_file = FileDisk::open_mut(&undo_path(&path)).unwrap().disk_mut();
+        let (_dir, held, sealed) = files();
+        let path = held.path();
+        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        let undo_file = FileDisk::open_mut(&undo_path(path)).unwrap().disk_mut();
         record::set_state(&undo_file, State::Writing).unwrap();
-        assert!(pending(&path).unwrap());
-        assert!(matches!(prepare(&path, "q"), Err(Error::Refused(_))));
-        assert_eq!(prepare(&path, "p").unwrap(), Prepared::Ready);
-        assert_eq!(fs::read(&path).unwrap(), image());
+        assert!(pending(path).unwrap());
+        assert!(matches!(prepare(&held, "q"), Err(Error::Refused(_))));
+        assert_eq!(prepare(&held, "p").unwrap(), Prepared::Ready);
+        assert_eq!(fs::read(path).unwrap(), image());
     }
 
     #[test]
     fn a_change_since_and_a_damaged_record_are_refused_and_nothing_is_written() {
-        let (_dir, path, sealed) = files();
-        apply_in_place(&path, Format::Raw, &sealed, "i", "p").unwrap();
-        let changed_since = FileDisk::open_mut(&path).unwrap().disk_mut();
+        let (_dir, held, sealed) = files();
+        let path = held.path();
+        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        let changed_since = FileDisk::open_mut(path).unwrap().disk_mut();
         changed_since.write_at(&[1], 30_100).unwrap();
-        let now = fs::read(&path).unwrap();
-        assert!(undo(&path).unwrap_err().to_string().contains("changed since"));
-        assert_eq!(fs::read(&path).unwrap(), now);
+        let now = fs::read(path).unwrap();
+        assert!(undo(&held).unwrap_err().to_string().contains("changed since"));
+        assert_eq!(fs::read(path).unwrap(), now);
         changed_since.write_at(&[0xBB], 30_100).unwrap();
 
-        let record = fs::read(undo_path(&path)).unwrap();
+        let record = fs::read(undo_path(path)).unwrap();
         for at in [3, 20, 26, 100, 161, 1030, record.len() - 1] {
             let mut damaged = record.clone();
             damaged[at] ^= 0x40;
-            fs::write(undo_path(&path), damaged).unwrap();
-            assert!(undo(&path).unwrap_err().to_string().contains("damaged"), "byte {at}");
+            fs::write(undo_path(path), damaged).unwrap();
+            assert!(undo(&held).unwrap_err().to_string().contains("damaged"), "byte {at}");
         }
-        fs::write(undo_path(&path), &record[..record.len() - 1]).unwrap();
-        assert!(undo(&path).is_err());
-        fs::write(undo_path(&path), record).unwrap();
-        undo(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), image());
+        fs::write(undo_path(path), &record[..record.len() - 1]).unwrap();
+        assert!(undo(&held).is_err());
+        fs::write(undo_path(path), record).unwrap();
+        undo(&held).unwrap();
+        assert_eq!(fs::read(path).unwrap(), image());
     }
 
     #[test]
     fn other_formats_are_refused_by_name() {
-        let (_dir, path, sealed) = files();
-        let error = apply_in_place(&path, Format::Qcow2, &sealed, "i", "p").unwrap_err();
+        let (_dir, held, sealed) = files();
+        let path = held.path();
+        let error = apply_in_place(&held, Format::Qcow2, &sealed, "i", "p").unwrap_err();
         assert!(error.to_string().contains("qcow2"), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), image());
+        assert_eq!(fs::read(path).unwrap(), image());
     }
 }

@@ -13,6 +13,7 @@ use guestfix::undo::{self, Prepared};
 use guestfix::{Error, Goal, Target, View, apply};
 use libdisk::Format;
 use libdisk::block::{Disk, FileDisk, Sealed, Silent, digest};
+use libdisk::image::in_use::Exclusive;
 use testimages::judge::{self, KernelMount};
 use testimages::phony::{self, Generation, PhonyGuest};
 
@@ -150,13 +151,14 @@ fn a_change_in_place_is_undone_to_the_bit() {
         let original = judge::sha256(&copy);
         let Some(plan) = planned(guest, &disk(&copy)) else { continue };
         let digest = plan.digest().unwrap();
-        assert_eq!(undo::prepare(&copy, &digest).unwrap(), Prepared::Ready);
+        let image = Exclusive::take(&copy).unwrap();
+        assert_eq!(undo::prepare(&image, &digest).unwrap(), Prepared::Ready);
         let sealed = apply_to(&disk(&copy), &plan).unwrap();
-        undo::apply_in_place(&copy, Format::Raw, &sealed, &plan.source.sha256, &digest).unwrap();
+        undo::apply_in_place(&image, Format::Raw, &sealed, &plan.source.sha256, &digest).unwrap();
         drop(sealed);
         assert!(plan.is_empty() || judge::sha256(&copy) != original, "{}", guest.name);
         assert_eq!(plan_of(&disk(&copy), &goal(guest)).unwrap().steps, []);
-        undo::undo(&copy).unwrap();
+        undo::undo(&image).unwrap();
         assert_eq!(judge::sha256(&copy), original, "{}", guest.name);
         assert!(!undo::undo_path(&copy).exists());
     }
@@ -203,11 +205,12 @@ fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
     assert_eq!(opened.format, Format::Vhd);
     let plan = plan_of(&opened.disk, &goal(phony::demo())).unwrap();
     let sealed = apply_to(&opened.disk, &plan).unwrap();
-    undo::apply_in_place(&copy, opened.format, &sealed, &plan.source.sha256, &plan.digest().unwrap())
+    let image = Exclusive::take(&copy).unwrap();
+    undo::apply_in_place(&image, opened.format, &sealed, &plan.source.sha256, &plan.digest().unwrap())
         .unwrap();
     let info = judge::qemu_img_info(&copy, "vpc");
     assert_eq!(info["virtual-size"], opened.disk.size());
     assert_eq!(plan_of(&open().disk, &goal(phony::demo())).unwrap().steps, []);
-    undo::undo(&copy).unwrap();
+    undo::undo(&image).unwrap();
     assert_eq!(judge::sha256(&copy), original);
 }

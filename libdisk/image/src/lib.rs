@@ -30,12 +30,13 @@
     )
 )]
 
+pub mod in_use;
 mod partial;
 pub mod qcow2;
 pub mod raw;
 pub mod vhd;
 
-pub use partial::{Durability, Existing};
+pub use partial::{Durability, Existing, partial_path};
 
 /// The length of a buffer as a device knows it.
 fn len64(bytes: &[u8]) -> u64 {

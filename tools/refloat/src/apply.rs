@@ -58,6 +58,7 @@ pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Seal
 }
 
 fn write_overlay(global: &Global, image: &Image, sealed: &Sealed, output: &Path, force: bool) -> Result<()> {
+    convert::free_to_write(output, force)?;
     let backing = BackingFile {
         path: &backing_name(&image.opened.path, output)?,
         format: qemu_name(image.opened.format),
@@ -86,13 +87,14 @@ fn in_place(global: &Global, name: &str, plan: &Plan) -> Result<Applied> {
     let undo = undo::undo_path(path).display().to_string();
     let applied = Applied { edits: plan.totals.edits, output: name.to_owned(), undo: Some(undo) };
     let digest = plan.digest()?;
-    if undo::prepare(path, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
+    let taken = image::take(path)?;
+    if undo::prepare(&taken, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
         return Ok(applied);
     }
-    let image = image::open(global, name).help("name the image with --image if it has moved")?;
+    let image = image::open_any(global, name, address)?;
     let sealed = sealed(global, &image, plan)?;
     let Identity { sha256, .. } = image.plan_identity()?;
-    undo::apply_in_place(path, image.opened.format, &sealed, &sha256, &digest)
+    undo::apply_in_place(&taken, image.opened.format, &sealed, &sha256, &digest)
         .help(format!("refloat undo {name} puts back what was changed, if anything was"))?;
     Ok(applied)
 }

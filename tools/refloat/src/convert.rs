@@ -85,6 +85,7 @@ pub(crate) fn write(
     force: bool,
     durability: Durability,
 ) -> Result<Written> {
+    free_to_write(target, force)?;
     let existing = existing(force);
     let disk_size = disk.size();
     let (name, disk, sink): (_, Disk, block::Result<Box<dyn Sink>>) = match format {
@@ -123,8 +124,11 @@ pub(crate) fn existing(force: bool) -> Existing {
 
 /// Says so early where the target exists and may not be replaced: before the work, not after it.
 pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
-    if force || !target.exists() {
+    if !target.exists() {
         return Ok(());
+    }
+    if force {
+        return image::replaceable(target);
     }
     let error: Result<()> = Err(anyhow!("{} exists already", target.display()));
     error.help("give --force to replace it")

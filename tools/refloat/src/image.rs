@@ -7,6 +7,7 @@ use guestfix::plan::Identity;
 use guestfix::tree::Tree;
 use guestfix::undo;
 use libdisk::block::{Disk, ErrorKind};
+use libdisk::image::in_use::{self, Exclusive, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, OpenOptions, Opened};
 
@@ -57,18 +58,36 @@ impl Image {
     }
 }
 
-/// Opens an image for reading. One that an interrupted `apply --in-place` left half changed is refused.
+/// What to do about an image that others use.
+const NOT_ALONE: &str =
+    "shut the machine down, or unmount the image, and try again; or work on a copy or snapshot of it";
+
+/// Opens an image for reading. One that an interrupted `apply --in-place` left half changed is refused; that another
+/// program may change it meanwhile is told.
 pub(crate) fn open(global: &Global, name: &str) -> Result<Image> {
     let address: Address = name.parse().help("refloat --help shows what an address looks like")?;
     if let libdisk::Location::File { path, .. } = &address.location
         && path.exists()
-        && undo::pending(path)?
     {
-        let error: Result<Image> =
-            Err(anyhow!("{name}: an apply --in-place was interrupted, so it is half changed"));
-        return error.help(format!("refloat undo {name} puts it back; the same apply finishes it"));
+        let users = in_use::users(path)?;
+        let writer = users.iter().find(|user| user.writes);
+        if undo::pending(path)? {
+            return half_changed(name, writer);
+        }
+        if let Some(User { who, .. }) = writer {
+            eprintln!("note: {name} is in use, and may change while it is read: {who}");
+        }
     }
     open_any(global, name, address)
+}
+
+fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
+    if let Some(User { who, .. }) = writer {
+        let error = Err(anyhow!("{name}: an apply --in-place or an undo is at work on it: {who}"));
+        return error.help("wait until it has ended");
+    }
+    let error = Err(anyhow!("{name}: an apply --in-place was interrupted, so it is half changed"));
+    error.help(format!("refloat undo {name} puts it back; the same apply finishes it"))
 }
 
 /// Opens an image for reading, half changed or not.
@@ -89,6 +108,21 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
             };
             Err(error).help(help)
         }
+    }
+}
+
+/// Takes an image to change it: nobody else may use it.
+pub(crate) fn take(path: &Path) -> Result<Exclusive> {
+    let taken = Exclusive::take(path);
+    let in_use = taken.as_ref().is_err_and(|error| error.kind() == ErrorKind::Refused);
+    taken.help(if in_use { NOT_ALONE } else { "see that the file is there and can be written" })
+}
+
+/// Refuses to put a new file in the place of one that others use.
+pub(crate) fn replaceable(target: &Path) -> Result<()> {
+    match in_use::users(target)?.first() {
+        None => Ok(()),
+        Some(User { who, .. }) => Err(anyhow!("{} is in use: {who}", target.display())).help(NOT_ALONE),
     }
 }
 

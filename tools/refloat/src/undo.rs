@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{Global, UndoArgs};
+use crate::image;
 
 #[derive(Serialize)]
 struct Undone {
@@ -11,7 +12,8 @@ struct Undone {
 }
 
 pub(crate) fn run(global: &Global, args: &UndoArgs) -> Outcome {
-    guestfix::undo::undo(&args.image).help("the image and its .undo file must be as refloat left them")?;
+    let image = image::take(&args.image)?;
+    guestfix::undo::undo(&image).help("the image and its .undo file must be as refloat left them")?;
     let image = args.image.display().to_string();
     if global.json {
         answer::json("refloat.undo/1", &Undone { image })?;
