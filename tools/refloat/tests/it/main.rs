@@ -2,6 +2,8 @@
 #![allow(clippy::print_stderr, reason = "what a long test does, for who reads its output")]
 
 mod answers;
+mod in_use;
+mod killed;
 mod laws;
 mod output;
 mod program;
