@@ -238,7 +238,8 @@ impl Service {
             let message = format!("'{id}' is not a snapshot id.");
             return Err(Refusal::invalid("INVALID_SNAPSHOT_ID", message));
         }
-        let snapshot = self.snapshots.get(id).ok_or_else(|| Refusal::no_snapshot(id))?;
+        let missing = || Refusal::not_found(format!("The snapshot '{id}' does not exist."));
+        let snapshot = self.snapshots.get(id).ok_or_else(missing)?;
         if snapshot.state != snapshot::State::Completed {
             let message = format!("The snapshot '{id}' is {}, not completed.", snapshot.state.name());
             return Err(Refusal::invalid("INVALID_SNAPSHOT_ID", message));

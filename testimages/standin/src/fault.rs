@@ -30,7 +30,7 @@ pub enum Fault {
     KmsThrottled,
     /// InternalServerException. HTTP 500.
     Internal,
-    /// The connection is closed without an answer.
+    /// The connection is reset without an answer.
     HangUp,
     /// The connection is closed in the middle of a block. Get only.
     Truncated,
@@ -42,8 +42,18 @@ pub enum Fault {
     ExpiredPageToken,
     /// A page without blocks but with a NextToken, which is legal. Listings only.
     EmptyPage,
-    /// AccessDeniedException, reason DEPENDENCY_ACCESS_DENIED: KMS refuses its key. Get only.
+    /// AccessDeniedException, reason DEPENDENCY_ACCESS_DENIED: KMS refuses its key. HTTP 403. Get only.
     KmsRefusal,
+    /// AccessDeniedException, reason UNAUTHORIZED_ACCOUNT: the caller may not do this. HTTP 403.
+    Denied,
+    /// ExpiredTokenException: the caller's temporary credentials are too old. HTTP 403.
+    ExpiredCredentials,
+    /// ServiceQuotaExceededException, reason DEPENDENCY_SERVICE_QUOTA_EXCEEDED. HTTP 402. Not of EC2.
+    QuotaExceeded,
+    /// ResourceNotFoundException, reason SNAPSHOT_NOT_FOUND: the snapshot was deleted. HTTP 404. Not of EC2.
+    Gone,
+    /// There is never an answer, but the connection stays open.
+    Stall,
 }
 
 impl Fault {
@@ -51,8 +61,8 @@ impl Fault {
         match self {
             Self::Truncated | Self::Altered | Self::ExpiredBlockToken | Self::KmsRefusal => call == Call::Get,
             Self::ExpiredPageToken | Self::EmptyPage => matches!(call, Call::List | Call::Changed),
-            Self::KmsThrottled => call != Call::Ec2,
-            Self::Throttled | Self::AccountThrottled | Self::Internal | Self::HangUp => true,
+            Self::KmsThrottled | Self::QuotaExceeded | Self::Gone => call != Call::Ec2,
+            _ => true,
         }
     }
 }
@@ -188,5 +198,41 @@ impl Bucket {
         let enough = left >= 1.0;
         self.filled = Some((now, if enough { left - 1.0 } else { left }));
         enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_request_meets_the_same_fate_in_whatever_order() {
+        let faults = Faults::seeded(5).chance(Fault::Throttled, 0.2).chance(Fault::Altered, 0.5);
+        let fates = |order: &mut dyn Iterator<Item = u64>| {
+            let mut course = Course::from(faults.clone());
+            let mut fates: Vec<_> = order.map(|block| (block, course.next(Call::Get, 1, block).1)).collect();
+            fates.sort_by_key(|(block, _)| *block);
+            fates
+        };
+        let forwards = fates(&mut (0..1000));
+        assert_eq!(forwards, fates(&mut (0..1000).rev()));
+        let count = |fault| forwards.iter().filter(|(_, fate)| *fate == Some(fault)).count();
+        assert!((150..250).contains(&count(Fault::Throttled)), "{}", count(Fault::Throttled));
+        assert!((350..450).contains(&count(Fault::Altered)), "{}", count(Fault::Altered));
+        // A second attempt is another throw of the dice, and a listing has no block to alter.
+        let mut course = Course::from(faults.clone());
+        let mut fate = |call| course.next(call, 1, 7).1;
+        assert!((0..50).any(|_| fate(Call::Get).is_none()));
+        assert!((0..50).all(|_| fate(Call::List) != Some(Fault::Altered)));
+    }
+
+    #[test]
+    fn a_bucket_holds_a_second_and_fills_with_time() {
+        let mut bucket = Bucket::default();
+        let start = Instant::now();
+        let mut take = |milliseconds| bucket.take(10.0, start + Duration::from_millis(milliseconds));
+        assert_eq!((0..20).filter(|_| take(0)).count(), 10);
+        assert!(take(100) && !take(100));
+        assert_eq!((0..20).filter(|_| take(60_000)).count(), 10);
     }
 }

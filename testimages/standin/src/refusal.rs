@@ -40,8 +40,7 @@ impl Refusal {
     }
 
     /// HTTP 404 for a snapshot that is not there.
-    pub(crate) fn no_snapshot(id: &str) -> Self {
-        let message = format!("The snapshot '{id}' does not exist.");
+    pub(crate) fn not_found(message: String) -> Self {
         let (status, code) = (StatusCode::NOT_FOUND, "ResourceNotFoundException");
         Self { status, code, reason: Some("SNAPSHOT_NOT_FOUND"), message }
     }
@@ -86,6 +85,8 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, "AuthFailure")
             }
             "InvalidSignatureException" => (self.status, "SignatureDoesNotMatch"),
+            "AccessDeniedException" => (self.status, "UnauthorizedOperation"),
+            "ExpiredTokenException" => (StatusCode::BAD_REQUEST, "RequestExpired"),
             code => (self.status, code),
         };
         let message = Escaped(&self.message);
@@ -99,7 +100,10 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "Message": self.message, "Reason": self.reason });
+        let mut body = serde_json::json!({ "Message": self.message });
+        if let Some(reason) = self.reason {
+            body["Reason"] = reason.into();
+        }
         let headers = [
             ("content-type", "application/json"),
             ("x-amzn-errortype", self.code),
@@ -122,6 +126,21 @@ impl Failure {
             Fault::AccountThrottled => Refusal::throttled("ThrottlingException", None),
             Fault::Internal => Refusal::internal("An internal error has occurred".to_owned()),
             Fault::KmsRefusal => Refusal::kms(),
+            Fault::Denied => {
+                let reason = Some("UNAUTHORIZED_ACCOUNT");
+                Refusal { reason, ..Refusal::forbidden("AccessDeniedException", "You are not authorized.") }
+            }
+            Fault::ExpiredCredentials => {
+                let message = "The security token included in the request is expired";
+                Refusal::forbidden("ExpiredTokenException", message)
+            }
+            Fault::QuotaExceeded => Refusal {
+                status: StatusCode::PAYMENT_REQUIRED,
+                code: "ServiceQuotaExceededException",
+                reason: Some("DEPENDENCY_SERVICE_QUOTA_EXCEEDED"),
+                message: "A quota of the account is used up.".to_owned(),
+            },
+            Fault::Gone => Refusal::not_found("The snapshot does not exist.".to_owned()),
             Fault::HangUp => return Some(Self::HungUp),
             _ => return None,
         }))

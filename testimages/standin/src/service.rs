@@ -78,6 +78,10 @@ impl Service {
         if latency > Duration::ZERO {
             tokio::time::sleep(latency).await;
         }
+        if fault == Some(Fault::Stall) {
+            // Until the client or the server goes away.
+            std::future::pending::<()>().await;
+        }
         failure.map_or(Ok(fault), Err)
     }
 

@@ -127,3 +127,37 @@ fn encode(text: &str, keep: &str) -> String {
     }
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "get-vanilla" of the Signature Version 4 test suite.
+    #[test]
+    fn the_published_example_is_good_and_a_changed_one_is_not() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "example.amazonaws.com".parse().unwrap());
+        headers.insert("x-amz-date", "20150830T123600Z".parse().unwrap());
+        let authorization = "AWS4-HMAC-SHA256 \
+             Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, \
+             Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31";
+        headers.insert("authorization", authorization.parse().unwrap());
+        let pair = Credentials {
+            access_key: "AKIDEXAMPLE".to_owned(),
+            secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
+        };
+        let refused = |service, headers: &HeaderMap, uri: &'static str, body: &[u8]| {
+            let uri = Uri::from_static(uri);
+            check(service, Some(&pair), (&Method::GET, &uri, headers), body).err().map(|refusal| refusal.code)
+        };
+        let invalid = Some("InvalidSignatureException");
+        assert_eq!(refused("service", &headers, "/", b""), None);
+        assert_eq!(refused("service", &headers, "/?a", b""), invalid);
+        assert_eq!(refused("service", &headers, "/", b"body"), invalid);
+        assert_eq!(refused("ebs", &headers, "/", b""), Some("IncompleteSignatureException"));
+        headers.insert("host", "example.org".parse().unwrap());
+        assert_eq!(refused("service", &headers, "/", b""), invalid);
+        headers.remove("authorization");
+        assert_eq!(refused("service", &headers, "/", b""), Some("MissingAuthenticationTokenException"));
+    }
+}

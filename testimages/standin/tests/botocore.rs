@@ -64,9 +64,14 @@ fn assert_refused(result: Result<Value, Value>, status: u16, code: &str, reason:
     assert_eq!(error["code"], code, "{error}");
     assert_eq!(error["status"], status, "{error}");
     assert_eq!(error["reason"].as_str(), reason, "{error}");
-    // botocore makes a class of its own only of the errors that the service model tells.
-    let modelled = !matches!(code, "ThrottlingException" | "InvalidSignatureException");
-    let class = if modelled && !code.contains("Client") { code } else { "ClientError" };
+    // botocore has a class for each error of the service model, but not for those that all services share.
+    const SHARED: [&str; 4] = [
+        "ThrottlingException",
+        "InvalidSignatureException",
+        "UnrecognizedClientException",
+        "ExpiredTokenException",
+    ];
+    let class = if SHARED.contains(&code) { "ClientError" } else { code };
     assert_eq!(error["type"], class, "{error}");
 }
 
@@ -246,6 +251,15 @@ fn faults_are_what_botocore_knows_from_the_service() {
         (Fault::Internal, 500, "InternalServerException", None),
         (Fault::ExpiredBlockToken, 400, "ValidationException", Some("INVALID_BLOCK_TOKEN")),
         (Fault::KmsRefusal, 403, "AccessDeniedException", Some("DEPENDENCY_ACCESS_DENIED")),
+        (Fault::Denied, 403, "AccessDeniedException", Some("UNAUTHORIZED_ACCOUNT")),
+        (Fault::ExpiredCredentials, 403, "ExpiredTokenException", None),
+        (
+            Fault::QuotaExceeded,
+            402,
+            "ServiceQuotaExceededException",
+            Some("DEPENDENCY_SERVICE_QUOTA_EXCEEDED"),
+        ),
+        (Fault::Gone, 404, "ResourceNotFoundException", Some("SNAPSHOT_NOT_FOUND")),
     ];
     for (fault, status, code, reason) in refusals {
         server.set_faults(Faults::default().at(Call::Get, 1..2, fault));
