@@ -7,12 +7,14 @@
 //!
 //! Both apply every change to the driver and to a [`MemoryFs`](crate::MemoryFs), and want equal trees and equal errors:
 //! within the transaction, after the commit with the volume opened anew, and after a rollback. [`compare`] is the
-//! comparison of trees; it serves alone, too. [`hostile`](hostile()) damages a volume in seeded ways, and uses what is left.
+//! comparison of trees; it serves alone, too. For damaged volumes there is [`Target`], which does the damage, and
+//! [`exercise`] and [`walk`], which use what is left in every way.
 //!
 //! All functions panic where the driver is wrong, and say what was done. Nothing here depends on a driver.
 
 mod cases;
 mod compare;
+mod exercise;
 mod hostile;
 mod model;
 mod operation;
@@ -21,7 +23,8 @@ mod trial;
 
 pub use cases::fixed_cases;
 pub use compare::{Difference, compare, compare_as_far_as};
-pub use hostile::{Attempt, Heap, Limits, Mutation, Structure, Survived, Target, exercise, hostile};
+pub use exercise::{exercise, walk};
+pub use hostile::{Damage, Structure, Target};
 pub use model::{ModelRun, Tally, model};
 pub use rng::Rng;
 
