@@ -136,6 +136,15 @@ impl Volume {
         if !self.boot.has(first) {
             return Err(FsError::corrupt("cluster chain", 0, format!("it begins at cluster {first}")));
         }
+        // A circle has no end, and a size may be anything.
+        if index >= u64::from(self.boot.end()) {
+            let what = "the file is larger than the volume";
+            return Err(FsError::corrupt(
+                format!("cluster chain from {first}"),
+                self.boot.offset(first),
+                what,
+            ));
+        }
         while cursor.index < index {
             cursor.cluster = self.next(cursor.cluster)?.ok_or_else(|| self.too_short(first))?;
             cursor.index = cursor.index.saturating_add(1);
