@@ -73,6 +73,9 @@ impl Layout {
         if inode != 0 && name.is_empty() {
             return Err(self.corrupt(at, "an entry without a name"));
         }
+        if inode != 0 && name.iter().any(|byte| matches!(byte, b'/' | 0)) {
+            return Err(self.corrupt(at, "a name with '/' or a zero byte"));
+        }
         Ok(Entry { at, len, inode, file_type, name })
     }
 
