@@ -1,51 +1,19 @@
 //! The suite that every driver passes, on every kind of ext2, ext3 and ext4 that we write; judged by e2fsck and by what
 //! the kernel sees.
 
+#![allow(clippy::print_stderr, reason = "how many operations were made, and in what time")]
+
 mod support;
 
-use support::{Image, VARIANTS, Variant, find};
-use vfs::FileSystemMut;
-use vfs::conformance::{Capabilities, ModelRun, Subject, fixed_cases, model};
+use std::time::Instant;
 
-struct Volume {
-    image: Image,
-    capabilities: Capabilities,
-}
-
-impl Volume {
-    fn new(variant: &Variant, size: u64) -> Option<Self> {
-        let image = Image::new(variant, size)?;
-        let block = variant.options.windows(2).find(|pair| pair[0] == "-b").map(|pair| pair[1]);
-        let block_size: usize = block.unwrap().parse().unwrap();
-        let small_inodes = variant.options.windows(2).any(|pair| pair[0] == "-I" && pair[1] == "128");
-        let capabilities = Capabilities {
-            symlinks: Some((block_size - 1).min(4095)),
-            xattrs: Some(if block_size == 1024 { 500 } else { 2000 }),
-            nanoseconds: !small_inodes,
-            ..Capabilities::UNIX
-        };
-        Some(Self { image, capabilities })
-    }
-}
-
-impl Subject for Volume {
-    fn capabilities(&self) -> Capabilities {
-        self.capabilities.clone()
-    }
-
-    fn open(&mut self) -> Box<dyn FileSystemMut + '_> {
-        Box::new(self.image.open_mut())
-    }
-
-    fn judge(&mut self) {
-        self.image.judge();
-    }
-}
+use support::{Image, VARIANTS, find};
+use vfs::conformance::{ModelRun, fixed_cases, model};
 
 fn cases(name: &str) {
     let variant = find(name);
-    if Volume::new(&variant, 32 << 20).is_some() {
-        fixed_cases(&mut || Box::new(Volume::new(&variant, 32 << 20).unwrap()));
+    if Image::new(&variant, 32 << 20).is_some() {
+        fixed_cases(&mut || Box::new(Image::new(&variant, 32 << 20).unwrap()));
     }
 }
 
@@ -69,16 +37,15 @@ fn fixed_cases_ext2() {
     cases("ext2");
 }
 
-/// Random changes to a volume of this kind.
+/// Random operations on a volume of this kind: 1,000, or 10,000 if `REFLOAT_LONG` is set; judged after every 100.
 fn random(name: &str) {
-    let variant = find(name);
-    let at = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
-    let (transactions, turns) = if std::env::var_os("REFLOAT_LONG").is_some() { (40, 8) } else { (6, 1) };
-    for turn in 0..turns {
-        let Some(mut volume) = Volume::new(&variant, 48 << 20) else { return };
-        let run = ModelRun { seed: at + turn * 1000, transactions, changes: 50, largest_file: 2 << 20 };
-        model(&mut volume, &run);
-    }
+    let operations = if support::long() { 10_000 } else { 1000 };
+    let Some(mut image) = Image::new(&find(name), 32 << 20) else { return };
+    let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
+    let start = Instant::now();
+    let tally = model(&mut image, &ModelRun { seed, operations, batch: 100, largest_file: 1 << 20 });
+    eprintln!("{name}: {tally:?} in {:.1?}", start.elapsed());
+    assert!(tally.operations() >= operations && tally.made > operations * 3 / 4, "{tally:?}");
 }
 
 macro_rules! random {

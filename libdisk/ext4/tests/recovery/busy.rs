@@ -4,33 +4,31 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use block::{DiskMut, Memory};
 use ext4::Replayed;
 use testimages::judge;
-use vfs::{FileSystem, State};
+use vfs::conformance::{ModelRun, Tally, model};
+use vfs::{FileSystem, FileSystemMut, State};
 
-use crate::support::{Image, Variant, pattern};
-use crate::{judge_recovery, long, turn};
+use crate::support::{Image, VARIANTS, Variant, long, pattern};
+use crate::{judge_recovery, turn};
 
 const SIZE: u64 = 24 << 20;
 
-const fn kind(name: &'static str, options: &'static [&'static str]) -> Variant {
-    Variant { name, options, mounts: true }
-}
-
-/// The feature sets; journals are small, so that logs wrap around.
-pub(crate) const KINDS: &[Variant] = &[
-    kind("default", &["-t", "ext4", "-b", "4096", "-O", "^orphan_file", "-J", "size=4"]),
-    kind(
-        "orphan_file",
-        &["-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed", "-J", "size=4"],
+/// Feature sets whose logs differ, beside those of all tests.
+const LOGS: &[Variant] = &[
+    Variant::new("linked_orphans", &["-t", "ext4", "-b", "4096", "-O", "^orphan_file"]),
+    Variant::new("no_64bit", &["-t", "ext4", "-b", "1024", "-O", "^64bit"]),
+    Variant::new(
+        "no_64bit_no_checksums",
+        &["-t", "ext4", "-b", "2048", "-O", "^64bit,^metadata_csum,uninit_bg"],
     ),
-    kind("1k_blocks", &["-t", "ext4", "-b", "1024", "-J", "size=1"]),
-    kind("no_checksums", &["-t", "ext4", "-b", "4096", "-O", "^metadata_csum", "-J", "size=4"]),
-    kind("no_64bit", &["-t", "ext4", "-b", "1024", "-O", "^64bit", "-J", "size=2"]),
-    kind("neither", &["-t", "ext4", "-b", "2048", "-O", "^64bit,^metadata_csum,uninit_bg", "-J", "size=2"]),
-    kind("ext3", &["-t", "ext3", "-b", "1024", "-J", "size=1"]),
-    kind("inline_data", &["-t", "ext4", "-b", "4096", "-O", "inline_data", "-J", "size=4"]),
 ];
+
+/// All feature sets with or without a journal that the kernel mounts: its pages are smaller than blocks of 64 KiB.
+fn variants(journal: bool) -> impl Iterator<Item = &'static Variant> {
+    VARIANTS.iter().chain(LOGS).filter(move |variant| variant.mounts && variant.has_journal() == journal)
+}
 
 const MOUNTS: &[&str] = &[
     "rw",
@@ -60,9 +58,13 @@ const STOPS: &[Stop] =
     &[Stop::Crash, Stop::Snapshot, Stop::LoggedCrash, Stop::Synced, Stop::Crash, Stop::Frozen];
 
 /// A xorshift generator: the same seed is the same load.
-pub(crate) struct Random(pub(crate) u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -158,77 +160,108 @@ fn work(root: &Path, random: &mut Random) -> Vec<File> {
     held
 }
 
-/// A file that does not change while it is read.
-fn snapshot(path: &Path) -> Vec<u8> {
-    let mut before = fs::read(path).unwrap();
-    loop {
-        let after = fs::read(path).unwrap();
-        if before == after {
-            return after;
+/// A frozen file system.
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        judge::run(judge::tool("fsfreeze").arg("-u").arg(&self.0));
+    }
+}
+
+impl Stop {
+    fn happens(self, root: &Path) -> Option<Frozen> {
+        // The call is the same for ext4.
+        let shut_down = |how: &str| {
+            judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(root));
+        };
+        match self {
+            Self::Snapshot => {}
+            Self::Synced => rustix::fs::syncfs(File::open(root).unwrap()).unwrap(),
+            Self::Frozen => {
+                judge::run(judge::tool("fsfreeze").arg("-f").arg(root));
+                return Some(Frozen(root.to_owned()));
+            }
+            Self::Crash => shut_down("shutdown"),
+            Self::LoggedCrash => shut_down("shutdown -f"),
         }
-        before = after;
+        None
     }
 }
 
 /// An image of a volume that was in use when the machine stopped.
 pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Option<Image> {
-    let image = Image::new(variant, SIZE)?;
-    let mount = judge::KernelMount::with_options(image.path(), 0..SIZE, &format!("{mount},noinit_itable"));
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let held = work(mount.path(), &mut random);
-    // The call is the same for ext4.
-    let shut_down = |how: &str| {
-        judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(mount.path()));
-    };
-    match stop {
-        Stop::Snapshot => {}
-        Stop::Synced => rustix::fs::syncfs(File::open(mount.path()).unwrap()).unwrap(),
-        Stop::Frozen => {
-            judge::run(judge::tool("fsfreeze").arg("-f").arg(mount.path()));
-        }
-        Stop::Crash => shut_down("shutdown"),
-        Stop::LoggedCrash => shut_down("shutdown -f"),
-    }
-    let bytes = snapshot(image.path());
-    if let Stop::Frozen = stop {
-        judge::run(judge::tool("fsfreeze").arg("-u").arg(mount.path()));
-    }
-    drop(held);
-    drop(mount);
+    // The smallest journal, of 1,024 blocks, so that it wraps around.
+    let journal = format!("size={}", variant.block_size() >> 10);
+    let image = Image::with_options(variant, SIZE, &["-J", &journal])?;
+    let mut random = Random::new(seed);
+    let bytes = image.bytes_in_use(&format!("{mount},noinit_itable"), |root| {
+        let held = work(root, &mut random);
+        // It is thawed before the files are closed, which writes.
+        (stop.happens(root), held)
+    });
     fs::write(image.path(), bytes).unwrap();
     Some(image)
 }
 
+/// Edits on top of what there is; e2fsck finds nothing, and the kernel reads what a model of it says.
+fn edit(image: &mut Image, seed: u64) -> Tally {
+    let tally = model(image, &ModelRun { seed, operations: 100, batch: 100, largest_file: 200_000 });
+    assert!(tally.made > 25, "{tally:?}");
+    tally
+}
+
 #[test]
-fn busy_volumes_are_recovered_as_the_kernel_recovers_them() {
+fn busy_volumes_are_recovered_as_the_kernel_recovers_them_and_then_edited() {
     let Some(_turn) = turn() else { return };
-    let seeds = if long() { 32 } else { 2 };
-    let mut total = Replayed::default();
-    for (number, variant) in KINDS.iter().enumerate() {
-        for seed in 1..=seeds {
+    let seeds = if long() { 12 } else { 1 };
+    let (mut total, mut images) = (Replayed::default(), 0);
+    for (number, variant) in variants(true).enumerate() {
+        for round in 1..=seeds {
+            let seed = round * 1000 + number as u64;
             // Every option and every end is met with few seeds already.
-            let turn = number + seed as usize;
+            let turn = number + round as usize;
             // The ext3 driver does not know the options after the first three.
             let mounts = if variant.name == "ext3" { &MOUNTS[..3] } else { MOUNTS };
             let mount = mounts[turn % mounts.len()];
             let stop = STOPS[(turn + turn / MOUNTS.len()) % STOPS.len()];
             eprint!("{} {mount} {stop:?} seed {seed}: ", variant.name);
-            let image = busy(variant, mount, stop, seed).unwrap();
+            let mut image = busy(variant, mount, stop, seed).unwrap();
+            images += 1;
             if image.open().info().unwrap().state == State::Clean {
-                eprintln!("clean");
+                eprintln!("clean; {:?}", edit(&mut image, seed));
                 continue;
             }
             let replayed = judge_recovery(&image);
-            eprintln!("{replayed:?}");
+            eprintln!("{replayed:?}; {:?}", edit(&mut image, seed));
             total.transactions += replayed.transactions;
             total.blocks += replayed.blocks;
             total.revoked += replayed.revoked;
             total.deleted += replayed.deleted;
         }
     }
-    eprintln!("{total:?}");
+    eprintln!("{images} images: {total:?}");
+    assert!(images >= if long() { 200 } else { 20 }, "{images}");
     assert!(
         total.transactions > 10 && total.blocks > 100 && total.revoked > 0 && total.deleted > 10,
         "{total:?}"
     );
+}
+
+/// Without a journal nothing says what was half done: only e2fsck may touch it. After an unmount all is well.
+#[test]
+fn volumes_without_a_journal_are_refused_while_in_use() {
+    let Some(_turn) = turn() else { return };
+    for variant in variants(false) {
+        for seed in 1..=if long() { 8 } else { 1 } {
+            let mut image = Image::new(variant, SIZE).unwrap();
+            let in_use = image.bytes_in_use("rw", |root| work(root, &mut Random::new(seed)));
+            let device = DiskMut::new(Memory::new(in_use));
+            assert_eq!(ext4::replay(&device).unwrap(), None);
+            let mut fs = ext4::open_mut(device).unwrap();
+            let refused = fs.begin().map(drop).unwrap_err();
+            assert!(refused.to_string().contains("EXT4_VALID_FS"), "{}: {refused}", variant.name);
+            eprintln!("{} seed {seed}: {:?}", variant.name, edit(&mut image, seed));
+        }
+    }
 }

@@ -8,9 +8,9 @@ use block::{Disk, Memory, Overlay};
 use testimages::judge;
 use vfs::{FileSystem, FsError};
 
-use crate::busy::{KINDS, Random, Stop, busy};
-use crate::support::Image;
-use crate::{kernel_recovers, long, manifest, recover, turn};
+use crate::busy::{Random, Stop, busy};
+use crate::support::{Image, find, long};
+use crate::{kernel_recovers, manifest, recover, turn};
 
 /// Where the blocks of the journal are, as byte offsets.
 fn journal(image: &Image) -> Vec<usize> {
@@ -45,14 +45,18 @@ fn damage(bytes: &mut [u8], block: usize, block_size: usize, random: &mut Random
 fn damaged_logs_are_replayed_or_refused_as_the_kernel_does() {
     let Some(_turn) = turn() else { return };
     let (mut replayed, mut unsound, mut refused) = (0, 0, 0);
-    for (kind, mount) in [(0, "rw"), (2, "rw,data=journal"), (1, "rw,journal_async_commit,data=writeback")] {
-        let image = busy(&KINDS[kind], mount, Stop::LoggedCrash, 77).unwrap();
+    for (kind, mount) in [
+        ("default", "rw"),
+        ("1k_blocks", "rw,data=journal"),
+        ("orphan_file", "rw,journal_async_commit,data=writeback"),
+    ] {
+        let image = busy(&find(kind), mount, Stop::LoggedCrash, 77).unwrap();
         let original = image.bytes();
         let block_size = image.open().info().unwrap().block_size as usize;
         let journal = journal(&image);
         let own = own_blocks(&original, &journal);
         for seed in 1..=if long() { 150 } else { 5_u64 } {
-            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let mut random = Random::new(seed);
             let mut bytes = original.clone();
             // Mostly the log's own blocks, but for the superblock, of which the kernel uses its own copy.
             let blocks = if random.below(4) == 0 { &journal[1..] } else { &own[1..] };
@@ -83,8 +87,10 @@ fn damaged_logs_are_replayed_or_refused_as_the_kernel_does() {
 fn hostile_logs_and_orphans_do_no_harm() {
     let Some(_turn) = turn() else { return };
     let (mut done, mut refused) = (0, 0);
-    for (kind, mount) in [(3, "rw"), (6, "rw,data=journal"), (3, "rw,journal_checksum")] {
-        let image = busy(&KINDS[kind], mount, Stop::Snapshot, 78).unwrap();
+    for (kind, mount) in
+        [("no_checksums", "rw"), ("ext3", "rw,data=journal"), ("no_checksums", "rw,journal_checksum")]
+    {
+        let image = busy(&find(kind), mount, Stop::Snapshot, 78).unwrap();
         let original = image.bytes();
         let block_size = image.open().info().unwrap().block_size as usize;
         let journal = journal(&image);
@@ -92,7 +98,7 @@ fn hostile_logs_and_orphans_do_no_harm() {
         let tables: Vec<usize> = (0..300).map(|block| block * block_size).collect();
         let base = Disk::new(Memory::new(original.clone()));
         for seed in 1..=if long() { 5000 } else { 300_u64 } {
-            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let mut random = Random::new(seed);
             let overlay = Overlay::new(base.clone()).unwrap();
             for _ in 0..=random.below(3) {
                 let (at, span) = match random.below(6) {

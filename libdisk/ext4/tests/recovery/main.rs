@@ -66,10 +66,6 @@ pub(crate) fn recover(path: &Path) -> vfs::Result<Option<Replayed>> {
     Ok(replayed)
 }
 
-pub(crate) fn long() -> bool {
-    std::env::var_os("REFLOAT_LONG").is_some()
-}
-
 /// The turn of a test: one at a time, for what one test mounts is kept busy by programs that another starts. `None` after
 /// saying that the test is skipped.
 pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {

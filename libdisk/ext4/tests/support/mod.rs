@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 
 use block::{Disk, DiskMut, FileDisk};
 use testimages::judge;
-use vfs::conformance::compare;
-use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Result, Timestamp};
+use vfs::conformance::{Capabilities, Subject, compare};
+use vfs::{
+    DirEntry, FileSystem, FileSystemMut, FileType, FsError, Info, Metadata, NodeId, Result, Timestamp,
+};
 
 /// A way to make a file system.
 #[derive(Debug, Clone, Copy)]
@@ -24,35 +26,47 @@ pub(crate) struct Variant {
     pub(crate) mounts: bool,
 }
 
-const fn variant(name: &'static str, options: &'static [&'static str]) -> Variant {
-    Variant { name, options, mounts: true }
+impl Variant {
+    pub(crate) const fn new(name: &'static str, options: &'static [&'static str]) -> Self {
+        Self { name, options, mounts: true }
+    }
+
+    pub(crate) fn has_journal(&self) -> bool {
+        let has = |words: &str| self.options.join(" ").contains(words);
+        !has("-t ext2") && !has("^has_journal")
+    }
+
+    pub(crate) fn block_size(&self) -> u32 {
+        let size = self.options.windows(2).find(|pair| pair[0] == "-b").map(|pair| pair[1].parse());
+        size.and_then(|size| size.ok()).expect("all variants say the size of their blocks")
+    }
 }
 
 /// All that we claim to read and write.
 pub(crate) const VARIANTS: &[Variant] = &[
-    variant("default", &["-t", "ext4", "-b", "4096"]),
-    variant("orphan_file", &["-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed"]),
-    variant("inline_data", &["-t", "ext4", "-b", "4096", "-O", "inline_data"]),
-    variant("1k_blocks", &["-t", "ext4", "-b", "1024"]),
-    variant("2k_blocks", &["-t", "ext4", "-b", "2048"]),
-    variant("no_journal", &["-t", "ext4", "-b", "4096", "-O", "^has_journal"]),
-    variant("gdt_csum", &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit,uninit_bg"]),
-    variant("no_checksums", &["-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^uninit_bg"]),
-    variant("128_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "128"]),
-    variant("512_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "512"]),
-    variant("ext3", &["-t", "ext3", "-b", "4096"]),
-    variant("ext2", &["-t", "ext2", "-b", "1024"]),
-    variant(
+    Variant::new("default", &["-t", "ext4", "-b", "4096"]),
+    Variant::new("orphan_file", &["-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed"]),
+    Variant::new("inline_data", &["-t", "ext4", "-b", "4096", "-O", "inline_data"]),
+    Variant::new("1k_blocks", &["-t", "ext4", "-b", "1024"]),
+    Variant::new("2k_blocks", &["-t", "ext4", "-b", "2048"]),
+    Variant::new("no_journal", &["-t", "ext4", "-b", "4096", "-O", "^has_journal"]),
+    Variant::new("gdt_csum", &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^64bit,uninit_bg"]),
+    Variant::new("no_checksums", &["-t", "ext4", "-b", "4096", "-O", "^metadata_csum,^uninit_bg"]),
+    Variant::new("128_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "128"]),
+    Variant::new("512_byte_inodes", &["-t", "ext4", "-b", "4096", "-I", "512"]),
+    Variant::new("ext3", &["-t", "ext3", "-b", "4096"]),
+    Variant::new("ext2", &["-t", "ext2", "-b", "1024"]),
+    Variant::new(
         "ext2_plain",
         &["-t", "ext2", "-b", "1024", "-O", "^dir_index,^filetype,^sparse_super,^resize_inode"],
     ),
-    variant("ext4_block_maps", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"]),
-    variant("meta_bg", &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]),
-    variant("sparse_super2", &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
-    variant("large_dir", &["-t", "ext4", "-b", "1024", "-O", "large_dir"]),
-    variant("ea_inode", &["-t", "ext4", "-b", "4096", "-O", "ea_inode"]),
-    variant("no_flex_bg", &["-t", "ext4", "-b", "1024", "-O", "^flex_bg"]),
-    variant(
+    Variant::new("ext4_block_maps", &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"]),
+    Variant::new("meta_bg", &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]),
+    Variant::new("sparse_super2", &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
+    Variant::new("large_dir", &["-t", "ext4", "-b", "1024", "-O", "large_dir"]),
+    Variant::new("ea_inode", &["-t", "ext4", "-b", "4096", "-O", "ea_inode"]),
+    Variant::new("no_flex_bg", &["-t", "ext4", "-b", "1024", "-O", "^flex_bg"]),
+    Variant::new(
         "tea_hash",
         &["-t", "ext4", "-b", "1024", "-E", "hash_seed=12345678-1234-1234-1234-123456789abc"],
     ),
@@ -65,9 +79,20 @@ pub(crate) fn find(name: &str) -> Variant {
 
 /// Small blocks and no checksums, for damage that must get through to the parsers.
 const UNCHECKED: &[Variant] = &[
-    variant("1k_no_checksums", &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg"]),
-    variant("1k_inline_data", &["-t", "ext4", "-b", "1024", "-O", "inline_data,^metadata_csum,^uninit_bg"]),
+    Variant::new(
+        "1k_no_checksums",
+        &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg,ea_inode"],
+    ),
+    Variant::new(
+        "1k_inline_data",
+        &["-t", "ext4", "-b", "1024", "-O", "inline_data,^metadata_csum,^uninit_bg"],
+    ),
 ];
+
+/// Whether the long runs were asked for, by setting `REFLOAT_LONG`.
+pub(crate) fn long() -> bool {
+    std::env::var_os("REFLOAT_LONG").is_some()
+}
 
 /// A file system in a file of its own.
 pub(crate) struct Image {
@@ -136,6 +161,23 @@ impl Image {
         change(mount.path());
     }
 
+    /// Its bytes while the kernel uses it as `work` says, whose answer is held until then. The image itself changes on.
+    pub(crate) fn bytes_in_use<T>(&self, options: &str, work: impl FnOnce(&Path) -> T) -> Vec<u8> {
+        let mount = judge::KernelMount::with_options(self.path(), 0..self.size, options);
+        let held = work(mount.path());
+        // The kernel writes when it likes: until nothing changes between two reads.
+        let mut before = self.bytes();
+        let bytes = loop {
+            let after = self.bytes();
+            if before == after {
+                break after;
+            }
+            before = after;
+        };
+        drop(held);
+        bytes
+    }
+
     /// No error for e2fsck, and the kernel sees the tree that we see.
     #[track_caller]
     pub(crate) fn judge(&self) {
@@ -146,6 +188,29 @@ impl Image {
                 panic!("we and the kernel differ: {difference}");
             }
         }
+    }
+}
+
+impl Subject for Image {
+    fn capabilities(&self) -> Capabilities {
+        let block_size = self.open().info().unwrap().block_size as usize;
+        // s_inode_size, in the superblock
+        let mut inode_size = [0; 2];
+        self.disk().read_at(&mut inode_size, 1024 + 0x58).unwrap();
+        Capabilities {
+            symlinks: Some((block_size - 1).min(4095)),
+            xattrs: Some(if block_size == 1024 { 500 } else { 2000 }),
+            nanoseconds: u16::from_le_bytes(inode_size) > 128,
+            ..Capabilities::UNIX
+        }
+    }
+
+    fn open(&mut self) -> Box<dyn FileSystemMut + '_> {
+        Box::new(self.open_mut())
+    }
+
+    fn judge(&mut self) {
+        Self::judge(self);
     }
 }
 
