@@ -28,6 +28,9 @@
 //! - Every request must be signed (AWS4-HMAC-SHA256 for `ebs` or `ec2`), else it is refused with 403; with
 //!   [`Config::credentials`] the signature itself is checked too.
 //!
+//! Serving a block costs one copy, into the socket: about 0.2 CPU seconds per GiB. The SHA-256 of a block is made once,
+//! when it is first needed; that of a synthetic one when the snapshot is.
+//!
 //! Unlike the service: the answer to a snapshot that is pending, in error or archived (ValidationException,
 //! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its kin).
 

@@ -175,13 +175,12 @@ impl Snapshot {
         self
     }
 
-    /// Lists `blocks` even where they are all zero, or past the end of the image: the guest wrote zeros there.
-    /// Nothing for a synthetic snapshot.
+    /// Lists `blocks` even where they are all zero, or past the end of the image (but in the volume): the guest wrote
+    /// zeros there. Nothing for a synthetic snapshot.
     #[must_use]
     pub fn written(mut self, blocks: impl IntoIterator<Item = u64>) -> Self {
-        let end = self.gib * BLOCKS_PER_GIB;
         if let Content::Bytes { listed, .. } | Content::File { listed, .. } = &mut self.content {
-            listed.extend(blocks.into_iter().filter(|block| *block < end));
+            listed.extend(blocks);
         }
         self
     }
@@ -276,21 +275,26 @@ impl Snapshot {
 
     /// The indexes of the blocks listed, ascending, from `start` on.
     pub fn listed(&self, start: u64) -> Box<dyn Iterator<Item = u64> + Send + '_> {
+        let end = self.blocks().max(start);
         match &self.content {
             Content::Bytes { listed, .. } | Content::File { listed, .. } => {
-                Box::new(listed.range(start..).copied())
+                Box::new(listed.range(start..end).copied())
             }
-            Content::Synthetic { shape, .. } => {
-                Box::new((start..shape.gib * BLOCKS_PER_GIB).filter(|index| shape.lists(*index)))
-            }
+            Content::Synthetic { shape, .. } => Box::new((start..end).filter(|index| shape.lists(*index))),
         }
     }
 
     pub(crate) fn lists(&self, index: u64) -> bool {
-        match &self.content {
+        let listed = match &self.content {
             Content::Bytes { listed, .. } | Content::File { listed, .. } => listed.contains(&index),
-            Content::Synthetic { shape, .. } => index < shape.gib * BLOCKS_PER_GIB && shape.lists(index),
-        }
+            Content::Synthetic { shape, .. } => shape.lists(index),
+        };
+        listed && index < self.blocks()
+    }
+
+    /// The blocks of the volume.
+    fn blocks(&self) -> u64 {
+        self.gib * BLOCKS_PER_GIB
     }
 
     /// Whether block `index`, listed here or in `first`, is told as changed since `first`.
