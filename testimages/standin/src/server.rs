@@ -15,7 +15,7 @@ use crate::wire::{Cut, Wires};
 use crate::{Config, Counts, Faults};
 
 /// How long requests under way may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]

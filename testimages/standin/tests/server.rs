@@ -45,7 +45,7 @@ fn dropping_the_server_ends_idle_connections_at_once_and_stalled_ones_soon() {
     first_line(&mut idle);
     let start_of_stop = Instant::now();
     drop(server);
-    assert!(start_of_stop.elapsed() < Duration::from_millis(900), "{:?}", start_of_stop.elapsed());
+    assert!(start_of_stop.elapsed() < Duration::from_millis(1800), "{:?}", start_of_stop.elapsed());
 
     let server = start(Faults::default().at(Call::List, 0..1, Fault::Stall));
     let mut stalled = ask(&server, SIGNED);
