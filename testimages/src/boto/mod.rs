@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -21,8 +22,10 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// # Panics
 /// When there is none and `CI=true`.
 pub fn python() -> Option<PathBuf> {
+    // Once for all tests of a program: to find out that there is no network takes a while.
+    static ENVIRONMENT: OnceLock<Result<PathBuf>> = OnceLock::new();
     judge::need("python3")?;
-    match cache::cached("python", &[REQUIREMENTS.as_bytes()], install) {
+    match ENVIRONMENT.get_or_init(|| cache::cached("python", &[REQUIREMENTS.as_bytes()], install)) {
         Ok(environment) => Some(environment.join("bin/python")),
         Err(error) => {
             judge::missing(&format!("boto3 and moto from PyPI ({error:#})"));
@@ -39,14 +42,15 @@ fn install(out: &Path) -> Result<()> {
     std::fs::write(&requirements, REQUIREMENTS)?;
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    succeed(pip.arg(&requirements))
+    succeed(pip.arg(&requirements)).context("pip cannot install them")
 }
 
-/// Runs `command`; the error tells what it said.
+/// Runs `command`; the error ends with the last line that it said.
 fn succeed(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     let said = [output.stdout, output.stderr].concat();
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said);
+    ensure!(output.status.success(), "{}: {}", output.status, said.lines().next_back().unwrap_or_default());
     Ok(())
 }
 
