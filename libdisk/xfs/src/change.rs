@@ -53,6 +53,7 @@ impl<'a> Change<'a> {
         if self.failed {
             return Err(FsError::Invalid("a step of this transaction failed".into()));
         }
+        self.write_directories()?;
         self.fs.blocks.write_staged(&self.writer)?;
         let fs = &mut self.fs;
         for group in fs.groups.values_mut() {
@@ -82,6 +83,11 @@ impl<'a> Change<'a> {
 impl Xfs {
     /// The same file system, read from another device.
     fn over(&self, disk: Disk) -> Self {
-        Self { blocks: Blocks::new(disk, &self.sb), sb: self.sb.clone(), groups: BTreeMap::new() }
+        Self {
+            blocks: Blocks::new(disk, &self.sb),
+            sb: self.sb.clone(),
+            groups: BTreeMap::new(),
+            directories: BTreeMap::new(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use vfs::{FsError, Result};
 
 use crate::bytes::{be16, be32, be64, half, index, pad, put16, put64};
-use crate::extent::{self, Extent};
+use crate::extent::{self, Extent, Side};
 
 // `di_format` and `di_aformat`.
 const DEVICE: u8 = 0;
@@ -11,7 +11,7 @@ const LOCAL: u8 = 1;
 const EXTENTS: u8 = 2;
 const BTREE: u8 = 3;
 
-/// Bytes that an attribute fork with extents or a tree has at least: two pointers of a tree.
+/// Bytes that a fork has at least unless its content never grows: two extents, or two pointers of a tree.
 const LEAST: usize = 40;
 
 /// The root of the tree that maps a fork ("B+tree Extent List").
@@ -60,9 +60,12 @@ impl Fork {
         }
     }
 
-    /// Bytes it must be given beside the other fork.
-    pub(crate) fn room(&self) -> usize {
-        let least = if matches!(self, Self::Extents(_) | Self::Tree(_)) { LEAST } else { 0 };
+    /// Bytes it must be given beside the other fork, so that it can still become something else.
+    pub(crate) fn room(&self, side: Side) -> usize {
+        let least = match (self, side) {
+            (Self::Device(_), _) | (Self::Inline(_), Side::Attr) => 0,
+            _ => LEAST,
+        };
         pad(self.need().max(least), 8)
     }
 

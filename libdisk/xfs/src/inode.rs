@@ -5,7 +5,7 @@ use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Xfs;
-use crate::bytes::{half, index, low32, part, put, wide, word};
+use crate::bytes::{half, low32, part, put, wide, word};
 use crate::checksum;
 use crate::extent::Side;
 use crate::fork::Fork;
@@ -222,7 +222,7 @@ impl Inode {
         let fits = |offset: usize| {
             offset > 0 && self.data.need() <= offset && attr.need() <= literal.saturating_sub(offset)
         };
-        let latest = literal.saturating_sub(attr.room()) & !7;
+        let latest = literal.saturating_sub(attr.room(Side::Attr)) & !7;
         let offset = match self.data {
             Fork::Device(_) => 8,
             _ if fits(before) => before,
@@ -233,13 +233,13 @@ impl Inode {
 
     /// Bytes that the data fork can have beside the attributes.
     pub(crate) fn data_room(&self, sb: &Superblock) -> usize {
-        let attr = self.attr.as_ref().map_or(0, Fork::room);
+        let attr = self.attr.as_ref().map_or(0, |attr| attr.room(Side::Attr));
         literal_len(sb).saturating_sub(attr) & !7
     }
 
     /// Bytes that the attribute fork can have beside the data.
     pub(crate) fn attr_room(&self, sb: &Superblock) -> usize {
-        literal_len(sb).saturating_sub(self.data.room()) & !7
+        literal_len(sb).saturating_sub(self.data.room(Side::Data)) & !7
     }
 
     /// A fork; an inode without attributes has an empty one.

@@ -29,27 +29,39 @@
 )]
 
 mod ag;
+mod attr;
 mod blocks;
+mod bmap;
 mod btree;
 mod bytes;
 mod change;
 mod checksum;
+mod chunk;
+mod content;
+mod da;
+mod dir;
 mod extent;
 mod features;
 mod fork;
 mod inode;
+mod read;
 mod refcount;
 mod rmap;
 mod space;
 mod superblock;
+mod symlink;
+mod transaction;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use block::{Disk, DiskMut};
-use vfs::Result;
+use vfs::{DirEntry, FileSystem, FileSystemMut, Info, Metadata, NodeId, Result, Transaction};
 
 use ag::Group;
 use blocks::Blocks;
+use change::Change;
+use dir::Directory;
 use superblock::Superblock;
 
 /// A file system opened for reading.
@@ -59,6 +71,8 @@ pub struct Xfs {
     sb: Superblock,
     /// The headers of the groups that a change has loaded.
     groups: BTreeMap<u32, Group>,
+    /// The directories that a change has edited.
+    directories: BTreeMap<u64, Directory>,
 }
 
 /// A file system opened over a writable device.
@@ -83,7 +97,7 @@ pub fn probe(disk: &Disk) -> Result<bool> {
 pub fn open(disk: Disk) -> Result<Xfs> {
     let sb = Superblock::read(&disk)?;
     tracing::debug!(blocks = sb.blocks, groups = sb.ag_count, "opened");
-    Ok(Xfs { blocks: Blocks::new(disk, &sb), sb, groups: BTreeMap::new() })
+    Ok(Xfs { blocks: Blocks::new(disk, &sb), sb, groups: BTreeMap::new(), directories: BTreeMap::new() })
 }
 
 /// Opens a file system for reading and writing; whether it may be written is said by `begin`.
@@ -93,4 +107,48 @@ pub fn open(disk: Disk) -> Result<Xfs> {
 pub fn open_mut(device: DiskMut) -> Result<XfsMut> {
     let fs = open(device.disk())?;
     Ok(XfsMut { device, fs })
+}
+
+impl FileSystem for XfsMut {
+    fn info(&self) -> Result<Info> {
+        self.fs.info()
+    }
+
+    fn root(&self) -> NodeId {
+        self.fs.root()
+    }
+
+    fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId> {
+        self.fs.lookup(dir, name)
+    }
+
+    fn metadata(&self, node: NodeId) -> Result<Metadata> {
+        self.fs.metadata(node)
+    }
+
+    fn read_dir(&self, dir: NodeId) -> Result<Vec<DirEntry>> {
+        self.fs.read_dir(dir)
+    }
+
+    fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.fs.read_at(node, buf, offset)
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
+        self.fs.read_link(node)
+    }
+
+    fn xattrs(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.fs.xattrs(node)
+    }
+
+    fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
+        self.fs.free_ranges()
+    }
+}
+
+impl FileSystemMut for XfsMut {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(Change::begin(self)?))
+    }
 }

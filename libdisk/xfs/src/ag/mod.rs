@@ -11,7 +11,7 @@ use crate::Xfs;
 use crate::superblock::Superblock;
 
 pub(crate) use agf::Agf;
-pub(crate) use agi::{Agi, UNLINKED_BUCKETS};
+pub(crate) use agi::Agi;
 
 /// "No block", "no inode" where numbers are relative to a group.
 pub(crate) const NULL: u32 = u32::MAX;
