@@ -33,7 +33,7 @@ impl Sink for Nowhere {
 fn copies(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
-    benches::vm_image(&from, SIZE).expect("an image");
+    benches::vm_image(&from, SIZE, 1, "/usr".as_ref()).expect("an image");
     let source = FileDisk::open(&from).expect("the image").disk();
 
     let mut group = criterion.benchmark_group("copy");

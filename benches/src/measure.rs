@@ -37,6 +37,16 @@ impl Costs {
         self.0.iter().map(figure).fold(f64::INFINITY, f64::min)
     }
 
+    /// The largest of one figure over all runs.
+    pub fn most(&self, figure: impl Fn(&Cost) -> f64) -> f64 {
+        self.0.iter().map(figure).fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The smaller of [`ratio`](Self::ratio) and the ratio of the minima.
+    pub fn best_ratio(&self, other: &Costs, figure: impl Fn(&Cost) -> f64) -> f64 {
+        self.ratio(other, &figure).min(self.least(&figure) / other.least(&figure))
+    }
+
     /// The median of the ratio of one figure, run by run, to `other`, whose runs were made in turn with these.
     pub fn ratio(&self, other: &Costs, figure: impl Fn(&Cost) -> f64) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(ours, theirs)| figure(ours) / figure(theirs)).collect())
@@ -85,6 +95,8 @@ mod tests {
             |walls: [f64; 3]| Costs(walls.map(|wall| Cost { wall, cpu: 1.0, resident: 1.0 }).to_vec());
         assert_eq!(costs([2.0, 4.0, 9.0]).ratio(&costs([1.0, 4.0, 3.0]), |cost| cost.wall), 2.0);
         assert_eq!(costs([2.0, 4.0, 9.0]).least(|cost| cost.wall), 2.0);
+        assert_eq!(costs([2.0, 4.0, 9.0]).most(|cost| cost.wall), 9.0);
+        assert_eq!(costs([2.0, 4.0, 9.0]).best_ratio(&costs([4.0, 4.0, 3.0]), |cost| cost.wall), 2.0 / 3.0);
     }
 
     #[test]
