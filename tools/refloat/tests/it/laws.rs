@@ -4,38 +4,91 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use sha2::Digest;
 use testimages::judge;
-use testimages::phony::{self, Generation, PhonyGuest};
+use testimages::phony::{self, Generation, PhonyGuest, WRAPPINGS};
 
-use crate::program::{failure, json, refloat};
+use crate::program::{command, failure, json, refloat};
 
-fn target(guest: &PhonyGuest) -> &'static str {
-    match guest.generation {
-        Generation::Gen1 => "azure-gen1",
-        Generation::Gen2 => "azure-gen2",
+/// One guest, in a folder of its own, and what it is planned for.
+struct Case {
+    guest: &'static PhonyGuest,
+    folder: tempfile::TempDir,
+    /// Its file name.
+    image: String,
+    /// The options that say the goal.
+    goal: String,
+}
+
+impl Case {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn image_path(&self) -> PathBuf {
+        self.path().join(&self.image)
+    }
+
+    /// The plan; `None` where there is none to be had, because no system is in there, say. That writes nothing.
+    fn plan(&self) -> Option<serde_json::Value> {
+        let line = format!("plan {} {} -o plan.json", self.image, self.goal);
+        let output = command(self.path(), &line).output().unwrap();
+        let file = self.path().join("plan.json");
+        match output.status.code() {
+            Some(0 | 1) => Some(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()),
+            Some(2) if !file.exists() => None,
+            _ => panic!("{self}: {output:?}"),
+        }
+    }
+
+    /// The plan, if it changes files.
+    fn plan_with_edits(&self) -> Option<serde_json::Value> {
+        self.plan().filter(|plan| !named(plan).is_empty())
     }
 }
 
-/// Every guest, copied into a folder of its own.
-fn each(mut test: impl FnMut(&PhonyGuest, &Path, &str)) {
-    for guest in phony::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let Some(image) = guest.copy_into(folder.path()) else { return };
-        eprintln!("{}", guest.name);
-        test(guest, folder.path(), image.file_name().unwrap().to_str().unwrap());
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.guest.name, self.goal)
     }
 }
 
-/// Whether the guest can be planned at all: a disk without a system, say, cannot.
-fn plan(guest: &PhonyGuest, folder: &Path, image: &str) -> Option<serde_json::Value> {
-    let line = format!("plan {image} --for {} -o plan.json --json", target(guest));
-    let output = crate::program::command(folder, &line).output().unwrap();
-    matches!(output.status.code(), Some(0 | 1))
-        .then(|| serde_json::from_slice(&std::fs::read(folder.join("plan.json")).unwrap()).unwrap())
+fn guests() -> impl Iterator<Item = &'static PhonyGuest> {
+    phony::all().iter().chain([phony::demo()])
+}
+
+/// Every guest: for the machine it fits, and for one of any generation; each with some policy. With `REFLOAT_LONG=1` for
+/// all there are.
+fn each(law: u64, mut test: impl FnMut(&Case)) {
+    let mut random = fastrand::Rng::with_seed(law);
+    for guest in guests() {
+        let own = match guest.generation {
+            Generation::Gen1 => "azure-gen1",
+            Generation::Gen2 => "azure-gen2",
+        };
+        let mut policy = || if random.bool() { "disable" } else { "azure" };
+        let mut goals = vec![(own, policy())];
+        let other = if own == "azure-gen1" { "azure-gen2" } else { "azure-gen1" };
+        goals.push((other, policy()));
+        if std::env::var_os("REFLOAT_LONG").is_some() {
+            let all = ["azure-gen1", "azure-gen2"]
+                .map(|target| ["disable", "azure"].map(|policy| (target, policy)));
+            goals = all.concat();
+        } else if random.bool() {
+            goals.truncate(1);
+        }
+        for (target, policy) in goals {
+            let folder = tempfile::tempdir().unwrap();
+            let Some(image) = guest.copy_into(folder.path()) else { return };
+            let image = image.file_name().unwrap().to_str().unwrap().to_owned();
+            let case = Case { guest, folder, image, goal: format!("--for {target} --cloud-init {policy}") };
+            eprintln!("{case}");
+            test(&case);
+        }
+    }
 }
 
 fn sha256(path: &Path) -> Vec<u8> {
-    use sha2::Digest;
     sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
 }
 
@@ -47,82 +100,120 @@ fn named(plan: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn law_1_a_second_plan_is_empty() {
-    each(|guest, folder, image| {
-        if plan(guest, folder, image).is_none() {
+    each(1, |case| {
+        if case.plan().is_none() {
             return;
         }
-        refloat(folder, "apply plan.json -o fixed.qcow2", 0);
-        let line = format!("plan fixed.qcow2 --allow-backing . --for {} -o second.json", target(guest));
-        let output = crate::program::command(folder, &line).output().unwrap();
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", guest.name);
+        refloat(case.path(), "apply plan.json -o fixed.qcow2", 0);
+        let line = format!("plan fixed.qcow2 --allow-backing . {} -o second.json", case.goal);
+        let output = command(case.path(), &line).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{case}: {output:?}");
         let second: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("second.json")).unwrap()).unwrap();
-        assert_eq!(second["steps"], serde_json::json!([]), "{}", guest.name);
+            serde_json::from_slice(&std::fs::read(case.path().join("second.json")).unwrap()).unwrap();
+        assert_eq!(second["steps"], serde_json::json!([]), "{case}");
     });
 }
 
+/// (Killed at any write: `killed.rs`.)
 #[test]
 fn law_2_undo_restores_to_the_bit() {
-    each(|guest, folder, image| {
-        if plan(guest, folder, image).is_none_or(|plan| named(&plan).is_empty()) {
+    each(2, |case| {
+        let image = case.image_path();
+        if case.plan_with_edits().is_none() {
             return;
         }
-        let before = sha256(&folder.join(image));
-        refloat(folder, "apply plan.json --in-place", 0);
-        assert_ne!(sha256(&folder.join(image)), before, "{}", guest.name);
-        refloat(folder, &format!("undo {image}"), 0);
-        assert_eq!(sha256(&folder.join(image)), before, "{}", guest.name);
+        let before = sha256(&image);
+        refloat(case.path(), "apply plan.json --in-place", 0);
+        let applied = sha256(&image);
+        assert_ne!(applied, before, "{case}");
+        // Both may be said twice.
+        refloat(case.path(), "apply plan.json --in-place", 0);
+        assert_eq!(sha256(&image), applied, "{case}");
+        refloat(case.path(), &format!("undo {}", case.image), 0);
+        assert_eq!(sha256(&image), before, "{case}");
+        failure(case.path(), &format!("undo {}", case.image));
+        assert_eq!(sha256(&image), before, "{case}");
     });
 }
 
 #[test]
 fn law_3_a_plan_refuses_another_image() {
-    let guests: Vec<_> = phony::all().iter().collect();
-    each(|guest, folder, image| {
-        if plan(guest, folder, image).is_none_or(|plan| named(&plan).is_empty()) {
+    each(3, |case| {
+        if case.plan_with_edits().is_none() {
             return;
         }
-        let other = guests.iter().find(|other| other.name != guest.name).unwrap();
-        let other = other.copy_into(folder).unwrap();
+        let other = guests().find(|other| other.name != case.guest.name).unwrap();
+        let other = other.copy_into(case.path()).unwrap();
         let before = sha256(&other);
         let name = other.file_name().unwrap().to_str().unwrap();
-        let said = failure(folder, &format!("apply plan.json --in-place --image {name}"));
+        let said = failure(case.path(), &format!("apply plan.json --in-place --image {name}"));
         assert!(said.contains("not the one the plan was made for"), "{said}");
-        failure(folder, &format!("apply plan.json -o fixed.qcow2 --image {name}"));
-        assert_eq!(sha256(&other), before, "{}", guest.name);
-        assert!(!folder.join("fixed.qcow2").exists() && !folder.join(format!("{name}.undo")).exists());
+        failure(case.path(), &format!("apply plan.json -o fixed.qcow2 --image {name}"));
+        assert_eq!(sha256(&other), before, "{case}");
+        assert!(
+            !case.path().join("fixed.qcow2").exists() && !case.path().join(format!("{name}.undo")).exists()
+        );
+        // Nor its own image, once that is another.
+        refloat(case.path(), "apply plan.json --in-place", 0);
+        std::fs::remove_file(case.path().join(format!("{}.undo", case.image))).unwrap();
+        let changed = sha256(&case.image_path());
+        failure(case.path(), "apply plan.json --in-place");
+        assert_eq!(sha256(&case.image_path()), changed, "{case}");
     });
 }
 
+/// The formats that are read, of those that guests come wrapped in.
+const READ: &[&str] = &["qcow2", "zlib.qcow2", "fixed.vhd"];
+
+/// However the source is stored.
 #[test]
 fn law_4_equal_sources_make_equal_vhds() {
-    each(|guest, folder, image| {
-        let line = |out: &str| format!("migrate {image} {out} --allow-blockers --for {}", target(guest));
+    let mut wrappings = WRAPPINGS.iter().cycle();
+    each(4, |case| {
+        let line = |from: &str, to: &str| format!("migrate {from} {to} --allow-blockers {}", case.goal);
+        let wrapping = wrappings.next().unwrap();
+        let wrapped = case.guest.wrapped(wrapping).unwrap();
+        let wrapped = wrapped.to_str().unwrap();
+        if !READ.contains(&wrapping.name) {
+            let said = failure(case.path(), &line(wrapped, "none.vhd"));
+            assert!(said.contains("not supported"), "{case} as {wrapping:?}: {said}");
+            assert!(!case.path().join("none.vhd").exists(), "{case}");
+        }
         // A disk that cannot be uploaded (too small, say) is written all the same, and the answer is no.
-        let answer = crate::program::command(folder, &line("a.vhd")).output().unwrap().status.code().unwrap();
+        let first = command(case.path(), &line(&case.image, "a.vhd")).output().unwrap();
+        let answer = first.status.code().unwrap();
         if answer == 2 {
+            assert!(!case.path().join("a.vhd").exists(), "{case}");
             return;
         }
-        refloat(folder, &line("b.vhd"), answer);
-        assert!(sha256(&folder.join("a.vhd")) == sha256(&folder.join("b.vhd")), "{}", guest.name);
-        refloat(folder, "verify a.vhd", answer);
-        judge::qemu_img_compare((&folder.join("a.vhd"), "vpc"), (&folder.join("b.vhd"), "vpc"));
+        refloat(case.path(), &line(&case.image, "b.vhd"), answer);
+        let (a, b) = (case.path().join("a.vhd"), case.path().join("b.vhd"));
+        assert!(sha256(&a) == sha256(&b), "{case}");
+        refloat(case.path(), "verify a.vhd", answer);
+        judge::qemu_img_compare((&a, "vpc"), (&b, "vpc"));
+        if READ.contains(&wrapping.name) {
+            refloat(case.path(), &line(wrapped, "c.vhd"), answer);
+            assert!(sha256(&a) == sha256(&case.path().join("c.vhd")), "{case} as {wrapping:?}");
+        }
     });
 }
 
-/// Laws 5 and 6: as files, nothing changes but what the plan says, and the file systems are clean for their own judges.
+/// Laws 5 and 6: as files, nothing changes but what the plan says; the file systems are clean for their own judges, and the
+/// kernel reads in them what was planned.
 #[test]
 fn laws_5_and_6_nothing_else_changes_and_all_is_clean() {
     if !judge::need_kernel_mounts() {
         return;
     }
-    each(|guest, folder, image| {
-        let Some(plan) = plan(guest, folder, image) else { return };
-        let image = folder.join(image);
+    each(5, |case| {
+        let Some(plan) = case.plan() else { return };
         let before = tempfile::tempdir().unwrap();
-        let before = trees(before.path(), &recovered(guest, before.path()));
-        refloat(folder, "apply plan.json --in-place", 0);
-        let after = trees(folder, &image);
+        let before = trees(before.path(), &recovered(case.guest, before.path()));
+        refloat(case.path(), "apply plan.json -o fixed.qcow2", 0);
+        judge::qemu_img_check(&case.path().join("fixed.qcow2"), "qcow2");
+        refloat(case.path(), "apply plan.json --in-place", 0);
+        judge::qemu_img_compare((&case.path().join("fixed.qcow2"), "qcow2"), (&case.image_path(), "raw"));
+        let after = trees(case.path(), &case.image_path());
         let named = named(&plan);
         let changed: Vec<&String> = before
             .keys()
@@ -130,8 +221,33 @@ fn laws_5_and_6_nothing_else_changes_and_all_is_clean() {
             .filter(|path| before.get(*path) != after.get(*path))
             .filter(|path| !named.iter().any(|name| name == *path || name.starts_with(&format!("{path}/"))))
             .collect();
-        assert!(changed.is_empty(), "{}: not in the plan: {changed:?}", guest.name);
+        assert!(changed.is_empty(), "{case}: not in the plan: {changed:?}");
+        arrived(case, &plan, &after);
     });
+}
+
+/// What the plan puts somewhere, the kernel finds there.
+fn arrived(case: &Case, plan: &serde_json::Value, tree: &BTreeMap<String, String>) {
+    for step in plan["steps"].as_array().unwrap() {
+        let Some(path) = step["path"].as_str() else { continue };
+        let found = tree.get(path).map_or("nothing", String::as_str);
+        let planned = match step["op"].as_str().unwrap() {
+            // The kernel here may have no FAT: mtools reads those, in `uefi.rs`.
+            _ if path.starts_with("/boot/efi/") => continue,
+            "remove" => "nothing".to_owned(),
+            "put-link" => format!("link {}", step["target"].as_str().unwrap()),
+            "put-file" => match step["content"]["text"].as_str() {
+                Some(text) => format!("file {} {}", text.len(), hex(&sha2::Sha256::digest(text))),
+                None => "file ".to_owned(),
+            },
+            other => panic!("{other}"),
+        };
+        assert!(found.contains(&planned), "{case}: {path} is {found}, and {planned} was planned");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A copy of the guest whose dirty journals the kernel has replayed: what a plan starts from.
