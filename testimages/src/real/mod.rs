@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +17,7 @@ const TREE: &str = include_str!("tree.sh");
 const BIOS: &str = include_str!("bios.sh");
 const UEFI: &str = include_str!("uefi.sh");
 const DEBIAN: &str = include_str!("debian.sh");
+const BUSY: &str = include_str!("busy.sh");
 
 const TOOLS: &[&str] =
     &["debootstrap", "mke2fs", "sfdisk", "findmnt", "zstd", "sgdisk", "mkfs.vfat", "mmd", "mcopy"];
@@ -54,6 +56,25 @@ pub fn debian() -> Option<PathBuf> {
 #[track_caller]
 pub fn debian_uefi() -> Option<PathBuf> {
     guest("debian-uefi.raw", UEFI)
+}
+
+/// A snapshot of [`debian`] taken while its root file system was mounted and several processes worked on it: the journal is
+/// dirty, and files are open that have no name any more.
+///
+/// All else is as with [`debian`].
+///
+/// # Panics
+/// When the recipe fails.
+#[track_caller]
+pub fn debian_busy() -> Option<PathBuf> {
+    judge::need_all(&["mkfs.xfs"]).then_some(())?;
+    let source = debian()?;
+    let recipe = [CHROOT, BIOS, BUSY].concat();
+    let built =
+        cache::cached("debian-busy.raw", &[recipe.as_bytes(), source.as_os_str().as_bytes()], |out| {
+            build(&recipe, &out.join("debian-busy.raw"), source.as_os_str())
+        });
+    Some(built.unwrap_or_else(|error| panic!("{error:?}")))
 }
 
 #[track_caller]
