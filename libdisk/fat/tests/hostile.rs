@@ -13,7 +13,7 @@ use block::{Disk, DiskMut, Memory as Bytes};
 use testimages::hostile::{Memory, cases};
 use testimages::judge;
 use vfs::conformance::{Rng, Structure, Target, exercise, walk};
-use vfs::{Attributes, FileSystemMut, Timestamp};
+use vfs::{Attributes, FileSystem, FileSystemMut, Timestamp};
 
 use mtools::{KINDS, PROGRAMS, Volume};
 
@@ -137,6 +137,27 @@ fn chains_in_a_circle() {
             survives(image, &mut Rng::new(cluster as u64));
         }
     }
+}
+
+#[test]
+fn a_circle_is_not_followed_as_far_as_the_size_of_the_file_goes() {
+    if !judge::need_all(PROGRAMS) {
+        return;
+    }
+    let mut image = sample(&["-F", "16", "-s", "1"], 4 << 20);
+    let table = usize::from(u16::from_le_bytes([image[14], image[15]])) * 512;
+    // DIR_FstClusLO and DIR_FileSize of the file "5"
+    let entry = image.windows(11).position(|name| name == b"5          ").unwrap();
+    let cluster = [image[entry + 26], image[entry + 27]];
+    let link = table + 2 * usize::from(u16::from_le_bytes(cluster));
+    image[link..link + 2].copy_from_slice(&cluster);
+    image[entry + 28..entry + 32].fill(0xff);
+    let reads = Count::default();
+    let fs = fat::open(reads.disk(&Disk::new(Bytes::new(image)))).unwrap();
+    let file = fs.lookup(fs.root(), b"5").unwrap();
+    let error = fs.read_at(file, &mut [0; 512], 1 << 31).unwrap_err();
+    assert!(error.to_string().contains("larger than the volume"), "{error}");
+    assert!(reads.reads().requests < 100, "{:?}", reads.reads());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use block::testing::count::Count;
 use block::{Disk, DiskMut, Memory as Bytes};
 use targets::{busy, clean};
 use testimages::hostile::{Memory, cases};
+use vfs::FileSystem;
 use vfs::conformance::{Rng, Target, compare, exercise};
 
 #[global_allocator]
@@ -105,6 +106,16 @@ fn there_are_ten_thousand() {
     let clean: u64 = CLEAN.iter().map(|(_, count)| count).sum();
     let busy: u64 = BUSY.iter().map(|(_, _, count)| count).sum();
     assert_eq!(clean + busy, 10_000);
+}
+
+#[test]
+fn a_name_that_leaves_its_directory_is_corrupt() {
+    let Some(Target { mut bytes, .. }) = clean("1k_no_checksums") else { return };
+    let at = bytes.windows(6).position(|name| name == b"pieces").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"../../");
+    let fs = ext4::open(Disk::new(Bytes::new(bytes))).unwrap();
+    let error = fs.read_dir(fs.root()).unwrap_err();
+    assert!(error.to_string().contains("a name with '/'"), "{error}");
 }
 
 #[test]
