@@ -34,6 +34,11 @@ pub(crate) fn run() -> Result<()> {
         target: "azure-gen1",
         image: testimages::real::debian().context(built)?,
     };
+    let busy = Guest {
+        name: "Debian, BIOS, copied while it ran",
+        target: "azure-gen1",
+        image: testimages::real::debian_busy().context(built)?,
+    };
     let uefi = Guest {
         name: "Debian, UEFI",
         target: "azure-gen2",
@@ -49,6 +54,7 @@ pub(crate) fn run() -> Result<()> {
         vec![(&bios, &stock, "as it came"), (&uefi, &stock, "as it came"), (&uefi, &stock, "migrated")];
     if let Some(laboratory) = &laboratory {
         boots.extend([(&bios, laboratory, "as it came"), (&bios, laboratory, "migrated")]);
+        boots.push((&busy, laboratory, "migrated"));
     }
     let mut surprises = Vec::new();
     for (guest, machine, state) in boots {
@@ -76,7 +82,7 @@ fn refloat_program() -> Result<PathBuf> {
 fn migrate(refloat: &Path, folder: &Path, guest: &Guest) -> Result<PathBuf> {
     let vhd = folder.join(guest.target).with_extension("vhd");
     let status = Command::new(refloat)
-        .args(["migrate", "--quiet", "--for", guest.target])
+        .args(["migrate", "--quiet", "--force", "--for", guest.target])
         .args([&guest.image, &vhd])
         .stdout(Stdio::null())
         .status()
