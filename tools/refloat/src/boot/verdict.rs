@@ -290,7 +290,8 @@ impl Reading {
         let named =
             between(line, "A start job is running for ", " (").filter(|name| name.starts_with("/dev/"));
         let unit = between(line, "Job ", ".device/start running").map(|unit| format!("/{}", unescape(unit)));
-        let device = named.map(str::to_owned).or(unit);
+        // A console is no mount: on a slow host its wait is long, and not in vain.
+        let device = named.map(str::to_owned).or(unit).filter(|device| !device.starts_with("/dev/tty"));
         self.waited_for.extend(device.filter(|device| !self.waited_for.contains(device)));
     }
 }
@@ -366,6 +367,8 @@ mod tests {
             "[  OK  ] Reached target local-fs.target - Local File Systems.",
             "[ ***  ] Job dev-xvdb.device/start running (42s / 1min 30s)",
             "[  *** ] Job dev-xvdb.device/start running (43s / 1min 30s)",
+            "[**    ] Job dev-ttyS0.device/start running (44s / 1min 30s)",
+            "[***   ] A start job is running for /dev/ttyS0 (45s / 1min 30s)",
             "[ TIME ] Timed out waiting for device dev-xvdb.device - /dev/xvdb.",
             "[DEPEND] Dependency failed for mnt.mount - /mnt.",
             "ip-192-168-1-10 login: [  108.210319] cloud-init[431]: Cloud-init v. 22.4.2 running 'modules:config'",
