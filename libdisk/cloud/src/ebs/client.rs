@@ -1,0 +1,397 @@
+//! The requests, each made once.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_ebs::config::retry::RetryConfig;
+use aws_sdk_ebs::error::{DisplayErrorContext, SdkError};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+use tokio::runtime::{Builder, Runtime};
+use ureq::http::{HeaderMap, Request, Response};
+use ureq::{Agent, Body};
+
+use super::fault::{Fault, FaultKind};
+use super::rate::Rate;
+use super::retry::Failure;
+use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Snapshot, http, lock};
+
+/// The most entries that one list request gives.
+const PAGE: i32 = 10_000;
+/// Lists a second: the quota is 50 for the account and cannot be raised.
+const LISTS_PER_SECOND: f64 = 45.0;
+/// Credentials that end sooner than this are renewed.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+
+/// How to speak to the service.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The region; else the environment's or the profile's.
+    pub region: Option<String>,
+    /// The URL of the service; else `AWS_ENDPOINT_URL_EBS`, `AWS_ENDPOINT_URL`, the region's.
+    pub endpoint: Option<String>,
+    /// An access key and its secret; else what the default chain finds: environment, profile, single sign-on, container, instance.
+    pub credentials: Option<(String, String)>,
+    /// Blocks a second at most, of all snapshots together; AWS allows the account, and each snapshot, 1,000.
+    pub requests_per_second: f64,
+    /// How long one request is tried again before it counts as failed.
+    pub patience: Duration,
+    /// Where blocks are kept between runs; nowhere if there is no folder.
+    pub cache: Option<PathBuf>,
+    /// How many blocks are kept there at most.
+    pub cache_blocks: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            region: None,
+            endpoint: None,
+            credentials: None,
+            requests_per_second: 900.0,
+            patience: Duration::from_secs(600),
+            cache: super::default_folder(),
+            cache_blocks: 8192,
+        }
+    }
+}
+
+/// A connection to the service in one region, with its credentials and its rate. Clones share all of it.
+#[derive(Debug, Clone)]
+pub struct Ebs(Arc<Client>);
+
+impl Ebs {
+    /// Finds region, endpoint and credentials; makes no request to the service yet.
+    ///
+    /// # Errors
+    /// Where no region is known or the runtime cannot be made.
+    pub fn connect(options: &Options) -> Result<Self, Failure> {
+        Client::connect(options)
+            .map(|client| Self(Arc::new(client)))
+            .map_err(|fault| Failure::new("ebs", "connect", fault))
+    }
+
+    /// The snapshot `id` (`snap-…`); its first list is read.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn snapshot(&self, id: &str) -> Result<Snapshot, Failure> {
+        Snapshot::open(Arc::clone(&self.0), id)
+    }
+
+    /// The region.
+    pub fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// One page of a list, as it came.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Blocks of the volume.
+    pub(super) volume_blocks: u64,
+    /// Index and token; the token is empty for a changed block that the second snapshot lacks.
+    pub(super) blocks: Vec<(u64, String)>,
+    /// Where the list goes on, if it does.
+    pub(super) next: Option<String>,
+}
+
+pub(super) struct Client {
+    runtime: Runtime,
+    agent: Agent,
+    sdk: aws_sdk_ebs::Client,
+    provider: SharedCredentialsProvider,
+    credentials: Mutex<Option<Credentials>>,
+    endpoint: String,
+    pub(super) region: String,
+    pub(super) options: Options,
+    /// Blocks, of all snapshots.
+    pub(super) blocks: Rate,
+    pub(super) lists: Rate,
+    /// Whether the service has answered once.
+    answered: AtomicBool,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    fn connect(options: &Options) -> Result<Self, Fault> {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))?;
+        let agent = http::agent();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http::sdk_client(&agent))
+            .retry_config(RetryConfig::disabled());
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some((key, secret)) = &options.credentials {
+            loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "options"));
+        }
+        let config = runtime.block_on(loader.load());
+        let region = config.region().map(ToString::to_string).ok_or_else(|| {
+            Fault::new(
+                FaultKind::Invalid,
+                "no region is set; name it as in snap-0abc@eu-west-1, or set AWS_REGION",
+            )
+        })?;
+        let asked = options.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_EBS").ok());
+        let endpoint = match asked.or_else(|| config.endpoint_url().map(str::to_owned)) {
+            Some(endpoint) => endpoint,
+            None => runtime.block_on(resolve(&region, config.use_fips(), config.use_dual_stack()))?,
+        };
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?;
+        let sdk_config = aws_sdk_ebs::config::Builder::from(&config).endpoint_url(&endpoint).build();
+        Ok(Self {
+            runtime,
+            agent,
+            sdk: aws_sdk_ebs::Client::from_conf(sdk_config),
+            provider,
+            credentials: Mutex::new(None),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            region,
+            options: options.clone(),
+            blocks: Rate::new(options.requests_per_second),
+            lists: Rate::new(LISTS_PER_SECOND),
+            answered: AtomicBool::new(false),
+        })
+    }
+
+    /// The URL of the service, without a slash at the end.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The URL of EC2: `AWS_ENDPOINT_URL_EC2`, else beside that of EBS.
+    pub(super) fn ec2_endpoint(&self) -> String {
+        let asked = std::env::var("AWS_ENDPOINT_URL_EC2").ok();
+        let asked = asked.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+        asked.unwrap_or_else(|| self.endpoint.replacen("://ebs", "://ec2", 1))
+    }
+
+    /// Whether the service has answered once.
+    pub(super) fn known(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// One page of the blocks of `snapshot`: from the block `from` on, or where `next` says.
+    pub(super) fn list(&self, snapshot: &str, from: u64, next: Option<String>) -> Result<Listed, Fault> {
+        self.credentials()?;
+        let request =
+            self.sdk.list_snapshot_blocks().snapshot_id(snapshot).max_results(PAGE).set_next_token(next);
+        let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
+        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
+        self.answered.store(true, Ordering::Relaxed);
+        let blocks = answer.blocks.unwrap_or_default().into_iter();
+        listed(
+            answer.volume_size,
+            answer.block_size,
+            answer.next_token,
+            blocks.map(|block| (block.block_index, block.block_token)),
+        )
+    }
+
+    /// One page of the blocks that differ between two snapshots.
+    pub(super) fn changed(
+        &self,
+        first: &str,
+        second: &str,
+        from: u64,
+        next: Option<String>,
+    ) -> Result<Listed, Fault> {
+        self.credentials()?;
+        let request = self.sdk.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second);
+        let request = request.max_results(PAGE).set_next_token(next);
+        let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
+        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
+        self.answered.store(true, Ordering::Relaxed);
+        let blocks = answer.changed_blocks.unwrap_or_default().into_iter();
+        listed(
+            answer.volume_size,
+            answer.block_size,
+            answer.next_token,
+            blocks.map(|block| (block.block_index, Some(block.second_block_token.unwrap_or_default()))),
+        )
+    }
+
+    /// Fetches a block into `buf` and gives its SHA-256, which has been checked.
+    pub(super) fn get(
+        &self,
+        snapshot: &str,
+        index: u64,
+        token: &str,
+        buf: &mut [u8],
+    ) -> Result<[u8; 32], Fault> {
+        let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
+        let url = format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={token}", self.endpoint);
+        let request = Request::get(url).body(Vec::new());
+        let mut answer =
+            self.signed("ebs", request.map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?)?;
+        if !answer.status().is_success() {
+            let bytes = http::body(&mut answer)?;
+            let error_type = header(answer.headers(), "x-amzn-errortype");
+            return Err(Fault::of_answer(answer.status().as_u16(), error_type, &bytes));
+        }
+        self.answered.store(true, Ordering::Relaxed);
+        let expected = expected(answer.headers())?;
+        http::body_into(&mut answer, buf)?;
+        let found: [u8; 32] = Sha256::digest(&*buf).into();
+        if found != expected {
+            return Err(Fault::new(
+                FaultKind::Damaged,
+                "the block's SHA-256 is not the one that the service tells",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// Signs `request` for `service` (Signature Version 4) and makes it once.
+    pub(super) fn signed(
+        &self,
+        service: &str,
+        mut request: Request<Vec<u8>>,
+    ) -> Result<Response<Body>, Fault> {
+        let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
+        let identity = self.credentials()?.into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
+        let uri = request.uri().to_string();
+        let headers =
+            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let body = SignableBody::Bytes(request.body());
+        let signable = SignableRequest::new(request.method().as_str(), uri, headers, body)
+            .map_err(|error| wrong(error.to_string()))?;
+        let (instructions, _) =
+            sign(signable, &params.into()).map_err(|error| wrong(error.to_string()))?.into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+        http::send(&self.agent, request)
+    }
+
+    /// The credentials, renewed some minutes before they end.
+    fn credentials(&self) -> Result<Credentials, Fault> {
+        let mut held = lock(&self.credentials);
+        let soon = SystemTime::now().checked_add(RENEW_BEFORE);
+        if let Some(credentials) =
+            held.as_ref().filter(|held| held.expiry().is_none_or(|end| Some(end) > soon))
+        {
+            return Ok(credentials.clone());
+        }
+        let found = self.runtime.block_on(self.provider.provide_credentials());
+        let credentials = found
+            .map_err(|error| Fault::new(FaultKind::Credentials, DisplayErrorContext(&error).to_string()))?;
+        *held = Some(credentials.clone());
+        Ok(credentials)
+    }
+
+    /// What an error of the SDK means.
+    fn fault<E: std::error::Error + 'static>(&self, error: SdkError<E, HttpResponse>) -> Fault {
+        let Some(raw) = error.raw_response() else {
+            return Fault::new(FaultKind::Connection, DisplayErrorContext(&error).to_string());
+        };
+        let status = raw.status().as_u16();
+        if raw.status().is_success() {
+            return Fault::new(FaultKind::Damaged, DisplayErrorContext(&error).to_string());
+        }
+        Fault::of_answer(
+            status,
+            raw.headers().get("x-amzn-errortype"),
+            raw.body().bytes().unwrap_or_default(),
+        )
+    }
+}
+
+/// The URL of the service in `region`.
+async fn resolve(region: &str, fips: Option<bool>, dual_stack: Option<bool>) -> Result<String, Fault> {
+    let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
+    let params = Params::builder()
+        .region(region)
+        .set_use_fips(fips)
+        .set_use_dual_stack(dual_stack)
+        .build()
+        .map_err(|error| wrong(error.to_string()))?;
+    let endpoint =
+        DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| wrong(error.to_string()))?;
+    Ok(endpoint.url().to_owned())
+}
+
+/// A page, its numbers checked.
+fn listed(
+    volume_size: Option<i64>,
+    block_size: Option<i32>,
+    next: Option<String>,
+    blocks: impl Iterator<Item = (Option<i32>, Option<String>)>,
+) -> Result<Listed, Fault> {
+    let wrong = |what: String| Err(Fault::new(FaultKind::Protocol, what));
+    if block_size.and_then(|size| u64::try_from(size).ok()) != Some(BLOCK) {
+        return wrong(format!("the block size is {block_size:?}, not {BLOCK}"));
+    }
+    // GiB, as every client has it; an example in the user guide shows bytes.
+    let volume_blocks = volume_size.and_then(|gib| u64::try_from(gib).ok()?.checked_mul((1 << 30) / BLOCK));
+    let Some(volume_blocks) = volume_blocks.filter(|blocks| (1..=MAX_BLOCKS).contains(blocks)) else {
+        return wrong(format!("a volume of {volume_size:?} GiB"));
+    };
+    let mut page = Listed { volume_blocks, blocks: Vec::new(), next };
+    for (index, token) in blocks {
+        let index = index.and_then(|index| u64::try_from(index).ok()).filter(|index| *index < volume_blocks);
+        let (Some(index), Some(token)) = (index, token) else {
+            return wrong(format!("a block {index:?} in a volume of {volume_blocks} blocks"));
+        };
+        page.blocks.push((index, token));
+    }
+    // The service promises this order; an emulator may not keep it.
+    if !page.blocks.is_sorted_by(|a, b| a.0 < b.0) {
+        page.blocks.sort_by_key(|block| block.0);
+        page.blocks.dedup_by_key(|block| block.0);
+    }
+    Ok(page)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The SHA-256 that the headers of a block promise.
+fn expected(headers: &HeaderMap) -> Result<[u8; 32], Fault> {
+    let wrong = |what: String| Fault::new(FaultKind::Protocol, what);
+    if let Some(len) = header(headers, "x-amz-data-length").filter(|len| len.parse() != Ok(BLOCK_LEN)) {
+        return Err(wrong(format!("a block of {len} bytes, not {BLOCK}")));
+    }
+    if let Some(algorithm) = header(headers, "x-amz-checksum-algorithm").filter(|name| *name != "SHA256") {
+        return Err(wrong(format!("the checksum is a {algorithm}, not a SHA256")));
+    }
+    let checksum = header(headers, "x-amz-checksum").and_then(|text| BASE64_STANDARD.decode(text).ok());
+    checksum
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| wrong("no SHA-256 came with the block".into()))
+}

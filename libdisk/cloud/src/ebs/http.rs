@@ -1,0 +1,111 @@
+//! The HTTP client that blocks and lists share.
+
+use std::io::Read;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use ureq::http::{Request, Response};
+use ureq::{Agent, Body};
+
+use super::fault::{Fault, FaultKind};
+
+/// More than the threads of a transfer.
+const CONNECTIONS: usize = 256;
+/// The longest answer to anything but a block; a list of 10,000 blocks with the longest tokens has 3 MB.
+const MAX_ANSWER: u64 = 16 << 20;
+
+/// A client for one endpoint. Connections are kept and used again; nothing is tried twice here.
+pub(super) fn agent() -> Agent {
+    Agent::config_builder()
+        .user_agent(concat!("refloat/", env!("CARGO_PKG_VERSION")))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(CONNECTIONS)
+        .max_idle_connections_per_host(CONNECTIONS)
+        .max_idle_age(Duration::from_secs(15))
+        .input_buffer_size(64 << 10)
+        .output_buffer_size(8 << 10)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_send_request(Some(Duration::from_secs(10)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_recv_body(Some(Duration::from_secs(30)))
+        .build()
+        .new_agent()
+}
+
+/// Makes `request` once.
+///
+/// # Errors
+/// `Connection` where there was no answer. An answer that is an error is an answer.
+pub(super) fn send(agent: &Agent, request: Request<Vec<u8>>) -> Result<Response<Body>, Fault> {
+    agent.run(request).map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))
+}
+
+/// The body of an answer that is no block.
+///
+/// # Errors
+/// `Connection` where it breaks off or has no end.
+pub(super) fn body(answer: &mut Response<Body>) -> Result<Vec<u8>, Fault> {
+    let read = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+    read.map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))
+}
+
+/// Fills `buf` with the body of an answer, which must have that length.
+///
+/// # Errors
+/// `Damaged` where it is shorter or longer.
+pub(super) fn body_into(answer: &mut Response<Body>, buf: &mut [u8]) -> Result<(), Fault> {
+    let mut reader = answer.body_mut().as_reader();
+    reader.read_exact(buf).map_err(|error| Fault::new(FaultKind::Damaged, error.to_string()))?;
+    match reader.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(Fault::new(FaultKind::Damaged, "more bytes than a block has")),
+        Err(error) => Err(Fault::new(FaultKind::Damaged, error.to_string())),
+    }
+}
+
+/// The same client for the SDK.
+pub(super) fn sdk_client(agent: &Agent) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(Connector(agent.clone()));
+    http_client_fn(move |_, _| connector.clone())
+}
+
+#[derive(Debug)]
+struct Connector(Agent);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let agent = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let task = tokio::task::spawn_blocking(move || answer(&agent, &request));
+            task.await.map_err(|error| ConnectorError::other(error.into(), None))?
+        })
+    }
+}
+
+fn answer(agent: &Agent, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let failed = |fault: Fault| ConnectorError::io(fault.into());
+    let bytes = request.body().bytes().unwrap_or_default().to_vec();
+    let mut builder = Request::builder().method(request.method()).uri(request.uri());
+    for (name, value) in request.headers() {
+        builder = builder.header(name, value);
+    }
+    let built = builder.body(bytes).map_err(|error| ConnectorError::user(error.into()))?;
+    let mut answer = send(agent, built).map_err(failed)?;
+    let bytes = body(&mut answer).map_err(failed)?;
+    let status = StatusCode::try_from(answer.status().as_u16())
+        .map_err(|error| ConnectorError::other(error.into(), None))?;
+    let mut response = HttpResponse::new(status, SdkBody::from(bytes));
+    for (name, value) in answer.headers() {
+        if let Ok(value) = value.to_str() {
+            response.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,195 @@
+//! Which requests are made again, when, and for how long.
+
+use std::time::{Duration, Instant};
+
+use super::fault::{Fault, FaultKind};
+use super::rate::Rate;
+use super::tally::Counter;
+
+/// The first pause is at most this long; each following one may be twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(15);
+/// A body that arrives damaged so often is not damaged on its way.
+const DAMAGED_TRIES: u32 = 8;
+/// How long a service is waited for that has never answered: most likely its address is wrong.
+const STRANGER: Duration = Duration::from_secs(20);
+
+/// A request that failed for good.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{snapshot}: {what}: {fault}{}", after(*.tries, *.waited))]
+pub struct Failure {
+    snapshot: String,
+    what: String,
+    #[source]
+    fault: Fault,
+    tries: u32,
+    waited: Duration,
+    resumable: bool,
+}
+
+fn after(tries: u32, waited: Duration) -> String {
+    if tries > 1 { format!(" ({tries} tries in {} s)", waited.as_secs()) } else { String::new() }
+}
+
+impl Failure {
+    pub(super) fn new(snapshot: &str, what: impl Into<String>, fault: Fault) -> Self {
+        Self {
+            snapshot: snapshot.to_owned(),
+            what: what.into(),
+            fault,
+            tries: 1,
+            waited: Duration::ZERO,
+            resumable: false,
+        }
+    }
+
+    /// The failure that caused an error of a layer, if one did.
+    pub fn of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+
+    /// What went wrong, to decide by.
+    pub fn kind(&self) -> FaultKind {
+        self.fault.kind()
+    }
+
+    /// Whether the same command, given again, may go on from here.
+    pub fn is_resumable(&self) -> bool {
+        self.resumable
+    }
+
+    /// The next step, one sentence.
+    pub fn help(&self) -> &'static str {
+        match self.fault.kind() {
+            FaultKind::Throttled => {
+                "others use the same quota: give the same command again later, or ask for fewer requests with --ebs-requests-per-second"
+            }
+            FaultKind::Server => "give the same command again later; it goes on from here",
+            FaultKind::Connection => {
+                "see that the network and the region (or AWS_ENDPOINT_URL_EBS) are right, and give the same command again"
+            }
+            FaultKind::Damaged => {
+                "give the same command again; if it is this block again, the snapshot itself is damaged"
+            }
+            FaultKind::Token => "give the same command again; it lists the blocks anew",
+            FaultKind::Credentials => {
+                "renew the credentials (aws sts get-caller-identity tests them), then the same command"
+            }
+            FaultKind::Access => {
+                "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot"
+            }
+            FaultKind::Key => {
+                "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"
+            }
+            FaultKind::NotFound => {
+                "see that the snapshot is in this region and completed; public and archived ones cannot be read this way"
+            }
+            FaultKind::Unrelated => "convert the second snapshot in full, without --since",
+            FaultKind::Invalid => "see that the name of the snapshot is right and its state is completed",
+            FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
+        }
+    }
+}
+
+/// One request as often as it takes.
+pub(super) struct Retry<'a> {
+    /// The snapshot, for messages.
+    pub(super) snapshot: &'a str,
+    /// How long one request is tried.
+    pub(super) patience: Duration,
+    /// Whether the service has ever answered.
+    pub(super) known: bool,
+    pub(super) rates: &'a [&'a Rate],
+    pub(super) counter: &'a Counter,
+}
+
+impl Retry<'_> {
+    /// Makes `request` until it succeeds or fails for good; `what` names it.
+    ///
+    /// # Errors
+    /// The last fault, as soon as it is one that will not pass, else when the patience has ended.
+    pub(super) fn run<T>(
+        &self,
+        what: impl Fn() -> String,
+        mut request: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let patience = if self.known { self.patience } else { self.patience.min(STRANGER) };
+        let mut limit = FIRST_PAUSE;
+        for tries in 1.. {
+            self.rates.iter().for_each(|rate| rate.wait());
+            let fault = match request() {
+                Ok(answer) => {
+                    self.rates.iter().for_each(|rate| rate.answered());
+                    return Ok(answer);
+                }
+                Err(fault) => fault,
+            };
+            let kind = fault.kind();
+            if kind == FaultKind::Throttled {
+                self.rates.iter().for_each(|rate| rate.throttled());
+            }
+            let waited = start.elapsed();
+            let pause = limit.mul_f64(fastrand::f64());
+            let hopeless = !kind.may_pass() || (kind == FaultKind::Damaged && tries >= DAMAGED_TRIES);
+            if hopeless || waited.saturating_add(pause) > patience {
+                let resumable = kind.may_pass() || (kind == FaultKind::Credentials && self.known);
+                let mut failure = Failure::new(self.snapshot, what(), fault);
+                (failure.tries, failure.waited, failure.resumable) = (tries, waited, resumable);
+                return Err(failure);
+            }
+            if tries % 8 == 0 {
+                tracing::warn!(request = what(), %fault, tries, "still trying");
+            } else {
+                tracing::debug!(request = what(), %fault, tries, "tried again");
+            }
+            self.counter.retry();
+            std::thread::sleep(pause);
+            limit = limit.saturating_mul(2).min(LAST_PAUSE);
+        }
+        unreachable!("the loop has no end")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(patience: Duration, kinds: &[FaultKind]) -> (Result<(), Failure>, u32) {
+        let (rate, counter) = (Rate::new(1e6), Counter::default());
+        let retry = Retry { snapshot: "snap-1", patience, known: true, rates: &[&rate], counter: &counter };
+        let mut made = 0;
+        let answer = retry.run(
+            || "block 7".into(),
+            || {
+                let kind = kinds.get(made).or(kinds.last().filter(|kind| !kind.may_pass()));
+                made += 1;
+                kind.map_or(Ok(()), |kind| Err(Fault::new(*kind, "so")))
+            },
+        );
+        (answer, u32::try_from(made).unwrap())
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_will_not_is_final_at_once() {
+        use FaultKind::*;
+        let minute = Duration::from_secs(60);
+        let (answer, made) = run(minute, &[Throttled, Server, Connection, Damaged]);
+        assert_eq!((answer.is_ok(), made), (true, 5));
+        for kind in [Access, Key, NotFound, Unrelated, Invalid, Credentials, Protocol, Token] {
+            let (answer, made) = run(minute, &[Throttled, kind]);
+            let failure = answer.unwrap_err();
+            assert_eq!((failure.kind(), made), (kind, 2));
+            assert!(failure.to_string().starts_with("snap-1: block 7: "), "{failure}");
+        }
+    }
+
+    #[test]
+    fn patience_ends() {
+        let (answer, made) = run(Duration::ZERO, &[FaultKind::Throttled; 100]);
+        let failure = answer.unwrap_err();
+        assert!(made < 3 && failure.is_resumable());
+        let (answer, made) = run(Duration::from_secs(60), &[FaultKind::Damaged; 100]);
+        assert_eq!((answer.unwrap_err().kind(), made), (FaultKind::Damaged, DAMAGED_TRIES));
+    }
+}

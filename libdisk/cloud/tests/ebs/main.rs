@@ -1,0 +1,5 @@
+//! Snapshots read and pulled from the stand-in EBS server, and from moto.
+
+mod snapshot;
+mod support;
+mod transfer;
