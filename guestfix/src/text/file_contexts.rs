@@ -11,6 +11,8 @@ use super::lines;
 
 /// Five times the lines of the largest policies.
 const MOST_SPECS: usize = 50_000;
+/// How many expressions one path is held against: of the thousands of a policy, few start as the path does.
+const MOST_TRIED: usize = 1000;
 /// In bytes, of one compiled expression.
 const LARGEST_PROGRAM: usize = 1 << 20;
 
@@ -52,20 +54,22 @@ impl FileContexts {
     pub fn label(&self, path: &str, file_type: FileType) -> Option<&str> {
         let path = aliased(&self.own_aliases, path);
         let path = aliased(&self.aliases, &path);
-        let matches =
-            |spec: &&Spec| spec.file_type.is_none_or(|only| only == file_type) && spec.matches(&path);
-        self.specs.iter().rev().find(matches)?.label.as_deref()
+        let may_match = |spec: &&Spec| {
+            spec.file_type.is_none_or(|only| only == file_type)
+                && path.starts_with(&literal_start(&spec.pattern))
+        };
+        let mut tried = self.specs.iter().rev().filter(may_match).take(MOST_TRIED);
+        tried.find(|spec| spec.matches(&path))?.label.as_deref()
     }
 }
 
 impl Spec {
     fn matches(&self, path: &str) -> bool {
         // few of some thousand expressions get this far and are worth compiling
-        path.starts_with(&literal_start(&self.pattern))
-            && RegexBuilder::new(&format!("^(?s:{})$", self.pattern))
-                .size_limit(LARGEST_PROGRAM)
-                .build()
-                .is_ok_and(|regex| regex.is_match(path))
+        RegexBuilder::new(&format!("^(?s:{})$", self.pattern))
+            .size_limit(LARGEST_PROGRAM)
+            .build()
+            .is_ok_and(|regex| regex.is_match(path))
     }
 }
 

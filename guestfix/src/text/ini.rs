@@ -32,8 +32,8 @@ pub fn comment_out(text: &str, mut why: impl FnMut(&Entry<'_>) -> Option<&'stati
     let hit: Vec<(usize, &str)> =
         entries(text).iter().filter_map(|entry| Some((entry.line, why(entry)?))).collect();
     rewrite(text, |line| {
-        let (_, why) = hit.iter().find(|(number, _)| *number == line.number)?;
-        Some(super::comment_out(line.body, why))
+        let found = hit.binary_search_by_key(&line.number, |(number, _)| *number).ok()?;
+        Some(super::comment_out(line.body, hit[found].1))
     })
 }
 
@@ -43,7 +43,8 @@ pub fn edit(text: &str, mut change: impl FnMut(&Entry<'_>) -> Option<String>) ->
     let changed: Vec<(usize, String)> =
         lines(text).filter_map(|line| Some((line.number, change(&entry(&line, &mut section)?)?))).collect();
     rewrite(text, |line| {
-        let (_, value) = changed.iter().find(|(number, _)| *number == line.number)?;
+        let found = changed.binary_search_by_key(&line.number, |(number, _)| *number).ok()?;
+        let value = &changed[found].1;
         let (key, old) = line.body.split_once('=')?;
         let blanks = &old[..old.len() - old.trim_start().len()];
         Some(format!("{key}={blanks}{value}"))

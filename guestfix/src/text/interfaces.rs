@@ -56,7 +56,8 @@ pub fn stanzas(text: &str) -> Vec<Stanza<'_>> {
 pub fn comment_out_stanzas(text: &str, why: &str, hit: impl Fn(&Stanza<'_>) -> bool) -> String {
     let hit: Vec<_> = stanzas(text).into_iter().filter(hit).map(|stanza| stanza.line..=stanza.last).collect();
     rewrite(text, |line| {
-        let inside = hit.iter().any(|range| range.contains(&line.number));
+        let next = hit.partition_point(|range| *range.end() < line.number);
+        let inside = hit.get(next).is_some_and(|range| range.contains(&line.number));
         (inside && line.words().next().is_some()).then(|| comment_out(line.body, why))
     })
 }
