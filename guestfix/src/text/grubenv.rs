@@ -10,9 +10,14 @@ pub fn get(block: &[u8], key: &str) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(value)
 }
 
-/// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room.
+/// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room. A block whose last line is
+/// not whole is none: what that line should say is not known.
 pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(block).ok()?.strip_prefix(SIGNATURE)?;
+    let padding = text.rsplit('\n').next().unwrap_or_default();
+    if padding.bytes().any(|byte| byte != b'#') {
+        return None;
+    }
     let is_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
     let mut out = String::from(SIGNATURE);
     let mut todo =
