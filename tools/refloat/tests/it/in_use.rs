@@ -180,6 +180,11 @@ fn while_it_is_mounted_or_attached() {
     let image = bench.path().join(&bench.image);
     let mount = KernelMount::with_options(&image, ROOT, "ro");
     bench.refuses(&format!("mounted at {}", mount.path().display()), false);
+    // The device it is mounted from is in use as well.
+    let device = judge::run(judge::tool("findmnt").args(["-no", "SOURCE"]).arg(mount.path())).stdout;
+    let device = String::from_utf8(device).unwrap();
+    let said = failure(bench.path(), &format!("undo {device}"));
+    assert!(said.contains("in use") && said.contains("it is mounted at"), "{said}");
     drop(mount);
     bench.is_free();
     // By another name it is the same file.
