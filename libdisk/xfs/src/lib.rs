@@ -44,7 +44,9 @@ mod extent;
 mod features;
 mod fork;
 mod inode;
+mod log;
 mod read;
+mod recovery;
 mod refcount;
 mod rmap;
 mod space;
@@ -63,6 +65,8 @@ use blocks::Blocks;
 use change::Change;
 use dir::Directory;
 use superblock::Superblock;
+
+pub use recovery::{Replayed, replay};
 
 /// A file system opened for reading.
 #[derive(Debug)]

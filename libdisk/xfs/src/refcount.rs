@@ -6,15 +6,36 @@ use crate::btree::Shared;
 use crate::change::Change;
 use crate::space::Run;
 
+/// Adds a piece at the end, joined with the last one where it has as many owners. Blocks with one owner are not in the tree.
+fn push(records: &mut Vec<Shared>, start: u32, end: u32, count: u32) {
+    if start >= end || count < 2 {
+        return;
+    }
+    match records.last_mut() {
+        Some(last) if last.end() == start && last.count == count => last.len = end.saturating_sub(last.start),
+        _ => records.push(Shared { start, len: end.saturating_sub(start), count }),
+    }
+}
+
 impl Change<'_> {
     /// Takes one owner away from every block of a run; the runs that have none left.
-    ///
-    /// The tree holds what at least two share, so a block that it does not know has one owner.
     pub(crate) fn unshare(&mut self, run: Run) -> Result<Vec<Run>> {
         if !self.fs.sb.has_reflink() {
             return Ok(vec![run]);
         }
-        let end = run.start.saturating_add(run.len);
+        self.count_owners(run, |count| count.saturating_sub(1))
+    }
+
+    /// Gives every block of a run one more owner.
+    pub(crate) fn share(&mut self, run: Run) -> Result<()> {
+        self.count_owners(run, |count| count.saturating_add(1)).map(drop)
+    }
+
+    /// Changes the number of owners of every block of a run; the runs that have none left.
+    ///
+    /// The tree holds what at least two share, so a block that it does not know has one owner.
+    fn count_owners(&mut self, run: Run, new_count: impl Fn(u32) -> u32) -> Result<Vec<Run>> {
+        let end = run.end();
         // One block further on both sides: what touches the run may be joined with a part of it.
         let range = ([0; 3], [end.into(), 0, 0]);
         let before = self.fs.record_up_to::<Shared>(run.ag, [run.start.saturating_sub(1).into(), 0, 0])?;
@@ -28,31 +49,26 @@ impl Change<'_> {
         })?;
 
         let mut new: Vec<Shared> = Vec::new();
-        let mut freed = Vec::new();
+        let mut unknown = Vec::new();
         let mut known = run.start;
         for record in &old {
-            let (start, last) = (record.start.max(run.start), record.end().min(end));
-            for (start, last, count) in [
-                (record.start, record.end().min(run.start), record.count),
-                (start, last, record.count.saturating_sub(1)),
-                (record.start.max(end), record.end(), record.count),
-            ] {
-                if start >= last || count < 2 {
-                    continue;
-                }
-                match new.last_mut() {
-                    Some(previous) if previous.end() == start && previous.count == count => {
-                        previous.len = previous.len.saturating_add(last.saturating_sub(start));
-                    }
-                    _ => new.push(Shared { start, len: last.saturating_sub(start), count }),
-                }
-            }
+            push(&mut new, record.start, record.end().min(run.start), record.count);
+            let (start, last) = (record.start.clamp(run.start, end), record.end().min(end));
+            push(&mut new, known, start, new_count(1));
+            unknown.push((known, start));
             if start < last {
-                freed.push((known, start));
-                known = last;
+                push(&mut new, start, last, new_count(record.count));
             }
+            known = known.max(last);
+            if record.end() > end {
+                push(&mut new, known, end, new_count(1));
+                unknown.push((known, end));
+                known = end;
+            }
+            push(&mut new, record.start.max(end), record.end(), record.count);
         }
-        freed.push((known, end));
+        push(&mut new, known, end, new_count(1));
+        unknown.push((known, end));
         if old != new {
             for record in old {
                 self.remove(run.ag, record)?;
@@ -61,7 +77,7 @@ impl Change<'_> {
                 self.insert(run.ag, record)?;
             }
         }
-        let freed = freed.into_iter().filter(|(start, end)| start < end);
+        let freed = unknown.into_iter().filter(|(start, end)| start < end && new_count(1) == 0);
         Ok(freed.map(|(start, end)| Run { ag: run.ag, start, len: end.saturating_sub(start) }).collect())
     }
 }

@@ -21,7 +21,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn end(self) -> u32 {
+    /// The block after the last.
+    pub(crate) fn end(self) -> u32 {
         self.start.saturating_add(self.len)
     }
 }
@@ -145,30 +146,29 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Brings the free list to the length it should have, as far as there is space.
+    /// Brings the free list to the length it should have, as far as there is space. What it has too much of it keeps for a while:
+    /// a tree that loses a level with every block that goes, and wins it back with every one that comes, would have no end.
     fn level_list(&mut self, ag: u32) -> Result<()> {
         let owner = Owner::special(owner::GROUP);
-        loop {
-            let group = self.edit_group(ag)?;
-            let (len, want) = (group.free_list.len(), list_len(group));
-            if len > want {
-                let Some(block) = group.free_list.pop() else { return Ok(()) };
-                let run = Run { ag, start: block, len: 1 };
-                self.disown(run, owner)?;
-                self.give(run)?;
-            } else if len < want && group.agf.free_blocks > 0 {
-                // The shortest free run there is: nobody misses it.
-                let Some(free) = self.fs.record_from::<FreeBySize>(ag, FIRST)? else { return Ok(()) };
-                let len = free.len.min(word(want.saturating_sub(len)));
-                let run = Run { ag, start: free.start, len };
-                self.take(run)?;
-                self.own(run, owner)?;
-                let blocks = run.start..run.end();
-                self.edit_group(ag)?.free_list.extend(blocks);
-            } else {
-                return Ok(());
-            }
+        let group = self.edit_group(ag)?;
+        let want = list_len(group);
+        for _ in want.saturating_mul(2)..group.free_list.len() {
+            let Some(block) = self.edit_group(ag)?.free_list.pop() else { break };
+            let run = Run { ag, start: block, len: 1 };
+            self.disown(run, owner)?;
+            self.give(run)?;
         }
+        for _ in 0..want {
+            let missing = want.saturating_sub(self.edit_group(ag)?.free_list.len());
+            // The shortest free run there is: nobody misses it.
+            let free = self.fs.record_from::<FreeBySize>(ag, FIRST)?;
+            let Some(free) = free.filter(|_| missing > 0) else { break };
+            let run = Run { ag, start: free.start, len: free.len.min(word(missing)) };
+            self.take(run)?;
+            self.own(run, owner)?;
+            self.edit_group(ag)?.free_list.extend(run.start..run.end());
+        }
+        Ok(())
     }
 
     /// Takes exactly this free run for an owner.
