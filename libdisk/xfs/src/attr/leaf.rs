@@ -69,7 +69,8 @@ fn stored_len(sb: &Superblock, attribute: &Attribute) -> usize {
     if is_local(sb, attribute) {
         local_len(attribute)
     } else {
-        pad(attribute.name.len().saturating_add(9), 4)
+        // Two bytes more than there are fields: C pads the structure.
+        pad(attribute.name.len().saturating_add(11), 4)
     }
 }
 

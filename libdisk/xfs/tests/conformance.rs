@@ -1,0 +1,92 @@
+//! The suite that every driver passes, on every kind of XFS that we write; judged by xfs_repair and by what the kernel sees.
+
+mod support;
+
+use support::{Image, VARIANTS, Variant, find};
+use vfs::FileSystemMut;
+use vfs::conformance::{Capabilities, ModelRun, Subject, fixed_cases, model};
+
+struct Volume(Image);
+
+impl Volume {
+    fn new(variant: &Variant, size: u64) -> Option<Self> {
+        Image::new(variant, size).map(Self)
+    }
+}
+
+impl Subject for Volume {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { symlinks: Some(1023), ..Capabilities::UNIX }
+    }
+
+    fn open(&mut self) -> Box<dyn FileSystemMut + '_> {
+        Box::new(self.0.open_mut())
+    }
+
+    fn judge(&mut self) {
+        self.0.judge();
+    }
+}
+
+fn cases(name: &str) {
+    let variant = find(name);
+    if Volume::new(&variant, 48 << 20).is_some() {
+        fixed_cases(&mut || Box::new(Volume::new(&variant, 48 << 20).unwrap()));
+    }
+}
+
+#[test]
+fn fixed_cases_default() {
+    cases("default");
+}
+
+#[test]
+fn fixed_cases_everything() {
+    cases("everything");
+}
+
+#[test]
+fn fixed_cases_1k_everything() {
+    cases("1k_everything");
+}
+
+/// Random changes to a volume of this kind.
+fn random(name: &str) {
+    let variant = find(name);
+    let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
+    let Some(mut volume) = Volume::new(&variant, 64 << 20) else { return };
+    let operations = if std::env::var_os("REFLOAT_LONG").is_some() { 10_000 } else { 300 };
+    model(&mut volume, &ModelRun { seed, operations, batch: 100, largest_file: 2 << 20 });
+}
+
+macro_rules! random {
+    ($($test:ident: $name:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            random($name);
+        })*
+
+        #[test]
+        fn no_variant_is_left_out() {
+            let names: Vec<_> = VARIANTS.iter().map(|variant| variant.name).collect();
+            assert_eq!(names, [$($name),*]);
+        }
+    };
+}
+
+random! {
+    random_default: "default";
+    random_everything: "everything";
+    random_rmapbt: "rmapbt";
+    random_plain_v5: "plain_v5";
+    random_1k_blocks: "1k_blocks";
+    random_1k_everything: "1k_everything";
+    random_2k_blocks: "2k_blocks";
+    random_16k_blocks: "16k_blocks";
+    random_64k_blocks: "64k_blocks";
+    random_64k_directories: "64k_directories";
+    random_1k_inodes: "1k_inodes";
+    random_2k_inodes: "2k_inodes";
+    random_four_groups: "four_groups";
+    random_rhel7: "rhel7";
+}
