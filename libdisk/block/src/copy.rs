@@ -56,7 +56,7 @@ pub trait Sink: Send + Sync {
     fn put(&self, chunk: Chunk<'_>) -> Result<()>;
 
     /// Takes what is in a file as its own, moving no bytes: for targets on a file system whose files can share extents. `false`
-    /// if it cannot; the bytes then come through [`put`](Self::put). Called as `put` is.
+    /// if it cannot; the bytes then come through [`put`](Self::put). Called from one thread at a time.
     ///
     /// # Errors
     /// As `put`.
@@ -130,7 +130,7 @@ pub fn copy(
         sink: &*sink,
         starts_zeroed: caps.starts_zeroed,
         unit,
-        plan: Mutex::new(Plan::new(source, sink.already_done()?, unit as u64)),
+        plan: Mutex::new(Plan::new(source, &*sink, sink.already_done()?, unit as u64)),
         failed: OnceLock::new(),
         observer,
     };
@@ -188,26 +188,14 @@ impl Work<'_> {
                 range
             }
             Step::Data(range) => {
-                let rest = self.share(range.clone())?;
-                let bytes = &mut buf[..(rest.end - rest.start) as usize];
-                self.source.read_at(bytes, rest.start)?;
-                self.put(bytes, rest.start)?;
-                self.sink.done(rest.start, bytes)?;
+                let bytes = &mut buf[..(range.end - range.start) as usize];
+                self.source.read_at(bytes, range.start)?;
+                self.put(bytes, range.start)?;
+                self.sink.done(range.start, bytes)?;
                 range
             }
         };
         Ok(range.end - range.start)
-    }
-
-    /// Lets the sink share as much of the start of `range` as it can; gives the rest.
-    fn share(&self, mut range: Range<u64>) -> Result<Range<u64>> {
-        while !range.is_empty() {
-            match self.source.file_range(range.clone())? {
-                Some(from) if self.sink.share(range.start, from)? => range.start += from.len,
-                _ => break,
-            }
-        }
-        Ok(range)
     }
 
     /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them.

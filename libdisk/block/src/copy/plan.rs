@@ -4,12 +4,12 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::vec;
 
-use crate::{Disk, ExtentKind, Result};
+use crate::{Disk, ExtentKind, Result, Sink};
 
 /// One piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// An earlier run has put it already.
+    /// An earlier run has put it already, or the sink shares it with the source's file; of any length.
     Skip(Range<u64>),
     /// It is zero; of any length.
     Zero(Range<u64>),
@@ -18,9 +18,9 @@ pub(super) enum Step {
 }
 
 /// Cuts a device into steps, ascending and without gaps, as its extents are asked for.
-#[derive(Debug)]
 pub(super) struct Plan<'a> {
     source: &'a Disk,
+    sink: &'a dyn Sink,
     done: Peekable<vec::IntoIter<Range<u64>>>,
     unit: u64,
     /// Where the next step starts.
@@ -31,8 +31,8 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// A plan for all of `source` but the ranges `done`, which ascend.
-    pub(super) fn new(source: &'a Disk, done: Vec<Range<u64>>, unit: u64) -> Self {
-        Self { source, done: done.into_iter().peekable(), unit, at: 0, extent: (0, ExtentKind::Data) }
+    pub(super) fn new(source: &'a Disk, sink: &'a dyn Sink, done: Vec<Range<u64>>, unit: u64) -> Self {
+        Self { source, sink, done: done.into_iter().peekable(), unit, at: 0, extent: (0, ExtentKind::Data) }
     }
 
     /// The next step; `None` when all were taken. An error ends the plan.
@@ -65,6 +65,14 @@ impl<'a> Plan<'a> {
         if self.kind_at(start)? == ExtentKind::Zero {
             self.at = self.extent.0.min(range.end);
             return Ok(Step::Zero(start..self.at));
+        }
+        let extent = start..self.extent.0.min(range.end);
+        if let Some(from) = self.source.file_range(extent)? {
+            let len = from.len;
+            if self.sink.share(start, from)? {
+                self.at = start + len;
+                return Ok(Step::Skip(start..self.at));
+            }
         }
         let end = (start + 1).next_multiple_of(self.unit).min(range.end);
         while self.at < end && self.kind_at(self.at)? == ExtentKind::Data {
