@@ -264,7 +264,7 @@ mod tests {
                 Defect::LostUpdates => {
                     let start = offset - offset % 512;
                     let mut sectors = self.0.disk().read_vec(start, buf.len() + (offset - start) as usize)?;
-                    thread::sleep(std::time::Duration::from_micros(10));
+                    thread::sleep(std::time::Duration::from_micros(500));
                     sectors[(offset - start) as usize..].copy_from_slice(buf);
                     self.0.write_at(&sectors, start)
                 }
