@@ -8,12 +8,14 @@ use crate::gpt;
 const MIB: u64 = 1 << 20;
 
 /// `disk` with zeros after it, up to a whole number of MiB. If it has a GPT whose backup is then not at the end (or is
-/// missing, or damaged), the GPT is repaired, in an overlay. A disk that needs nothing is given back as it is.
+/// missing, or damaged), the GPT is repaired, in an overlay; where a partition lies in the backup's place, one MiB more makes
+/// room for it. A disk that needs nothing is given back as it is.
 ///
 /// # Errors
 /// What the device reports; `Corrupt` if the GPT cannot be repaired.
 pub fn pad_to_mib(disk: Disk) -> Result<Disk> {
-    let missing = disk.size().next_multiple_of(MIB).saturating_sub(disk.size());
+    let size = disk.size().max(gpt::size_needed(&disk)?);
+    let missing = size.next_multiple_of(MIB).saturating_sub(disk.size());
     let padded =
         if missing == 0 { disk } else { Disk::new(Concat::new(vec![disk, Disk::new(Zeros::new(missing))])?) };
     if !gpt::needed(&padded)? {

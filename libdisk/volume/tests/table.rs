@@ -238,6 +238,22 @@ fn padding_moves_the_backup_and_leaves_the_source_alone() {
     assert_eq!(volume::pad_to_mib(padded.clone()).unwrap().layer(), padded.layer(), "nothing left to do");
 }
 
+#[test]
+fn a_disk_that_ends_with_its_last_partition_gets_room_for_the_backup() {
+    if !judge::need_all(&["sfdisk", "sgdisk"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path(), 300 << 20);
+    sfdisk(&path, "label: gpt\nstart=1MiB, size=298MiB\n");
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(299 << 20).unwrap();
+    let padded = volume::pad_to_mib(Disk::new(FileDisk::open(&path).unwrap())).unwrap();
+    assert_eq!(padded.size(), 300 << 20);
+    let out = folder.path().join("padded.img");
+    std::fs::write(&out, read_all(&padded)).unwrap();
+    judge::sgdisk_verify(&out);
+}
+
 fn read_all(disk: &Disk) -> Vec<u8> {
     let mut bytes = vec![0; disk.size() as usize];
     disk.read_at(&mut bytes, 0).unwrap();

@@ -10,7 +10,7 @@ mod read;
 mod repair;
 
 pub(crate) use read::{Gpt, sector_sizes};
-pub(crate) use repair::needed;
 pub use repair::{Moved, move_backup_to_end};
+pub(crate) use repair::{needed, size_needed};
 
 const LAYER: &str = "gpt";

@@ -22,6 +22,16 @@ pub(crate) fn needed(disk: &Disk) -> Result<bool> {
     Ok(find(disk)?.is_some_and(|gpt| !is_whole(&gpt)))
 }
 
+/// How large `disk` must be, in bytes, for a backup of its GPT behind its partitions; 0 where nothing is to be repaired.
+pub(crate) fn size_needed(disk: &Disk) -> Result<u64> {
+    let Some(gpt) = find(disk)?.filter(|gpt| !is_whole(gpt)) else { return Ok(0) };
+    let Some(mbr) = Mbr::read(disk)? else { return Ok(0) };
+    let sector = u64::from(gpt.sector_size);
+    let backup = entries_sectors(&gpt)?.saturating_add(1).saturating_mul(sector);
+    let ends = gpt.table(&mbr)?.partitions.into_iter().map(|partition| partition.range.end);
+    Ok(ends.max().unwrap_or(0).saturating_add(backup))
+}
+
 /// Makes the GPT whole: after the disk grew, or if one of the copies is missing or damaged. The good copy (the primary,
 /// if both are) is kept; the backup goes to the last sector, the last usable sector is set after it, the size in the
 /// protective MBR, too. Nothing is random: the same disk gives the same bytes.
@@ -40,7 +50,7 @@ pub fn move_backup_to_end(disk: &DiskMut) -> Result<Moved> {
     let best = gpt.best()?;
 
     let sector = u64::from(gpt.sector_size);
-    let entries_sectors = u64::try_from(best.entries.len()).unwrap_or(u64::MAX).div_ceil(sector);
+    let entries_sectors = entries_sectors(&gpt)?;
     let last = gpt.sectors.saturating_sub(1);
     let backup_entries = last.saturating_sub(entries_sectors);
     let last_usable = backup_entries.saturating_sub(1);
@@ -82,6 +92,12 @@ pub fn move_backup_to_end(disk: &DiskMut) -> Result<Moved> {
     protect(disk, last)?;
     clear_old_backup(disk, &gpt, last)?;
     Ok(Moved::To(last))
+}
+
+/// How many sectors the entries of the better copy take.
+fn entries_sectors(gpt: &Gpt) -> Result<u64> {
+    let len = u64::try_from(gpt.best()?.entries.len()).unwrap_or(u64::MAX);
+    Ok(len.div_ceil(u64::from(gpt.sector_size)))
 }
 
 fn find(disk: &Disk) -> Result<Option<Gpt>> {
