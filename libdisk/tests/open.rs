@@ -169,3 +169,37 @@ fn file_systems_are_chosen_by_what_is_there() {
     let nothing = Disk::new(block::Zeros::new(1 << 20));
     assert!(libdisk::open_filesystem(&nothing).unwrap().is_none());
 }
+
+/// A block device of the kernel over a file; taken away when dropped.
+struct Loop(String);
+
+impl Loop {
+    fn over(file: &Path) -> Self {
+        let output = judge::run(judge::tool("losetup").args(["--find", "--show"]).arg(file));
+        Self(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = judge::tool("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_block_device_opens_like_a_file() {
+    let Some((_folder, raw)) = disks() else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    let device = Loop::over(&raw);
+    let path = Path::new(&device.0);
+    let [file, block] =
+        [&raw, path].map(|path| open(&address(path, "#p1"), &OpenOptions::default()).unwrap().disk);
+    block::testing::conformance::read(&block, &file.read_vec(0, 4096 * 512).unwrap());
+    let disk = block::DiskMut::new(block::FileDisk::open_mut(path).unwrap());
+    disk.zero_range(2048 * 512..2048 * 512 + 1000).unwrap();
+    disk.write_at(b"written", 2048 * 512 + 3).unwrap();
+    disk.flush().unwrap();
+    assert_eq!(&std::fs::read(&raw).unwrap()[2048 * 512..][..16], b"\0\0\0written\0\0\0\0\0\0");
+}
