@@ -113,22 +113,59 @@ pub struct Kernel {
 /// One entry of a boot menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootEntry {
-    /// The file and line it stands at: "/boot/grub/grub.cfg:112".
+    /// The file and line of its command line: "/boot/grub/grub.cfg:112".
     pub place: String,
-    /// The file alone.
-    pub file: String,
-    /// The line alone, from 1.
-    pub line: usize,
     /// The menu title.
     pub title: String,
-    /// Kernel image as a path in the guest's tree (that is with /boot in front where /boot is a volume of its own).
+    /// What the loader's default must be for this entry to start: an identifier, or a path of them with `>` between.
+    pub selector: String,
+    /// Kernel image as a path in the guest's tree (that is with /boot in front where /boot is a volume of its own), links
+    /// resolved.
     pub kernel: String,
     /// Initramfs images likewise, in order; empty for a boot without one.
     pub initrds: Vec<String>,
-    /// The kernel command line as it is written, blanks at its end included.
+    /// The kernel command line, GRUB's variables in it filled in.
     pub cmdline: String,
     /// It is the one that starts if nobody touches a key, as far as can be told.
     pub default: bool,
+}
+
+/// How a kernel command line is written in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Site {
+    /// Behind `linux` in a grub.cfg.
+    Linux,
+    /// The value of `set name="..."` in a grub.cfg.
+    Set(&'static str),
+    /// This variable of GRUB's environment block.
+    Variable(&'static str),
+    /// Behind `options` in an entry of the Boot Loader Specification.
+    Options,
+    /// Behind `kernel` in a menu.lst.
+    Kernel,
+    /// Behind this word in a comment of a menu.lst, where Debian's update-grub of old reads it.
+    Comment(&'static str),
+    /// A line of its own.
+    Line,
+}
+
+/// A kernel command line, or a part of one, where it is written: in a boot entry, or where entries, and those to come, take
+/// it from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CommandLine {
+    /// The file and line, or the file and variable: "/boot/grub2/grubenv kernelopts".
+    pub place: String,
+    /// The file alone.
+    pub file: String,
+    /// The line alone, from 1; 0 where lines do not count.
+    pub line: usize,
+    /// How it is written there.
+    pub site: Site,
+    /// As it is written, blanks at its end included.
+    pub written: String,
+    /// All that a kernel gets, with what GRUB's variables stand for; `None` for what is a part only.
+    pub complete: Option<String>,
 }
 
 /// The boot loader's kind.
@@ -152,6 +189,15 @@ pub struct Boot {
     pub configs: Vec<String>,
     /// All entries, in the order of the menu.
     pub entries: Vec<BootEntry>,
+    /// All command lines that are written anywhere: those of the entries, in their order, then those that are shared.
+    pub cmdlines: Vec<CommandLine>,
+}
+
+impl Boot {
+    /// The entry whose command line this is.
+    pub fn entry_of(&self, cmdline: &CommandLine) -> Option<&BootEntry> {
+        self.entries.iter().find(|entry| entry.place == cmdline.place)
+    }
 }
 
 /// One line of fstab that names something to mount.
@@ -190,4 +236,16 @@ pub struct Facts {
     pub agents: Vec<&'static str>,
     /// SELinux mode, where it is configured: "enforcing", "permissive", "disabled".
     pub selinux: Option<String>,
+}
+
+impl Facts {
+    /// The kernel that a boot entry starts.
+    pub fn kernel_of(&self, entry: &BootEntry) -> Option<&Kernel> {
+        self.kernels.iter().find(|kernel| kernel.image.as_ref() == Some(&entry.kernel))
+    }
+
+    /// The kernel of the entry that starts by itself.
+    pub fn default_kernel(&self) -> Option<&Kernel> {
+        self.kernel_of(self.boot.entries.iter().find(|entry| entry.default)?)
+    }
 }

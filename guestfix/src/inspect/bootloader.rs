@@ -1,60 +1,44 @@
 //! How the guest boots: the loader, its configuration, its entries.
 
-use super::compare_versions;
-use crate::facts::{Boot, BootEntry, Loader};
+mod bls;
+mod menu_lst;
+
+use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
 use crate::text::grub_cfg::{self, Search};
-use crate::text::grubenv;
+use crate::text::{cmdline, grubenv, lines};
 use crate::{Result, View};
 
-/// Where distributions keep the real grub.cfg. What the EFI partition holds is a stub that reads one of these, but for
-/// older Red Hat systems, where it is the real one.
-const GRUB_CONFIGS: &[&str] = &[
-    "/boot/grub/grub.cfg",
-    "/boot/grub2/grub.cfg",
-    "/boot/efi/EFI/redhat/grub.cfg",
-    "/boot/efi/EFI/centos/grub.cfg",
-    "/boot/efi/EFI/rocky/grub.cfg",
-    "/boot/efi/EFI/almalinux/grub.cfg",
-    "/boot/efi/EFI/amzn/grub.cfg",
-];
-
-const BLS_DIR: &str = "/boot/loader/entries";
+/// Where distributions keep the real grub.cfg.
+const GRUB_CONFIGS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
+/// What the EFI partition holds is a stub that reads one of these, but for older Red Hat systems, where it is a real one.
+const EFI: &str = "/boot/efi/EFI";
+/// What kernel-install gives the entries of kernels to come.
+const KERNEL_CMDLINE: &str = "/etc/kernel/cmdline";
+/// Red Hat's variable for what all entries share.
+const KERNELOPTS: &str = "kernelopts";
 
 /// Reads the boot loader's configuration.
 pub(super) fn boot(view: &dyn View) -> Result<Boot> {
-    let mut boot = Boot { loader: Loader::None, configs: Vec::new(), entries: Vec::new() };
-    for path in GRUB_CONFIGS {
-        let Some(text) = view.text(path)? else { continue };
-        let entries = grub_cfg::entries(&text);
-        let uses_bls = grub_cfg::uses_blscfg(&text);
-        if entries.is_empty() && !uses_bls {
-            continue;
-        }
-        let default = default(view, path, &text)?;
-        boot.loader = Loader::Grub2;
-        boot.configs.push((*path).to_owned());
-        for entry in entries {
-            boot.entries.push(grub_entry(view, path, entry, &default)?);
-        }
-        if uses_bls {
-            boot.entries.extend(bls_entries(view, &default)?);
-        }
-        break;
+    let mut boot =
+        Boot { loader: Loader::None, configs: Vec::new(), entries: Vec::new(), cmdlines: Vec::new() };
+    let mut shared = Vec::new();
+    for config in grub_configs(view)? {
+        shared.extend(add_grub(view, &config, &mut boot)?);
+    }
+    // a disk without partitions starts by PV-GRUB, which knows this menu only
+    if boot.loader == Loader::None || view.machine().table == "none" {
+        shared.extend(menu_lst::add(view, &mut boot)?);
     }
     if boot.loader == Loader::None {
         boot.loader = other_loader(view)?;
     }
-    if !boot.entries.is_empty() && !boot.entries.iter().any(|entry| entry.default) {
-        // a default that names nothing falls back to the first
-        boot.entries[0].default = true;
-    }
+    shared.extend(kernel_cmdline(view)?);
+    boot.cmdlines.extend(shared);
     Ok(boot)
 }
 
 fn other_loader(view: &dyn View) -> Result<Loader> {
     for (path, loader) in [
-        ("/boot/grub/menu.lst", Loader::GrubLegacy),
-        ("/boot/grub/grub.conf", Loader::GrubLegacy),
         ("/boot/extlinux.conf", Loader::Extlinux),
         ("/boot/extlinux/extlinux.conf", Loader::Extlinux),
         ("/boot/efi/loader/loader.conf", Loader::SystemdBoot),
@@ -67,35 +51,151 @@ fn other_loader(view: &dyn View) -> Result<Loader> {
     Ok(Loader::None)
 }
 
-/// The entry that starts by itself, as `default` names it.
-fn default(view: &dyn View, config: &str, text: &str) -> Result<String> {
-    let default = grub_cfg::default(text).unwrap_or_else(|| "0".into());
-    if default != "${saved_entry}" {
-        return Ok(default);
+fn grub_configs(view: &dyn View) -> Result<Vec<String>> {
+    let mut candidates: Vec<String> = GRUB_CONFIGS.iter().map(|&path| path.to_owned()).collect();
+    candidates.extend(view.list(EFI)?.into_iter().map(|vendor| format!("{EFI}/{vendor}/grub.cfg")));
+    let mut out = Vec::new();
+    for candidate in candidates {
+        out.extend(view.resolve(&candidate)?.filter(|path| !out.contains(path)));
     }
-    let dir = config.rsplit_once('/').map_or("", |(dir, _)| dir);
-    let block = view.read(&format!("{dir}/grubenv"))?;
-    let saved = block.and_then(|block| grubenv::get(&block, "saved_entry"));
-    Ok(saved.filter(|saved| !saved.is_empty()).unwrap_or_else(|| "0".into()))
+    Ok(out)
 }
 
-fn grub_entry(view: &dyn View, file: &str, entry: grub_cfg::Entry, default: &str) -> Result<BootEntry> {
-    let prefix = prefix(view, entry.search.as_ref());
-    let selected = entry.is_selected_by(default);
-    let mut initrds = Vec::new();
-    for path in &entry.initrds {
-        initrds.push(in_tree(view, &prefix, path)?);
+/// Adds the menu of a grub.cfg, if it has one; answers the command lines that its entries share.
+fn add_grub(view: &dyn View, config: &str, boot: &mut Boot) -> Result<Vec<CommandLine>> {
+    let text = view.text(config)?.unwrap_or_default();
+    let entries = grub_cfg::entries(&text);
+    let uses_bls = grub_cfg::uses_blscfg(&text);
+    if entries.is_empty() && !uses_bls {
+        return Ok(Vec::new());
     }
-    Ok(BootEntry {
-        place: format!("{file}:{}", entry.line),
-        file: file.to_owned(),
-        line: entry.line,
-        title: entry.title,
-        kernel: in_tree(view, &prefix, &entry.kernel)?,
-        initrds,
-        cmdline: entry.cmdline,
-        default: selected,
-    })
+    let menu = Menu::of(view, config, &text)?;
+    let first = boot.entries.len();
+    boot.loader = Loader::Grub2;
+    boot.configs.push(config.to_owned());
+    for entry in entries {
+        let prefix = prefix(view, entry.search.as_ref());
+        let mut initrds = Vec::new();
+        for path in &entry.initrds {
+            initrds.push(in_tree(view, &prefix, path)?);
+        }
+        let written =
+            Written { file: config, line: entry.line, site: Site::Linux, text: entry.cmdline.clone() };
+        let complete = menu.expand(&entry.cmdline);
+        boot.entries.push(BootEntry {
+            place: written.place(),
+            selector: entry.selector(),
+            default: entry.is_selected_by(&menu.default),
+            kernel: in_tree(view, &prefix, &entry.kernel)?,
+            title: entry.title,
+            initrds,
+            cmdline: complete.clone(),
+        });
+        boot.cmdlines.push(written.into_cmdline(Some(complete)));
+    }
+    // two scripts may take their entries from one place
+    if uses_bls && !boot.cmdlines.iter().any(|cmdline| cmdline.site == Site::Options) {
+        bls::add(view, &menu, boot)?;
+    }
+    let added = boot.entries.get_mut(first..).unwrap_or_default();
+    if !added.iter().any(|entry| entry.default)
+        && let Some(entry) = added.first_mut()
+    {
+        // a default that names nothing falls back to the first
+        entry.default = true;
+    }
+    Ok(menu.shared(&text))
+}
+
+/// A command line where it is written.
+struct Written<'a> {
+    file: &'a str,
+    line: usize,
+    site: Site,
+    text: String,
+}
+
+impl Written<'_> {
+    fn place(&self) -> String {
+        match self.site {
+            Site::Variable(name) => format!("{} {name}", self.file),
+            _ => format!("{}:{}", self.file, self.line),
+        }
+    }
+
+    fn into_cmdline(self, complete: Option<String>) -> CommandLine {
+        let (place, file) = (self.place(), self.file.to_owned());
+        CommandLine { place, file, line: self.line, site: self.site, written: self.text, complete }
+    }
+}
+
+/// A menu of GRUB 2: its script, and the variables that the script knows.
+struct Menu {
+    config: String,
+    /// The environment block beside the script, and where it is.
+    block: Vec<u8>,
+    environment: String,
+    variables: Vec<(&'static str, String)>,
+    /// The entry that starts by itself.
+    default: String,
+}
+
+impl Menu {
+    fn of(view: &dyn View, config: &str, text: &str) -> Result<Self> {
+        let environment = grubenv::beside(config);
+        let block = view.read(&environment)?.unwrap_or_default().to_vec();
+        let value = |name: &str| {
+            grubenv::get(&block, name)
+                .or_else(|| Some(grub_cfg::variable(text, name)?.1.to_owned()))
+                .filter(|value| !value.is_empty())
+        };
+        let default = match grub_cfg::default(text) {
+            Some(default) if default == "${saved_entry}" => value("saved_entry"),
+            default => default,
+        };
+        let known = [KERNELOPTS, "tuned_params"];
+        Ok(Self {
+            config: config.to_owned(),
+            variables: known.into_iter().filter_map(|name| Some((name, value(name)?))).collect(),
+            default: default.unwrap_or_else(|| "0".into()),
+            environment: view.resolve(&environment)?.unwrap_or(environment),
+            block,
+        })
+    }
+
+    fn expand(&self, text: &str) -> String {
+        let value = |name: &str| {
+            let known = self.variables.iter().find(|(known, _)| *known == name);
+            known.map(|(_, value)| value.clone())
+        };
+        cmdline::expand(text, value)
+    }
+
+    /// Red Hat's variable, in the environment block and in the script, where it is for when the block has none.
+    fn shared(&self, text: &str) -> Vec<CommandLine> {
+        let (file, site) = (self.environment.as_str(), Site::Variable(KERNELOPTS));
+        let value = grubenv::get(&self.block, KERNELOPTS);
+        let variable = value.map(|text| Written { file, line: 0, site, text });
+        let (file, site) = (self.config.as_str(), Site::Set(KERNELOPTS));
+        let value = grub_cfg::variable(text, KERNELOPTS);
+        let set = value.map(|(line, text)| Written { file, line, site, text: text.to_owned() });
+        let whole = |written: Written<'_>| {
+            let complete = written.text.clone();
+            written.into_cmdline(Some(complete))
+        };
+        variable.into_iter().chain(set).map(whole).collect()
+    }
+}
+
+/// The first line that is no comment.
+fn kernel_cmdline(view: &dyn View) -> Result<Option<CommandLine>> {
+    let text = view.text(KERNEL_CMDLINE)?.unwrap_or_default();
+    let line = lines(&text).find(|line| line.words().next().is_some());
+    Ok(line.map(|line| {
+        let text = line.body.to_owned();
+        let written = Written { file: KERNEL_CMDLINE, line: line.number, site: Site::Line, text };
+        written.into_cmdline(Some(line.body.to_owned()))
+    }))
 }
 
 /// Where the volume that the script searches for is in the tree, without a slash at the end.
@@ -111,7 +211,8 @@ fn prefix(view: &dyn View, search: Option<&Search>) -> Option<String> {
     Some(mounted_at.trim_end_matches('/').to_owned())
 }
 
-/// The path in the guest's tree of a path on the boot volume: what the volume says, else what exists.
+/// The path in the guest's tree of a path on the boot volume: what the volume says, else what exists. Links are resolved:
+/// `/boot/vmlinuz` has no version in its name.
 fn in_tree(view: &dyn View, prefix: &Option<String>, path: &str) -> Result<String> {
     let guesses = [
         prefix.as_ref().map(|prefix| format!("{prefix}{path}")),
@@ -119,47 +220,9 @@ fn in_tree(view: &dyn View, prefix: &Option<String>, path: &str) -> Result<Strin
         Some(format!("/boot{path}")),
     ];
     for guess in guesses.iter().flatten() {
-        if view.exists(guess)? {
-            return Ok(guess.clone());
+        if let Some(found) = view.resolve(guess)? {
+            return Ok(found);
         }
     }
     Ok(guesses.into_iter().flatten().next().unwrap_or_default())
-}
-
-/// The entries of the Boot Loader Specification, in the order of the menu: newest version first.
-fn bls_entries(view: &dyn View, default: &str) -> Result<Vec<BootEntry>> {
-    let mut files = view.glob(BLS_DIR, ".conf")?;
-    files.sort_by(|a, b| compare_versions(b, a));
-    let mut out = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let Some(text) = view.text(file)? else { continue };
-        let get = |key: &str| {
-            let value = |line: crate::text::Line<'_>| {
-                Some((line.number, line.body.trim().strip_prefix(key)?.to_owned()))
-            };
-            let mut values = crate::text::lines(&text).filter_map(value);
-            values
-                .find(|(_, rest)| rest.starts_with([' ', '\t']))
-                .map(|(line, rest)| (line, rest.trim().to_owned()))
-        };
-        let Some((_, kernel)) = get("linux") else { continue };
-        let (line, cmdline) = get("options").unwrap_or((1, String::new()));
-        let initrd = get("initrd").map(|(_, paths)| paths).unwrap_or_default();
-        let mut initrds = Vec::new();
-        for path in initrd.split_whitespace().filter(|path| !path.starts_with('$')) {
-            initrds.push(in_tree(view, &None, path)?);
-        }
-        let id = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".conf");
-        out.push(BootEntry {
-            place: format!("{file}:{line}"),
-            file: file.clone(),
-            line,
-            title: get("title").map_or_else(|| id.to_owned(), |(_, title)| title),
-            kernel: in_tree(view, &None, &kernel)?,
-            initrds,
-            cmdline,
-            default: id == default || default.parse() == Ok(index),
-        });
-    }
-    Ok(out)
 }

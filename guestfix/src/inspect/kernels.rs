@@ -28,21 +28,48 @@ const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
 /// Every kernel that has an image or modules, newest first.
 pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
-    let mut images: BTreeMap<String, String> = BTreeMap::new();
+    let mut found = Vec::new();
     for name in view.list("/boot")? {
         if let Some(version) = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-")) {
-            images.insert(version.to_owned(), format!("/boot/{name}"));
+            let image = format!("/boot/{name}");
+            found.push((release(view, &image, version)?, Some(image)));
         }
     }
-    let mut versions: BTreeSet<String> = images.keys().cloned().collect();
+    let mut modules = BTreeSet::new();
     for dir in MODULE_DIRS {
-        versions.extend(
+        modules.extend(
             view.list(dir)?.into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_digit())),
         );
     }
-    let mut versions: Vec<String> = versions.into_iter().collect();
-    versions.sort_by(|a, b| compare_versions(b, a));
-    versions.into_iter().map(|version| kernel(view, boot, images.remove(&version), version)).collect()
+    modules.retain(|version| !found.iter().any(|(known, _)| known == version));
+    found.extend(modules.into_iter().map(|version| (version, None)));
+    found.sort_by(|(a, _), (b, _)| compare_versions(b, a));
+    found.into_iter().map(|(version, image)| kernel(view, boot, image, version)).collect()
+}
+
+/// The release of a kernel: what its name says, unless no modules have that name, as with `vmlinuz-0-rescue-<machine>`: then
+/// what the image itself says.
+fn release(view: &dyn View, image: &str, name: &str) -> Result<String> {
+    for dir in MODULE_DIRS {
+        if view.exists(&format!("{dir}/{name}"))? {
+            return Ok(name.to_owned());
+        }
+    }
+    let bytes = view.read(image)?;
+    Ok(bytes.and_then(|bytes| bz_image_release(&bytes)).unwrap_or_else(|| name.to_owned()))
+}
+
+/// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot: `kernel_version`).
+fn bz_image_release(image: &[u8]) -> Option<String> {
+    if image.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let offset = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
+    let text = image.get(usize::from(offset) + 0x200..)?;
+    let end = text.iter().take(256).position(|byte| matches!(byte, 0 | b' '))?;
+    let release = str::from_utf8(&text[..end]).ok()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+~".contains(c);
+    (!release.is_empty() && release.chars().all(plain)).then(|| release.to_owned())
 }
 
 fn kernel(view: &dyn View, boot: &Boot, image: Option<String>, version: String) -> Result<Kernel> {
@@ -137,6 +164,21 @@ fn module_name(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_knows_its_release() {
+        let mut image = vec![0; 0x300];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x80_u16.to_le_bytes());
+        let version = b"5.14.0-427.el9.x86_64 (builder) #1\0";
+        image[0x280..0x280 + version.len()].copy_from_slice(version);
+        assert_eq!(bz_image_release(&image).as_deref(), Some("5.14.0-427.el9.x86_64"));
+        image[0x280] = b'/';
+        assert_eq!(bz_image_release(&image), None);
+        image[0x20f] = 0xff;
+        assert_eq!(bz_image_release(&image), None);
+        assert_eq!(bz_image_release(&image[..0x205]), None);
+    }
 
     #[test]
     fn a_module_name_has_underscores_and_no_suffix() {

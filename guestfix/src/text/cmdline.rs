@@ -64,6 +64,27 @@ pub fn append(cmdline: &str, token: &str) -> String {
     }
 }
 
+/// The command line with GRUB's variables filled in; one that `value` does not know stands for nothing.
+pub fn expand(cmdline: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(cmdline.len());
+    let mut rest = cmdline;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, tail) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            Some(braced) => braced,
+            None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
+        };
+        if name.is_empty() {
+            out.push('$');
+        }
+        out.extend(value(name));
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Where the tokens are, up to `--`.
 fn ranges(cmdline: &str) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
@@ -125,12 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_grub_are_filled_in() {
+        let value = |name: &str| (name == "kernelopts").then(|| "root=UUID=1 ro".to_owned());
+        assert_eq!(expand("$kernelopts $tuned_params quiet", value), "root=UUID=1 ro  quiet");
+        assert_eq!(expand("a${kernelopts}b $ c", value), "aroot=UUID=1 rob $ c");
+    }
+
+    #[test]
     fn random_text_is_neither_changed_nor_a_problem() {
         let mut random = Random(2);
         for _ in 0..3000 {
             let text = random.text();
             assert_eq!(edit(&text, |_| Change::Keep), text);
             assert_eq!(edit(&text, |token| Change::Replace(token.to_owned())), text);
+            assert!(!expand(&text.replace('$', ""), |_| None).contains('$'));
+            let _ = expand(&text, |_| None);
         }
     }
 }

@@ -51,6 +51,14 @@ impl Entry {
             && self.path.iter().zip(&wanted).all(hit)
             && self.path[wanted.len()..].iter().all(first)
     }
+
+    /// A value of `default` that selects this entry: identifiers, or numbers where there are none.
+    pub fn selector(&self) -> String {
+        let name = |step: &Step| {
+            step.id.clone().filter(|id| !id.contains('>')).unwrap_or_else(|| step.index.to_string())
+        };
+        self.path.iter().map(name).collect::<Vec<_>>().join(">")
+    }
 }
 
 /// All entries, in the order of the script.
@@ -69,6 +77,41 @@ pub fn default(text: &str) -> Option<String> {
         (set.text == "set").then(|| value.text.strip_prefix("default=").map(str::to_owned))?
     };
     lines(text).filter_map(assignment).filter(|value| value != "${next_entry}").last()
+}
+
+/// The script with another entry to start by itself, where nothing was chosen for one boot only.
+pub fn set_default(text: &str, selector: &str) -> String {
+    let is_default = |line: &Line<'_>| {
+        let words = words(line.body);
+        matches!(words.as_slice(), [set, value] if set.text == "set"
+            && value.text.strip_prefix("default=").is_some_and(|value| value != "${next_entry}"))
+    };
+    rewrite(text, |line| {
+        is_default(line).then(|| {
+            let indent = &line.body[..line.body.len() - line.body.trim_start().len()];
+            format!("{indent}set default=\"{selector}\"")
+        })
+    })
+}
+
+/// The last value in double quotes that the script sets a variable to, with its line.
+pub fn variable<'a>(text: &'a str, name: &str) -> Option<(usize, &'a str)> {
+    lines(text).filter_map(|line| Some((line.number, quoted(&line, name)?))).last()
+}
+
+/// The script with another such value, at this line.
+pub fn set_variable(text: &str, number: usize, name: &str, value: &str) -> String {
+    rewrite(text, |line| {
+        let old = quoted(line, name).filter(|_| line.number == number)?;
+        let start = old.as_ptr().addr() - line.body.as_ptr().addr();
+        Some(format!("{}{value}{}", &line.body[..start], &line.body[start + old.len()..]))
+    })
+}
+
+/// `set name="value"`
+fn quoted<'a>(line: &Line<'a>, name: &str) -> Option<&'a str> {
+    let rest = line.body.trim_start().strip_prefix("set ")?.trim_start().strip_prefix(name)?;
+    rest.strip_prefix("=\"")?.trim_end().strip_suffix('"')
 }
 
 /// Whether the script takes its entries from `/boot/loader/entries`.
@@ -355,6 +398,28 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced' {
         assert!(entries[0].is_selected_by("0") && entries[0].is_selected_by("Debian GNU/Linux"));
         assert!(entries[1].is_selected_by("1") && entries[1].is_selected_by("Advanced options>0"));
         assert!(!entries[1].is_selected_by("0"));
+    }
+
+    #[test]
+    fn another_entry_is_made_the_default() {
+        let selectors: Vec<String> = entries(SAMPLE).iter().map(Entry::selector).collect();
+        let advanced = "gnulinux-advanced";
+        let b = format!("{advanced}>gnulinux-b");
+        assert_eq!(selectors, ["gnulinux-simple".into(), format!("{advanced}>gnulinux-a"), b.clone(), b]);
+        for (entry, selector) in entries(SAMPLE).iter().zip(&selectors) {
+            assert!(entry.is_selected_by(selector));
+            let new = set_default(SAMPLE, selector);
+            assert_eq!(new, SAMPLE.replace("1>gnulinux-b", selector));
+            assert_eq!(default(&new).as_ref(), Some(selector));
+        }
+    }
+
+    #[test]
+    fn a_variable_is_read_and_changed() {
+        let text = "if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=x ro \"\nfi\n";
+        assert_eq!(variable(text, "kernelopts"), Some((2, "root=x ro ")));
+        assert_eq!(set_variable(text, 2, "kernelopts", "ro"), text.replace("root=x ro ", "ro"));
+        assert_eq!(variable(text, "kernel"), None);
     }
 
     #[test]

@@ -3,6 +3,12 @@
 
 const SIGNATURE: &str = "# GRUB Environment Block\n";
 
+/// Where the block of a grub.cfg is.
+pub fn beside(config: &str) -> String {
+    let dir = config.rsplit_once('/').map_or("", |(dir, _)| dir);
+    format!("{dir}/grubenv")
+}
+
 /// The value of a variable, if the block is one and holds it.
 pub fn get(block: &[u8], key: &str) -> Option<String> {
     let text = std::str::from_utf8(block).ok()?.strip_prefix(SIGNATURE)?;

@@ -3,6 +3,7 @@
 //! Every editor here works on lines and leaves alone comments, spacing, order, line endings and a missing last newline.
 //! There is no parse tree to print again, so there is nothing that printing could lose.
 
+pub mod bls;
 pub mod cmdline;
 pub mod crypttab;
 pub mod file_contexts;
@@ -11,6 +12,8 @@ pub mod grub_cfg;
 pub mod grubenv;
 pub mod ini;
 pub mod interfaces;
+pub mod lvm_conf;
+pub mod menu_lst;
 pub mod shell_assign;
 pub mod yaml_outline;
 

@@ -2,40 +2,98 @@
 
 use std::collections::BTreeSet;
 
-use crate::facts::BootEntry;
-use crate::text::{grub_cfg, rewrite};
-use crate::{Result, Stage};
+use super::grub_defaults;
+use crate::facts::{Boot, BootEntry, CommandLine, Site};
+use crate::text::{bls, grub_cfg, grubenv, menu_lst, rewrite};
+use crate::{Error, Result, Stage};
 
-/// Changes the command lines of all boot entries: `change` answers the new one, or `None` to leave it.
+/// Changes command lines wherever they are written: `change` answers the new one, or `None` to leave it.
 ///
-/// A command line in another file, as in `/etc/default/grub`, is not touched.
+/// Those in `/etc/default/grub` are not touched.
 pub(super) fn edit_cmdlines(
     stage: &mut Stage<'_>,
-    change: impl Fn(&BootEntry) -> Option<String>,
+    change: impl Fn(&CommandLine) -> Option<String>,
 ) -> Result<()> {
-    let entries = stage.guest()?.facts.boot.entries.clone();
-    let files: BTreeSet<&str> = entries.iter().map(|entry| entry.file.as_str()).collect();
+    let cmdlines = stage.guest()?.facts.boot.cmdlines.clone();
+    let changed: Vec<(&CommandLine, String)> = cmdlines
+        .iter()
+        .filter_map(|cmdline| Some((cmdline, change(cmdline).filter(|new| *new != cmdline.written)?)))
+        .collect();
+    let files: BTreeSet<&str> = changed.iter().map(|(cmdline, _)| cmdline.file.as_str()).collect();
     for file in files {
-        let changed = |line: usize| {
-            let entry = entries.iter().find(|entry| entry.file == file && entry.line == line)?;
-            change(entry)
-        };
-        stage.edit(file, |text| {
-            if file.ends_with(".conf") {
-                edit_bls(text, changed)
-            } else {
-                grub_cfg::edit_cmdlines(text, changed)
-            }
-        })?;
+        for (cmdline, new) in changed.iter().filter(|(cmdline, _)| cmdline.file == file) {
+            edit(stage, cmdline, new)?;
+        }
     }
     Ok(())
 }
 
-/// An entry of the Boot Loader Specification: the line that begins with "options".
-fn edit_bls(text: &str, changed: impl Fn(usize) -> Option<String>) -> String {
-    rewrite(text, |line| {
-        let rest = line.body.strip_prefix("options")?;
-        let blanks = rest.len() - rest.trim_start().len();
-        (blanks > 0).then(|| Some(format!("options{}{}", &rest[..blanks], changed(line.number)?)))?
-    })
+/// Writes one command line. No line of the file moves by that.
+fn edit(stage: &mut Stage<'_>, cmdline: &CommandLine, new: &str) -> Result<()> {
+    let CommandLine { file, line, .. } = cmdline;
+    let here = |number: usize| (number == *line).then(|| new.to_owned());
+    let change = |text: &str| match cmdline.site {
+        Site::Linux => grub_cfg::edit_cmdlines(text, here),
+        Site::Set(name) => grub_cfg::set_variable(text, *line, name, new),
+        Site::Options => bls::edit_options(text, here),
+        Site::Kernel => menu_lst::edit_cmdlines(text, here),
+        Site::Comment(key) => menu_lst::set_comment(text, key, new),
+        Site::Line => rewrite(text, |line| here(line.number)),
+        Site::Variable(_) => text.to_owned(),
+    };
+    match cmdline.site {
+        Site::Variable(name) => set_variable(stage, file, name, Some(new)),
+        _ => stage.edit(file, change).map(drop),
+    }
+}
+
+/// The entries of the menu that this entry is in.
+pub(super) fn menu_of<'a>(boot: &'a Boot, entry: &BootEntry) -> Vec<&'a BootEntry> {
+    let menu = |entry: &BootEntry| {
+        let cmdline = boot.cmdlines.iter().find(|cmdline| cmdline.place == entry.place);
+        // entries of the Boot Loader Specification have a file each
+        cmdline.filter(|cmdline| cmdline.site != Site::Options).map(|cmdline| cmdline.file.clone())
+    };
+    boot.entries.iter().filter(|other| menu(other) == menu(entry)).collect()
+}
+
+/// Has an entry start by itself.
+pub(super) fn make_default(stage: &mut Stage<'_>, entry: &BootEntry) -> Result<()> {
+    let boot = stage.guest()?.facts.boot.clone();
+    let cmdline = boot.cmdlines.iter().find(|cmdline| cmdline.place == entry.place);
+    let (file, site) = cmdline.map_or(("", Site::Options), |cmdline| (cmdline.file.as_str(), cmdline.site));
+    if site == Site::Kernel {
+        let index = entry.selector.parse().unwrap_or(0);
+        return stage.edit(file, |text| menu_lst::set_default(text, index)).map(drop);
+    }
+    for config in boot.configs.iter().filter(|config| site == Site::Options || *config == file) {
+        let text = stage.guest()?.view.text(config)?.unwrap_or_default();
+        if grub_cfg::default(&text).as_deref() == Some("${saved_entry}") {
+            set_variable(stage, &grubenv::beside(config), "saved_entry", Some(&entry.selector))?;
+        } else {
+            stage.edit(config, |text| grub_cfg::set_default(text, &entry.selector))?;
+            grub_defaults::set_default(stage, &entry.selector)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets a variable of GRUB's environment block, or takes it away.
+pub(super) fn set_variable(
+    stage: &mut Stage<'_>,
+    block: &str,
+    name: &str,
+    value: Option<&str>,
+) -> Result<()> {
+    let Some(old) = stage.guest()?.view.read(block)? else { return Ok(()) };
+    if value.is_none() && grubenv::get(&old, name).is_none() {
+        return Ok(());
+    }
+    let no_room = || Error::Refused(format!("{block} in the guest has no room for {name}"));
+    let new = grubenv::set(&old, name, value).ok_or_else(no_room)?;
+    if new[..] == old[..] {
+        return Ok(());
+    }
+    let what = value.map_or_else(|| format!("{name} is taken away"), |value| format!("{name}={value}"));
+    stage.put_binary(block, new, vec![what])
 }

@@ -92,6 +92,18 @@ pub(super) fn edit_cmdlines(stage: &mut Stage<'_>, change: impl Fn(&str) -> Stri
     Ok(())
 }
 
+/// Has grub-mkconfig make this entry the default, unless the entry is saved in GRUB's environment.
+pub(super) fn set_default(stage: &mut Stage<'_>, selector: &str) -> Result<()> {
+    for file in files(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            shell_assign::edit(text, |one| {
+                (one.key == "GRUB_DEFAULT" && one.value != "saved").then(|| selector.to_owned())
+            })
+        })?;
+    }
+    Ok(())
+}
+
 /// Changes the command line that all entries share, in the file that has the last word on it.
 pub(super) fn edit_common(stage: &mut Stage<'_>, change: impl FnOnce(&str) -> String) -> Result<()> {
     let place = place(stage.guest()?.view)?;

@@ -1,9 +1,9 @@
 //! linux.grub.initrdless
 
-use super::grub_defaults;
+use super::{boot_entries, grub_defaults};
 use crate::rule::Evidence;
 use crate::text::{comment_out, grub_cfg, grubenv, rewrite, shell_assign};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// An Ubuntu that boots without its initramfs, as those made for EC2 do.
 pub(in crate::rules) struct GrubInitrdless;
@@ -40,9 +40,10 @@ impl Rule for GrubInitrdless {
                     .first()
                     .map(|line| Evidence::new(format!("{config}:{line}"), "boots without initramfs first")),
             );
-            if grubenv(view, config)?.is_some_and(|(_, block)| grubenv::get(&block, VARIABLE).is_some()) {
-                evidence
-                    .push(Evidence::new(grubenv_path(config), "notes a boot without initramfs that failed"));
+            let environment = grubenv::beside(config);
+            let block = view.read(&environment)?.unwrap_or_default();
+            if grubenv::get(&block, VARIABLE).is_some() {
+                evidence.push(Evidence::new(environment, "notes a boot without initramfs that failed"));
             }
         }
         for file in grub_defaults::files(view)? {
@@ -68,10 +69,7 @@ impl Rule for GrubInitrdless {
                     hit.contains(&line.number).then(|| comment_out(line.body.trim_start(), WHY))
                 })
             })?;
-            let Some((path, block)) = grubenv(stage.guest()?.view, &config)? else { continue };
-            if let Some(new) = grubenv::set(&block, VARIABLE, None).filter(|new| *new != block) {
-                stage.put_binary(&path, new, vec![format!("{VARIABLE} is taken away")])?;
-            }
+            boot_entries::set_variable(stage, &grubenv::beside(&config), VARIABLE, None)?;
         }
         for file in grub_defaults::files(stage.guest()?.view)? {
             stage.edit(&file, |text| {
@@ -82,17 +80,6 @@ impl Rule for GrubInitrdless {
         }
         Ok(Fixed::Staged)
     }
-}
-
-fn grubenv_path(config: &str) -> String {
-    let dir = config.rsplit_once('/').map_or("", |(dir, _)| dir);
-    format!("{dir}/grubenv")
-}
-
-/// The environment block beside a grub.cfg.
-fn grubenv(view: &dyn View, config: &str) -> Result<Option<(String, Vec<u8>)>> {
-    let path = grubenv_path(config);
-    Ok(view.read(&path)?.map(|block| (path, block.to_vec())))
 }
 
 #[cfg(test)]

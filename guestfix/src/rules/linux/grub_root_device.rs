@@ -17,8 +17,9 @@ static META: RuleMeta = RuleMeta {
     phase: Phase::Boot,
     severity: Severity::Blocker,
     cause: "root=/dev/xvda1 and root=/dev/nvme0n1p1 name devices of EC2; on Azure the initramfs gives up waiting for them.",
-    fix: "root= becomes the UUID in the root's own superblock, in every entry of the boot menu, in place, and in what the guest's own \
-          grub-mkconfig reads. grub.cfg is not generated anew.",
+    fix: "root= becomes the UUID in the root's own superblock: in every entry of the boot menu, grub.cfg, menu.lst or BLS, in place, in what \
+          they share (kernelopts in grubenv), and in what entries to come are made of (/etc/kernel/cmdline, /etc/default/grub). grub.cfg is \
+          not generated anew.",
     source: "Azure/AzMigrate-Hydration 4337598c, update_root_device_uuid, 2026; measured boots, 2026-11-23",
 };
 
@@ -33,9 +34,9 @@ impl Rule for GrubRootDevice {
             return Ok(Finding::NotApplicable("there is no root file system"));
         };
         let mut evidence = Vec::new();
-        for entry in &guest.facts.boot.entries {
-            if let Some(what) = fault(&entry.cmdline, machine, root) {
-                evidence.push(Evidence::new(&entry.place, what));
+        for cmdline in &guest.facts.boot.cmdlines {
+            if let Some(what) = fault(&cmdline.written, machine, root) {
+                evidence.push(Evidence::new(&cmdline.place, what));
             }
         }
         for file in grub_defaults::files(guest.view)? {
@@ -57,7 +58,8 @@ impl Rule for GrubRootDevice {
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let machine = stage.guest()?.view.machine().clone();
+        let guest = stage.guest()?;
+        let (machine, boot) = (guest.view.machine().clone(), guest.facts.boot.clone());
         let Some((root, spec)) = root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?)))
         else {
             return Ok(Fixed::ByHand(
@@ -70,8 +72,8 @@ impl Rule for GrubRootDevice {
                 _ => Change::Keep,
             })
         };
-        boot_entries::edit_cmdlines(stage, |entry| {
-            Some(mended(&entry.cmdline, &spec_for(entry, root, &spec)))
+        boot_entries::edit_cmdlines(stage, |cmdline| {
+            Some(mended(&cmdline.written, &spec_for(boot.entry_of(cmdline), root, &spec)))
         })?;
         grub_defaults::edit_cmdlines(stage, |value| mended(value, &spec))?;
         for file in grub_defaults::files(stage.guest()?.view)? {
@@ -91,9 +93,11 @@ fn root(machine: &Machine) -> Option<&Volume> {
 }
 
 /// A kernel without initramfs knows nothing of file systems: it finds its root by PARTUUID only.
-fn spec_for(entry: &BootEntry, root: &Volume, spec: &str) -> String {
+fn spec_for(entry: Option<&BootEntry>, root: &Volume, spec: &str) -> String {
     match &root.partuuid {
-        Some(partuuid) if entry.initrds.is_empty() => format!("PARTUUID={partuuid}"),
+        Some(partuuid) if entry.is_some_and(|entry| entry.initrds.is_empty()) => {
+            format!("PARTUUID={partuuid}")
+        }
         _ => spec.to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! linux.grub.serial-console
 
 use super::{boot_entries, grub_defaults};
+use crate::facts::{CommandLine, Site};
 use crate::rule::Evidence;
 use crate::text::cmdline::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -15,7 +16,7 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Warning,
     cause: "Azure's serial console and boot diagnostics show ttyS0. hvc0 is Xen's console and is not there on Azure; without ttyS0 nobody \
             sees why a boot fails.",
-    fix: "In every boot entry and in /etc/default/grub: hvc0 and xencons go, and console=tty1 console=ttyS0,115200n8 \
+    fix: "In every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub: hvc0 and xencons go, and console=tty1 console=ttyS0,115200n8 \
           earlyprintk=ttyS0,115200 are there, the serial port last. rootdelay is never added.",
     source: "Microsoft Learn, Prepare Linux for imaging in Azure (create-upload-generic), 2026-09; Azure serial console for Linux, 2026",
 };
@@ -34,9 +35,9 @@ impl Rule for GrubSerialConsole {
         if guest.facts.os.as_ref().is_some_and(|os| os.arch == Some("aarch64")) {
             return Ok(Finding::NotApplicable("the serial port of an Arm machine has another name"));
         }
-        let entries = guest.facts.boot.entries.iter();
+        let cmdlines = guest.facts.boot.cmdlines.iter();
         let mut evidence: Vec<Evidence> =
-            entries.filter_map(|entry| Some(Evidence::new(&entry.place, fault(&entry.cmdline)?))).collect();
+            cmdlines.filter_map(|cmdline| Some(Evidence::new(&cmdline.place, fault_of(cmdline)?))).collect();
         if let Some(what) = grub_defaults::cmdline(guest.view)?.and_then(|cmdline| fault(&cmdline)) {
             evidence.push(Evidence::new(grub_defaults::place(guest.view)?, what));
         }
@@ -44,9 +45,16 @@ impl Rule for GrubSerialConsole {
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        boot_entries::edit_cmdlines(stage, |entry| {
-            fault(&entry.cmdline).map(|_| with_consoles(&without_serial(&entry.cmdline)))
-        })?;
+        // what entries share first: then some of them are well already
+        for shared in [true, false] {
+            boot_entries::edit_cmdlines(stage, |cmdline| {
+                fault_of(cmdline).filter(|_| is_shared(cmdline) == shared)?;
+                Some(match cmdline.complete {
+                    Some(_) => with_consoles(&without_serial(&cmdline.written)),
+                    None => without_serial(&cmdline.written),
+                })
+            })?;
+        }
         let defaults = grub_defaults::cmdline(stage.guest()?.view)?;
         if defaults.is_some_and(|cmdline| fault(&cmdline).is_some()) {
             grub_defaults::edit_cmdlines(stage, without_consoles)?;
@@ -56,11 +64,27 @@ impl Rule for GrubSerialConsole {
     }
 }
 
+/// A part has no more to be than without Xen.
+fn fault_of(cmdline: &CommandLine) -> Option<String> {
+    match &cmdline.complete {
+        Some(complete) => fault(complete),
+        None => xen(&cmdline.written),
+    }
+}
+
+fn is_shared(cmdline: &CommandLine) -> bool {
+    !matches!(cmdline.site, Site::Linux | Site::Options | Site::Kernel)
+}
+
+fn xen(cmdline: &str) -> Option<String> {
+    let token = cmdline::tokens(cmdline).find(|token| is_xen(token))?;
+    Some(format!("{token} is a console of Xen"))
+}
+
 fn fault(cmdline: &str) -> Option<String> {
     let consoles = cmdline::values(cmdline, "console");
-    let xen = cmdline::tokens(cmdline).find(|token| is_xen(token));
-    match (xen, consoles.iter().position(|console| is_serial(console))) {
-        (Some(token), _) => Some(format!("{token} is a console of Xen")),
+    match (xen(cmdline), consoles.iter().position(|console| is_serial(console))) {
+        (Some(xen), _) => Some(xen),
         // a recovery entry is for whoever sits before the screen
         (None, None) if cmdline::tokens(cmdline).any(|token| matches!(token, "single" | "recovery")) => None,
         (None, None) => Some("no console=ttyS0".into()),

@@ -1,8 +1,9 @@
 //! linux.grub.serial-menu
 
-use super::grub_defaults;
+use super::{boot_entries, grub_defaults};
+use crate::facts::{Boot, Site};
 use crate::rule::Evidence;
-use crate::text::{grub_cfg, lines, rewrite, shell_assign};
+use crate::text::{grub_cfg, grubenv, lines, menu_lst, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A boot menu that nobody on Azure gets to see.
@@ -31,6 +32,12 @@ const SCRIPT: &str = "# for Azure (refloat)\n\
                       if serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1 ; then\n  \
                       terminal_input --append serial\n  terminal_output --append serial\nfi";
 
+/// As `SCRIPT`, for GRUB before version 2: the terminal on which a key is pressed is taken.
+const LEGACY: &str =
+    "# for Azure (refloat)\nserial --unit=0 --speed=115200\nterminal --timeout=5 serial console";
+/// A variable of Fedora's and Red Hat's grubenv.
+const AUTO_HIDE: &str = "menu_auto_hide";
+
 impl Rule for GrubSerialMenu {
     fn meta(&self) -> &'static RuleMeta {
         &META
@@ -47,12 +54,37 @@ impl Rule for GrubSerialMenu {
                 evidence.push(Evidence::new(format!("{config}:{line}"), "keeps the menu from being seen"));
             }
         }
+        for config in &guest.facts.boot.configs {
+            let block = grubenv::beside(config);
+            let variables = guest.view.read(&block)?.unwrap_or_default();
+            if grubenv::get(&variables, AUTO_HIDE).is_some_and(|value| value != "0") {
+                evidence.push(Evidence::new(block, "hides the menu after a boot that went well"));
+            }
+        }
+        if let Some(menu) = legacy_menu(&guest.facts.boot) {
+            let text = guest.view.text(menu)?.unwrap_or_default();
+            if !has_legacy_serial(&text) {
+                evidence.push(Evidence::new(menu, "the menu is not on the serial port"));
+            }
+            for (line, _) in menu_lst::hidden_menu(&text, SECONDS) {
+                evidence.push(Evidence::new(format!("{menu}:{line}"), "keeps the menu from being seen"));
+            }
+        }
         evidence.extend(default_faults(guest.view)?);
         Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for config in stage.guest()?.facts.boot.configs.clone() {
+        let boot = stage.guest()?.facts.boot.clone();
+        if let Some(menu) = legacy_menu(&boot) {
+            stage.edit(menu, |text| {
+                let changes = menu_lst::hidden_menu(text, SECONDS);
+                let text = changed_lines(text, &changes);
+                if has_legacy_serial(&text) { text } else { format!("{LEGACY}\n{text}") }
+            })?;
+        }
+        for config in boot.configs {
+            boot_entries::set_variable(stage, &grubenv::beside(&config), AUTO_HIDE, None)?;
             stage.edit(&config, |text| {
                 let mut changes = grub_cfg::hidden_menu(text, SECONDS);
                 if !grub_cfg::has_serial_terminal(text)
@@ -62,9 +94,7 @@ impl Rule for GrubSerialMenu {
                         lines(text).nth(end - 1).map(|line| (end, format!("{SCRIPT}\n{}", line.body))),
                     );
                 }
-                rewrite(text, |line| {
-                    changes.iter().find(|(number, _)| *number == line.number).map(|(_, new)| new.clone())
-                })
+                changed_lines(text, &changes)
             })?;
         }
         for file in grub_defaults::files(stage.guest()?.view)? {
@@ -80,6 +110,23 @@ impl Rule for GrubSerialMenu {
         }
         Ok(Fixed::Staged)
     }
+}
+
+fn changed_lines(text: &str, changes: &[(usize, String)]) -> String {
+    rewrite(text, |line| {
+        changes.iter().find(|(number, _)| *number == line.number).map(|(_, new)| new.clone())
+    })
+}
+
+/// The menu of GRUB before version 2.
+fn legacy_menu(boot: &Boot) -> Option<&str> {
+    let entry = boot.cmdlines.iter().find(|cmdline| cmdline.site == Site::Kernel);
+    entry.map(|cmdline| cmdline.file.as_str())
+}
+
+fn has_legacy_serial(text: &str) -> bool {
+    lines(text)
+        .any(|line| line.words().next() == Some("terminal") && line.words().any(|word| word == "serial"))
 }
 
 /// What is wrong with the value of a variable of grub-mkconfig, and a better one.
@@ -164,6 +211,27 @@ fi
             .file("/boot/grub/grub.cfg", &cfg)
             .mended_text(&GrubSerialMenu, "/boot/grub/grub.cfg");
         assert_eq!(text, cfg.replacen("menuentry", &format!("{SCRIPT}\nmenuentry"), 1));
+    }
+
+    #[test]
+    fn a_menu_of_old_is_shown_on_the_serial_port_too() {
+        let menu = "default 0\ntimeout=0\nhiddenmenu\n\ntitle x\nkernel /boot/vmlinuz-6.1.0-50-amd64 ro\n";
+        let path = "/boot/grub/menu.lst";
+        let bench = Bench::debian().without("/boot/grub/grub.cfg").file(path, menu);
+        assert_eq!(bench.findings(&GrubSerialMenu).len(), 3);
+        let text = bench.mended_text(&GrubSerialMenu, path);
+        let expected = menu.replace("timeout=0", "timeout=5").replace("hiddenmenu", "#hiddenmenu");
+        assert_eq!(text, format!("{LEGACY}\n{expected}"));
+    }
+
+    #[test]
+    fn a_menu_that_hides_itself_is_shown() {
+        let mut block = b"# GRUB Environment Block\nmenu_auto_hide=1\nboot_success=1\n".to_vec();
+        block.resize(1024, b'#');
+        let bench = Bench::debian().file("/boot/grub/grubenv", block);
+        assert_eq!(bench.findings(&GrubSerialMenu).len(), 1);
+        let text = bench.mended_text(&GrubSerialMenu, "/boot/grub/grubenv");
+        assert!(text.starts_with("# GRUB Environment Block\nboot_success=1\n##"), "{text}");
     }
 
     #[test]

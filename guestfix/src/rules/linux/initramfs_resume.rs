@@ -77,8 +77,8 @@ impl Rule for InitramfsResume {
         for entry in &guest.facts.boot.entries {
             waiting.extend(waits(&guest, entry)?.map(|_| entry.place.clone()));
         }
-        boot_entries::edit_cmdlines(stage, |entry| {
-            waiting.contains(&entry.place).then(|| cmdline::append(&entry.cmdline, NO_RESUME))
+        boot_entries::edit_cmdlines(stage, |cmdline| {
+            waiting.contains(&cmdline.place).then(|| cmdline::append(&cmdline.written, NO_RESUME))
         })?;
         let view = stage.guest()?.view;
         if let Some(old) = view.text(USWSUSP)? {

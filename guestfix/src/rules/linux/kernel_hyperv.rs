@@ -1,8 +1,11 @@
 //! linux.kernel.hyperv
 
-use crate::facts::{Driver, Kernel};
+use super::boot_entries;
+use crate::facts::{BootEntry, Driver, Kernel};
+use crate::inspect::compare_versions;
 use crate::rule::Evidence;
-use crate::{Facts, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::text::cmdline;
+use crate::{Facts, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A kernel that cannot see an Azure disk whatever its initramfs holds.
 pub(in crate::rules) struct KernelHyperv;
@@ -13,8 +16,10 @@ static META: RuleMeta = RuleMeta {
     phase: Phase::Drivers,
     severity: Severity::Blocker,
     cause: "Without hv_vmbus and hv_storvsc a kernel sees no disk on Azure. Kernels made for Xen only, and some built for EC2, have neither.",
-    fix: "None offline: install a kernel of the distribution that has them, before the migration, or make one that is there the default.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; Debian's linux-image packages, measured 2026-11-23",
+    fix: "The newest installed kernel that has them becomes the default of the boot menu: in grub.cfg or grubenv, menu.lst, and /etc/default/grub. \
+          Where there is none, a kernel of the distribution has to be installed before the migration.",
+    source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; Debian's linux-image packages, measured 2026-11-23; \
+             virt-v2v 71376bdb, best kernel and Xen-only kernels (behaviour), 2026",
 };
 
 impl Rule for KernelHyperv {
@@ -27,35 +32,65 @@ impl Rule for KernelHyperv {
         if facts.kernels.is_empty() {
             return Ok(Finding::NotApplicable("no kernel was found"));
         }
-        let place =
-            |kernel: &Kernel| kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
-        let lacks = |kernel: &Kernel| {
-            Evidence::new(place(kernel), format!("{} has no hv_vmbus or no hv_storvsc", kernel.version))
-        };
-        if !facts.kernels.iter().any(is_usable) {
-            let mut evidence: Vec<Evidence> = facts.kernels.iter().map(lacks).collect();
-            for kernel in &facts.kernels {
-                let path = format!("/boot/config-{}", kernel.version);
-                let config = guest.view.text(&path)?.unwrap_or_default();
-                if config.lines().any(|line| matches!(line, "CONFIG_X86_XEN=y" | "CONFIG_X86_64_XEN=y")) {
-                    evidence.push(Evidence::new(path, "a kernel for Xen only"));
+        let mut wrong: Vec<&Kernel> = Vec::new();
+        if facts.kernels.iter().any(is_usable) {
+            for (_, kernel) in unusable_defaults(facts) {
+                if !wrong.contains(&kernel) {
+                    wrong.push(kernel);
                 }
             }
-            return Ok(Finding::Wrong { evidence });
+        } else {
+            wrong = facts.kernels.iter().collect();
         }
-        let default = default_kernel(facts).filter(|kernel| !is_usable(kernel));
-        Ok(Finding::from_evidence(default.map(lacks).into_iter().collect()))
+        let mut evidence = Vec::new();
+        for kernel in wrong {
+            let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
+            evidence
+                .push(Evidence::new(place, format!("{} has no hv_vmbus or no hv_storvsc", kernel.version)));
+            let config = xen_only(guest.view, kernel)?;
+            evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
+        }
+        Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let facts = stage.guest()?.facts;
-        Ok(Fixed::ByHand(match facts.kernels.iter().find(|kernel| is_usable(kernel)) {
-            Some(kernel) => format!("make {} the default of the boot menu, then check again", kernel.version),
-            None => {
-                "install the distribution's own kernel in the running machine, and take a new snapshot".into()
-            }
-        }))
+        let facts = stage.guest()?.facts.clone();
+        let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel)) else {
+            return Ok(Fixed::ByHand(
+                "install the distribution's own kernel in the running machine, and take a new snapshot"
+                    .into(),
+            ));
+        };
+        for (entry, _) in unusable_defaults(&facts) {
+            let Some(better) = best(&facts, entry) else {
+                return Ok(Fixed::ByHand(format!(
+                    "{} would do, but no entry of the boot menu starts it: make one in the running machine, and take a new snapshot",
+                    usable.version
+                )));
+            };
+            boot_entries::make_default(stage, better)?;
+        }
+        Ok(Fixed::Staged)
     }
+}
+
+/// The entries that start by themselves, one for each menu, with a kernel that cannot see a disk.
+fn unusable_defaults(facts: &Facts) -> impl Iterator<Item = (&BootEntry, &Kernel)> {
+    let defaults = facts.boot.entries.iter().filter(|entry| entry.default);
+    let known = defaults.filter_map(|entry| Some((entry, facts.kernel_of(entry)?)));
+    known.filter(|(_, kernel)| !is_usable(kernel))
+}
+
+/// The entry of the same menu with the newest kernel that has the drivers; rescue entries are for rescue.
+fn best<'a>(facts: &'a Facts, entry: &BootEntry) -> Option<&'a BootEntry> {
+    let is_rescue = |entry: &BootEntry| {
+        entry.kernel.contains("rescue")
+            || cmdline::tokens(&entry.cmdline).any(|token| matches!(token, "single" | "recovery"))
+    };
+    let menu = boot_entries::menu_of(&facts.boot, entry).into_iter().filter(|entry| !is_rescue(entry));
+    let with_kernel = menu.filter_map(|entry| Some((entry, facts.kernel_of(entry)?)));
+    let usable = with_kernel.filter(|(_, kernel)| is_usable(kernel));
+    usable.max_by(|(_, a), (_, b)| compare_versions(&a.version, &b.version)).map(|(entry, _)| entry)
 }
 
 fn is_usable(kernel: &Kernel) -> bool {
@@ -64,10 +99,12 @@ fn is_usable(kernel: &Kernel) -> bool {
         .all(|name| !matches!(kernel.drivers.get(name), None | Some(Driver::Absent)))
 }
 
-/// The kernel of the entry that starts by itself.
-pub(super) fn default_kernel(facts: &Facts) -> Option<&Kernel> {
-    let entry = facts.boot.entries.iter().find(|entry| entry.default)?;
-    facts.kernels.iter().find(|kernel| kernel.image.as_ref() == Some(&entry.kernel))
+/// The configuration by which a kernel is for paravirtual Xen and nothing else.
+fn xen_only(view: &dyn View, kernel: &Kernel) -> Result<Option<String>> {
+    let path = format!("/boot/config-{}", kernel.version);
+    let config = view.text(&path)?.unwrap_or_default();
+    let is_xen = config.lines().any(|line| matches!(line, "CONFIG_X86_XEN=y" | "CONFIG_X86_64_XEN=y"));
+    Ok(is_xen.then_some(path))
 }
 
 #[cfg(test)]
@@ -99,13 +136,70 @@ mod tests {
         assert_eq!(by_config.findings(&KernelHyperv), [""; 0]);
     }
 
+    const OLD: &str = "5.10.0-32-amd64";
+    const DRIVERS: &str = "kernel/drivers/hv/hv_vmbus.ko:\nkernel/drivers/scsi/hv_storvsc.ko:\n";
+
+    /// The newest kernel lacks the drivers, an older one has them.
+    fn newest_lacks() -> Bench {
+        Bench::debian()
+            .file("/lib/modules/6.1.0-50-amd64/modules.dep", "")
+            .file(&format!("/lib/modules/{OLD}/modules.dep"), DRIVERS)
+            .file(&format!("/boot/vmlinuz-{OLD}"), "kernel")
+    }
+
     #[test]
-    fn another_kernel_that_would_do_is_named() {
-        let bench = Bench::debian().file("/lib/modules/6.1.0-50-amd64/modules.dep", "").file(
-            "/lib/modules/5.10.0-32-amd64/modules.dep",
-            "kernel/drivers/hv/hv_vmbus.ko:\nkernel/drivers/scsi/hv_storvsc.ko:\n",
-        );
+    fn another_kernel_without_an_entry_is_named() {
+        let bench = newest_lacks();
         assert_eq!(bench.findings(&KernelHyperv).len(), 1);
-        assert!(bench.by_hand(&KernelHyperv).starts_with("make 5.10.0-32-amd64 the default"));
+        assert!(bench.by_hand(&KernelHyperv).starts_with("5.10.0-32-amd64 would do"));
+    }
+
+    #[test]
+    fn another_kernel_is_made_the_default_of_grub_cfg() {
+        let entry = |release: &str, more: &str| {
+            format!(
+                "\tmenuentry 'x' --id '{release}{more}' {{\n\t\tlinux /boot/vmlinuz-{release} ro {more}\n\t}}\n"
+            )
+        };
+        let menu = entry("6.1.0-50-amd64", "") + &entry(OLD, "single") + &entry(OLD, "");
+        let cfg = format!("set default=\"0\"\nsubmenu 'x' --id 'more' {{\n{menu}}}\n");
+        let bench =
+            newest_lacks().file("/boot/grub/grub.cfg", &cfg).file("/etc/default/grub", "GRUB_DEFAULT=0\n");
+        bench.mended(&KernelHyperv, |view| {
+            let text = |path| view.text(path).unwrap().unwrap();
+            let selector = format!("more>{OLD}");
+            assert_eq!(
+                text("/boot/grub/grub.cfg"),
+                cfg.replace("default=\"0\"", &format!("default=\"{selector}\""))
+            );
+            assert_eq!(text("/etc/default/grub"), format!("GRUB_DEFAULT=\"{selector}\"\n"));
+        });
+    }
+
+    #[test]
+    fn another_kernel_is_made_the_saved_entry() {
+        let mut block = b"# GRUB Environment Block\nsaved_entry=m-6.1.0-50-amd64\n".to_vec();
+        block.resize(1024, b'#');
+        let cfg = "set default=\"${saved_entry}\"\nblscfg\n";
+        let bench = newest_lacks()
+            .without("/boot/grub/grub.cfg")
+            .file("/boot/grub2/grub.cfg", cfg)
+            .file("/boot/grub2/grubenv", block)
+            .file("/boot/loader/entries/m-6.1.0-50-amd64.conf", "linux /vmlinuz-6.1.0-50-amd64\noptions ro\n")
+            .file(
+                &format!("/boot/loader/entries/m-{OLD}.conf"),
+                format!("linux /vmlinuz-{OLD}\noptions ro\n"),
+            );
+        let block = bench.mended_text(&KernelHyperv, "/boot/grub2/grubenv");
+        assert!(block.contains(&format!("saved_entry=m-{OLD}\n")) && block.len() == 1024, "{block}");
+    }
+
+    #[test]
+    fn another_kernel_is_made_the_default_of_menu_lst() {
+        let entry = |release: &str| format!("title x\nroot (hd0)\nkernel /boot/vmlinuz-{release} ro\n");
+        let menu = format!("default 0\n{}{}", entry("6.1.0-50-amd64"), entry(OLD));
+        let bench = newest_lacks().without("/boot/grub/grub.cfg").file("/boot/grub/menu.lst", &menu);
+        let text = bench.mended_text(&KernelHyperv, "/boot/grub/menu.lst");
+        assert_eq!(text, menu.replace("default 0", "default 1"));
     }
 }
