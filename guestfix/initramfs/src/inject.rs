@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
 pub struct Injected {
     /// The new file; the old one's bytes if there was nothing to do.
     pub bytes: Vec<u8>,
-    /// Paths of the module files added, in the initramfs, in the order they were found to be needed.
+    /// Paths of the module (or other) files added, in the initramfs, in the order they were found to be needed.
     pub added: Vec<String>,
     /// How the records were put in; `None` if there was nothing to do.
     pub mode: Option<Mode>,
@@ -92,7 +92,27 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
     let (bytes, mode) = if new.files.is_empty() {
         (archive.bytes.to_vec(), None)
     } else {
-        let (bytes, mode) = new.write(request)?;
+        let (bytes, mode) = new.write(request.kver, request.mode)?;
+        (bytes, Some(mode))
+    };
+    Ok(Injected { bytes, added, mode, changes: new.changes, loadable, absent })
+}
+
+/// Puts files, each a path and its content, in place of those of that name, or as new ones. What is there already stays;
+/// asked again, it changes nothing.
+///
+/// # Errors
+/// `Malformed` if something is in the way, or the archive cannot be packed again.
+pub fn put_files(archive: &Archive<'_>, files: &[(&str, &[u8])]) -> Result<Injected> {
+    let mut new = NewFiles::new(archive);
+    for (path, content) in files {
+        new.put(path, content.to_vec(), format!("put {path} ({} bytes)", content.len()))?;
+    }
+    let (added, absent, loadable) = (new.files.keys().cloned().collect(), Vec::new(), Vec::new());
+    let (bytes, mode) = if new.files.is_empty() {
+        (archive.bytes.to_vec(), None)
+    } else {
+        let (bytes, mode) = new.write("", Mode::Rewrite)?;
         (bytes, Some(mode))
     };
     Ok(Injected { bytes, added, mode, changes: new.changes, loadable, absent })
@@ -288,12 +308,12 @@ impl<'a> NewFiles<'a> {
     }
 
     /// The new initramfs.
-    fn write(&mut self, request: &Request<'_>) -> Result<(Vec<u8>, Mode)> {
+    fn write(&mut self, kver: &str, wanted: Mode) -> Result<(Vec<u8>, Mode)> {
         let last =
             self.archive.segments().last().ok_or_else(|| Error::malformed("initramfs", 0, "it is empty"))?;
         let links = self.unlink(last);
-        let can_append = links.is_empty() && (last.codec != Codec::Lz4 || pads_lz4(request.kver));
-        let mode = if can_append { request.mode } else { Mode::Rewrite };
+        let can_append = links.is_empty() && (last.codec != Codec::Lz4 || pads_lz4(kver));
+        let mode = if can_append { wanted } else { Mode::Rewrite };
         self.files.extend(links);
         let records = self.records()?;
         let bytes = match mode {

@@ -9,7 +9,7 @@ use super::linux::grub_stale_arguments::GrubStaleArguments;
 use super::linux::initramfs_drop_in::InitramfsDropIn;
 use super::linux::initramfs_hyperv::InitramfsHyperv;
 use super::linux::network::MacPinned;
-use super::testing::{Bench, ROOT_UUID, grub_cfg};
+use super::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
 
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
 const DEFAULTS: &str = "/etc/default/grub";
@@ -17,12 +17,8 @@ const DEFAULTS: &str = "/etc/default/grub";
 /// It takes Hyper-V's drivers for built in on Debian and Ubuntu, and never looks into an initramfs.
 #[test]
 fn hyperv_drivers_are_not_taken_for_built_in() {
-    // an initramfs of nothing but its trailer
-    let mut empty = b"070701".to_vec();
-    empty.extend([b'0'; 8 * 11]);
-    empty.extend(b"0000000b00000000TRAILER!!!\0\0\0\0");
     let bench = Bench::debian()
-        .file("/boot/initrd.img-6.1.0-50-amd64", empty)
+        .file("/boot/initrd.img-6.1.0-50-amd64", empty_initramfs())
         .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
         .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "")
         .file("/etc/initramfs-tools/initramfs.conf", "MODULES=dep\n");
@@ -85,8 +81,8 @@ fn the_archives_of_ec2_are_replaced() {
 #[test]
 fn a_resume_device_of_ec2_is_removed() {
     let root = format!("UUID={ROOT_UUID}");
-    let bench = Bench::debian().file(GRUB_CFG, grub_cfg(&root, "resume=/dev/nvme0n1p3 quiet"));
-    assert_eq!(bench.mended_text(&GrubStaleArguments, GRUB_CFG), grub_cfg(&root, "quiet"));
+    let bench = Bench::debian().file(GRUB_CFG, grub_cfg(&root, "resume=/dev/nvme0n1p3 nosmt"));
+    assert_eq!(bench.mended_text(&GrubStaleArguments, GRUB_CFG), grub_cfg(&root, "nosmt"));
 }
 
 /// It does not know that Ubuntu's images for EC2 boot without their initramfs first.

@@ -31,6 +31,7 @@ const MODULES: &[&str] = &[
     "drivers/scsi/hv_storvsc",
     "drivers/net/hyperv/hv_netvsc",
     "drivers/hv/hv_utils",
+    "drivers/pci/controller/pci-hyperv",
     "drivers/scsi/sd_mod",
 ];
 
@@ -181,6 +182,37 @@ impl Bench {
         self.mended(rule, |view| text = view.text(path).unwrap());
         text.unwrap_or_else(|| panic!("there is no {path}"))
     }
+}
+
+/// A newc archive of nothing but its trailer.
+pub(super) fn empty_initramfs() -> Vec<u8> {
+    initramfs_with(&[])
+}
+
+/// A newc archive of these files.
+pub(super) fn initramfs_with(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut record = |name: &str, mode: u32, data: &[u8]| {
+        let name_size = name.len() + 1;
+        out.extend(format!("070701{:08x}{mode:08x}{:08x}{:08x}{:08x}", 1, 0, 0, 1).bytes());
+        out.extend(format!("{:08x}{:08x}", 0, data.len()).bytes());
+        out.extend([b'0'; 32]);
+        out.extend(format!("{name_size:08x}{:08x}{name}\0", 0).bytes());
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend(data);
+        out.resize(out.len().next_multiple_of(4), 0);
+    };
+    let mut made = std::collections::BTreeSet::new();
+    for (path, text) in files {
+        for (slash, _) in path.match_indices('/') {
+            if made.insert(&path[..slash]) {
+                record(&path[..slash], 0o040_755, b"");
+            }
+        }
+        record(path, 0o100_644, text.as_bytes());
+    }
+    record("TRAILER!!!", 0, b"");
+    out
 }
 
 #[test]

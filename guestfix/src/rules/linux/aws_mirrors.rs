@@ -1,7 +1,7 @@
 //! linux.aws.mirrors
 
-use crate::rule::Evidence;
-use crate::text::{lines, rewrite};
+use super::linewise;
+use crate::text::Line;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Package archives inside AWS.
@@ -24,20 +24,13 @@ impl Rule for AwsMirrors {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for file in files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            let hits = lines(&text).filter(|line| moved(line.body).is_some());
-            evidence
-                .extend(hits.map(|line| Evidence::new(format!("{file}:{}", line.number), line.body.trim())));
-        }
-        Ok(Finding::from_evidence(evidence))
+        let of_aws = |line: &Line<'_>| moved(line.body).map(|_| line.body.trim().to_owned());
+        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for file in files(stage.guest()?.view)? {
-            stage.edit(&file, |text| rewrite(text, |line| moved(line.body)))?;
-        }
+        let files = files(stage.guest()?.view)?;
+        linewise::rewrite(stage, &files, |line| moved(line.body))?;
         Ok(Fixed::Staged)
     }
 }

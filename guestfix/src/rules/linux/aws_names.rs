@@ -1,5 +1,6 @@
 //! linux.aws.names
 
+use super::linewise;
 use crate::rule::Evidence;
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -33,10 +34,8 @@ impl Rule for AwsNames {
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let mut evidence = Vec::new();
         for (file, is_of_aws) in files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for line in lines(&text).filter(is_of_aws) {
-                evidence.push(Evidence::new(format!("{file}:{}", line.number), line.body.trim()));
-            }
+            let what = |line: &Line<'_>| is_of_aws(line).then(|| line.body.trim().to_owned());
+            evidence.extend(linewise::faults(guest.view, &[file], what)?);
         }
         for file in resolved(guest.view)? {
             let text = guest.view.text(&file)?.unwrap_or_default();

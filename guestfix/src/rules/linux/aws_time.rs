@@ -1,8 +1,7 @@
 //! linux.aws.time
 
-use super::kernel_hyperv::default_kernel;
+use super::linewise;
 use crate::facts::Driver;
-use crate::rule::Evidence;
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -37,19 +36,13 @@ impl Rule for AwsTime {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for file in files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for line in lines(&text).filter(is_of_aws) {
-                evidence.push(Evidence::new(format!("{file}:{}", line.number), line.body.trim()));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+        let of_aws = |line: &Line<'_>| is_of_aws(line).then(|| line.body.trim().to_owned());
+        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
-        let kernel = default_kernel(guest.facts).or(guest.facts.kernels.first());
+        let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
         let host_clock = kernel
             .and_then(|kernel| kernel.drivers.get("hv_utils"))
             .is_some_and(|driver| *driver != Driver::Absent);

@@ -17,11 +17,11 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Warning,
     cause: "rootdelay=300 is an unconditional sleep of five minutes in initramfs-tools; resume= from a disk that is not here waits 30 s for it; \
             clocksource=xen is not there; rd.shell=0, rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
-            timeout of NVMe a disk of Azure that hangs does so for years.",
-    fix: "These arguments go, in every boot entry and in /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks for. \
+            timeout of NVMe a disk of Azure that hangs does so for years. quiet and rhgb leave nothing to see on the only screen there is.",
+    fix: "These arguments go, in every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks for. \
           rootdelay is never added.",
-    source: "measured boots (rootdelay: 306 s; panic), 2026-11-23; azure-docs issue 80400, 2021; Microsoft Learn, create-upload-debian and \
-             create-upload-ubuntu (nvme_core.io_timeout), 2026-09; virt-v2v 71376bdb, resume= (behaviour), 2026",
+    source: "measured boots (rootdelay: 306 s; panic), 2026-11-23; azure-docs issue 80400, 2021; Microsoft Learn, create-upload-generic (rhgb, quiet, \
+             crashkernel=auto), create-upload-debian and create-upload-ubuntu (nvme_core.io_timeout), 2026-09; virt-v2v 71376bdb, resume= (behaviour), 2026",
 };
 
 impl Rule for GrubStaleArguments {
@@ -32,8 +32,8 @@ impl Rule for GrubStaleArguments {
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let machine = guest.view.machine();
         let mut evidence = Vec::new();
-        for entry in &guest.facts.boot.entries {
-            evidence.extend(faults(&entry.place, &entry.cmdline, machine));
+        for cmdline in &guest.facts.boot.cmdlines {
+            evidence.extend(faults(&cmdline.place, &cmdline.written, machine));
         }
         for one in grub_defaults::assigned(guest.view)? {
             if grub_defaults::is_cmdline(&one.key) {
@@ -45,7 +45,7 @@ impl Rule for GrubStaleArguments {
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let machine = stage.guest()?.view.machine().clone();
-        boot_entries::edit_cmdlines(stage, |entry| Some(without_stale(&entry.cmdline, &machine)))?;
+        boot_entries::edit_cmdlines(stage, |cmdline| Some(without_stale(&cmdline.written, &machine)))?;
         grub_defaults::edit_cmdlines(stage, |cmdline| without_stale(cmdline, &machine))?;
         Ok(Fixed::Staged)
     }
@@ -84,6 +84,10 @@ fn fault(token: &str, cmdline: &str, machine: &Machine) -> Option<(&'static str,
         ("hides why a boot fails", instead("panic=30"))
     } else if is_number("nvme_core.io_timeout", |seconds| seconds > 240) {
         ("is not the 240 s that Azure asks for", instead("nvme_core.io_timeout=240"))
+    } else if matches!(token, "quiet" | "rhgb" | "splash=silent") {
+        ("hides the boot from the serial console", Change::Drop)
+    } else if value("crashkernel") == Some("auto") {
+        ("takes memory of small machines, and newer kernels do not know it", Change::Drop)
     } else if token.starts_with("xen_blkfront.") || token.starts_with("xen_nopvspin") {
         ("is for Xen", Change::Drop)
     } else {
@@ -100,20 +104,23 @@ mod tests {
     fn stale_arguments_go_and_others_stay() {
         let root = format!("UUID={ROOT_UUID}");
         let bench = Bench::debian()
-            .file("/boot/grub/grub.cfg", grub_cfg(&root, "rootdelay=300 quiet resume=/dev/xvda3 rd.shell=0"))
+            .file("/boot/grub/grub.cfg", grub_cfg(&root, "rootdelay=300 nosmt resume=/dev/xvda3 rd.shell=0"))
             .file("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"clocksource=xen console=ttyS0\"\n");
         let found = bench.findings(&GrubStaleArguments);
         assert_eq!(found.len(), 7);
         assert_eq!(found[0], "/boot/grub/grub.cfg:4: rootdelay=300 is a sleep at every boot");
         assert_eq!(found[6], "/etc/default/grub:1: clocksource=xen is no clock of Hyper-V");
         bench.mended(&GrubStaleArguments, |view| {
-            assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, "quiet"));
+            assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, "nosmt"));
             let defaults = view.text("/etc/default/grub").unwrap().unwrap();
             assert_eq!(defaults, "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n");
         });
         let fine = Bench::debian().file(
             "/boot/grub/grub.cfg",
-            grub_cfg(&root, &format!("rootdelay=5 resume=UUID={BOOT_UUID} clocksource=tsc panic=10")),
+            grub_cfg(
+                &root,
+                &format!("rootdelay=5 resume=UUID={BOOT_UUID} clocksource=tsc panic=10 crashkernel=256M"),
+            ),
         );
         assert_eq!(fine.findings(&GrubStaleArguments), [""; 0]);
     }
@@ -121,9 +128,10 @@ mod tests {
     fn what_ec2_asks_for_is_dropped_or_gets_the_value_of_azure() {
         let root = format!("UUID={ROOT_UUID}");
         for (before, after) in [
-            ("nvme_core.io_timeout=4294967295 quiet panic=-1", "nvme_core.io_timeout=240 quiet panic=30"),
-            ("quiet resume=UUID=dead-beef", "quiet"),
-            ("quiet resume=PARTUUID=1ec2a517-01 resume_offset=34816", "quiet"),
+            ("nvme_core.io_timeout=4294967295 nosmt panic=-1", "nvme_core.io_timeout=240 nosmt panic=30"),
+            ("nosmt resume=UUID=dead-beef", "nosmt"),
+            ("rhgb nosmt quiet splash=silent crashkernel=auto", "nosmt"),
+            ("nosmt resume=PARTUUID=1ec2a517-01 resume_offset=34816", "nosmt"),
         ] {
             let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, before));
             assert_eq!(bench.mended_text(&GrubStaleArguments, "/boot/grub/grub.cfg"), grub_cfg(&root, after));

@@ -1,9 +1,9 @@
 //! linux.initramfs.drop-in
 
-use super::kernel_hyperv::default_kernel;
+use super::linewise;
 use crate::facts::{Driver, Facts};
 use crate::rule::Evidence;
-use crate::text::{append, lines, shell_assign};
+use crate::text::{Line, append, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A generator that will build the next initramfs without the drivers.
@@ -15,14 +15,19 @@ static META: RuleMeta = RuleMeta {
     phase: Phase::Drivers,
     severity: Severity::Warning,
     cause: "The guest builds its initramfs anew with every kernel update. With MODULES=dep or list, or a host-only dracut, it would leave \
-            out what it does not see in use.",
-    fix: "The modules are named in /etc/initramfs-tools/modules, or in /etc/dracut.conf.d/90-azure-hyperv.conf; only those that the \
-          kernel has.",
+            out what it does not see in use, and it does leave out what omit_drivers names.",
+    fix: "The modules are named in /etc/initramfs-tools/modules, in /etc/dracut.conf.d/90-azure-hyperv.conf, or in INITRD_MODULES; only those \
+          that the kernel has. omit_drivers no longer names them.",
     source: "Microsoft Learn, Prepare a RHEL-based VM and a SLES VM for Azure, 2026-09; initramfs-tools(7); dracut.conf(5), 2026-11",
 };
 
 const MODULES: &str = "/etc/initramfs-tools/modules";
 const DRACUT: &str = "/etc/dracut.conf.d/90-azure-hyperv.conf";
+const MAIN: &str = "/etc/dracut.conf";
+const OWN: &str = "/etc/dracut.conf.d";
+const PACKAGED: &str = "/usr/lib/dracut/dracut.conf.d";
+const SYSCONFIG: &str = "/etc/sysconfig/kernel";
+const INITRD_MODULES: &str = "INITRD_MODULES";
 
 /// In the order in which they are written.
 const WANTED: &[&str] = &[
@@ -42,6 +47,8 @@ const WANTED: &[&str] = &[
 enum Builder {
     InitramfsTools,
     Dracut,
+    /// SUSE's of version 11.
+    Mkinitrd,
 }
 
 impl Rule for InitramfsDropIn {
@@ -54,7 +61,10 @@ impl Rule for InitramfsDropIn {
         if !wanted.contains(&"hv_storvsc") {
             return Ok(Finding::NotApplicable("the kernel has hv_storvsc built in, or not at all"));
         }
-        let evidence = match builder(guest.view)? {
+        let mut evidence = linewise::faults(guest.view, &dracut_files(guest.view)?, |line| {
+            without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
+        })?;
+        evidence.extend(match builder(guest.view)? {
             None => return Ok(Finding::NotApplicable("neither initramfs-tools nor dracut is installed")),
             Some(Builder::InitramfsTools) => match policy(guest.view)? {
                 // all drivers of all disks go in
@@ -70,22 +80,51 @@ impl Rule for InitramfsDropIn {
                 let what = "no file adds hv_storvsc to add_drivers";
                 (!dracut_adds(guest.view)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
             }
-        };
-        Ok(Finding::from_evidence(evidence.into_iter().collect()))
+            Some(Builder::Mkinitrd) => {
+                let text = guest.view.text(SYSCONFIG)?.unwrap_or_default();
+                let named = shell_assign::get(&text, INITRD_MODULES).unwrap_or_default().to_owned();
+                let what = "INITRD_MODULES does not name hv_storvsc";
+                let names = |name: &str| named.split_whitespace().any(|module| module == name);
+                (!names("hv_storvsc")).then(|| Evidence::new(SYSCONFIG, what))
+            }
+        });
+        Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
         let wanted = wanted(guest.facts);
         match builder(guest.view)? {
+            Some(Builder::Mkinitrd) => {
+                stage.edit(SYSCONFIG, |text| {
+                    let named = shell_assign::get(text, INITRD_MODULES).unwrap_or_default();
+                    let mut modules: Vec<&str> = named.split_whitespace().collect();
+                    let missing: Vec<&str> =
+                        wanted.iter().copied().filter(|name| !modules.contains(name)).collect();
+                    modules.extend(missing);
+                    shell_assign::set(text, INITRD_MODULES, &modules.join(" "))
+                })?;
+            }
             Some(Builder::InitramfsTools) => {
                 let lines = lacking(guest.view, &wanted)?.join("\n");
                 let text = guest.view.text(MODULES)?.unwrap_or_default();
                 stage.put(MODULES, append(&text, &format!("# for Azure (refloat)\n{lines}")))?;
             }
             _ => {
-                let text = format!("# for Azure (refloat)\nadd_drivers+=\" {} \"\n", wanted.join(" "));
-                stage.put(DRACUT, text)?;
+                for file in dracut_files(guest.view)? {
+                    let old = stage.guest()?.view.text(&file)?.unwrap_or_default();
+                    let new = rewrite(&old, without_hyperv);
+                    if new != old {
+                        // one of this name in /etc hides the packaged one
+                        let name = file.rsplit('/').next().unwrap_or(&file);
+                        let own = if file == MAIN { MAIN.to_owned() } else { format!("{OWN}/{name}") };
+                        stage.put(&own, new)?;
+                    }
+                }
+                if !dracut_adds(stage.guest()?.view)? {
+                    let text = format!("# for Azure (refloat)\nadd_drivers+=\" {} \"\n", wanted.join(" "));
+                    stage.put(DRACUT, text)?;
+                }
             }
         }
         Ok(Fixed::Staged)
@@ -94,16 +133,17 @@ impl Rule for InitramfsDropIn {
 
 /// The wanted modules that the kernel that boots has as modules.
 fn wanted(facts: &Facts) -> Vec<&'static str> {
-    let Some(kernel) = default_kernel(facts).or(facts.kernels.first()) else { return Vec::new() };
+    let Some(kernel) = facts.default_kernel().or(facts.kernels.first()) else { return Vec::new() };
     WANTED.iter().copied().filter(|name| kernel.drivers.get(name) == Some(&Driver::Module)).collect()
 }
 
 fn builder(view: &dyn View) -> Result<Option<Builder>> {
     for (path, builder) in [
         ("/etc/initramfs-tools/initramfs.conf", Builder::InitramfsTools),
-        ("/etc/dracut.conf", Builder::Dracut),
-        ("/etc/dracut.conf.d", Builder::Dracut),
-        ("/usr/lib/dracut/dracut.conf.d", Builder::Dracut),
+        (MAIN, Builder::Dracut),
+        (OWN, Builder::Dracut),
+        (PACKAGED, Builder::Dracut),
+        (SYSCONFIG, Builder::Mkinitrd),
     ] {
         if view.exists(path)? {
             return Ok(Some(builder));
@@ -135,14 +175,21 @@ fn lacking(view: &dyn View, wanted: &[&'static str]) -> Result<Vec<&'static str>
     Ok(wanted.iter().copied().filter(|name| !named.iter().any(|named| named == name)).collect())
 }
 
+/// The files that dracut reads: one in /etc hides a packaged one of its name.
+fn dracut_files(view: &dyn View) -> Result<Vec<String>> {
+    let own = view.glob(OWN, ".conf")?;
+    let name = |file: &String| file.rsplit('/').next().map(str::to_owned);
+    let hidden: Vec<_> = own.iter().map(name).collect();
+    let mut files = if view.exists(MAIN)? { vec![MAIN.to_owned()] } else { Vec::new() };
+    files.extend(view.glob(PACKAGED, ".conf")?.into_iter().filter(|file| !hidden.contains(&name(file))));
+    files.extend(own);
+    Ok(files)
+}
+
 fn dracut_adds(view: &dyn View) -> Result<bool> {
-    let mut files = vec!["/etc/dracut.conf".to_owned()];
-    for dir in ["/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d"] {
-        files.extend(view.glob(dir, ".conf")?);
-    }
-    for file in files {
+    for file in dracut_files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
-        let adds = |line: crate::text::Line<'_>| {
+        let adds = |line: Line<'_>| {
             let line = line.body.trim_start();
             (line.starts_with("add_drivers") || line.starts_with("force_drivers"))
                 && line.contains("hv_storvsc")
@@ -152,6 +199,18 @@ fn dracut_adds(view: &dyn View) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// A line that leaves drivers out without those of Hyper-V; `None` if it names none.
+fn without_hyperv(line: &Line<'_>) -> Option<String> {
+    let is_end = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let kept = |word: &str| {
+        let name = word.trim_end_matches(is_end);
+        let is_wanted = WANTED.contains(&name.replace('-', "_").as_str());
+        if is_wanted { word[name.len()..].trim_start().to_owned() } else { word.to_owned() }
+    };
+    let new: String = line.body.split_inclusive(is_end).map(kept).collect();
+    (line.body.trim_start().starts_with("omit_drivers") && new != line.body).then_some(new)
 }
 
 #[cfg(test)]
@@ -174,7 +233,10 @@ mod tests {
             )]
         );
         let text = dep.mended_text(&InitramfsDropIn, MODULES);
-        assert_eq!(text, "nvme\nhv_vmbus\n# for Azure (refloat)\nhv_storvsc\nhv_netvsc\nhv_utils\nsd_mod\n");
+        assert_eq!(
+            text,
+            "nvme\nhv_vmbus\n# for Azure (refloat)\nhv_storvsc\nhv_netvsc\nhv_utils\npci_hyperv\nsd_mod\n"
+        );
     }
 
     #[test]
@@ -182,10 +244,32 @@ mod tests {
         let bench = Bench::debian().file("/etc/dracut.conf", "#\n");
         let text = bench.mended_text(&InitramfsDropIn, DRACUT);
         assert!(
-            text.ends_with("add_drivers+=\" hv_vmbus hv_storvsc hv_netvsc hv_utils sd_mod \"\n"),
+            text.ends_with("add_drivers+=\" hv_vmbus hv_storvsc hv_netvsc hv_utils pci_hyperv sd_mod \"\n"),
             "{text}"
         );
         let done = Bench::debian().file("/etc/dracut.conf.d/x.conf", "force_drivers+=\" hv_storvsc \"\n");
         assert_eq!(done.findings(&InitramfsDropIn), [""; 0]);
+    }
+
+    #[test]
+    fn drivers_that_dracut_leaves_out_are_left_out_no_more() {
+        let packaged = "/usr/lib/dracut/dracut.conf.d/01-ec2.conf";
+        let bench = Bench::debian()
+            .file(packaged, "hostonly=yes\nomit_drivers+=\" floppy hv_vmbus hv-storvsc \"\n")
+            .file("/etc/dracut.conf.d/x.conf", "add_drivers+=\" hv_storvsc \"\n");
+        let what = "leaves out drivers of Hyper-V: omit_drivers+=\" floppy hv_vmbus hv-storvsc \"";
+        assert_eq!(bench.findings(&InitramfsDropIn), [format!("{packaged}:2: {what}")]);
+        let text = bench.mended_text(&InitramfsDropIn, "/etc/dracut.conf.d/01-ec2.conf");
+        assert_eq!(text, "hostonly=yes\nomit_drivers+=\" floppy \"\n");
+    }
+
+    #[test]
+    fn the_mkinitrd_of_suse_11_gets_the_modules_by_name() {
+        let bench = Bench::debian().file(SYSCONFIG, "INITRD_MODULES=\"xenblk ext3\"\n");
+        let text = bench.mended_text(&InitramfsDropIn, SYSCONFIG);
+        assert_eq!(
+            text,
+            "INITRD_MODULES=\"xenblk ext3 hv_vmbus hv_storvsc hv_netvsc hv_utils pci_hyperv sd_mod\"\n"
+        );
     }
 }

@@ -1,12 +1,11 @@
 //! linux.initramfs.hyperv
 
-use std::collections::BTreeMap;
-
 use initramfs::{DESIRED, ModuleTree, REQUIRED};
 use libdisk::vfs::FileType;
 
+use super::aside;
 use crate::error::chain;
-use crate::facts::{Driver, Facts, Machine};
+use crate::facts::{Driver, Facts, Kernel, Machine};
 use crate::rule::Evidence;
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -30,10 +29,20 @@ const SPARE: u64 = 8 << 20;
 
 /// An initramfs, and the kernel whose modules it must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    path: String,
+pub(super) struct Target {
+    pub(super) path: String,
     release: String,
     modules: String,
+}
+
+impl Target {
+    /// An initramfs for a kernel; `None` if the kernel itself lacks the drivers, which is the business of
+    /// linux.kernel.hyperv.
+    pub(super) fn new(path: &str, kernel: &Kernel) -> Option<Self> {
+        let has = |name| kernel.drivers.get(name).is_some_and(|driver| *driver != Driver::Absent);
+        let modules = kernel.modules.clone().filter(|_| has("hv_vmbus") && has("hv_storvsc"))?;
+        Some(Self { path: path.to_owned(), release: kernel.version.clone(), modules })
+    }
 }
 
 impl Rule for InitramfsHyperv {
@@ -67,10 +76,9 @@ impl Rule for InitramfsHyperv {
         let machine = guest.view.machine().clone();
         let mut room = Room::of(&machine);
         for target in targets(guest.facts) {
-            let guest = stage.guest()?;
-            let new = match inject(&guest, &target) {
-                Ok(None) => continue,
-                Ok(Some(injected)) => injected,
+            match inject(&stage.guest()?, &target) {
+                Ok(None) => {}
+                Ok(Some(new)) => replace(stage, &target.path, new, &mut room)?,
                 Err(Error::Initramfs { path, source }) => {
                     return Ok(Fixed::ByHand(format!(
                         "{path} cannot be changed offline ({}): add hv_vmbus and hv_storvsc to it in the running machine",
@@ -78,14 +86,23 @@ impl Rule for InitramfsHyperv {
                     )));
                 }
                 Err(error) => return Err(error),
-            };
-            if room.take(&target.path, new.bytes.len() as u64) {
-                stage.keep(&target.path, &format!("{}.pre-azure", target.path))?;
             }
-            stage.put_binary(&target.path, new.bytes, new.changes)?;
         }
         Ok(Fixed::Staged)
     }
+}
+
+/// Puts a new initramfs in place of an old one, which is kept beside it if there is room.
+pub(super) fn replace(
+    stage: &mut Stage<'_>,
+    path: &str,
+    new: initramfs::Injected,
+    room: &mut Room,
+) -> Result<()> {
+    if room.take(path, new.bytes.len() as u64) {
+        aside::keep(stage, path)?;
+    }
+    stage.put_binary(path, new.bytes, new.changes)
 }
 
 /// The initramfs images that boot entries load, the default's first, each with the kernel it is for.
@@ -100,24 +117,13 @@ fn targets(facts: &Facts) -> Vec<Target> {
         });
         // of several images the last one is the system's, the others are microcode
         let (Some(kernel), Some(path)) = (named, entry.initrds.last()) else { continue };
-        let Some(modules) = kernel.modules.clone().filter(|_| has_drivers(&kernel.drivers)) else { continue };
-        let target = Target { path: path.clone(), release: kernel.version.clone(), modules };
-        if !out.contains(&target) {
-            out.push(target);
-        }
+        out.extend(Target::new(path, kernel).filter(|target| !out.contains(target)));
     }
     out
 }
 
-/// What a kernel lacks itself is the business of linux.kernel.hyperv.
-fn has_drivers(drivers: &BTreeMap<&'static str, Driver>) -> bool {
-    ["hv_vmbus", "hv_storvsc"]
-        .iter()
-        .all(|name| drivers.get(name).is_some_and(|driver| *driver != Driver::Absent))
-}
-
 /// The required modules that are not usable from the initramfs.
-fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
+pub(super) fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
     let Some(bytes) = guest.view.read(&target.path)? else { return Ok(Vec::new()) };
     let parsed = guest.archives.get(&target.path, &bytes)?;
     let tree = Modules { view: guest.view, dir: &target.modules };
@@ -127,7 +133,7 @@ fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
 }
 
 /// What the initramfs becomes; `None` if nothing required is missing.
-fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Injected>> {
+pub(super) fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Injected>> {
     if lacking(guest, target)?.is_empty() {
         return Ok(None);
     }
@@ -147,10 +153,10 @@ fn failed(target: &Target, source: initramfs::Error) -> Error {
 }
 
 /// Free space by volume, less what was planned already.
-struct Room(Vec<(String, u64)>);
+pub(super) struct Room(Vec<(String, u64)>);
 
 impl Room {
-    fn of(machine: &Machine) -> Self {
+    pub(super) fn of(machine: &Machine) -> Self {
         let volumes = machine.volumes.iter();
         Self(volumes.filter_map(|volume| Some((volume.mounted_at.clone()?, volume.free?))).collect())
     }

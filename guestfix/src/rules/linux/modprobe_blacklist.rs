@@ -1,7 +1,7 @@
 //! linux.modprobe.blacklist
 
-use crate::rule::Evidence;
-use crate::text::{Line, comment_out, lines, rewrite};
+use super::linewise;
+use crate::text::{Line, comment_out};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Drivers that somebody forbade and that Azure needs.
@@ -40,25 +40,15 @@ impl Rule for ModprobeBlacklist {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for file in files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for line in lines(&text) {
-                let what = forbidden(&line).map(|module| format!("{module} is not to be loaded"));
-                evidence.extend(what.map(|what| Evidence::new(format!("{file}:{}", line.number), what)));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+        let what = |line: &Line<'_>| forbidden(line).map(|module| format!("{module} is not to be loaded"));
+        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for file in files(stage.guest()?.view)? {
-            stage.edit(&file, |text| {
-                rewrite(text, |line| {
-                    forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"))
-                })
-            })?;
-        }
+        let files = files(stage.guest()?.view)?;
+        let allowed =
+            |line: &Line<'_>| forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"));
+        linewise::rewrite(stage, &files, allowed)?;
         Ok(Fixed::Staged)
     }
 }

@@ -1,8 +1,8 @@
 //! linux.xen.leftovers
 
-use super::systemd;
+use super::{linewise, systemd};
 use crate::rule::Evidence;
-use crate::text::{Line, comment_out, lines, rewrite, shell_assign};
+use crate::text::{Line, comment_out, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// What a guest of Xen keeps and Hyper-V has no use for.
@@ -40,10 +40,8 @@ impl Rule for XenLeftovers {
         let view = guest.view;
         let mut evidence = systemd::started(view, UNITS)?;
         for (file, is_xen) in files(view)? {
-            let text = view.text(&file)?.unwrap_or_default();
-            for line in lines(&text).filter(is_xen) {
-                evidence.push(Evidence::new(format!("{file}:{}", line.number), line.body.trim()));
-            }
+            let what = |line: &Line<'_>| is_xen(line).then(|| line.body.trim().to_owned());
+            evidence.extend(linewise::faults(view, &[file], what)?);
         }
         let text = view.text(SYSCONFIG)?.unwrap_or_default();
         for assignment in shell_assign::assignments(&text) {
@@ -60,9 +58,7 @@ impl Rule for XenLeftovers {
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         systemd::disable_started(stage, UNITS)?;
         for (file, is_xen) in files(stage.guest()?.view)? {
-            stage.edit(&file, |text| {
-                rewrite(text, |line| is_xen(line).then(|| comment_out(line.body, WHY)))
-            })?;
+            linewise::rewrite(stage, &[file], |line| is_xen(line).then(|| comment_out(line.body, WHY)))?;
         }
         stage.edit(SYSCONFIG, |text| {
             shell_assign::edit(text, |assignment| {

@@ -1,0 +1,100 @@
+//! linux.initramfs.kdump
+
+use super::initramfs_hyperv::{Room, Target, inject, lacking, replace};
+use crate::error::chain;
+use crate::rule::Evidence;
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// An initramfs for a kernel that has crashed.
+pub(in crate::rules) struct InitramfsKdump;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.initramfs.kdump",
+    title: "the initramfs that writes crash dumps has the drivers of Hyper-V",
+    phase: Phase::Drivers,
+    severity: Severity::Note,
+    cause: "kdump has an initramfs of its own, made for the one disk that the dump goes to. Built on EC2 it does not find that disk on Azure, \
+            and a crash leaves no dump.",
+    fix: "The missing modules are put into it, as into the one that boots.",
+    source: "kdump.conf(5), kdump-tools(8), mkdumprd(8), 2026-11; virt-v2v 71376bdb, kdump images (behaviour), 2026",
+};
+
+impl Rule for InitramfsKdump {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let mut evidence = Vec::new();
+        for target in targets(guest)? {
+            match lacking(guest, &target) {
+                Ok(lacking) if lacking.is_empty() => {}
+                Ok(lacking) => {
+                    evidence.push(Evidence::new(&target.path, format!("lacks {}", lacking.join(", "))));
+                }
+                Err(Error::Initramfs { source, .. }) => {
+                    evidence.push(Evidence::new(&target.path, format!("cannot be read: {}", chain(&source))));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let mut room = Room::of(guest.view.machine());
+        for target in targets(&guest)? {
+            match inject(&stage.guest()?, &target) {
+                Ok(None) => {}
+                Ok(Some(new)) => replace(stage, &target.path, new, &mut room)?,
+                Err(Error::Initramfs { path, .. }) => {
+                    return Ok(Fixed::ByHand(format!(
+                        "remove {path} in the running machine, and start kdump's service: it makes a new one"
+                    )));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+/// Those of Red Hat, of SUSE and of Debian, for each kernel.
+fn targets(guest: &Guest<'_>) -> Result<Vec<Target>> {
+    let mut out = Vec::new();
+    for kernel in &guest.facts.kernels {
+        let version = &kernel.version;
+        for path in [
+            format!("/boot/initramfs-{version}kdump.img"),
+            format!("/boot/initrd-{version}-kdump"),
+            format!("/var/lib/kdump/initrd.img-{version}"),
+            format!("/var/lib/kdump/initramfs-{version}kdump.img"),
+        ] {
+            if guest.view.exists(&path)? {
+                out.extend(Target::new(&path, kernel).filter(|target| !out.contains(target)));
+            }
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{Bench, empty_initramfs};
+
+    #[test]
+    fn an_image_of_kdump_without_drivers_is_found() {
+        let kdump = "/boot/initramfs-6.1.0-50-amd64kdump.img";
+        let bench = Bench::debian()
+            .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
+            .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "");
+        assert_eq!(bench.findings(&InitramfsKdump), [""; 0]);
+        let found = bench.clone().file(kdump, empty_initramfs()).findings(&InitramfsKdump);
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{kdump}: lacks hv_")), "{found:?}");
+        let broken = bench.file(kdump, "no initramfs");
+        assert_eq!(broken.findings(&InitramfsKdump).len(), 1);
+        assert!(broken.by_hand(&InitramfsKdump).starts_with("remove /boot/"));
+    }
+}

@@ -1,0 +1,169 @@
+//! linux.initramfs.lvm
+
+use std::collections::BTreeSet;
+
+use initramfs::Archive;
+
+use super::device_caches::disk_of_ec2;
+use super::initramfs_hyperv::{Room, replace};
+use super::lvm_filters::{narrow, widened};
+use crate::facts::Machine;
+use crate::rule::Evidence;
+use crate::text::{append, lvm_conf};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// LVM in an initramfs that looks at the disks of EC2 only.
+pub(in crate::rules) struct InitramfsLvm;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.initramfs.lvm",
+    title: "LVM in the initramfs looks at the disks of Azure",
+    phase: Phase::Drivers,
+    severity: Severity::Blocker,
+    cause: "dracut copies lvm.conf and the devices file into the initramfs. With a filter for /dev/xvd*, or a list of EBS serial numbers, LVM there \
+            does not look at the disk of Azure, and a root on it never appears.",
+    fix: "In the initramfs filters get patterns in front that accept /dev/sd* and /dev/nvme*, and lvmlocal.conf says not to use the devices \
+          file.",
+    source: "dracut 059, modules.d/90lvm (what is copied), 2026-11; lvm.conf(5), use_devicesfile, lvmdevices(8), 2026-11",
+};
+
+const CONFIGS: [&str; 2] = ["etc/lvm/lvm.conf", LOCAL];
+/// Read last: what it says counts.
+const LOCAL: &str = "etc/lvm/lvmlocal.conf";
+const DEVICES: &str = "etc/lvm/devices/system.devices";
+const NO_DEVICES: &str = "# for Azure (refloat)\ndevices/use_devicesfile=0";
+
+impl Rule for InitramfsLvm {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let machine = guest.view.machine();
+        if !machine.volumes.iter().any(|volume| volume.kind.as_deref() == Some("LVM2_member")) {
+            return Ok(Finding::NotApplicable("there is no LVM on this disk"));
+        }
+        let mut evidence = Vec::new();
+        for path in images(guest) {
+            let Some(bytes) = guest.view.read(&path)? else { continue };
+            // one that cannot be read is the business of linux.initramfs.hyperv
+            let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
+            evidence
+                .extend(faults(parsed.archive(), machine).into_iter().map(|what| Evidence::new(&path, what)));
+        }
+        Ok(Finding::from_evidence(evidence))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let machine = guest.view.machine().clone();
+        let mut room = Room::of(&machine);
+        for path in images(&guest) {
+            let guest = stage.guest()?;
+            let Some(bytes) = guest.view.read(&path)? else { continue };
+            let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
+            let files = mended(parsed.archive(), &machine);
+            let files: Vec<(&str, &[u8])> =
+                files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
+            let new = initramfs::put_files(parsed.archive(), &files)
+                .map_err(|source| Error::Initramfs { path: path.clone(), source })?;
+            if new.mode.is_some() {
+                replace(stage, &path, new, &mut room)?;
+            }
+        }
+        Ok(Fixed::Staged)
+    }
+}
+
+/// The system's initramfs of each boot entry.
+fn images(guest: &Guest<'_>) -> BTreeSet<String> {
+    guest.facts.boot.entries.iter().filter_map(|entry| entry.initrds.last().cloned()).collect()
+}
+
+fn text(archive: &Archive<'_>, path: &str) -> String {
+    archive.find(path).map(|file| String::from_utf8_lossy(file.data).into_owned()).unwrap_or_default()
+}
+
+/// The disk of EC2 that a devices file names which LVM uses.
+fn listed(archive: &Archive<'_>) -> Option<String> {
+    let settings = CONFIGS.iter().flat_map(|path| lvm_conf::settings(&text(archive, path)));
+    let last = settings.filter(|setting| setting.name == "devices/use_devicesfile").last();
+    let used = last.is_none_or(|setting| setting.values != ["0"]);
+    disk_of_ec2(&text(archive, DEVICES)).filter(|_| used).map(str::to_owned)
+}
+
+fn faults(archive: &Archive<'_>, machine: &Machine) -> Vec<String> {
+    let mut out = Vec::new();
+    for path in CONFIGS {
+        let hiding = narrow(&text(archive, path), machine);
+        out.extend(hiding.into_iter().map(|setting| {
+            format!("{} in its {path} hides the disks of Azure: {}", setting.name, setting.values.join(", "))
+        }));
+    }
+    out.extend(listed(archive).map(|disk| format!("its {DEVICES} names {disk}")));
+    out
+}
+
+/// The files with a fault, without it.
+fn mended(archive: &Archive<'_>, machine: &Machine) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    for path in CONFIGS {
+        let old = text(archive, path);
+        let mut new = widened(&old, machine);
+        if path == LOCAL && listed(archive).is_some() {
+            new = append(&new, NO_DEVICES);
+        }
+        out.extend((new != old).then_some((path, new)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{Bench, initramfs_with};
+
+    const IMAGE: &str = "/boot/initrd.img-6.1.0-50-amd64";
+
+    fn bench(files: &[(&str, &str)]) -> Bench {
+        Bench::debian()
+            .machine(|machine| machine.volumes[1].kind = Some("LVM2_member".into()))
+            .file(IMAGE, initramfs_with(files))
+    }
+
+    #[test]
+    fn filters_and_devices_of_ec2_in_an_initramfs_are_mended() {
+        let bench = bench(&[
+            (CONFIGS[0], "devices { filter = [ \"a|/dev/xvda2|\", \"r|.*|\" ] }\n"),
+            (DEVICES, "IDTYPE=devname IDNAME=/dev/nvme0n1p2 DEVNAME=/dev/nvme0n1p2 PVID=x PART=2\n"),
+        ]);
+        assert_eq!(
+            bench.findings(&InitramfsLvm),
+            [
+                format!(
+                    "{IMAGE}: devices/filter in its etc/lvm/lvm.conf hides the disks of Azure: a|/dev/xvda2|, r|.*|"
+                ),
+                format!("{IMAGE}: its {DEVICES} names /dev/nvme0n1p2"),
+            ]
+        );
+        bench.mended(&InitramfsLvm, |view| {
+            let bytes = view.read(IMAGE).unwrap().unwrap();
+            let archive = Archive::parse(&bytes, &initramfs::Limits::default()).unwrap();
+            assert!(
+                text(&archive, CONFIGS[0])
+                    .contains("[ \"a|^/dev/sd|\", \"a|^/dev/nvme|\", \"a|/dev/xvda2|\"")
+            );
+            assert_eq!(text(&archive, LOCAL), format!("{NO_DEVICES}\n"));
+            assert!(view.exists(&format!("{IMAGE}.pre-azure")).unwrap());
+        });
+    }
+
+    #[test]
+    fn an_initramfs_whose_lvm_sees_all_disks_stays() {
+        let fine = bench(&[(CONFIGS[0], "devices { filter = [ \"a|.*|\" ] }\n")]);
+        assert_eq!(fine.findings(&InitramfsLvm), [""; 0]);
+        let unused =
+            bench(&[(DEVICES, "DEVNAME=/dev/xvda2\n"), (LOCAL, "devices { use_devicesfile = 0 }\n")]);
+        assert_eq!(unused.findings(&InitramfsLvm), [""; 0]);
+    }
+}
