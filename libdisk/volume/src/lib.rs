@@ -2,10 +2,11 @@
 //!
 //! - [`read`] reads a partition table, GPT ([`gpt`]) or MBR ([`mbr`]), with logical and hybrid partitions;
 //! - [`signature`] names what a volume holds by its magic numbers;
+//! - [`lvm2`] puts volume groups of Linux together, and opens their logical volumes;
 //! - [`boot`] tells which firmware a disk has been made for;
 //! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow.
 //!
-//! LVM, RAID and encryption are named, not opened.
+//! RAID and encryption are named, not opened.
 
 #![cfg_attr(
     not(test),
@@ -21,6 +22,7 @@
 
 pub mod boot;
 pub mod gpt;
+pub mod lvm2;
 pub mod mbr;
 mod pad;
 mod signature;

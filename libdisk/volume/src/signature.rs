@@ -5,6 +5,8 @@
 use block::{Disk, Result};
 use uuid::Uuid;
 
+use crate::lvm2;
+
 /// How much of the start of a volume is looked at: the super block of btrfs is at 64 KiB.
 const HEAD: u64 = 68 << 10;
 
@@ -113,7 +115,7 @@ fn container(head: &Head) -> Option<Signature> {
     }
     for label in [0, 512, 1024, 1536] {
         if head.is(label, b"LABELONE") && head.is(label.saturating_add(24), b"LVM2 001") {
-            return head.found("LVM2_member", head.text::<32>(label.saturating_add(32)).map(lvm_uuid), None);
+            return head.found("LVM2_member", lvm2::uuid(&head.bytes(label.saturating_add(32))), None);
         }
     }
     for superblock in [0, 4096] {
@@ -139,18 +141,6 @@ fn container(head: &Head) -> Option<Signature> {
 /// The GUID 4967D63B-2E29-4AD8-8399-F6A339E3D001.
 const BITLOCKER_TO_GO: [u8; 16] =
     [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 0x01];
-
-/// LVM writes its UUIDs in groups of 6-4-4-4-4-4-6 characters.
-fn lvm_uuid(text: String) -> String {
-    let mut out = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if matches!(at, 6 | 10 | 14 | 18 | 22 | 26) {
-            out.push('-');
-        }
-        out.push(c);
-    }
-    out
-}
 
 /// 0xa92b4efc.
 const RAID_MAGIC: [u8; 4] = [0xfc, 0x4e, 0x2b, 0xa9];

@@ -34,6 +34,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("hyperfine", "hyperfine"),
     ("xfsprogs", "mkfs.xfs"),
     ("btrfs-progs", "mkfs.btrfs"),
+    ("lvm2", "lvm"),
+    ("mdadm", "mdadm"),
     ("grub-common", "grub-script-check"),
     ("selinux-utils", "matchpathcon"),
     ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
