@@ -27,6 +27,14 @@ impl<'a> Change<'a> {
     /// Starts a change, if this file system may be written at all.
     pub(crate) fn begin(target: &'a mut XfsMut) -> Result<Self> {
         target.fs.sb.features.check_writable()?;
+        if target.fs.sb.log.is_none() {
+            return Err(FsError::unsupported("writing to XFS with an external log"));
+        }
+        if target.fs.needs_recovery()? {
+            return Err(FsError::unsupported(
+                "writing to XFS that was not unmounted: its log must be replayed first",
+            ));
+        }
         Self::recover(target)
     }
 

@@ -6,11 +6,8 @@ use vfs::{FsError, Result};
 /// `sb_versionnum` bits.
 pub(crate) mod version {
     pub(crate) const NUMBER: u16 = 0xf;
-    pub(crate) const ATTR: u16 = 0x10;
-    pub(crate) const NLINK: u16 = 0x20;
     pub(crate) const QUOTA: u16 = 0x40;
     pub(crate) const ALIGN: u16 = 0x80;
-    pub(crate) const SHARED: u16 = 0x200;
     pub(crate) const DIRV2: u16 = 0x2000;
     pub(crate) const BORG: u16 = 0x4000;
     pub(crate) const MORE: u16 = 0x8000;
@@ -19,9 +16,6 @@ pub(crate) mod version {
 /// `sb_features2` bits.
 pub(crate) mod features2 {
     pub(crate) const LAZY_COUNT: u32 = 0x2;
-    pub(crate) const ATTR2: u32 = 0x8;
-    pub(crate) const PROJID32: u32 = 0x80;
-    pub(crate) const CRC: u32 = 0x100;
     pub(crate) const FTYPE: u32 = 0x200;
 }
 

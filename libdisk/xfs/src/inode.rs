@@ -156,11 +156,11 @@ impl Inode {
         }
         let split = if offset == 0 { literal.len() } else { offset };
         let (data, attr) = literal.split_at(split);
-        inode.data = Fork::decode(data, inode.raw.format, data_extents, Some(inode.size()))
-            .map_err(|what| corrupt(what))?;
+        inode.data =
+            Fork::decode(data, inode.raw.format, data_extents, Some(inode.size())).map_err(corrupt)?;
         if offset > 0 {
             let fork = Fork::decode(attr, inode.raw.aformat, attr_extents, None);
-            inode.attr = Some(fork.map_err(|what| corrupt(what))?);
+            inode.attr = Some(fork.map_err(corrupt)?);
         } else if attr_extents > 0 {
             return Err(corrupt("it counts attribute extents and has no place for them"));
         }
@@ -351,17 +351,9 @@ impl Inode {
         self.raw.nblocks.set(self.blocks().saturating_add(more).saturating_sub(less));
     }
 
-    pub(crate) fn generation(&self) -> u32 {
-        self.raw.generation.get()
-    }
-
     /// The next inode in its list of those without a name; [`u32::MAX`] for none.
     pub(crate) fn next_unlinked(&self) -> u32 {
         self.raw.next_unlinked.get()
-    }
-
-    pub(crate) fn set_next_unlinked(&mut self, next: u32) {
-        self.raw.next_unlinked.set(next);
     }
 
     pub(crate) fn has(&self, flag: u16) -> bool {

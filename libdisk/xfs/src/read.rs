@@ -28,7 +28,7 @@ impl FileSystem for Xfs {
             size: self.sb.size(),
             free,
             free_nodes: None,
-            state: State::Clean,
+            state: if self.needs_recovery()? { State::NeedsRecovery } else { State::Clean },
             features: self.sb.features.names(),
         })
     }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::bytes::{index, low32, put, wide};
 use crate::checksum;
-use crate::features::{Features, features2, incompat, ro_compat, version};
+use crate::features::{Features, incompat, ro_compat, version};
 
 const MAGIC: u32 = 0x5846_5342;
 /// Where `sb_crc` lies.
@@ -281,11 +281,6 @@ impl Superblock {
 
     pub(crate) fn has_nrext64(&self) -> bool {
         self.features.incompat(incompat::NREXT64)
-    }
-
-    /// Inodes keep 32 bits of a project number.
-    pub(crate) fn has_projid32(&self) -> bool {
-        self.v5() || self.features.features2(features2::PROJID32)
     }
 
     /// Blocks to which chunks of inodes are aligned in their group; at least 1.

@@ -4,7 +4,7 @@ use vfs::{FsError, Result};
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{NULL, Root, sector_byte};
+use super::{Root, sector_byte};
 use crate::bytes::put;
 use crate::checksum;
 use crate::features::ro_compat;
@@ -54,9 +54,9 @@ pub(crate) struct Agi {
     /// Inodes, and free ones.
     pub(crate) count: u32,
     pub(crate) free_count: u32,
-    /// The chunk made last, as its first inode; [`NULL`] for none.
+    /// The chunk made last, as its first inode; [`NULL`](super::NULL) for none.
     pub(crate) newest: u32,
-    /// Heads of the lists of inodes without a name; [`NULL`] for none.
+    /// Heads of the lists of inodes without a name; [`NULL`](super::NULL) for none.
     pub(crate) unlinked: [u32; UNLINKED_BUCKETS],
     /// Blocks of the two trees, their roots counted; kept with the feature `inobtcount` only.
     pub(crate) inode_blocks: u32,
@@ -101,11 +101,6 @@ impl Agi {
             raw,
             sector,
         })
-    }
-
-    /// Whether there are inodes without a name.
-    pub(crate) fn has_unlinked(&self) -> bool {
-        self.unlinked.iter().any(|&head| head != NULL)
     }
 
     /// The sector with a new checksum.

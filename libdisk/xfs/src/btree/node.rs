@@ -4,7 +4,6 @@ use vfs::{FsError, Result};
 
 use super::{Key, Record};
 use crate::Xfs;
-use crate::ag::NULL;
 use crate::bytes::{be16, be32, be64, half, index, part, put, put16, put32, put64};
 use crate::checksum;
 use crate::superblock::Superblock;
@@ -44,7 +43,7 @@ pub(crate) enum Entries<R> {
 pub(crate) struct Node<R> {
     /// 0 for leaves.
     pub(crate) level: u32,
-    /// The neighbours of the same level; [`NULL`] at the ends.
+    /// The neighbours of the same level; [`NULL`](crate::ag::NULL) at the ends.
     pub(crate) left: u32,
     pub(crate) right: u32,
     pub(crate) entries: Entries<R>,
@@ -207,11 +206,5 @@ impl Xfs {
     pub(super) fn stage_node<R: Record>(&mut self, ag: u32, block: u32, node: &Node<R>) -> Result<()> {
         let bytes = node.encode(&self.sb, ag, block)?;
         self.blocks.stage(self.sb.join(ag, block), bytes)
-    }
-
-    /// Stages an empty tree's root.
-    pub(crate) fn stage_empty_tree<R: Record>(&mut self, ag: u32, block: u32) -> Result<()> {
-        let entries = Entries::Records(Vec::new());
-        self.stage_node::<R>(ag, block, &Node { level: 0, left: NULL, right: NULL, entries })
     }
 }

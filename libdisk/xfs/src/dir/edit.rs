@@ -219,7 +219,7 @@ impl Change<'_> {
         let space = Space::directory(&self.fs.sb);
         let Some(directory) = self.fs.directories.get(&dir.number) else { return Ok(()) };
         let data = wide(directory.blocks.len());
-        let ranges = match directory.form(&self.fs.sb, &space, dir.data_room(&self.fs.sb)) {
+        let ranges: Vec<_> = match directory.form(&self.fs.sb, &space, dir.data_room(&self.fs.sb)) {
             Form::Short => {
                 let bytes = short::encode(&self.fs.sb, directory.parent, directory.entries());
                 if matches!(dir.data, Fork::Extents(_) | Fork::Tree(_)) {
@@ -231,9 +231,8 @@ impl Change<'_> {
             }
             Form::Block => std::iter::once(0..space.step).collect(),
             Form::Indexed(shape) => {
-                let mut ranges = vec![0..data.saturating_mul(space.step)];
-                ranges.extend(shape.ranges(&self.fs.sb, &space));
-                ranges
+                let data = 0..data.saturating_mul(space.step);
+                std::iter::once(data).chain(shape.ranges(&self.fs.sb, &space)).collect()
             }
         };
         if matches!(dir.data, Fork::Inline(_)) {

@@ -24,7 +24,7 @@ pub(crate) struct Variant {
     log: u64,
 }
 
-const fn variant(name: &'static str, log: u64, options: &'static [&'static str]) -> Variant {
+pub(crate) const fn variant(name: &'static str, log: u64, options: &'static [&'static str]) -> Variant {
     Variant { name, options, log }
 }
 
@@ -38,7 +38,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant("1k_everything", 12, &["-b", "size=1024", "-m", "rmapbt=1", "-i", "nrext64=1"]),
     variant("2k_blocks", 12, &["-b", "size=2048", "-n", "size=8192"]),
     variant("16k_blocks", 48, &["-b", "size=16384", "-m", "rmapbt=1"]),
-    variant("64k_blocks", 176, &["-b", "size=65536", "-m", "rmapbt=1"]),
+    variant("64k_blocks", 176, &["-b", "size=65536", "-m", "rmapbt=1", "-d", "agcount=1"]),
     variant("64k_directories", 24, &["-n", "size=65536"]),
     variant("1k_inodes", 12, &["-i", "size=1024", "-s", "size=4096"]),
     variant("2k_inodes", 16, &["-i", "size=2048", "-m", "rmapbt=1"]),
@@ -52,6 +52,11 @@ pub(crate) const VARIANTS: &[Variant] = &[
 
 pub(crate) fn find(name: &str) -> Variant {
     *VARIANTS.iter().find(|variant| variant.name == name).expect("a known variant")
+}
+
+/// Whether the long tests are asked for.
+pub(crate) fn long() -> bool {
+    std::env::var_os("REFLOAT_LONG").is_some()
 }
 
 /// A file system in a file of its own.
@@ -79,10 +84,13 @@ impl Image {
         let mut command = judge::tool("mkfs.xfs");
         // What tells mkfs.xfs that it is part of a test, where volumes may have less than 300 MB.
         command.env("TEST_DIR", "x").env("TEST_DEV", "x").env("QA_CHECK_FS", "x");
-        command.args(["-q", "-f", "-l", &format!("size={}m", variant.log)]).args(variant.options).args(more);
-        if !variant.options.contains(&"-d") {
-            // The log must fit into one group.
-            command.args(["-d", "agcount=2"]);
+        command.args(["-q", "-f"]).args(variant.options).args(more);
+        if size < 300 << 20 {
+            command.args(["-l", &format!("size={}m", variant.log)]);
+            if !variant.options.contains(&"-d") {
+                // The log must fit into one group.
+                command.args(["-d", "agcount=2"]);
+            }
         }
         judge::run(command.arg(file.path()));
         Some(Self { file, size })
@@ -121,7 +129,7 @@ impl Image {
     /// No error for xfs_repair.
     #[track_caller]
     pub(crate) fn repair(&self) {
-        judge::run(judge::tool("xfs_repair").arg("-n").arg(self.path()));
+        judge::run(judge::tool("xfs_repair").args(["-n", "-o", "force_geometry"]).arg(self.path()));
     }
 
     /// No error for xfs_repair, and the kernel sees the tree that we see.
@@ -310,6 +318,15 @@ pub(crate) fn populate(root: &Path, names: usize) {
     for piece in 0..600_u64 {
         for file in [&even, &odd] {
             file.write_all_at(&pattern(4096, piece), piece * 8192).unwrap();
+        }
+    }
+
+    // Shared blocks: a whole file, and one that shares all but its middle.
+    let original = File::open(root.join("boot/file-3145728")).unwrap();
+    for name in ["var/clone", "var/half-a-clone"] {
+        let clone = File::create(root.join(name)).unwrap();
+        if rustix::fs::ioctl_ficlone(&clone, &original).is_ok() && name == "var/half-a-clone" {
+            clone.write_all_at(&pattern(300_000, 10), 1 << 20).unwrap();
         }
     }
 

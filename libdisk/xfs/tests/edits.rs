@@ -1,0 +1,288 @@
+//! The edits that refloat makes, and harder ones, on volumes that the kernel filled.
+
+#![allow(clippy::print_stderr, reason = "a failed test says which variant it was")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use block::testing::count::Count;
+use support::{Image, VARIANTS, at, find, pattern, populate};
+use testimages::judge;
+use vfs::conformance::compare;
+use vfs::{Attributes, FileSystem, FileSystemMut, FsError, MemoryFs, Result, Timestamp, Transaction};
+
+const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 0 };
+
+fn attributes(mode: u16) -> Attributes {
+    Attributes { mode, uid: 0, gid: 0, time: TIME, xattrs: Vec::new() }
+}
+
+/// The edits, made to the driver and to the model alike, with this many new names in the large directory
+/// and a large file of this size.
+fn script(change: &mut dyn Transaction, names: usize, large: usize) -> Result<()> {
+    let root = change.fs().root();
+    let file = |path: &str, change: &dyn Transaction| at(change.fs(), path);
+    let etc = file("etc", change);
+    let boot = file("boot", change);
+    let many = file("many", change);
+
+    let node = file("etc/fstab", change);
+    change.replace(node, &pattern(9_000, 1), TIME)?;
+    change.set_xattr(node, b"security.selinux", Some(b"system_u:object_r:new_t:s0\0"))?;
+    change.set_xattr(node, b"user.large", Some(&pattern(600, 2)))?;
+    change.set_owner(node, 0o4600, 1, 100_000)?;
+    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(large, 3))?;
+    for (path, size) in [
+        ("var/sparse", 2 << 20),
+        ("var/even", 5 << 20),
+        ("var/reserved", 0),
+        ("boot/file-150", 40),
+        ("var/clone", 200_000),
+    ] {
+        let node = file(path, change);
+        change.replace(node, &pattern(size, 4), TIME)?;
+    }
+    change.unlink(file("var", change), b"odd")?;
+    change.unlink(file("var", change), b"half-a-clone")?;
+
+    for number in 0..names {
+        let name = format!("new-{number}-{}", "\u{e9}".repeat(number % 40));
+        change.create(many, name.as_bytes(), &attributes(0o644), b"")?;
+    }
+    let mut listed = change.fs().read_dir(many)?;
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in listed.iter().filter(|entry| entry.name.starts_with(b"1")).take(150) {
+        change.unlink(many, &entry.name)?;
+    }
+    let few = file("empty", change);
+    for number in 0..60 {
+        let labelled = Attributes {
+            xattrs: vec![
+                (b"security.selinux".to_vec(), b"system_u:object_r:boot_t:s0\0".to_vec()),
+                (b"user.long".to_vec(), vec![7; 400]),
+            ],
+            ..attributes(0o640)
+        };
+        change.create(few, format!("labelled-{number}").as_bytes(), &labelled, &pattern(number * 100, 5))?;
+    }
+
+    change.symlink(etc, b"fast", &attributes(0o777), b"/run/short")?;
+    change.symlink(etc, b"slow", &attributes(0o777), &[b'x'; 900])?;
+    change.unlink(etc, b"link-1")?;
+    change.unlink(etc, b"link-6")?;
+    change.rename(etc, b"fstab.link", boot, b"file-59")?;
+    change.link(boot, b"hard", file("boot/file-4095", change))?;
+    change.rename(file("deep/a", change), b"b", root, b"moved")?;
+    let nested = change.mkdir(file("moved/c", change), b"nested", &attributes(0o1777))?;
+    change.rename(root, b"deep", nested, b"deep")?;
+    change.unlink(file("dev", change), b"pipe")?;
+    change.unlink(file("dev", change), b"null")?;
+    change.mkdir(root, b"gone", &attributes(0o700))?;
+    change.unlink(root, b"gone")?;
+    let acl = change.fs().xattrs(file("boot/file-1", change))?;
+    let (name, value) =
+        acl.iter().find(|(name, _)| name == b"system.posix_acl_access").expect("an access list");
+    change.set_xattr(file("boot/file-4097", change), name, Some(value))?;
+    change.set_xattr(file("boot/file-1", change), name, None)?;
+    change.set_xattr(file("boot/file-100", change), b"user.remote-3", None)?;
+    change.set_xattr(file("boot/file-100", change), b"user.new", Some(&pattern(60_000, 7)))?;
+    for number in 0..150 {
+        let name = format!("user.{number}{}", "n".repeat(number % 50));
+        change.set_xattr(file("boot/file-4096", change), name.as_bytes(), None)?;
+    }
+    change.set_xattr(file("boot/grub", change), b"trusted.overlay.opaque", None)
+}
+
+/// The kernel changes what we left, and removes it all; xfs_repair finds nothing.
+fn kernel_goes_on(image: &Image) {
+    image.populate(|root| {
+        for number in 0..300 {
+            std::fs::write(root.join(format!("after-{number}")), pattern(number * 50, 1)).unwrap();
+        }
+    });
+    image.repair();
+    image.populate(|root| {
+        for entry in std::fs::read_dir(root).unwrap() {
+            let path = entry.unwrap().path();
+            judge::tool("chattr").args(["-R", "-i"]).arg(&path).output().ok();
+            judge::run(judge::tool("rm").arg("-rf").arg(path));
+        }
+    });
+    image.repair();
+}
+
+#[test]
+fn the_same_edits_on_every_variant() {
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    for variant in VARIANTS {
+        let large = matches!(variant.name, "everything" | "1k_blocks");
+        let (size, names, file) = if large { (200 << 20, 5000, 30 << 20) } else { (100 << 20, 500, 3 << 20) };
+        let Some(image) = Image::new(variant, size) else { return };
+        eprintln!("{}", variant.name);
+        image.populate(|root| populate(root, names));
+        let mut model = MemoryFs::copy_of(&image.open()).unwrap();
+        let mut change = model.begin().unwrap();
+        script(&mut *change, names, file).unwrap();
+        change.commit().unwrap();
+
+        let before = image.bytes();
+        let mut fs = image.open_mut();
+        let mut change = fs.begin().unwrap();
+        script(&mut *change, names, file).unwrap();
+        if let Err(difference) = compare(change.fs(), &model) {
+            panic!("in the transaction: {difference}");
+        }
+        assert!(image.bytes() == before, "the device changed before the commit");
+        change.commit().unwrap();
+        if let Err(difference) = compare(&fs, &model) {
+            panic!("after the commit: {difference}");
+        }
+        image.judge();
+        if large {
+            // Equal edits make equal bytes.
+            let after = image.bytes();
+            let again = block::DiskMut::new(block::Memory::new(before));
+            let mut fs = xfs::open_mut(again.clone()).unwrap();
+            let mut change = fs.begin().unwrap();
+            script(&mut *change, names, file).unwrap();
+            change.commit().unwrap();
+            let mut bytes = vec![0; after.len()];
+            again.read_at(&mut bytes, 0).unwrap();
+            assert!(bytes == after, "the same edits gave other bytes");
+        }
+        kernel_goes_on(&image);
+    }
+}
+
+#[test]
+fn many_names_take_no_more_than_linear_time() {
+    for name in ["everything", "1k_everything"] {
+        let Some(image) = Image::new(&find(name), 300 << 20) else { return };
+        let mut fs = image.open_mut();
+        let mut change = fs.begin().unwrap();
+        let dir = change.mkdir(change.fs().root(), b"dir", &attributes(0o755)).unwrap();
+        let start = Instant::now();
+        for number in 0..20_000 {
+            let name = format!("a rather long name, number {number}");
+            change.create(dir, name.as_bytes(), &attributes(0o644), b"").unwrap();
+        }
+        change.commit().unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(30), "20,000 names took {took:?}");
+        image.judge();
+        // Most of them go again, and with them blocks of all trees.
+        let mut change = fs.begin().unwrap();
+        for number in 100..20_000 {
+            change.unlink(dir, format!("a rather long name, number {number}").as_bytes()).unwrap();
+        }
+        change.commit().unwrap();
+        image.judge();
+    }
+}
+
+#[test]
+fn a_fragmented_volume_gets_deep_extent_trees() {
+    for name in ["everything", "1k_everything", "plain_v5"] {
+        let Some(image) = Image::new(&find(name), 96 << 20) else { return };
+        let mut fs = image.open_mut();
+        let block_size = u64::from(fs.info().unwrap().block_size);
+        eprintln!("{name}");
+        // Fill the volume with small files and take every other one away: no two free blocks touch.
+        let mut change = fs.begin().unwrap();
+        let root = change.fs().root();
+        let dir = change.mkdir(root, b"small", &attributes(0o755)).unwrap();
+        let count = 6000;
+        for number in 0..count {
+            change.create(dir, format!("{number}").as_bytes(), &attributes(0o644), &[1]).unwrap();
+        }
+        let mut free: u64 =
+            change.fs().free_ranges().unwrap().iter().map(|range| range.end - range.start).sum();
+        free -= free / 20;
+        change.create(root, b"rest", &attributes(0o644), &vec![2; free as usize]).unwrap();
+        for number in (0..count).step_by(2) {
+            change.unlink(dir, format!("{number}").as_bytes()).unwrap();
+        }
+        change.commit().unwrap();
+        image.repair();
+        let content = pattern((count / 2 * block_size) as usize, 9);
+        let mut change = fs.begin().unwrap();
+        let file = change.create(root, b"pieces", &attributes(0o644), &content).unwrap();
+        change.commit().unwrap();
+        let mut read = vec![0; content.len()];
+        assert_eq!(fs.read_at(file, &mut read, 0).unwrap(), read.len());
+        assert!(read == content);
+        image.judge();
+        let mut change = fs.begin().unwrap();
+        change.unlink(root, b"pieces").unwrap();
+        change.unlink(root, b"rest").unwrap();
+        change.commit().unwrap();
+        image.judge();
+        kernel_goes_on(&image);
+    }
+}
+
+#[test]
+fn a_full_volume_stays_clean() {
+    for name in ["default", "everything", "64k_blocks"] {
+        let Some(image) = Image::new(&find(name), 48 << 20) else { return };
+        let before = image.bytes();
+        let mut fs = image.open_mut();
+        let root = fs.root();
+        let free = fs.info().unwrap().free as usize;
+        let mut change = fs.begin().unwrap();
+        let error =
+            change.create(root, b"too large", &attributes(0o644), &vec![1; free + (1 << 20)]).unwrap_err();
+        assert!(matches!(error, FsError::NoSpace(_)), "{error}");
+        assert!(change.commit().is_err(), "a failed change was committed");
+        assert!(image.bytes() == before);
+
+        let mut change = fs.begin().unwrap();
+        change.create(root, b"fits", &attributes(0o644), &vec![1; free / 2]).unwrap();
+        change.commit().unwrap();
+        let mut made = 0;
+        loop {
+            let mut change = fs.begin().unwrap();
+            match change.create(root, format!("file {made}").as_bytes(), &attributes(0o644), &[2; 700_000]) {
+                Ok(_) => change.commit().unwrap(),
+                Err(FsError::NoSpace(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+            made += 1;
+        }
+        assert!(made > 0);
+        image.judge();
+    }
+}
+
+/// The edits of a plan on the root of a machine with 64 GiB: what they read and how long they take.
+#[test]
+fn a_large_volume_is_edited_at_little_cost() {
+    let Some(image) = Image::new(&find("everything"), 64 << 30) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    image.populate(|root| {
+        populate(root, 3000);
+        for dir in 0..100 {
+            let dir = root.join(format!("usr-{dir}"));
+            std::fs::create_dir(&dir).unwrap();
+            for file in 0..100 {
+                std::fs::write(dir.join(format!("file-{file}")), pattern(file * 40, 1)).unwrap();
+            }
+        }
+    });
+    let start = Instant::now();
+    let count = Count::default();
+    let mut fs = xfs::open_mut(count.disk_mut(&image.device())).unwrap();
+    let mut change = fs.begin().unwrap();
+    script(&mut *change, 50, 30 << 20).unwrap();
+    change.commit().unwrap();
+    let (took, read) = (start.elapsed(), count.reads().bytes);
+    eprintln!("{took:?}, {read} bytes read");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(read < 50 << 20, "{read} bytes were read");
+    image.judge();
+}
