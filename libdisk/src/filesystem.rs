@@ -6,10 +6,13 @@ use vfs::{FileSystem, FileSystemMut, FsError, Result};
 /// Opens the file system on `volume`; `None` if there is nothing known on it.
 ///
 /// # Errors
-/// `Unsupported` by name for what is known and not opened (LVM, LUKS, XFS, swap, ...); what the driver reports.
+/// `Unsupported` by name for what is known and not opened (LVM, LUKS, swap, ...); what the driver reports.
 pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
     if ext4::probe(volume)? {
         return Ok(Some(Box::new(ext4::open(volume.clone())?)));
+    }
+    if xfs::probe(volume)? {
+        return Ok(Some(Box::new(xfs::open(volume.clone())?)));
     }
     if fat::probe(volume)? {
         return Ok(Some(Box::new(fat::open(volume.clone())?)));
@@ -26,6 +29,9 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
     if ext4::probe(&view)? {
         return Ok(Some(Box::new(ext4::open_mut(volume.clone())?)));
     }
+    if xfs::probe(&view)? {
+        return Ok(Some(Box::new(xfs::open_mut(volume.clone())?)));
+    }
     if fat::probe(&view)? {
         return Ok(Some(Box::new(fat::open_mut(volume.clone())?)));
     }
@@ -38,7 +44,9 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
 /// # Errors
 /// `Unsupported` by name for what cannot be replayed, `Corrupt` for what must not be; `volume` is as it was then.
 pub fn replay_filesystem(volume: &DiskMut) -> Result<bool> {
-    Ok(ext4::probe(&volume.disk())? && ext4::replay(volume)?.is_some())
+    let view = volume.disk();
+    Ok(ext4::probe(&view)? && ext4::replay(volume)?.is_some()
+        || xfs::probe(&view)? && xfs::replay(volume)?.is_some())
 }
 
 /// No driver wants it: refuse what is known by name.
