@@ -9,7 +9,8 @@ use crate::Format;
 /// What a user names on the command line.
 ///
 /// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#vg0/root` (a logical
-/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `ebs:snap-0abc@eu-west-1`, `azure:...`.
+/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
+/// an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
 ///
 /// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,7 +31,7 @@ pub enum Location {
         /// The format that the user says it has, whatever it looks like.
         format: Option<Format>,
     },
-    /// A snapshot in AWS: `snap-0abc@eu-west-1`.
+    /// Snapshots in AWS, as `cloud::ebs::Address` reads them: `snap-0abc@eu-west-1`.
     Ebs(String),
     /// A disk in Azure.
     Azure(String),

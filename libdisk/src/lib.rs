@@ -20,8 +20,12 @@ mod source;
 
 pub use address::{Address, AddressError, Location, Place};
 pub use filesystem::{open_filesystem, open_filesystem_mut, replay_filesystem};
+#[cfg(feature = "cloud")]
+pub use open::Member;
 pub use open::{Layer, OpenOptions, Opened, open};
 pub use probe::{Format, probe};
 pub use source::{FileSource, Source, identity};
 
+#[cfg(feature = "cloud")]
+pub use cloud;
 pub use {block, ext4, fat, image, vfs, volume};

@@ -15,6 +15,9 @@ pub struct OpenOptions {
     pub format: Option<Format>,
     /// Which other files an image may open.
     pub backing: Backing,
+    /// How to speak to AWS.
+    #[cfg(feature = "cloud")]
+    pub ebs: cloud::ebs::Options,
 }
 
 /// One step from the file to the device, for people.
@@ -33,10 +36,23 @@ pub struct Opened {
     pub disk: Disk,
     /// The format of the image.
     pub format: Format,
-    /// The image file.
+    /// The image file; a snapshot's address.
     pub path: PathBuf,
+    /// The snapshots, where it is made of such: the first is the disk, the others are the machine's other disks.
+    #[cfg(feature = "cloud")]
+    pub snapshots: Vec<Member>,
     /// The layers from the file up to the device.
     pub layers: Vec<Layer>,
+}
+
+/// A disk of a machine that is a snapshot.
+#[cfg(feature = "cloud")]
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The device that it was: "/dev/xvda"; empty if that is not known.
+    pub device: String,
+    /// The snapshot.
+    pub snapshot: cloud::ebs::Snapshot,
 }
 
 /// Opens what `address` names. For a path in the guest's tree that is the whole disk: finding the file is the caller's.
@@ -45,17 +61,21 @@ pub struct Opened {
 /// `Unsupported` for what we do not open (yet), by name; `Refused` for backing files that are not allowed; `OutOfRange` for
 /// a partition that is not there; what the layers report.
 pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
-    let (path, forced) = match &address.location {
-        Location::File { path, format } => (path, format.or(options.format)),
-        Location::Ebs(_) => return Err(Error::unsupported("ebs", "snapshots in AWS cannot be opened yet")),
+    let mut opened = match &address.location {
+        Location::File { path, format } => open_file(path, format.or(options.format), &options.backing)?,
+        #[cfg(feature = "cloud")]
+        Location::Ebs(name) => open_snapshots(name, &options.ebs)?,
+        #[cfg(not(feature = "cloud"))]
+        Location::Ebs(_) => return Err(Error::unsupported("ebs", "this program was built without AWS")),
         Location::Azure(_) => return Err(Error::unsupported("azure", "disks in Azure cannot be opened yet")),
     };
-    let mut opened = open_file(path, forced, &options.backing)?;
     match &address.place {
         Place::Disk | Place::Path(_) => {}
         Place::Partition(number) => partition(&mut opened, *number)?,
         Place::LogicalVolume { .. } => {
-            return Err(Error::unsupported("lvm2", "logical volumes cannot be opened yet").in_file(path));
+            return Err(
+                Error::unsupported("lvm2", "logical volumes cannot be opened yet").in_file(&opened.path)
+            );
         }
     }
     Ok(opened)
@@ -85,7 +105,65 @@ fn open_file(path: &Path, forced: Option<Format>, backing: &Backing) -> Result<O
             Disk::new(image)
         }
     };
-    Ok(Opened { disk, format, path: path.to_owned(), layers })
+    Ok(Opened {
+        disk,
+        format,
+        path: path.to_owned(),
+        #[cfg(feature = "cloud")]
+        snapshots: Vec::new(),
+        layers,
+    })
+}
+
+#[cfg(feature = "cloud")]
+fn open_snapshots(name: &str, options: &cloud::ebs::Options) -> Result<Opened> {
+    use cloud::ebs::{Address, Ebs, Name, Set};
+
+    let failed = |failure: cloud::ebs::Failure| Error::from(failure);
+    let address: Address = name
+        .parse()
+        .map_err(|error| Error::new(ErrorKind::Unsupported, "ebs", "an address").because(error))?;
+    let region = address.region.clone().or(options.region.clone());
+    let ebs = Ebs::connect(&cloud::ebs::Options { region, ..options.clone() }).map_err(failed)?;
+    // Of one snapshot EC2 need not be asked, which takes another permission.
+    let set = match &address.name {
+        Name::Snapshots(ids) if ids.len() < 2 => None,
+        Name::Snapshots(ids) => {
+            let members = ebs.describe(ids).map_err(failed)?;
+            Some(Set { members: members.into_iter().map(|member| (String::new(), member)).collect() })
+        }
+        Name::Instance(id) => Some(ebs.instance_set(id).map_err(failed)?),
+    };
+    let mut layers = Vec::new();
+    let named: Vec<(String, String)> = match (&set, &address.name) {
+        (Some(set), _) => {
+            set.members.iter().map(|(device, member)| (device.clone(), member.id.clone())).collect()
+        }
+        (None, Name::Snapshots(ids)) => ids.iter().map(|id| (String::new(), id.clone())).collect(),
+        (None, Name::Instance(_)) => Vec::new(),
+    };
+    let mut snapshots = Vec::new();
+    for (device, id) in named {
+        let snapshot = ebs.snapshot(&id).map_err(failed)?;
+        let started = set.as_ref().and_then(|set| set.members.iter().find(|(_, member)| member.id == id));
+        let started = started.map(|(_, member)| format!(", started {}", member.started)).unwrap_or_default();
+        let device_text = if device.is_empty() { String::new() } else { format!("{device}: ") };
+        let size = snapshot.disk().size();
+        layers.push(Layer {
+            name: "ebs",
+            text: format!("{device_text}{id}@{}, {size} bytes{started}", ebs.region()),
+        });
+        snapshots.push(Member { device, snapshot });
+    }
+    if let Some(times) = set.as_ref().and_then(Set::unequal_times) {
+        let text = format!("the disks are not of one instant: {times}");
+        tracing::warn!("{text}");
+        layers.push(Layer { name: "note", text });
+    }
+    let first = snapshots.first().ok_or_else(|| Error::unsupported("ebs", "an address of no snapshots"))?;
+    let disk = first.snapshot.disk();
+    let path = PathBuf::from(format!("ebs:{}@{}", address.name, ebs.region()));
+    Ok(Opened { disk, format: Format::Raw, path, snapshots, layers })
 }
 
 fn partition(opened: &mut Opened, number: u32) -> Result<()> {

@@ -4,7 +4,10 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use libdisk::cloud::ebs::Tally;
 use serde::Serialize;
+
+use crate::snapshot;
 
 /// What a verb answers. Errors are "could not do it".
 pub(crate) type Outcome = Result<Answer>;
@@ -68,10 +71,12 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
                 .chain()
                 .find_map(|cause| cause.downcast_ref::<Helped>())
                 .map(|helped| helped.help.as_str());
-            if let Some(help) = help {
+            let failure = snapshot::failure(&error);
+            if let Some(help) = failure.map(|failure| failure.help()).or(help) {
                 eprintln!("help: {help}");
             }
-            ExitCode::from(2)
+            let resumable = failure.is_some_and(|failure| failure.is_resumable());
+            ExitCode::from(if resumable { 3 } else { 2 })
         }
     }
 }
@@ -90,9 +95,12 @@ pub(crate) fn json(schema: &str, document: &impl Serialize) -> Result<()> {
         schema: &'a str,
         #[serde(flatten)]
         document: &'a T,
+        /// What was read of snapshots for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transfer: Option<Tally>,
     }
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &Envelope { schema, document })?;
+    serde_json::to_writer_pretty(&mut out, &Envelope { schema, document, transfer: snapshot::tally() })?;
     writeln!(out)?;
     Ok(())
 }

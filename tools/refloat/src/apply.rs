@@ -7,12 +7,14 @@ use guestfix::plan::{Identity, Plan};
 use guestfix::undo::Prepared;
 use guestfix::{apply, undo};
 use libdisk::block::Sealed;
+use libdisk::image::Durability;
 use libdisk::image::qcow2::{self, BackingFile};
 use libdisk::{Address, Format, Location};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{ApplyArgs, Global, target_name};
+use crate::cli::{ApplyArgs, Global, OutputFormat, target_name};
+use crate::convert::Job;
 use crate::image::{self, Image};
 use crate::{convert, progress};
 
@@ -58,6 +60,19 @@ pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Seal
 }
 
 fn write_overlay(global: &Global, image: &Image, sealed: &Sealed, output: &Path, force: bool) -> Result<()> {
+    if let Location::Ebs(_) = image.address.location {
+        // Nothing could open an overlay over it: all of it is fetched.
+        let job = Job {
+            disk: sealed.disk(),
+            identity: image.identity()?,
+            target: output,
+            format: OutputFormat::Qcow2,
+            force,
+            durability: Durability::Synced,
+            pull: image.pull(None),
+        };
+        return convert::write(global, &job).map(drop);
+    }
     convert::free_to_write(output, force)?;
     let backing = BackingFile {
         path: &backing_name(&image.opened.path, output)?,

@@ -8,7 +8,8 @@ use guestfix::{Goal, Target};
 
 const AFTER_HELP: &str = "\
 Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#/etc/fstab (a path in \
-the guest), raw:disk.img (format forced).
+the guest), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
+disks of an instance, by their newest snapshots).
 
 Exit codes: 0 done, ready or same; 1 the answer is no; 2 could not do it; 3 stopped, and the same command resumes.
 
@@ -42,6 +43,12 @@ pub(crate) struct Global {
     /// Threads for copying [default: one per core]
     #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) threads: usize,
+    /// Blocks of snapshots fetched in a second, at most; AWS allows an account, and each snapshot, 1000
+    #[arg(long, global = true, value_name = "N", default_value_t = 900.0)]
+    pub(crate) ebs_requests_per_second: f64,
+    /// How long a request to AWS that is throttled or gets no answer is made again
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) ebs_patience: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,8 +206,11 @@ pub(crate) enum OutputFormat {
 pub(crate) struct ConvertArgs {
     /// Any image
     pub(crate) source: String,
-    /// The file to write
+    /// The file to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
     pub(crate) target: PathBuf,
+    /// The target holds this older snapshot of the same volume: fetch only what has changed since
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) since: Option<String>,
     /// Its format [default: by its extension]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,

@@ -1,15 +1,17 @@
 //! `refloat convert`: any image into a fixed VHD, raw or qcow2 file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
+use libdisk::cloud::transfer::{self, Begin};
 use libdisk::image::{Durability, Existing, qcow2, raw, vhd};
-use libdisk::volume;
+use libdisk::{Member, volume};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{ConvertArgs, Global, OutputFormat};
+use crate::snapshot::{self, Pull};
 use crate::{image, progress};
 
 /// What was written, for `--json`.
@@ -49,14 +51,68 @@ pub(crate) fn run(global: &Global, args: &ConvertArgs) -> Outcome {
     let format = format_of(&args.target, args.format)?;
     let source = image::open(global, &args.source)?;
     let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
-    let written =
-        write(global, source.disk(), source.identity()?, &args.target, format, args.force, durability)?;
+    let mut pull = source.pull(None);
+    match (&args.since, &mut pull) {
+        (None, _) => {}
+        (Some(_), Some(_)) if format == OutputFormat::Qcow2 => bail!("--since goes with .vhd and .raw only"),
+        (Some(_), Some(_)) if source.opened.snapshots.len() > 1 => {
+            bail!("--since goes with a single snapshot")
+        }
+        (Some(since), Some(pull)) => pull.since = Some(since),
+        (Some(_), None) => bail!("--since goes with a snapshot in AWS, ebs:snap-…"),
+    }
+    let (force, mut data) = (args.force, Vec::new());
+    let (disk, identity) = (source.disk().clone(), source.identity()?);
+    let job = Job { disk, identity, target: &args.target, format, force, durability, pull };
+    let written = write(global, &job)?;
+    for (Member { snapshot, .. }, number) in source.opened.snapshots.iter().skip(1).zip(1..) {
+        let (disk, target) = (snapshot.disk(), &data_target(&args.target, number));
+        let pull = Some(Pull { snapshot, changes: None, since: None });
+        let identity = libdisk::identity(&disk)?;
+        data.push(write(global, &Job { disk, identity, target, format, force, durability, pull })?);
+    }
+    let converted = Converted { written, data };
     if global.json {
-        answer::json("refloat.convert/1", &written)?;
+        answer::json("refloat.convert/1", &converted)?;
     } else {
-        answer::text(&written.line())?;
+        answer::text(&converted.written.line())?;
+        converted.data.iter().try_for_each(|written| answer::text(&written.line()))?;
     }
     Ok(Answer::Yes)
+}
+
+/// The file for another disk of the machine whose first one is `target`.
+fn data_target(target: &Path, number: u32) -> PathBuf {
+    let mut name = target.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-data{number}"));
+    if let Some(extension) = target.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    target.with_file_name(name)
+}
+
+/// All that was written, for `--json`.
+#[derive(Debug, Serialize)]
+struct Converted {
+    #[serde(flatten)]
+    written: Written,
+    /// The machine's other disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<Written>,
+}
+
+/// What is to be written where.
+pub(crate) struct Job<'a> {
+    pub(crate) disk: Disk,
+    /// The source's: equal sources make equal files.
+    pub(crate) identity: [u8; 32],
+    pub(crate) target: &'a Path,
+    pub(crate) format: OutputFormat,
+    pub(crate) force: bool,
+    pub(crate) durability: Durability,
+    /// How to go on after an interruption.
+    pub(crate) pull: Option<Pull<'a>>,
 }
 
 /// The format asked for, else the one that the extension names.
@@ -75,46 +131,63 @@ pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<Ou
     })
 }
 
-/// Writes `disk` to `target`. `identity` is the source's: equal sources make equal files.
-pub(crate) fn write(
-    global: &Global,
-    disk: &Disk,
-    identity: [u8; 32],
-    target: &Path,
-    format: OutputFormat,
-    force: bool,
-    durability: Durability,
-) -> Result<Written> {
-    free_to_write(target, force)?;
-    let existing = existing(force);
-    let disk_size = disk.size();
-    let (name, disk, sink): (_, Disk, block::Result<Box<dyn Sink>>) = match format {
-        OutputFormat::Vhd => {
-            let disk = volume::pad_to_mib(disk.clone())?;
-            let sink =
-                vhd::FixedSink::create(target, disk.size(), vhd::Identity::derive(&identity), existing);
-            ("vhd", disk, sink.map(|sink| Box::new(sink.durability(durability)) as _))
-        }
-        OutputFormat::Raw => {
-            let sink = raw::RawSink::create(target, disk_size, existing);
-            ("raw", disk.clone(), sink.map(|sink| Box::new(sink.durability(durability)) as _))
-        }
-        OutputFormat::Qcow2 => {
-            let sink = qcow2::Sink::create(target, disk_size, existing);
-            ("qcow2", disk.clone(), sink.map(|sink| Box::new(sink.durability(durability)) as _))
-        }
+/// Writes a disk to a file.
+pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
+    let &Job { ref disk, target, format, force, durability, .. } = job;
+    let (name, disk) = match format {
+        OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),
+        OutputFormat::Raw => ("raw", disk.clone()),
+        OutputFormat::Qcow2 => ("qcow2", disk.clone()),
     };
-    let sink = written(sink)?;
-    let options = CopyOptions { threads: global.threads };
-    let Receipt { size, written, shared } = block::copy(&disk, sink, &options, &*progress::observer(global))?;
-    Ok(Written {
+    let size = disk.size();
+    let written = |Receipt { written, shared, .. }| Written {
         target: target.display().to_string(),
         format: name,
         size,
-        padding: size - disk_size,
+        padding: size - job.disk.size(),
         written,
         shared,
-    })
+    };
+    let pull = job.pull.as_ref();
+    // A qcow2 file cannot be gone on with: what is where in it is known only when it is whole.
+    if pull.is_none() || !transfer::log_path(target).exists() {
+        free_to_write(target, force)?;
+    }
+    let begun = match pull.filter(|_| format != OutputFormat::Qcow2) {
+        Some(pull) => Some(pull.begin(target, format, size, force)?),
+        None => None,
+    };
+    let transfer = match begun {
+        Some(Begin::Complete) => return Ok(written(Receipt::default())),
+        Some(Begin::Go(transfer)) => Some(transfer),
+        None => None,
+    };
+    free_to_write(target, force)?;
+    let existing = existing(force);
+    let sink: block::Result<Box<dyn Sink>> = match format {
+        OutputFormat::Vhd => {
+            let make = if transfer.is_some() { vhd::FixedSink::resume } else { vhd::FixedSink::create };
+            let sink = make(target, size, vhd::Identity::derive(&job.identity), existing);
+            sink.map(|sink| Box::new(sink.durability(durability)) as _)
+        }
+        OutputFormat::Raw => {
+            let make = if transfer.is_some() { raw::RawSink::resume } else { raw::RawSink::create };
+            make(target, size, existing).map(|sink| Box::new(sink.durability(durability)) as _)
+        }
+        OutputFormat::Qcow2 => {
+            qcow2::Sink::create(target, size, existing).map(|sink| Box::new(sink.durability(durability)) as _)
+        }
+    };
+    let (mut sink, observer) = (self::written(sink)?, progress::observer(global));
+    if let Some(transfer) = transfer {
+        sink = transfer.sink(sink, durability == Durability::Synced, &*observer)?;
+    }
+    let mut options = CopyOptions { threads: global.threads };
+    if let Some(pull) = pull {
+        pull.snapshot.set_streaming(true);
+        options.threads = snapshot::THREADS;
+    }
+    Ok(written(block::copy(&disk, sink, &options, &*observer)?))
 }
 
 /// What to do with a target that exists.

@@ -5,25 +5,33 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use standin::{Config, Server, Snapshot};
 
 use crate::answer::{self, Answer, Outcome};
 use crate::cli::{DemoArgs, Global};
+
+/// The snapshot that the stand-in for AWS makes of the example.
+const SNAPSHOT: &str = "snap-0123456789abcdef0";
 
 /// A small phony EC2 guest, made by `cargo xtask demo-image` with mke2fs.
 const EXAMPLE: &[u8] = include_bytes!("demo/ec2-guest.img.zst");
 
 /// What is typed, what it says, and the exit code that is right.
 const STEPS: &[(&str, &str, i32)] = &[
-    ("Will this machine, as it came from EC2, boot on Azure?", "check ec2-guest.img --for azure-gen1", 1),
+    (
+        "Will this machine boot on Azure? Only the blocks of its snapshot that tell are fetched.",
+        "check ebs:snap-0123456789abcdef0@eu-west-1 --for azure-gen1",
+        1,
+    ),
     (
         "What would change? Nothing is written but the plan.",
-        "plan ec2-guest.img --for azure-gen1 -o plan.json",
+        "plan ebs:snap-0123456789abcdef0@eu-west-1 --for azure-gen1 -o plan.json",
         0,
     ),
-    ("Carry it out, in an overlay: the image itself is not touched.", "apply plan.json -o fixed.qcow2", 0),
-    ("The same question again.", "check fixed.qcow2 --allow-backing . --for azure-gen1", 0),
-    ("The file that Azure takes.", "convert fixed.qcow2 --allow-backing . azure.vhd", 0),
-    ("Is it well formed, and has it the content?", "verify azure.vhd fixed.qcow2 --allow-backing .", 0),
+    ("Fetch the machine and carry it out; the snapshot is not touched.", "apply plan.json -o fixed.qcow2", 0),
+    ("The same question again.", "check fixed.qcow2 --for azure-gen1", 0),
+    ("The file that Azure takes.", "convert fixed.qcow2 azure.vhd", 0),
+    ("Is it well formed, and has it the content?", "verify azure.vhd fixed.qcow2", 0),
 ];
 
 #[derive(Serialize)]
@@ -48,13 +56,26 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         None => temporary.path().to_owned(),
     };
     let image = zstd::decode_all(EXAMPLE).context("the example inside this program")?;
-    write_new(&folder.join("ec2-guest.img"), &image)?;
+    let path = folder.join("ec2-guest.img");
+    write_new(&path, &image)?;
+    let snapshots = vec![Snapshot::from_file(SNAPSHOT, &path).context("the example as a snapshot")?];
+    let cloud = Server::start(Config { snapshots, ..Config::default() }).context("the stand-in for AWS")?;
+    if !global.json {
+        answer::text("A stand-in for AWS on this machine serves the example as a snapshot of 1 GiB.\n")?;
+    }
+    let cache = tempfile::tempdir()?;
+    let environment = [
+        ("AWS_ENDPOINT_URL", cloud.endpoint()),
+        ("AWS_ACCESS_KEY_ID", "demo".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "demo".to_owned()),
+        ("REFLOAT_CACHE", cache.path().display().to_string()),
+    ];
     let mut demo = Demo { steps: Vec::new() };
     for &(say, command, expected) in STEPS {
         if !global.json {
             answer::text(&format!("\n# {say}\n$ refloat {command}\n\n"))?;
         }
-        let step = step(global, &folder, command)?;
+        let step = step(global, &folder, &environment, command)?;
         if step.exit != expected {
             bail!("`refloat {command}` ended with {} and not with {expected}", step.exit);
         }
@@ -66,7 +87,8 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         let kept = args.keep.as_ref().map(|folder| format!("The files are in {}.\n", folder.display()));
         answer::text(&format!("\nazure.vhd is ready to upload. {}", kept.unwrap_or("\n".into())))?;
         answer::text(
-            "With a disk image of your own:  refloat migrate aws.qcow2 azure.vhd --for azure-gen1\n",
+            "With a snapshot of your own:    refloat migrate ebs:snap-… azure.vhd --for azure-gen1\n\
+             With a disk image of your own:  refloat migrate aws.qcow2 azure.vhd --for azure-gen1\n",
         )?;
     }
     Ok(Answer::Yes)
@@ -79,9 +101,9 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Runs this program as a user would.
-fn step(global: &Global, folder: &Path, command: &str) -> Result<Step> {
+fn step(global: &Global, folder: &Path, environment: &[(&str, String)], command: &str) -> Result<Step> {
     let mut child = Command::new(std::env::current_exe()?);
-    child.args(command.split(' ')).current_dir(folder);
+    child.args(command.split(' ')).current_dir(folder).envs(environment.iter().cloned());
     if global.quiet {
         child.arg("--quiet");
     }

@@ -9,10 +9,11 @@ use guestfix::undo;
 use libdisk::block::{Disk, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, User};
 use libdisk::image::qcow2::Backing;
-use libdisk::{Address, OpenOptions, Opened};
+use libdisk::{Address, Location, OpenOptions, Opened};
 
 use crate::answer::Help;
 use crate::cli::Global;
+use crate::snapshot::{self, Pull};
 
 /// An image as the user named it.
 pub(crate) struct Image {
@@ -37,13 +38,22 @@ impl Image {
 
     /// The same, as plans carry it.
     pub(crate) fn plan_identity(&self) -> Result<Identity> {
-        let path = std::path::absolute(&self.opened.path)?;
+        let path = match &self.address.location {
+            Location::File { .. } => std::path::absolute(&self.opened.path)?,
+            Location::Ebs(_) | Location::Azure(_) => self.opened.path.clone(),
+        };
         Ok(Identity::of(&path.display().to_string(), self.disk())?)
     }
 
     /// The guest in it.
     pub(crate) fn tree(&self) -> Result<Tree> {
         Tree::open(self.disk().clone()).with_context(|| self.name.clone())
+    }
+
+    /// How it is pulled, if it is a snapshot in AWS. `changes` is the digest of what was changed in it.
+    pub(crate) fn pull(&self, changes: Option<[u8; 32]>) -> Option<Pull<'_>> {
+        let first = self.opened.snapshots.first()?;
+        Some(Pull { snapshot: &first.snapshot, changes, since: None })
     }
 
     /// The guest in it, which must have a root file system.
@@ -93,9 +103,12 @@ fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
 /// Opens an image for reading, half changed or not.
 pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<Image> {
     let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
-    let options = OpenOptions { format: None, backing };
+    let options = OpenOptions { format: None, backing, ebs: snapshot::options(global) };
     match libdisk::open(&address, &options) {
-        Ok(opened) => Ok(Image { name: name.to_owned(), address, opened }),
+        Ok(opened) => {
+            snapshot::opened(&opened.snapshots);
+            Ok(Image { name: name.to_owned(), address, opened })
+        }
         Err(error) => {
             let help = match error.kind() {
                 ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",

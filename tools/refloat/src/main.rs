@@ -17,6 +17,7 @@ mod migrate;
 mod plan;
 mod progress;
 mod rules;
+mod snapshot;
 mod stop;
 mod undo;
 mod verify;
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     progress::set_up_log(cli.global.verbose);
     stop::set_up();
-    answer::exit(run(&cli))
+    let outcome = run(&cli);
+    snapshot::tell(&cli.global);
+    answer::exit(outcome)
 }
 
 fn run(cli: &cli::Cli) -> answer::Outcome {

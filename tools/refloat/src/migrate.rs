@@ -3,10 +3,11 @@
 use guestfix::plan;
 use libdisk::image::Durability;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::answer::{self, Answer, Outcome};
 use crate::cli::{Global, MigrateArgs, OutputFormat, target_name};
-use crate::convert::Written;
+use crate::convert::{Job, Written};
 use crate::verify::{self, Verdict};
 use crate::{apply, convert, image};
 
@@ -24,7 +25,10 @@ struct Migrated {
 
 pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
     let image = image::open(global, &args.source)?;
-    convert::free_to_write(&args.target, args.force)?;
+    // A snapshot may have been pulled there before; that is seen when it is known what is to be pulled.
+    if image.opened.snapshots.is_empty() {
+        convert::free_to_write(&args.target, args.force)?;
+    }
     let plan = plan::plan(&image.guest()?, &image.plan_identity()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
         crate::plan::write(path, &plan)?;
@@ -41,16 +45,16 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
     }
     let sealed = apply::sealed(global, &image, &plan)?;
     tell(global, "applied and verified in an overlay; the source is untouched\n")?;
-    let format = OutputFormat::Vhd;
-    let written = convert::write(
-        global,
-        &sealed.disk(),
-        image.identity()?,
-        &args.target,
-        format,
-        args.force,
-        Durability::Synced,
-    )?;
+    let job = Job {
+        disk: sealed.disk(),
+        identity: image.identity()?,
+        target: &args.target,
+        format: OutputFormat::Vhd,
+        force: args.force,
+        durability: Durability::Synced,
+        pull: image.pull(Some(Sha256::digest(plan.to_json()?).into())),
+    };
+    let written = convert::write(global, &job)?;
     tell(global, &written.line())?;
     let verdict = verify::well_formed(&args.target)?;
     let answer = Answer::from_bool(verdict.well_formed);

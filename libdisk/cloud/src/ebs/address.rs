@@ -56,12 +56,18 @@ impl FromStr for Address {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshots(ids) => f.write_str(&ids.join(",")),
+            Self::Instance(id) => f.write_str(id),
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Name::Snapshots(ids) => f.write_str(&ids.join(","))?,
-            Name::Instance(id) => f.write_str(id)?,
-        }
+        self.name.fmt(f)?;
         match &self.region {
             Some(region) => write!(f, "@{region}"),
             None => Ok(()),

@@ -291,8 +291,11 @@ impl Inner {
     /// Fills `buf` with a part of `block`, which begins `skip` bytes into it.
     fn read(&self, block: u64, skip: usize, buf: &mut [u8]) -> Result<(), Failure> {
         if buf.len() == BLOCK_LEN && self.streaming.load(Ordering::Relaxed) {
-            if !self.cached(block, buf) && self.fetch(block, buf)?.is_none() {
-                buf.fill(0);
+            match self.recent(block) {
+                Some(Some(bytes)) => buf.copy_from_slice(&bytes),
+                Some(None) => buf.fill(0),
+                None if self.cached(block, buf) || self.fetch(block, buf)?.is_some() => {}
+                None => buf.fill(0),
             }
             return Ok(());
         }
@@ -320,13 +323,19 @@ fn parts(buf: &mut [u8], offset: u64) -> Vec<(u64, usize, &mut [u8])> {
     parts
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.kind() {
+            FaultKind::Access | FaultKind::Key | FaultKind::Credentials => ErrorKind::Refused,
+            FaultKind::Damaged | FaultKind::Protocol => ErrorKind::Corrupt,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, LAYER, "cannot read the snapshot").because(failure)
+    }
+}
+
 fn failed(failure: Failure, offset: u64) -> Error {
-    let kind = match failure.kind() {
-        FaultKind::Access | FaultKind::Key | FaultKind::Credentials => ErrorKind::Refused,
-        FaultKind::Damaged | FaultKind::Protocol => ErrorKind::Corrupt,
-        _ => ErrorKind::Io,
-    };
-    Error::new(kind, LAYER, "cannot read the snapshot").at(offset).because(failure)
+    Error::from(failure).at(offset)
 }
 
 impl BlockRead for Snapshot {

@@ -86,7 +86,15 @@ pub fn log_path(target: &Path) -> PathBuf {
 /// # Errors
 /// `Refused` if another run writes the target, or it is not known to be what `since` says; `Io`.
 pub fn begin(plan: Plan) -> Result<Begin> {
-    let log = Log::open(&log_path(&plan.target))?;
+    let log = log_path(&plan.target);
+    let unknown = |since: &Since| {
+        let what = format!("it is not known to be {}: there is no record of that", since.name);
+        Error::new(ErrorKind::Refused, LAYER, what).in_file(&plan.target)
+    };
+    if let Some(since) = plan.since.as_ref().filter(|_| !log.exists()) {
+        return Err(unknown(since));
+    }
+    let log = Log::open(&log)?;
     let (mut last, mut ended) = (None, None);
     for record in log.records()? {
         match record {
@@ -113,8 +121,7 @@ pub fn begin(plan: Plan) -> Result<Begin> {
     let mut known = false;
     if let Some(since) = plan.since.as_ref().filter(|_| last.is_none_or(|(key, _)| key != plan.key)) {
         if last.is_none_or(|(key, _)| key != since.key) || ended.is_none() {
-            let what = format!("it is not known to be {}: there is no record of that", since.name);
-            return Err(Error::new(ErrorKind::Refused, LAYER, what).in_file(target));
+            return Err(unknown(since));
         }
         let base = if there(target) { target } else { plan.partial.as_path() };
         known = unchanged(base);

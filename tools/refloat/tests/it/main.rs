@@ -8,4 +8,5 @@ mod laws;
 mod output;
 mod program;
 mod real_guest;
+mod snapshot;
 mod uefi;

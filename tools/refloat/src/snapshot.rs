@@ -1,0 +1,98 @@
+//! Snapshots in AWS: how they are asked, what that cost, and pulling one so that it can go on after any interruption.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use libdisk::cloud::ebs::{self, Failure, Snapshot, Tally};
+use libdisk::cloud::transfer::{self, Begin, Plan, Since};
+use libdisk::{Member, image};
+use sha2::{Digest, Sha256};
+
+use crate::answer::Help;
+use crate::cli::{Global, OutputFormat};
+
+/// Threads of a pull, each with a request under way: at 100 ms an answer, 640 blocks a second. Each holds one block.
+pub(crate) const THREADS: usize = 64;
+
+/// The snapshots that this run has opened.
+static OPENED: Mutex<Vec<Snapshot>> = Mutex::new(Vec::new());
+
+/// How the user wants AWS to be asked.
+pub(crate) fn options(global: &Global) -> ebs::Options {
+    ebs::Options {
+        requests_per_second: global.ebs_requests_per_second,
+        patience: Duration::from_secs(global.ebs_patience),
+        ..ebs::Options::default()
+    }
+}
+
+/// Takes note of what was opened, for [`tally`].
+pub(crate) fn opened(members: &[Member]) {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.extend(members.iter().map(|member| member.snapshot.clone()));
+}
+
+/// What has been read of all snapshots so far; `None` if there are none.
+pub(crate) fn tally() -> Option<Tally> {
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.iter().map(Snapshot::tally).reduce(Tally::and)
+}
+
+/// Tells on standard error what was read and what it cost.
+pub(crate) fn tell(global: &Global) {
+    if let Some(tally) = tally().filter(|_| !global.quiet) {
+        eprintln!("read {tally}, by AWS's prices of us-east-1");
+    }
+}
+
+/// What went wrong with AWS, if that is what an error comes from.
+pub(crate) fn failure(error: &anyhow::Error) -> Option<&Failure> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// A pull of a snapshot, or of what was made of it, that leaves a log to go on from.
+pub(crate) struct Pull<'a> {
+    /// The snapshot.
+    pub(crate) snapshot: &'a Snapshot,
+    /// Digest of the plan that was carried out on it; nothing if it is pulled as it is.
+    pub(crate) changes: Option<[u8; 32]>,
+    /// The older snapshot that the target holds.
+    pub(crate) since: Option<&'a str>,
+}
+
+impl Pull<'_> {
+    /// Begins, or goes on with, the pull of `size` bytes into `target`.
+    pub(crate) fn begin(&self, target: &Path, format: OutputFormat, size: u64, force: bool) -> Result<Begin> {
+        let key = |id: &str, changes: Option<[u8; 32]>| {
+            let mut hash = Sha256::new();
+            let place = self.snapshot.region();
+            hash.update(format!("refloat pull 1\0{id}@{place}\0{format:?}\0"));
+            hash.update(changes.unwrap_or_default());
+            hash.finalize().first_chunk().copied().unwrap_or_default()
+        };
+        let since = match self.since {
+            None => None,
+            Some(name) => {
+                let id = name.split('@').next().unwrap_or(name);
+                if !id.starts_with("snap-") {
+                    bail!("--since {name}: an older snapshot of the same volume is meant, snap-…");
+                }
+                let changes = self.snapshot.changes_since(id)?;
+                eprintln!("{} blocks have changed since {id}", changes.count());
+                Some(Since { key: key(id, None), name: id.to_owned(), changes })
+            }
+        };
+        self.snapshot.set_streaming(true);
+        let plan = Plan {
+            target: target.to_owned(),
+            partial: image::partial_path(target),
+            key: key(self.snapshot.id(), self.changes),
+            size,
+            since,
+            replace: force,
+        };
+        transfer::begin(plan).help("convert the snapshot in full, without --since, to another file")
+    }
+}

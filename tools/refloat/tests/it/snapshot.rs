@@ -1,0 +1,292 @@
+//! Snapshots in AWS, served by the stand-in: looked at, pulled, killed and gone on with, followed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use standin::{Call, Config, Fault, Faults, Instance, Server, Snapshot};
+use testimages::{judge, phony, real};
+
+use crate::program;
+
+const ID: &str = "snap-0123456789abcdef0";
+const NEWER: &str = "snap-0fedcba9876543210";
+const BLOCK: u64 = 512 << 10;
+
+/// A stand-in, and the folder that `refloat` runs in.
+struct Cloud {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Cloud {
+    fn new(snapshots: Vec<Snapshot>, instances: Vec<Instance>) -> Self {
+        let server = Server::start(Config { snapshots, instances, ..Config::default() }).unwrap();
+        Self { server, folder: tempfile::tempdir_in(testimages::cache::directory()).unwrap() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `refloat LINE`, where `S` stands for the snapshot's address.
+    fn command(&self, line: &str) -> Command {
+        let line = line.replace("ebs:S", &format!("ebs:{ID}@eu-west-1"));
+        let mut command = program::command(self.path(), &line);
+        command
+            .env("AWS_ENDPOINT_URL", self.server.endpoint())
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("REFLOAT_CACHE", self.path().join("cache"));
+        command
+    }
+
+    #[track_caller]
+    fn refloat(&self, line: &str, exit: i32) -> Output {
+        let output = self.command(line).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(exit), "refloat {line}\n{said}");
+        output
+    }
+
+    #[track_caller]
+    fn json(&self, line: &str, exit: i32) -> serde_json::Value {
+        serde_json::from_slice(&self.refloat(&format!("{line} --json"), exit).stdout).unwrap()
+    }
+
+    fn said(&self, line: &str, exit: i32) -> String {
+        String::from_utf8(self.refloat(line, exit).stderr).unwrap()
+    }
+
+    /// Another machine, which has no cache yet.
+    fn forget(&self) {
+        drop(fs::remove_dir_all(self.path().join("cache")));
+        self.server.reset_counts();
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    Command::new("cmp").arg(a).arg(b).stdout(Stdio::null()).status().unwrap().success()
+}
+
+/// What README promises: blocks read, and seconds with 100 ms an answer.
+#[test]
+fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
+    let Some(image) = real::debian() else { return };
+    let cloud = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
+    cloud.server.set_faults(Faults::default().latency(Duration::from_millis(100)));
+    for (line, exit, ceiling) in [("inspect ebs:S", 0, 40), ("check ebs:S --for azure-gen1", 1, 120)] {
+        cloud.forget();
+        let start = Instant::now();
+        let answer = cloud.json(line, exit);
+        let (took, transfer) = (start.elapsed(), &answer["transfer"]);
+        eprintln!("{line}: {transfer} in {took:?}");
+        assert!(transfer["blocks"].as_u64().unwrap() <= ceiling, "{line}: {transfer}");
+        assert_eq!(transfer["blocks"], cloud.server.counts().get);
+        assert!(cloud.server.counts().blocks[ID].values().all(|times| *times == 1));
+        assert!(took < Duration::from_secs(15), "{line}: {took:?}");
+    }
+    // What a check has read a plan does not read again.
+    let before = cloud.server.counts().get;
+    cloud.refloat("plan ebs:S --for azure-gen1 -o plan.json", 0);
+    assert!(cloud.server.counts().get - before <= 20, "{}", cloud.server.counts().get - before);
+}
+
+/// The demo's guest as a snapshot, and as the file of whole GiB that the snapshot is of.
+fn guest() -> Option<(Cloud, Vec<u8>)> {
+    let image = phony::demo().path()?;
+    let bytes = fs::read(&image).unwrap();
+    let server = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
+    let local = fs::File::create(server.path().join("local.raw")).unwrap();
+    local.write_all_at(&bytes, 0).unwrap();
+    local.set_len(1 << 30).unwrap();
+    Some((server, bytes))
+}
+
+#[test]
+fn every_verb_takes_a_snapshot() {
+    let Some((cloud, _)) = guest() else { return };
+    let path = |name: &str| cloud.path().join(name);
+    let inspection = cloud.json("inspect ebs:S", 0);
+    assert_eq!(inspection["layers"][0]["name"], "ebs");
+    let tell = cloud.said("check ebs:S --for azure-gen1", 1);
+    assert!(tell.contains("blocks (") && tell.contains("from the cache") && tell.contains('$'), "{tell}");
+    let etc = cloud.refloat("fs ls ebs:S#/etc", 0);
+    assert!(String::from_utf8_lossy(&etc.stdout).contains("/etc/fstab"));
+    cloud.refloat("fs cat ebs:S#/etc/fstab", 0);
+    // The findings, the fixes and the files are those of the same disk in a file.
+    let items = |answer: serde_json::Value| answer["items"].clone();
+    let local = items(cloud.json("check local.raw --for azure-gen1", 1));
+    assert_eq!(items(cloud.json("check ebs:S --for azure-gen1", 1)), local);
+    cloud.refloat("plan ebs:S --for azure-gen1 -o plan.json", 0);
+    cloud.refloat("apply plan.json -o fixed.qcow2", 0);
+    cloud.refloat("check fixed.qcow2 --for azure-gen1", 0);
+    cloud.refloat("migrate ebs:S migrated.vhd --for azure-gen1", 0);
+    cloud.refloat("migrate local.raw local-migrated.vhd --for azure-gen1", 0);
+    assert!(same(&path("migrated.vhd"), &path("local-migrated.vhd")));
+    cloud.refloat("convert ebs:S whole.vhd", 0);
+    cloud.refloat("convert local.raw local.vhd", 0);
+    assert!(same(&path("whole.vhd"), &path("local.vhd")));
+    cloud.refloat("convert ebs:S whole.raw", 0);
+    assert!(same(&path("whole.raw"), &path("local.raw")));
+    judge::qemu_img_compare((&path("fixed.qcow2"), "qcow2"), (&path("migrated.vhd"), "vpc"));
+
+    // Once more, each is there already; another file is not replaced.
+    let before = cloud.server.counts().get;
+    cloud.refloat("convert ebs:S whole.vhd", 0);
+    cloud.refloat("migrate ebs:S migrated.vhd --for azure-gen1", 0);
+    assert_eq!(cloud.server.counts().get, before);
+    let said = cloud.said("convert ebs:S local.vhd", 2);
+    assert!(said.contains("exists already") && said.contains("help: "), "{said}");
+}
+
+/// Volumes of random bytes, most blocks of which are written.
+fn noise(seed: u64, blocks: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut bytes = vec![0; (blocks * BLOCK) as usize];
+    for block in bytes.chunks_mut(BLOCK as usize) {
+        if random.u8(0..8) > 0 {
+            random.fill(&mut block[4096..]);
+        }
+    }
+    bytes
+}
+
+/// The blocks that the log of a pull tells of; a record has 40 bytes.
+fn recorded(log: &Path) -> BTreeSet<u64> {
+    let log = fs::read(log).unwrap_or_default();
+    let ranges = log.chunks_exact(40).filter(|record| record[0] == 2);
+    ranges.map(|record| u64::from_le_bytes(record[8..16].try_into().unwrap()) / BLOCK).collect()
+}
+
+#[test]
+fn a_pull_killed_at_fifty_instants_goes_on_each_time() {
+    let blocks = 600;
+    let bytes = noise(1, blocks);
+    let cloud = Cloud::new(vec![Snapshot::from_bytes(ID, bytes.clone())], vec![]);
+    // Slow enough that it takes all of them: some 64 answers in each fifth of a second.
+    cloud.server.set_faults(Faults::default().latency(Duration::from_millis(200)));
+    let (target, log) = (cloud.path().join("disk.raw"), cloud.path().join("disk.raw.transfer"));
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut kills, mut done) = (0, BTreeSet::new());
+    while !target.exists() {
+        cloud.server.reset_counts();
+        let mut child = cloud.command("convert ebs:S disk.raw --quiet").spawn().unwrap();
+        if kills < 50 {
+            std::thread::sleep(Duration::from_millis(random.u64(0..900)));
+            child.kill().unwrap();
+            kills += 1;
+        }
+        let status = child.wait().unwrap();
+        let counts = cloud.server.counts();
+        let fetched: BTreeSet<u64> =
+            counts.blocks.get(ID).map(|blocks| blocks.keys().copied().collect()).unwrap_or_default();
+        // Blocks 0 to 2 and the last one tell one source from another, and are kept in the cache.
+        let again: Vec<_> = fetched.intersection(&done).collect();
+        assert!(again.is_empty(), "seed {seed}, kill {kills}: recorded, and fetched again: {again:?}");
+        assert!(status.success() || !target.exists() || kills <= 50, "seed {seed}: {status}");
+        if target.exists() {
+            break;
+        }
+        done = recorded(&log);
+    }
+    eprintln!("{kills} kills, seed {seed}");
+    cloud.refloat("convert ebs:S disk.raw", 0);
+    let found = fs::File::open(&target).unwrap();
+    let mut content = vec![1; bytes.len()];
+    found.read_exact_at(&mut content, 0).unwrap();
+    assert!(content == bytes && found.metadata().unwrap().len() == 1 << 30, "seed {seed}");
+    assert!(!cloud.path().join("disk.raw.partial").exists());
+}
+
+#[test]
+fn a_pulled_snapshot_becomes_the_newer_one() {
+    let (before, mut after) = (noise(2, 120), noise(2, 120));
+    after[(5 * BLOCK) as usize..(7 * BLOCK) as usize].fill(0);
+    after[(50 * BLOCK) as usize + 9..][..100].fill(7);
+    let snapshots = vec![
+        Snapshot::from_bytes(ID, before).of_volume("vol-1"),
+        Snapshot::from_bytes(NEWER, after).of_volume("vol-1"),
+        Snapshot::from_bytes("snap-0aaaaaaaaaaaaaaaa", vec![1; 10]).of_volume("vol-2"),
+    ];
+    let cloud = Cloud::new(snapshots, vec![]);
+    let path = |name: &str| cloud.path().join(name);
+    for format in ["vhd", "raw"] {
+        cloud.refloat(&format!("convert ebs:S disk.{format}"), 0);
+        cloud.refloat(&format!("convert ebs:{NEWER}@eu-west-1 full.{format} --no-sync"), 0);
+        // The first block was read to tell the disks apart, and the cache has it.
+        cloud.forget();
+        let delta = format!("convert --since {ID} ebs:{NEWER}@eu-west-1 disk.{format}");
+        cloud.refloat(&delta, 0);
+        assert!(same(&path(&format!("disk.{format}")), &path(&format!("full.{format}"))), "{format}");
+        let fetched = cloud.server.counts().blocks[NEWER].len();
+        assert!(fetched <= 4, "{fetched} blocks for one that changed and those that tell disks apart");
+        cloud.refloat(&delta, 0);
+    }
+    let said = cloud.said(&format!("convert --since {ID} ebs:snap-0aaaaaaaaaaaaaaaa@eu-west-1 disk.raw"), 2);
+    assert!(said.contains("not of one volume") && said.contains("help: convert the second"), "{said}");
+    let said = cloud.said(&format!("convert --since {ID} ebs:{NEWER}@eu-west-1 other.raw"), 2);
+    assert!(said.contains("no record"), "{said}");
+}
+
+#[test]
+fn all_disks_of_an_instance_are_one_input() {
+    let Some(image) = phony::demo().path() else { return };
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds);
+    let data = noise(3, 4);
+    let snapshots = vec![
+        Snapshot::from_file(ID, &image).unwrap().of_volume("vol-1").started(at(100)),
+        Snapshot::from_bytes("snap-0aaaaaaaaaaaaaaaa", data.clone()).of_volume("vol-2").started(at(103)),
+        Snapshot::from_bytes("snap-0bbbbbbbbbbbbbbbb", vec![1; 10]).of_volume("vol-2").started(at(50)),
+    ];
+    let instance = Instance {
+        id: "i-0123456789abcdef0".into(),
+        root_device: "/dev/xvda".into(),
+        volumes: vec![("/dev/xvdf".into(), "vol-2".into()), ("/dev/xvda".into(), "vol-1".into())],
+    };
+    let cloud = Cloud::new(snapshots, vec![instance]);
+    let inspection = cloud.json("inspect ebs:i-0123456789abcdef0@eu-west-1", 0);
+    let layers = inspection["layers"].to_string();
+    for piece in [ID, "snap-0aaaaaaaaaaaaaaaa", "/dev/xvdf", "not of one instant"] {
+        assert!(layers.contains(piece), "{piece} is not in {layers}");
+    }
+    assert!(!layers.contains("snap-0bbbbbbbbbbbbbbbb"), "{layers}");
+    cloud.json("check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1", 1);
+    let said = cloud.said("convert ebs:i-0123456789abcdef0@eu-west-1 disk.vhd", 0);
+    assert!(said.contains("not of one instant"), "{said}");
+    let written = fs::read(cloud.path().join("disk-data1.vhd")).unwrap();
+    assert!(written[..data.len()] == data);
+    assert!(cloud.path().join("disk.vhd").exists());
+    cloud.refloat(&format!("convert ebs:{ID},snap-0aaaaaaaaaaaaaaaa@eu-west-1 two.raw"), 0);
+    assert!(cloud.path().join("two-data1.raw").exists());
+}
+
+#[test]
+fn errors_name_the_block_the_cause_and_the_next_step() {
+    let bytes = noise(4, 40);
+    let encrypted = Snapshot::from_bytes(ID, bytes.clone()).encrypted("arn:aws:kms:eu-west-1:1:key/1", false);
+    let cloud = Cloud::new(vec![encrypted, Snapshot::from_bytes(NEWER, bytes)], vec![]);
+    let said = cloud.said("convert ebs:S disk.raw", 2);
+    for piece in ["block 0", "DEPENDENCY_ACCESS_DENIED", "help: allow kms:Decrypt"] {
+        assert!(said.contains(piece), "{piece} is not in {said}");
+    }
+    let said = cloud.said("check ebs:snap-0cccccccccccccccc@eu-west-1 --for azure-gen1", 2);
+    assert!(said.contains("SNAPSHOT_NOT_FOUND") && said.contains("help: see that"), "{said}");
+    let said = cloud.said("check ebs:vol-1@eu-west-1 --for azure-gen1", 2);
+    assert!(said.contains("names no snapshot"), "{said}");
+
+    // Throttled for longer than one has patience: the same command goes on.
+    cloud.server.set_faults(Faults::default().at(Call::Get, 20..100_000, Fault::Throttled));
+    let line = format!("convert ebs:{NEWER}@eu-west-1 disk.raw --ebs-patience 1");
+    let said = cloud.said(&line, 3);
+    assert!(said.contains("block ") && said.contains("throttled") && said.contains("help: "), "{said}");
+    let had = cloud.server.counts().blocks[NEWER].len();
+    cloud.server.set_faults(Faults::default());
+    cloud.refloat(&line, 0);
+    let counts = cloud.server.counts();
+    assert!(had > 0 && counts.blocks[NEWER].values().all(|times| *times == 1), "{had}");
+}
