@@ -141,7 +141,7 @@ fn to_replay<'a>(view: &'a dyn View, name: &str) -> Result<&'a Volume> {
 
 fn replay(overlay: &Overlay, volume: &Volume) -> Result<()> {
     let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
-    let device = overlay.writer().slice(volume.range.clone())?;
+    let device = volume.device.open_mut(&overlay.writer())?;
     libdisk::replay_filesystem(&device).map_err(failed)?;
     Ok(device.flush()?)
 }
@@ -158,7 +158,7 @@ fn in_words(before: &Before) -> String {
 
 /// The steps for each volume, in the order of the plan; volumes in the order of the disk.
 fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<&'a Edit>)>> {
-    let mut volumes: BTreeMap<u64, (&Volume, Vec<&Edit>)> = BTreeMap::new();
+    let mut volumes: BTreeMap<usize, (&Volume, Vec<&Edit>)> = BTreeMap::new();
     for Step { edit, .. } in &plan.steps {
         if let Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } = edit {
             let volume = volume_at(tree.machine(), path);
@@ -172,7 +172,7 @@ fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<
 
 fn write_volume(overlay: &Overlay, volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {
     let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
-    let device = overlay.writer().slice(volume.range.clone())?;
+    let device = volume.device.open_mut(&overlay.writer())?;
     let fs = libdisk::open_filesystem_mut(&device).map_err(failed)?;
     let mut fs = fs.ok_or_else(|| Error::Refused(format!("volume {} has no file system", volume.name)))?;
     let point = volume.mounted_at.as_deref().unwrap_or("/");

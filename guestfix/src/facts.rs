@@ -1,9 +1,10 @@
 //! What is known of a guest, gathered once by `inspect` and read by every rule.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Device;
 
 /// The disk below the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,19 +17,42 @@ pub struct Machine {
     pub bios: Vec<String>,
     /// What speaks for a start by UEFI.
     pub uefi: Vec<String>,
-    /// The volumes in the order of the disk.
+    /// The volumes in the order of the disk, logical ones behind them.
     pub volumes: Vec<Volume>,
+    /// What LVM has on it.
+    pub lvm: Lvm,
 }
 
-/// A partition, or the whole disk where there is no table.
+/// What LVM has on a disk, beside its logical volumes, which are [`Volume`]s.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Lvm {
+    /// The volume groups.
+    pub groups: Vec<VolumeGroup>,
+    /// All that is not as it should be, in words: damage, physical volumes that are missing or there twice.
+    pub problems: Vec<String>,
+}
+
+/// A volume group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VolumeGroup {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// The volumes of this disk that it is made of.
+    pub on: Vec<String>,
+}
+
+/// A partition, a logical volume, or the whole disk where there is no table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Volume {
-    /// Its name in addresses: "p1"; "disk" for the whole.
+    /// Its name in addresses: "p1", "vg0/root"; "disk" for the whole.
     pub name: String,
-    /// Partition number; 0 for the whole disk.
+    /// Partition number; 0 for the whole disk, and for a logical volume.
     pub number: u32,
-    /// Where on the disk, in bytes.
-    pub range: Range<u64>,
+    /// Where on the disk it is.
+    #[serde(flatten)]
+    pub device: Device,
     /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing is known.
     pub kind: Option<String>,
     /// UUID as fstab writes it.

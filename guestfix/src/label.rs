@@ -109,8 +109,14 @@ mod tests {
         ]);
         let fs = fs.xattr("/etc/hosts", "security.selinux", "net_conf_t");
         let fs = fs.xattr("/etc", "security.selinux", "etc_t");
-        let machine =
-            Machine { size: 0, table: "none", bios: Vec::new(), uefi: Vec::new(), volumes: Vec::new() };
+        let machine = Machine {
+            size: 0,
+            table: "none",
+            bios: Vec::new(),
+            uefi: Vec::new(),
+            volumes: Vec::new(),
+            lvm: Lvm::default(),
+        };
         let tree = Tree::from_filesystems(vec![("/".into(), Box::new(fs))], machine);
         let label = |labels: &Labels<'_>, path: &str, file_type: FileType| {
             let (_, label) = labels.for_new(path, file_type).unwrap()?;

@@ -8,6 +8,7 @@
 
 pub mod apply;
 mod archives;
+pub mod device;
 pub mod edit;
 mod error;
 pub mod facts;
@@ -25,6 +26,7 @@ pub mod undo;
 pub mod view;
 
 pub use archives::Archives;
+pub use device::Device;
 pub use edit::Edit;
 pub use error::{Error, Result};
 pub use facts::Facts;

@@ -143,7 +143,7 @@ impl Summary {
         let uefi = (!machine.uefi.is_empty()).then_some("UEFI");
         let root = machine.volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/"));
         let root = root.map(|volume| {
-            let size = volume.range.end - volume.range.start;
+            let size = volume.device.size();
             let used = size.saturating_sub(volume.free.unwrap_or(0));
             Root { kind: volume.kind.clone().unwrap_or_default(), size, used }
         });

@@ -1,5 +1,6 @@
 //! Which volume of this disk a device specification means.
 
+use crate::Device;
 use crate::facts::{Facts, Machine, Volume};
 
 /// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
@@ -108,7 +109,7 @@ mod tests {
         let volume = |number: u32, mounted_at: &str| Volume {
             name: format!("p{number}"),
             number,
-            range: 0..1,
+            device: Device::Range(0..1),
             kind: Some("ext4".into()),
             uuid: Some(format!("aaaa-{number}")),
             label: Some(format!("label{number}")),

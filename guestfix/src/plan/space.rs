@@ -23,12 +23,12 @@ struct Need {
 /// takes a block of its directory.
 pub(super) fn shortages(steps: &[Step], view: &dyn View) -> Result<Vec<String>> {
     let machine = view.machine();
-    let mut needs: BTreeMap<u32, Need> = BTreeMap::new();
+    let mut needs: BTreeMap<&str, Need> = BTreeMap::new();
     let mut new_dirs = BTreeSet::new();
     for step in steps {
         let Some(path) = path_of(&step.edit) else { continue };
         let Some(volume) = volume_at(machine, path) else { continue };
-        let need = needs.entry(volume.number).or_default();
+        let need = needs.entry(&volume.name).or_default();
         let (size, before) = match &step.edit {
             Edit::PutFile { content, before, .. } => (content_size(content, view)?, before),
             Edit::PutLink { target, before, .. } => (target.len() as u64, before),
@@ -50,7 +50,7 @@ pub(super) fn shortages(steps: &[Step], view: &dyn View) -> Result<Vec<String>> 
         }
     }
     let short = machine.volumes.iter().filter_map(|volume| {
-        let need = needs.get(&volume.number)?;
+        let need = needs.get(volume.name.as_str())?;
         let place = format!("{} ({})", volume.mounted_at.as_deref().unwrap_or("?"), volume.name);
         match (volume.free, volume.free_nodes) {
             (Some(free), _) if need.bytes > free => {

@@ -43,6 +43,8 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::fstab::ABSENT_DISKS,
     &linux::fstab::NETWORK_FILESYSTEMS,
     &linux::network::MacPinned,
+    &linux::network::mtu::Mtu,
+    &linux::network::sriov::Sriov,
     &linux::aws_names::AwsNames,
     &linux::sshd::Sshd,
     &linux::cloud_init::CloudInit,

@@ -74,7 +74,7 @@ impl Bench {
         let volume = |number: u32, mounted_at: Option<&str>, kind: &str, uuid: &str| Volume {
             name: format!("p{number}"),
             number,
-            range: 1 << 20..2 << 20,
+            device: Device::Range(1 << 20..2 << 20),
             kind: Some(kind.into()),
             uuid: Some(uuid.into()),
             label: None,

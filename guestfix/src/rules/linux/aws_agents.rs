@@ -41,6 +41,10 @@ const UNITS: &[&str] = &[
     "ecs.service",
     "set-hostname-imds.service",
     "refresh-policy-routes@.timer",
+    "elastic-network-interfaces.service",
+    "ec2net-scan.service",
+    "cloud-netconfig.service",
+    "cloud-netconfig.timer",
 ];
 
 /// Drop-ins for sshd's unit: Debian and Ubuntu call it ssh, all others sshd.

@@ -1,19 +1,53 @@
-//! ifcfg: shell assignments in `/etc/sysconfig/network-scripts`. The file of eth0 is edited, those of other cards are moved
-//! aside.
+//! ifcfg: shell assignments, in `/etc/sysconfig/network-scripts` (Red Hat) or `/etc/sysconfig/network` (SUSE, wicked). The file
+//! of eth0 is edited, those of other cards are moved aside.
 
 use super::is_azure_name;
 use crate::rule::Evidence;
+use crate::rules::linux::linewise;
 use crate::text::{Line, comment_out, rewrite, shell_assign};
 use crate::{Result, Stage, View};
 
-const DIR: &str = "/etc/sysconfig/network-scripts";
-const OURS: &str = "/etc/sysconfig/network-scripts/ifcfg-eth0";
-const TEXT: &str = "# for Azure (refloat)\nDEVICE=eth0\nONBOOT=yes\nBOOTPROTO=dhcp\nTYPE=Ethernet\nUSERCTL=no\nPEERDNS=yes\nIPV6INIT=no\n\
-                    PERSISTENT_DHCLIENT=yes\n";
+/// A place for such files.
+struct Place {
+    dir: &'static str,
+    /// What eth0 gets where it has no file.
+    text: &'static str,
+    /// A file that names the way out for all cards.
+    routes: &'static str,
+}
+
+const RED_HAT: Place = Place {
+    dir: "/etc/sysconfig/network-scripts",
+    text: "# for Azure (refloat)\nDEVICE=eth0\nONBOOT=yes\nBOOTPROTO=dhcp\nTYPE=Ethernet\nUSERCTL=no\nPEERDNS=yes\nIPV6INIT=no\n\
+           PERSISTENT_DHCLIENT=yes\n",
+    routes: "/etc/sysconfig/network",
+};
+const SUSE: Place = Place {
+    dir: "/etc/sysconfig/network",
+    text: "# for Azure (refloat)\nBOOTPROTO='dhcp'\nSTARTMODE='auto'\n",
+    routes: "/etc/sysconfig/network/routes",
+};
+const PLACES: [Place; 2] = [RED_HAT, SUSE];
+const WHY: &str = "a network card of EC2";
 
 pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
-    for file in files(view)? {
+    for place in &PLACES {
+        out.extend(faults_in(view, place)?);
+    }
+    Ok(out)
+}
+
+pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    for place in &PLACES {
+        mend_in(stage, place)?;
+    }
+    Ok(())
+}
+
+fn faults_in(view: &dyn View, place: &Place) -> Result<Vec<Evidence>> {
+    let mut out = Vec::new();
+    for file in files(view, place)? {
         let text = view.text(&file)?.unwrap_or_default();
         if let Some(name) = foreign(&file, &text) {
             out.push(Evidence::new(&file, format!("{name} is not the card's name on Azure")));
@@ -25,38 +59,44 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
             out.extend(what.map(|what| Evidence::new(format!("{file}:{}", assignment.line), what)));
         }
     }
+    out.extend(linewise::faults(view, &[place.routes.to_owned()], way_out)?);
     Ok(out)
 }
 
-pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
-    if faults(stage.guest()?.view)?.is_empty() {
+fn mend_in(stage: &mut Stage<'_>, place: &Place) -> Result<()> {
+    if faults_in(stage.guest()?.view, place)?.is_empty() {
         return Ok(());
     }
-    for file in files(stage.guest()?.view)? {
-        let text = stage.guest()?.view.text(&file)?.unwrap_or_default();
-        if foreign(&file, &text).is_some() {
-            // the network script reads all files that begin with "ifcfg-"
-            let name = file.rsplit('/').next().unwrap_or(&file);
-            stage.keep(&file, &format!("{DIR}/pre-azure-{name}"))?;
-            stage.remove(&file)?;
+    let dir = place.dir;
+    let files = files(stage.guest()?.view, place)?;
+    for file in &files {
+        let text = stage.guest()?.view.text(file)?.unwrap_or_default();
+        if foreign(file, &text).is_some() {
+            // all files that begin with "ifcfg-" are read
+            let name = file.rsplit('/').next().unwrap_or(file);
+            stage.keep(file, &format!("{dir}/pre-azure-{name}"))?;
+            stage.remove(file)?;
         } else {
-            stage.edit(&file, by_dhcp)?;
+            stage.edit(file, by_dhcp)?;
         }
     }
-    if !stage.guest()?.view.exists(OURS)? {
-        stage.put(OURS, TEXT)?;
+    let ours = format!("{dir}/ifcfg-eth0");
+    if !files.is_empty() && !stage.guest()?.view.exists(&ours)? {
+        stage.put(&ours, place.text)?;
     }
-    Ok(())
+    linewise::rewrite(stage, &[place.routes.to_owned()], |line| {
+        way_out(line).map(|_| comment_out(line.body, WHY))
+    })
 }
 
 /// The files of Ethernet cards.
-fn files(view: &dyn View) -> Result<Vec<String>> {
+fn files(view: &dyn View, place: &Place) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for name in view.list(DIR)? {
+    for name in view.list(place.dir)? {
         let card = name
             .strip_prefix("ifcfg-")
             .filter(|card| card.starts_with('e') && !card.contains(['~', '.', ':']));
-        out.extend(card.map(|_| format!("{DIR}/{name}")));
+        out.extend(card.map(|_| format!("{}/{name}", place.dir)));
     }
     Ok(out)
 }
@@ -70,28 +110,42 @@ fn foreign<'a>(file: &'a str, text: &'a str) -> Option<&'a str> {
 
 fn fault(key: &str, value: &str) -> bool {
     match key {
-        "HWADDR" | "MACADDR" => !value.is_empty(),
-        "BOOTPROTO" => !matches!(value, "dhcp" | "DHCP"),
+        "HWADDR" | "MACADDR" | "LLADDR" => !value.is_empty(),
+        "BOOTPROTO" => !value.to_ascii_lowercase().starts_with("dhcp"),
         "ONBOOT" => value == "no",
+        "STARTMODE" => matches!(value, "off" | "manual"),
         _ => false,
     }
+}
+
+/// A gateway, or the card to it, that is the same whatever DHCP says: `GATEWAY=10.0.0.1`, `GATEWAYDEV=ens5`,
+/// `default 10.0.0.1 - -`.
+fn way_out(line: &Line<'_>) -> Option<String> {
+    let fixed = match line.body.trim_start().split_once('=') {
+        Some(("GATEWAY", value)) => !value.is_empty(),
+        Some(("GATEWAYDEV", value)) => !is_azure_name(value.trim_matches('"')),
+        _ => line.words().next() == Some("default"),
+    };
+    fixed.then(|| line.body.trim().to_owned())
 }
 
 fn by_dhcp(text: &str) -> String {
     let fixed = shell_assign::get(text, "BOOTPROTO").is_some_and(|value| fault("BOOTPROTO", value));
     let gone = |key: &str| {
-        let address = ["IPADDR", "NETMASK", "PREFIX", "GATEWAY", "DNS"]
+        let address = ["IPADDR", "NETMASK", "PREFIX", "PREFIXLEN", "GATEWAY", "DNS", "BROADCAST", "NETWORK"]
             .iter()
             .any(|name| key.strip_prefix(name).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit())));
-        matches!(key, "HWADDR" | "MACADDR") || (fixed && address)
+        matches!(key, "HWADDR" | "MACADDR" | "LLADDR") || (fixed && address)
     };
     let lines: Vec<usize> =
         shell_assign::assignments(text).iter().filter(|one| gone(one.key)).map(|one| one.line).collect();
     let hit = |line: &Line<'_>| lines.contains(&line.number);
-    let text = rewrite(text, |line| hit(line).then(|| comment_out(line.body, "a network card of EC2")));
+    let text = rewrite(text, |line| hit(line).then(|| comment_out(line.body, WHY)));
     shell_assign::edit(&text, |assignment| match assignment.key {
-        "BOOTPROTO" if fault("BOOTPROTO", assignment.value) => Some("dhcp".into()),
-        "ONBOOT" if assignment.value == "no" => Some("yes".into()),
+        key if !fault(key, assignment.value) => None,
+        "BOOTPROTO" => Some("dhcp".into()),
+        "ONBOOT" => Some("yes".into()),
+        "STARTMODE" => Some("auto".into()),
         _ => None,
     })
 }
@@ -102,10 +156,13 @@ mod tests {
     use crate::rules::linux::network::MacPinned;
     use crate::rules::testing::Bench;
 
+    const OURS: &str = "/etc/sysconfig/network-scripts/ifcfg-eth0";
+
     #[test]
     fn eth0_loses_its_address_and_other_cards_their_files() {
+        let (dir, ours) = (RED_HAT.dir, OURS);
         let bench = Bench::debian()
-            .file(OURS, "DEVICE=eth0\nHWADDR=0a:ff\nBOOTPROTO=static\nIPADDR=10.0.0.5\nONBOOT=no\n")
+            .file(ours, "DEVICE=eth0\nHWADDR=0a:ff\nBOOTPROTO=static\nIPADDR=10.0.0.5\nONBOOT=no\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-ens5", "DEVICE=\"ens5\"\nBOOTPROTO=dhcp\n");
         assert_eq!(bench.findings(&MacPinned).len(), 4);
@@ -113,16 +170,58 @@ mod tests {
             let why = "# refloat: a network card of EC2: ";
             let eth0 =
                 format!("DEVICE=eth0\n{why}HWADDR=0a:ff\nBOOTPROTO=dhcp\n{why}IPADDR=10.0.0.5\nONBOOT=yes\n");
-            assert_eq!(view.text(OURS).unwrap().unwrap(), eth0);
-            assert_eq!(view.list(DIR).unwrap(), ["ifcfg-eth0", "ifcfg-lo", "pre-azure-ifcfg-ens5"]);
+            assert_eq!(view.text(ours).unwrap().unwrap(), eth0);
+            assert_eq!(view.list(dir).unwrap(), ["ifcfg-eth0", "ifcfg-lo", "pre-azure-ifcfg-ens5"]);
         });
-        let fine = Bench::debian().file(OURS, TEXT);
+        let fine = Bench::debian().file(OURS, RED_HAT.text);
         assert_eq!(fine.findings(&MacPinned), [""; 0]);
     }
 
     #[test]
     fn a_card_with_another_name_only_is_replaced_by_eth0() {
         let bench = Bench::debian().file("/etc/sysconfig/network-scripts/ifcfg-ens5", "BOOTPROTO=dhcp\n");
-        assert_eq!(bench.mended_text(&MacPinned, OURS), TEXT);
+        assert_eq!(bench.mended_text(&MacPinned, OURS), RED_HAT.text);
+    }
+
+    #[test]
+    fn the_way_out_is_what_dhcp_says() {
+        let path = "/etc/sysconfig/network";
+        let text = "NETWORKING=yes\nGATEWAY=10.0.0.1\nGATEWAYDEV=ens5\n";
+        let bench = Bench::debian().file(path, text);
+        assert_eq!(
+            bench.findings(&MacPinned),
+            [format!("{path}:2: GATEWAY=10.0.0.1"), format!("{path}:3: GATEWAYDEV=ens5")]
+        );
+        let why = "# refloat: a network card of EC2: ";
+        let expected = text
+            .replace("GATEWAY=", &format!("{why}GATEWAY="))
+            .replace("GATEWAYDEV", &format!("{why}GATEWAYDEV"));
+        assert_eq!(bench.mended_text(&MacPinned, path), expected);
+        let fine = Bench::debian().file(path, "NETWORKING=yes\nNOZEROCONF=yes\nGATEWAYDEV=eth0\n");
+        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+    }
+
+    #[test]
+    fn wicked_has_its_own_place_and_keys() {
+        let (eth0, routes) = ("/etc/sysconfig/network/ifcfg-eth0", "/etc/sysconfig/network/routes");
+        let bench = Bench::debian()
+            .file(eth0, "BOOTPROTO='static'\nIPADDR='10.0.0.5/24'\nSTARTMODE='manual'\nLLADDR='0a:ff'\n")
+            .file(routes, "default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n");
+        assert_eq!(bench.findings(&MacPinned).len(), 4);
+        bench.mended(&MacPinned, |view| {
+            let why = "# refloat: a network card of EC2: ";
+            let text = |path| view.text(path).unwrap().unwrap();
+            assert_eq!(
+                text(eth0),
+                format!(
+                    "BOOTPROTO='dhcp'\n{why}IPADDR='10.0.0.5/24'\nSTARTMODE='auto'\n{why}LLADDR='0a:ff'\n"
+                )
+            );
+            assert_eq!(text(routes), format!("{why}default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n"));
+        });
+        let other = Bench::debian().file("/etc/sysconfig/network/ifcfg-ens5", "BOOTPROTO='dhcp'\n");
+        assert_eq!(other.mended_text(&MacPinned, eth0), SUSE.text);
+        let fine = Bench::debian().file(eth0, "BOOTPROTO='dhcp4'\nSTARTMODE='hotplug'\nMTU=''\n");
+        assert_eq!(fine.findings(&MacPinned), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! linux.network.mac-pinned
+//! linux.network.mac-pinned; linux.network.mtu and linux.network.sriov have a file each
 //!
 //! One rule for all ways to configure a network, one file for each. On Azure the network card is eth0 (`hv_netvsc` has no
 //! place on a bus that a name could be made of, so it keeps the kernel's name), with another address than on EC2, and DHCP
@@ -6,9 +6,11 @@
 
 mod ifcfg;
 mod ifupdown;
+pub(in crate::rules) mod mtu;
 mod netplan;
 mod networkd;
 mod networkmanager;
+pub(in crate::rules) mod sriov;
 mod udev;
 
 use crate::rule::Evidence;
