@@ -1,11 +1,9 @@
 //! Items of new chunks of inodes ("Inode Creation Item").
 
-use std::ops::Range;
-
 use vfs::Result;
 
 use super::transaction::corrupt;
-use crate::bytes::{be32, index};
+use crate::bytes::{be32, half, index, word};
 use crate::inode::Inode;
 use crate::superblock::Superblock;
 
@@ -13,6 +11,9 @@ use crate::superblock::Superblock;
 pub(super) const KIND: u16 = 0x123f;
 /// The most blocks of a chunk: 64 inodes of 2 KiB in blocks of 1 KiB, twice.
 const BLOCKS_MAX: u32 = 256;
+
+/// Bytes of a buffer of inodes of the smallest size.
+const BUFFER: u32 = 8 << 10;
 
 /// Where new inodes lie. The fields are big-endian on all machines.
 #[derive(Debug)]
@@ -42,11 +43,17 @@ impl Format {
         Ok(format)
     }
 
-    /// The first byte on the volume, and the 512-byte blocks.
-    pub(super) fn place(&self, sb: &Superblock) -> (u64, Range<u64>) {
-        let start = sb.ag_byte(self.ag, self.start);
-        let len = u64::from(self.len).saturating_mul(sb.block_size.into());
-        (start, start >> 9..start.saturating_add(len) >> 9)
+    /// Its first byte on the volume.
+    pub(super) fn place(&self, sb: &Superblock) -> u64 {
+        sb.ag_byte(self.ag, self.start)
+    }
+
+    /// The buffers in which its inodes are read and written, as place and length in 512-byte blocks.
+    pub(super) fn buffers(&self, sb: &Superblock) -> impl Iterator<Item = (u64, u16)> {
+        let blocks = buffer_blocks(sb);
+        let starts = (self.start..self.start.saturating_add(self.len)).step_by(index(blocks));
+        let len = u64::from(blocks).saturating_mul(sb.block_size.into()) >> 9;
+        starts.map(move |start| (sb.ag_byte(self.ag, start) >> 9, half(len)))
     }
 
     /// The inodes, all free.
@@ -60,4 +67,12 @@ impl Format {
         }
         Ok(bytes)
     }
+}
+
+/// Blocks of a buffer of inodes: 8 KiB of inodes of 256 bytes, and as many larger ones if chunks are aligned to that.
+fn buffer_blocks(sb: &Superblock) -> u32 {
+    let plain = BUFFER >> sb.block_log;
+    let large = word(sb.inode_size >> 8).saturating_mul(BUFFER) >> sb.block_log;
+    let blocks = if sb.v5() && sb.inode_alignment() >= large { large } else { plain };
+    blocks.max(1)
 }

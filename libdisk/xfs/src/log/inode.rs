@@ -49,7 +49,7 @@ const OLD_CORE: usize = 100;
 const FLUSHITER_MAX: u16 = 0xffff;
 
 /// Numbers of two, four and eight bytes in an inode, times and `di_lsn` excepted.
-const HALVES: &[usize] = &[2, 20, 22, 80, 88, 90];
+const HALVES: &[usize] = &[0, 2, 20, 22, 80, 88, 90];
 const WORDS: &[usize] = &[8, 12, 16, 72, 76, 84, 92];
 const NEW_WORDS: &[usize] = &[128];
 const DOUBLES: &[usize] = &[56, 64];

@@ -1,0 +1,118 @@
+//! Recovery, compared with the kernel's own, file by file.
+//!
+//! `REFLOAT_LONG=1` runs more than 200 busy volumes, and thousands of damaged ones, instead of a few of each kind.
+
+#![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
+
+mod busy;
+mod load;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use block::{DiskMut, FileDisk};
+use support::Image;
+use testimages::judge;
+use xfs::Replayed;
+
+/// What a file system holds: every path with its content, and what `stat` tells of it.
+type Tree = BTreeMap<String, String>;
+
+/// The kernel recovers a copy; we recover the image; xfs_repair finds nothing, and both are the same.
+#[track_caller]
+pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
+    let copy = tempfile::Builder::new().tempfile_in(image.path().parent().unwrap()).unwrap();
+    fs::copy(image.path(), copy.path()).unwrap();
+    let theirs = tree(copy.path(), image.size, mount);
+
+    let replayed = recover(image.path()).unwrap();
+    silent_repair(image.path());
+    let ours = tree(image.path(), image.size, "ro,norecovery");
+    same(&ours, &theirs);
+    assert_eq!(recover(image.path()).unwrap(), None, "a second recovery found something to do");
+
+    // The kernel goes on with the log that we left.
+    let mounted = judge::KernelMount::with_options(image.path(), 0..image.size, mount);
+    for number in 0..50 {
+        // What the volume has no room for is no matter.
+        fs::write(mounted.path().join(format!("after-{number}")), vec![1; 5000]).ok();
+    }
+    drop(mounted);
+    silent_repair(image.path());
+    replayed
+}
+
+#[track_caller]
+pub(crate) fn same(ours: &Tree, theirs: &Tree) {
+    for (path, line) in theirs {
+        assert_eq!(ours.get(path), Some(line), "{path}");
+    }
+    assert_eq!(ours.len(), theirs.len(), "we have more files than the kernel");
+}
+
+/// All files of an image, as the kernel mounts it with these options.
+pub(crate) fn tree(path: &Path, size: u64, options: &str) -> Tree {
+    let mount = judge::KernelMount::with_options(path, 0..size, options);
+    let mut tree = judge::manifest(mount.path());
+    for (path, line) in &mut tree {
+        let path = PathBuf::from(format!("{}{path}", mount.path().display()));
+        let meta = fs::symlink_metadata(path).unwrap();
+        *line += &format!(
+            " inode {} links {} blocks {} modified {}.{} changed {}.{}",
+            meta.ino(),
+            meta.nlink(),
+            meta.blocks(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        );
+    }
+    tree
+}
+
+/// What xfs_repair says where the image is not on an XFS.
+const NO_GEOMETRY: &[&str] = &[
+    "Cannot get host filesystem geometry.",
+    "Repair may fail if there is a sector size mismatch between",
+    "the image and the host filesystem.",
+];
+
+/// `xfs_repair -n` finds nothing to say, also not that the log is dirty.
+#[track_caller]
+pub(crate) fn silent_repair(path: &Path) {
+    let output = judge::run(judge::tool("xfs_repair").arg("-n").arg(path));
+    let said = [output.stdout, output.stderr].concat();
+    for line in String::from_utf8_lossy(&said).lines() {
+        let usual = line.starts_with("Phase ")
+            || line.trim_start().starts_with("- ")
+            || line.starts_with("No modify flag set")
+            || NO_GEOMETRY.contains(&line);
+        assert!(usual, "xfs_repair: {line}");
+    }
+}
+
+pub(crate) fn recover(path: &Path) -> vfs::Result<Option<Replayed>> {
+    let device = DiskMut::new(FileDisk::open_mut(path).unwrap());
+    let replayed = xfs::replay(&device)?;
+    device.flush().unwrap();
+    Ok(replayed)
+}
+
+/// The turn of a test: one at a time, for what one test mounts is kept busy by programs that another starts. `None` after
+/// saying that the test is skipped.
+pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let able = judge::need_all(&["mkfs.xfs", "xfs_repair", "xfs_io", "fsfreeze"]);
+    (able && judge::need_kernel_mounts()).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Whether the long runs were asked for, by setting `REFLOAT_LONG`.
+pub(crate) fn long() -> bool {
+    std::env::var_os("REFLOAT_LONG").is_some()
+}
