@@ -6,6 +6,9 @@ use std::vec;
 
 use crate::{Disk, ExtentKind, Result, Sink};
 
+/// How many extents are shared in one step: it takes a moment, not so long that a user who stops the copy would notice.
+const SHARED_AT_ONCE: usize = 1000;
+
 /// One piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
@@ -66,19 +69,39 @@ impl<'a> Plan<'a> {
             self.at = self.extent.0.min(range.end);
             return Ok(Step::Zero(start..self.at));
         }
-        let extent = start..self.extent.0.min(range.end);
-        if let Some(from) = self.source.file_range(extent)? {
-            let len = from.len;
-            if self.sink.share(start, from)? {
-                self.at = start + len;
-                return Ok(Step::Skip(start..self.at));
-            }
+        self.at = self.shared(range.clone())?;
+        if self.at > start {
+            return Ok(Step::Skip(start..self.at));
         }
         let end = (start + 1).next_multiple_of(self.unit).min(range.end);
         while self.at < end && self.kind_at(self.at)? == ExtentKind::Data {
             self.at = self.extent.0.min(end);
         }
         Ok(Step::Data(start..self.at))
+    }
+
+    /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already.
+    fn shared(&mut self, range: Range<u64>) -> Result<u64> {
+        let mut at = range.start;
+        for _ in 0..SHARED_AT_ONCE {
+            if at >= range.end {
+                break;
+            }
+            let kind = self.kind_at(at)?;
+            let end = self.extent.0.min(range.end);
+            at = match (kind, self.source.file_range(at..end)?) {
+                (ExtentKind::Zero, _) if self.sink.caps().starts_zeroed => end,
+                (ExtentKind::Data, Some(from)) => {
+                    let len = from.len;
+                    if !self.sink.share(at, from)? {
+                        break;
+                    }
+                    at + len
+                }
+                _ => break,
+            };
+        }
+        Ok(at)
     }
 
     fn kind_at(&mut self, offset: u64) -> Result<ExtentKind> {
