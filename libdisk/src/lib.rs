@@ -16,14 +16,16 @@ mod address;
 mod filesystem;
 mod open;
 mod probe;
+#[cfg(feature = "cloud")]
+mod snapshots;
 mod source;
 
 pub use address::{Address, AddressError, Location, Place};
 pub use filesystem::{open_filesystem, open_filesystem_mut, replay_filesystem};
-#[cfg(feature = "cloud")]
-pub use open::Member;
 pub use open::{Layer, OpenOptions, Opened, open};
 pub use probe::{Format, probe};
+#[cfg(feature = "cloud")]
+pub use snapshots::Member;
 pub use source::{FileSource, Source, identity};
 
 #[cfg(feature = "cloud")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use block::{Disk, Error, ErrorKind, FileDisk, Result};
 use image::qcow2::{self, Backing};
 use image::{raw, vhd};
+use volume::lvm2::{self, PhysicalVolume};
 
 use crate::{Address, Format, Location, Place, probe};
 
@@ -40,19 +41,9 @@ pub struct Opened {
     pub path: PathBuf,
     /// The snapshots, where it is made of such: the first is the disk, the others are the machine's other disks.
     #[cfg(feature = "cloud")]
-    pub snapshots: Vec<Member>,
+    pub snapshots: Vec<crate::Member>,
     /// The layers from the file up to the device.
     pub layers: Vec<Layer>,
-}
-
-/// A disk of a machine that is a snapshot.
-#[cfg(feature = "cloud")]
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The device that it was: "/dev/xvda"; empty if that is not known.
-    pub device: String,
-    /// The snapshot.
-    pub snapshot: cloud::ebs::Snapshot,
 }
 
 /// Opens what `address` names. For a path in the guest's tree that is the whole disk: finding the file is the caller's.
@@ -64,7 +55,7 @@ pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
     let mut opened = match &address.location {
         Location::File { path, format } => open_file(path, format.or(options.format), &options.backing)?,
         #[cfg(feature = "cloud")]
-        Location::Ebs(name) => open_snapshots(name, &options.ebs)?,
+        Location::Ebs(name) => crate::snapshots::open(name, &options.ebs)?,
         #[cfg(not(feature = "cloud"))]
         Location::Ebs(_) => return Err(Error::unsupported("ebs", "this program was built without AWS")),
         Location::Azure(_) => return Err(Error::unsupported("azure", "disks in Azure cannot be opened yet")),
@@ -72,11 +63,7 @@ pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
     match &address.place {
         Place::Disk | Place::Path(_) => {}
         Place::Partition(number) => partition(&mut opened, *number)?,
-        Place::LogicalVolume { .. } => {
-            return Err(
-                Error::unsupported("lvm2", "logical volumes cannot be opened yet").in_file(&opened.path)
-            );
-        }
+        Place::LogicalVolume { group, volume } => logical_volume(&mut opened, group, volume)?,
     }
     Ok(opened)
 }
@@ -115,57 +102,6 @@ fn open_file(path: &Path, forced: Option<Format>, backing: &Backing) -> Result<O
     })
 }
 
-#[cfg(feature = "cloud")]
-fn open_snapshots(name: &str, options: &cloud::ebs::Options) -> Result<Opened> {
-    use cloud::ebs::{Address, Ebs, Name, Set};
-
-    let failed = |failure: cloud::ebs::Failure| Error::from(failure);
-    let address: Address = name
-        .parse()
-        .map_err(|error| Error::new(ErrorKind::Unsupported, "ebs", "an address").because(error))?;
-    let region = address.region.clone().or(options.region.clone());
-    let ebs = Ebs::connect(&cloud::ebs::Options { region, ..options.clone() }).map_err(failed)?;
-    // Of one snapshot EC2 need not be asked, which takes another permission.
-    let set = match &address.name {
-        Name::Snapshots(ids) if ids.len() < 2 => None,
-        Name::Snapshots(ids) => {
-            let members = ebs.describe(ids).map_err(failed)?;
-            Some(Set { members: members.into_iter().map(|member| (String::new(), member)).collect() })
-        }
-        Name::Instance(id) => Some(ebs.instance_set(id).map_err(failed)?),
-    };
-    let mut layers = Vec::new();
-    let named: Vec<(String, String)> = match (&set, &address.name) {
-        (Some(set), _) => {
-            set.members.iter().map(|(device, member)| (device.clone(), member.id.clone())).collect()
-        }
-        (None, Name::Snapshots(ids)) => ids.iter().map(|id| (String::new(), id.clone())).collect(),
-        (None, Name::Instance(_)) => Vec::new(),
-    };
-    let mut snapshots = Vec::new();
-    for (device, id) in named {
-        let snapshot = ebs.snapshot(&id).map_err(failed)?;
-        let started = set.as_ref().and_then(|set| set.members.iter().find(|(_, member)| member.id == id));
-        let started = started.map(|(_, member)| format!(", started {}", member.started)).unwrap_or_default();
-        let device_text = if device.is_empty() { String::new() } else { format!("{device}: ") };
-        let size = snapshot.disk().size();
-        layers.push(Layer {
-            name: "ebs",
-            text: format!("{device_text}{id}@{}, {size} bytes{started}", ebs.region()),
-        });
-        snapshots.push(Member { device, snapshot });
-    }
-    if let Some(times) = set.as_ref().and_then(Set::unequal_times) {
-        let text = format!("the disks are not of one instant: {times}");
-        tracing::warn!("{text}");
-        layers.push(Layer { name: "note", text });
-    }
-    let first = snapshots.first().ok_or_else(|| Error::unsupported("ebs", "an address of no snapshots"))?;
-    let disk = first.snapshot.disk();
-    let path = PathBuf::from(format!("ebs:{}@{}", address.name, ebs.region()));
-    Ok(Opened { disk, format: Format::Raw, path, snapshots, layers })
-}
-
 fn partition(opened: &mut Opened, number: u32) -> Result<()> {
     let table = volume::read(&opened.disk)?;
     let partition = table.partition(number).ok_or_else(|| {
@@ -178,5 +114,20 @@ fn partition(opened: &mut Opened, number: u32) -> Result<()> {
     let text = format!("number {number}, {}, {len} bytes at byte {start}", partition.partition_type);
     opened.layers.push(Layer { name: "partition", text });
     opened.disk = partition.open(&opened.disk)?;
+    Ok(())
+}
+
+fn logical_volume(opened: &mut Opened, group: &str, volume: &str) -> Result<()> {
+    let scan = lvm2::scan_disk(&opened.disk, &volume::read(&opened.disk)?)?;
+    let map = scan.map(group, volume).map_err(|error| error.in_file(&opened.path))?;
+    let disk = map.open(std::slice::from_ref(&opened.disk))?;
+    for PhysicalVolume { name, uuid, .. } in
+        scan.physical.iter().filter(|pv| pv.group.as_deref() == Some(group))
+    {
+        opened.layers.push(Layer { name: "physical volume", text: format!("{name}, {uuid}") });
+    }
+    let text = format!("{group}/{volume}, {} bytes", disk.size());
+    opened.layers.push(Layer { name: "logical volume", text });
+    opened.disk = disk;
     Ok(())
 }

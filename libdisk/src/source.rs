@@ -2,6 +2,7 @@
 
 use block::{Disk, Result};
 use sha2::{Digest, Sha256};
+use volume::lvm2;
 
 use crate::{Address, OpenOptions, open};
 
@@ -54,8 +55,8 @@ impl Source for FileSource {
     }
 }
 
-/// SHA-256 over the size, both ends, the partition table, and the start of each partition with its super block. A few
-/// hundred KiB are read; a change deep inside a file that leaves every super block as it was is not seen.
+/// SHA-256 over the size, both ends, the partition table, and the start of each partition and logical volume with its super
+/// block. A few hundred KiB are read; a change deep inside a file that leaves every super block as it was is not seen.
 ///
 /// # Errors
 /// What the device reports. A damaged partition table counts as none.
@@ -63,19 +64,26 @@ pub fn identity(disk: &Disk) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
     hash.update(b"refloat source identity 1\0");
     hash.update(disk.size().to_le_bytes());
-    let mut add = |start: u64, end: u64| -> Result<()> {
+    let mut add = |disk: &Disk, start: u64, end: u64| -> Result<()> {
         let len = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
         hash.update(start.to_le_bytes());
         hash.update(disk.read_vec(start, len)?);
         Ok(())
     };
-    add(0, HEAD.min(disk.size()))?;
-    add(disk.size().saturating_sub(TAIL), disk.size())?;
+    add(disk, 0, HEAD.min(disk.size()))?;
+    add(disk, disk.size().saturating_sub(TAIL), disk.size())?;
     match volume::read(disk) {
         Ok(table) => {
             for partition in &table.partitions {
                 let start = partition.range.start;
-                add(start, partition.range.end.min(start.saturating_add(HEAD)))?;
+                add(disk, start, partition.range.end.min(start.saturating_add(HEAD)))?;
+            }
+            let groups = lvm2::scan_disk(disk, &table)?.groups;
+            for map in
+                groups.iter().flat_map(|group| &group.volumes).filter_map(|volume| volume.map.as_ref().ok())
+            {
+                let volume = map.open(std::slice::from_ref(disk))?;
+                add(&volume, 0, HEAD.min(volume.size()))?;
             }
         }
         Err(error) => tracing::debug!(%error, "identity without a partition table"),
