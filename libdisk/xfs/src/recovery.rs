@@ -84,13 +84,20 @@ fn check_recoverable(sb: &Superblock) -> Result<()> {
 }
 
 impl Xfs {
-    /// Whether the log must be replayed before anything else.
+    /// Whether the log must be replayed before anything else. Of one that is elsewhere nobody knows.
     pub(crate) fn needs_recovery(&self) -> Result<bool> {
-        if self.sb.log.is_none() {
-            // Nobody knows: what is in another place cannot be asked.
-            return Ok(false);
+        match self.sb.log {
+            Some(_) => Ok(!Log::open(self.blocks.disk(), &self.sb)?.ends()?.clean),
+            None => Ok(false),
         }
-        Ok(!Log::open(self.blocks.disk(), &self.sb)?.ends()?.clean)
+    }
+
+    /// Refuses what must be recovered before it is changed.
+    pub(crate) fn check_clean(&self) -> Result<()> {
+        if Log::open(self.blocks.disk(), &self.sb)?.ends()?.clean {
+            return Ok(());
+        }
+        Err(FsError::unsupported("writing to XFS that was not unmounted: its log must be replayed first"))
     }
 }
 

@@ -163,8 +163,6 @@ fn busy_volumes_are_recovered_as_the_kernel_recovers_them() {
         }
     }
     eprintln!("{images} images: {total:?}");
-    assert!(
-        total.transactions > 10 && total.buffers > 100 && total.cancelled > 0 && total.deleted > 10,
-        "{total:?}"
-    );
+    let seen = total.transactions > 10 && total.buffers > 100 && total.cancelled > 0 && total.deleted > 10;
+    assert!(seen || only.is_some(), "{total:?}");
 }

@@ -28,11 +28,18 @@ type Tree = BTreeMap<String, String>;
 pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     let copy = tempfile::Builder::new().tempfile_in(image.path().parent().unwrap()).unwrap();
     fs::copy(image.path(), copy.path()).unwrap();
-    let theirs = tree(copy.path(), image.size, mount);
+    let mut theirs = tree(copy.path(), image.size, mount);
 
     let replayed = recover(image.path()).unwrap();
     silent_repair(image.path());
-    let ours = tree(image.path(), image.size, "ro,norecovery");
+    let mut ours = tree(image.path(), image.size, "ro,norecovery");
+    if replayed.is_some_and(|replayed| replayed.intents > 0) {
+        // A mapping that we finish is built anew, and may need fewer blocks for its tree.
+        for line in ours.values_mut().chain(theirs.values_mut()) {
+            let (before, after) = line.split_once(" blocks ").unwrap();
+            *line = format!("{before} {}", after.split_once(' ').unwrap().1);
+        }
+    }
     same(&ours, &theirs);
     assert_eq!(recover(image.path()).unwrap(), None, "a second recovery found something to do");
 
