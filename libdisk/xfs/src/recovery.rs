@@ -91,14 +91,6 @@ impl Xfs {
             None => Ok(false),
         }
     }
-
-    /// Refuses what must be recovered before it is changed.
-    pub(crate) fn check_clean(&self) -> Result<()> {
-        if Log::open(self.blocks.disk(), &self.sb)?.ends()?.clean {
-            return Ok(());
-        }
-        Err(FsError::unsupported("writing to XFS that was not unmounted: its log must be replayed first"))
-    }
 }
 
 impl Change<'_> {

@@ -11,7 +11,7 @@ use crate::load::{Random, Writer};
 use crate::support::{Image, Variant, variant};
 use crate::{judge_recovery, long, turn};
 
-const SIZE: u64 = 200 << 20;
+const SIZE: u64 = 96 << 20;
 const WRITERS: usize = 3;
 
 /// Feature sets whose logs differ. The logs are about the smallest, so that they wrap around.
@@ -26,7 +26,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     variant("wide_striped_log", 24, &["-l", "su=256k", "-m", "rmapbt=1"]),
     variant("4k_sectors", 14, &["-s", "size=4096", "-m", "rmapbt=1"]),
     variant("large_directories", 12, &["-n", "size=16384", "-i", "size=1024"]),
-    variant("many_groups", 14, &["-d", "agcount=8", "-m", "rmapbt=1"]),
+    variant("many_groups", 14, &["-d", "agcount=5", "-m", "rmapbt=1"]),
 ];
 
 const MOUNTS: &[&str] = &["rw", "rw,logbsize=256k", "rw,logbufs=2,logbsize=32k", "rw,logbsize=128k,ikeep"];
@@ -67,6 +67,11 @@ pub(crate) const STOPS: &[Stop] = &[
 ];
 
 impl Stop {
+    /// Whether it is mounted on.
+    fn is_snapshot(self) -> bool {
+        matches!(self, Self::Snapshot | Self::Synced | Self::Frozen)
+    }
+
     /// Stops a file system on which everybody has come to rest.
     fn at_rest(self, root: &Path) {
         match self {
@@ -102,7 +107,7 @@ pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Opt
     let root = mounted.path();
     let mut random = Random::new(seed);
     let held: Vec<File> = std::thread::scope(|scope| {
-        let steps = (150 + random.below(250)) * if long() { 1 + random.below(4) } else { 1 };
+        let steps = (150 + random.below(250)) * if long() { 1 + random.below(5) / 3 } else { 1 };
         let writer = |name| scope.spawn(move || Writer::new(root, seed, name).work(steps));
         let mut writers: Vec<_> = (0..WRITERS).map(writer).collect();
         writers.push(scope.spawn(move || Writer::new(root, seed, WRITERS).chains(steps / 10)));
@@ -113,14 +118,16 @@ pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Opt
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
     stop.at_rest(root);
-    let bytes = at_rest(&image);
+    let snapshot = stop.is_snapshot().then(|| at_rest(&image));
     if let Stop::Frozen = stop {
         // It is thawed before the files are closed, which writes.
         judge::run(judge::tool("fsfreeze").arg("-u").arg(root));
     }
     drop(held);
     drop(mounted);
-    fs::write(image.path(), bytes).unwrap();
+    if let Some(bytes) = snapshot {
+        fs::write(image.path(), bytes).unwrap();
+    }
     Some(image)
 }
 

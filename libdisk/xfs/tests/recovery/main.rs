@@ -5,7 +5,9 @@
 #![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
 
 mod busy;
+mod damaged;
 mod load;
+mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 
