@@ -14,6 +14,9 @@ pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
     if xfs::probe(volume)? {
         return Ok(Some(Box::new(xfs::open(volume.clone())?)));
     }
+    if btrfs::probe(volume)? {
+        return Ok(Some(Box::new(btrfs::open(volume.clone())?)));
+    }
     if fat::probe(volume)? {
         return Ok(Some(Box::new(fat::open(volume.clone())?)));
     }
@@ -32,6 +35,9 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
     if xfs::probe(&view)? {
         return Ok(Some(Box::new(xfs::open_mut(volume.clone())?)));
     }
+    if btrfs::probe(&view)? {
+        match btrfs::open_mut(volume)? {}
+    }
     if fat::probe(&view)? {
         return Ok(Some(Box::new(fat::open_mut(volume.clone())?)));
     }
@@ -46,7 +52,8 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
 pub fn replay_filesystem(volume: &DiskMut) -> Result<bool> {
     let view = volume.disk();
     Ok(ext4::probe(&view)? && ext4::replay(volume)?.is_some()
-        || xfs::probe(&view)? && xfs::replay(volume)?.is_some())
+        || xfs::probe(&view)? && xfs::replay(volume)?.is_some()
+        || btrfs::probe(&view)? && btrfs::replay(volume)?)
 }
 
 /// No driver wants it: refuse what is known by name.
