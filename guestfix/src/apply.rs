@@ -156,18 +156,19 @@ fn in_words(before: &Before) -> String {
     }
 }
 
-/// The steps for each volume, in the order of the plan; volumes in the order of the disk.
+/// The steps for each volume, in the order of the plan; volumes in the order of the machine.
 fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<&'a Edit>)>> {
-    let mut volumes: BTreeMap<usize, (&Volume, Vec<&Edit>)> = BTreeMap::new();
+    let mut edits: BTreeMap<&str, Vec<&Edit>> = BTreeMap::new();
     for Step { edit, .. } in &plan.steps {
         if let Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } = edit {
             let volume = volume_at(tree.machine(), path);
             let volume =
                 volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this disk")))?;
-            volumes.entry(volume.range.start).or_insert((volume, Vec::new())).1.push(edit);
+            edits.entry(&volume.name).or_default().push(edit);
         }
     }
-    Ok(volumes.into_values().collect())
+    let volumes = tree.machine().volumes.iter();
+    Ok(volumes.filter_map(|volume| Some((volume, edits.remove(volume.name.as_str())?))).collect())
 }
 
 fn write_volume(overlay: &Overlay, volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {

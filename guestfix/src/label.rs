@@ -93,7 +93,7 @@ mod tests {
     use libdisk::vfs::MemoryFs;
 
     use super::*;
-    use crate::facts::Machine;
+    use crate::facts::{Lvm, Machine};
     use crate::tree::Tree;
 
     #[test]

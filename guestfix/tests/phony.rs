@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use guestfix::edit::Edit;
-use guestfix::facts::Volume;
+use guestfix::facts::{Machine, Volume};
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
@@ -14,8 +14,12 @@ use guestfix::{Error, Goal, Target, View, apply};
 use libdisk::Format;
 use libdisk::block::{Disk, FileDisk, Sealed, Silent, digest};
 use libdisk::image::in_use::Exclusive;
-use testimages::judge::{self, KernelMount};
+use testimages::judge;
 use testimages::phony::{self, Generation, PhonyGuest};
+
+mod support;
+
+use support::Place;
 
 fn goal(guest: &PhonyGuest) -> Goal {
     let target = match guest.generation {
@@ -61,13 +65,8 @@ fn allowed(plan: &Plan) -> BTreeSet<String> {
 }
 
 /// What the kernel sees on a volume, by path in the guest's tree.
-fn kernel_view(image: &Path, volume: &Volume) -> BTreeMap<String, String> {
-    // Plain `ro`: ext2 does not know `noload`. A journal is replayed in a copy.
-    let copy = volume.needs_recovery.then(|| judge::cut(image, volume.range.clone()));
-    let mount = match &copy {
-        Some(copy) => KernelMount::read_write(copy.path(), 0..volume.range.end - volume.range.start),
-        None => KernelMount::with_options(image, volume.range.clone(), "ro"),
-    };
+fn kernel_view(image: &Path, machine: &Machine, volume: &Volume) -> BTreeMap<String, String> {
+    let mount = Place::of(image, machine, volume).mount(volume);
     let point = volume.mounted_at.as_deref().unwrap_or("/").trim_end_matches('/').to_owned();
     let full = |path: String| if path == "/" { format!("{point}/") } else { format!("{point}{path}") };
     judge::manifest(mount.path()).into_iter().map(|(path, line)| (full(path), line)).collect()
@@ -111,16 +110,17 @@ fn what_is_written_is_clean_and_nothing_else_changes_and_a_second_plan_is_empty(
         let tree = Tree::open(source.clone()).unwrap();
         let changed = allowed(&plan);
         for volume in tree.machine().volumes.iter().filter(|volume| volume.mounted_at.is_some()) {
+            let place = Place::of(&copy, tree.machine(), volume);
             if is_ext(volume) {
-                judge::e2fsck_clean(&copy, volume.range.start);
+                judge::e2fsck_clean(&place.path, place.range.start);
             } else if volume.kind.as_deref() == Some("vfat") {
-                judge::fsck_vfat(&copy, volume.range.clone());
+                judge::fsck_vfat(&place.path, place.range.clone());
             }
             if !(kernel && is_ext(volume)) {
                 continue;
             }
-            let before = kernel_view(&guest.path().unwrap(), volume);
-            let after = kernel_view(&copy, volume);
+            let before = kernel_view(&guest.path().unwrap(), tree.machine(), volume);
+            let after = kernel_view(&copy, tree.machine(), volume);
             for path in before.keys().chain(after.keys()) {
                 let made_for = || changed.iter().any(|changed| changed.starts_with(&format!("{path}/")));
                 if before.get(path) != after.get(path) && !changed.contains(path) {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use guestfix::edit::{Before, Content, Edit, Step};
-use guestfix::facts::{Machine, Volume};
+use guestfix::facts::{Lvm, Machine, Volume};
 use guestfix::plan::{Check, Identity, Plan, Remedy, Verdict, check_with, plan_with};
 use guestfix::rule::{CloudInit, Evidence};
 use guestfix::tree::Tree;
 use guestfix::{
-    Error, Finding, Fixed, Goal, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View, apply,
+    Device, Error, Finding, Fixed, Goal, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View,
+    apply,
 };
 use libdisk::vfs::{FileSystem, MemoryFs};
 
@@ -53,7 +54,7 @@ fn machine() -> Machine {
     let volume = |number: u32, point: &str| Volume {
         name: format!("p{number}"),
         number,
-        range: u64::from(number) << 20..u64::from(number + 1) << 20,
+        device: Device::Range(u64::from(number) << 20..u64::from(number + 1) << 20),
         kind: Some("ext4".into()),
         uuid: None,
         label: None,
@@ -67,7 +68,7 @@ fn machine() -> Machine {
         free_nodes: Some(100),
     };
     let volumes = vec![volume(1, "/"), volume(2, "/boot")];
-    Machine { size: 4 << 20, table: "gpt", bios: vec![], uefi: vec![], volumes }
+    Machine { size: 4 << 20, table: "gpt", bios: vec![], uefi: vec![], volumes, lvm: Lvm::default() }
 }
 
 fn root() -> MemoryFs {

@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use guestfix::edit::Edit;
-use guestfix::facts::Volume;
+use guestfix::facts::{Machine, Volume};
 use guestfix::tree::Tree;
 use guestfix::{Error, View};
 use libdisk::block::{Disk, FileDisk, Memory, Zeros};
 use libdisk::vfs::{FileType, Metadata};
 use sha2::{Digest, Sha256};
-use testimages::judge::{self, KernelMount};
+use testimages::judge;
 use testimages::phony;
+
+mod support;
+
+use support::Place;
 
 /// A node as [`judge::manifest`] tells it, extended attributes left out.
 fn line(tree: &Tree, path: &[u8], metadata: &Metadata) -> guestfix::Result<String> {
@@ -34,13 +38,8 @@ fn line(tree: &Tree, path: &[u8], metadata: &Metadata) -> guestfix::Result<Strin
 }
 
 /// The same volume through the kernel.
-fn kernel_lines(image: &Path, volume: &Volume) -> Vec<(String, String)> {
-    // Plain `ro`: ext2 does not know `noload`. A journal is replayed in a copy.
-    let copy = volume.needs_recovery.then(|| judge::cut(image, volume.range.clone()));
-    let mount = match &copy {
-        Some(copy) => KernelMount::read_write(copy.path(), 0..volume.range.end - volume.range.start),
-        None => KernelMount::with_options(image, volume.range.clone(), "ro"),
-    };
+fn kernel_lines(image: &Path, machine: &Machine, volume: &Volume) -> Vec<(String, String)> {
+    let mount = Place::of(image, machine, volume).mount(volume);
     let point = volume.mounted_at.as_deref().unwrap_or("/").trim_end_matches('/').to_owned();
     let manifest = judge::manifest(mount.path()).into_iter();
     let full = |path: String| {
@@ -64,7 +63,7 @@ fn the_tree_is_what_the_kernel_mounts() {
             .iter()
             .filter(|volume| volume.kind.as_deref().is_some_and(|kind| kind.starts_with("ext")));
         for volume in ext.filter(|volume| volume.mounted_at.is_some()) {
-            for (path, theirs) in kernel_lines(&image, volume) {
+            for (path, theirs) in kernel_lines(&image, tree.machine(), volume) {
                 let covered = |other: &Volume| {
                     let point = other.mounted_at.as_deref().unwrap_or("/");
                     other != volume && point != "/" && format!("{path}/").starts_with(&format!("{point}/"))

@@ -4,10 +4,11 @@
 //! machine's own configuration changes.
 
 use std::collections::BTreeMap;
+use std::io::Seek;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::judge::{need_all, need_kernel_mounts, run, tool};
+use crate::judge::{self, need_all, need_kernel_mounts, run, tool};
 
 /// Whether lvm2 can work here: installed, with root and loop devices; a visible skip if not.
 pub fn need() -> bool {
@@ -102,6 +103,24 @@ impl Devices {
         assert!(!runs.is_empty(), "{volume} has no extents");
         runs
     }
+}
+
+/// The bytes of a volume of an image as a file of their own; `places` are those of the physical volumes in the image.
+///
+/// # Panics
+/// When lvm2 has no such volume there.
+#[track_caller]
+pub fn cut(image: &Path, places: &[Range<u64>], volume: &str) -> tempfile::NamedTempFile {
+    let places: Vec<_> = places.iter().map(|range| (image, range.clone())).collect();
+    let runs = Devices::over(&places).runs(volume);
+    let mut cut = tempfile::NamedTempFile::new().expect("a temporary file");
+    for (device, range) in runs {
+        let start = places[device].1.start;
+        let mut run = judge::cut(image, start + range.start..start + range.end);
+        run.as_file_mut().rewind().expect("seek");
+        std::io::copy(run.as_file_mut(), cut.as_file_mut()).expect("copy");
+    }
+    cut
 }
 
 impl Drop for Devices {

@@ -6,8 +6,8 @@ use crate::facts::{Facts, Machine, Volume};
 /// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
 const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
 
-/// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*` forms, or a disk
-/// device name. `root` is what "/" is mounted from, from which the name of this disk is learned.
+/// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*` forms, a logical
+/// volume by its group and name, or a disk device name. `root` is what "/" is mounted from, from which the name of this disk is learned.
 ///
 /// Of a device name this is a guess, though the one that was true when the machine last ran: another disk than the
 /// root disk is never meant.
@@ -15,12 +15,17 @@ pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Opti
     if let Some((tag, value)) = tag(spec) {
         return machine.volumes.iter().find(|volume| has_tag(volume, tag, value));
     }
+    let logical = machine.volumes.iter().find(|volume| is_logical(volume, spec));
+    if logical.is_some() {
+        return logical;
+    }
     let (disk, number) = split_name(spec)?;
     let ours = match root.and_then(split_name) {
         Some((root, _)) => disk == root,
         None => ROOT_DISKS.contains(&disk),
     };
-    machine.volumes.iter().find(|volume| ours && volume.number == number)
+    let mut physical = machine.volumes.iter().filter(|volume| volume.device.range().is_some());
+    physical.find(|volume| ours && volume.number == number)
 }
 
 /// What fstab mounts "/" from.
@@ -76,6 +81,16 @@ fn has_tag(volume: &Volume, tag: &str, value: &str) -> bool {
     actual.as_ref().is_some_and(|actual| actual == value || (folded && actual.eq_ignore_ascii_case(value)))
 }
 
+/// Whether the specification is one of the names that Linux gives the logical volume: `/dev/vg0/root`, `/dev/mapper/vg0-root`,
+/// where a dash of a name is doubled.
+fn is_logical(volume: &Volume, spec: &str) -> bool {
+    let Device::Logical(_) = volume.device else { return false };
+    match spec.strip_prefix("/dev/mapper/") {
+        Some(name) => name == volume.name.replace('-', "--").replace('/', "-"),
+        None => spec.strip_prefix("/dev/") == Some(&volume.name),
+    }
+}
+
 /// Disk and partition number of a device name: ("xvda", 1), ("nvme0n1", 1), ("xvdb", 0).
 fn split_name(spec: &str) -> Option<(&str, u32)> {
     let name = spec.strip_prefix("/dev/")?;
@@ -103,7 +118,10 @@ fn is_nvme(disk: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use libdisk::volume::lvm2::LogicalVolume;
+
     use super::*;
+    use crate::device::Logical;
 
     fn machine() -> Machine {
         let volume = |number: u32, mounted_at: &str| Volume {
@@ -123,7 +141,14 @@ mod tests {
             free_nodes: None,
         };
         let volumes = vec![volume(1, "/"), volume(15, "/boot/efi")];
-        Machine { size: 1, table: "gpt", bios: vec![], uefi: vec![], volumes }
+        Machine {
+            size: 1,
+            table: "gpt",
+            bios: vec![],
+            uefi: vec![],
+            volumes,
+            lvm: crate::facts::Lvm::default(),
+        }
     }
 
     #[test]
@@ -141,6 +166,36 @@ mod tests {
             ("/swapfile", None),
         ] {
             assert_eq!(split_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn logical_volumes_have_two_names() {
+        let mut machine = machine();
+        for name in ["vg0/root", "my-vg/my-data"] {
+            let logical =
+                LogicalVolume { name: name.into(), uuid: String::new(), size: 1, map: Err("thin".into()) };
+            let device = Device::Logical(Logical::new(&logical));
+            machine.volumes.push(Volume {
+                name: name.into(),
+                number: 0,
+                device,
+                ..machine.volumes[0].clone()
+            });
+        }
+        let find = |spec: &str| resolve(&machine, spec, None).map(|volume| volume.name.as_str());
+        assert_eq!(find("/dev/vg0/root"), Some("vg0/root"));
+        assert_eq!(find("/dev/mapper/vg0-root"), Some("vg0/root"));
+        assert_eq!(find("/dev/mapper/my--vg-my--data"), Some("my-vg/my-data"));
+        for other in [
+            "/dev/mapper/my-vg-my-data",
+            "/dev/mapper/vg0/root",
+            "/dev/vg0-root",
+            "vg0/root",
+            "/dev/p1",
+            "/dev/xvda",
+        ] {
+            assert_eq!(find(other), None, "{other}");
         }
     }
 

@@ -2,10 +2,10 @@
 
 use libdisk::vfs::{FileSystemMut, MemoryFs};
 
-use crate::facts::{Machine, Volume};
+use crate::facts::{Lvm, Machine, Volume};
 use crate::rule::{CloudInit, Goal};
 use crate::tree::Tree;
-use crate::{Archives, Finding, Fixed, Guest, Rule, Stage, Target, View, inspect};
+use crate::{Archives, Device, Finding, Fixed, Guest, Rule, Stage, Target, View, inspect};
 
 pub(super) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
@@ -93,6 +93,7 @@ impl Bench {
             bios: vec!["boot code in the MBR".into()],
             uefi: Vec::new(),
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],
+            lvm: Lvm::default(),
         };
         Self { fs, machine, goal: Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable } }
     }

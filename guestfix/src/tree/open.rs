@@ -2,10 +2,11 @@
 
 use libdisk::block::{Disk, Overlay};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
-use libdisk::volume::{self, Kind, PartitionTable};
+use libdisk::volume::{self, Kind, PartitionTable, lvm2};
 
 use super::{Mounted, Tree};
-use crate::facts::{Machine, Volume};
+use crate::device::{Device, Logical};
+use crate::facts::{Lvm, Machine, Volume, VolumeGroup};
 use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
 use crate::text::fstab;
@@ -31,6 +32,7 @@ impl Tree {
         let table = volume::read(&disk)?;
         let firmware = volume::boot::firmware(&disk, &table)?;
         let mut found = volumes(&disk, &table)?;
+        let lvm = logical_volumes(&disk, &table, &mut found)?;
         let mut machine = Machine {
             size: disk.size(),
             table: match table.kind {
@@ -41,6 +43,7 @@ impl Tree {
             bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
             uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
             volumes: found.iter().map(|found| found.volume.clone()).collect(),
+            lvm,
         };
         let mut tree = Self { disk: Some(disk), ..Self::from_filesystems(Vec::new(), machine.clone()) };
         if let Some(root) = root_of(&found)? {
@@ -59,8 +62,8 @@ impl Tree {
             .into_iter()
             .filter(|entry| entry.target.starts_with('/') && entry.target != "/")
             .filter_map(|entry| {
-                let number = devices::resolve(machine, &entry.spec, root.as_deref())?.number;
-                let index = found.iter().position(|found| found.volume.number == number)?;
+                let name = &devices::resolve(machine, &entry.spec, root.as_deref())?.name;
+                let index = found.iter().position(|found| found.volume.name == *name)?;
                 Some((entry.target, index))
             })
             .collect();
@@ -96,7 +99,7 @@ impl Tree {
 /// Every partition that holds something, or the whole disk where there is no table.
 fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
     if table.kind == Kind::None {
-        let volume = Volume { name: "disk".to_owned(), range: 0..disk.size(), ..blank() };
+        let volume = Volume { name: "disk".to_owned(), device: Device::Range(0..disk.size()), ..blank() };
         return Ok(vec![identify(disk, volume, false)?]);
     }
     let partitions = table.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
@@ -105,22 +108,49 @@ fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
             let volume = Volume {
                 name: format!("p{}", partition.number),
                 number: partition.number,
-                range: partition.range.clone(),
+                device: Device::Range(partition.range.clone()),
                 partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
                 partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
                 type_name: Some(partition.partition_type.to_string()),
                 ..blank()
             };
-            identify(&partition.open(disk)?, volume, partition.partition_type.is_esp())
+            identify(disk, volume, partition.partition_type.is_esp())
         })
         .collect()
+}
+
+/// Adds the logical volumes; those that cannot be opened have nothing on them.
+fn logical_volumes(disk: &Disk, table: &PartitionTable, found: &mut Vec<Found>) -> Result<Lvm> {
+    let scan = lvm2::scan_disk(disk, table)?;
+    let mut groups = Vec::new();
+    for group in &scan.groups {
+        for logical in &group.volumes {
+            let volume = Volume {
+                name: format!("{}/{}", group.name, logical.name),
+                device: Device::Logical(Logical::new(logical)),
+                type_name: Some("logical volume".to_owned()),
+                ..blank()
+            };
+            found.push(match &logical.map {
+                Ok(_) => identify(disk, volume, false)?,
+                Err(_) => Found { volume, fs: None, is_esp: false },
+            });
+        }
+        let on = scan.physical.iter().filter(|physical| physical.group.as_ref() == Some(&group.name));
+        groups.push(VolumeGroup {
+            name: group.name.clone(),
+            uuid: group.uuid.clone(),
+            on: on.map(|physical| physical.name.clone()).collect(),
+        });
+    }
+    Ok(Lvm { groups, problems: scan.problems })
 }
 
 fn blank() -> Volume {
     Volume {
         name: String::new(),
         number: 0,
-        range: 0..0,
+        device: Device::Range(0..0),
         kind: None,
         uuid: None,
         label: None,
@@ -137,13 +167,14 @@ fn blank() -> Volume {
 
 /// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the others: it stays
 /// without a file system.
-fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
-    let opened = libdisk::open_filesystem(device)
+fn identify(disk: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
+    let device = volume.device.open(disk)?;
+    let opened = libdisk::open_filesystem(&device)
         .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
     let fs = match opened {
         Ok(Some((fs, info))) => {
             describe(&mut volume, info);
-            Some(if volume.needs_recovery { recovered(device, &mut volume, fs)? } else { fs })
+            Some(if volume.needs_recovery { recovered(&device, &mut volume, fs)? } else { fs })
         }
         Ok(None) => None,
         Err(FsError::Device(error)) => return Err(error.into()),
@@ -153,7 +184,7 @@ fn identify(device: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
         }
     };
     if fs.is_none()
-        && let Some(signature) = volume::signature(device)?
+        && let Some(signature) = volume::signature(&device)?
     {
         volume.kind = Some(signature.kind.to_owned());
         volume.uuid = signature.uuid;

@@ -24,6 +24,16 @@ impl PartitionTable {
     pub fn partition(&self, number: u32) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.number == number)
     }
+
+    /// Where something may be on a disk of `size` bytes, with its name in addresses: the partitions ("p1") but for extended
+    /// ones, or all of the disk ("disk") where there is no table.
+    pub fn places(&self, size: u64) -> Vec<(String, Range<u64>)> {
+        if self.kind == Kind::None {
+            return vec![("disk".to_owned(), 0..size)];
+        }
+        let partitions = self.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
+        partitions.map(|partition| (format!("p{}", partition.number), partition.range.clone())).collect()
+    }
 }
 
 /// The kinds of partition table.

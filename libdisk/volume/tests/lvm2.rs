@@ -206,7 +206,8 @@ fn two_groups_of_one_name_are_listed_and_not_confused() {
     let found = scan(&[a.disk(0), b.disk(0)]).unwrap();
     assert_eq!(found.groups.len(), 2);
     let error = found.map("vg0", "root").unwrap_err();
-    assert!(error.to_string().contains("two volume groups are called vg0"), "{error}");
+    assert!(error.to_string().contains("vg0/root: volume groups have one name: vg0 ("), "{error}");
+    assert!(found.problems.len() == 1 && found.problems[0].contains(&found.groups[1].uuid), "{found:?}");
 }
 
 /// Whether the text that counts goes on behind the header of its metadata area.

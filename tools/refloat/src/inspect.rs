@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use guestfix::facts::{Facts, Machine, Volume};
-use guestfix::{Archives, View, inspect};
+use guestfix::device::Logical;
+use guestfix::facts::{Facts, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::{Archives, Device, View, inspect};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Outcome};
@@ -55,7 +56,7 @@ fn look(image: &Image) -> Result<Inspection> {
 
 fn render(inspection: &Inspection) -> Result<String> {
     let mut out = String::new();
-    let Machine { size: disk, table, bios, uefi, volumes } = &inspection.machine;
+    let Machine { size: disk, table, bios, uefi, volumes, lvm } = &inspection.machine;
     writeln!(out, "{}\n\nlayers", inspection.image)?;
     for Layer { name, text } in &inspection.layers {
         writeln!(out, "  {name:<10} {text}")?;
@@ -70,9 +71,11 @@ fn render(inspection: &Inspection) -> Result<String> {
     for line in bios.iter().chain(uefi) {
         writeln!(out, "             {line}")?;
     }
+    let width = volumes.iter().map(|volume| volume.name.len()).max().unwrap_or(0).max(5);
     for volume in volumes {
-        writeln!(out, "  {}", volume_line(volume))?;
+        writeln!(out, "  {}", volume_line(volume, width))?;
     }
+    render_lvm(&mut out, lvm)?;
     let Some(facts) = &inspection.guest else {
         writeln!(out, "\nno operating system that refloat knows")?;
         return Ok(out);
@@ -81,11 +84,11 @@ fn render(inspection: &Inspection) -> Result<String> {
     Ok(out)
 }
 
-fn volume_line(volume: &Volume) -> String {
-    let Volume { name, range, kind, uuid, label, mounted_at, type_name, .. } = volume;
-    let length = size(range.end.saturating_sub(range.start));
+fn volume_line(volume: &Volume, width: usize) -> String {
+    let Volume { name, device, kind, uuid, label, mounted_at, type_name, .. } = volume;
+    let length = size(device.size());
     let kind = kind.as_deref().unwrap_or("unknown");
-    let mut line = format!("{name:<5} {length:>10}  {kind:<8}");
+    let mut line = format!("{name:<width$} {length:>10}  {kind:<8}");
     for (key, value) in [("", mounted_at), ("UUID=", uuid), ("LABEL=", label), ("", type_name)] {
         if let Some(value) = value {
             line += &format!("  {key}{value}");
@@ -94,7 +97,20 @@ fn volume_line(volume: &Volume) -> String {
     if volume.needs_recovery {
         line += "  (its journal must be replayed)";
     }
+    if let Device::Logical(Logical { refused: Some(why), .. }) = device {
+        line += &format!("  (cannot be opened: {why})");
+    }
     line
+}
+
+fn render_lvm(out: &mut String, lvm: &Lvm) -> Result<()> {
+    for VolumeGroup { name, uuid, on } in &lvm.groups {
+        writeln!(out, "volume group {name} on {}  UUID={uuid}", on.join(", "))?;
+    }
+    for problem in &lvm.problems {
+        writeln!(out, "LVM          {problem}")?;
+    }
+    Ok(())
 }
 
 fn render_guest(out: &mut String, facts: &Facts) -> Result<()> {

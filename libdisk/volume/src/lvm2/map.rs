@@ -57,6 +57,19 @@ impl Map {
         Some(())
     }
 
+    /// The same volume, when each device is the part of another one, or the same one, that begins at a byte of it: `places`
+    /// has the number and the byte for each.
+    pub fn inside(mut self, places: &[(usize, u64)]) -> Self {
+        for area in self.segments.iter_mut().flat_map(|segment| &mut segment.areas) {
+            // One that is not there stays so: it cannot be opened.
+            let (device, start) = places.get(area.device).copied().unwrap_or((usize::MAX, 0));
+            area.device = device;
+            area.range.start = area.range.start.saturating_add(start);
+            area.range.end = area.range.end.saturating_add(start);
+        }
+        self
+    }
+
     /// The devices that have a part in it.
     fn areas(&self) -> impl Iterator<Item = &Area> {
         self.segments.iter().flat_map(|segment| &segment.areas)
@@ -237,7 +250,7 @@ impl BlockWrite for Writer {
 #[cfg(test)]
 mod tests {
     use block::testing::conformance;
-    use block::{Memory, Overlay, Zeros};
+    use block::{Concat, Memory, Overlay, Zeros};
 
     use super::*;
 
@@ -295,6 +308,16 @@ mod tests {
         assert_eq!(overlays[0].dirty(), [0..3072, 8192..12288]);
         assert_eq!(overlays[1].dirty(), [1024..2048, 4096..7168]);
         assert_eq!(overlays[2].dirty(), vec![512..3584]);
+    }
+
+    #[test]
+    fn devices_may_be_parts_of_one() {
+        let parts = devices();
+        let disk =
+            Disk::new(Concat::new(vec![parts[2].clone(), parts[0].clone(), parts[1].clone()]).unwrap());
+        let inside = map().inside(&[(0, 4096), (0, 4096 + 16384), (0, 0)]);
+        conformance::read(&inside.open(&[disk.clone()]).unwrap(), &expected(&parts));
+        assert_eq!(map().inside(&[(0, 0)]).open(&[disk]).unwrap_err().kind(), ErrorKind::OutOfRange);
     }
 
     #[test]

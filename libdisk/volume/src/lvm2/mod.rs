@@ -1,6 +1,7 @@
 //! Logical volumes of Linux (LVM2): from physical volumes to devices.
 //!
-//! [`scan`] takes devices, finds the physical volumes among them and puts their groups together. A [`LogicalVolume`] then has
+//! [`scan`] takes devices, finds the physical volumes among them and puts their groups together; [`scan_disk`] does so with the
+//! partitions of one disk. A [`LogicalVolume`] then has
 //! a [`Map`], which opens on the same devices, for reading or for writing; or it says why it has none: linear and striped
 //! volumes open, those of other types are refused by name, as are volumes that lie on a device that is missing or there twice.
 //!
@@ -31,6 +32,6 @@ mod text;
 pub use group::{LogicalVolume, VolumeGroup};
 pub(crate) use label::uuid;
 pub use map::Map;
-pub use scan::{PhysicalVolume, Scan, scan};
+pub use scan::{PhysicalVolume, Scan, scan, scan_disk};
 
 const LAYER: &str = "lvm2";

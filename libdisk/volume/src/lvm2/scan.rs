@@ -8,6 +8,7 @@ use super::group::{self, VolumeGroup};
 use super::label::Label;
 use super::metadata::Metadata;
 use super::{LAYER, Map, area};
+use crate::PartitionTable;
 
 /// The metadata of all devices together: hostile ones must not take all memory.
 const TEXT_BUDGET: u64 = 16 << 20;
@@ -28,6 +29,8 @@ pub struct Scan {
 pub struct PhysicalVolume {
     /// Which of the devices it is.
     pub device: usize,
+    /// The name that the device was given.
+    pub name: String,
     /// Its UUID, as LVM writes it.
     pub uuid: String,
     /// The name of its group, if it is in one.
@@ -38,14 +41,10 @@ impl Scan {
     /// Where the bytes of the volume `group/volume` are.
     ///
     /// # Errors
-    /// `OutOfRange` if there is no such volume, `Unsupported` if it is one that cannot be opened, or if two groups have its
-    /// group's name.
+    /// `OutOfRange` if there is no such volume, `Unsupported` if it is one that cannot be opened.
     pub fn map(&self, group: &str, volume: &str) -> Result<&Map> {
-        let mut named = self.groups.iter().filter(|found| found.name == group);
-        let found = named.next().and_then(|group| group.volumes.iter().find(|found| found.name == volume));
-        if named.next().is_some() {
-            return Err(Error::unsupported(LAYER, format!("two volume groups are called {group}")));
-        }
+        let named = self.groups.iter().filter(|found| found.name == group);
+        let found = named.flat_map(|group| &group.volumes).find(|found| found.name == volume);
         match found.map(|volume| &volume.map) {
             Some(Ok(map)) => Ok(map),
             Some(Err(why)) => Err(Error::unsupported(LAYER, format!("{group}/{volume}: {why}"))),
@@ -92,9 +91,9 @@ pub fn scan(devices: &[(String, Disk)]) -> Result<Scan> {
     for member in &members {
         owners.entry(&member.label.uuid).or_default().push(member.device);
     }
+    let name = |device: &usize| devices.get(*device).map(|(name, _)| name.clone()).unwrap_or_default();
     for (uuid, same) in owners.iter().filter(|(_, same)| same.len() > 1) {
-        let names: Vec<_> =
-            same.iter().filter_map(|device| devices.get(*device)).map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = same.iter().map(name).collect();
         problems.push(format!("the physical volume {uuid} is there more than once: {}", names.join(", ")));
     }
 
@@ -107,12 +106,36 @@ pub fn scan(devices: &[(String, Disk)]) -> Result<Scan> {
         groups.push(group::assemble(newest, contradict, devices, &owners));
     }
     groups.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+    for same in groups.chunk_by_mut(|a, b| a.name == b.name).filter(|same| same.len() > 1) {
+        let names: Vec<_> = same.iter().map(|group| format!("{} ({})", group.name, group.uuid)).collect();
+        let what = format!("volume groups have one name: {}", names.join(", "));
+        for volume in same.iter_mut().flat_map(|group| &mut group.volumes) {
+            volume.map = Err(what.clone());
+        }
+        problems.push(what);
+    }
     let physical = members.iter().map(|Member { device, label, .. }| PhysicalVolume {
         device: *device,
+        name: name(device),
         uuid: label.uuid.clone(),
         group: group_of.get(label.uuid.as_str()).map(|&name| name.to_owned()),
     });
     Ok(Scan { physical: physical.collect(), groups, problems })
+}
+
+/// [`scan`] of the partitions of one disk, or of all of it where `table` is none; the maps are of the whole disk.
+///
+/// # Errors
+/// What the disk reports.
+pub fn scan_disk(disk: &Disk, table: &PartitionTable) -> Result<Scan> {
+    let places = table.places(disk.size());
+    let devices = places.iter().map(|(name, range)| Ok((name.clone(), disk.slice(range.clone())?)));
+    let mut scan = scan(&devices.collect::<Result<Vec<_>>>()?)?;
+    let starts: Vec<_> = places.iter().map(|(_, range)| (0, range.start)).collect();
+    for volume in scan.groups.iter_mut().flat_map(|group| &mut group.volumes) {
+        volume.map = std::mem::replace(&mut volume.map, Ok(Map::default())).map(|map| map.inside(&starts));
+    }
+    Ok(scan)
 }
 
 fn members(devices: &[(String, Disk)], problems: &mut Vec<String>) -> Result<Vec<Member>> {

@@ -1,0 +1,62 @@
+//! The volumes of an image as judges take them: a range of a file.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use guestfix::facts::{Machine, Volume};
+use tempfile::NamedTempFile;
+use testimages::judge::{self, KernelMount};
+use testimages::lvm;
+
+/// A volume, in the image or in a copy that ends with this.
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    pub(crate) range: Range<u64>,
+    copy: Option<NamedTempFile>,
+}
+
+impl Place {
+    /// Where the volume is in the image; a logical one is copied from where lvm2 has it.
+    pub(crate) fn of(image: &Path, machine: &Machine, volume: &Volume) -> Self {
+        match volume.device.range() {
+            Some(range) => Self { path: image.to_owned(), range, copy: None },
+            None => {
+                let physical =
+                    machine.volumes.iter().filter(|volume| volume.kind.as_deref() == Some("LVM2_member"));
+                let places: Vec<_> = physical.filter_map(|volume| volume.device.range()).collect();
+                Self::copied(lvm::cut(image, &places, &volume.name))
+            }
+        }
+    }
+
+    fn copied(copy: NamedTempFile) -> Self {
+        let size = copy.as_file().metadata().unwrap().len();
+        Self { path: copy.path().to_owned(), range: 0..size, copy: Some(copy) }
+    }
+
+    /// The volume as the kernel mounts it. A journal is replayed, in a copy.
+    pub(crate) fn mount(mut self, volume: &Volume) -> Mounted {
+        if volume.needs_recovery {
+            if self.copy.is_none() {
+                self = Self::copied(judge::cut(&self.path, self.range));
+            }
+            let mount = KernelMount::read_write(&self.path, self.range.clone());
+            return Mounted { mount, _place: self };
+        }
+        // Plain `ro`: ext2 does not know `noload`.
+        let mount = KernelMount::with_options(&self.path, self.range.clone(), "ro");
+        Mounted { mount, _place: self }
+    }
+}
+
+/// A volume that is mounted; the mount ends first.
+pub(crate) struct Mounted {
+    mount: KernelMount,
+    _place: Place,
+}
+
+impl Mounted {
+    pub(crate) fn path(&self) -> &Path {
+        self.mount.path()
+    }
+}
