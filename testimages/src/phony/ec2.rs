@@ -6,8 +6,19 @@ use super::tree::Tree;
 /// The network card's address on EC2.
 pub(super) const MAC: &str = "0a:ff:c0:a8:01:0a";
 
-/// A Debian-like system: directories merged into `/usr`, systemd, accounts, the package database.
+/// A Debian-like system, with its package database.
 pub(super) fn system(os_release: &str, packages: &[(&str, &str)]) -> Tree {
+    let mut tree = any_system(os_release);
+    unit(&mut tree, "ssh", "OpenBSD Secure Shell server", "/usr/sbin/sshd -D");
+    let status = packages.iter().map(|(name, version)| {
+        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n")
+    });
+    tree.file("/var/lib/dpkg/status", status.collect::<String>());
+    tree
+}
+
+/// A system of any distribution: directories merged into `/usr`, systemd, accounts.
+pub(super) fn any_system(os_release: &str) -> Tree {
     let mut tree = Tree::default();
     for name in ["bin", "sbin", "lib", "lib64"] {
         tree.directory(&format!("/usr/{name}"));
@@ -46,16 +57,11 @@ pub(super) fn system(os_release: &str, packages: &[(&str, &str)]) -> Tree {
     tree.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
     tree.link("/etc/systemd/system/default.target", "/lib/systemd/system/multi-user.target");
     tree.file("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n");
-    unit(&mut tree, "ssh", "OpenBSD Secure Shell server", "/usr/sbin/sshd -D");
-    let status = packages.iter().map(|(name, version)| {
-        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n")
-    });
-    tree.file("/var/lib/dpkg/status", status.collect::<String>());
     tree
 }
 
 /// A service, enabled for multi-user.target.
-fn unit(tree: &mut Tree, name: &str, description: &str, command: &str) {
+pub(super) fn unit(tree: &mut Tree, name: &str, description: &str, command: &str) {
     let file = format!("/usr/lib/systemd/system/{name}.service");
     let text = format!(
         "[Unit]\nDescription={description}\nAfter=network-online.target\n\n[Service]\nExecStart={command}\nRestart=always\n\n\
@@ -65,7 +71,7 @@ fn unit(tree: &mut Tree, name: &str, description: &str, command: &str) {
     enable(tree, &format!("{name}.service"), "/lib/systemd/system");
 }
 
-fn enable(tree: &mut Tree, unit: &str, directory: &str) {
+pub(super) fn enable(tree: &mut Tree, unit: &str, directory: &str) {
     tree.link(&format!("/etc/systemd/system/multi-user.target.wants/{unit}"), &format!("{directory}/{unit}"));
 }
 

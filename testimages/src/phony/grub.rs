@@ -18,6 +18,8 @@ pub(super) struct Grub<'a> {
     pub(super) table: &'a str,
     /// Whether the image boots without its initramfs first, as Ubuntu's for AWS do: the `PARTUUID` to name then.
     pub(super) initrdless: Option<&'a str>,
+    /// How the name of an initramfs begins and ends around the release.
+    pub(super) initrd: (&'a str, &'a str),
 }
 
 impl Grub<'_> {
@@ -71,7 +73,8 @@ impl Grub<'_> {
         let Self { root, boot, boot_uuid, table, .. } = self;
         let class = self.name.split(' ').next().unwrap_or_default().to_lowercase();
         let kernel = format!("{boot}/vmlinuz-{release}");
-        let initrd = format!("initrd\t{boot}/initrd.img-{release}");
+        let (start, end) = self.initrd;
+        let initrd = format!("initrd\t{boot}/{start}{release}{end}");
         let mut lines = vec![
             "load_video".to_owned(),
             "insmod gzio".to_owned(),

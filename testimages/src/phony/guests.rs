@@ -93,13 +93,16 @@ pub(super) static DEMO: PhonyGuest = PhonyGuest {
     build: |out| debian_12(&Debian12::on_ec2()).on_mbr(out, 32 * MIB, "ext4", 4096),
 };
 
-const ROOT_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2001";
-const BOOT_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2002";
+pub(super) const ROOT_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2001";
+pub(super) const BOOT_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2002";
 /// The identifier of the root's partition on GPT.
 const ROOT_PARTUUID: &str = "b1d2c3a4-0001-4ec2-8abc-0123456789ab";
-const DISK_GUID: &str = "b1d2c3a4-0000-4ec2-8abc-0123456789ab";
+pub(super) const DISK_GUID: &str = "b1d2c3a4-0000-4ec2-8abc-0123456789ab";
 /// The identifier of the disk on MBR.
-const DISK_ID: &str = "0x1ec2a517";
+pub(super) const DISK_ID: &str = "0x1ec2a517";
+
+/// How the names of initramfs images begin and end.
+const DEBIAN_INITRD: (&str, &str) = ("initrd.img-", "");
 
 const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
 const EC2_ARGUMENTS: &str = "console=tty0 console=hvc0 net.ifnames=0 nvme_core.io_timeout=4294967295";
@@ -109,6 +112,7 @@ const BOOKWORM: Kernel<'_> = Kernel {
     banner: "(debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.170-1 (2026-06-30)",
     hyperv: true,
     xz: false,
+    lacks: &[],
 };
 
 const BOOKWORM_RELEASE: &str = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n\
@@ -155,13 +159,13 @@ impl Guest {
     }
 }
 
-fn root(kind: &str, block_size: u32) -> Ext<'_> {
+pub(super) fn root(kind: &str, block_size: u32) -> Ext<'_> {
     Ext { kind, block_size, uuid: ROOT_UUID, label: "", features: "" }
 }
 
 impl Ext<'_> {
     /// Makes the file system in a file of its own and places it at `offset` of `disk`.
-    fn put(&self, disk: &Path, offset: u64, size: u64, tree: &Tree) -> Result<()> {
+    pub(super) fn put(&self, disk: &Path, offset: u64, size: u64, tree: &Tree) -> Result<()> {
         let volume = tempfile::NamedTempFile::new()?;
         self.make(volume.path(), size, tree)?;
         place(volume.path(), disk, offset)
@@ -178,7 +182,7 @@ fn compose_debian_12(variant: &Debian12<'_>) -> Result<Tree> {
     tree.merge(kernel.tree()?);
     let drivers = if ec2 { &[][..] } else { HYPERV_INITRAMFS };
     let modules = [EC2_INITRAMFS, drivers].concat();
-    let initrd = Initrd { kernel: &kernel, modules, codec, microcode }.make()?;
+    let initrd = Initrd { microcode, ..Initrd::tools(&kernel, modules, codec) }.make()?;
     tree.file(&format!("/boot/initrd.img-{}", kernel.release), initrd);
     tree.file("/etc/initramfs-tools/modules", "nvme\nxen-blkfront\nena\n");
     let arguments = if ec2 { EC2_ARGUMENTS } else { CONSOLES };
@@ -230,6 +234,7 @@ fn grub_of_debian(tree: &mut Tree, release: &str, root: &str, arguments: &str, t
         arguments,
         table,
         initrdless: None,
+        initrd: DEBIAN_INITRD,
     };
     tree.file("/boot/grub/grub.cfg", grub.configuration());
     tree.file("/boot/grub/grubenv", grub::environment(&[]));
@@ -265,8 +270,7 @@ fn ubuntu_gpt_hybrid(out: &Path) -> Result<()> {
     );
     for kernel in [kernel, older] {
         tree.merge(kernel.tree()?);
-        let initrd =
-            Initrd { kernel: &kernel, modules: EC2_INITRAMFS.to_vec(), codec: Codec::Zstd, microcode: false };
+        let initrd = Initrd::tools(&kernel, EC2_INITRAMFS.to_vec(), Codec::Zstd);
         tree.file(&format!("/boot/initrd.img-{}", kernel.release), initrd.make()?);
         tree.remove(&format!("/boot/System.map-{}", kernel.release));
     }
@@ -284,6 +288,7 @@ fn ubuntu_gpt_hybrid(out: &Path) -> Result<()> {
         arguments,
         table: "part_gpt",
         initrdless: Some(ROOT_PARTUUID),
+        initrd: DEBIAN_INITRD,
     };
     tree.file("/boot/grub/grub.cfg", grub.configuration());
     tree.file("/boot/grub/grubenv", grub::environment(&["initrdfail=2"]));
@@ -346,6 +351,7 @@ fn debian_gpt_efi(out: &Path) -> Result<()> {
         banner: "(debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.12.107-1 (2026-10-12)",
         hyperv: true,
         xz: true,
+        lacks: &[],
     };
     let mut tree = ec2::system(
         "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"13\"\n\
@@ -359,8 +365,7 @@ fn debian_gpt_efi(out: &Path) -> Result<()> {
         ],
     );
     tree.merge(kernel.tree()?);
-    let initrd =
-        Initrd { kernel: &kernel, modules: EC2_INITRAMFS.to_vec(), codec: Codec::Xz, microcode: false };
+    let initrd = Initrd::tools(&kernel, EC2_INITRAMFS.to_vec(), Codec::Xz);
     tree.file(&format!("/boot/initrd.img-{}", kernel.release), initrd.make()?);
     let arguments = "console=tty0 console=ttyS0,115200 nvme_core.io_timeout=4294967295 resume=/dev/nvme0n1p3 rootdelay=300";
     grub_of_debian(&mut tree, kernel.release, "/dev/nvme0n1p1", arguments, "part_gpt");
@@ -415,8 +420,7 @@ fn debian_ext3_1k(out: &Path) -> Result<()> {
         ],
     );
     tree.merge(kernel.tree()?);
-    let initrd =
-        Initrd { kernel: &kernel, modules: EC2_INITRAMFS.to_vec(), codec: Codec::Gzip, microcode: true };
+    let initrd = Initrd { microcode: true, ..Initrd::tools(&kernel, EC2_INITRAMFS.to_vec(), Codec::Gzip) };
     tree.file(&format!("/boot/initrd.img-{}", kernel.release), initrd.make()?);
     grub_of_debian(
         &mut tree,
@@ -446,6 +450,7 @@ fn debian_separate_boot(out: &Path) -> Result<()> {
         arguments: EC2_ARGUMENTS,
         table: "part_msdos",
         initrdless: None,
+        initrd: DEBIAN_INITRD,
     };
     boot.file("/grub/grub.cfg", grub.configuration());
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=32768, type=83, bootable\nstart=34816, type=83")?;
@@ -496,14 +501,14 @@ fn bare_ext4_pv(out: &Path) -> Result<()> {
     root("ext4", 4096).make(out, 48 * MIB, &tree)
 }
 
-fn put_vfat(disk: &Path, offset: u64, size: u64, label: &str, tree: &Tree) -> Result<()> {
+pub(super) fn put_vfat(disk: &Path, offset: u64, size: u64, label: &str, tree: &Tree) -> Result<()> {
     let volume = tempfile::NamedTempFile::new()?;
     make_vfat(volume.path(), size, label, tree)?;
     place(volume.path(), disk, offset)
 }
 
 /// The headers of an EFI application for x86-64, with no code.
-fn portable_executable() -> Vec<u8> {
+pub(super) fn portable_executable() -> Vec<u8> {
     let mut file = vec![0_u8; 1024];
     file[..2].copy_from_slice(b"MZ");
     file[0x3c] = 0x80; // where the PE header is
@@ -540,26 +545,24 @@ mod tests {
 
     #[test]
     fn every_guest_is_whole_for_its_judges() {
-        for guest in ALL {
+        for guest in crate::phony::all() {
             let Some(path) = guest.path() else { return };
-            match guest.name {
-                "bare-ext4-pv" => judge::e2fsck_clean(&path, 0),
-                "debian-dirty-journal" => {}
-                "ubuntu-gpt-hybrid" => {
-                    judge::sgdisk_verify(&path);
-                    judge::fsck_vfat(&path, 2 * MIB..18 * MIB);
-                    judge::e2fsck_clean(&path, 18 * MIB);
-                }
-                "debian-gpt-efi" => {
-                    judge::sgdisk_verify(&path);
-                    judge::fsck_vfat(&path, MIB..17 * MIB);
-                    judge::e2fsck_clean(&path, 17 * MIB);
-                }
-                "debian-separate-boot" => {
-                    judge::e2fsck_clean(&path, MIB);
-                    judge::e2fsck_clean(&path, 17 * MIB);
-                }
-                _ => judge::e2fsck_clean(&path, MIB),
+            let (esp, volumes): (_, &[u64]) = match guest.name {
+                "bare-ext4-pv" => (None, &[0]),
+                "debian-dirty-journal" => (None, &[]),
+                "ubuntu-gpt-hybrid" => (Some(2..18), &[18]),
+                "debian-gpt-efi" => (Some(1..17), &[17]),
+                "debian-separate-boot" => (None, &[1, 17]),
+                "rhel-8" => (None, &[1, 33]),
+                _ if guest.generation == Generation::Gen2 => (Some(1..9), &[9]),
+                _ => (None, &[1]),
+            };
+            if let Some(esp) = esp {
+                judge::sgdisk_verify(&path);
+                judge::fsck_vfat(&path, esp.start * MIB..esp.end * MIB);
+            }
+            for start in volumes {
+                judge::e2fsck_clean(&path, start * MIB);
             }
         }
     }

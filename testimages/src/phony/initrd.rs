@@ -1,4 +1,4 @@
-//! Phony initramfs images in the shape initramfs-tools gives them, archived by `cpio` and packed by the real compressors.
+//! Phony initramfs images in the shape initramfs-tools and dracut give them, archived by `cpio` and packed by the real compressors.
 
 use anyhow::Result;
 
@@ -23,9 +23,18 @@ pub(super) struct Initrd<'a> {
     pub(super) codec: Codec,
     /// Whether an uncompressed archive with processor microcode comes first.
     pub(super) microcode: bool,
+    /// Whether dracut made it; initramfs-tools otherwise.
+    pub(super) dracut: bool,
+    /// Configuration files of the guest that are inside too.
+    pub(super) files: &'a [(&'a str, &'a str)],
 }
 
-impl Initrd<'_> {
+impl<'a> Initrd<'a> {
+    /// One of initramfs-tools.
+    pub(super) fn tools(kernel: &'a Kernel<'a>, modules: Vec<&'a str>, codec: Codec) -> Self {
+        Self { kernel, modules, codec, microcode: false, dracut: false, files: &[] }
+    }
+
     /// The image's bytes.
     pub(super) fn make(&self) -> Result<Vec<u8>> {
         let main = archive(&self.tree()?)?;
@@ -39,6 +48,9 @@ impl Initrd<'_> {
             return Ok(packed);
         }
         let mut early = Tree::default();
+        if self.dracut {
+            early.file("/early_cpio", "1\n");
+        }
         early.file("/kernel/x86/microcode/GenuineIntel.bin", b"phony microcode ".repeat(128));
         Ok([archive(&early)?, packed].concat())
     }
@@ -48,6 +60,23 @@ impl Initrd<'_> {
         for name in ["bin", "sbin", "lib", "lib64"] {
             tree.directory(&format!("/usr/{name}"));
             tree.link(&format!("/{name}"), &format!("usr/{name}"));
+        }
+        for (path, content) in self.files {
+            tree.file(path, content);
+        }
+        tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
+        tree.program("/usr/bin/sh", PROGRAM);
+        tree.program("/usr/bin/kmod", PROGRAM);
+        tree.link("/usr/sbin/modprobe", "../bin/kmod");
+        tree.program("/usr/lib/systemd/systemd-udevd", PROGRAM);
+        if self.dracut {
+            tree.program("/usr/lib/systemd/systemd", PROGRAM);
+            tree.link("/init", "usr/lib/systemd/systemd");
+            tree.file("/usr/lib/dracut-lib.sh", "# A phony of dracut's library.\n");
+            tree.file("/usr/lib/dracut/hooks/cmdline/00-parse-root.sh", "# A phony.\n");
+            tree.file("/usr/lib/dracut/modules.txt", "bash\nsystemd\nkernel-modules\nrootfs-block\n");
+            tree.directory("/etc/cmdline.d");
+            return Ok(tree);
         }
         for name in ["/run", "/scripts/init-top", "/scripts/local-top", "/conf/conf.d"] {
             tree.directory(name);
@@ -65,11 +94,6 @@ impl Initrd<'_> {
         tree.file("/conf/modules", "nvme\nxen-blkfront\nxen-netfront\nena\n");
         tree.file("/etc/fstab", "");
         tree.link("/etc/mtab", "/proc/mounts");
-        tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
-        tree.program("/usr/bin/sh", PROGRAM);
-        tree.program("/usr/bin/kmod", PROGRAM);
-        tree.link("/usr/sbin/modprobe", "../bin/kmod");
-        tree.program("/usr/lib/systemd/systemd-udevd", PROGRAM);
         Ok(tree)
     }
 }

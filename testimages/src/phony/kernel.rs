@@ -120,6 +120,8 @@ pub(super) struct Kernel<'a> {
     pub(super) hyperv: bool,
     /// Whether its modules are compressed with xz (`.ko.xz`).
     pub(super) xz: bool,
+    /// Names of modules that it was built without.
+    pub(super) lacks: &'a [&'a str],
 }
 
 impl Kernel<'_> {
@@ -141,7 +143,7 @@ impl Kernel<'_> {
             ("HYPERV_UTILS", hv),
             ("HYPERV_KEYBOARD", hv),
             ("HID_HYPERV_MOUSE", hv),
-            ("PCI_HYPERV", hv),
+            ("PCI_HYPERV", if self.lacks.contains(&"pci-hyperv") { "n" } else { hv }),
             ("BLK_DEV_SD", "m"),
             ("BLK_DEV_NVME", "m"),
             ("EXT4_FS", "m"),
@@ -175,7 +177,9 @@ impl Kernel<'_> {
     /// The modules whose name `wanted` takes, below `/usr/lib/modules`, with the indexes `depmod` makes for them.
     pub(super) fn modules(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Tree> {
         let chosen = GENERIC.iter().chain(HYPERV.iter().filter(|_| self.hyperv));
-        let chosen: Vec<&Module> = chosen.filter(|module| wanted(name_of(module.0))).collect();
+        let chosen: Vec<&Module> = chosen
+            .filter(|module| wanted(name_of(module.0)) && !self.lacks.contains(&name_of(module.0)))
+            .collect();
         let work = tempfile::tempdir()?;
         let directory = work.path().join("lib/modules").join(self.release);
         let mut order = String::new();
@@ -250,7 +254,7 @@ impl Kernel<'_> {
     }
 
     /// A boot image: the header of the x86 boot protocol with the version string, and nothing to run.
-    fn boot_image(&self) -> Vec<u8> {
+    pub(super) fn boot_image(&self) -> Vec<u8> {
         let mut image = vec![0_u8; 32 << 10];
         image[0x1f1] = 4; // four sectors of set-up code
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);

@@ -10,9 +10,11 @@ mod grub;
 mod guests;
 mod initrd;
 mod kernel;
+mod rpm;
 mod tree;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::Result;
 
@@ -51,8 +53,10 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("ec2.rs"),
     include_bytes!("grub.rs"),
     include_bytes!("guests.rs"),
+    include_bytes!("guests/lvm.rs"),
     include_bytes!("initrd.rs"),
     include_bytes!("kernel.rs"),
+    include_bytes!("rpm.rs"),
     include_bytes!("tree.rs"),
 ];
 
@@ -142,7 +146,11 @@ pub const WRAPPINGS: &[Wrapping] = &[
 
 /// Every phony guest.
 pub fn all() -> &'static [PhonyGuest] {
-    guests::ALL
+    static ALL: LazyLock<Vec<PhonyGuest>> = LazyLock::new(|| {
+        let lvm = if crate::lvm::need() { guests::lvm::ALL } else { &[] };
+        [guests::ALL, rpm::ALL, lvm].concat()
+    });
+    &ALL
 }
 
 /// The guest of this name.

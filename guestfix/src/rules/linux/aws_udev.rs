@@ -20,7 +20,8 @@ static META: RuleMeta = RuleMeta {
 };
 
 const OWN: &str = "/etc/udev/rules.d";
-const PACKAGED: &str = "/usr/lib/udev/rules.d";
+/// Older systems have the second.
+const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 const RULES: &[&str] = &[
     "51-ec2-ena-ptp-device.rules",
     "51-ec2-hvm-devices.rules",
@@ -69,12 +70,18 @@ impl Rule for AwsUdev {
 
 /// The file of this name that udev reads: one in /etc hides the packaged one, a link to /dev/null both.
 fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
-    let (own, packaged) = (format!("{OWN}/{name}"), format!("{PACKAGED}/{name}"));
+    let own = format!("{OWN}/{name}");
     if view.lstat(&own)?.is_some() {
         let masked = view.read_link(&own)?.as_deref() == Some("/dev/null");
         return Ok((!masked).then_some(own));
     }
-    Ok(view.exists(&packaged)?.then_some(packaged))
+    for dir in PACKAGED {
+        let packaged = format!("{dir}/{name}");
+        if view.exists(&packaged)? {
+            return Ok(Some(packaged));
+        }
+    }
+    Ok(None)
 }
 
 /// The file in /etc that hides the system's rules for CD-ROMs, if it has no rule in their place.
@@ -95,7 +102,7 @@ mod tests {
     #[test]
     fn packaged_rules_are_masked_and_own_ones_kept_aside() {
         let (packaged, own) =
-            (format!("{PACKAGED}/70-ec2-nvme-devices.rules"), format!("{OWN}/51-ec2-hvm-devices.rules"));
+            (format!("{}/70-ec2-nvme-devices.rules", PACKAGED[0]), format!("{OWN}/51-ec2-hvm-devices.rules"));
         let bench = Bench::debian().file(&packaged, "# x\n").file(&own, "# y\n");
         assert_eq!(
             bench.findings(&AwsUdev),

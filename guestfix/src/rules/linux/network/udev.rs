@@ -6,7 +6,8 @@ use crate::text::lines;
 use crate::{Result, Stage, View};
 
 const DIR: &str = "/etc/udev/rules.d";
-const PACKAGED: &str = "/usr/lib/udev/rules.d";
+/// Where they come from; older systems have the second.
+const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 
 /// Rules that write the rules above anew at each boot.
 const GENERATORS: [&str; 2] = ["75-persistent-net-generator.rules", "85-persistent-net-cloud-init.rules"];
@@ -61,11 +62,16 @@ fn generators(view: &dyn View) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for name in GENERATORS {
         let own = format!("{DIR}/{name}");
-        let packaged = format!("{PACKAGED}/{name}");
         if view.lstat(&own)?.is_some() {
             out.extend((view.read_link(&own)?.as_deref() != Some("/dev/null")).then_some(own));
-        } else if view.exists(&packaged)? {
-            out.push(packaged);
+            continue;
+        }
+        for dir in PACKAGED {
+            let packaged = format!("{dir}/{name}");
+            if view.exists(&packaged)? {
+                out.push(packaged);
+                break;
+            }
         }
     }
     Ok(out)
@@ -88,7 +94,8 @@ mod tests {
             [
                 format!("{rules}:2: names a network card by its address"),
                 format!(
-                    "{PACKAGED}/75-persistent-net-generator.rules: pins the names of network cards at each boot"
+                    "{}/75-persistent-net-generator.rules: pins the names of network cards at each boot",
+                    PACKAGED[0]
                 ),
             ]
         );
