@@ -6,6 +6,8 @@ use vfs::{FsError, Result};
 /// `sb_versionnum` bits.
 pub(crate) mod version {
     pub(crate) const NUMBER: u16 = 0xf;
+    pub(crate) const ATTR: u16 = 0x10;
+    pub(crate) const NLINK: u16 = 0x20;
     pub(crate) const QUOTA: u16 = 0x40;
     pub(crate) const ALIGN: u16 = 0x80;
     pub(crate) const DIRV2: u16 = 0x2000;
@@ -16,6 +18,7 @@ pub(crate) mod version {
 /// `sb_features2` bits.
 pub(crate) mod features2 {
     pub(crate) const LAZY_COUNT: u32 = 0x2;
+    pub(crate) const ATTR2: u32 = 0x8;
     pub(crate) const FTYPE: u32 = 0x200;
 }
 
@@ -165,11 +168,20 @@ impl Features {
     /// Refuses what we can read but not write.
     pub(crate) fn check_writable(self) -> Result<()> {
         let refuse = |what: &str| Err(FsError::unsupported(format!("writing to XFS {what}")));
-        if !self.v5() {
-            return refuse("version 4: without checksums");
-        }
         if self.version(version::BORG) {
             return refuse("with ascii-ci: names have no case");
+        }
+        if !self.v5() {
+            for (has, name) in [
+                (self.version(version::NLINK), "32-bit link counts"),
+                (self.features2(features2::LAZY_COUNT), "lazy-count"),
+                (self.features2(features2::ATTR2), "attr=2"),
+            ] {
+                if !has {
+                    return refuse(&format!("version 4 without {name}"));
+                }
+            }
+            return Ok(());
         }
         for (bit, name, allows) in INCOMPAT {
             if let Reading(why) = allows

@@ -125,7 +125,7 @@ impl Inode {
         // Beyond 100 bytes an old inode has its forks: they must not be taken for fields.
         let mut core = [0; CORE];
         put(&mut core, 0, part(bytes, 0, core_len(sb))?)?;
-        let raw = RawInode::read_from_bytes(&core[..]).map_err(|_| corrupt("it is too short"))?;
+        let mut raw = RawInode::read_from_bytes(&core[..]).map_err(|_| corrupt("it is too short"))?;
         if raw.magic.get() != MAGIC {
             return Err(corrupt("its magic number is wrong"));
         }
@@ -138,6 +138,13 @@ impl Inode {
             }
         } else if !matches!(raw.version, 1 | 2) {
             return Err(corrupt("its version is wrong"));
+        }
+        if raw.version == 1 {
+            // As the kernel does: version 2 has wider counts of names, and projects.
+            raw.version = 2;
+            raw.nlink.set(raw.onlink.get().into());
+            raw.onlink.set(0);
+            (raw.projid_lo, raw.projid_hi) = (U16::ZERO, U16::ZERO);
         }
         let wide_counts = raw.flags2.get() & flag2::NREXT64 != 0;
         let (data_extents, attr_extents) = if wide_counts {
@@ -208,33 +215,31 @@ impl Inode {
         Ok(bytes)
     }
 
-    /// Where the attribute fork starts, in bytes after the core; 0 if there is none. Where it was, if both forks still fit.
+    /// Where the attribute fork starts, in bytes after the core; 0 if there is none.
     fn fork_offset(&self, sb: &Superblock) -> Result<usize> {
-        let literal = literal_len(sb);
-        let Some(attr) = &self.attr else {
-            return if self.data.need() <= literal {
-                Ok(0)
-            } else {
-                Err(self.corrupt("its fork is too long"))
-            };
-        };
         let before = usize::from(self.raw.forkoff).saturating_mul(8);
-        let fits = |offset: usize| {
-            offset > 0 && self.data.need() <= offset && attr.need() <= literal.saturating_sub(offset)
+        let need = self.data.need();
+        let offset = match (&self.attr, &self.data) {
+            (None, _) => return if need <= literal_len(sb) { Ok(0) } else { Err(self.too_long()) },
+            (_, Fork::Device(_)) => 8,
+            (Some(_), _) if before > 0 && need <= before && self.data_room(sb) >= before => before,
+            _ => self.data_room(sb),
         };
-        let latest = literal.saturating_sub(attr.room(Side::Attr)) & !7;
-        let offset = match self.data {
-            Fork::Device(_) => 8,
-            _ if fits(before) => before,
-            _ => latest,
-        };
-        if fits(offset) { Ok(offset) } else { Err(self.corrupt("its forks are too long")) }
+        let attr = self.attr.as_ref().map_or(0, Fork::need);
+        let fits = offset > 0 && need <= offset && attr <= literal_len(sb).saturating_sub(offset);
+        if fits { Ok(offset) } else { Err(self.too_long()) }
     }
 
-    /// Bytes that the data fork can have beside the attributes.
+    fn too_long(&self) -> FsError {
+        self.corrupt("its forks are too long")
+    }
+
+    /// Bytes that the data fork can have beside the attributes: what it has, if they fit behind it, or more.
     pub(crate) fn data_room(&self, sb: &Superblock) -> usize {
-        let attr = self.attr.as_ref().map_or(0, |attr| attr.room(Side::Attr));
-        literal_len(sb).saturating_sub(attr) & !7
+        let Some(attr) = &self.attr else { return literal_len(sb) };
+        let before = usize::from(self.raw.forkoff).saturating_mul(8);
+        let latest = literal_len(sb).saturating_sub(attr.room(Side::Attr)) & !7;
+        if attr.need() <= literal_len(sb).saturating_sub(before) { before.max(latest) } else { latest }
     }
 
     /// Bytes that the attribute fork can have beside the data.
@@ -335,7 +340,7 @@ impl Inode {
     }
 
     pub(crate) fn links(&self) -> u32 {
-        if self.raw.version == 1 { self.raw.onlink.get().into() } else { self.raw.nlink.get() }
+        self.raw.nlink.get()
     }
 
     pub(crate) fn set_links(&mut self, links: u32) {

@@ -386,6 +386,12 @@ impl Superblock {
         u64::from(ag) << bits | u64::from(within)
     }
 
+    /// There are extended attributes from now on.
+    pub(crate) fn note_attributes(&mut self) {
+        self.features.version |= version::ATTR;
+        self.raw.versionnum.set(self.features.version);
+    }
+
     /// Whether quotas are counted.
     pub(crate) fn has_quota(&self) -> bool {
         self.features.version(version::QUOTA) && self.raw.qflags.get() != 0

@@ -47,6 +47,9 @@ impl Change<'_> {
     }
 
     fn write_attributes(&mut self, inode: &mut Inode, mut attributes: Vec<Attribute>) -> Result<()> {
+        if !attributes.is_empty() {
+            self.fs.sb.note_attributes();
+        }
         attributes.sort_by(|a, b| (a.hash(), a.space, &a.name).cmp(&(b.hash(), b.space, &b.name)));
         let inline = short::encode(&attributes).filter(|bytes| bytes.len() <= inode.attr_room(&self.fs.sb));
         match inline {
@@ -113,6 +116,11 @@ impl Change<'_> {
                 self.write_remote_target(inode, &target)
             }
             Fork::Inline(_) => self.load_and_fit_directory(inode),
+            Fork::Extents(_) | Fork::Tree(_) if inode.file_type()? == FileType::Symlink => {
+                let target = self.fs.target(inode)?;
+                self.map_ranges(inode, Side::Data, &[])?;
+                self.write_target(inode, &target)
+            }
             Fork::Extents(_) if fits => Ok(()),
             Fork::Extents(_) | Fork::Tree(_) => {
                 let extents = self.fs.extents(inode, Side::Data)?;

@@ -16,6 +16,8 @@ use crate::inode::Inode;
 /// The longest value that any kernel takes (`XATTR_SIZE_MAX`).
 const VALUE_MAX: usize = 64 << 10;
 const NAME_MAX: usize = 255;
+/// All values of an inode together: far more than any kernel would list.
+const TOTAL_MAX: usize = 64 << 20;
 
 /// Flags of an entry.
 mod flag {
@@ -77,11 +79,16 @@ impl Xfs {
             Some(Fork::Extents(extents)) if extents.is_empty() => Ok(Vec::new()),
             Some(_) => {
                 let mut attributes = Vec::new();
+                let mut total = 0_usize;
                 for leaf in self.leaves(inode, &Space::attributes(&self.sb))? {
                     for entry in leaf::parse(&self.sb, inode, &leaf)? {
                         attributes.push(match entry {
                             leaf::Parsed::Local(attribute) => attribute,
                             leaf::Parsed::Remote(attribute, at, len) => {
+                                total = total.saturating_add(len);
+                                if total > TOTAL_MAX {
+                                    return Err(inode.corrupt("its attributes have more than 64 MiB"));
+                                }
                                 let value = self.remote_value(inode, at, len)?;
                                 Attribute { value, ..attribute }
                             }

@@ -75,9 +75,16 @@ impl Xfs {
     /// The data blocks with their places in the directory, in file-system blocks.
     fn data_blocks(&self, dir: &Inode) -> Result<Vec<(u64, Vec<u8>)>> {
         let space = Space::directory(&self.sb);
+        let extents = self.extents_in(dir, Side::Data, 0..space.index)?;
+        // A block that is mapped again and again would make a directory without end.
+        let mut places = extents.clone();
+        places.sort_unstable_by_key(|extent| extent.physical);
+        if !places.is_sorted_by(|a, b| a.physical.saturating_add(a.len) <= b.physical) {
+            return Err(dir.corrupt("two parts of a directory share blocks"));
+        }
         let mut blocks = Vec::new();
         let mut next = 0;
-        for extent in self.extents_in(dir, Side::Data, 0..space.index)? {
+        for extent in extents {
             let end = extent.end().min(space.index);
             let mut at = extent.logical.max(next);
             while at < end {

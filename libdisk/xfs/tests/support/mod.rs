@@ -59,6 +59,13 @@ pub(crate) fn long() -> bool {
     std::env::var_os("REFLOAT_LONG").is_some()
 }
 
+/// Version 4, which this kernel has not.
+pub(crate) const OLD: &[Variant] = &[
+    variant("v4", 12, &["-m", "crc=0"]),
+    variant("v4_without_ftype", 12, &["-m", "crc=0", "-n", "ftype=0", "-i", "size=512"]),
+    variant("v4_1k_blocks", 12, &["-m", "crc=0", "-b", "size=1024"]),
+];
+
 /// A file system in a file of its own.
 pub(crate) struct Image {
     file: tempfile::NamedTempFile,
@@ -77,7 +84,9 @@ impl Image {
         }
         // In memory where that can be: every mount and unmount writes through.
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        // User-mode Linux has a /dev of its own.
+        let old = variant.options.contains(&"crc=0");
+        let folder = if memory.is_dir() && !old { memory.to_owned() } else { std::env::temp_dir() };
         let file = tempfile::Builder::new().prefix("refloat-xfs-").tempfile_in(folder).unwrap();
         let size = size + (variant.log << 20);
         file.as_file().set_len(size).unwrap();

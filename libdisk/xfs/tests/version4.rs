@@ -1,0 +1,110 @@
+//! Version 4: without checksums. Kernels of today leave it out, so user-mode Linux is the judge, running this program.
+
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a failed test says what user-mode Linux said")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Image, Mounted, OLD, populate};
+use testimages::judge;
+use vfs::conformance::{Capabilities, ModelRun, Subject, compare, fixed_cases, model};
+use vfs::{FileSystem, FileSystemMut};
+
+/// What this program does inside: the task, the image, and where it is mounted.
+const TASK: &str = "REFLOAT_XFS_TASK";
+
+/// Boots user-mode Linux with the image mounted, and runs a task there.
+#[track_caller]
+fn inside(image: &Image, mount: &str, task: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (init, point) = (folder.path().join("init"), folder.path().join("mount"));
+    std::fs::create_dir(&point).unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let script = format!(
+        "#!/bin/sh\nmount -t proc proc /proc\nmount -t xfs -o {mount} /dev/ubda {point} || halt -f\n\
+         export {TASK}=\"{task} {image} {point}\"\n{exe} --exact task_inside --ignored --nocapture && \
+         umount {point} && echo ALL-IS-WELL\nhalt -f\n",
+        point = point.display(),
+        image = image.path().display(),
+        exe = exe.display(),
+    );
+    std::fs::write(&init, script).unwrap();
+    judge::run(judge::tool("chmod").arg("755").arg(&init));
+    let output = judge::tool("linux.uml")
+        .arg(format!("ubd0={}", image.path().display()))
+        .args(["root=/dev/root", "rootfstype=hostfs", "rw", "mem=384M", "con=null", "con0=fd:0,fd:1"])
+        .arg(format!("init={}", init.display()))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("ALL-IS-WELL"), "{text}");
+}
+
+#[test]
+#[ignore = "runs inside user-mode Linux"]
+fn task_inside() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let [verb, image, root] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
+    let root = Path::new(root);
+    match verb {
+        "populate" => populate(root, 600),
+        "remove" => {
+            for entry in std::fs::read_dir(root).unwrap() {
+                let path = entry.unwrap().path();
+                judge::tool("chattr").args(["-R", "-i"]).arg(&path).output().ok();
+                judge::run(judge::tool("rm").arg("-rf").arg(path));
+            }
+        }
+        _ => {
+            let fs = xfs::open(block::Disk::new(block::FileDisk::open(Path::new(image)).unwrap())).unwrap();
+            if let Err(difference) = compare(&fs, &Mounted::new(root)) {
+                panic!("we and the kernel differ: {difference}");
+            }
+        }
+    }
+}
+
+struct Volume(Image);
+
+impl Subject for Volume {
+    fn capabilities(&self) -> Capabilities {
+        // Times end in 2038.
+        Capabilities { symlinks: Some(1023), nanoseconds: false, ..Capabilities::UNIX }
+    }
+
+    fn open(&mut self) -> Box<dyn FileSystemMut + '_> {
+        Box::new(self.0.open_mut())
+    }
+
+    fn judge(&mut self) {
+        self.0.repair();
+    }
+}
+
+#[test]
+fn what_the_kernel_wrote_is_read_and_edited() {
+    if judge::need("linux.uml").is_none() {
+        return;
+    }
+    for variant in OLD {
+        let Some(image) = Image::new(variant, 64 << 20) else { return };
+        eprintln!("{}", variant.name);
+        inside(&image, "rw", "populate");
+        inside(&image, "ro", "compare");
+        let mut volume = Volume(image);
+        let operations = if support::long() { 10_000 } else { 500 };
+        model(&mut volume, &ModelRun { seed: 4, operations, batch: 100, largest_file: 1 << 20 });
+        inside(&volume.0, "ro", "compare");
+        inside(&volume.0, "rw", "remove");
+        volume.0.repair();
+        assert!(volume.0.open().info().unwrap().features.contains(&"v4".to_owned()));
+    }
+}
+
+#[test]
+fn fixed_cases_of_version_4() {
+    let Some(variant) = OLD.first().filter(|_| judge::need_all(&["mkfs.xfs", "xfs_repair"])) else { return };
+    fixed_cases(&mut || Box::new(Volume(Image::new(variant, 48 << 20).unwrap())));
+}
