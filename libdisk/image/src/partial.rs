@@ -98,7 +98,8 @@ impl Partial {
         let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
         file.set_len(len).map_err(failed("cannot set the size of the output"))?;
         let (target, durability) = (target.to_owned(), Durability::default());
-        let partial = Self { layer, file, path, target, existing, durability, sharing, committed: false, kept };
+        let partial =
+            Self { layer, file, path, target, existing, durability, sharing, committed: false, kept };
         Ok((partial, !(left_over && kept)))
     }
 
@@ -132,10 +133,12 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the range of `from` that of this file at `offset`, too; `false` if the two cannot share all of it.
+    /// Makes the range of `from` that of this file at `offset`, too, holes included; `false` if the two cannot share it.
     pub(crate) fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
-        let same_device = |device| from.file.metadata().is_ok_and(|metadata| metadata.dev() == device);
-        if !self.sharing.is_some_and(same_device) {
+        let Ok(metadata) = from.file.metadata() else { return Ok(false) };
+        // where blocks do not meet, Linux would copy the bytes, and fill the holes
+        let aligned = [from.offset, offset].iter().all(|place| place.is_multiple_of(metadata.blksize()));
+        if !aligned || self.sharing != Some(metadata.dev()) {
             return Ok(false);
         }
         let (mut source, mut target) = (from.offset, offset);

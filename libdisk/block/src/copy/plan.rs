@@ -6,8 +6,10 @@ use std::vec;
 
 use crate::{Disk, ExtentKind, Result, Sink};
 
-/// How many extents are shared in one step: it takes a moment, not so long that a user who stops the copy would notice.
-const SHARED_AT_ONCE: usize = 1000;
+/// How much of a file, in bytes, and how many runs are shared in one step: not so much that a user who stops the copy has
+/// to wait.
+const SHARED_AT_ONCE: u64 = 64 << 30;
+const RUNS_AT_ONCE: usize = 1000;
 
 /// One piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,26 +82,27 @@ impl<'a> Plan<'a> {
         Ok(Step::Data(start..self.at))
     }
 
-    /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already.
+    /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already. Holes of the
+    /// file are shared with what is around them: one call then is enough for a whole raw image.
     fn shared(&mut self, range: Range<u64>) -> Result<u64> {
         let mut at = range.start;
-        for _ in 0..SHARED_AT_ONCE {
+        for _ in 0..RUNS_AT_ONCE {
             if at >= range.end {
                 break;
             }
-            let kind = self.kind_at(at)?;
-            let end = self.extent.0.min(range.end);
-            at = match (kind, self.source.file_range(at..end)?) {
-                (ExtentKind::Zero, _) if self.sink.caps().starts_zeroed => end,
-                (ExtentKind::Data, Some(from)) => {
-                    let len = from.len;
-                    if !self.sink.share(at, from)? {
-                        break;
-                    }
-                    at + len
+            if self.kind_at(at)? == ExtentKind::Zero {
+                if !self.sink.caps().starts_zeroed {
+                    break;
                 }
-                _ => break,
-            };
+                at = self.extent.0.min(range.end);
+                continue;
+            }
+            let Some(from) = self.source.file_range(at..range.end.min(at + SHARED_AT_ONCE))? else { break };
+            let len = from.len;
+            if !self.sink.share(at, from)? {
+                break;
+            }
+            at += len;
         }
         Ok(at)
     }
