@@ -1,13 +1,14 @@
-//! Where Azure Migrate's own preparation of Debian and Ubuntu guests goes wrong, and ours must not: each known defect of
-//! Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
+//! Where Azure Migrate's own preparation of guests goes wrong, and ours must not: each known defect of Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
 
 use super::linux::aws_mirrors::AwsMirrors;
+use super::linux::aws_repositories::AwsRepositories;
 use super::linux::grub_initrdless::GrubInitrdless;
 use super::linux::grub_root_device::GrubRootDevice;
 use super::linux::grub_serial_console::GrubSerialConsole;
 use super::linux::grub_stale_arguments::GrubStaleArguments;
 use super::linux::initramfs_drop_in::InitramfsDropIn;
 use super::linux::initramfs_hyperv::InitramfsHyperv;
+use super::linux::lvm_filters::LvmFilters;
 use super::linux::network::MacPinned;
 use super::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
 
@@ -101,4 +102,98 @@ fn passwords_of_the_boot_menu_stay() {
     );
     let text = Bench::debian().file(GRUB_CFG, cfg).mended_text(&GrubRootDevice, GRUB_CFG);
     assert!(text.starts_with("set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n"), "{text}");
+}
+
+const ENTRY: &str = "/boot/loader/entries/m-6.1.0-50-amd64.conf";
+const GRUBENV: &str = "/boot/grub2/grubenv";
+const KERNEL_CMDLINE: &str = "/etc/kernel/cmdline";
+
+/// A Red Hat 8 with this command line in all four places, and one entry that has it from grubenv.
+fn red_hat_8(cmdline: &str) -> Bench {
+    let mut block = format!("# GRUB Environment Block\nsaved_entry=m-6.1.0-50-amd64\nkernelopts={cmdline}\n")
+        .into_bytes();
+    block.resize(1024, b'#');
+    Bench::debian()
+        .without(GRUB_CFG)
+        .file(GRUBENV, block)
+        .file("/boot/grub2/grub.cfg", "set default=\"${saved_entry}\"\nterminal_output serial\nblscfg\n")
+        .file(ENTRY, "title x\nlinux /vmlinuz-6.1.0-50-amd64\noptions $kernelopts $tuned_params\n")
+        .file(
+            "/boot/loader/entries/m-0-rescue.conf",
+            format!("linux /vmlinuz-6.1.0-50-amd64\noptions {cmdline}\n"),
+        )
+        .file(KERNEL_CMDLINE, format!("{cmdline}\n"))
+        .file(DEFAULTS, format!("GRUB_CMDLINE_LINUX=\"{cmdline}\"\n"))
+}
+
+/// It knows nothing of the Boot Loader Specification: only lines of grub.cfg are changed, where Red Hat 8 and 9 have no
+/// entries.
+#[test]
+fn entries_of_the_boot_loader_specification_are_mended_wherever_they_take_their_command_line_from() {
+    let bench = red_hat_8("root=/dev/xvda1 ro rootdelay=300 console=hvc0");
+    let places = [GRUBENV, "/boot/loader/entries/m-0-rescue.conf", KERNEL_CMDLINE, DEFAULTS];
+    let rules: [&dyn crate::Rule; 3] = [&GrubRootDevice, &GrubStaleArguments, &GrubSerialConsole];
+    for rule in rules {
+        bench.mended(rule, |view| {
+            for place in places {
+                let (old, new) = (bench.text(place), view.text(place).unwrap().unwrap());
+                assert_ne!(old, new, "{}: {place}", rule.meta().id);
+            }
+            assert_eq!(view.read(GRUBENV).unwrap().unwrap().len(), 1024);
+            assert_eq!(view.text(ENTRY).unwrap().unwrap(), bench.text(ENTRY));
+        });
+    }
+    let text = bench.mended_text(&GrubRootDevice, GRUBENV);
+    assert!(
+        text.contains(&format!("kernelopts=root=UUID={ROOT_UUID} ro rootdelay=300 console=hvc0\n")),
+        "{text}"
+    );
+}
+
+/// Its variable for the boot loader's script on the EFI partition is misspelt: that script is never changed.
+#[test]
+fn a_script_on_the_efi_partition_is_mended_and_a_stub_left_alone() {
+    let own = "/boot/efi/EFI/redhat/grub.cfg";
+    let script = Bench::debian().without(GRUB_CFG).file(own, grub_cfg("/dev/xvda1", ""));
+    assert_eq!(script.mended_text(&GrubRootDevice, own), grub_cfg(&format!("UUID={ROOT_UUID}"), ""));
+    let stub = "search --fs-uuid --set=dev x\nset prefix=($dev)/grub2\nexport $prefix\nconfigfile $prefix/grub.cfg\n";
+    let bench = red_hat_8("root=/dev/xvda1").file(own, stub);
+    assert_eq!(bench.mended_text(&GrubRootDevice, own), stub);
+}
+
+/// Its test for lvm.conf is the wrong way round: filters are never widened.
+#[test]
+fn filters_of_lvm_are_widened() {
+    let conf = "/etc/lvm/lvm.conf";
+    let bench = Bench::debian().file(conf, "devices {\n  filter = [ \"a|/dev/xvd.*|\", \"r|.*|\" ]\n}\n");
+    let text = bench.mended_text(&LvmFilters, conf);
+    assert!(text.contains("[ \"a|^/dev/sd|\", \"a|^/dev/nvme|\", \"a|/dev/xvd.*|\", \"r|.*|\" ]"), "{text}");
+}
+
+/// It removes NetworkManager, and enables a service "network" that Red Hat 8 and 9 do not have.
+#[test]
+fn network_manager_stays_and_its_profile_fits_any_card() {
+    let profile = "/etc/NetworkManager/system-connections/ens5.nmconnection";
+    let manager = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+    Bench::debian()
+        .link(manager, "/usr/lib/systemd/system/NetworkManager.service")
+        .file(profile, "[connection]\ntype=ethernet\ninterface-name=ens5\n[ethernet]\nmac-address=0A:FF\n")
+        .mended(&MacPinned, |view| {
+            assert!(view.lstat(manager).unwrap().is_some());
+            assert_eq!(view.list("/etc/systemd/system/multi-user.target.wants").unwrap().len(), 1);
+            let text = view.text(profile).unwrap().unwrap();
+            assert!(
+                !text.lines().any(|line| line.starts_with("interface-name") || line.starts_with("mac-")),
+                "{text}"
+            );
+        });
+}
+
+/// It puts lists of repositories of its own in place of the guest's, those of version 6 on Oracle Linux 7.
+#[test]
+fn repositories_are_named_and_stay() {
+    let bench = Bench::debian()
+        .file("/etc/yum.repos.d/rhui.repo", "[x]\nmirrorlist=https://rhui.REGION.aws.ce.redhat.com/x\n");
+    assert_eq!(bench.findings(&AwsRepositories).len(), 1);
+    assert!(bench.by_hand(&AwsRepositories).contains("rhui client"));
 }

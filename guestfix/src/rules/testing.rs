@@ -139,6 +139,11 @@ impl Bench {
         Tree::from_filesystems(vec![("/".into(), Box::new(self.fs.clone()))], self.machine.clone())
     }
 
+    /// The text of a file.
+    pub(super) fn text(&self, path: &str) -> String {
+        self.tree().text(path).unwrap().unwrap_or_else(|| panic!("there is no {path}"))
+    }
+
     /// What the rule finds wrong, "place: what" each.
     pub(super) fn findings(&self, rule: &dyn Rule) -> Vec<String> {
         let (tree, archives) = (self.tree(), Archives::default());
