@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cargo bench -p benches` | copy, overlay and zero detection, by criterion |
 //! | `cargo run --release -p benches --bin versus_qemu_img` | `refloat convert` beside `qemu-img convert`, on the same images |
+//! | `cargo run --release -p benches --bin versus_coldsnap` | pulling a snapshot, beside coldsnap |
 
 mod measure;
 mod vm;

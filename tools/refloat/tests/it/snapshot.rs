@@ -236,7 +236,7 @@ fn a_pulled_snapshot_becomes_the_newer_one() {
 #[test]
 fn all_disks_of_an_instance_are_one_input() {
     let Some(image) = phony::demo().path() else { return };
-    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds);
+    let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds);
     let data = noise(3, 4);
     let snapshots = vec![
         Snapshot::from_file(ID, &image).unwrap().of_volume("vol-1").started(at(100)),
