@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use block::testing::count::Count;
+use rustix::fs::{FallocateFlags, fallocate};
 use support::{Image, VARIANTS, at, find, pattern, populate};
 use testimages::judge;
 use vfs::conformance::compare;
@@ -254,6 +255,64 @@ fn a_full_volume_stays_clean() {
         }
         assert!(made > 0);
         image.judge();
+    }
+}
+
+/// Chunks of inodes with parts missing, which the kernel makes where there is no room for whole ones.
+#[test]
+fn sparse_inodes() {
+    if !judge::need_kernel_mounts() || !judge::need_all(&["xfs_db", "xfs_io"]) {
+        return;
+    }
+    for name in ["default", "everything"] {
+        let Some(image) = Image::new(&find(name), 40 << 20) else { return };
+        image.populate(|root| {
+            std::fs::create_dir(root.join("many")).unwrap();
+            // Without the blocks that the kernel keeps for itself.
+            judge::run(judge::tool("xfs_io").args(["-x", "-c", "resblks 0"]).arg(root));
+            let fill = std::fs::File::create(root.join("fill")).unwrap();
+            let block = 4096;
+            let blocks = (0..20_000).take_while(|number| {
+                fallocate(&fill, FallocateFlags::empty(), number * block, block).is_ok()
+            });
+            // Seven free blocks in a row: a chunk takes eight, half a one four.
+            for number in (0..blocks.count() as u64 - 7).step_by(15) {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                fallocate(&fill, hole, number * block, 7 * block).unwrap();
+            }
+            for number in 0..3000 {
+                if std::fs::write(root.join(format!("many/{number}")), "").is_err() {
+                    break;
+                }
+            }
+        });
+        let mut command = judge::tool("xfs_db");
+        for ag in ["0", "1"] {
+            command.args(["-r", "-c", &format!("agi {ag}"), "-c", "addr root", "-c", "p recs"]);
+        }
+        let output = judge::run(command.arg(image.path()));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(",0xff00,32,") || text.contains(",0xff,32,"), "no chunk has a hole:\n{text}");
+
+        let mut fs = image.open_mut();
+        let mut change = fs.begin().unwrap();
+        let many = at(change.fs(), "many");
+        let names = change.fs().read_dir(many).unwrap();
+        for entry in names.iter().step_by(3) {
+            change.unlink(many, &entry.name).unwrap();
+        }
+        for number in 0..200 {
+            change.create(many, format!("new-{number}").as_bytes(), &attributes(0o644), b"").unwrap();
+        }
+        change.commit().unwrap();
+        image.judge();
+        let mut change = fs.begin().unwrap();
+        for entry in change.fs().read_dir(many).unwrap() {
+            change.unlink(many, &entry.name).unwrap();
+        }
+        change.commit().unwrap();
+        image.judge();
+        kernel_goes_on(&image);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Version 4: without checksums. Kernels of today leave it out, so user-mode Linux is the judge, running this program.
+//! What kernels of today leave out, or may: version 4, and quotas. User-mode Linux is the judge, running this program.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a failed test says what user-mode Linux said")]
 
@@ -6,10 +6,10 @@ mod support;
 
 use std::path::Path;
 
-use support::{Image, Mounted, OLD, populate};
+use support::{Image, Mounted, OLD, at, find, pattern, populate};
 use testimages::judge;
 use vfs::conformance::{Capabilities, ModelRun, Subject, compare, fixed_cases, model};
-use vfs::{FileSystem, FileSystemMut};
+use vfs::{Attributes, FileSystem, FileSystemMut};
 
 /// What this program does inside: the task, the image, and where it is mounted.
 const TASK: &str = "REFLOAT_XFS_TASK";
@@ -89,7 +89,7 @@ fn what_the_kernel_wrote_is_read_and_edited() {
         return;
     }
     for variant in OLD {
-        let Some(image) = Image::new(variant, 64 << 20) else { return };
+        let Some(image) = Image::on_disk(variant, 64 << 20) else { return };
         eprintln!("{}", variant.name);
         inside(&image, "rw", "populate");
         inside(&image, "ro", "compare");
@@ -106,5 +106,40 @@ fn what_the_kernel_wrote_is_read_and_edited() {
 #[test]
 fn fixed_cases_of_version_4() {
     let Some(variant) = OLD.first().filter(|_| judge::need_all(&["mkfs.xfs", "xfs_repair"])) else { return };
-    fixed_cases(&mut || Box::new(Volume(Image::new(variant, 48 << 20).unwrap())));
+    fixed_cases(&mut || Box::new(Volume(Image::on_disk(variant, 48 << 20).unwrap())));
+}
+
+/// `sb_qflags`: what was counted.
+fn counted(image: &Image) -> u16 {
+    let bytes = image.disk().read_vec(176, 2).unwrap();
+    u16::from_be_bytes([bytes[0], bytes[1]]) & 0x504
+}
+
+#[test]
+fn quotas_are_counted_anew() {
+    if judge::need("linux.uml").is_none() {
+        return;
+    }
+    let Some(image) = Image::on_disk(&find("default"), 64 << 20) else { return };
+    let mount = "uquota,gquota,pquota";
+    inside(&image, mount, "populate");
+    image.repair();
+    assert_eq!(counted(&image), 0x504);
+
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let etc = at(change.fs(), "etc");
+    for number in 0..40_u32 {
+        let owned = Attributes { mode: 0o644, uid: number % 3, gid: 70_000, ..Attributes::default() };
+        change.create(etc, format!("{number}").as_bytes(), &owned, &pattern(9000, number.into())).unwrap();
+    }
+    change.unlink(at(change.fs(), "boot"), b"file-70000").unwrap();
+    change.commit().unwrap();
+    image.repair();
+    assert_eq!(counted(&image), 0, "the old counts still count");
+
+    // The kernel counts when it mounts, and xfs_repair checks what it counted.
+    inside(&image, mount, "compare");
+    assert_eq!(counted(&image), 0x504);
+    image.repair();
 }

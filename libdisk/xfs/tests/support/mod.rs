@@ -79,14 +79,25 @@ impl Image {
     }
 
     pub(crate) fn with_options(variant: &Variant, size: u64, more: &[&str]) -> Option<Self> {
+        // In memory where that can be: every mount and unmount writes through.
+        let memory = Path::new("/dev/shm");
+        Self::make(
+            if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() },
+            variant,
+            size,
+            more,
+        )
+    }
+
+    /// As [`new`](Self::new), where user-mode Linux sees it, which has a /dev of its own.
+    pub(crate) fn on_disk(variant: &Variant, size: u64) -> Option<Self> {
+        Self::make(std::env::temp_dir(), variant, size, &[])
+    }
+
+    fn make(folder: PathBuf, variant: &Variant, size: u64, more: &[&str]) -> Option<Self> {
         if !judge::need_all(&["mkfs.xfs", "xfs_repair"]) {
             return None;
         }
-        // In memory where that can be: every mount and unmount writes through.
-        let memory = Path::new("/dev/shm");
-        // User-mode Linux has a /dev of its own.
-        let old = variant.options.contains(&"crc=0");
-        let folder = if memory.is_dir() && !old { memory.to_owned() } else { std::env::temp_dir() };
         let file = tempfile::Builder::new().prefix("refloat-xfs-").tempfile_in(folder).unwrap();
         let size = size + (variant.log << 20);
         file.as_file().set_len(size).unwrap();
