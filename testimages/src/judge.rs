@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("grub-mkimage", "grub-common"),
     ("grub-script-check", "grub-common"),
     ("losetup", "mount"),
+    ("linux.uml", "user-mode-linux"),
     ("lsinitramfs", "initramfs-tools-core"),
     ("lvm", "lvm2"),
     ("matchpathcon", "selinux-utils"),
@@ -52,7 +53,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sgdisk", "gdisk"),
     ("tune2fs", "e2fsprogs"),
     ("unmkinitramfs", "initramfs-tools-core"),
+    ("xfs_db", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
+    ("xfs_repair", "xfsprogs"),
     ("xz", "xz-utils"),
 ];
 

@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("hyperfine", "hyperfine"),
     ("xfsprogs", "mkfs.xfs"),
+    ("user-mode-linux", "linux.uml"),
     ("btrfs-progs", "mkfs.btrfs"),
     ("lvm2", "lvm"),
     ("mdadm", "mdadm"),
