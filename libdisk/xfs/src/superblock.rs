@@ -17,8 +17,8 @@ const MIN_AG_BLOCKS: u32 = 64;
 /// Groups of more than this would take more memory and time than we give one file system; 1 PiB has 1024.
 const MAX_GROUPS: u32 = 1 << 20;
 
-/// `sb_qflags`: what was counted, and need not be counted again (user, group, project).
-const QUOTA_CHECKED: u16 = 0x4 | 0x100 | 0x400;
+/// `sb_qflags`: what was counted, and need not be counted again (user; group or project in version 4; group, project).
+const QUOTA_CHECKED: u16 = 0x4 | 0x20 | 0x100 | 0x400;
 
 /// As it is on disk; names are the document's without `sb_`.
 #[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -29,8 +29,8 @@ mod flag {
     /// Inodes, of which only the links of the lists of those without a name count.
     pub(super) const UNLINKED: u16 = 0x1;
     pub(super) const CANCEL: u16 = 0x2;
-    /// Quotas of users, projects, groups.
-    pub(super) const QUOTAS: u16 = 0x4 | 0x8 | 0x10;
+    /// Quotas of users, projects, groups: the bits of their kinds, two places further up.
+    pub(super) const QUOTAS: u16 = 0x1c;
 }
 
 /// Where `di_next_unlinked` is in an inode.
@@ -71,8 +71,9 @@ impl Format {
         self.flags & flag::UNLINKED != 0
     }
 
-    pub(super) fn is_quota(&self) -> bool {
-        self.flags & flag::QUOTAS != 0
+    /// The kind of the quotas that it holds, as `d_type` has it; 0 if it holds none.
+    pub(super) fn quotas(&self) -> u8 {
+        u8::try_from((self.flags & flag::QUOTAS) >> 2).unwrap_or_default()
     }
 
     /// The order inside a transaction.

@@ -162,7 +162,7 @@ impl Pass {
             self.end_cancellation(format.place);
             return Ok(());
         }
-        if self.is_cancelled(format.place) || format.is_quota() && !self.sb.has_quota() {
+        if self.is_cancelled(format.place) || format.quotas() & self.quotas_off != 0 {
             return Ok(());
         }
         let place = format.place.0.saturating_mul(512);
@@ -251,7 +251,7 @@ impl Pass {
     }
 
     fn quota(&mut self, item: &Item) -> Result<()> {
-        if !self.sb.has_quota() || dquot::kind(item)? & self.quotas_off != 0 {
+        if dquot::kind(item)? & self.quotas_off != 0 {
             return Ok(());
         }
         let place = dquot::place(item)?;

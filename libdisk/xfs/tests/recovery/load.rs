@@ -128,6 +128,8 @@ impl<'a> Writer<'a> {
         match kind {
             0..=4 => {
                 fs::write(&path, pattern(size, self.step))?;
+                let owner = self.random.below(5) as u32 * 100;
+                std::os::unix::fs::chown(&path, Some(owner), Some(owner / 2))?;
                 self.files.push(path);
             }
             5 => {
