@@ -36,11 +36,6 @@ fn cases(name: &str) {
 }
 
 #[test]
-fn fixed_cases_default() {
-    cases("default");
-}
-
-#[test]
 fn fixed_cases_everything() {
     cases("everything");
 }

@@ -91,7 +91,7 @@ impl Volume {
                 if whole && places.len() < 60 * 512 {
                     let from = compact.len();
                     compact.extend_from_slice(part);
-                    let says = |at: &usize| compact[*at] != 0 || at % 16 == 0;
+                    let says = |at: &usize| compact[*at] != 0 || at.is_multiple_of(16);
                     places.extend((from..compact.len()).filter(says));
                     parts.push(Part { place: start..start + len, checksum: *checksum });
                 }

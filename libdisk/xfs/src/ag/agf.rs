@@ -4,7 +4,7 @@ use vfs::{FsError, Result};
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Root, sector_byte};
+use super::{Identity, Root, sector_byte};
 use crate::bytes::{put, word};
 use crate::checksum;
 use crate::superblock::Superblock;
@@ -73,24 +73,16 @@ impl Agf {
         let name = format!("AGF {ag}");
         let corrupt = |what: &'static str| FsError::corrupt(name.clone(), byte, what);
         let (raw, _) = RawAgf::read_from_prefix(&sector).map_err(|_| corrupt("it is too short"))?;
-        if raw.magicnum.get() != MAGIC || raw.versionnum.get() != 1 {
-            return Err(corrupt("its magic number or version is wrong"));
-        }
-        if sb.v5() && !checksum::is_right(&sector, CRC_AT) {
-            return Err(corrupt("its checksum is wrong"));
-        }
-        if sb.v5() && raw.uuid != sb.meta_uuid {
-            return Err(corrupt("it belongs to another file system"));
-        }
-        let blocks = sb.ag_len(ag);
-        if raw.seqno.get() != ag || raw.length.get() != blocks {
-            return Err(corrupt("its number or length is wrong"));
-        }
-        let root = |block: U32, levels: U32| {
-            let root = Root { block: block.get(), levels: levels.get() };
-            root.check(&name, byte, blocks).map(|()| root)
+        let identity = Identity {
+            name: name.clone(),
+            magic: [raw.magicnum.get(), raw.versionnum.get()],
+            seqno: raw.seqno.get(),
+            length: raw.length.get(),
+            uuid: raw.uuid,
         };
-        if raw.freeblks.get() > blocks || raw.longest.get() > raw.freeblks.get() {
+        identity.check(sb, ag, byte, MAGIC, &sector, CRC_AT)?;
+        let root = |block: U32, levels: U32| identity.root(byte, block.get(), levels.get());
+        if raw.freeblks.get() > raw.length.get() || raw.longest.get() > raw.freeblks.get() {
             return Err(corrupt("it has more free blocks than blocks"));
         }
         Ok(Self {

@@ -4,7 +4,7 @@ use vfs::{FsError, Result};
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Root, sector_byte};
+use super::{Identity, Root, sector_byte};
 use crate::bytes::put;
 use crate::checksum;
 use crate::features::ro_compat;
@@ -69,26 +69,18 @@ impl Agi {
         let name = format!("AGI {ag}");
         let corrupt = |what: &'static str| FsError::corrupt(name.clone(), byte, what);
         let (raw, _) = RawAgi::read_from_prefix(&sector).map_err(|_| corrupt("it is too short"))?;
-        if raw.magicnum.get() != MAGIC || raw.versionnum.get() != 1 {
-            return Err(corrupt("its magic number or version is wrong"));
-        }
-        if sb.v5() && !checksum::is_right(&sector, CRC_AT) {
-            return Err(corrupt("its checksum is wrong"));
-        }
-        if sb.v5() && raw.uuid != sb.meta_uuid {
-            return Err(corrupt("it belongs to another file system"));
-        }
-        let blocks = sb.ag_len(ag);
-        if raw.seqno.get() != ag || raw.length.get() != blocks {
-            return Err(corrupt("its number or length is wrong"));
-        }
+        let identity = Identity {
+            name: name.clone(),
+            magic: [raw.magicnum.get(), raw.versionnum.get()],
+            seqno: raw.seqno.get(),
+            length: raw.length.get(),
+            uuid: raw.uuid,
+        };
+        identity.check(sb, ag, byte, MAGIC, &sector, CRC_AT)?;
+        let root = |block: U32, levels: U32| identity.root(byte, block.get(), levels.get());
         if raw.freecount.get() > raw.count.get() {
             return Err(corrupt("it has more free inodes than inodes"));
         }
-        let root = |block: U32, levels: U32| {
-            let root = Root { block: block.get(), levels: levels.get() };
-            root.check(&name, byte, blocks).map(|()| root)
-        };
         Ok(Self {
             inodes: root(raw.root, raw.level)?,
             free_inodes: sb.has_finobt().then(|| root(raw.free_root, raw.free_level)).transpose()?,

@@ -8,6 +8,7 @@ mod agi;
 use vfs::{FsError, Result};
 
 use crate::Xfs;
+use crate::checksum;
 use crate::superblock::Superblock;
 
 pub(crate) use agf::Agf;
@@ -28,17 +29,6 @@ pub(crate) struct Root {
     pub(crate) levels: u32,
 }
 
-impl Root {
-    /// Refuses what cannot be a tree.
-    fn check(self, structure: &str, byte: u64, blocks: u32) -> Result<()> {
-        if self.block == 0 || self.block >= blocks || !(1..=MAX_LEVELS).contains(&self.levels) {
-            let what = format!("a tree of {} levels with its root in block {}", self.levels, self.block);
-            return Err(FsError::corrupt(structure.to_owned(), byte, what));
-        }
-        Ok(())
-    }
-}
-
 /// The headers of a group, as a change sees them.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -47,6 +37,52 @@ pub(crate) struct Group {
     pub(crate) agi: Agi,
     /// Blocks set aside for the free space trees, the first to be used first.
     pub(crate) free_list: Vec<u32>,
+}
+
+/// What both large headers start with, and what tells them apart from strays.
+struct Identity {
+    name: String,
+    magic: [u32; 2],
+    seqno: u32,
+    length: u32,
+    uuid: [u8; 16],
+}
+
+impl Identity {
+    /// Checks that a sector is the header that belongs at `byte`.
+    fn check(
+        &self,
+        sb: &Superblock,
+        ag: u32,
+        byte: u64,
+        magic: u32,
+        sector: &[u8],
+        crc: usize,
+    ) -> Result<()> {
+        let corrupt = |what: &'static str| Err(FsError::corrupt(self.name.clone(), byte, what));
+        if self.magic != [magic, 1] {
+            return corrupt("its magic number or version is wrong");
+        }
+        if sb.v5() && !checksum::is_right(sector, crc) {
+            return corrupt("its checksum is wrong");
+        }
+        if sb.v5() && self.uuid != sb.meta_uuid {
+            return corrupt("it belongs to another file system");
+        }
+        if self.seqno != ag || self.length != sb.ag_len(ag) {
+            return corrupt("its number or length is wrong");
+        }
+        Ok(())
+    }
+
+    /// The root of a tree that this header tells of.
+    fn root(&self, byte: u64, block: u32, levels: u32) -> Result<Root> {
+        if block == 0 || block >= self.length || !(1..=MAX_LEVELS).contains(&levels) {
+            let what = format!("a tree of {levels} levels with its root in block {block}");
+            return Err(FsError::corrupt(self.name.clone(), byte, what));
+        }
+        Ok(Root { block, levels })
+    }
 }
 
 /// Where a header sector lies: the superblock is 0, then AGF, AGI and AGFL.
