@@ -4,12 +4,10 @@ mod intents;
 mod leftovers;
 
 use block::{DiskMut, Overlay};
-use vfs::{FsError, Result};
+use vfs::Result;
 
 use crate::change::Change;
-use crate::features::{features2, version};
 use crate::log::{Log, Replay};
-use crate::superblock::Superblock;
 use crate::{Xfs, bytes::wide};
 
 /// What recovery did.
@@ -17,11 +15,11 @@ use crate::{Xfs, bytes::wide};
 pub struct Replayed {
     /// Transactions of the log that were carried out.
     pub transactions: u64,
-    /// Buffers, inodes and quotas that they changed.
+    /// Buffers that they changed, new inodes included.
     pub buffers: u64,
-    /// See above.
+    /// Inodes that they changed.
     pub inodes: u64,
-    /// See above.
+    /// Quotas that they changed.
     pub quotas: u64,
     /// Changes that were left out because a later transaction cancelled the buffer.
     pub cancelled: u64,
@@ -48,12 +46,12 @@ pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     if ends.clean {
         return Ok(None);
     }
-    check_recoverable(&fs.sb)?;
+    fs.sb.features.check_writable()?;
     let overlay = Overlay::new(device.disk())?;
     let Replay { mut replayed, intents } = crate::log::replay(&log, &ends, &overlay.writer())?;
     // The log may have had a newer superblock.
     let mut fs = crate::open_mut(overlay.writer())?;
-    check_recoverable(&fs.fs.sb)?;
+    fs.fs.sb.features.check_writable()?;
     let mut change = Change::recover(&mut fs)?;
     change.recount()?;
     replayed.intents = wide(intents.len());
@@ -67,20 +65,6 @@ pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     overlay.merge_into(device)?;
     tracing::debug!(?replayed, "recovered");
     Ok(Some(replayed))
-}
-
-/// Refuses what we cannot bring into order after a replay.
-fn check_recoverable(sb: &Superblock) -> Result<()> {
-    if sb.v5() {
-        return sb.features.check_writable();
-    }
-    if sb.features.version(version::BORG) {
-        return Err(FsError::unsupported("recovering XFS with ascii-ci: names have no case"));
-    }
-    if !sb.features.features2(features2::LAZY_COUNT) {
-        return Err(FsError::unsupported("recovering XFS without lazy-count"));
-    }
-    Ok(())
 }
 
 impl Xfs {

@@ -130,3 +130,38 @@ fn mapped(bytes: &[u8]) -> Result<Vec<MappedRun>> {
     };
     runs.take(count).map(run).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(format: Vec<u8>) -> Item {
+        let mut item = Item::default();
+        item.regions.push(format);
+        item
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn extents_with_and_without_padding() {
+        let head = [0x0001_1236, 2, 7, 0];
+        let runs =
+            vec![PhysicalRun { start: 5, len: 6, flags: 0 }, PhysicalRun { start: 8, len: 9, flags: 0 }];
+        for body in [&[5, 0, 6, 0, 8, 0, 9, 0][..], &[5, 0, 6, 8, 0, 9]] {
+            let Some(Step::Begin(name, intent)) = step(&item(words(&[&head[..], body].concat()))).unwrap()
+            else {
+                panic!("no intent");
+            };
+            assert_eq!((name, intent), ((0x1236, 7), Intent::Free(runs.clone())));
+        }
+        let done = step(&item(words(&[0x0001_1237, 2, 7, 0]))).unwrap();
+        assert!(matches!(done, Some(Step::Done((0x1236, 7)))));
+        // More runs than there are bytes, and none at all.
+        assert!(step(&item(words(&[0x0001_1236, u32::MAX, 7, 0, 5, 0, 6]))).is_err());
+        assert!(step(&item(words(&[0x0001_1236, 0, 7, 0]))).is_err());
+        assert!(step(&item(words(&[0x0001_9999, 0, 7, 0]))).unwrap().is_none());
+    }
+}

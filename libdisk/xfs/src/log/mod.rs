@@ -136,3 +136,55 @@ fn next_cycle(cycle: u32) -> u32 {
 fn block_of(lsn: u64) -> u32 {
     low32(lsn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use block::{DiskMut, FileDisk};
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+    use testimages::judge;
+
+    /// The kernel finds the unmount record and goes on after it, wherever it lies, round the end included.
+    #[test]
+    fn a_log_is_clean_at_every_place() {
+        if !judge::need_all(&["mkfs.xfs", "xfs_repair", "xfs_logprint"]) || !judge::need_kernel_mounts() {
+            return;
+        }
+        let size = 64 << 20;
+        let image = tempfile::NamedTempFile::new().unwrap();
+        image.as_file().set_len(size).unwrap();
+        let mut mkfs = judge::tool("mkfs.xfs");
+        mkfs.env("TEST_DIR", "x").env("TEST_DEV", "x").env("QA_CHECK_FS", "x");
+        judge::run(mkfs.args(["-q", "-f", "-d", "agcount=2", "-l", "size=12m"]).arg(image.path()));
+        let device = || DiskMut::new(FileDisk::open_mut(image.path()).unwrap());
+        let fs = crate::open(device().disk()).unwrap();
+        let log = Log::open(fs.blocks.disk(), &fs.sb).unwrap();
+        // Rounds ascend, for what was written in one stays on the volume.
+        for (head, round) in
+            [0, 1, 700, log.blocks - 2, log.blocks - 1].into_iter().zip([10_u32, 20, 30, 40, 50])
+        {
+            // A torn record of this round lies after the head.
+            for block in 0..log.blocks {
+                let ahead = (head + 3..head + 40).contains(&block);
+                let cycle = if block < head || ahead { round } else { round - 1 };
+                image.as_file().write_all_at(&cycle.to_be_bytes(), log.place(block)).unwrap();
+            }
+            let ends = Ends { head, cycle: round, last: None, tail: head, clean: false };
+            log.write_unmount(&ends, &device()).unwrap();
+            let found = log.ends().unwrap();
+            assert_eq!((found.clean, found.head), (true, (head + 2) % log.blocks));
+            assert_eq!(found.cycle, if head + 2 < log.blocks { round } else { round + 1 });
+
+            let said = judge::run(judge::tool("xfs_logprint").arg("-t").arg(image.path())).stdout;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            assert!(said.contains("<CLEAN>"), "{said}");
+            for number in 0..3 {
+                let mount = judge::KernelMount::read_write(image.path(), 0..size);
+                fs::write(mount.path().join(format!("{head}-{number}")), "text").unwrap();
+            }
+            judge::run(judge::tool("xfs_repair").arg("-n").arg(image.path()));
+            assert!(log.ends().unwrap().clean);
+        }
+    }
+}

@@ -216,3 +216,28 @@ impl Record {
         self.header
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    #[test]
+    fn the_first_words_come_back_from_all_headers() {
+        let operations: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(7) >> 3) as u8).collect();
+        let mut header = RawHeader::new_zeroed();
+        header.cycle = U32::new(9);
+        header.size = U32::new(RECORD_MAX);
+        // The round ends in the middle of it.
+        let bytes = Record::new(header, &operations, 100).unwrap().into_bytes();
+        let (header, body) = bytes.split_at(8 * 512);
+        assert_eq!(super::super::cycle(&body[91 * 512..]).unwrap(), 9);
+        assert_eq!(super::super::cycle(&body[92 * 512..]).unwrap(), 10);
+        let record = || Record { header: header.to_vec(), body: body.to_vec(), len: operations.len() };
+        assert_eq!(record().is_whole().unwrap(), Some(true));
+        assert_eq!(record().operations().unwrap(), operations);
+        let mut torn = record();
+        torn.body[300 * 512] ^= 1;
+        assert_eq!(torn.is_whole().unwrap(), Some(false));
+    }
+}
