@@ -1,0 +1,117 @@
+//! A Debian whose root is a logical volume, as its installer makes one: /boot beside it on a partition.
+//!
+//! lvm2 writes identifiers and times of its own: this guest is another one each time it is built.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::super::disk::{Ext, MIB, make_mbr, place, place_phony_grub, run, tool};
+use super::super::initrd::{Codec, Initrd};
+use super::super::kernel::EC2_INITRAMFS;
+use super::super::tree::Tree;
+use super::super::{Generation, PhonyGuest, grub};
+use super::{BOOT_UUID, DEBIAN_INITRD, DISK_ID, Debian12, EC2_ARGUMENTS, compose_debian_12, root};
+use crate::judge;
+use crate::lvm::Devices;
+
+/// They need [`crate::lvm::need`] to be built.
+pub(in crate::phony) static ALL: &[PhonyGuest] = &[PhonyGuest {
+    name: "debian-lvm",
+    description: "Debian 12 with its root in two pieces on LVM, a striped /srv and swap: LVM that looks at /dev/xvd* only",
+    generation: Generation::Gen1,
+    build: debian_lvm,
+}];
+
+const SRV_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2003";
+const SWAP_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2004";
+
+const LVM_CONF: &str = "devices {\n\tfilter = [ \"a|^/dev/xvd|\", \"r|.*|\" ]\n}\n";
+
+/// The partitions of the physical volumes.
+const PHYSICAL: [std::ops::Range<u64>; 2] = [17 * MIB..81 * MIB, 81 * MIB..96 * MIB];
+
+fn debian_lvm(out: &Path) -> Result<()> {
+    let variant = Debian12 { root: "/dev/mapper/debian--vg-root", microcode: false, ..Debian12::on_ec2() };
+    let mut tree = compose_debian_12(&variant)?;
+    tree.file(
+        "/etc/fstab",
+        "/dev/mapper/debian--vg-root / ext4 errors=remount-ro 0 1\n/dev/xvda1 /boot ext2 defaults 0 2\n\
+         /dev/debian-vg/srv /srv ext4 defaults 0 2\n/dev/mapper/debian--vg-swap_1 none swap sw 0 0\n",
+    );
+    tree.file("/etc/lvm/lvm.conf", LVM_CONF);
+    tree.directory("/srv");
+    let files = &[("/etc/lvm/lvm.conf", LVM_CONF)];
+    let kernel = &variant.kernel;
+    let initrd = Initrd { files, ..Initrd::tools(kernel, EC2_INITRAMFS.to_vec(), Codec::Zstd) };
+    tree.file(&format!("/boot/initrd.img-{}", kernel.release), initrd.make()?);
+    let mut boot = tree.split_off("/boot");
+    let grub = grub::Grub {
+        name: "Debian GNU/Linux",
+        releases: &[kernel.release],
+        root: variant.root,
+        boot_uuid: BOOT_UUID,
+        boot: "",
+        arguments: EC2_ARGUMENTS,
+        table: "part_msdos",
+        initrdless: None,
+        initrd: DEBIAN_INITRD,
+    };
+    boot.file("/grub/grub.cfg", grub.configuration());
+    let mut srv = Tree::default();
+    srv.file("/orders.csv", "order,amount\n1,10\n".repeat(100_000));
+
+    let partitions =
+        "start=2048, size=32768, type=83, bootable\nstart=34816, size=131072, type=8e\nstart=165888, type=8e";
+    make_mbr(out, 96 * MIB, DISK_ID, partitions)?;
+    place_phony_grub(out, 512)?;
+    Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(out, MIB, 16 * MIB, &boot)?;
+
+    let devices = Devices::over(&PHYSICAL.map(|range| (out, range)));
+    devices.lvm("vgcreate", &["-s", "1m", "debian-vg", devices.path(0), devices.path(1)]);
+    let create = |options: &[&str]| {
+        devices.lvm("lvcreate", &[&["-an", "-Zn", "-Wn", "debian-vg"], options].concat());
+    };
+    create(&["-L", "32m", "-n", "root", devices.path(0)]);
+    create(&["-L", "4m", "-n", "swap_1", devices.path(0)]);
+    create(&["-L", "8m", "-i", "2", "-I", "64k", "-n", "srv"]);
+    devices.lvm("lvextend", &["-L", "48m", "debian-vg/root", devices.path(0)]);
+
+    let work = tempfile::tempdir()?;
+    let volume = |name: &str| work.path().join(name);
+    root("ext4", 4096).make(&volume("root"), 48 * MIB, &tree)?;
+    Ext { uuid: SRV_UUID, ..root("ext4", 4096) }.make(&volume("srv"), 8 * MIB, &srv)?;
+    File::create(volume("swap_1"))?.set_len(4 * MIB)?;
+    run(tool("mkswap").args(["-q", "-U", SWAP_UUID]).arg(volume("swap_1")), &[])?;
+    for name in ["root", "srv", "swap_1"] {
+        let mut at = 0;
+        for (device, range) in devices.runs(&format!("debian-vg/{name}")) {
+            let end = at + (range.end - range.start);
+            let piece = judge::cut(&volume(name), at..end);
+            place(piece.path(), out, PHYSICAL[device].start + range.start)?;
+            at = end;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvm;
+
+    #[test]
+    fn it_is_whole_for_its_judges() {
+        if !lvm::need() {
+            return;
+        }
+        let Some(path) = ALL[0].path() else { return };
+        judge::e2fsck_clean(&path, MIB);
+        for name in ["root", "srv"] {
+            judge::e2fsck_clean(lvm::cut(&path, &PHYSICAL, &format!("debian-vg/{name}")).path(), 0);
+        }
+        let devices = Devices::over(&PHYSICAL.map(|range| (path.as_path(), range)));
+        devices.lvm("vgck", &["debian-vg"]);
+    }
+}
