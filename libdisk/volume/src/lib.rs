@@ -30,5 +30,5 @@ mod table;
 mod types;
 
 pub use pad::pad_to_mib;
-pub use signature::{Signature, signature};
+pub use signature::{Raid, Signature, signature};
 pub use table::{Kind, Partition, PartitionTable, PartitionType, read};

@@ -19,6 +19,19 @@ pub struct Signature {
     pub uuid: Option<String>,
     /// Its label, if it has one.
     pub label: Option<String>,
+    /// The RAID that it is a member of, if it is a "linux_raid_member".
+    pub raid: Option<Raid>,
+}
+
+/// A RAID of Linux, as one of its members tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raid {
+    /// Version of the metadata: "0.90", "1.0", "1.1", "1.2".
+    pub version: &'static str,
+    /// As `mdadm` calls it: "raid1", "raid10", "linear".
+    pub level: String,
+    /// How many members it has when it is whole.
+    pub members: u32,
 }
 
 impl Signature {
@@ -28,8 +41,11 @@ impl Signature {
     }
 
     /// A sentence fragment for refusals: "a BitLocker volume".
-    pub fn describe(&self) -> &'static str {
-        match self.kind {
+    pub fn describe(&self) -> String {
+        if let Some(Raid { version, level, members }) = &self.raid {
+            return format!("a member of a Linux RAID ({level} of {members} devices, metadata {version})");
+        }
+        let what = match self.kind {
             "LVM2_member" => "an LVM physical volume",
             "crypto_LUKS" => "an encrypted volume (LUKS)",
             "linux_raid_member" => "a member of a Linux RAID",
@@ -54,7 +70,8 @@ impl Signature {
             "reiserfs" => "a ReiserFS file system",
             "iso9660" => "an ISO 9660 file system",
             other => other,
-        }
+        };
+        what.to_owned()
     }
 }
 
@@ -90,7 +107,7 @@ impl Head {
     }
 
     fn found(&self, kind: &'static str, uuid: Option<String>, label: Option<String>) -> Option<Signature> {
-        Some(Signature { kind, uuid, label })
+        Some(Signature { kind, uuid, label, raid: None })
     }
 }
 
@@ -118,9 +135,9 @@ fn container(head: &Head) -> Option<Signature> {
             return head.found("LVM2_member", lvm2::uuid(&head.bytes(label.saturating_add(32))), None);
         }
     }
-    for superblock in [0, 4096] {
+    for (superblock, version) in [(0, "1.1"), (4096, "1.2")] {
         if head.is(superblock, &RAID_MAGIC) && head.le32(superblock.saturating_add(4)) == 1 {
-            return raid(head, superblock);
+            return raid_1(head, superblock, version);
         }
     }
     if head.is(3, b"-FVE-FS-") || (head.is(3, b"MSWIN4.1") && head.is(424, &BITLOCKER_TO_GO)) {
@@ -145,9 +162,31 @@ const BITLOCKER_TO_GO: [u8; 16] =
 /// 0xa92b4efc.
 const RAID_MAGIC: [u8; 4] = [0xfc, 0x4e, 0x2b, 0xa9];
 
-fn raid(head: &Head, superblock: usize) -> Option<Signature> {
+/// A super block of metadata version 1 (`mdp_superblock_1` of Linux).
+fn raid_1(head: &Head, superblock: usize, version: &'static str) -> Option<Signature> {
     let at = |field: usize| superblock.saturating_add(field);
-    head.found("linux_raid_member", head.uuid(at(16)), head.text::<32>(at(32)))
+    let raid = Raid { version, level: level(head.le32(at(72))), members: head.le32(at(92)) };
+    let found = head.found("linux_raid_member", head.uuid(at(16)), head.text::<32>(at(32)))?;
+    Some(Signature { raid: Some(raid), ..found })
+}
+
+/// A super block of metadata version 0.90 (`mdp_super_t` of Linux): words, and the UUID is four of them.
+fn raid_0_90(head: &Head) -> Option<Signature> {
+    let [a, b, c, d] = [20, 52, 56, 60].map(|at| u128::from(head.le32(at)));
+    let uuid = Uuid::from_u128(a << 96 | b << 64 | c << 32 | d);
+    let raid = Raid { version: "0.90", level: level(head.le32(28)), members: head.le32(40) };
+    let uuid = Some(uuid).filter(|uuid| !uuid.is_nil()).map(|uuid| uuid.to_string());
+    Some(Signature { raid: Some(raid), ..head.found("linux_raid_member", uuid, None)? })
+}
+
+/// What `mdadm` calls a level.
+fn level(number: u32) -> String {
+    match number.cast_signed() {
+        -1 => "linear".to_owned(),
+        -4 => "multipath".to_owned(),
+        -5 => "faulty".to_owned(),
+        number => format!("raid{number}"),
+    }
 }
 
 /// Metadata versions 1.0 and 0.90 of Linux RAID are at the end of the volume.
@@ -160,8 +199,7 @@ fn raid_at_end(volume: &Disk) -> Result<Option<Signature>> {
         let len = usize::try_from(size.saturating_sub(place).min(256)).unwrap_or(0);
         let head = Head(volume.read_vec(place, len)?);
         if head.is(0, &RAID_MAGIC) && head.le32(4) == version {
-            let nameless = || head.found("linux_raid_member", None, None);
-            return Ok(if version == 1 { raid(&head, 0) } else { nameless() });
+            return Ok(if version == 1 { raid_1(&head, 0, "1.0") } else { raid_0_90(&head) });
         }
     }
     Ok(None)
