@@ -1,5 +1,7 @@
 //! The phony guests, one recipe each.
 
+pub(super) mod lvm;
+
 use std::fs::{self, File};
 use std::path::Path;
 
