@@ -20,7 +20,7 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn of(node: NodeId) -> Self {
         let tree = (node.0 & !STUB) >> NUMBER;
-        let number = node.0 & (1 << NUMBER) - 1;
+        let number = node.0 & ((1 << NUMBER) - 1);
         if node.0 & STUB == 0 { Self::Inode { tree, number } } else { Self::Stub { tree, subvolume: number } }
     }
 

@@ -55,7 +55,7 @@ impl Volume {
             return Ok(Vec::new());
         }
         let (_, end) = self.sb.device_use();
-        let mut used = vec![0..RESERVED.min(end)];
+        let mut used = Vec::from([0..RESERVED]);
         used.extend(PLACES.iter().map(|&place| place..place.saturating_add(wide(SIZE))));
         if self.sb.has_log() {
             // No tree says yet where the log's own blocks are, and the data that it speaks of.

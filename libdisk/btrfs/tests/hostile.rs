@@ -91,10 +91,10 @@ impl Sound {
 fn fill(root: &Path, name: &str) {
     let write = |path: String, bytes: &[u8]| fs::write(root.join(path), bytes).unwrap();
     write(format!("{name}-small"), "inside of the item ".repeat(60).as_bytes());
-    write(format!("{name}-large"), "compressed, in sectors ".repeat(10_000).as_bytes());
+    write(format!("{name}-large"), "compressed, in sectors ".repeat(3000).as_bytes());
     write(format!("{name}-random"), &support::pattern(20_000, 1));
     fs::create_dir(root.join(name)).unwrap();
-    for number in 0..60 {
+    for number in 0..24 {
         fs::hard_link(root.join(format!("{name}-small")), root.join(format!("{name}/{number:050}"))).unwrap();
     }
     std::os::unix::fs::symlink("target", root.join(format!("{name}/link"))).unwrap();

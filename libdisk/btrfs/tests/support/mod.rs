@@ -216,7 +216,7 @@ pub(crate) fn populate(root: &Path, names: usize) {
     }
     for size in [0, 1, 60, 1000, 2047, 2048, 2049, 4095, 4096, 4097, 70_000, 131_072, 131_073, 3 << 20] {
         write(&format!("boot/file-{size}"), &pattern(size, size as u64));
-        write(&format!("boot/text-{size}"), "all work and no play ".repeat(size / 21 + 1)[..size].as_bytes());
+        write(&format!("boot/text-{size}"), &b"all work and no play ".repeat(size / 21 + 1)[..size]);
     }
     write("etc/fstab", b"UUID=6d0e / btrfs subvol=@ 0 0\n");
     for number in 0..names {
