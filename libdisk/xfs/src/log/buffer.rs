@@ -33,6 +33,9 @@ mod flag {
     pub(super) const QUOTAS: u16 = 0x1c;
 }
 
+/// The upper bits of `blf_flags` for directories: block, data, free, leaf (two kinds), node.
+const DIRECTORY: std::ops::RangeInclusive<u16> = 10..=15;
+
 /// Where `di_next_unlinked` is in an inode.
 const NEXT_UNLINKED_AT: usize = 96;
 /// Where `di_crc` is.
@@ -74,6 +77,11 @@ impl Format {
     /// The kind of the quotas that it holds, as `d_type` has it; 0 if it holds none.
     pub(super) fn quotas(&self) -> u8 {
         u8::try_from((self.flags & flag::QUOTAS) >> 2).unwrap_or_default()
+    }
+
+    /// Whether it is a block of a directory, or may be a node of one.
+    pub(super) fn is_directory(&self) -> bool {
+        DIRECTORY.contains(&(self.flags >> 11))
     }
 
     /// The order inside a transaction.

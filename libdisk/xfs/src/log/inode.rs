@@ -87,6 +87,11 @@ impl Format {
         self.buffer.0.saturating_mul(512).saturating_add(self.offset.into())
     }
 
+    /// Whether it is a directory, by its changed core.
+    pub(super) fn is_directory(item: &Item) -> Result<bool> {
+        Ok(le16(item.region(1), 2)? >> 12 == 4)
+    }
+
     /// The sides of which the tree was taken over from another inode.
     pub(super) fn new_owner(&self) -> impl Iterator<Item = Side> {
         let sides = [(field::DATA_OWNER, Side::Data), (field::ATTR_OWNER, Side::Attr)];

@@ -9,6 +9,7 @@
 //! volume is big-endian.
 
 mod buffer;
+mod directory;
 mod dquot;
 mod head;
 mod icreate;

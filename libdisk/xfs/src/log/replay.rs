@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use block::DiskMut;
 use vfs::{FsError, Result};
 
+use super::directory::Pieces;
 use super::intent::{self, Intent, Name, Step};
 use super::transaction::{Item, Transaction, corrupt};
 use super::{Ends, Log, buffer, dquot, icreate, inode, seal};
@@ -29,6 +30,7 @@ pub(crate) fn replay(log: &Log, ends: &Ends, device: &DiskMut) -> Result<Replay>
     log.transactions(start, ends.head, &mut |transaction| pass.note(&transaction))?;
     log.transactions(start, ends.head, &mut |transaction| pass.carry_out(&transaction))?;
     pass.seal()?;
+    pass.pieces.seal(device)?;
     Ok(Replay {
         replayed: pass.replayed,
         intents: pass.intents.into_values().map(|(_, intent)| intent).collect(),
@@ -46,6 +48,8 @@ struct Pass {
     unsealed: BTreeSet<(u64, usize)>,
     /// The place in the log that they get.
     lsn: u64,
+    /// Of directory blocks, where they are larger than the volume's.
+    pieces: Pieces,
     intents: BTreeMap<u64, (Name, Intent)>,
     open: HashMap<Name, u64>,
     next: u64,
@@ -61,6 +65,7 @@ impl Pass {
             quotas_off: 0,
             unsealed: BTreeSet::new(),
             lsn: 0,
+            pieces: Pieces::default(),
             intents: BTreeMap::new(),
             open: HashMap::new(),
             next: 0,
@@ -167,6 +172,9 @@ impl Pass {
         }
         let place = format.place.0.saturating_mul(512);
         let mut bytes = self.read("buffer item", place, format.len()?)?;
+        if self.sb.v5() && format.is_directory() && bytes.len() < self.sb.dir_block_size {
+            self.pieces.buffers.insert(place);
+        }
         if self.sb.v5() && seal::lsn(&self.sb, &bytes).is_some_and(|there| there >= self.lsn) {
             self.replayed.newer = self.replayed.newer.saturating_add(1);
             return Ok(());
@@ -198,6 +206,9 @@ impl Pass {
         let format = inode::Format::parse(item.format())?;
         if self.is_cancelled(format.buffer) {
             return Ok(());
+        }
+        if inode::Format::is_directory(item)? {
+            self.pieces.directories.insert(format.number);
         }
         let place = format.place();
         let mut bytes = self.read("inode item", place, self.sb.inode_size)?;

@@ -55,3 +55,11 @@ pub(super) fn update(sb: &Superblock, bytes: &mut [u8], lsn: u64) -> Result<()> 
     put64(bytes, places.lsn, lsn)?;
     checksum::update(bytes, places.crc)
 }
+
+/// Stores the checksum only.
+pub(super) fn update_checksum(sb: &Superblock, bytes: &mut [u8]) -> Result<()> {
+    match kind(sb, bytes) {
+        Some(places) => checksum::update(bytes, places.crc),
+        None => Ok(()),
+    }
+}

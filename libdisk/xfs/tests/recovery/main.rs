@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
 
 mod busy;
+mod crafted;
 mod damaged;
 mod guest;
 mod load;
