@@ -23,6 +23,22 @@ pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
     nothing(volume)
 }
 
+/// Opens a subvolume of the btrfs on `volume` by its path from the top, as the mount option `subvol` does; `None` if there is no
+/// such subvolume, or no btrfs.
+///
+/// # Errors
+/// What the driver reports.
+pub fn open_subvolume(volume: &Disk, path: &str) -> Result<Option<Box<dyn FileSystem>>> {
+    if !btrfs::probe(volume)? {
+        return Ok(None);
+    }
+    match btrfs::open(volume.clone())?.with_subvolume_at(path.as_bytes()) {
+        Ok(fs) => Ok(Some(Box::new(fs))),
+        Err(FsError::NotFound | FsError::NotADirectory | FsError::Invalid(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens the file system on `volume` for changes; over an overlay, always.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ mod snapshots;
 mod source;
 
 pub use address::{Address, AddressError, Location, Place};
-pub use filesystem::{open_filesystem, open_filesystem_mut, replay_filesystem};
+pub use filesystem::{open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem};
 pub use open::{Layer, OpenOptions, Opened, open};
 pub use probe::{Format, probe};
 #[cfg(feature = "cloud")]
