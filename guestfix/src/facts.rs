@@ -71,6 +71,9 @@ pub struct Volume {
     pub needs_recovery: bool,
     /// Why we cannot replay it; its files are shown without it then.
     pub unrecoverable: Option<String>,
+    /// Why nothing can be written to its file system, whatever state it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<String>,
     /// Free bytes, where the file system is known.
     pub free: Option<u64>,
     /// Free inodes, where there is a fixed number.

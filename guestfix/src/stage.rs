@@ -23,7 +23,8 @@ use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 /// Paths are resolved inside the guest first: a put to `/etc/resolv.conf` that is a link changes the file it leads to,
 /// a put to `/lib/x` on a merged-usr system goes to `/usr/lib/x`.
 ///
-/// A file that must not change (`chattr +i`) is refused by name, and so is one on a volume whose journal is not replayed.
+/// A file that must not change (`chattr +i`) is refused by name, and so is one on a volume whose journal is not replayed, or
+/// that cannot be written.
 ///
 /// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. So do new links and
 /// directories, when the plan is applied.
@@ -298,11 +299,13 @@ impl<'a> Stage<'a> {
         if self.overlay.lstat(&target)?.is_some_and(|metadata| metadata.immutable) {
             return Err(refused(&target, "is immutable (chattr +i): somebody wants it to stay as it is"));
         }
-        if let Some(volume) = volume_at(&self.overlay.machine, &target)
-            && volume.needs_recovery
-        {
+        let Some(volume) = volume_at(&self.overlay.machine, &target) else { return Ok(target) };
+        if volume.needs_recovery {
             let why = format!("is on {}, whose journal must be replayed first, and cannot be", volume.name);
             return Err(refused(&target, &why));
+        }
+        if let Some(why) = &volume.read_only {
+            return Err(refused(&target, &format!("is on {}: {why}", volume.name)));
         }
         Ok(target)
     }

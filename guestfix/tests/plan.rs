@@ -64,6 +64,7 @@ fn machine() -> Machine {
         mounted_at: Some(point.into()),
         needs_recovery: false,
         unrecoverable: None,
+        read_only: None,
         free: Some(1 << 20),
         free_nodes: Some(100),
     };

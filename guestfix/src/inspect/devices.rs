@@ -137,6 +137,7 @@ mod tests {
             mounted_at: Some(mounted_at.into()),
             needs_recovery: false,
             unrecoverable: None,
+            read_only: None,
             free: None,
             free_nodes: None,
         };

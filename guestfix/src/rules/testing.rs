@@ -84,6 +84,7 @@ impl Bench {
             mounted_at: mounted_at.map(str::to_owned),
             needs_recovery: false,
             unrecoverable: None,
+            read_only: None,
             free: Some(1 << 30),
             free_nodes: None,
         };

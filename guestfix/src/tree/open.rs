@@ -58,27 +58,47 @@ impl Tree {
     fn mount_the_rest(&mut self, machine: &mut Machine, found: &mut [Found]) -> Result<()> {
         let entries = fstab::entries(&self.text("/etc/fstab")?.unwrap_or_default());
         let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
-        let mut points: Vec<(String, usize)> = entries
+        let mut points: Vec<(String, usize, Option<String>)> = entries
             .into_iter()
             .filter(|entry| entry.target.starts_with('/') && entry.target != "/")
             .filter_map(|entry| {
                 let name = &devices::resolve(machine, &entry.spec, root.as_deref())?.name;
                 let index = found.iter().position(|found| found.volume.name == *name)?;
-                Some((entry.target, index))
+                let mut options = entry.options.split(',');
+                let subvolume = options.find_map(|option| option.strip_prefix("subvol=").map(str::to_owned));
+                Some((entry.target, index, subvolume))
             })
             .collect();
-        points.sort_by_key(|(target, _)| target.matches('/').count());
+        points.sort_by_key(|(target, ..)| target.matches('/').count());
         if let Some(esp) = found.iter().position(|found| found.is_esp)
-            && points.iter().all(|(_, index)| *index != esp)
+            && points.iter().all(|(_, index, _)| *index != esp)
         {
-            points.push(("/boot/efi".to_owned(), esp));
+            points.push(("/boot/efi".to_owned(), esp, None));
         }
-        for (target, index) in points {
+        for (target, index, subvolume) in points {
             // As systemd does, a missing mount point is thought to be there; one through a file is not.
             match resolve(self, target.as_bytes(), Last::Follow)? {
-                Place::Found(point) | Place::Absent(point) => self.add(machine, found, index, point),
+                Place::Found(point) | Place::Absent(point) => {
+                    if let Some(name) = subvolume {
+                        self.choose_subvolume(machine, &mut found[index], index, &name)?;
+                    }
+                    self.add(machine, found, index, point);
+                }
                 Place::Blocked(_) => tracing::warn!(target, "a mount point of fstab is not a directory"),
             }
+        }
+        Ok(())
+    }
+
+    /// Opens the subvolume that is to be mounted next. Of a volume that is mounted already only if it is that of the root, for
+    /// a path is looked up on one volume, not on one subvolume.
+    fn choose_subvolume(&self, machine: &Machine, found: &mut Found, index: usize, name: &str) -> Result<()> {
+        let volume = &machine.volumes[index];
+        if let Some(disk) = &self.disk
+            && matches!(volume.mounted_at.as_deref(), None | Some("/"))
+        {
+            let opened = libdisk::open_subvolume(&volume.device.open(disk)?, name);
+            found.fs = opened.map_err(|source| failed(volume, source))?.or(found.fs.take());
         }
         Ok(())
     }
@@ -89,7 +109,8 @@ impl Tree {
             return;
         }
         let Some(fs) = found[index].fs.take() else { return };
-        machine.volumes[index].mounted_at = String::from_utf8(point.clone()).ok();
+        let mounted_at = &mut machine.volumes[index].mounted_at;
+        *mounted_at = mounted_at.take().or_else(|| String::from_utf8(point.clone()).ok());
         self.mounts.push(Mounted { point, fs });
         // What was absent, or below the mount point, may be something else now.
         self.nodes.borrow_mut().clear();
@@ -160,6 +181,7 @@ fn blank() -> Volume {
         mounted_at: None,
         needs_recovery: false,
         unrecoverable: None,
+        read_only: None,
         free: None,
         free_nodes: None,
     }
@@ -174,7 +196,16 @@ fn identify(disk: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
     let fs = match opened {
         Ok(Some((fs, info))) => {
             describe(&mut volume, info);
-            Some(if volume.needs_recovery { recovered(&device, &mut volume, fs)? } else { fs })
+            if volume.needs_recovery {
+                Some(recovered(&device, &mut volume, fs)?)
+            } else {
+                volume.read_only = why_read_only(&device)?;
+                let subvolume = root_subvolume(&device, &*fs).unwrap_or_else(|error| {
+                    tracing::info!(volume = volume.name, %error, "no subvolume is looked for");
+                    None
+                });
+                Some(subvolume.unwrap_or(fs))
+            }
         }
         Ok(None) => None,
         Err(FsError::Device(error)) => return Err(error.into()),
@@ -191,6 +222,18 @@ fn identify(disk: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
         volume.label = signature.label;
     }
     Ok(Found { volume, fs, is_esp })
+}
+
+/// What keeps the file system from being edited; it has no journal that must be replayed.
+fn why_read_only(device: &Disk) -> Result<Option<String>> {
+    let overlay = Overlay::new(device.clone())?;
+    let begun = libdisk::open_filesystem_mut(&overlay.writer())
+        .and_then(|fs| fs.map_or(Ok(()), |mut fs| fs.begin().map(drop)));
+    match begun {
+        Err(FsError::Device(error)) => Err(error.into()),
+        Err(FsError::Unsupported(what)) => Ok(Some(format!("not supported: {what}"))),
+        _ => Ok(None),
+    }
 }
 
 /// The file system as it is once its journal is replayed, in an overlay of its own: without that, files may be old. As it is
@@ -231,10 +274,10 @@ fn root_of(found: &[Found]) -> Result<Option<usize>> {
     let mut likely = None;
     for (index, candidate) in found.iter().enumerate() {
         let Some(fs) = &candidate.fs else { continue };
-        let has = |path: &str| has(&**fs, path).map_err(|source| failed(&candidate.volume, source));
-        if has("etc/os-release")? || has("usr/lib/os-release")? {
+        if is_root(&**fs).map_err(|source| failed(&candidate.volume, source))? {
             return Ok(Some(index));
         }
+        let has = |path: &str| has(&**fs, path).map_err(|source| failed(&candidate.volume, source));
         if has("etc")? && (has("usr")? || has("bin")?) {
             likely = likely.or(Some(index));
         }
@@ -244,6 +287,33 @@ fn root_of(found: &[Found]) -> Result<Option<usize>> {
         (Some((only, _)), None) => Some(only),
         _ => None,
     }))
+}
+
+/// Where installers put the root if it is not in the default subvolume: Ubuntu and openSUSE, Debian, Fedora.
+const ROOT_SUBVOLUMES: [&str; 3] = ["@", "@rootfs", "root"];
+
+/// The subvolume that holds a root, where the default one does not.
+fn root_subvolume(
+    device: &Disk,
+    default: &dyn FileSystem,
+) -> libdisk::vfs::Result<Option<Box<dyn FileSystem>>> {
+    if is_root(default)? {
+        return Ok(None);
+    }
+    for name in ROOT_SUBVOLUMES {
+        let subvolume = libdisk::open_subvolume(device, name)?;
+        if let Some(subvolume) = subvolume
+            && is_root(&*subvolume)?
+        {
+            return Ok(Some(subvolume));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether it says which operating system it holds.
+fn is_root(fs: &dyn FileSystem) -> libdisk::vfs::Result<bool> {
+    Ok(has(fs, "etc/os-release")? || has(fs, "usr/lib/os-release")?)
 }
 
 /// Whether the file system has this name; links are not followed.
