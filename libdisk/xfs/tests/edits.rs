@@ -77,6 +77,9 @@ fn script(change: &mut dyn Transaction, names: usize, large: usize) -> Result<()
     change.rename(file("deep/a", change), b"b", root, b"moved")?;
     let nested = change.mkdir(file("moved/c", change), b"nested", &attributes(0o1777))?;
     change.rename(root, b"deep", nested, b"deep")?;
+    for (path, len) in [("dev/wide", 30), ("dev/socket", 300), ("dev/sda", 5000)] {
+        change.set_xattr(file(path, change), b"security.selinux", Some(&pattern(len, 8)))?;
+    }
     change.unlink(file("dev", change), b"pipe")?;
     change.unlink(file("dev", change), b"null")?;
     change.mkdir(root, b"gone", &attributes(0o700))?;

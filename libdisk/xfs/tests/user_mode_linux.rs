@@ -33,7 +33,8 @@ fn inside(image: &Image, tasks: &[(&str, &str)]) {
     let script = format!("#!/bin/sh\nmount -t proc proc /proc\n{steps}echo ALL-IS-WELL\nhalt -f\n");
     std::fs::write(&init, script).unwrap();
     judge::run(judge::tool("chmod").arg("755").arg(&init));
-    let output = judge::tool("linux.uml")
+    let output = judge::tool("timeout")
+        .args(["180", "linux.uml"])
         .arg(format!("ubd0={}", image.path().display()))
         .args(["root=/dev/root", "rootfstype=hostfs", "rw", "mem=384M", "con=null", "con0=fd:0,fd:1"])
         .arg(format!("init={}", init.display()))
