@@ -102,6 +102,34 @@ fn the_boot_menu_that_is_written_is_a_script_of_grub() {
     }
 }
 
+/// A root of XFS that was edited is whole for XFS's own judge, and the kernel reads what was written.
+#[test]
+fn a_root_of_xfs_is_mended() {
+    if judge::need("xfs_repair").is_none() {
+        return;
+    }
+    let guest = phony::named("amzn-2023");
+    let dir = tempfile::tempdir().unwrap();
+    let Some(copy) = guest.copy_into(dir.path()) else { return };
+    let disk = FileDisk::open(&guest.path().unwrap()).unwrap().disk();
+    let identity = Identity::of("disk.img", &disk).unwrap();
+    let tree = Tree::open(disk.clone()).unwrap();
+    let plan = plan(&tree, &identity, &goal(guest, CloudInit::Disable)).unwrap();
+    let target = FileDisk::open_mut(&copy).unwrap().disk_mut();
+    apply::apply(disk, &identity, &plan, &Silent).unwrap().merge_into(&target).unwrap();
+    target.flush().unwrap();
+    let root = tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
+    assert_eq!(root.kind.as_deref(), Some("xfs"));
+    let range = root.device.range().unwrap();
+    let volume = judge::cut(&copy, range.clone());
+    judge::run(judge::tool("xfs_repair").args(["-n", "-f"]).arg(volume.path()));
+    if judge::need_kernel_mounts() {
+        let mount = judge::KernelMount::with_options(&copy, range, "ro");
+        let network = fs::read_to_string(mount.path().join("etc/systemd/network/10-azure.network")).unwrap();
+        assert!(network.contains("Driver=hv_netvsc"), "{network}");
+    }
+}
+
 /// Our YAML is what its readers' own parser, PyYAML, makes of it.
 #[test]
 fn the_yaml_that_is_written_says_what_was_meant() {

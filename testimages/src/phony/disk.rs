@@ -114,6 +114,43 @@ impl Ext<'_> {
     }
 }
 
+/// Makes an XFS of `size` bytes, of at least 300 MiB, with the files of `tree` in the new file `image`. Everything belongs to
+/// root. mkfs.xfs takes the times from the clock.
+pub(super) fn make_xfs(image: &Path, size: u64, uuid: &str, tree: &Tree) -> Result<()> {
+    File::create(image)?.set_len(size)?;
+    let sources = tempfile::tempdir()?;
+    let mut prototype = "/dev/null\n0 0\nd--755 0 0\n".to_owned();
+    prototype_of("", tree, sources.path(), &mut prototype)?;
+    let path = sources.path().join("prototype");
+    fs::write(&path, prototype)?;
+    let mut mkfs = tool("mkfs.xfs");
+    mkfs.args(["-q", "-f", "-m", &format!("uuid={uuid},rmapbt=1,reflink=1")]).arg("-p").arg(path);
+    run(mkfs.arg(image), &[]).map(drop)
+}
+
+/// The lines of mkfs.xfs's prototype for what is in a directory, up to its end.
+fn prototype_of(directory: &str, tree: &Tree, sources: &Path, out: &mut String) -> Result<()> {
+    let inside =
+        tree.iter().filter(|(path, _)| path.rsplit_once('/').is_some_and(|(dir, _)| dir == directory));
+    for (path, node) in inside {
+        let name = &path[directory.len() + 1..];
+        match node {
+            Node::Directory => {
+                writeln!(out, "{name} d--755 0 0")?;
+                prototype_of(path, tree, sources, out)?;
+            }
+            Node::Link(target) => writeln!(out, "{name} l--777 0 0 {target}")?,
+            Node::File { mode, content } => {
+                let source = sources.join(path[1..].replace('/', ","));
+                fs::write(&source, content)?;
+                writeln!(out, "{name} ---{mode:o} 0 0 {}", source.display())?;
+            }
+        }
+    }
+    writeln!(out, "$")?;
+    Ok(())
+}
+
 /// Makes a FAT file system of `size` bytes with the files of `tree` in the new file `image`.
 pub(super) fn make_vfat(image: &Path, size: u64, label: &str, tree: &Tree) -> Result<()> {
     File::create(image)?.set_len(size)?;

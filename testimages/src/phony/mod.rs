@@ -34,6 +34,7 @@ const TOOLS: &[&str] = &[
     "mke2fs",
     "debugfs",
     "mkfs.vfat",
+    "mkfs.xfs",
     "mcopy",
     "sfdisk",
     "sgdisk",
@@ -57,6 +58,10 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("initrd.rs"),
     include_bytes!("kernel.rs"),
     include_bytes!("rpm.rs"),
+    include_bytes!("rpm/amazon.rs"),
+    include_bytes!("rpm/fedora.rs"),
+    include_bytes!("rpm/red_hat.rs"),
+    include_bytes!("rpm/suse.rs"),
     include_bytes!("tree.rs"),
 ];
 

@@ -1,0 +1,68 @@
+//! Fedora.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{
+    MACHINE, RED_HAT_INITRD, bls, blscfg, esp, fstab, hostonly, install, kernel, network_manager, on_gpt,
+    os_release, system,
+};
+use crate::phony::ec2::unit;
+use crate::phony::grub;
+use crate::phony::guests::ROOT_UUID;
+use crate::phony::initrd::{Codec, Initrd};
+use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
+
+pub(super) fn fedora_43(out: &Path) -> Result<()> {
+    let kernel = kernel("6.17.4-300.fc43.x86_64");
+    let release = kernel.release;
+    let mut tree = system(&os_release("fedora", "", "43", "Fedora Linux"));
+    let generic =
+        Initrd { modules: [EC2_INITRAMFS, HYPERV_INITRAMFS].concat(), ..hostonly(&kernel, Codec::Zstd) };
+    install(&mut tree, &generic, RED_HAT_INITRD)?;
+    bls(
+        &mut tree,
+        release,
+        "/boot",
+        &format!("root=UUID={ROOT_UUID} ro no_timer_check console=tty1 console=ttyS0,115200n8 rhgb quiet"),
+    );
+    tree.file("/boot/grub2/grub.cfg", blscfg(None));
+    tree.file(
+        "/boot/grub2/grubenv",
+        grub::environment(&[
+            &format!("saved_entry={MACHINE}-{release}"),
+            "menu_auto_hide=1",
+            "boot_success=1",
+        ]),
+    );
+    tree.file("/usr/lib/dracut/dracut.conf.d/02-generic-image.conf", "hostonly=\"no\"\n");
+    fstab(&mut tree);
+    network_manager(&mut tree);
+    unit(&mut tree, "fapolicyd", "File Access Policy Daemon", "/usr/sbin/fapolicyd");
+    tree.file("/var/lib/aide/aide.db.gz", "phony\n");
+    on_gpt(out, &tree, &esp("fedora"))
+}
+
+pub(super) fn fedora_coreos(out: &Path) -> Result<()> {
+    let kernel = kernel("6.16.10-200.fc42.x86_64");
+    let release = kernel.release;
+    let mut tree = system(&os_release("fedora", "", "42", "Fedora CoreOS"));
+    let generic =
+        Initrd { modules: [EC2_INITRAMFS, HYPERV_INITRAMFS].concat(), ..hostonly(&kernel, Codec::Zstd) };
+    install(&mut tree, &generic, RED_HAT_INITRD)?;
+    bls(
+        &mut tree,
+        release,
+        "/boot",
+        &format!(
+            "root=UUID={ROOT_UUID} rw console=ttyS0,115200n8 ignition.platform.id=aws ostree=/ostree/boot.1/fedora-coreos/0"
+        ),
+    );
+    tree.file("/boot/grub2/grub.cfg", blscfg(None));
+    tree.file("/ostree/repo/config", "[core]\nrepo_version=1\nmode=bare\n");
+    tree.directory("/ostree/deploy/fedora-coreos/deploy");
+    fstab(&mut tree);
+    network_manager(&mut tree);
+    on_gpt(out, &tree, &esp("fedora"))
+}
