@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::bytes::index;
+use crate::bytes::{index, wide};
 
 /// The most that one compressed extent holds, before and after.
 pub(crate) const LIMIT: u64 = 128 << 10;
@@ -26,7 +26,7 @@ impl Compression {
     /// Unpacks `len` bytes; what the input does not have is zero. LZO has segments that depend on the sector size.
     pub(crate) fn unpack(self, input: &[u8], len: usize, sector: u32) -> io::Result<Vec<u8>> {
         let mut output = Vec::with_capacity(len);
-        let limit = crate::bytes::wide(len);
+        let limit = wide(len);
         match self {
             Self::None => output.extend(input.iter().take(len)),
             Self::Zlib => {

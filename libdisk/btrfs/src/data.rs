@@ -2,7 +2,7 @@
 
 use vfs::{FsError, Result};
 
-use crate::bytes::{ceil, floor, index, overlap, wide};
+use crate::bytes::{ceil, floor, index, overlap, wide, window};
 use crate::chunk::Chunk;
 use crate::key::{CHECKSUMS, Key, kind, tree};
 use crate::volume::Volume;
@@ -23,7 +23,7 @@ impl Volume {
             let piece = self.read_sectors(chunk, start, end, has_checksums)?;
             if let Some(part) = overlap(&(start..end), &wanted) {
                 let from = index(part.start.saturating_sub(start));
-                let target = crate::bytes::window(buf, wanted.start, &part);
+                let target = window(buf, wanted.start, &part);
                 for (to, from) in target.iter_mut().zip(piece.iter().skip(from)) {
                     *to = *from;
                 }

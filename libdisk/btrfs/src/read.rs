@@ -7,7 +7,7 @@ use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Resul
 
 use crate::Btrfs;
 use crate::inode::Inode;
-use crate::key::ROOT_DIR;
+use crate::key::{ROOT_DIR, tree};
 use crate::nodes::Place;
 use crate::tree::Tree;
 
@@ -125,7 +125,7 @@ impl Btrfs {
     /// # Errors
     /// `NotFound` if there is nothing, `Invalid` if it is not a subvolume.
     pub fn with_subvolume_at(self, path: &[u8]) -> Result<Self> {
-        let fs = self.with_subvolume(crate::key::tree::FS)?;
+        let fs = self.with_subvolume(tree::FS)?;
         let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         let node = names.into_iter().try_fold(fs.root, |dir, name| fs.lookup(dir, name))?;
         match Place::of(node) {

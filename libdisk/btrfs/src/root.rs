@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::bytes::index;
 use crate::checksum::name_hash;
+use crate::dir;
 use crate::key::{Key, ROOT_DIR, kind, tree};
 use crate::node::Item;
 use crate::superblock::{LEVELS, Root};
@@ -105,7 +106,7 @@ impl Volume {
     pub(crate) fn default_subvolume(&self) -> Result<u64> {
         let key = Key::new(self.sb.root_dir(), kind::DIR_ITEM, name_hash(b"default"));
         let Some(item) = self.item(&self.root_tree, key)? else { return Ok(tree::FS) };
-        let entry = crate::dir::find(&item, b"default")?;
+        let entry = dir::find(&item, b"default")?;
         Ok(entry.map_or(tree::FS, |entry| entry.location.objectid))
     }
 

@@ -5,6 +5,7 @@ use vfs::{FsError, Result, State};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use crate::bytes::{index, wide};
 use crate::checksum::Checksum;
 use crate::features::{Features, compat_ro, incompat};
 
@@ -126,11 +127,7 @@ pub(crate) fn probe(disk: &Disk) -> Result<bool> {
 }
 
 fn fits(disk: &Disk, place: u64) -> bool {
-    disk.size().checked_sub(place).is_some_and(|rest| rest >= size_of_raw())
-}
-
-fn size_of_raw() -> u64 {
-    crate::bytes::wide(SIZE)
+    disk.size().checked_sub(place).is_some_and(|rest| rest >= wide(SIZE))
 }
 
 fn read(disk: &Disk, place: u64) -> Result<RawSuperblock> {
@@ -219,7 +216,7 @@ impl Superblock {
 
     /// The chunk items without which the chunk tree cannot be read.
     pub(crate) fn system_chunks(&self) -> Result<&[u8]> {
-        let len = crate::bytes::index(self.raw.sys_chunk_array_size.get());
+        let len = index(self.raw.sys_chunk_array_size.get());
         let chunks = self.raw.sys_chunk_array.get(..len);
         chunks.ok_or_else(|| self.corrupt(format!("a system chunk array of {len} bytes")))
     }

@@ -12,9 +12,9 @@ use vfs::{FsError, Result};
 use crate::bytes::{index, wide, window};
 use crate::chunk::{Chunk, Chunks};
 use crate::content::Unpacked;
-use crate::key::{CHUNKS, Key, kind};
+use crate::key::{CHUNKS, Key, kind, tree};
 use crate::node::Node;
-use crate::superblock::Superblock;
+use crate::superblock::{PLACES, Superblock};
 use crate::tree::Tree;
 
 /// Bytes of tree blocks that are kept because they were read.
@@ -69,9 +69,9 @@ impl Volume {
             let what = format!("btrfs on {} devices, of which {} are here", sb.devices(), devices.len());
             return Err(FsError::unsupported(what));
         }
-        let [primary, ..] = crate::superblock::PLACES;
+        let [primary, ..] = PLACES;
         let chunks = Chunks::of_array(sb.system_chunks()?, primary)?;
-        let root_tree = Tree::new(crate::key::tree::ROOT, sb.root());
+        let root_tree = Tree::new(tree::ROOT, sb.root());
         let (nodes, unpacked) = Default::default();
         let mut volume = Self { sb, devices, chunks, root_tree, nodes, unpacked };
         volume.chunks = volume.read_chunks()?;
@@ -80,7 +80,7 @@ impl Volume {
     }
 
     fn read_chunks(&self) -> Result<Chunks> {
-        let tree = Tree::new(crate::key::tree::CHUNK, self.sb.chunk_root());
+        let tree = Tree::new(tree::CHUNK, self.sb.chunk_root());
         let mut chunks = Chunks::default();
         let all = Key::new(CHUNKS, kind::CHUNK_ITEM, 0)..=Key::new(CHUNKS, kind::CHUNK_ITEM, u64::MAX);
         for item in self.items(&tree, all) {
