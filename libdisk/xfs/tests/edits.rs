@@ -398,3 +398,48 @@ fn a_volume_with_a_new_uuid() {
     change.commit().unwrap();
     image.judge();
 }
+
+/// More attributes than one node has leaves for.
+#[test]
+fn an_attribute_index_of_two_levels() {
+    let Some(image) = Image::new(&find("1k_everything"), 48 << 20) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    image.populate(|root| {
+        std::fs::write(root.join("file"), "content").unwrap();
+        for number in 0..1500 {
+            let (name, value) = (format!("user.{number}"), pattern(100, number));
+            rustix::fs::lsetxattr(root.join("file"), name, &value, rustix::fs::XattrFlags::empty()).unwrap();
+        }
+    });
+    image.judge();
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let file = at(change.fs(), "file");
+    change.set_xattr(file, b"user.7", Some(b"another value")).unwrap();
+    change.set_xattr(file, b"user.new", Some(&pattern(30_000, 1))).unwrap();
+    change.commit().unwrap();
+    assert!(fs.xattrs(file).unwrap().len() == 1501);
+    image.judge();
+    kernel_goes_on(&image);
+}
+
+/// A node of leaves, and if `REFLOAT_LONG` is set more names than one node has leaves for.
+#[test]
+fn a_directory_index_with_nodes() {
+    let Some(image) = Image::new(&find("everything"), 250 << 20) else { return };
+    let count = if support::long() { 270_000 } else { 20_000 };
+    let mut fs = image.open_mut();
+    let mut change = fs.begin().unwrap();
+    let root = change.fs().root();
+    let dir = change.mkdir(root, b"dir", &attributes(0o755)).unwrap();
+    let file = change.create(root, b"file", &attributes(0o644), b"").unwrap();
+    for number in 0..count {
+        change.link(dir, format!("{number}").as_bytes(), file).unwrap();
+    }
+    change.commit().unwrap();
+    assert_eq!(fs.lookup(dir, b"12345").unwrap(), file);
+    image.repair();
+    kernel_goes_on(&image);
+}
