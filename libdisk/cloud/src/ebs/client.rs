@@ -395,3 +395,35 @@ fn expected(headers: &HeaderMap) -> Result<[u8; 32], Fault> {
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| wrong("no SHA-256 came with the block".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_makes_no_sense_is_refused() {
+        let list = |gib, block, indexes: &[i32]| {
+            let blocks = indexes.iter().map(|index| (Some(*index), Some(format!("token-{index}"))));
+            listed(Some(gib), Some(block), None, blocks.collect::<Vec<_>>().into_iter())
+        };
+        let indexes = |page: Listed| page.blocks.iter().map(|block| block.0).collect::<Vec<_>>();
+        assert_eq!(indexes(list(1, 524_288, &[0, 5, 2047]).unwrap()), [0, 5, 2047]);
+        assert_eq!(indexes(list(1, 524_288, &[9, 5, 9]).unwrap()), [5, 9], "order is made");
+        assert_eq!(list(65_536, 524_288, &[134_217_727]).unwrap().volume_blocks, 1 << 27);
+        for (gib, block, index) in [
+            (1, 512, 0),
+            (0, 524_288, 0),
+            (-1, 524_288, 0),
+            (65_537, 524_288, 0),
+            (i64::MAX, 524_288, 0),
+            (1, 524_288, 2048),
+            (1, 524_288, -1),
+        ] {
+            assert_eq!(
+                list(gib, block, &[index]).unwrap_err().kind(),
+                FaultKind::Protocol,
+                "{gib} {block} {index}"
+            );
+        }
+    }
+}
