@@ -30,7 +30,7 @@ const SPARE: u64 = 8 << 20;
 /// An initramfs, and the kernel whose modules it must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    pub(super) path: String,
+    path: String,
     release: String,
     modules: String,
 }
@@ -55,41 +55,52 @@ impl Rule for InitramfsHyperv {
         if targets.is_empty() {
             return Ok(Finding::NotApplicable("no boot entry has an initramfs and modules for it"));
         }
-        let mut evidence = Vec::new();
-        for target in &targets {
-            match lacking(guest, target) {
-                Ok(lacking) if lacking.is_empty() => {}
-                Ok(lacking) => {
-                    evidence.push(Evidence::new(&target.path, format!("lacks {}", lacking.join(", "))))
-                }
-                Err(Error::Initramfs { source, .. }) => {
-                    evidence.push(Evidence::new(&target.path, format!("cannot be read: {}", chain(&source))));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+        Ok(Finding::from_evidence(faults(guest, &targets)?))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let machine = guest.view.machine().clone();
-        let mut room = Room::of(&machine);
-        for target in targets(guest.facts) {
-            match inject(&stage.guest()?, &target) {
-                Ok(None) => {}
-                Ok(Some(new)) => replace(stage, &target.path, new, &mut room)?,
-                Err(Error::Initramfs { path, source }) => {
-                    return Ok(Fixed::ByHand(format!(
-                        "{path} cannot be changed offline ({}): add hv_vmbus and hv_storvsc to it in the running machine",
-                        chain(&source)
-                    )));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Fixed::Staged)
+        let targets = targets(stage.guest()?.facts);
+        mend(stage, &targets, |path, why| {
+            format!(
+                "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine"
+            )
+        })
     }
+}
+
+/// Images that lack what is required, or that cannot be read.
+pub(super) fn faults(guest: &Guest<'_>, targets: &[Target]) -> Result<Vec<Evidence>> {
+    let mut evidence = Vec::new();
+    for target in targets {
+        let what = match lacking(guest, target) {
+            Ok(lacking) if lacking.is_empty() => continue,
+            Ok(lacking) => format!("lacks {}", lacking.join(", ")),
+            Err(Error::Initramfs { source, .. }) => format!("cannot be read: {}", chain(&source)),
+            Err(error) => return Err(error),
+        };
+        evidence.push(Evidence::new(&target.path, what));
+    }
+    Ok(evidence)
+}
+
+/// Puts the modules into each image; `by_hand` says what to do about one that cannot be changed, and why it cannot.
+pub(super) fn mend(
+    stage: &mut Stage<'_>,
+    targets: &[Target],
+    by_hand: impl FnOnce(&str, &str) -> String,
+) -> Result<Fixed> {
+    let mut room = Room::of(stage.guest()?.view.machine());
+    for target in targets {
+        match inject(&stage.guest()?, target) {
+            Ok(None) => {}
+            Ok(Some(new)) => replace(stage, &target.path, new, &mut room)?,
+            Err(Error::Initramfs { path, source }) => {
+                return Ok(Fixed::ByHand(by_hand(&path, &chain(&source))));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Fixed::Staged)
 }
 
 /// Puts a new initramfs in place of an old one, which is kept beside it if there is room.
@@ -123,7 +134,7 @@ fn targets(facts: &Facts) -> Vec<Target> {
 }
 
 /// The required modules that are not usable from the initramfs.
-pub(super) fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
+fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
     let Some(bytes) = guest.view.read(&target.path)? else { return Ok(Vec::new()) };
     let parsed = guest.archives.get(&target.path, &bytes)?;
     let tree = Modules { view: guest.view, dir: &target.modules };
@@ -133,7 +144,7 @@ pub(super) fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>>
 }
 
 /// What the initramfs becomes; `None` if nothing required is missing.
-pub(super) fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Injected>> {
+fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Injected>> {
     if lacking(guest, target)?.is_empty() {
         return Ok(None);
     }

@@ -1,9 +1,7 @@
 //! linux.initramfs.kdump
 
-use super::initramfs_hyperv::{Room, Target, inject, lacking, replace};
-use crate::error::chain;
-use crate::rule::Evidence;
-use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use super::initramfs_hyperv::{Target, faults, mend};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// An initramfs for a kernel that has crashed.
 pub(in crate::rules) struct InitramfsKdump;
@@ -25,38 +23,16 @@ impl Rule for InitramfsKdump {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for target in targets(guest)? {
-            match lacking(guest, &target) {
-                Ok(lacking) if lacking.is_empty() => {}
-                Ok(lacking) => {
-                    evidence.push(Evidence::new(&target.path, format!("lacks {}", lacking.join(", "))));
-                }
-                Err(Error::Initramfs { source, .. }) => {
-                    evidence.push(Evidence::new(&target.path, format!("cannot be read: {}", chain(&source))));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+        Ok(Finding::from_evidence(faults(guest, &targets(guest)?)?))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let mut room = Room::of(guest.view.machine());
-        for target in targets(&guest)? {
-            match inject(&stage.guest()?, &target) {
-                Ok(None) => {}
-                Ok(Some(new)) => replace(stage, &target.path, new, &mut room)?,
-                Err(Error::Initramfs { path, .. }) => {
-                    return Ok(Fixed::ByHand(format!(
-                        "remove {path} in the running machine, and start kdump's service: it makes a new one"
-                    )));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Fixed::Staged)
+        let targets = targets(&stage.guest()?)?;
+        mend(stage, &targets, |path, why| {
+            format!(
+                "{path} cannot be changed offline ({why}): remove it in the running machine, and start kdump's service, which makes a new one"
+            )
+        })
     }
 }
 
@@ -95,6 +71,6 @@ mod tests {
         assert!(found.len() == 1 && found[0].starts_with(&format!("{kdump}: lacks hv_")), "{found:?}");
         let broken = bench.file(kdump, "no initramfs");
         assert_eq!(broken.findings(&InitramfsKdump).len(), 1);
-        assert!(broken.by_hand(&InitramfsKdump).starts_with("remove /boot/"));
+        assert!(broken.by_hand(&InitramfsKdump).starts_with("/boot/initramfs-"));
     }
 }

@@ -1,5 +1,6 @@
 //! target.firmware
 
+use crate::facts::Loader;
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
 
@@ -43,8 +44,12 @@ impl Rule for Firmware {
             Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
             _ => None,
         };
+        let is_paravirtual = machine.table == "none" && guest.facts.boot.loader == Loader::GrubLegacy;
         Ok(Fixed::ByHand(match fits {
             Some(target) => format!("the disk fits --for {target}"),
+            None if is_paravirtual => "a paravirtual AMI, whose boot loader was EC2's own: copy its root to a partition of a disk with a boot \
+                                       loader, in an HVM instance, and take a snapshot of that"
+                .into(),
             None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
         }))
     }
@@ -75,5 +80,17 @@ mod tests {
             let what = empty.clone().target(target).by_hand(&Firmware);
             assert!(what.contains("boots nowhere"), "{what}");
         }
+    }
+
+    #[test]
+    fn a_paravirtual_ami_is_named() {
+        let bench = Bench::debian()
+            .without("/boot/grub/grub.cfg")
+            .file("/boot/grub/menu.lst", "title x\nkernel /boot/vmlinuz-6.1.0-50-amd64 ro\n")
+            .machine(|machine| {
+                machine.table = "none";
+                machine.bios.clear();
+            });
+        assert!(bench.by_hand(&Firmware).starts_with("a paravirtual AMI"));
     }
 }
