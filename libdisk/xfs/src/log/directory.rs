@@ -40,8 +40,8 @@ impl Pieces {
             return Ok(());
         }
         let sb = &fs.sb;
-        let (unit, unit_log) =
-            (wide(sb.dir_block_size >> sb.block_log), (sb.dir_block_size >> sb.block_log).ilog2());
+        let unit = wide(sb.dir_block_size >> sb.block_log);
+        let unit_log = unit.trailing_zeros();
         let mut changed = BTreeSet::new();
         for extent in fs.extents(&inode, Side::Data)? {
             let start = sb.byte(extent.physical);
