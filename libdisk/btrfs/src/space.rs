@@ -55,8 +55,8 @@ impl Volume {
             return Ok(Vec::new());
         }
         let (_, end) = self.sb.device_use();
-        let mut used = Vec::from([0..RESERVED]);
-        used.extend(PLACES.iter().map(|&place| place..place.saturating_add(wide(SIZE))));
+        let mirrors = PLACES.iter().map(|&place| place..place.saturating_add(wide(SIZE)));
+        let mut used: Vec<_> = std::iter::once(0..RESERVED).chain(mirrors).collect();
         if self.sb.has_log() {
             // No tree says yet where the log's own blocks are, and the data that it speaks of.
             for chunk in self.chunks.iter() {
