@@ -30,4 +30,4 @@ pub use source::{FileSource, Source, identity};
 
 #[cfg(feature = "cloud")]
 pub use cloud;
-pub use {block, ext4, fat, image, vfs, volume};
+pub use {block, btrfs, ext4, fat, image, vfs, volume, xfs};

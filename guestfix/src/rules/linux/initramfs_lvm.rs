@@ -86,8 +86,8 @@ fn text(archive: &Archive<'_>, path: &str) -> String {
 
 /// The disk of EC2 that a devices file names which LVM uses.
 fn listed(archive: &Archive<'_>) -> Option<String> {
-    let settings = CONFIGS.iter().flat_map(|path| lvm_conf::settings(&text(archive, path)));
-    let last = settings.filter(|setting| setting.name == "devices/use_devicesfile").last();
+    let mut settings = CONFIGS.iter().flat_map(|path| lvm_conf::settings(&text(archive, path)));
+    let last = settings.rfind(|setting| setting.name == "devices/use_devicesfile");
     let used = last.is_none_or(|setting| setting.values != ["0"]);
     disk_of_ec2(&text(archive, DEVICES)).filter(|_| used).map(str::to_owned)
 }
