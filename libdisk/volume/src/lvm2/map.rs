@@ -316,7 +316,7 @@ mod tests {
         let disk =
             Disk::new(Concat::new(vec![parts[2].clone(), parts[0].clone(), parts[1].clone()]).unwrap());
         let inside = map().inside(&[(0, 4096), (0, 4096 + 16384), (0, 0)]);
-        conformance::read(&inside.open(&[disk.clone()]).unwrap(), &expected(&parts));
+        conformance::read(&inside.open(std::slice::from_ref(&disk)).unwrap(), &expected(&parts));
         assert_eq!(map().inside(&[(0, 0)]).open(&[disk]).unwrap_err().kind(), ErrorKind::OutOfRange);
     }
 
