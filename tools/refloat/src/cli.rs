@@ -40,7 +40,7 @@ pub(crate) struct Global {
     /// Let images name backing files inside this folder (else they are refused)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) allow_backing: Option<PathBuf>,
-    /// Threads for copying [default: one per core]
+    /// Threads for copying [default: one per core; 64 from a snapshot]
     #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) threads: usize,
     /// Blocks of snapshots fetched in a second, at most; AWS allows an account, and each snapshot, 1000

@@ -185,7 +185,7 @@ pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
     let mut options = CopyOptions { threads: global.threads };
     if let Some(pull) = pull {
         pull.snapshot.set_streaming(true);
-        options.threads = snapshot::THREADS;
+        options.threads = if global.threads == 0 { snapshot::THREADS } else { global.threads };
     }
     Ok(written(block::copy(&disk, sink, &options, &*observer)?))
 }

@@ -79,10 +79,15 @@ fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
     let cloud = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
     cloud.server.set_faults(Faults::default().latency(Duration::from_millis(100)));
     for (line, exit, ceiling) in [("inspect ebs:S", 0, 40), ("check ebs:S --for azure-gen1", 1, 120)] {
-        cloud.forget();
-        let start = Instant::now();
-        let answer = cloud.json(line, exit);
-        let (took, transfer) = (start.elapsed(), &answer["transfer"]);
+        // The machine has other things to do, too: the best of three counts.
+        let runs = (0..3).map(|_| {
+            cloud.forget();
+            let start = Instant::now();
+            let answer = cloud.json(line, exit);
+            (start.elapsed(), answer)
+        });
+        let (took, answer) = runs.min_by_key(|run| run.0).unwrap();
+        let transfer = &answer["transfer"];
         eprintln!("{line}: {transfer} in {took:?}");
         assert!(transfer["blocks"].as_u64().unwrap() <= ceiling, "{line}: {transfer}");
         assert_eq!(transfer["blocks"], cloud.server.counts().get);
@@ -177,7 +182,7 @@ fn a_pull_killed_at_fifty_instants_goes_on_each_time() {
         cloud.server.reset_counts();
         let mut child = cloud.command("convert ebs:S disk.raw --quiet").spawn().unwrap();
         if kills < 50 {
-            std::thread::sleep(Duration::from_millis(random.u64(0..900)));
+            std::thread::sleep(Duration::from_millis(random.u64(0..480)));
             child.kill().unwrap();
             kills += 1;
         }
@@ -194,7 +199,7 @@ fn a_pull_killed_at_fifty_instants_goes_on_each_time() {
         }
         done = recorded(&log);
     }
-    eprintln!("{kills} kills, seed {seed}");
+    assert_eq!(kills, 50, "seed {seed}");
     cloud.refloat("convert ebs:S disk.raw", 0);
     let found = fs::File::open(&target).unwrap();
     let mut content = vec![1; bytes.len()];
@@ -231,6 +236,34 @@ fn a_pulled_snapshot_becomes_the_newer_one() {
     assert!(said.contains("not of one volume") && said.contains("help: convert the second"), "{said}");
     let said = cloud.said(&format!("convert --since {ID} ebs:{NEWER}@eu-west-1 other.raw"), 2);
     assert!(said.contains("no record"), "{said}");
+}
+
+/// Churn inside a file that the plan edits: the disk is the newer snapshot, the old plan is refused, a new one does the job.
+#[test]
+fn a_plan_is_made_again_on_a_newer_base() {
+    let Some(image) = phony::demo().path() else { return };
+    let before = fs::read(image).unwrap();
+    let cloud = Cloud::new(
+        vec![Snapshot::from_bytes(ID, before.clone()).of_volume("vol-1"), {
+            // The first comment in the guest's fstab says something else.
+            let mut after = before;
+            let fstab =
+                after.windows(9).position(|bytes| bytes == b"# device\t").expect("an fstab with a comment");
+            after[fstab + 2] = b'!';
+            Snapshot::from_bytes(NEWER, after).of_volume("vol-1")
+        }],
+        vec![],
+    );
+    let newer = format!("ebs:{NEWER}@eu-west-1");
+    cloud.refloat("convert ebs:S disk.raw", 0);
+    cloud.refloat("plan disk.raw --for azure-gen1 -o old.json", 0);
+    cloud.refloat(&format!("convert --since {ID} {newer} disk.raw"), 0);
+    cloud.refloat(&format!("convert {newer} full.raw"), 0);
+    assert!(same(&cloud.path().join("disk.raw"), &cloud.path().join("full.raw")));
+    cloud.refloat("apply old.json -o fixed.qcow2", 2);
+    cloud.refloat("plan disk.raw --for azure-gen1 -o new.json", 0);
+    cloud.refloat("apply new.json -o fixed.qcow2", 0);
+    cloud.refloat("check fixed.qcow2 --allow-backing . --for azure-gen1", 0);
 }
 
 #[test]
