@@ -118,7 +118,8 @@ fn a_root_of_xfs_is_mended() {
     let target = FileDisk::open_mut(&copy).unwrap().disk_mut();
     apply::apply(disk, &identity, &plan, &Silent).unwrap().merge_into(&target).unwrap();
     target.flush().unwrap();
-    let root = tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
+    let root =
+        tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
     assert_eq!(root.kind.as_deref(), Some("xfs"));
     let range = root.device.range().unwrap();
     let volume = judge::cut(&copy, range.clone());
