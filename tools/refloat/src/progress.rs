@@ -16,7 +16,10 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Sends the libraries' log to standard error: warnings, with `-v` more.
 pub(crate) fn set_up_log(verbose: u8) {
     let level = ["warn", "info", "debug"].get(usize::from(verbose)).copied().unwrap_or("trace");
-    let filter = EnvFilter::try_from_env("REFLOAT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // What the SDK warns of ends up in our own error, with what to do.
+    let usual =
+        || EnvFilter::new(if verbose < 2 { format!("{level},aws_config=error") } else { level.into() });
+    let filter = EnvFilter::try_from_env("REFLOAT_LOG").unwrap_or_else(|_| usual());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

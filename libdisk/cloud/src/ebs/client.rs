@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_ebs::config::retry::RetryConfig;
-use aws_sdk_ebs::error::{DisplayErrorContext, SdkError};
+use aws_sdk_ebs::error::SdkError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -308,8 +308,7 @@ impl Client {
             return Ok(credentials.clone());
         }
         let found = self.runtime.block_on(self.provider.provide_credentials());
-        let credentials = found
-            .map_err(|error| Fault::new(FaultKind::Credentials, DisplayErrorContext(&error).to_string()))?;
+        let credentials = found.map_err(|error| Fault::new(FaultKind::Credentials, causes(&error)))?;
         *held = Some(credentials.clone());
         Ok(credentials)
     }
@@ -317,11 +316,11 @@ impl Client {
     /// What an error of the SDK means.
     fn fault<E: std::error::Error + 'static>(&self, error: SdkError<E, HttpResponse>) -> Fault {
         let Some(raw) = error.raw_response() else {
-            return Fault::new(FaultKind::Connection, DisplayErrorContext(&error).to_string());
+            return Fault::new(FaultKind::Connection, causes(&error));
         };
         let status = raw.status().as_u16();
         if raw.status().is_success() {
-            return Fault::new(FaultKind::Damaged, DisplayErrorContext(&error).to_string());
+            return Fault::new(FaultKind::Damaged, causes(&error));
         }
         Fault::of_answer(
             status,
@@ -329,6 +328,12 @@ impl Client {
             raw.body().bytes().unwrap_or_default(),
         )
     }
+}
+
+/// An error of the SDK with what caused it; alone it says little.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The URL of the service in `region`.

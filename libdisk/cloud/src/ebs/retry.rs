@@ -20,7 +20,6 @@ const STRANGER: Duration = Duration::from_secs(20);
 pub struct Failure {
     snapshot: String,
     what: String,
-    #[source]
     fault: Fault,
     tries: u32,
     waited: Duration,
