@@ -177,6 +177,19 @@ pub fn fsck_vfat(image: &Path, range: Range<u64>) {
     run(tool("fsck.vfat").arg("-n").arg(cut.path()));
 }
 
+/// `xfs_repair -n`: the XFS in `range` of `image` has no error, and no log left to recover.
+///
+/// # Panics
+/// When it is not clean.
+#[track_caller]
+pub fn xfs_repair(image: &Path, range: Range<u64>) {
+    let cut = cut(image, range);
+    let mut command = tool("xfs_repair");
+    let output = run(command.args(["-n", "-f"]).arg(cut.path()));
+    let all = told(&command, &output);
+    assert!(!all.contains("valuable metadata changes in a log"), "the log still has to be recovered\n{all}");
+}
+
 /// The bytes `range` of `image` as a file of their own, for judges that know no offsets.
 #[track_caller]
 pub fn cut(image: &Path, range: Range<u64>) -> tempfile::NamedTempFile {

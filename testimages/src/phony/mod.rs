@@ -60,6 +60,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("rpm.rs"),
     include_bytes!("rpm/amazon.rs"),
     include_bytes!("rpm/fedora.rs"),
+    include_bytes!("rpm/lvm.rs"),
     include_bytes!("rpm/red_hat.rs"),
     include_bytes!("rpm/suse.rs"),
     include_bytes!("tree.rs"),
@@ -152,8 +153,8 @@ pub const WRAPPINGS: &[Wrapping] = &[
 /// Every phony guest.
 pub fn all() -> &'static [PhonyGuest] {
     static ALL: LazyLock<Vec<PhonyGuest>> = LazyLock::new(|| {
-        let lvm = if crate::lvm::need() { guests::lvm::ALL } else { &[] };
-        [guests::ALL, rpm::ALL, lvm].concat()
+        let lvm = if crate::lvm::need() { [guests::lvm::ALL, rpm::lvm::ALL].concat() } else { Vec::new() };
+        [guests::ALL, rpm::ALL, &lvm].concat()
     });
     &ALL
 }

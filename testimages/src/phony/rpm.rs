@@ -3,6 +3,7 @@
 
 mod amazon;
 mod fedora;
+pub(super) mod lvm;
 mod red_hat;
 mod suse;
 

@@ -3,6 +3,7 @@
 //! lvm2 writes identifiers and times of its own: this guest is another one each time it is built.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
@@ -30,7 +31,7 @@ const SWAP_UUID: &str = "5f1c1e0a-7d3b-4c55-9b6e-2f0a54ec2004";
 const LVM_CONF: &str = "devices {\n\tfilter = [ \"a|^/dev/xvd|\", \"r|.*|\" ]\n}\n";
 
 /// The partitions of the physical volumes.
-const PHYSICAL: [std::ops::Range<u64>; 2] = [17 * MIB..81 * MIB, 81 * MIB..96 * MIB];
+const PHYSICAL: [Range<u64>; 2] = [17 * MIB..81 * MIB, 81 * MIB..96 * MIB];
 
 fn debian_lvm(out: &Path) -> Result<()> {
     let variant = Debian12 { root: "/dev/mapper/debian--vg-root", microcode: false, ..Debian12::on_ec2() };
@@ -84,12 +85,25 @@ fn debian_lvm(out: &Path) -> Result<()> {
     Ext { uuid: SRV_UUID, ..root("ext4", 4096) }.make(&volume("srv"), 8 * MIB, &srv)?;
     File::create(volume("swap_1"))?.set_len(4 * MIB)?;
     run(tool("mkswap").args(["-q", "-U", SWAP_UUID]).arg(volume("swap_1")), &[])?;
-    for name in ["root", "srv", "swap_1"] {
+    place_volumes(out, &devices, &PHYSICAL, "debian-vg", &["root", "srv", "swap_1"], work.path())
+}
+
+/// Copies the files `names` of the folder `from` to where lvm2 has the volumes of these names; `physical` are the places of the
+/// physical volumes on the disk.
+pub(in crate::phony) fn place_volumes(
+    disk: &Path,
+    devices: &Devices,
+    physical: &[Range<u64>],
+    group: &str,
+    names: &[&str],
+    from: &Path,
+) -> Result<()> {
+    for name in names {
         let mut at = 0;
-        for (device, range) in devices.runs(&format!("debian-vg/{name}")) {
+        for (device, range) in devices.runs(&format!("{group}/{name}")) {
             let end = at + (range.end - range.start);
-            let piece = judge::cut(&volume(name), at..end);
-            place(piece.path(), out, PHYSICAL[device].start + range.start)?;
+            let piece = judge::cut(&from.join(name), at..end);
+            place(piece.path(), disk, physical[device].start + range.start)?;
             at = end;
         }
     }
