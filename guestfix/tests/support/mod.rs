@@ -34,6 +34,20 @@ impl Place {
         Self { path: copy.path().to_owned(), range: 0..size, copy: Some(copy) }
     }
 
+    /// The file system is clean for its own judge.
+    ///
+    /// # Panics
+    /// When it is not, or when there is no judge for it.
+    #[track_caller]
+    pub(crate) fn judge(&self, volume: &Volume) {
+        match volume.kind.as_deref() {
+            Some("ext2" | "ext3" | "ext4") => judge::e2fsck_clean(&self.path, self.range.start),
+            Some("vfat") => judge::fsck_vfat(&self.path, self.range.clone()),
+            Some("xfs") => judge::xfs_repair(&self.path, self.range.clone()),
+            kind => panic!("{}: nobody judges {kind:?}", volume.name),
+        }
+    }
+
     /// The volume as the kernel mounts it. A journal is replayed, in a copy.
     pub(crate) fn mount(mut self, volume: &Volume) -> Mounted {
         if volume.needs_recovery {
@@ -43,8 +57,9 @@ impl Place {
             let mount = KernelMount::read_write(&self.path, self.range.clone());
             return Mounted { mount, _place: self };
         }
-        // Plain `ro`: ext2 does not know `noload`.
-        let mount = KernelMount::with_options(&self.path, self.range.clone(), "ro");
+        // Another copy of an XFS may be mounted; and ext2 does not know `noload`.
+        let options = if volume.kind.as_deref() == Some("xfs") { "ro,nouuid" } else { "ro" };
+        let mount = KernelMount::with_options(&self.path, self.range.clone(), options);
         Mounted { mount, _place: self }
     }
 }
