@@ -4,7 +4,8 @@
 //! - [`signature`] names what a volume holds by its magic numbers;
 //! - [`lvm2`] puts volume groups of Linux together, and opens their logical volumes;
 //! - [`boot`] tells which firmware a disk has been made for;
-//! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow.
+//! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow;
+//! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`].
 //!
 //! RAID and encryption are named, not opened.
 
@@ -22,12 +23,14 @@
 
 pub mod boot;
 pub mod gpt;
+pub mod grub;
 pub mod lvm2;
 pub mod mbr;
 mod pad;
 mod signature;
 mod table;
 mod types;
+pub mod wrap;
 
 pub use pad::pad_to_mib;
 pub use signature::{Raid, Signature, signature};

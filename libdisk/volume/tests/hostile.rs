@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::process::{Command, Stdio};
 
 use block::{BlockRead, Disk, FileDisk, Memory as Bytes, Overlay};
-use testimages::hostile::{Memory, Rng, cases, damage};
-use testimages::judge;
+use testimages::hostile::{Memory, Rng, cases, damage, mangle};
+use testimages::{judge, loader};
 use volume::gpt::move_backup_to_end;
+use volume::grub::Grub;
+use volume::wrap::{self, wrap_bare};
 
 #[global_allocator]
 static MEMORY: Memory = Memory;
@@ -177,4 +179,35 @@ fn random_volumes() {
         let _ = volume::signature(&disk);
         let _ = volume::read(&disk);
     });
+}
+
+/// A head comes out of a plan, which is a file of the user's; the disk and GRUB out of anywhere.
+#[test]
+fn damaged_heads_before_damaged_disks() {
+    let Some((boot, core)) = loader::grub() else { return };
+    let size: u64 = 64 << 10;
+    let good = wrap::head(size, 1, &Grub::new(&boot, &core).unwrap()).unwrap();
+    let mut whole = 0;
+    cases("wrap", CASES / 5, CEILING, |random| {
+        let (mut boot, mut core) = (boot.clone(), core.clone());
+        mangle(random, &mut boot, 0x5C..440);
+        mangle(random, &mut core, 500..512);
+        if let Ok(grub) = Grub::new(&boot, &core)
+            && let Ok(head) = wrap::head(random.u64(..), random.u32(..), &grub)
+        {
+            assert!(head.len() as u64 <= wrap::HEAD);
+        }
+        let (mut head, mut disk) = (good.clone(), vec![0; size as usize]);
+        match random.u8(..3) {
+            0 => mangle(random, &mut head, 440..512),
+            1 => damage(random, &mut head[440..512], 6..72),
+            _ => damage(random, &mut disk[440..512], 6..72),
+        }
+        let Ok(wrapped) = wrap_bare(Disk::new(Bytes::new(disk)), &head) else { return };
+        let table = volume::read(&wrapped).unwrap();
+        assert_eq!(table.partitions.len(), 1);
+        assert_eq!(table.partitions[0].range, wrap::HEAD..wrap::HEAD + size);
+        whole += 1;
+    });
+    assert!(whole > 0, "some damage does not matter");
 }

@@ -38,6 +38,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lvm2", "lvm"),
     ("mdadm", "mdadm"),
     ("grub-common", "grub-script-check"),
+    ("grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img"),
+    ("parted", "parted"),
     ("selinux-utils", "matchpathcon"),
     ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
     ("python3", "python3"),
