@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::Digest;
-use testimages::judge;
 use testimages::phony::{self, Generation, PhonyGuest, WRAPPINGS};
+use testimages::{judge, lvm};
 
 use crate::program::{command, failure, json, refloat};
 
@@ -272,20 +272,34 @@ fn range(volume: &serde_json::Value) -> Range<u64> {
 
 /// All files of the guest by their path in it, from the kernel's own mounts; judged clean on the way.
 fn trees(folder: &Path, image: &Path) -> BTreeMap<String, String> {
+    let volumes = volumes(folder, image);
+    let physical: Vec<_> =
+        volumes.iter().filter(|volume| volume["kind"] == "LVM2_member").map(range).collect();
     let mut all = BTreeMap::new();
-    for volume in volumes(folder, image) {
+    for volume in &volumes {
+        let name = volume["name"].as_str().unwrap();
+        let copy = volume["logical"].is_object().then(|| lvm::cut(image, &physical, name));
+        let (file, range) = match &copy {
+            Some(copy) => (copy.path(), 0..copy.as_file().metadata().unwrap().len()),
+            None => (image, range(volume)),
+        };
         match volume["kind"].as_str() {
-            Some("ext2" | "ext3" | "ext4") => {
-                judge::e2fsck_clean(image, range(&volume).start);
-                let Some(point) = volume["mounted_at"].as_str() else { continue };
-                let mount = judge::KernelMount::with_options(image, range(&volume), "ro");
-                let point = point.trim_end_matches('/');
-                let files = judge::manifest(mount.path()).into_iter();
-                all.extend(files.map(|(path, line)| (format!("{point}{path}"), line)));
+            Some("ext2" | "ext3" | "ext4") => judge::e2fsck_clean(file, range.start),
+            Some("xfs") => judge::xfs_repair(file, range.clone()),
+            Some("vfat") => {
+                // The kernel here may have none; mtools reads it, in `uefi.rs`.
+                judge::fsck_vfat(file, range);
+                continue;
             }
-            Some("vfat") => judge::fsck_vfat(image, range(&volume)),
-            _ => {}
+            _ => continue,
         }
+        let Some(point) = volume["mounted_at"].as_str() else { continue };
+        let point = point.trim_end_matches('/');
+        // Another test may have the same file system mounted, which only XFS minds.
+        let options = if volume["kind"] == "xfs" { "ro,nouuid" } else { "ro" };
+        let mount = judge::KernelMount::with_options(file, range, options);
+        let files = judge::manifest(mount.path()).into_iter();
+        all.extend(files.map(|(path, line)| (format!("{point}{path}"), line)));
     }
     all
 }
