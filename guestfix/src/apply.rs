@@ -1,5 +1,7 @@
 //! Carries out a plan: in an overlay, after every condition was checked, and proven by the rules that asked for it.
 //!
+//! A disk that is to get a partition table is looked at, and written, as the disk with one that it becomes.
+//!
 //! The order is: check everything that the plan expects of the image, reading only; replay journals; write, one
 //! transaction for each volume; read the result again as a new guest and run the rules of the plan on it. What goes wrong
 //! goes wrong with an overlay that nobody has seen: the source never changes here.
@@ -10,6 +12,7 @@ use std::collections::BTreeMap;
 
 use libdisk::block::{Disk, Event, Observer, Overlay, Sealed};
 use libdisk::vfs::FsError;
+use libdisk::volume::wrap;
 
 pub use volume::write;
 
@@ -43,6 +46,10 @@ pub fn apply_with(
     let total = Some(plan.totals.bytes);
     observer.on(Event::Started { step: "check the image against the plan", total: None });
     same_image(identity, &plan.source)?;
+    let disk = match plan.head() {
+        Some(head) => wrap::wrap_bare(disk, head)?,
+        None => disk,
+    };
     let tree = Tree::open(disk.clone())?;
     same_befores(&tree, plan)?;
     observer.on(Event::Finished);
@@ -128,6 +135,8 @@ pub(crate) fn same_befores(view: &dyn View, plan: &Plan) -> Result<()> {
             Edit::ReplayJournal { volume } => {
                 to_replay(view, volume)?;
             }
+            // of nothing that was there
+            Edit::Wrap { .. } => {}
         }
     }
     Ok(())
@@ -201,6 +210,7 @@ fn arrived(view: &dyn View, edit: &Edit) -> Result<()> {
         Edit::PutBytes { offset, content, .. } => {
             (format!("byte {offset:#x}"), view.disk_bytes(*offset, content.len())? == *content)
         }
+        Edit::Wrap { head, .. } => ("the boot record".to_owned(), view.disk_bytes(0, head.len())? == *head),
         Edit::ReplayJournal { volume } => {
             let known = view.machine().volumes.iter().find(|known| known.name == *volume);
             (volume.clone(), known.is_some_and(|volume| !volume.needs_recovery))

@@ -1,4 +1,4 @@
-//! The whole instruction set of `apply`: five operations.
+//! The whole instruction set of `apply`: six operations.
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -57,6 +57,15 @@ pub struct Ownership {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Edit {
+    /// Put a partition table and a boot loader before a disk that is one file system, which becomes partition 1. All other
+    /// edits are of the disk that this makes.
+    Wrap {
+        /// What goes before it: see [`libdisk::volume::wrap`].
+        #[serde(with = "base64_bytes")]
+        head: Vec<u8>,
+        /// What changes, in lines a person can read.
+        rendering: Vec<String>,
+    },
     /// Bring a file system into the state its journal says.
     ReplayJournal {
         /// The volume's name in addresses: "p1".

@@ -167,6 +167,14 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// What goes before the disk, where that is part of the plan: the result is larger than the image then, and all in it moves.
+    pub fn head(&self) -> Option<&[u8]> {
+        self.steps.iter().find_map(|step| match &step.edit {
+            Edit::Wrap { head, .. } => Some(head.as_slice()),
+            _ => None,
+        })
+    }
+
     /// The plan file: JSON, one line end.
     ///
     /// # Errors
@@ -370,6 +378,7 @@ fn content_sizes(steps: &[Step], view: &dyn View) -> Result<u64> {
     let sizes = steps.iter().map(|step| match &step.edit {
         Edit::PutFile { content, .. } => content_size(content, view),
         Edit::PutBytes { content, .. } => Ok(content.len() as u64),
+        Edit::Wrap { head, .. } => Ok(head.len() as u64),
         Edit::ReplayJournal { .. } | Edit::PutLink { .. } | Edit::Remove { .. } => Ok(0),
     });
     sizes.sum()
@@ -379,7 +388,7 @@ fn content_sizes(steps: &[Step], view: &dyn View) -> Result<u64> {
 fn path_of(edit: &Edit) -> Option<&str> {
     match edit {
         Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } => Some(path),
-        Edit::ReplayJournal { .. } | Edit::PutBytes { .. } => None,
+        Edit::Wrap { .. } | Edit::ReplayJournal { .. } | Edit::PutBytes { .. } => None,
     }
 }
 

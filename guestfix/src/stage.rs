@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use crate::label::Labels;
 use crate::path::{Last, Place, lossy, split_str};
 use crate::rule::Goal;
-use crate::tree::volume_at;
+use crate::tree::{volume_at, wrapped};
 use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 
 /// The guest with all edits staged so far. Rules see it through [`guest`](Self::guest) and change it with the
@@ -66,6 +66,10 @@ enum What {
     },
     Replay {
         volume: String,
+    },
+    Wrap {
+        head: Vec<u8>,
+        rendering: Vec<String>,
     },
 }
 
@@ -206,6 +210,27 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Puts `head` before a disk that is one file system: see [`libdisk::volume::wrap`]. That is the first thing that will be
+    /// done; the volume of the whole disk is that of partition 1 from now on.
+    ///
+    /// # Errors
+    /// `Refused` for a disk that is not, or of which bytes are to change.
+    pub fn wrap(&mut self, head: Vec<u8>, rendering: Vec<String>) -> Result<()> {
+        if !self.overlay.bytes.is_empty() {
+            return Err(Error::Refused("bytes of the disk are to change where they are now".into()));
+        }
+        self.overlay.machine = wrapped(&self.overlay.machine, &head)?;
+        for change in &mut self.changes {
+            if let (What::Replay { volume }, [whole]) = (&mut change.what, &*self.overlay.machine.volumes) {
+                volume.clone_from(&whole.name);
+            }
+        }
+        self.overlay.head = Some(head.clone());
+        self.touch(What::Wrap { head, rendering });
+        self.changes.rotate_right(1);
+        Ok(())
+    }
+
     /// Asks for the journal of a volume to be replayed first.
     ///
     /// # Errors
@@ -251,12 +276,15 @@ impl<'a> Stage<'a> {
         let (path, copy_of, rendering) = match what {
             What::Path { path, copy_of, rendering } => (path, copy_of, rendering),
             What::Bytes { offset, content, rendering } => {
-                let old = self.base.disk_bytes(*offset, content.len())?;
+                let old = self.overlay.old_bytes(*offset, content.len())?;
                 let rendering = rendering.clone();
                 let (offset, content) = (*offset, content.clone());
                 return Ok(Some(Edit::PutBytes { offset, sha256: sha256(&old), content, rendering }));
             }
             What::Replay { volume } => return Ok(Some(Edit::ReplayJournal { volume: volume.clone() })),
+            What::Wrap { head, rendering } => {
+                return Ok(Some(Edit::Wrap { head: head.clone(), rendering: rendering.clone() }));
+            }
         };
         let before = self.before(path)?;
         let path = path.clone();

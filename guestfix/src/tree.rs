@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use libdisk::block::Disk;
 use libdisk::vfs::{FileSystem, FileType, FsError, Metadata, NodeId};
+use libdisk::volume::grub::Grub;
 
+pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
 use crate::path::{self, Kind, Last, Names, Place, below, lossy, resolve, split};
 use crate::{Error, Result, View};
@@ -27,6 +29,7 @@ const CACHE_LIMIT: usize = 256 << 20;
 pub struct Tree {
     disk: Option<Disk>,
     machine: Machine,
+    grub: Option<Grub>,
     mounts: Vec<Mounted>,
     /// What resolved paths lead to.
     nodes: RefCell<HashMap<Vec<u8>, Option<Node>>>,
@@ -60,7 +63,14 @@ impl Tree {
     pub fn from_filesystems(filesystems: Vec<(String, Box<dyn FileSystem>)>, machine: Machine) -> Self {
         let mounts = filesystems.into_iter();
         let mounts = mounts.map(|(point, fs)| Mounted { point: point.into_bytes(), fs }).collect();
-        Self { disk: None, machine, mounts, nodes: RefCell::default(), contents: RefCell::default() }
+        let (nodes, contents) = (RefCell::default(), RefCell::default());
+        Self { disk: None, machine, grub: None, mounts, nodes, contents }
+    }
+
+    /// With GRUB for BIOS, for a disk without a boot loader.
+    #[must_use]
+    pub fn with_grub(self, grub: Grub) -> Self {
+        Self { grub: Some(grub), ..self }
     }
 
     /// Whether there is a root file system: on a disk without one every path is absent.
@@ -299,6 +309,10 @@ impl View for Tree {
         let disk = self.disk.as_ref();
         let disk = disk.ok_or_else(|| Error::Refused("this guest has no disk below its files".into()))?;
         Ok(disk.read_vec(offset, len)?)
+    }
+
+    fn grub(&self) -> Option<&Grub> {
+        self.grub.as_ref()
     }
 }
 

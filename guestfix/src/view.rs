@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use libdisk::vfs::Metadata;
+use libdisk::volume::grub::Grub;
 
 use crate::Result;
 use crate::facts::Machine;
@@ -67,6 +68,11 @@ pub trait View {
     fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let _ = (offset, len);
         Err(crate::Error::Refused("this guest has no disk below its files".into()))
+    }
+
+    /// GRUB for BIOS, which somebody brought for a disk without a boot loader; it is no part of the guest.
+    fn grub(&self) -> Option<&Grub> {
+        None
     }
 
     /// A text file, bytes that are not UTF-8 kept out by [`None`] as if it were not there.

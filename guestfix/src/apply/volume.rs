@@ -69,7 +69,7 @@ impl Writer<'_> {
                 self.clear(path, &slot)
             }
             // These are no business of a file system.
-            Edit::ReplayJournal { .. } | Edit::PutBytes { .. } => Ok(()),
+            Edit::Wrap { .. } | Edit::ReplayJournal { .. } | Edit::PutBytes { .. } => Ok(()),
         }
     }
 

@@ -25,7 +25,8 @@ pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Opti
         None => ROOT_DISKS.contains(&disk),
     };
     let mut physical = machine.volumes.iter().filter(|volume| volume.device.range().is_some());
-    physical.find(|volume| ours && volume.number == number)
+    // Xen shows a disk without partitions as xvda, or as xvda1
+    physical.find(|volume| ours && (volume.number == number || volume.number == 0 && number == 1))
 }
 
 /// What fstab mounts "/" from.

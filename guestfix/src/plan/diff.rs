@@ -18,6 +18,10 @@ pub(super) fn render(steps: &[Step], view: &dyn View) -> Result<String> {
 
 fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
     match edit {
+        Edit::Wrap { head, rendering } => {
+            out.push_str(&format!("put 1 MiB before the disk, {} bytes of it not zero\n", head.len()));
+            lines(out, rendering);
+        }
         Edit::ReplayJournal { volume } => out.push_str(&format!("replay the journal of {volume}\n")),
         Edit::PutFile { path, before, content: Content::Text(new), rendering, .. } => {
             match old_text(before, path, view)? {

@@ -17,6 +17,7 @@ use crate::Rule;
 pub static ALL: &[&dyn Rule] = &[
     &disk::filesystem_state::FilesystemState,
     &disk::size_mib::SizeMib,
+    &target::paravirtual::Paravirtual,
     &target::firmware::Firmware,
     &linux::immutable::Immutable,
     &linux::kernel_hyperv::KernelHyperv,

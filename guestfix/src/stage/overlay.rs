@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use libdisk::vfs::{FileType, Metadata, Timestamp};
+use libdisk::volume::grub::Grub;
+use libdisk::volume::wrap::HEAD;
 
 use crate::facts::Machine;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
@@ -33,13 +35,15 @@ pub(super) struct Overlay<'a> {
     base: &'a dyn View,
     pub(super) machine: Machine,
     nodes: BTreeMap<String, Staged>,
+    /// What will be before the disk of the base.
+    pub(super) head: Option<Vec<u8>>,
     /// Bytes of the disk that will change, in the order staged.
     pub(super) bytes: Vec<(u64, Vec<u8>)>,
 }
 
 impl<'a> Overlay<'a> {
     pub(super) fn new(base: &'a dyn View) -> Self {
-        Self { base, machine: base.machine().clone(), nodes: BTreeMap::new(), bytes: Vec::new() }
+        Self { base, machine: base.machine().clone(), nodes: BTreeMap::new(), head: None, bytes: Vec::new() }
     }
 
     pub(super) fn set(&mut self, path: String, node: Staged) {
@@ -48,6 +52,15 @@ impl<'a> Overlay<'a> {
 
     pub(super) fn staged(&self, path: &str) -> Option<&Staged> {
         self.nodes.get(path)
+    }
+
+    /// Bytes of the disk as they are, behind what will be before it.
+    pub(super) fn old_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let Some(head) = &self.head else { return self.base.disk_bytes(offset, len) };
+        let before = (offset..HEAD).take(len).map(|at| head.get(at as usize).copied().unwrap_or(0));
+        let mut bytes: Vec<u8> = before.collect();
+        bytes.extend(self.base.disk_bytes(offset.saturating_sub(HEAD), len - bytes.len())?);
+        Ok(bytes)
     }
 
     /// Where `path` leads in the tree as it will be.
@@ -181,8 +194,12 @@ impl View for Overlay<'_> {
         }
     }
 
+    fn grub(&self) -> Option<&Grub> {
+        self.base.grub()
+    }
+
     fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let mut bytes = self.base.disk_bytes(offset, len)?;
+        let mut bytes = self.old_bytes(offset, len)?;
         for (start, content) in &self.bytes {
             for (at, new) in (*start..).zip(content) {
                 let index = at.checked_sub(offset).and_then(|index| usize::try_from(index).ok());

@@ -1,8 +1,8 @@
 //! From a disk to a tree: the partition table, every file system, the root, and the guest's own fstab.
 
-use libdisk::block::{Disk, Overlay};
+use libdisk::block::{Disk, Overlay, Zeros};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
-use libdisk::volume::{self, Kind, PartitionTable, lvm2};
+use libdisk::volume::{self, Kind, Partition, PartitionTable, lvm2, wrap};
 
 use super::{Mounted, Tree};
 use crate::device::{Device, Logical};
@@ -30,21 +30,10 @@ impl Tree {
     /// If the disk cannot be read, or its partition table or the root file system is corrupt.
     pub fn open(disk: Disk) -> Result<Self> {
         let table = volume::read(&disk)?;
-        let firmware = volume::boot::firmware(&disk, &table)?;
         let mut found = volumes(&disk, &table)?;
         let lvm = logical_volumes(&disk, &table, &mut found)?;
-        let mut machine = Machine {
-            size: disk.size(),
-            table: match table.kind {
-                Kind::Gpt { .. } => "gpt",
-                Kind::Mbr { .. } => "mbr",
-                Kind::None => "none",
-            },
-            bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
-            uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
-            volumes: found.iter().map(|found| found.volume.clone()).collect(),
-            lvm,
-        };
+        let volumes = found.iter().map(|found| found.volume.clone()).collect();
+        let mut machine = Machine { volumes, lvm, ..without_volumes(&disk, &table)? };
         let mut tree = Self { disk: Some(disk), ..Self::from_filesystems(Vec::new(), machine.clone()) };
         if let Some(root) = root_of(&found)? {
             tree.add(&mut machine, &mut found, root, b"/".to_vec());
@@ -117,6 +106,35 @@ impl Tree {
     }
 }
 
+/// What the disk is, but for what is on it.
+fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
+    let firmware = volume::boot::firmware(disk, table)?;
+    Ok(Machine {
+        size: disk.size(),
+        table: match table.kind {
+            Kind::Gpt { .. } => "gpt",
+            Kind::Mbr { .. } => "mbr",
+            Kind::None => "none",
+        },
+        bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
+        uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
+        volumes: Vec::new(),
+        lvm: Lvm::default(),
+    })
+}
+
+/// The machine whose disk, one file system and nothing else, gets `head` before it: see [`wrap::wrap_bare`].
+pub(crate) fn wrapped(machine: &Machine, head: &[u8]) -> Result<Machine> {
+    let disk = wrap::wrap_bare(Disk::new(Zeros::new(machine.size)), head)?;
+    let table = volume::read(&disk)?;
+    let ([whole], [partition]) = (machine.volumes.as_slice(), table.partitions.as_slice()) else {
+        return Err(Error::Refused("the disk is more than one file system".into()));
+    };
+    let Volume { name, number, device, partuuid, partlabel, type_name, .. } = on_partition(partition);
+    let volume = Volume { name, number, device, partuuid, partlabel, type_name, ..whole.clone() };
+    Ok(Machine { volumes: vec![volume], lvm: machine.lvm.clone(), ..without_volumes(&disk, &table)? })
+}
+
 /// Every partition that holds something, or the whole disk where there is no table.
 fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
     if table.kind == Kind::None {
@@ -125,19 +143,21 @@ fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
     }
     let partitions = table.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
     partitions
-        .map(|partition| {
-            let volume = Volume {
-                name: format!("p{}", partition.number),
-                number: partition.number,
-                device: Device::Range(partition.range.clone()),
-                partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
-                partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
-                type_name: Some(partition.partition_type.to_string()),
-                ..blank()
-            };
-            identify(disk, volume, partition.partition_type.is_esp())
-        })
+        .map(|partition| identify(disk, on_partition(partition), partition.partition_type.is_esp()))
         .collect()
+}
+
+/// The volume on a partition, as far as the table tells.
+fn on_partition(partition: &Partition) -> Volume {
+    Volume {
+        name: format!("p{}", partition.number),
+        number: partition.number,
+        device: Device::Range(partition.range.clone()),
+        partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
+        partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
+        type_name: Some(partition.partition_type.to_string()),
+        ..blank()
+    }
 }
 
 /// Adds the logical volumes; those that cannot be opened have nothing on them.

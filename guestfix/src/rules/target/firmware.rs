@@ -1,6 +1,6 @@
 //! target.firmware
 
-use crate::facts::Loader;
+use super::paravirtual;
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
 
@@ -31,6 +31,11 @@ impl Rule for Firmware {
         if !here.is_empty() {
             return Ok(Finding::Ok);
         }
+        if paravirtual::is_to_be_wrapped(guest) {
+            return Ok(Finding::NotApplicable(
+                "the disk never started by a firmware: see target.paravirtual",
+            ));
+        }
         let mut evidence = vec![Evidence::new("disk", format!("nothing on it starts by {wanted}"))];
         evidence.extend(there.iter().map(|line| Evidence::new("disk", line.as_str())));
         Ok(Finding::Wrong { evidence })
@@ -44,12 +49,12 @@ impl Rule for Firmware {
             Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
             _ => None,
         };
-        let is_paravirtual = machine.table == "none" && guest.facts.boot.loader == Loader::GrubLegacy;
         Ok(Fixed::ByHand(match fits {
             Some(target) => format!("the disk fits --for {target}"),
-            None if is_paravirtual => "a paravirtual AMI, whose boot loader was EC2's own: copy its root to a partition of a disk with a boot \
-                                       loader, in an HVM instance, and take a snapshot of that"
-                .into(),
+            None if paravirtual::is(&guest) => {
+                "a paravirtual AMI, which has nothing that UEFI starts: with --for azure-gen1 a disk that starts by BIOS is made of it"
+                    .into()
+            }
             None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
         }))
     }
@@ -91,6 +96,9 @@ mod tests {
                 machine.table = "none";
                 machine.bios.clear();
             });
-        assert!(bench.by_hand(&Firmware).starts_with("a paravirtual AMI"));
+        assert_eq!(bench.findings(&Firmware), [""; 0]);
+        let gen2 = bench.target(Target::AzureGen2);
+        assert_eq!(gen2.findings(&Firmware), ["disk: nothing on it starts by UEFI"]);
+        assert!(gen2.by_hand(&Firmware).starts_with("a paravirtual AMI"));
     }
 }

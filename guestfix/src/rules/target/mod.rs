@@ -1,3 +1,4 @@
 //! Rules about the machine the guest is to run on.
 
 pub(super) mod firmware;
+pub(super) mod paravirtual;

@@ -1,0 +1,230 @@
+//! target.paravirtual
+
+use std::fmt::Write;
+
+use libdisk::block::{Error as DiskError, ErrorKind};
+use libdisk::volume::wrap;
+
+use crate::edit::sha256;
+use crate::facts::{Loader, Machine, Site};
+use crate::rule::Evidence;
+use crate::text::menu_lst;
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
+
+/// A paravirtual AMI: a file system on the bare disk, which EC2's own PV-GRUB started by its menu.lst.
+pub(in crate::rules) struct Paravirtual;
+
+static META: RuleMeta = RuleMeta {
+    id: "target.paravirtual",
+    title: "a file system on the bare disk gets a partition table and a boot loader",
+    phase: Phase::Layout,
+    severity: Severity::Blocker,
+    cause: "The disk of a paravirtual AMI is one file system. EC2's PV-GRUB, which is no part of the disk, read the menu.lst in it; a BIOS \
+            finds no boot record there, and nothing to start.",
+    fix: "1 MiB goes before the file system: a partition table with it as the one partition, and GRUB, which is taken from the Debian package \
+          grub-pc-bin of this machine or from --grub DIR. A grub.cfg is made of the entries of menu.lst, which stays as it is; its passwords \
+          are not taken over. The disk grows by that, so the result is always a new file. Not for azure-gen2.",
+    source: "AWS, Linux AMI virtualization types, and PV-GRUB, 2026; GRUB manual 2.12, Images, 2023; measured boots, 2026-11-23",
+};
+
+const GRUB_CFG: &str = "/boot/grub/grub.cfg";
+const HEADER: &str = "\
+# Made by refloat of menu.lst, which EC2's PV-GRUB read and nothing reads any more: what adds kernels to that one
+# does not add them here. With the package grub-pc installed, update-grub makes this file anew.
+";
+
+impl Rule for Paravirtual {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        if !is(guest) {
+            return Ok(Finding::NotApplicable("this is no paravirtual AMI"));
+        }
+        if !is_to_be_wrapped(guest) {
+            return Ok(Finding::NotApplicable("a disk that starts by BIOS can be made of it, and no other"));
+        }
+        let kind = guest.view.machine().volumes.first().and_then(|volume| volume.kind.as_deref());
+        let kind = kind.unwrap_or("file system");
+        let what = format!("{kind} without a partition table, which EC2's PV-GRUB starts, and no BIOS");
+        Ok(Finding::from_evidence(vec![Evidence::new("disk", what)]))
+    }
+
+    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        let guest = stage.guest()?;
+        let machine = guest.view.machine();
+        let Some(grub) = guest.view.grub().filter(|_| is_whole(machine)) else {
+            return Ok(Fixed::ByHand(without(machine)));
+        };
+        let menu = guest.facts.boot.cmdlines.iter().find(|cmdline| cmdline.site == Site::Kernel);
+        let menu = menu.map_or(Ok(None), |cmdline| guest.view.text(&cmdline.file))?;
+        let Some(script) = menu.as_deref().and_then(script) else {
+            return Ok(Fixed::ByHand("menu.lst has no entry with a kernel: write one".into()));
+        };
+        let size = machine.size;
+        let head = match wrap::head(size, disk_signature(machine), grub) {
+            Ok(head) => head,
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(Fixed::ByHand(by_another_disk(&error)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let rendering = vec![
+            format!(
+                "an MBR: all that was there, {size} bytes, is partition 1 (Linux, active) at sector 2048"
+            ),
+            format!("GRUB's boot.img in it, and core.img behind it, {} sectors", grub.core_sectors()),
+            format!("the disk becomes 1 MiB larger; sha256 of what goes before it: {}", sha256(&head)),
+        ];
+        stage.wrap(head, rendering)?;
+        stage.keep(GRUB_CFG, &format!("{GRUB_CFG}.pre-azure"))?;
+        stage.put(GRUB_CFG, script)?;
+        Ok(Fixed::Staged)
+    }
+}
+
+/// Whether the guest is one.
+pub(super) fn is(guest: &Guest<'_>) -> bool {
+    guest.view.machine().table == "none" && guest.facts.boot.loader == Loader::GrubLegacy
+}
+
+/// Whether it is one, and is to start by BIOS.
+pub(super) fn is_to_be_wrapped(guest: &Guest<'_>) -> bool {
+    is(guest) && guest.goal.target == Target::AzureGen1
+}
+
+/// Whether the disk is the root file system and nothing else.
+fn is_whole(machine: &Machine) -> bool {
+    matches!(machine.volumes.as_slice(), [volume] if volume.mounted_at.as_deref() == Some("/"))
+}
+
+fn without(machine: &Machine) -> String {
+    if is_whole(machine) {
+        "a disk that starts can be made of it with GRUB, which is not here: install the Debian packages grub-pc-bin and grub-common, or give \
+         a folder that has boot.img and core.img with --grub DIR; then check again"
+            .into()
+    } else {
+        "the disk is more than one file system: copy its root to a partition of a disk with a boot loader"
+            .into()
+    }
+}
+
+fn by_another_disk(why: &DiskError) -> String {
+    format!("{why}: copy its root to a partition of a disk with a boot loader")
+}
+
+/// Equal file systems get equal ones.
+fn disk_signature(machine: &Machine) -> u32 {
+    let uuid = machine.volumes.first().and_then(|volume| volume.uuid.as_deref());
+    let digest = sha256(format!("refloat disk signature {}", uuid.unwrap_or_default()).as_bytes());
+    digest.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(1)
+}
+
+/// The entries of a `menu.lst` as a script for GRUB 2; `None` without any. Command lines are as they were: other rules look at
+/// those. Paths need no device: the script is on the volume that they are on, and GRUB takes that one.
+fn script(menu: &str) -> Option<String> {
+    let entries = menu_lst::entries(menu);
+    let chosen = menu_lst::default(menu).and_then(|index| index.parse().ok()).unwrap_or(0);
+    let default = entries.iter().position(|entry| entry.index == chosen).unwrap_or(0);
+    let mut out = format!("{HEADER}set default=\"{default}\"\nset timeout=5\n");
+    for entry in &entries {
+        let words = |text: &str| text.split_whitespace().map(quoted).collect::<Vec<_>>().join(" ");
+        let title = in_quotes(entry.title);
+        let _ = write!(
+            out,
+            "\nmenuentry {title} {{\n\tlinux\t{} {}\n",
+            quoted(entry.kernel),
+            words(entry.cmdline)
+        );
+        if let Some(initrd) = entry.initrd {
+            let _ = writeln!(out, "\tinitrd\t{}", quoted(initrd));
+        }
+        out.push_str("}\n");
+    }
+    (!entries.is_empty()).then_some(out)
+}
+
+/// A word that means itself to GRUB's script language.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { in_quotes(word) }
+}
+
+fn in_quotes(text: &str) -> String {
+    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+    format!("'{}'", printable.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Volume;
+    use crate::rules::testing::Bench;
+    use crate::text::grub_cfg;
+
+    const MENU: &str = "default 1\ntimeout 0\nhiddenmenu\n\ntitle other\nchainloader +1\n\ntitle Debian's old\nroot (hd0)\n\
+                        kernel (hd0)/boot/vmlinuz-5 root=/dev/xvda1 ro a='$x;y' console=hvc0 \n\n\
+                        title Debian\nroot (hd0)\nkernel /boot/vmlinuz-6 root=/dev/xvda1\ninitrd (hd0)/boot/initrd.img-6\n";
+
+    fn bench(menu: &str) -> Bench {
+        let bare = |machine: &mut Machine| {
+            machine.table = "none";
+            machine.bios.clear();
+            machine.volumes.truncate(1);
+            machine.volumes[0] = Volume { name: "disk".into(), number: 0, ..machine.volumes[0].clone() };
+        };
+        Bench::debian().without("/boot/grub/grub.cfg").file("/boot/grub/menu.lst", menu).machine(bare)
+    }
+
+    #[test]
+    fn without_grub_it_says_where_to_get_it() {
+        let bench = bench(MENU);
+        assert_eq!(
+            bench.findings(&Paravirtual),
+            ["disk: ext4 without a partition table, which EC2's PV-GRUB starts, and no BIOS"]
+        );
+        let what = bench.by_hand(&Paravirtual);
+        assert!(what.contains("grub-pc-bin") && what.contains("--grub DIR"), "{what}");
+        let more = bench.machine(|machine| machine.volumes.push(machine.volumes[0].clone()));
+        assert!(more.by_hand(&Paravirtual).contains("more than one file system"));
+    }
+
+    #[test]
+    fn other_disks_and_other_targets_are_no_business_of_it() {
+        assert_eq!(Bench::debian().findings(&Paravirtual), [""; 0]);
+        assert_eq!(bench(MENU).target(Target::AzureGen2).findings(&Paravirtual), [""; 0]);
+        let grub2 = Bench::debian().machine(|machine| machine.table = "none");
+        assert_eq!(grub2.findings(&Paravirtual), [""; 0]);
+    }
+
+    #[test]
+    fn the_menu_becomes_a_script() {
+        let script = script(MENU).unwrap();
+        let expected = "set default=\"0\"\nset timeout=5\n\n\
+                        menuentry 'Debian'\\''s old' {\n\tlinux\t/boot/vmlinuz-5 root=/dev/xvda1 ro 'a='\\''$x;y'\\''' console=hvc0\n}\n\n\
+                        menuentry 'Debian' {\n\tlinux\t/boot/vmlinuz-6 root=/dev/xvda1\n\tinitrd\t/boot/initrd.img-6\n}\n";
+        assert_eq!(script, format!("{HEADER}{expected}"));
+        let entries = grub_cfg::entries(&script);
+        let titles: Vec<&str> = entries.iter().map(|entry| entry.title.as_str()).collect();
+        assert_eq!(titles, ["Debian's old", "Debian"]);
+        assert_eq!(entries[1].initrds, ["/boot/initrd.img-6"]);
+        assert_eq!(super::script("title x\nroot (hd0)\n"), None);
+    }
+
+    #[test]
+    fn whatever_the_menu_says_the_script_is_one_of_grub() {
+        let hostile = "title }; reboot\nkernel /x;halt $y ${z} \"a `b` # c\\\ninitrd /i'n\n\ntitle \x1b[2J'\nkernel /é {\r ||\n";
+        let script = script(hostile).unwrap();
+        assert_eq!(grub_cfg::entries(&script).len(), 2);
+        assert!(!script.contains('\x1b') && !script.contains('\r'));
+        if testimages::judge::need("grub-script-check").is_none() {
+            return;
+        }
+        for text in [&script, &super::script(MENU).unwrap()] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            testimages::judge::run(testimages::judge::tool("grub-script-check").arg(file.path()));
+        }
+    }
+}
