@@ -1,6 +1,8 @@
 //! Images made by the real mkfs.xfs, and the kernel's view of them.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod log;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,29 +1,16 @@
-//! Damaged metadata: errors, never a panic, a hang, or memory without bound.
-//!
-//! Every structure has a checksum, which hides what comes after it; so most damage gets a checksum that fits.
-
-#![allow(clippy::print_stderr, reason = "what was damaged, and how much of it was let through")]
-
-mod support;
+//! Volumes that were unmounted: all their metadata.
 
 use std::ops::Range;
 
+use block::Overlay;
 use block::testing::count::Count;
-use block::{Disk, Memory as Bytes, Overlay};
-use support::{Image, find};
-use testimages::hostile::{Memory, cases};
+use testimages::hostile::cases;
 use testimages::judge;
 use vfs::FileSystem;
 use vfs::conformance::{Damage, Rng, Structure, Target, compare, exercise};
 
-#[global_allocator]
-static MEMORY: Memory = Memory;
-
-/// What all tests of this file may hold together.
-const CEILING: usize = 160 << 20;
-
-/// Reads of the device that one volume may cost: work that does not depend on the machine.
-const READS: u64 = 20_000;
+use crate::support::{Image, Variant, find, variant};
+use crate::{CEILING, MEMORY, READS};
 
 /// A kind of structure: its name, its magic number and where that is, its length in blocks (0 for a sector of 512 bytes), and
 /// where its checksum is.
@@ -53,6 +40,9 @@ const KINDS: &[Kind] = &[
     ("symbolic links", b"XSLM", 0, 1, 12),
 ];
 
+/// Bytes of the largest.
+const LARGEST: usize = 4 << 10;
+
 /// A structure of the volume: its place, and where in it the checksum is.
 struct Part {
     place: Range<usize>,
@@ -61,52 +51,55 @@ struct Part {
 
 /// A volume, and a target of its metadata alone, one part after another.
 struct Volume {
-    disk: Disk,
+    image: Image,
     target: Target,
     parts: Vec<Part>,
 }
 
 impl Volume {
-    /// With a little of everything.
-    fn new(variant: &str) -> Option<Self> {
-        let image = Image::new(&find(variant), 48 << 20)?;
+    /// With a little of everything, but for the structures that the variant does not have.
+    fn new(variant: &Variant, without: &[&str]) -> Option<Self> {
+        let image = Image::new(variant, 24 << 20)?;
         if !judge::need_kernel_mounts() {
             return None;
         }
         image.populate(fill);
         image.judge();
-        let bytes = image.bytes();
+        let disk = image.disk();
         let mut parts = Vec::new();
-        let mut structures: Vec<Structure> = Vec::new();
+        let mut structures: Vec<Structure> =
+            KINDS.iter().map(|(name, ..)| Structure { name, places: Vec::new() }).collect();
         let mut compact = Vec::new();
-        for (name, magic, at, blocks, checksum) in KINDS {
-            let len = if *blocks == 0 { 512 } else { blocks * 1024 };
-            let step = if *blocks == 0 { 512 } else { 1024 };
-            let mut places = Vec::new();
-            for start in (0..bytes.len() - len).step_by(step) {
-                let part = &bytes[start..start + len];
-                let whole = part[*at..].starts_with(magic)
+        for start in (0..image.size as usize - LARGEST).step_by(512) {
+            let found = disk.read_vec(start as u64, LARGEST).unwrap();
+            for ((_, magic, at, blocks, checksum), structure) in KINDS.iter().zip(&mut structures) {
+                let (len, step) = if *blocks == 0 { (512, 512) } else { (blocks * 1024, 1024) };
+                let part = &found[..len];
+                let whole = start.is_multiple_of(step)
+                    && part[*at..].starts_with(magic)
                     && checksum_of(part, *checksum) == part[*checksum..*checksum + 4];
                 // Some of the inodes will do: there are many free ones, all alike.
-                if whole && places.len() < 60 * 512 {
+                if whole && structure.places.len() < 60 * 512 {
                     let from = compact.len();
                     compact.extend_from_slice(part);
                     let says = |at: &usize| compact[*at] != 0 || at.is_multiple_of(16);
-                    places.extend((from..compact.len()).filter(says));
+                    structure.places.extend((from..compact.len()).filter(says));
                     parts.push(Part { place: start..start + len, checksum: *checksum });
                 }
             }
-            assert!(!places.is_empty(), "{variant}: there is no {name}");
-            structures.push(Structure { name, places });
         }
+        for structure in &structures {
+            assert_eq!(structure.places.is_empty(), without.contains(&structure.name), "{}", structure.name);
+        }
+        structures.retain(|structure| !structure.places.is_empty());
         let target = Target { bytes: compact, structures };
-        Some(Self { disk: Disk::new(Bytes::new(bytes)), target, parts })
+        Some(Self { image, target, parts })
     }
 
     /// A damaged copy. Most parts that were hit get a checksum that fits.
     fn damaged(&self, rng: &mut Rng) -> (Overlay, Damage) {
         let (bytes, damage) = self.target.damaged(rng);
-        let overlay = Overlay::new(self.disk.clone()).unwrap();
+        let overlay = Overlay::new(self.image.disk()).unwrap();
         let mut at = 0;
         for part in &self.parts {
             let len = part.place.len();
@@ -160,14 +153,14 @@ fn fill(root: &std::path::Path) {
         pieces.write_all_at(&[0xdd; 1024], piece * 3072).unwrap();
     }
     let clone = std::fs::File::create(root.join("clone")).unwrap();
-    rustix::fs::ioctl_ficlone(&clone, std::fs::File::open(root.join("large")).unwrap()).unwrap();
+    // Not every variant can.
+    rustix::fs::ioctl_ficlone(&clone, std::fs::File::open(root.join("large")).unwrap()).ok();
 }
 
-#[test]
-fn damaged_volumes() {
-    let Some(volume) = Volume::new("1k_everything") else { return };
+/// Damages the volume so often, and uses what is left.
+fn survives(name: &str, volume: &Volume, count: u64) {
     let (mut tried, mut opened, mut commits, mut most) = (0, 0, 0, 0);
-    cases("xfs", 300, CEILING, |random| {
+    cases(name, count, CEILING, |random| {
         let mut rng = Rng::new(random.u64(..));
         let (overlay, damage) = volume.damaged(&mut rng);
         let reads = Count::default();
@@ -182,14 +175,29 @@ fn damaged_volumes() {
         drop(damage);
     });
     let held = MEMORY.peak_usage() >> 20;
-    eprintln!("of {tried}, {opened} opened, {commits} commits, {most} reads and {held} MiB at most");
+    eprintln!("{name}: of {tried}, {opened} opened, {commits} commits, {most} reads and {held} MiB at most");
     assert!(opened > tried / 2 && commits > tried, "of {tried}, {opened} opened, {commits} commits");
+}
+
+/// With [`damaged_volumes_of_few_features`] these are ten thousand.
+#[test]
+fn damaged_volumes() {
+    let Some(volume) = Volume::new(&find("1k_everything"), &[]) else { return };
+    survives("xfs", &volume, 6500);
+}
+
+#[test]
+fn damaged_volumes_of_few_features() {
+    let options = &["-b", "size=1024", "-m", "finobt=0,reflink=0,bigtime=0,inobtcount=0", "-i", "sparse=0"];
+    let without = ["free inode tree", "owners", "shared blocks"];
+    let Some(volume) = Volume::new(&variant("1k_plain_v5", 12, options), &without) else { return };
+    survives("xfs of few features", &volume, 3500);
 }
 
 #[test]
 fn damage_is_never_taken_for_content() {
-    let Some(volume) = Volume::new("1k_everything") else { return };
-    let good = xfs::open(volume.disk.clone()).unwrap();
+    let Some(volume) = Volume::new(&find("1k_everything"), &[]) else { return };
+    let good = volume.image.open();
     let mut rng = Rng::new(5);
     let mut noticed = 0;
     for turn in 0..200 {
@@ -204,8 +212,8 @@ fn damage_is_never_taken_for_content() {
             inside
         });
         let place = (part.unwrap().place.start + at) as u64;
-        let overlay = Overlay::new(volume.disk.clone()).unwrap();
-        let old = volume.disk.read_vec(place, 1).unwrap()[0];
+        let overlay = Overlay::new(volume.image.disk()).unwrap();
+        let old = overlay.disk().read_vec(place, 1).unwrap()[0];
         overlay.writer().write_at(&[old ^ 1 << rng.below(8)], place).unwrap();
         let Ok(fs) = xfs::open(overlay.disk()) else {
             noticed += 1;
