@@ -36,7 +36,7 @@ const DEVICES: &str = "# LVM uses devices listed in this file.\nVERSION=1.1.2\nI
 
 const BOOT: Range<u64> = MIB..65 * MIB;
 /// The partition of the physical volume.
-const PHYSICAL: [Range<u64>; 1] = [65 * MIB..160 * MIB];
+const PHYSICAL: Range<u64> = 65 * MIB..160 * MIB;
 
 fn rhel_9_lvm(out: &Path) -> Result<()> {
     let kernel = kernel("5.14.0-570.el9_6.x86_64");
@@ -79,7 +79,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     let boot = tree.split_off("/boot");
 
     let partitions = "start=2048, size=131072, type=83, bootable\nstart=133120, type=8e";
-    make_mbr(out, PHYSICAL[0].end, DISK_ID, partitions)?;
+    make_mbr(out, PHYSICAL.end, DISK_ID, partitions)?;
     place_phony_grub(out, 512)?;
     let work = tempfile::tempdir()?;
     let volume = |name: &str| work.path().join(name);
@@ -87,7 +87,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     place(&volume("boot"), out, BOOT.start)?;
 
     // The root was made larger: behind it comes the swap, and then the rest of it.
-    let devices = Devices::over(&PHYSICAL.map(|range| (out, range)));
+    let devices = Devices::over(&[(out, PHYSICAL)]);
     devices.lvm("vgcreate", &["-s", "1m", "rhel", devices.path(0)]);
     for (name, size) in [("root", "48m"), ("swap", "4m")] {
         devices.lvm("lvcreate", &["-an", "-Zn", "-Wn", "-L", size, "-n", name, "rhel"]);
@@ -96,7 +96,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     make_xfs(&volume("root"), 80 * MIB, ROOT_UUID, &tree)?;
     File::create(volume("swap"))?.set_len(4 * MIB)?;
     run(tool("mkswap").args(["-q", "-U", SWAP_UUID]).arg(volume("swap")), &[])?;
-    place_volumes(out, &devices, &PHYSICAL, "rhel", &["root", "swap"], work.path())
+    place_volumes(out, &devices, &[PHYSICAL], "rhel", &["root", "swap"], work.path())
 }
 
 #[cfg(test)]
@@ -111,9 +111,9 @@ mod tests {
         }
         let Some(path) = ALL[0].path() else { return };
         judge::xfs_repair(&path, BOOT);
-        let root = lvm::cut(&path, &PHYSICAL, "rhel/root");
+        let root = lvm::cut(&path, &[PHYSICAL], "rhel/root");
         judge::xfs_repair(root.path(), 0..80 * MIB);
-        let devices = Devices::over(&PHYSICAL.map(|range| (path.as_path(), range)));
+        let devices = Devices::over(&[(&path, PHYSICAL)]);
         devices.lvm("vgck", &["rhel"]);
     }
 }
