@@ -1,5 +1,7 @@
 //! linux.initramfs.drop-in
 
+use initramfs::Generator;
+
 use super::linewise;
 use crate::facts::{Driver, Facts};
 use crate::rule::Evidence;
@@ -64,7 +66,7 @@ impl Rule for InitramfsDropIn {
         let mut evidence = linewise::faults(guest.view, &dracut_files(guest.view)?, |line| {
             without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
         })?;
-        evidence.extend(match builder(guest.view)? {
+        evidence.extend(match builder(guest)? {
             None => return Ok(Finding::NotApplicable("neither initramfs-tools nor dracut is installed")),
             Some(Builder::InitramfsTools) => match policy(guest.view)? {
                 // all drivers of all disks go in
@@ -94,7 +96,7 @@ impl Rule for InitramfsDropIn {
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
         let wanted = wanted(guest.facts);
-        match builder(guest.view)? {
+        match builder(&guest)? {
             Some(Builder::Mkinitrd) => {
                 stage.edit(SYSCONFIG, |text| {
                     let named = shell_assign::get(text, INITRD_MODULES).unwrap_or_default();
@@ -137,7 +139,8 @@ fn wanted(facts: &Facts) -> Vec<&'static str> {
     WANTED.iter().copied().filter(|name| kernel.drivers.get(name) == Some(&Driver::Module)).collect()
 }
 
-fn builder(view: &dyn View) -> Result<Option<Builder>> {
+fn builder(guest: &Guest<'_>) -> Result<Option<Builder>> {
+    let mut left = Vec::new();
     for (path, builder) in [
         ("/etc/initramfs-tools/initramfs.conf", Builder::InitramfsTools),
         (MAIN, Builder::Dracut),
@@ -145,11 +148,25 @@ fn builder(view: &dyn View) -> Result<Option<Builder>> {
         (PACKAGED, Builder::Dracut),
         (SYSCONFIG, Builder::Mkinitrd),
     ] {
-        if view.exists(path)? {
-            return Ok(Some(builder));
+        if guest.view.exists(path)? {
+            left.push(builder);
         }
     }
-    Ok(None)
+    // Debian keeps the configuration of a package that another one replaced
+    if left.contains(&Builder::Dracut) && built_by_dracut(guest)? {
+        return Ok(Some(Builder::Dracut));
+    }
+    Ok(left.first().copied())
+}
+
+/// Whether the image of the entry that starts by itself is dracut's.
+fn built_by_dracut(guest: &Guest<'_>) -> Result<bool> {
+    let entry = guest.facts.boot.entries.iter().find(|entry| entry.default);
+    let Some(path) = entry.and_then(|entry| entry.initrds.last()) else { return Ok(false) };
+    let Some(bytes) = guest.view.read(path)? else { return Ok(false) };
+    // one that cannot be read is the business of linux.initramfs.hyperv
+    let parsed = guest.archives.get(path, &bytes);
+    Ok(parsed.is_ok_and(|parsed| parsed.archive().generator() == Generator::Dracut))
 }
 
 /// The file that sets `MODULES` last, and the value.
@@ -216,7 +233,7 @@ fn without_hyperv(line: &Line<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::Bench;
+    use crate::rules::testing::{Bench, initramfs_with};
 
     #[test]
     fn initramfs_tools_get_lines_unless_they_take_most() {
@@ -249,6 +266,22 @@ mod tests {
         );
         let done = Bench::debian().file("/etc/dracut.conf.d/x.conf", "force_drivers+=\" hv_storvsc \"\n");
         assert_eq!(done.findings(&InitramfsDropIn), [""; 0]);
+    }
+
+    #[test]
+    fn a_builder_that_was_replaced_leaves_its_configuration_and_builds_no_more() {
+        let both = || {
+            Bench::debian()
+                .file("/etc/initramfs-tools/initramfs.conf", "MODULES=most\n")
+                .file("/etc/dracut.conf", "#\n")
+        };
+        assert_eq!(both().findings(&InitramfsDropIn), [""; 0]);
+        let image = initramfs_with(&[("usr/lib/dracut/modules.txt", "base\n"), ("init", "")]);
+        let replaced = both().file("/boot/initrd.img-6.1.0-50-amd64", image);
+        assert_eq!(
+            replaced.findings(&InitramfsDropIn),
+            ["/etc/dracut.conf.d: no file adds hv_storvsc to add_drivers"]
+        );
     }
 
     #[test]
