@@ -35,32 +35,6 @@ $instance_store	/mnt	auto	defaults,nofail,comment=cloudconfig	0	2
 fs-0123456789abcdef0:/	/srv	efs	_netdev,nofail,tls	0	0
 $mounts
 FSTAB
-cat > "$root/etc/network/interfaces" <<'INTERFACES'
-auto lo
-iface lo inet loopback
-
-auto eth0
-iface eth0 inet dhcp
-    hwaddress ether 0a:ff:c0:a8:01:0a
-INTERFACES
-mkdir -p "$root/etc/udev/rules.d"
-cat > "$root/etc/udev/rules.d/70-persistent-net.rules" <<'RULES'
-SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="0a:ff:c0:a8:01:0a", ATTR{type}=="1", NAME="eth0"
-RULES
-cat > "$root/etc/cloud/cloud.cfg.d/99-ec2.cfg" <<'CLOUD'
-datasource_list: [ Ec2 ]
-datasource:
-  Ec2:
-    strict_id: true
-    timeout: 5
-    max_wait: 10
-CLOUD
-cat > "$root/etc/chrony/chrony.conf" <<'CHRONY'
-server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4
-driftfile /var/lib/chrony/chrony.drift
-makestep 1 3
-rtcsync
-CHRONY
 cat > "$root/etc/default/grub" <<'GRUB'
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=1
@@ -75,9 +49,6 @@ GRUB
 printf '%s\n' $initramfs_modules > "$root/etc/initramfs-tools/modules"
 sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=zstd/' "$root/etc/initramfs-tools/initramfs.conf"
 echo 'RESUME=none' > "$root/etc/initramfs-tools/conf.d/resume"
-echo ip-192-168-1-10 > "$root/etc/hostname"
-printf '127.0.0.1\tlocalhost\n127.0.1.1\tip-192-168-1-10\n' > "$root/etc/hosts"
-printf 'root:refloat\n' | chroot "$root" chpasswd
 
 say "initramfs and GRUB configuration"
 chroot "$root" update-initramfs -u > "$work/initramfs.log" 2>&1
@@ -90,8 +61,6 @@ sed -i '/^\t*loopback loop/d; /^\t*set root=(loop/d' "$root/boot/grub/grub.cfg"
 grep -q "root=$root_device ro" "$root/boot/grub/grub.cfg"
 install_loader "$image"
 
-say "cleaning up"
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/tmp/*
-: > "$root/etc/machine-id"
+dress
 cd /
 sync

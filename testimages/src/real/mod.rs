@@ -1,5 +1,9 @@
 //! Real guests, which boot: built once by debootstrap, and kept in the [cache](crate::cache).
 
+mod dracut;
+
+pub use dracut::{OnXfs, dracut_lvm, dracut_lvm_uefi, dracut_xfs};
+
 use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
@@ -14,8 +18,10 @@ use crate::{cache, judge};
 /// Recipes are shell scripts, put together from these parts.
 const CHROOT: &str = include_str!("chroot.sh");
 const TREE: &str = include_str!("tree.sh");
+const GAP: &str = include_str!("gap.sh");
 const BIOS: &str = include_str!("bios.sh");
 const UEFI: &str = include_str!("uefi.sh");
+const EC2: &str = include_str!("ec2.sh");
 const DEBIAN: &str = include_str!("debian.sh");
 const BUSY: &str = include_str!("busy.sh");
 
@@ -43,7 +49,7 @@ pub const DEBIAN_UEFI_ROOT: Range<u64> = 128 << 20..2047 << 20;
 /// When the recipe fails.
 #[track_caller]
 pub fn debian() -> Option<PathBuf> {
-    guest("debian.raw", BIOS)
+    guest("debian.raw", &[GAP, BIOS])
 }
 
 /// The same Debian on a GPT disk with shim and GRUB on its EFI partition, and nothing at `\EFI\BOOT`: no firmware finds it
@@ -55,7 +61,7 @@ pub fn debian() -> Option<PathBuf> {
 /// When the recipe fails.
 #[track_caller]
 pub fn debian_uefi() -> Option<PathBuf> {
-    guest("debian-uefi.raw", UEFI)
+    guest("debian-uefi.raw", &[UEFI])
 }
 
 /// A snapshot of [`debian`] taken while its root file system was mounted and several processes worked on it: the journal is
@@ -78,19 +84,27 @@ pub fn debian_busy() -> Option<PathBuf> {
 }
 
 #[track_caller]
-fn guest(name: &str, devices: &str) -> Option<PathBuf> {
+fn guest(name: &str, parts: &[&str]) -> Option<PathBuf> {
     let able = judge::need_all(TOOLS) && judge::need_kernel_mounts();
     able.then(|| {
-        let tree = [CHROOT, TREE].concat();
-        let recipe = [CHROOT, devices, DEBIAN].concat();
-        let built = cache::cached(name, &[recipe.as_bytes(), tree.as_bytes()], |out| {
-            let tar = cache::cached("debian.tar.zst", &[tree.as_bytes()], |out| {
-                build(&tree, &out.join("debian.tar.zst"), mirror().as_ref())
-            })?;
-            build(&recipe, &out.join(name), tar.as_os_str())
+        let recipe = [&[CHROOT], parts, &[EC2, DEBIAN]].concat().concat();
+        let built = cache::cached(name, &[recipe.as_bytes(), tree().as_bytes()], |out| {
+            build(&recipe, &out.join(name), tar()?.as_os_str())
         });
         built.unwrap_or_else(|error| panic!("{error:?}"))
     })
+}
+
+/// The files of a Debian, which guests are made of.
+fn tar() -> Result<PathBuf> {
+    let tree = tree();
+    cache::cached("debian.tar.zst", &[tree.as_bytes()], |out| {
+        build(&tree, &out.join("debian.tar.zst"), mirror().as_ref())
+    })
+}
+
+fn tree() -> String {
+    [CHROOT, TREE].concat()
 }
 
 /// Makes the file `out` of `source` by `recipe`.

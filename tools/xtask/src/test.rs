@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xz-utils", "xz"),
     ("bzip2", "bzip2"),
     ("initramfs-tools-core", "unmkinitramfs"),
+    ("dracut-core", "dracut"),
     ("qemu-utils", "qemu-img"),
     ("qemu-system-x86", "qemu-system-x86_64"),
     ("debootstrap", "debootstrap"),
