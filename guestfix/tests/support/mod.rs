@@ -1,4 +1,5 @@
 //! The volumes of an image as judges take them: a range of a file.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
