@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use crate::answer::Help;
 use crate::cli::{Global, OutputFormat};
 
-/// Threads of a pull, each with a request under way: at 100 ms an answer, 640 blocks a second. Each holds one block.
-pub(crate) const THREADS: usize = 64;
+/// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one block.
+pub(crate) const THREADS: usize = 72;
 
 /// The snapshots that this run has opened.
 static OPENED: Mutex<Vec<Snapshot>> = Mutex::new(Vec::new());

@@ -29,7 +29,7 @@ pub(super) fn agent() -> Agent {
         .max_idle_connections(CONNECTIONS)
         .max_idle_connections_per_host(CONNECTIONS)
         .max_idle_age(Duration::from_secs(15))
-        .input_buffer_size(64 << 10)
+        .input_buffer_size(32 << 10)
         .output_buffer_size(8 << 10)
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_send_request(Some(Duration::from_secs(10)))
