@@ -104,7 +104,8 @@ pub fn prepare(image: &Exclusive, plan: &str) -> Result<Prepared> {
 /// before; both are only recorded.
 ///
 /// # Errors
-/// `Refused` for a format that cannot be changed in place, and if there is an undo file already; what the files report.
+/// `Refused` for a format that cannot be changed in place, for changes that make the disk larger, and if there is an undo file
+/// already; what the files report.
 /// The image then has all, none or some of the changes, and [`pending`] tells.
 pub fn apply_in_place(
     image: &Exclusive,
@@ -125,6 +126,9 @@ pub fn apply_in_place(
         return Err(Error::Refused(format!("{} exists already", path.display())));
     }
     let target = FileDisk::open_mut(image.path())?.disk_mut();
+    if sealed.disk().size() > target.size() {
+        return Err(Error::Refused("the changes make the disk larger: apply to a new file with -o".into()));
+    }
     let header = Header { size: target.size(), identity: identity.to_owned(), plan: plan.to_owned() };
 
     // The record gets its name when all of it is durable.

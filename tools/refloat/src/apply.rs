@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use guestfix::plan::{Identity, Plan};
 use guestfix::undo::Prepared;
 use guestfix::{apply, undo};
@@ -38,7 +38,7 @@ pub(crate) fn run(global: &Global, args: &ApplyArgs) -> Outcome {
         Some(output) => {
             let image = image::open(global, &name).help("name the image with --image if it has moved")?;
             let sealed = sealed(global, &image, &plan)?;
-            write_overlay(global, &image, &sealed, output, args.force)?;
+            write(global, &image, &plan, &sealed, output, args.force)?;
             Applied { edits: plan.totals.edits, output: output.display().to_string(), undo: None }
         }
         None => in_place(global, &name, &plan)?,
@@ -59,9 +59,17 @@ pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Seal
         .help("refloat plan makes a new plan for this image; nothing was written")
 }
 
-fn write_overlay(global: &Global, image: &Image, sealed: &Sealed, output: &Path, force: bool) -> Result<()> {
-    if let Location::Ebs(_) = image.address.location {
-        // Nothing could open an overlay over it: all of it is fetched.
+/// Writes an overlay over the image, or all of it where nothing could open an overlay: over a snapshot, and where everything
+/// moves.
+fn write(
+    global: &Global,
+    image: &Image,
+    plan: &Plan,
+    sealed: &Sealed,
+    output: &Path,
+    force: bool,
+) -> Result<()> {
+    if plan.head().is_some() || matches!(image.address.location, Location::Ebs(_)) {
         let job = Job {
             disk: sealed.disk(),
             identity: image.identity()?,
@@ -99,6 +107,12 @@ fn in_place(global: &Global, name: &str, plan: &Plan) -> Result<Applied> {
     let Location::File { path, .. } = &address.location else {
         bail!("{name}: only a file of this machine can be changed in place");
     };
+    if plan.head().is_some() {
+        let error: Result<Applied> = Err(anyhow!(
+            "{name}: the plan puts a partition table and a boot loader of 1 MiB before all that is there, which no change in place can"
+        ));
+        return error.help("apply the plan to a new file with -o FIXED.qcow2, or refloat migrate to a VHD");
+    }
     let undo = undo::undo_path(path).display().to_string();
     let applied = Applied { edits: plan.totals.edits, output: name.to_owned(), undo: Some(undo) };
     let digest = plan.digest()?;

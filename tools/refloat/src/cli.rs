@@ -116,6 +116,10 @@ pub(crate) struct GoalArgs {
     /// What is to become of cloud-init
     #[arg(long, value_name = "POLICY", default_value = "disable")]
     pub(crate) cloud_init: CloudInitArg,
+    /// Where GRUB's boot.img and core.img (or modules) are, for a disk without a boot loader [default: those of the package
+    /// grub-pc-bin]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) grub: Option<PathBuf>,
 }
 
 impl GoalArgs {

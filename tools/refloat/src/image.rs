@@ -4,15 +4,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use guestfix::plan::Identity;
+use guestfix::rule::Target;
 use guestfix::tree::Tree;
-use guestfix::undo;
+use guestfix::{View, undo};
 use libdisk::block::{Disk, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, Location, OpenOptions, Opened};
 
 use crate::answer::Help;
-use crate::cli::Global;
+use crate::cli::{Global, GoalArgs};
+use crate::grub;
 use crate::snapshot::{self, Pull};
 
 /// An image as the user named it.
@@ -48,6 +50,18 @@ impl Image {
     /// The guest in it.
     pub(crate) fn tree(&self) -> Result<Tree> {
         Tree::open(self.disk().clone()).with_context(|| self.name.clone())
+    }
+
+    /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
+    pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
+        let tree = self.guest()?;
+        if tree.machine().table != "none" || args.goal().target != Target::AzureGen1 {
+            return Ok(tree);
+        }
+        Ok(match grub::find(args.grub.as_deref())? {
+            Some(grub) => tree.with_grub(grub),
+            None => tree,
+        })
     }
 
     /// How it is pulled, if it is a snapshot in AWS. `changes` is the digest of what was changed in it.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use guestfix::device::Logical;
-use guestfix::facts::{Facts, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::facts::{Facts, Loader, Lvm, Machine, Volume, VolumeGroup};
 use guestfix::{Archives, Device, View, inspect};
 use serde::Serialize;
 
@@ -71,6 +71,9 @@ fn render(inspection: &Inspection) -> Result<String> {
     for line in bios.iter().chain(uefi) {
         writeln!(out, "             {line}")?;
     }
+    if let Some(line) = paravirtual(inspection) {
+        writeln!(out, "             {line}")?;
+    }
     let width = volumes.iter().map(|volume| volume.name.len()).max().unwrap_or(0).max(5);
     for volume in volumes {
         writeln!(out, "  {}", volume_line(volume, width))?;
@@ -82,6 +85,16 @@ fn render(inspection: &Inspection) -> Result<String> {
     };
     render_guest(&mut out, facts)?;
     Ok(out)
+}
+
+/// What a disk is that is one file system with the menu of PV-GRUB, and what can become of it.
+fn paravirtual(inspection: &Inspection) -> Option<String> {
+    let loader = inspection.guest.as_ref()?.boot.loader;
+    (inspection.machine.table == "none" && loader == Loader::GrubLegacy).then(|| {
+        let image = &inspection.image;
+        format!("a paravirtual AMI: a bare file system that EC2's PV-GRUB started; refloat plan {image} --for azure-gen1 makes a disk \
+                 that starts of it")
+    })
 }
 
 fn volume_line(volume: &Volume, width: usize) -> String {

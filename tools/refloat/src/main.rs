@@ -11,6 +11,7 @@ mod cli;
 mod convert;
 mod demo;
 mod fs;
+mod grub;
 mod image;
 mod inspect;
 mod migrate;

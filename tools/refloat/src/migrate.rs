@@ -29,7 +29,7 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
     if image.opened.snapshots.is_empty() {
         convert::free_to_write(&args.target, args.force)?;
     }
-    let plan = plan::plan(&image.guest()?, &image.plan_identity()?, &args.goal.goal())?;
+    let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identity()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
         crate::plan::write(path, &plan)?;
     }

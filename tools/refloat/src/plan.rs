@@ -13,7 +13,7 @@ use crate::image;
 
 pub(crate) fn run(global: &Global, args: &PlanArgs) -> Outcome {
     let image = image::open(global, &args.image)?;
-    let guest = image.guest()?;
+    let guest = image.guest_for(&args.goal)?;
     let plan = plan::plan(&guest, &image.plan_identity()?, &args.goal.goal())?;
     if let Some(output) = &args.output {
         write(output, &plan)?;
