@@ -2,6 +2,7 @@
 //!
 //! Everything that tools would take from the clock or from chance is given, so that one recipe makes the same bytes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write as _};
@@ -100,6 +101,14 @@ impl Ext<'_> {
             for field in ["atime", "ctime", "mtime", "crtime"] {
                 writeln!(script, "sif \"{name}\" {field} @{TIME}")?;
             }
+        }
+        let mut labels = BTreeMap::new();
+        for (path, label) in tree.labels() {
+            let next = sources.path().join(format!("label{}", labels.len()));
+            let file = labels.entry(label).or_insert(next);
+            // with a zero at the end, as the kernel keeps them
+            fs::write(&*file, format!("{label}\0"))?;
+            writeln!(script, "ea_set -f {} \"{path}\" security.selinux", file.display())?;
         }
         let commands = sources.path().join("commands");
         fs::write(&commands, script)?;

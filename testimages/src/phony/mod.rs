@@ -11,6 +11,7 @@ mod guests;
 mod initrd;
 mod kernel;
 mod rpm;
+mod selinux;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ const TOOLS: &[&str] = &[
     "sgdisk",
     "gcc",
     "depmod",
+    "matchpathcon",
     "cpio",
     "gzip",
     "lz4",
@@ -63,6 +65,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("rpm/lvm.rs"),
     include_bytes!("rpm/red_hat.rs"),
     include_bytes!("rpm/suse.rs"),
+    include_bytes!("selinux.rs"),
     include_bytes!("tree.rs"),
 ];
 

@@ -17,7 +17,7 @@ use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, portable_executable, put_vfat
 use super::initrd::{Codec, Initrd, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
-use super::{Generation, PhonyGuest, grub};
+use super::{Generation, PhonyGuest, grub, selinux};
 
 pub(super) static ALL: &[PhonyGuest] = &[
     PhonyGuest {
@@ -125,7 +125,7 @@ fn os_release(id: &str, like: &str, version: &str, name: &str) -> String {
 fn system(os_release: &str) -> Tree {
     let mut tree = any_system(os_release);
     tree.file("/var/lib/rpm/rpmdb.sqlite", "SQLite format 3\0a phony");
-    tree.file("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
+    selinux::policy(&mut tree, "enforcing");
     unit(&mut tree, "sshd", "OpenSSH server daemon", "/usr/sbin/sshd -D");
     tree
 }
@@ -183,16 +183,16 @@ fn fstab(tree: &mut Tree) {
 fn on_mbr(out: &Path, tree: &Tree) -> Result<()> {
     make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
     place_phony_grub(out, 512)?;
-    root("ext4", 4096).put(out, MIB, 63 * MIB, tree)
+    root("ext4", 4096).put(out, MIB, 63 * MIB, &selinux::labelled(tree)?)
 }
 
 /// An EFI partition and a root of ext4; the loader is where firmware without boot entries looks.
 fn on_gpt(out: &Path, tree: &Tree, esp: &Tree) -> Result<()> {
     make_disk(out, 62 * MIB, esp)?;
-    root("ext4", 4096).put(out, 9 * MIB, 62 * MIB, tree)
+    root("ext4", 4096).put(out, 9 * MIB, 62 * MIB, &selinux::labelled(tree)?)
 }
 
-/// The same with a root of XFS, which is no smaller than this.
+/// The same with a root of XFS, which is no smaller than this. Its tools set no labels.
 fn on_gpt_with_xfs(out: &Path, tree: &Tree, esp: &Tree) -> Result<()> {
     make_disk(out, 304 * MIB, esp)?;
     let volume = tempfile::NamedTempFile::new()?;

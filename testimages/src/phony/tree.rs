@@ -20,15 +20,19 @@ pub(super) enum Node {
 
 /// Paths (absolute, without a trailing slash) and what is there. Parents exist for every path.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tree(BTreeMap<String, Node>);
+pub(super) struct Tree {
+    nodes: BTreeMap<String, Node>,
+    /// SELinux labels by path, where there are any; that of the root too.
+    labels: BTreeMap<String, String>,
+}
 
 impl Tree {
     fn put(&mut self, path: &str, node: Node) {
         assert!(path.starts_with('/'), "{path} must be absolute");
         for (slash, _) in path.match_indices('/').skip(1) {
-            self.0.entry(path[..slash].to_owned()).or_insert(Node::Directory);
+            self.nodes.entry(path[..slash].to_owned()).or_insert(Node::Directory);
         }
-        self.0.insert(path.to_owned(), node);
+        self.nodes.insert(path.to_owned(), node);
     }
 
     /// A directory, empty as yet.
@@ -59,33 +63,59 @@ impl Tree {
     /// Takes `path` away, with all below it.
     pub(super) fn remove(&mut self, path: &str) {
         let below = format!("{path}/");
-        self.0.retain(|name, _| name != path && !name.starts_with(&below));
+        self.nodes.retain(|name, _| name != path && !name.starts_with(&below));
     }
 
     /// Moves all below the directory `path` out into a tree of its own; an empty directory stays, to mount it on.
     pub(super) fn split_off(&mut self, path: &str) -> Self {
         let below = format!("{path}/");
         let mut split = Self::default();
-        self.0.retain(|name, node| {
+        self.nodes.retain(|name, node| {
             let stays = !name.starts_with(&below);
             if !stays {
                 split.put(&name[path.len()..], node.clone());
             }
             stays
         });
+        for (name, label) in &self.labels {
+            if let Some(name) =
+                name.strip_prefix(path).filter(|name| name.is_empty() || name.starts_with('/'))
+            {
+                let name = if name.is_empty() { "/" } else { name };
+                split.labels.insert(name.to_owned(), label.clone());
+            }
+        }
         split
     }
 
     /// Adds all of `other`.
     pub(super) fn merge(&mut self, other: Self) {
-        for (path, node) in other.0 {
+        for (path, node) in other.nodes {
             self.put(&path, node);
+        }
+    }
+
+    /// Gives a path its SELinux label.
+    pub(super) fn set_label(&mut self, path: &str, label: &str) {
+        self.labels.insert(path.to_owned(), label.to_owned());
+    }
+
+    /// Every path that has an SELinux label, with that.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(path, label)| (path.as_str(), label.as_str()))
+    }
+
+    /// The text of a file; empty where there is none.
+    pub(super) fn text(&self, path: &str) -> String {
+        match self.nodes.get(path) {
+            Some(Node::File { content, .. }) => String::from_utf8_lossy(content).into_owned(),
+            _ => String::new(),
         }
     }
 
     /// Every path with its node; a directory comes before what is in it.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.0.iter().map(|(path, node)| (path.as_str(), node))
+        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
     }
 
     /// Writes the tree below the directory `root`.

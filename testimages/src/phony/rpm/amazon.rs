@@ -12,13 +12,13 @@ use crate::phony::ec2::{enable, unit};
 use crate::phony::guests::ROOT_UUID;
 use crate::phony::initrd::Codec;
 use crate::phony::kernel::Kernel;
-use crate::phony::{ec2, grub};
+use crate::phony::{ec2, grub, selinux};
 
 pub(super) fn amzn_2(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, ..kernel("5.10.223-212.873.amzn2.x86_64") };
     let release = kernel.release;
     let mut tree = system(&os_release("amzn", "centos rhel fedora", "2", "Amazon Linux"));
-    tree.file("/etc/selinux/config", "SELINUX=disabled\nSELINUXTYPE=targeted\n");
+    selinux::policy(&mut tree, "disabled");
     install(&mut tree, &hostonly(&kernel, Codec::Gzip), RED_HAT_INITRD)?;
     tree.file(
         "/boot/grub2/grub.cfg",
@@ -69,7 +69,7 @@ pub(super) fn amzn_2023(out: &Path) -> Result<()> {
         Kernel { lacks: &["pci-hyperv", "pci-hyperv-intf"], ..kernel("6.1.119-129.201.amzn2023.x86_64") };
     let release = kernel.release;
     let mut tree = system(&os_release("amzn", "fedora", "2023", "Amazon Linux"));
-    tree.file("/etc/selinux/config", "SELINUX=permissive\nSELINUXTYPE=targeted\n");
+    selinux::policy(&mut tree, "permissive");
     install(&mut tree, &hostonly(&kernel, Codec::Zstd), RED_HAT_INITRD)?;
     let options = "root=PARTUUID=b1d2c3a4-0001-4ec2-8abc-0123456789ab ro console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295 \
                    rd.emergency=poweroff rd.shell=0 selinux=1 security=selinux quiet";

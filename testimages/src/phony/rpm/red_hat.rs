@@ -14,7 +14,7 @@ use crate::phony::ec2::MAC;
 use crate::phony::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
 use crate::phony::initrd::{Codec, Initrd};
 use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use crate::phony::{ec2, grub};
+use crate::phony::{ec2, grub, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, ..kernel("2.6.32-431.el6.x86_64") };
@@ -114,6 +114,7 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
     ifcfg(&mut tree, "eth0", "PERSISTENT_DHCLIENT=yes\n");
     tree.file("/etc/lvm/lvm.conf", "devices {\n\tdir = \"/dev\"\n\t# the data volumes, and nothing else\n\tglobal_filter = [ \"a|^/dev/xvd[f-p]$|\", \"r|.*|\" ]\n}\n");
     chrony(&mut tree);
+    let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=65536, type=83, bootable\nstart=67584, type=83")?;
     place_phony_grub(out, 512)?;

@@ -15,7 +15,10 @@ use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::phony::tree::Tree;
 
 fn sles(version: &str) -> Tree {
-    system(&os_release("sles", "suse", version, "SUSE Linux Enterprise Server"))
+    let mut tree = system(&os_release("sles", "suse", version, "SUSE Linux Enterprise Server"));
+    // it has AppArmor
+    tree.remove("/etc/selinux");
+    tree
 }
 
 pub(super) fn sles_12(out: &Path) -> Result<()> {
