@@ -10,7 +10,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -299,12 +300,19 @@ impl KernelMount {
 impl Drop for KernelMount {
     fn drop(&mut self) {
         let unmounted = |option: &[&str]| {
-            tool("umount").args(option).arg(self.point.path()).status().is_ok_and(|status| status.success())
+            let mut umount = tool("umount");
+            umount.args(option).arg(self.point.path()).stderr(Stdio::null());
+            umount.status().is_ok_and(|status| status.success())
         };
-        // A process that still sits in the mount keeps it busy: detach it then, so that nothing outlives the test.
-        if !unmounted(&[]) {
-            unmounted(&["--lazy"]);
+        // A program that another thread just starts may hold our files, until it is a program of its own.
+        for _ in 0..50 {
+            if unmounted(&[]) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
+        // A process that still sits in the mount keeps it busy: detach it then, so that nothing outlives the test.
+        unmounted(&["--lazy"]);
     }
 }
 
