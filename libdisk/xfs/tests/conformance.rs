@@ -45,9 +45,12 @@ fn fixed_cases_1k_everything() {
     cases("1k_everything");
 }
 
-/// Random operations on a volume of this kind: 500, or 10,000 if `REFLOAT_LONG` is set; judged after every 100.
+/// These get 10,000 random operations in every run.
+const FULL: &[&str] = &["everything", "1k_everything"];
+
+/// Random operations on a volume of this kind: 1000, or 10,000 for some and if `REFLOAT_LONG` is set; judged after every 100.
 fn random(name: &str) {
-    let operations = if support::long() { 10_000 } else { 500 };
+    let operations = if support::long() || FULL.contains(&name) { 10_000 } else { 1000 };
     let Some(mut volume) = Volume::new(&find(name), 64 << 20) else { return };
     let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
     let tally = model(&mut volume, &ModelRun { seed, operations, batch: 100, largest_file: 1 << 20 });
