@@ -1,8 +1,10 @@
 //! Real guests, which boot: built once by debootstrap, and kept in the [cache](crate::cache).
 
 mod dracut;
+mod pv;
 
 pub use dracut::{OnXfs, dracut_lvm, dracut_lvm_uefi, dracut_xfs};
+pub use pv::{DEBIAN_PV_ROOT, debian_pv};
 
 use std::ffi::OsStr;
 use std::fs;
