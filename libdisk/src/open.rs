@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use block::{Disk, Error, ErrorKind, FileDisk, Result};
+use block::{Disk, Error, ErrorKind, Result};
 use image::qcow2::{self, Backing};
 use image::{raw, vhd};
 use volume::lvm2::{self, PhysicalVolume};
@@ -69,7 +69,7 @@ pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
 }
 
 fn open_file(path: &Path, forced: Option<Format>, backing: &Backing) -> Result<Opened> {
-    let file = Disk::new(FileDisk::open(path)?);
+    let file = block::open_file(path)?;
     let format = match forced {
         Some(format) => format,
         None => probe(&file).map_err(|error| error.in_file(path))?,
