@@ -11,5 +11,8 @@ pub mod lab;
 pub mod loader;
 pub mod lvm;
 pub mod moto;
+pub mod mounted;
 pub mod phony;
+pub mod population;
 pub mod real;
+pub mod user_mode_linux;

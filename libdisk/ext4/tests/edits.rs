@@ -6,8 +6,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Image, VARIANTS, at, find, pattern, populate};
+use support::{Image, VARIANTS, at, find};
 use testimages::judge;
+use testimages::mounted::Mounted;
+use testimages::population::{pattern, populate};
 use vfs::conformance::compare;
 use vfs::{Attributes, FileSystem, FileSystemMut, FsError, MemoryFs, Result, Timestamp, Transaction};
 
@@ -290,7 +292,7 @@ fn a_large_volume() {
     change.commit().unwrap();
     if judge::need_kernel_mounts() {
         let mount = judge::KernelMount::with_options(image.path(), 0..image.size, "ro");
-        compare(&image.open(), &support::Mounted::new(mount.path())).unwrap();
+        compare(&image.open(), &Mounted::new(mount.path())).unwrap();
     }
     judge::e2fsck_clean(image.path(), 0);
 }

@@ -6,8 +6,9 @@ mod support;
 
 use std::fs;
 
-use support::{Image, VARIANTS, find, pattern, populate};
+use support::{Image, VARIANTS, find};
 use testimages::judge;
+use testimages::population::{pattern, populate};
 use vfs::{FileSystem, State};
 
 #[test]

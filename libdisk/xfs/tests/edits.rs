@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use block::testing::count::Count;
 use rustix::fs::{FallocateFlags, fallocate};
-use support::{Image, VARIANTS, at, find, pattern, populate};
+use support::{Image, VARIANTS, at, find, populate};
 use testimages::judge;
+use testimages::population::pattern;
 use vfs::conformance::compare;
 use vfs::{Attributes, FileSystem, FileSystemMut, FsError, MemoryFs, Result, Timestamp, Transaction};
 

@@ -6,51 +6,31 @@ mod support;
 
 use std::path::Path;
 
-use support::{Image, Mounted, OLD, at, find, pattern, populate};
+use support::{Image, OLD, at, find, populate};
 use testimages::judge;
+use testimages::mounted::Mounted;
+use testimages::population::pattern;
+use testimages::user_mode_linux::{self, DISK, MOUNT, SHARE};
 use vfs::conformance::{Capabilities, ModelRun, Subject, compare, fixed_cases, model};
 use vfs::{Attributes, FileSystem, FileSystemMut};
-
-/// What this program does inside: the task, the image, and where it is mounted.
-const TASK: &str = "REFLOAT_XFS_TASK";
 
 /// Boots user-mode Linux, and runs tasks there, each with the image mounted with these options.
 #[track_caller]
 fn inside(image: &Image, tasks: &[(&str, &str)]) {
-    let folder = tempfile::tempdir().unwrap();
-    let (init, point) = (folder.path().join("init"), folder.path().join("mount"));
-    std::fs::create_dir(&point).unwrap();
-    let exe = std::env::current_exe().unwrap();
-    let (exe, path, at) = (exe.display(), image.path().display(), point.display());
-    let run = |(mount, task): &(&str, &str)| {
-        format!(
-            "mount -t xfs -o {mount} /dev/ubda {at} || halt -f\n\
-             {TASK}=\"{task} {path} {at}\" {exe} --exact task_inside --ignored --nocapture || halt -f\n\
-             umount {at} || halt -f\n"
-        )
+    let step = |(options, task): &(&str, &str)| {
+        let task = user_mode_linux::have("task_inside", &format!("{task} {}", image.path().display()));
+        format!("mount -t xfs -o {options} {DISK} {MOUNT}\n{task}\numount {MOUNT}\n")
     };
-    let steps: String = tasks.iter().map(run).collect();
-    let script = format!("#!/bin/sh\nmount -t proc proc /proc\n{steps}echo ALL-IS-WELL\nhalt -f\n");
-    std::fs::write(&init, script).unwrap();
-    judge::run(judge::tool("chmod").arg("755").arg(&init));
-    let output = judge::tool("timeout")
-        .args(["180", "linux.uml"])
-        .arg(format!("ubd0={}", image.path().display()))
-        .args(["root=/dev/root", "rootfstype=hostfs", "rw", "mem=384M", "con=null", "con0=fd:0,fd:1"])
-        .arg(format!("init={}", init.display()))
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("ALL-IS-WELL"), "{text}");
+    let steps: String = tasks.iter().map(step).collect();
+    user_mode_linux::boot(image.path(), &format!("{steps}touch {SHARE}/done"));
 }
 
 #[test]
 #[ignore = "runs inside user-mode Linux"]
 fn task_inside() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let [verb, image, root] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
-    let root = Path::new(root);
+    let Some(task) = user_mode_linux::task() else { return };
+    let (verb, image) = task.split_once(' ').unwrap();
+    let root = Path::new(MOUNT);
     match verb {
         "populate" => populate(root, 600),
         "remove" => {
@@ -88,7 +68,7 @@ impl Subject for Volume {
 
 #[test]
 fn what_the_kernel_wrote_is_read_and_edited() {
-    if judge::need("linux.uml").is_none() {
+    if !user_mode_linux::need() {
         return;
     }
     for variant in OLD {
@@ -118,7 +98,7 @@ fn counted(image: &Image) -> u16 {
 
 #[test]
 fn quotas_are_counted_anew() {
-    if judge::need("linux.uml").is_none() {
+    if !user_mode_linux::need() {
         return;
     }
     let Some(image) = Image::on_disk(&find("default"), 64 << 20) else { return };

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use block::{DiskMut, Memory};
 use ext4::Replayed;
 use testimages::judge;
+use testimages::population::pattern;
 use vfs::conformance::{ModelRun, Tally, model};
 use vfs::{FileSystem, FileSystemMut, State};
 
-use crate::support::{Image, VARIANTS, Variant, long, pattern};
+use crate::support::{Image, VARIANTS, Variant, long};
 use crate::{judge_recovery, turn};
 
 const SIZE: u64 = 24 << 20;

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use testimages::judge;
+use testimages::population::pattern;
 use vfs::{FileSystem, FsError};
 
-use crate::support::{Image, Variant, pattern};
+use crate::support::{Image, Variant};
 use crate::{judge_recovery, turn};
 
 const SIZE: u64 = 48 << 20;

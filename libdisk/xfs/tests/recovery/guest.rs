@@ -1,13 +1,10 @@
-//! Volumes that this kernel does not mount (version 4) or not as they are meant (quotas): user-mode Linux, a kernel that is a
-//! process, uses and recovers them.
-//!
-//! It runs this very test program inside, on the files of this machine, with what to do in the environment.
+//! Volumes that this kernel does not mount (version 4) or not as they are meant (quotas): another kernel uses and recovers them.
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Stdio;
 
 use testimages::judge;
+use testimages::user_mode_linux::{self, DISK, MOUNT, SHARE};
 use xfs::Replayed;
 
 use crate::load::{Random, Writer};
@@ -15,11 +12,6 @@ use crate::support::{Image, Variant, variant};
 use crate::{Tree, able, complaints, listing, long, recover, same};
 
 const SIZE: u64 = 80 << 20;
-/// Where the file system is mounted inside, and what the two kernels share.
-const MOUNT: &str = "/mnt/fs";
-const SHARE: &str = "/mnt/share";
-/// What the program does inside: a load with this seed and this end, or a listing.
-const TASK: &str = "REFLOAT_GUEST_TASK";
 
 /// Feature sets, and how they are mounted.
 const VARIANTS: &[(Variant, &str)] = &[
@@ -51,43 +43,23 @@ const VARIANTS: &[(Variant, &str)] = &[
     ),
 ];
 
-/// Lets the other kernel mount an image and do something.
+/// Lets the other kernel mount an image and do something: a load with this seed and this end, or a listing.
 fn guest(image: &Path, options: &str, task: &str) -> tempfile::TempDir {
-    let share = tempfile::tempdir().unwrap();
-    let program = std::env::current_exe().unwrap();
-    let script = share.path().join("init");
-    let text = format!(
-        "#!/bin/sh\n\
-         export PATH=/usr/sbin:/usr/bin:/sbin:/bin {TASK}={task}\n\
-         mount -t proc proc /proc && mount -t tmpfs none /mnt && mkdir {MOUNT} {SHARE}\n\
-         mknod /mnt/disk b 98 0 && mount -t hostfs none {SHARE} -o {share}\n\
-         mount -t xfs -o {options} /mnt/disk {MOUNT} && {program} --ignored --exact --nocapture guest::inside\n\
-         umount {MOUNT} && touch {SHARE}/unmounted\n\
-         busybox halt -f\n",
-        share = share.path().display(),
-        program = program.display(),
-    );
-    fs::write(&script, text).unwrap();
-    judge::run(judge::tool("chmod").arg("+x").arg(&script));
-    let mut kernel = judge::tool("timeout");
-    kernel.args(["120", "linux.uml", "mem=256M", "rootfstype=hostfs", "rootflags=/", "root=/dev/root", "ro"]);
-    kernel.args(["con=null", "con0=null,fd:1"]).arg(format!("init={}", script.display()));
-    kernel.arg(format!("ubd0={}", image.display())).stdin(Stdio::null());
-    let output = kernel.output().unwrap();
-    assert!(
-        share.path().join("done").exists(),
-        "{options} {task}:\n{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    share
+    let inside = user_mode_linux::have("guest::inside", task);
+    user_mode_linux::boot(
+        image,
+        &format!(
+            "mount -t xfs -o {options} {DISK} {MOUNT}\n{inside}\numount {MOUNT}\ntouch {SHARE}/unmounted"
+        ),
+    )
 }
 
 /// What runs inside.
 #[test]
 #[ignore = "it is run by the tests of this file, inside user-mode Linux"]
 fn inside() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let (root, done) = (Path::new(MOUNT), Path::new(SHARE).join("done"));
+    let Some(task) = user_mode_linux::task() else { return };
+    let root = Path::new(MOUNT);
     let Some((seed, stop)) = task.split_once('-') else {
         let lines: Vec<String> =
             listing(root).into_iter().map(|(path, line)| format!("{path}\t{line}\n")).collect();
@@ -95,8 +67,7 @@ fn inside() {
         let report =
             judge::tool("xfs_quota").args(["-x", "-c", "report -u -n -N -b -i"]).arg(root).output().unwrap();
         fs::write(Path::new(SHARE).join("quotas"), report.stdout).unwrap();
-        File::create(done).unwrap();
-        return;
+        return user_mode_linux::done();
     };
     let seed: u64 = seed.parse().unwrap();
     let held: Vec<File> = std::thread::scope(|scope| {
@@ -106,18 +77,15 @@ fn inside() {
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
     if stop != "snapshot" {
-        judge::run(
-            judge::tool("xfs_io")
-                .args(["-x", "-c", if stop == "logged" { "shutdown -f" } else { "shutdown" }])
-                .arg(root),
-        );
+        let how = if stop == "logged" { "shutdown -f" } else { "shutdown" };
+        judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(root));
     } else {
         rustix::fs::syncfs(File::open(root).unwrap()).unwrap();
     }
-    File::create(done).unwrap();
-    // The machine stops here: what is held was never closed.
-    judge::tool("busybox").args(["halt", "-f"]).status().unwrap();
-    drop(held);
+    user_mode_linux::done();
+    // What is held is never closed.
+    std::mem::forget(held);
+    user_mode_linux::halt();
 }
 
 /// All files of an image as the other kernel sees them, and what its quotas count.
@@ -135,7 +103,7 @@ fn version_4_and_quotas_are_recovered_as_another_kernel_does() {
     if !able() {
         return;
     }
-    if !judge::need_all(&["linux.uml", "busybox", "timeout", "xfs_quota"]) {
+    if !user_mode_linux::need() || judge::need("xfs_quota").is_none() {
         return;
     }
     let mut total = Replayed::default();

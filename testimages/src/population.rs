@@ -1,0 +1,112 @@
+//! A tree of files with what guests have, and more.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Fills a mounted file system: files of many sizes, `names` names in one directory, links, devices, holes, content in pieces,
+/// attributes, access lists, owners and times.
+///
+/// # Panics
+/// When it cannot hold them.
+pub fn populate(root: &Path, names: usize) {
+    use rustix::fs::{FallocateFlags, Mode, XattrFlags, fallocate, mknodat};
+    let write = |path: &str, bytes: &[u8]| fs::write(root.join(path), bytes).unwrap();
+    let xattr = |path: &str, name: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(root.join(path), name, value, XattrFlags::empty()).unwrap();
+    };
+    for dir in ["etc", "boot/grub", "dev", "many", "deep/a/b/c/d", "empty", "var/log"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    for size in [0, 1, 59, 60, 61, 100, 150, 160, 200, 1023, 1024, 4095, 4096, 4097, 70_000, 3 << 20] {
+        write(&format!("boot/file-{size}"), &pattern(size, size as u64));
+    }
+    write("etc/fstab", b"UUID=6d0e / ext4 defaults 0 1\n");
+    for number in 0..names {
+        // Lengths differ, and some bytes are negative where characters are signed.
+        let name = format!("{number}-\u{e9}{}", "x".repeat(number * 7 % 60));
+        write(&format!("many/{name}"), b"");
+    }
+    for number in 0..5 {
+        write(&format!("empty/few-{number}"), b"small");
+    }
+    fs::hard_link(root.join("etc/fstab"), root.join("etc/fstab.link")).unwrap();
+    for (number, len) in [1, 59, 60, 61, 120, 1000, 1023].into_iter().enumerate() {
+        std::os::unix::fs::symlink("t".repeat(len), root.join(format!("etc/link-{number}"))).unwrap();
+    }
+    for (name, kind, mode, major, minor) in [
+        ("null", rustix::fs::FileType::CharacterDevice, 0o666, 1, 3),
+        ("sda", rustix::fs::FileType::BlockDevice, 0o660, 8, 0),
+        ("wide", rustix::fs::FileType::BlockDevice, 0o660, 259, 70_000),
+        ("pipe", rustix::fs::FileType::Fifo, 0o600, 0, 0),
+        ("socket", rustix::fs::FileType::Socket, 0o600, 0, 0),
+    ] {
+        let device = rustix::fs::makedev(major, minor);
+        mknodat(rustix::fs::CWD, root.join("dev").join(name), kind, Mode::from_raw_mode(mode), device)
+            .unwrap();
+    }
+
+    // Content with holes, not yet written, and in many pieces.
+    let sparse = File::create(root.join("var/sparse")).unwrap();
+    for at in [0_u64, 50_000, 3 << 20, 80 << 20] {
+        sparse.write_all_at(b"island", at).unwrap();
+    }
+    sparse.set_len(81 << 20).unwrap();
+    let reserved = File::create(root.join("var/reserved")).unwrap();
+    if fallocate(&reserved, FallocateFlags::empty(), 0, 1 << 20).is_ok() {
+        reserved.write_all_at(b"written in the middle", 500_000).unwrap();
+    }
+    let (even, odd) =
+        (File::create(root.join("var/even")).unwrap(), File::create(root.join("var/odd")).unwrap());
+    for piece in 0..600_u64 {
+        for file in [&even, &odd] {
+            file.write_all_at(&pattern(4096, piece), piece * 8192).unwrap();
+        }
+    }
+
+    xattr("etc/fstab", "security.selinux", b"system_u:object_r:etc_t:s0\0");
+    xattr("etc/fstab", "user.large", &pattern(700, 5));
+    xattr("boot/grub", "trusted.overlay.opaque", b"y");
+    xattr("etc/link-0", "security.selinux", b"system_u:object_r:lnk_t:s0\0");
+    xattr("boot/file-61", "user.empty", b"");
+    // user::rw-, user:1000:r--, group::r--, mask::r--, other::---
+    let acl: Vec<u8> =
+        [(1_u16, 6_u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
+            .iter()
+            .fold(2_u32.to_le_bytes().to_vec(), |mut acl, (tag, mode, id)| {
+                acl.extend([tag.to_le_bytes(), mode.to_le_bytes()].concat());
+                acl.extend(id.to_le_bytes());
+                acl
+            });
+    xattr("boot/file-1", "system.posix_acl_access", &acl);
+    xattr("boot/grub", "system.posix_acl_default", &acl);
+
+    std::os::unix::fs::chown(root.join("etc/fstab"), Some(70_000), Some(4_000_000_000)).unwrap();
+    for (name, seconds) in [("file-0", 4_000_000_000_i64), ("file-1", -5), ("file-59", 10_000_000_000)] {
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(
+            rustix::fs::CWD,
+            root.join("boot").join(name),
+            &times,
+            rustix::fs::AtFlags::empty(),
+        )
+        .unwrap();
+    }
+    let fixed = File::open(root.join("boot/file-60")).unwrap();
+    rustix::fs::ioctl_setflags(&fixed, rustix::fs::IFlags::IMMUTABLE).ok();
+}
+
+/// Bytes that depend on a seed.
+pub fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
