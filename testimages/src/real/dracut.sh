@@ -46,14 +46,15 @@ if [ -n "${volume_offset-}" ]; then
 fi
 make_xfs "$image" "$root_offset" "$root_kib" "$root_uuid"
 mkdir -p "$root"
-bind -o "loop,offset=$root_offset,sizelimit=$((root_kib * 1024))" "$image" "$root"
+# Another guest, with the same UUIDs, may be built at the same time.
+bind -o "loop,nouuid,offset=$root_offset,sizelimit=$((root_kib * 1024))" "$image" "$root"
 # How GRUB, the entries and the kernel call the place of the kernels.
 loader_uuid=$root_uuid boot=/boot
 if [ -n "${boot_offset-}" ]; then
     loader_uuid=$boot_uuid boot=
     make_xfs "$image" "$boot_offset" "$boot_kib" "$boot_uuid"
     mkdir "$root/boot"
-    bind -o "loop,offset=$boot_offset,sizelimit=$((boot_kib * 1024))" "$image" "$root/boot"
+    bind -o "loop,nouuid,offset=$boot_offset,sizelimit=$((boot_kib * 1024))" "$image" "$root/boot"
 fi
 tar --extract --file "$tar" --zstd --numeric-owner --xattrs --xattrs-include='*' --directory "$root"
 
@@ -71,6 +72,8 @@ say "dressing it as an EC2 instance"
 } > "$root/etc/fstab"
 release=$(ls "$root/lib/modules")
 printf 'hostonly="yes"\nadd_drivers+=" nvme ena xen-blkfront xen-netfront "\n' > "$root/etc/dracut.conf.d/ec2.conf"
+# For the lab: an initramfs that gives up soon; and processes at addresses that are not random, as QEMU translates a page of
+# code that they share once for each address, and takes minutes to forget hundreds of these when the page is freed.
 arguments="console=tty0 console=ttyS0,115200n8 net.ifnames=0 biosdevname=0 nvme_core.io_timeout=4294967295 rd.retry=20 norandmaps"
 if [ -n "${volume_offset-}" ]; then
     arguments="rd.lvm.lv=vg0/root $arguments"

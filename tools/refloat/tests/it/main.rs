@@ -2,9 +2,11 @@
 #![allow(clippy::print_stderr, reason = "what a long test does, for who reads its output")]
 
 mod answers;
+mod dracut;
 mod in_use;
 mod killed;
 mod laws;
+mod migration;
 mod output;
 mod program;
 mod real_guest;

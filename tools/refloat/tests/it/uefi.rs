@@ -6,7 +6,8 @@ use std::path::Path;
 use testimages::judge::{self, KernelMount};
 use testimages::{phony, real};
 
-use crate::program::{json, refloat};
+use crate::migration::{boot, came_to_login, wrong};
+use crate::program::refloat;
 
 /// What would stop it, one after the other.
 const FAULTS: &[&str] = &[
@@ -31,7 +32,7 @@ fn a_debian_that_only_its_old_firmware_starts_is_given_a_loader_and_boots() {
     std::os::unix::fs::symlink(&image, folder.join("aws.raw")).unwrap();
     let before = judge::sha256(&image);
 
-    let wrong = wrong(&json(folder, "check aws.raw --for azure-gen2", 1));
+    let wrong = wrong(folder, "aws.raw", "azure-gen2");
     for fault in FAULTS {
         assert!(wrong.iter().any(|rule| rule == fault), "{fault} is not among {wrong:?}");
     }
@@ -52,11 +53,10 @@ fn a_debian_that_only_its_old_firmware_starts_is_given_a_loader_and_boots() {
     if !judge::need_all(&["qemu-system-x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd"]) {
         return;
     }
-    let broken = boot(folder, "aws.raw", 1);
+    let broken = boot(folder, "aws.raw", "azure-gen2", None, 1);
     assert_eq!((&broken["verdict"], &broken["step"]), (&"stopped".into(), &"firmware".into()), "{broken}");
-    let fixed = boot(folder, "azure.vhd", 0);
-    let no_wait = serde_json::json!([]);
-    assert_eq!((&fixed["verdict"], &fixed["waited_for"]), (&"login".into(), &no_wait), "{fixed}");
+    let fixed = boot(folder, "azure.vhd", "azure-gen2", None, 0);
+    came_to_login(&fixed);
     eprintln!("stopped after {} s; fixed, at the login after {} s", broken["seconds"], fixed["seconds"]);
 }
 
@@ -77,7 +77,7 @@ fn the_efi_partition_is_found_when_fstab_does_not_mount_it() {
 
     let line = "debian-gpt-efi.raw --for azure-gen2";
     assert!(
-        wrong(&json(folder.path(), &format!("check {line}"), 1))
+        wrong(folder.path(), "debian-gpt-efi.raw", "azure-gen2")
             .contains(&"linux.esp.fallback-loader".into())
     );
     refloat(folder.path(), &format!("plan {line} -o plan.json"), 0);
@@ -95,25 +95,13 @@ fn a_hybrid_disk_is_for_both_generations() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_) = phony::named("ubuntu-gpt-hybrid").copy_into(folder.path()) else { return };
     for target in ["azure-gen1", "azure-gen2"] {
-        let check = json(folder.path(), &format!("check ubuntu-gpt-hybrid.raw --for {target}"), 1);
-        let wrong = wrong(&check);
+        let wrong = wrong(folder.path(), "ubuntu-gpt-hybrid.raw", target);
         for rule in ["target.firmware", "linux.esp.fallback-loader"] {
             assert!(!wrong.iter().any(|name| name == rule), "{target}: {wrong:?}");
         }
         refloat(folder.path(), &format!("migrate ubuntu-gpt-hybrid.raw {target}.vhd --for {target}"), 0);
         refloat(folder.path(), &format!("verify {target}.vhd"), 0);
     }
-}
-
-/// The rules that found fault.
-fn wrong(check: &serde_json::Value) -> Vec<String> {
-    let items = check["items"].as_array().unwrap().iter();
-    let wrong = items.filter(|item| item["verdict"] == "wrong");
-    wrong.map(|item| item["rule"].as_str().unwrap().to_owned()).collect()
-}
-
-fn boot(folder: &Path, image: &str, exit: i32) -> serde_json::Value {
-    json(folder, &format!("boot {image} --for azure-gen2 --quiet --timeout 900"), exit)
 }
 
 /// A file of a FAT file system, as mtools reads it.
