@@ -10,6 +10,7 @@ use std::path::Path;
 use block::{DiskMut, FileDisk};
 use support::{Image, at, btrfs, content, populate, same};
 use testimages::judge;
+use testimages::population::pattern;
 use vfs::{FileSystem, FsError, State};
 
 /// A name, options of mkfs, options of mount.
@@ -196,7 +197,7 @@ fn damage_is_read_around_where_there_is_a_copy() {
         }
     }
     assert!(seen.len() > 20);
-    let file = support::pattern(3 << 20, 3 << 20);
+    let file = pattern(3 << 20, 3 << 20);
     let places: Vec<usize> =
         (0..bytes.len()).step_by(4096).filter(|place| bytes[*place..].starts_with(&file[..4096])).collect();
     assert_eq!(places.len(), 2, "two copies of the data");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use block::{Disk, FileDisk};
 use btrfs::Btrfs;
-use testimages::judge;
+use testimages::{judge, population};
 use vfs::{FileSystem, FileType, NodeId};
 
 /// A file system in a file of its own, or in several.
@@ -207,57 +207,25 @@ pub(crate) fn pattern(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Fills a mounted file system with what guests have, and more.
+/// Fills a mounted file system with what guests have, and what btrfs keeps in ways of its own: content that can be compressed,
+/// that is inside of items, in many pieces, shared, and cut.
 pub(crate) fn populate(root: &Path, names: usize) {
-    use rustix::fs::{FallocateFlags, Mode, fallocate, mknodat};
+    population::populate(root, names);
     let write = |path: &str, bytes: &[u8]| fs::write(root.join(path), bytes).unwrap();
-    for dir in ["etc", "boot/grub", "dev", "many", "deep/a/b/c/d", "empty", "var/log"] {
-        fs::create_dir_all(root.join(dir)).unwrap();
-    }
     for size in [0, 1, 60, 1000, 2047, 2048, 2049, 4095, 4096, 4097, 70_000, 131_072, 131_073, 3 << 20] {
-        write(&format!("boot/file-{size}"), &pattern(size, size as u64));
+        write(&format!("boot/mixed-{size}"), &pattern(size, size as u64));
         write(&format!("boot/text-{size}"), &b"all work and no play ".repeat(size / 21 + 1)[..size]);
     }
-    write("etc/fstab", b"UUID=6d0e / btrfs subvol=@ 0 0\n");
-    for number in 0..names {
-        write(&format!("many/{number}-\u{e9}{}", "x".repeat(number * 7 % 200)), &pattern(number % 100, 3));
-    }
-    fs::hard_link(root.join("etc/fstab"), root.join("etc/fstab.link")).unwrap();
     fs::hard_link(root.join("etc/fstab"), root.join("var/fstab")).unwrap();
-    for (number, len) in [1, 60, 1000, 2000, 4000].into_iter().enumerate() {
-        // With blocks of 4 KiB there is no room for the last.
-        std::os::unix::fs::symlink("t".repeat(len), root.join(format!("etc/link-{number}"))).ok();
+    for len in [2000, 4000] {
+        // With blocks of 4 KiB there is no room for the second.
+        std::os::unix::fs::symlink("t".repeat(len), root.join(format!("etc/long-link-{len}"))).ok();
     }
-    for (name, kind, mode, major, minor) in [
-        ("null", rustix::fs::FileType::CharacterDevice, 0o666, 1, 3),
-        ("sda", rustix::fs::FileType::BlockDevice, 0o660, 8, 0),
-        ("wide", rustix::fs::FileType::BlockDevice, 0o660, 259, 70_000),
-        ("pipe", rustix::fs::FileType::Fifo, 0o600, 0, 0),
-        ("socket", rustix::fs::FileType::Socket, 0o600, 0, 0),
-    ] {
-        let device = rustix::fs::makedev(major, minor);
-        mknodat(rustix::fs::CWD, root.join("dev").join(name), kind, Mode::from_raw_mode(mode), device)
-            .unwrap();
-    }
-
-    // Content with holes, not yet written, in many pieces, shared, and cut.
-    let sparse = File::create(root.join("var/sparse")).unwrap();
-    for at in [0_u64, 50_000, 3 << 20, 80 << 20] {
-        sparse.write_all_at(b"island", at).unwrap();
-    }
-    sparse.set_len(81 << 20).unwrap();
-    let reserved = File::create(root.join("var/reserved")).unwrap();
-    if fallocate(&reserved, FallocateFlags::empty(), 0, 1 << 20).is_ok() {
-        reserved.write_all_at(b"written in the middle", 500_000).unwrap();
-    }
-    let (even, odd) =
-        (File::create(root.join("var/even")).unwrap(), File::create(root.join("var/odd")).unwrap());
+    let pieces = File::create(root.join("var/pieces")).unwrap();
     for piece in 0..200_u64 {
-        for file in [&even, &odd] {
-            file.write_all_at(&pattern(4096, piece), piece * 8192).unwrap();
-        }
+        pieces.write_all_at(&pattern(4096, piece), piece * 8192).unwrap();
         if piece % 20 == 0 {
-            even.sync_data().unwrap();
+            pieces.sync_data().unwrap();
         }
     }
     let large = File::open(root.join("boot/file-3145728")).unwrap();
@@ -272,35 +240,12 @@ pub(crate) fn populate(root: &Path, names: usize) {
     cut.set_len(1_200_000).unwrap();
     cut.write_all_at(b"after the hole", 1_150_000).unwrap();
 
-    xattr(&root.join("etc/fstab"), "security.selinux", b"system_u:object_r:etc_t:s0\0");
-    xattr(&root.join("etc/fstab"), "user.large", &pattern(1500, 5));
+    xattr(&root.join("etc/fstab"), "user.larger", &pattern(1500, 5));
     xattr(&root.join("etc/link-1"), "trusted.beside", &pattern(300, 6));
     for number in 0..100 {
         let name = format!("user.{number}{}", "n".repeat(number % 50));
         xattr(&root.join("boot/file-4096"), &name, &pattern(number % 90, 7));
     }
-    xattr(&root.join("boot/file-60"), "user.empty", b"");
-    // user::rw-, user:1000:r--, group::r--, mask::r--, other::---
-    let acl: Vec<u8> =
-        [(1_u16, 6_u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
-            .iter()
-            .fold(2_u32.to_le_bytes().to_vec(), |mut acl, (tag, mode, id)| {
-                acl.extend([tag.to_le_bytes(), mode.to_le_bytes()].concat());
-                acl.extend(id.to_le_bytes());
-                acl
-            });
-    xattr(&root.join("boot/file-1"), "system.posix_acl_access", &acl);
-    xattr(&root.join("boot/grub"), "system.posix_acl_default", &acl);
-
-    std::os::unix::fs::chown(root.join("etc/fstab"), Some(70_000), Some(4_000_000_000)).unwrap();
-    for (name, seconds) in [("file-0", 4_000_000_000_i64), ("file-1", -5), ("file-60", 10_000_000_000)] {
-        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
-        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-        let path = root.join("boot").join(name);
-        rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
-    }
-    let fixed = File::open(root.join("boot/file-1000")).unwrap();
-    rustix::fs::ioctl_setflags(&fixed, rustix::fs::IFlags::IMMUTABLE).unwrap();
 }
 
 /// The devices of an image as loop devices.
