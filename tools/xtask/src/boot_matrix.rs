@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use testimages::real;
 
 use crate::top;
 
@@ -28,32 +29,34 @@ pub(crate) fn run() -> Result<()> {
     crate::run("cargo", &["build", "--release", "--package", "refloat"])?;
     let refloat = refloat_program()?;
     let folder = tempfile::tempdir_in(testimages::cache::directory())?;
-    let built = "a real guest cannot be built here";
-    let bios = Guest {
-        name: "Debian, BIOS",
-        target: "azure-gen1",
-        image: testimages::real::debian().context(built)?,
+    let guest = |name, target, image: Option<PathBuf>| {
+        Ok::<_, anyhow::Error>(Guest {
+            name,
+            target,
+            image: image.context("a real guest cannot be built here")?,
+        })
     };
-    let busy = Guest {
-        name: "Debian, BIOS, copied while it ran",
-        target: "azure-gen1",
-        image: testimages::real::debian_busy().context(built)?,
-    };
-    let uefi = Guest {
-        name: "Debian, UEFI",
-        target: "azure-gen2",
-        image: testimages::real::debian_uefi().context(built)?,
-    };
+    let image = |guest: real::OnXfs| guest.image;
+    let bios = guest("Debian, BIOS", "azure-gen1", real::debian())?;
+    let busy = guest("Debian, BIOS, copied while it ran", "azure-gen1", real::debian_busy())?;
+    let uefi = guest("Debian, UEFI", "azure-gen2", real::debian_uefi())?;
+    let lvm = guest("dracut, LVM, BIOS", "azure-gen1", real::dracut_lvm().map(image))?;
+    let lvm_uefi = guest("dracut, LVM, UEFI", "azure-gen2", real::dracut_lvm_uefi().map(image))?;
+    let xfs = guest("dracut, XFS, BIOS", "azure-gen1", real::dracut_xfs().map(image))?;
     let stock = Machine { name: "stock QEMU", qemu: None };
     let laboratory =
         testimages::lab::qemu().map(|qemu| Machine { name: "Hyper-V laboratory", qemu: Some(qemu) });
 
-    // Migrated, the BIOS guest has drivers for Hyper-V's disk and none for stock QEMU's, which could prove nothing. The
+    // Migrated, the BIOS guests have drivers for Hyper-V's disk and none for stock QEMU's, which could prove nothing. The
     // laboratory's storage is out of UEFI's reach.
-    let mut boots =
-        vec![(&bios, &stock, "as it came"), (&uefi, &stock, "as it came"), (&uefi, &stock, "migrated")];
+    let mut boots = vec![(&bios, &stock, "as it came")];
+    for guest in [&uefi, &lvm_uefi] {
+        boots.extend([(guest, &stock, "as it came"), (guest, &stock, "migrated")]);
+    }
     if let Some(laboratory) = &laboratory {
-        boots.extend([(&bios, laboratory, "as it came"), (&bios, laboratory, "migrated")]);
+        for guest in [&bios, &lvm, &xfs] {
+            boots.extend([(guest, laboratory, "as it came"), (guest, laboratory, "migrated")]);
+        }
         boots.push((&busy, laboratory, "migrated"));
     }
     let mut surprises = Vec::new();
