@@ -9,6 +9,7 @@ mod laws;
 mod migration;
 mod output;
 mod program;
+mod pv;
 mod real_guest;
 mod snapshot;
 mod uefi;
