@@ -171,6 +171,10 @@ pub enum Site {
     Options,
     /// Behind `kernel` in a menu.lst.
     Kernel,
+    /// Behind `APPEND` in an extlinux.conf.
+    Append,
+    /// The value of this variable of a shell script.
+    Assigned(&'static str),
     /// Behind this word in a comment of a menu.lst, where Debian's update-grub of old reads it.
     Comment(&'static str),
     /// A line of its own.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use guestfix::plan::{Identity, plan};
+use guestfix::plan::{Identity, Verdict, check, plan};
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Device, Goal, Target, View};
@@ -56,4 +56,61 @@ fn a_guest_on_subvolumes_is_read_and_not_edited() {
     assert!(plan.steps.is_empty() && !plan.by_hand.is_empty(), "{plan:?}");
     let told = format!("{:?}", plan.by_hand);
     assert!(told.contains("writing to btrfs"), "{told}");
+}
+
+/// What is wrong is found as on any other file system: names of EC2, and the subvolume that the root is on is none of it.
+#[test]
+fn a_guest_on_subvolumes_is_judged_as_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.img");
+    let Some(disk) = disk(&path) else { return };
+    let found = |disk: &Disk| {
+        let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
+        let check = check(&Tree::open(disk.clone()).unwrap(), &goal).unwrap();
+        let mut out = Vec::new();
+        for item in check.items {
+            if let Verdict::Wrong { evidence, .. } = item.verdict {
+                let lines =
+                    evidence.iter().map(|line| format!("{}  {}  {}", item.rule, line.place, line.what));
+                out.extend(lines);
+            }
+        }
+        out
+    };
+    let golden = include_str!("golden/debian-mbr-ext4.txt");
+    let expected = |rule: &str| {
+        let lines = golden.lines().filter(|line| line.split("  ").next() == Some(rule));
+        lines
+            .map(|line| line.replacen("  fix  ", "  ", 1).replacen("  by hand  ", "  ", 1))
+            .collect::<Vec<_>>()
+    };
+    let lines = found(&disk);
+    let of = |rule: &str| {
+        lines.iter().filter(|line| line.split("  ").next() == Some(rule)).cloned().collect::<Vec<_>>()
+    };
+    for rule in [
+        "linux.initramfs.hyperv",
+        "linux.network.mac-pinned",
+        "linux.aws.agents",
+        "linux.grub.serial-console",
+    ] {
+        assert!(!of(rule).is_empty());
+        assert_eq!(of(rule), expected(rule), "{rule}");
+    }
+    // the disk is the file system: nothing has a number
+    assert_eq!(of("linux.fstab.device-names"), [""; 0]);
+    let root = of("linux.grub.root-device");
+    assert!(root.iter().all(|line| line.contains("root=/dev/xvda1")), "{root:?}");
+
+    let uuid = libdisk::open_filesystem(&disk).unwrap().unwrap().info().unwrap().uuid.unwrap();
+    {
+        let mount = judge::KernelMount::with_options(&path, 0..256 << 20, "rw");
+        let cfg = mount.path().join("@/boot/grub/grub.cfg");
+        let text = fs::read_to_string(&cfg).unwrap();
+        let root = format!("root=UUID={uuid} rootflags=subvol=@");
+        fs::write(&cfg, text.replace("root=/dev/xvda1", &root)).unwrap();
+    }
+    let mended = FileDisk::open(&path).unwrap().disk();
+    let lines = found(&mended);
+    assert!(!lines.iter().any(|line| line.starts_with("linux.grub.root-device")), "{lines:?}");
 }

@@ -212,7 +212,8 @@ fn a_guest_without_labels_gets_none() {
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
         let tree = Tree::open(apply::apply(disk, &identity, &plan, &Silent).unwrap().disk()).unwrap();
         for step in &plan.steps {
-            let (guestfix::Edit::PutFile { path, .. } | guestfix::Edit::PutLink { path, .. }) = &step.edit else {
+            let (guestfix::Edit::PutFile { path, .. } | guestfix::Edit::PutLink { path, .. }) = &step.edit
+            else {
                 continue;
             };
             assert_eq!(tree.xattrs(path).unwrap(), [], "{name}: {path}");

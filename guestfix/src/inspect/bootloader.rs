@@ -1,6 +1,7 @@
 //! How the guest boots: the loader, its configuration, its entries.
 
 mod bls;
+mod extlinux;
 mod menu_lst;
 
 use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
@@ -30,6 +31,9 @@ pub(super) fn boot(view: &dyn View) -> Result<Boot> {
         shared.extend(menu_lst::add(view, &mut boot)?);
     }
     if boot.loader == Loader::None {
+        shared.extend(extlinux::add(view, &mut boot)?);
+    }
+    if boot.loader == Loader::None {
         boot.loader = other_loader(view)?;
     }
     shared.extend(kernel_cmdline(view)?);
@@ -38,14 +42,9 @@ pub(super) fn boot(view: &dyn View) -> Result<Boot> {
 }
 
 fn other_loader(view: &dyn View) -> Result<Loader> {
-    for (path, loader) in [
-        ("/boot/extlinux.conf", Loader::Extlinux),
-        ("/boot/extlinux/extlinux.conf", Loader::Extlinux),
-        ("/boot/efi/loader/loader.conf", Loader::SystemdBoot),
-        ("/boot/loader/loader.conf", Loader::SystemdBoot),
-    ] {
+    for path in ["/boot/efi/loader/loader.conf", "/boot/loader/loader.conf"] {
         if view.exists(path)? {
-            return Ok(loader);
+            return Ok(Loader::SystemdBoot);
         }
     }
     Ok(Loader::None)

@@ -17,6 +17,8 @@ use crate::Rule;
 pub static ALL: &[&dyn Rule] = &[
     &disk::filesystem_state::FilesystemState,
     &disk::size_mib::SizeMib,
+    &disk::size_limit::SizeLimit,
+    &disk::whole::Whole,
     &target::paravirtual::Paravirtual,
     &target::firmware::Firmware,
     &linux::immutable::Immutable,
@@ -34,11 +36,15 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::grub_serial_console::GrubSerialConsole,
     &linux::grub_serial_menu::GrubSerialMenu,
     &linux::grub_numa::GrubNuma,
+    &linux::boot_modules::BootModules,
+    &linux::unified_kernel::UnifiedKernel,
     &linux::initramfs_resume::InitramfsResume,
     &linux::crypttab::Crypttab,
+    &linux::tpm::Tpm,
     &linux::lvm_filters::LvmFilters,
     &linux::device_caches::DeviceCaches,
     &linux::mount_units::MountUnits,
+    &linux::ebs_serials::EbsSerials,
     &linux::fstab::DEVICE_NAMES,
     &linux::fstab::INSTANCE_STORE,
     &linux::fstab::ABSENT_DISKS,
@@ -46,6 +52,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::network::MacPinned,
     &linux::network::mtu::Mtu,
     &linux::network::sriov::Sriov,
+    &linux::network::dhcp_hostname::DhcpHostname,
     &linux::aws_names::AwsNames,
     &linux::sshd::Sshd,
     &linux::cloud_init::CloudInit,
@@ -60,6 +67,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::agent_installed::AgentInstalled,
     &linux::agent_provisioning::AgentProvisioning,
     &linux::integrity::Integrity,
+    &linux::tuning::Tuning,
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod bls;
 pub mod cmdline;
 pub mod crypttab;
+pub mod extlinux;
 pub mod file_contexts;
 pub mod fstab;
 pub mod grub_cfg;

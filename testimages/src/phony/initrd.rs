@@ -1,4 +1,4 @@
-//! Phony initramfs images in the shape initramfs-tools and dracut give them, archived by `cpio` and packed by the real compressors.
+//! Phony initramfs images in the shape initramfs-tools, dracut and mkinitfs give them, archived by `cpio` and packed by the real compressors.
 
 use anyhow::Result;
 
@@ -15,6 +15,15 @@ pub(super) enum Codec {
     Zstd,
 }
 
+/// Whose shape it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Maker {
+    InitramfsTools,
+    Dracut,
+    /// Alpine's.
+    Mkinitfs,
+}
+
 /// An initramfs to be made.
 pub(super) struct Initrd<'a> {
     pub(super) kernel: &'a Kernel<'a>,
@@ -23,8 +32,7 @@ pub(super) struct Initrd<'a> {
     pub(super) codec: Codec,
     /// Whether an uncompressed archive with processor microcode comes first.
     pub(super) microcode: bool,
-    /// Whether dracut made it; initramfs-tools otherwise.
-    pub(super) dracut: bool,
+    pub(super) maker: Maker,
     /// Configuration files of the guest that are inside too.
     pub(super) files: &'a [(&'a str, &'a str)],
 }
@@ -32,7 +40,7 @@ pub(super) struct Initrd<'a> {
 impl<'a> Initrd<'a> {
     /// One of initramfs-tools.
     pub(super) fn tools(kernel: &'a Kernel<'a>, modules: Vec<&'a str>, codec: Codec) -> Self {
-        Self { kernel, modules, codec, microcode: false, dracut: false, files: &[] }
+        Self { kernel, modules, codec, microcode: false, maker: Maker::InitramfsTools, files: &[] }
     }
 
     /// The image's bytes.
@@ -48,7 +56,7 @@ impl<'a> Initrd<'a> {
             return Ok(packed);
         }
         let mut early = Tree::default();
-        if self.dracut {
+        if self.maker == Maker::Dracut {
             early.file("/early_cpio", "1\n");
         }
         early.file("/kernel/x86/microcode/GenuineIntel.bin", b"phony microcode ".repeat(128));
@@ -64,12 +72,19 @@ impl<'a> Initrd<'a> {
         for (path, content) in self.files {
             tree.file(path, content);
         }
-        tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
         tree.program("/usr/bin/sh", PROGRAM);
+        if self.maker == Maker::Mkinitfs {
+            tree.program("/usr/bin/busybox", PROGRAM);
+            tree.program("/usr/sbin/nlplug-findfs", PROGRAM);
+            tree.program("/init", "#!/bin/sh\n# A phony of mkinitfs' init.\nnlplug-findfs -p /sbin/mdev \"$KOPT_root\"\nexec switch_root /sysroot /sbin/init\n");
+            tree.file("/etc/modprobe.d/blacklist.conf", "blacklist microcode\n");
+            return Ok(tree);
+        }
+        tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
         tree.program("/usr/bin/kmod", PROGRAM);
         tree.link("/usr/sbin/modprobe", "../bin/kmod");
         tree.program("/usr/lib/systemd/systemd-udevd", PROGRAM);
-        if self.dracut {
+        if self.maker == Maker::Dracut {
             tree.program("/usr/lib/systemd/systemd", PROGRAM);
             tree.link("/init", "usr/lib/systemd/systemd");
             tree.file("/usr/lib/dracut-lib.sh", "# A phony of dracut's library.\n");

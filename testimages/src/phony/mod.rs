@@ -4,6 +4,7 @@
 //! user, and none of our parsers takes part. The same recipe makes the same bytes; images are kept in the
 //! [cache](crate::cache). Kernels, modules and programs in them are phonies too: nothing of another's code is inside.
 
+mod alpine;
 mod disk;
 mod ec2;
 mod grub;
@@ -52,6 +53,7 @@ const TOOLS: &[&str] = &[
 /// All that decides what an image holds, for the cache's key.
 const RECIPE: &[&[u8]] = &[
     include_bytes!("mod.rs"),
+    include_bytes!("alpine.rs"),
     include_bytes!("disk.rs"),
     include_bytes!("ec2.rs"),
     include_bytes!("grub.rs"),
@@ -157,7 +159,7 @@ pub const WRAPPINGS: &[Wrapping] = &[
 pub fn all() -> &'static [PhonyGuest] {
     static ALL: LazyLock<Vec<PhonyGuest>> = LazyLock::new(|| {
         let lvm = if crate::lvm::need() { [guests::lvm::ALL, rpm::lvm::ALL].concat() } else { Vec::new() };
-        [guests::ALL, rpm::ALL, &lvm].concat()
+        [guests::ALL, alpine::ALL, rpm::ALL, &lvm].concat()
     });
     &ALL
 }

@@ -14,7 +14,7 @@ use anyhow::Result;
 use super::disk::{MIB, make_gpt, make_mbr, make_xfs, place, place_phony_grub};
 use super::ec2::{any_system, unit};
 use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, portable_executable, put_vfat, root};
-use super::initrd::{Codec, Initrd, PROGRAM};
+use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
 use super::{Generation, PhonyGuest, grub, selinux};
@@ -139,7 +139,7 @@ fn install(tree: &mut Tree, initrd: &Initrd<'_>, name: (&str, &str)) -> Result<(
 
 /// An initramfs as dracut makes one on EC2 for the machine it runs on.
 fn hostonly<'a>(kernel: &'a Kernel<'a>, codec: Codec) -> Initrd<'a> {
-    Initrd { microcode: true, dracut: true, ..Initrd::tools(kernel, EC2_INITRAMFS.to_vec(), codec) }
+    Initrd { microcode: true, maker: Maker::Dracut, ..Initrd::tools(kernel, EC2_INITRAMFS.to_vec(), codec) }
 }
 
 /// One entry of the Boot Loader Specification; paths are those on the boot volume.

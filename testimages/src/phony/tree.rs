@@ -77,14 +77,14 @@ impl Tree {
             }
             stays
         });
-        for (name, label) in &self.labels {
-            if let Some(name) =
-                name.strip_prefix(path).filter(|name| name.is_empty() || name.starts_with('/'))
-            {
-                let name = if name.is_empty() { "/" } else { name };
+        self.labels.retain(|name, label| {
+            let stays = !name.starts_with(&below);
+            if !stays || name == path {
+                let name = if stays { "/" } else { &name[path.len()..] };
                 split.labels.insert(name.to_owned(), label.clone());
             }
-        }
+            stays
+        });
         split
     }
 

@@ -32,7 +32,7 @@ impl Rule for AgentInstalled {
 
     fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
         Ok(Fixed::ByHand(
-            "install the package walinuxagent (WALinuxAgent) after the first boot on Azure".into(),
+            "install the package walinuxagent (WALinuxAgent), and hyperv-daemons where there is one, after the first boot on Azure".into(),
         ))
     }
 }

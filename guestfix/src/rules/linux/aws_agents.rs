@@ -45,6 +45,7 @@ const UNITS: &[&str] = &[
     "ec2net-scan.service",
     "cloud-netconfig.service",
     "cloud-netconfig.timer",
+    "tiny-ec2-bootstrap.service",
 ];
 
 /// Drop-ins for sshd's unit: Debian and Ubuntu call it ssh, all others sshd.
@@ -166,6 +167,10 @@ mod tests {
                 "/etc/rc3.d/S99codedeploy-agent: starts codedeploy-agent.service".into()
             ]
         );
+        let openrc = "/etc/runlevels/default/tiny-ec2-bootstrap";
+        Bench::debian()
+            .link(openrc, "/etc/init.d/tiny-ec2-bootstrap")
+            .mended(&AwsAgents, |view| assert!(view.lstat(openrc).unwrap().is_none()));
         bench.mended(&AwsAgents, |view| {
             assert!(view.lstat(link).unwrap().is_none());
             let mask = view.read_link("/etc/systemd/system/amazon-ssm-agent.service").unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::grub_defaults;
 use crate::facts::{Boot, BootEntry, CommandLine, Site};
-use crate::text::{bls, grub_cfg, grubenv, menu_lst, rewrite};
+use crate::text::{bls, extlinux, grub_cfg, grubenv, menu_lst, rewrite, shell_assign};
 use crate::{Error, Result, Stage};
 
 /// Changes command lines wherever they are written: `change` answers the new one, or `None` to leave it.
@@ -37,6 +37,8 @@ fn edit(stage: &mut Stage<'_>, cmdline: &CommandLine, new: &str) -> Result<()> {
         Site::Set(name) => grub_cfg::set_variable(text, *line, name, new),
         Site::Options => bls::edit_options(text, here),
         Site::Kernel => menu_lst::edit_cmdlines(text, here),
+        Site::Append => extlinux::edit_cmdlines(text, here),
+        Site::Assigned(_) => shell_assign::edit(text, |one| here(one.line)),
         Site::Comment(key) => menu_lst::set_comment(text, key, new),
         Site::Line => rewrite(text, |line| here(line.number)),
         Site::Variable(_) => text.to_owned(),
@@ -65,6 +67,9 @@ pub(super) fn make_default(stage: &mut Stage<'_>, entry: &BootEntry) -> Result<(
     if site == Site::Kernel {
         let index = entry.selector.parse().unwrap_or(0);
         return stage.edit(file, |text| menu_lst::set_default(text, index)).map(drop);
+    }
+    if site == Site::Append {
+        return stage.edit(file, |text| extlinux::set_default(text, &entry.selector)).map(drop);
     }
     for config in boot.configs.iter().filter(|config| site == Site::Options || *config == file) {
         let text = stage.guest()?.view.text(config)?.unwrap_or_default();

@@ -2,11 +2,12 @@
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
+use super::systemd;
 use crate::facts::{Machine, Mount};
 use crate::inspect::devices;
 use crate::rule::Evidence;
 use crate::text::fstab::{self, Change};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A rule about lines of `/etc/fstab`.
 pub(in crate::rules) struct FstabRule {
@@ -23,10 +24,33 @@ pub(super) enum Fault {
     NetworkFilesystem,
 }
 
-/// A device that may come later, or not at all, must not keep the boot waiting.
-const OPTIONAL_DISK: &[&str] = &["nofail", "x-systemd.device-timeout=10"];
-/// The same for a server.
-const OPTIONAL_SERVER: &[&str] = &["nofail", "_netdev", "x-systemd.mount-timeout=30"];
+/// The options by which a boot does not wait.
+pub(super) struct Patience {
+    /// For a device that may come later, or not at all.
+    disk: &'static [&'static str],
+    /// For a file server.
+    server: &'static [&'static str],
+}
+
+const SYSTEMD: Patience = Patience {
+    disk: &["nofail", "x-systemd.device-timeout=10"],
+    server: &["nofail", "_netdev", "x-systemd.mount-timeout=30"],
+};
+/// Ubuntu's mountall, with Upstart.
+const MOUNTALL: Patience = Patience { disk: &["nobootwait"], server: &["nobootwait", "_netdev"] };
+/// mount of old hands options of systemd to the file system, which refuses them.
+const MOUNT: Patience = Patience { disk: &["nofail"], server: &["nofail", "_netdev"] };
+
+impl Patience {
+    /// That of the guest's init.
+    pub(super) fn of(view: &dyn View) -> Result<Self> {
+        Ok(match (systemd::is_absent(view)?, view.exists("/etc/init/mountall.conf")?) {
+            (false, _) => SYSTEMD,
+            (true, true) => MOUNTALL,
+            (true, false) => MOUNT,
+        })
+    }
+}
 
 pub(in crate::rules) static DEVICE_NAMES: FstabRule = FstabRule {
     fault: Fault::DeviceName,
@@ -97,9 +121,9 @@ impl Rule for FstabRule {
         if guest.facts.fstab.is_empty() {
             return Ok(Finding::NotApplicable("there is no fstab"));
         }
-        let machine = guest.view.machine();
+        let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
         let evidence = guest.facts.fstab.iter().filter_map(|mount| {
-            let (fault, what, _) = judge(mount, machine)?;
+            let (fault, what, _) = judge(mount, machine, &patience)?;
             (fault == self.fault).then(|| Evidence::new(format!("/etc/fstab:{}", mount.line), what))
         });
         Ok(Finding::from_evidence(evidence.collect()))
@@ -107,8 +131,12 @@ impl Rule for FstabRule {
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
-        let machine = guest.view.machine();
-        let judged = guest.facts.fstab.iter().filter_map(|mount| Some((mount.line, judge(mount, machine)?)));
+        let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
+        let judged = guest
+            .facts
+            .fstab
+            .iter()
+            .filter_map(|mount| Some((mount.line, judge(mount, machine, &patience)?)));
         let mut changes: Vec<(usize, Change)> = Vec::new();
         for (line, (fault, _, change)) in judged {
             if fault != self.fault {
@@ -130,7 +158,11 @@ impl Rule for FstabRule {
 }
 
 /// What is wrong with a line, in which words, and what to do; `None` if all is well.
-pub(super) fn judge(mount: &Mount, machine: &Machine) -> Option<(Fault, String, Option<Change>)> {
+pub(super) fn judge(
+    mount: &Mount,
+    machine: &Machine,
+    patience: &Patience,
+) -> Option<(Fault, String, Option<Change>)> {
     let has = |option: &str| fstab::has_option(&mount.options, option);
     let (spec, target) = (&mount.spec, &mount.target);
     let volume = machine.volumes.iter().find(|volume| mount.volume.as_ref() == Some(&volume.name));
@@ -152,11 +184,11 @@ pub(super) fn judge(mount: &Mount, machine: &Machine) -> Option<(Fault, String, 
         return if is_of_aws(mount) {
             let what = format!("{target} is mounted from {spec}, a service inside AWS");
             Some((Fault::NetworkFilesystem, what, Some(Change::CommentOut("a service inside AWS"))))
-        } else if has("nofail") && has("_netdev") {
+        } else if patience.server.iter().take(2).all(|option| has(option)) {
             None
         } else {
             let what = format!("the boot waits for {spec} at {target}");
-            Some((Fault::NetworkFilesystem, what, Some(Change::AddOptions(OPTIONAL_SERVER))))
+            Some((Fault::NetworkFilesystem, what, Some(Change::AddOptions(patience.server))))
         };
     }
     if !devices::is_device(spec) {
@@ -180,10 +212,13 @@ pub(super) fn judge(mount: &Mount, machine: &Machine) -> Option<(Fault, String, 
             (Fault::AbsentDisk, what, Some(Change::CommentOut(why)))
         });
     }
-    let optional = has("nofail") && (has("x-systemd.device-timeout=") || has("x-systemd.automount"));
+    let optional = patience.disk.iter().all(|option| match option.split_once('=') {
+        Some((name, _)) => has(&format!("{name}=")) || has("x-systemd.automount"),
+        None => has(option),
+    });
     (!optional).then(|| {
         let what = format!("the boot waits for {spec} at {target}, which is not on this disk");
-        (Fault::AbsentDisk, what, Some(Change::AddOptions(OPTIONAL_DISK)))
+        (Fault::AbsentDisk, what, Some(Change::AddOptions(patience.disk)))
     })
 }
 
@@ -323,5 +358,16 @@ mod tests {
         let bench = Bench::debian()
             .file("/etc/fstab", "/dev/xvde1 / ext4 defaults 0 1\n/dev/xvde2 none swap sw 0 0\n");
         assert_eq!(bench.findings(&DEVICE_NAMES).len(), 2);
+    }
+
+    #[test]
+    fn an_init_before_systemd_gets_the_options_that_it_knows() {
+        let line = "UUID=dead-beef /data ext4 defaults 0 2\n";
+        let red_hat_6 = Bench::debian().file("/etc/inittab", "id:3:initdefault:\n").file("/etc/fstab", line);
+        let ubuntu_14 = Bench::debian().file("/etc/init/mountall.conf", "").file("/etc/fstab", line);
+        for (bench, option) in [(red_hat_6, "nofail"), (ubuntu_14, "nobootwait")] {
+            let text = bench.mended_text(&ABSENT_DISKS, "/etc/fstab");
+            assert_eq!(text, line.replace("defaults", &format!("defaults,{option}")));
+        }
     }
 }

@@ -73,7 +73,7 @@ fn fault_of(cmdline: &CommandLine) -> Option<String> {
 }
 
 fn is_shared(cmdline: &CommandLine) -> bool {
-    !matches!(cmdline.site, Site::Linux | Site::Options | Site::Kernel)
+    !matches!(cmdline.site, Site::Linux | Site::Options | Site::Kernel | Site::Append)
 }
 
 fn xen(cmdline: &str) -> Option<String> {

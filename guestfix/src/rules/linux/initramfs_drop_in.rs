@@ -2,7 +2,7 @@
 
 use initramfs::Generator;
 
-use super::linewise;
+use super::{linewise, mkinitfs};
 use crate::facts::{Driver, Facts};
 use crate::rule::Evidence;
 use crate::text::{Line, append, lines, rewrite, shell_assign};
@@ -18,8 +18,8 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Warning,
     cause: "The guest builds its initramfs anew with every kernel update. With MODULES=dep or list, or a host-only dracut, it would leave \
             out what it does not see in use, and it does leave out what omit_drivers names.",
-    fix: "The modules are named in /etc/initramfs-tools/modules, in /etc/dracut.conf.d/90-azure-hyperv.conf, or in INITRD_MODULES; only those \
-          that the kernel has. omit_drivers no longer names them.",
+    fix: "The modules are named in /etc/initramfs-tools/modules, in /etc/dracut.conf.d/90-azure-hyperv.conf, in a feature of mkinitfs, or in \
+          INITRD_MODULES; only those that the kernel has. omit_drivers no longer names them.",
     source: "Microsoft Learn, Prepare a RHEL-based VM and a SLES VM for Azure, 2026-09; initramfs-tools(7); dracut.conf(5), 2026-11",
 };
 
@@ -51,6 +51,8 @@ enum Builder {
     Dracut,
     /// SUSE's of version 11.
     Mkinitrd,
+    /// Alpine's.
+    Mkinitfs,
 }
 
 impl Rule for InitramfsDropIn {
@@ -67,7 +69,7 @@ impl Rule for InitramfsDropIn {
             without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
         })?;
         evidence.extend(match builder(guest)? {
-            None => return Ok(Finding::NotApplicable("neither initramfs-tools nor dracut is installed")),
+            None => return Ok(Finding::NotApplicable("it is not known what builds the next one")),
             Some(Builder::InitramfsTools) => match policy(guest.view)? {
                 // all drivers of all disks go in
                 (_, policy) if policy == "most" => return Ok(Finding::Ok),
@@ -82,6 +84,7 @@ impl Rule for InitramfsDropIn {
                 let what = "no file adds hv_storvsc to add_drivers";
                 (!dracut_adds(guest.view)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
             }
+            Some(Builder::Mkinitfs) => mkinitfs::fault(guest.view)?,
             Some(Builder::Mkinitrd) => {
                 let text = guest.view.text(SYSCONFIG)?.unwrap_or_default();
                 let named = shell_assign::get(&text, INITRD_MODULES).unwrap_or_default().to_owned();
@@ -97,6 +100,7 @@ impl Rule for InitramfsDropIn {
         let guest = stage.guest()?;
         let wanted = wanted(guest.facts);
         match builder(&guest)? {
+            Some(Builder::Mkinitfs) => mkinitfs::mend(stage)?,
             Some(Builder::Mkinitrd) => {
                 stage.edit(SYSCONFIG, |text| {
                     let named = shell_assign::get(text, INITRD_MODULES).unwrap_or_default();
@@ -146,6 +150,7 @@ fn builder(guest: &Guest<'_>) -> Result<Option<Builder>> {
         (MAIN, Builder::Dracut),
         (OWN, Builder::Dracut),
         (PACKAGED, Builder::Dracut),
+        (mkinitfs::CONFIG, Builder::Mkinitfs),
         (SYSCONFIG, Builder::Mkinitrd),
     ] {
         if guest.view.exists(path)? {

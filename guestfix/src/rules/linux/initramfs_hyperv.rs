@@ -1,5 +1,7 @@
 //! linux.initramfs.hyperv
 
+use std::sync::Arc;
+
 use initramfs::{DESIRED, ModuleTree, REQUIRED};
 use libdisk::vfs::FileType;
 
@@ -59,13 +61,27 @@ impl Rule for InitramfsHyperv {
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let targets = targets(stage.guest()?.facts);
+        let guest = stage.guest()?;
+        let rescue = match guest.goal.target {
+            crate::Target::AzureGen1 if has_ata(guest.facts) => RESCUE,
+            _ => "",
+        };
+        let targets = targets(guest.facts);
         mend(stage, &targets, |path, why| {
             format!(
-                "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine"
+                "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine{rescue}"
             )
         })
     }
+}
+
+/// Generation 1 shows the disk as one of IDE, too, unless Linux sees that it runs on Hyper-V.
+const RESCUE: &str = "; to rescue it on Azure, boot once with ata_piix.prefer_ms_hyperv=0, and take that away again: it shows the disk twice";
+
+fn has_ata(facts: &Facts) -> bool {
+    let kernel = facts.default_kernel().or(facts.kernels.first());
+    kernel
+        .is_some_and(|kernel| kernel.drivers.get("ata_piix").is_some_and(|driver| *driver != Driver::Absent))
 }
 
 /// Images that lack what is required, or that cannot be read.
@@ -135,8 +151,15 @@ fn targets(facts: &Facts) -> Vec<Target> {
 
 /// The required modules that are not usable from the initramfs.
 fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
-    let Some(bytes) = guest.view.read(&target.path)? else { return Ok(Vec::new()) };
-    let parsed = guest.archives.get(&target.path, &bytes)?;
+    match guest.view.read(&target.path)? {
+        Some(bytes) => lacking_in(guest, target, &bytes),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same for an initramfs with these bytes, wherever they are from.
+pub(super) fn lacking_in(guest: &Guest<'_>, target: &Target, bytes: &Arc<[u8]>) -> Result<Vec<String>> {
+    let parsed = guest.archives.get(&target.path, bytes)?;
     let tree = Modules { view: guest.view, dir: &target.modules };
     let coverage = initramfs::missing(parsed.archive(), &target.release, REQUIRED, &tree)
         .map_err(|e| failed(target, e))?;
@@ -242,6 +265,10 @@ mod tests {
                 .by_hand(&InitramfsHyperv)
                 .starts_with("/boot/initrd.img-6.1.0-50-amd64 cannot be changed offline")
         );
+        let ata =
+            bench.file("/lib/modules/6.1.0-50-amd64/modules.builtin", "kernel/drivers/ata/ata_piix.ko\n");
+        assert!(ata.by_hand(&InitramfsHyperv).ends_with(RESCUE));
+        assert!(!ata.target(crate::Target::AzureGen2).by_hand(&InitramfsHyperv).contains("ata_piix"));
     }
 
     #[test]

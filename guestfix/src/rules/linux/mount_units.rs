@@ -1,5 +1,6 @@
 //! linux.mount-units
 
+use super::fstab::Patience;
 use super::{aside, fstab, systemd};
 use crate::facts::Mount;
 use crate::inspect::devices;
@@ -84,7 +85,7 @@ fn put_aside(stage: &mut Stage<'_>, file: &str) -> Result<()> {
 }
 
 fn hits(guest: &Guest<'_>) -> Result<Vec<Hit>> {
-    let mut out = Vec::new();
+    let (mut out, patience) = (Vec::new(), Patience::of(guest.view)?);
     for (suffix, section) in [(".mount", "Mount"), (".swap", "Swap")] {
         for file in guest.view.glob(DIR, suffix)? {
             let text = guest.view.text(&file)?.unwrap_or_default();
@@ -102,7 +103,7 @@ fn hits(guest: &Guest<'_>) -> Result<Vec<Hit>> {
                 options: value("Options"),
                 volume: volume.map(|volume| volume.name.clone()),
             };
-            let Some((_, fault, Some(change))) = fstab::judge(&mount, machine) else { continue };
+            let Some((_, fault, Some(change))) = fstab::judge(&mount, machine, &patience) else { continue };
             let mend = match change {
                 Change::Spec(spec) if section == "Swap" => Mend::Fstab(format!("{spec} none swap sw 0 0")),
                 Change::Spec(spec) => Mend::What(device_path(&spec)),

@@ -25,7 +25,11 @@ const GENERATOR: &str = "/etc/systemd/system-generators/systemd-getty-generator"
 const WANTS: &str = "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service";
 const INITTAB: &str = "/etc/inittab";
 const INITTAB_LINE: &str = "S0:2345:respawn:/sbin/getty -L ttyS0 115200 vt102";
+/// The same for busybox, which has the terminal in the first field.
+const BUSYBOX_LINE: &str = "ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100";
 const UPSTART: &str = "/etc/init/ttyS0.conf";
+/// By this Red Hat 6 starts a getty on whatever console the kernel has.
+const RED_HAT_6: &str = "/etc/init/serial.conf";
 const UPSTART_TEXT: &str = "# for Azure (refloat): a login on the serial console\n\
                             start on stopped rc RUNLEVEL=[12345]\nstop on runlevel [!12345]\n\
                             respawn\nexec /sbin/getty -L 115200 ttyS0 vt102\n";
@@ -68,7 +72,12 @@ impl Rule for SerialLogin {
             return Ok(Fixed::Staged);
         }
         match old_init(view)? {
-            Some(INITTAB) => _ = stage.edit(INITTAB, |text| append(text, INITTAB_LINE))?,
+            Some(INITTAB) => {
+                stage.edit(INITTAB, |text| {
+                    let is_busybox = lines(text).any(|line| line.body.starts_with("::sysinit:"));
+                    append(text, if is_busybox { BUSYBOX_LINE } else { INITTAB_LINE })
+                })?;
+            }
             _ => stage.put(UPSTART, UPSTART_TEXT)?,
         }
         Ok(Fixed::Staged)
@@ -96,6 +105,9 @@ fn masks(view: &dyn View) -> Result<Vec<String>> {
 
 /// What an init before systemd lacks a getty on ttyS0 in.
 fn old_init(view: &dyn View) -> Result<Option<&'static str>> {
+    if view.exists(RED_HAT_6)? {
+        return Ok(None);
+    }
     if view.exists("/etc/init/tty1.conf")? {
         return Ok((!view.exists(UPSTART)?).then_some(UPSTART));
     }
@@ -135,6 +147,9 @@ mod tests {
         let inittab = "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n";
         let text = Bench::debian().file(INITTAB, inittab).mended_text(&SerialLogin, INITTAB);
         assert_eq!(text, format!("{inittab}{INITTAB_LINE}\n"));
+        let busybox = "::sysinit:/sbin/openrc sysinit\ntty1::respawn:/sbin/getty 38400 tty1\n";
+        let text = Bench::debian().file(INITTAB, busybox).mended_text(&SerialLogin, INITTAB);
+        assert_eq!(text, format!("{busybox}{BUSYBOX_LINE}\n"));
         let upstart = Bench::debian().file("/etc/init/tty1.conf", "respawn\n");
         assert_eq!(upstart.mended_text(&SerialLogin, UPSTART), UPSTART_TEXT);
     }
@@ -142,6 +157,8 @@ mod tests {
     #[test]
     fn a_getty_of_systemd_needs_nothing() {
         assert_eq!(systemd().findings(&SerialLogin), [""; 0]);
+        let red_hat_6 = Bench::debian().file(INITTAB, "id:3:initdefault:\n").file(RED_HAT_6, "respawn\n");
+        assert_eq!(red_hat_6.findings(&SerialLogin), [""; 0]);
         assert_eq!(systemd().file(INITTAB, "# not read\n").findings(&SerialLogin), [""; 0]);
     }
 }

@@ -1,7 +1,8 @@
 //! linux.sshd
 
-use super::systemd;
+use super::{linewise, systemd};
 use crate::rule::Evidence;
+use crate::text::Line;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A server for logins that does not start.
@@ -9,11 +10,11 @@ pub(in crate::rules) struct Sshd;
 
 static META: RuleMeta = RuleMeta {
     id: "linux.sshd",
-    title: "sshd starts at boot",
+    title: "sshd starts at boot, and answers at any address",
     phase: Phase::Network,
     severity: Severity::Warning,
-    cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on Azure. Without sshd the serial console is the \
-            only way in.",
+    cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on Azure. Without sshd, or with one \
+            that listens at an address of the VPC only, the serial console is the only way in.",
     fix: "None: whether a machine is to be reached by ssh is for its owner to say.",
     source: "Microsoft Learn, Prepare for agentless migration (Enable ssh), 2026; sshd(8), 2026-11",
 };
@@ -33,16 +34,43 @@ impl Rule for Sshd {
             return Ok(Finding::NotApplicable("sshd is not installed"));
         }
         let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
-        let evidence = (!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot"));
-        Ok(Finding::from_evidence(evidence.into_iter().collect()))
+        let mut evidence: Vec<Evidence> = Vec::new();
+        evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
+        let mut files = vec![CONFIG.to_owned()];
+        files.extend(guest.view.glob("/etc/ssh/sshd_config.d", ".conf")?);
+        evidence.extend(linewise::faults(guest.view, &files, bound)?);
+        Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
         Ok(Fixed::ByHand(
-            "systemctl enable sshd in the running machine, or be ready to log in on the serial console"
+            "see to it in the running machine (systemctl enable sshd, no ListenAddress), or be ready to log in on the serial console"
                 .into(),
         ))
     }
+}
+
+/// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress 10.0.0.5`,
+/// `AllowUsers admin@10.0.*`.
+fn bound(line: &Line<'_>) -> Option<String> {
+    let mut words = line.words();
+    let key = words.next()?.to_ascii_lowercase();
+    let is_open = |address: &str| {
+        matches!(
+            address.trim_matches(['[', ']']),
+            "0.0.0.0" | "::" | "*" | "0.0.0.0:22" | "127.0.0.1" | "::1"
+        )
+    };
+    let hit = match key.as_str() {
+        "listenaddress" => !words.next().is_none_or(is_open),
+        "allowusers" => {
+            let mut hosts = words.map(|user| user.split_once('@').map(|(_, host)| host));
+            // one who may come from anywhere is enough
+            hosts.all(|host| host.is_some_and(|host| !is_open(host)))
+        }
+        _ => false,
+    };
+    hit.then(|| line.body.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -62,5 +90,25 @@ mod tests {
         ] {
             assert_eq!(bench.clone().link(link, "/x").findings(&Sshd), [""; 0], "{link}");
         }
+    }
+
+    #[test]
+    fn an_sshd_for_one_net_is_named() {
+        let config = "ListenAddress 0.0.0.0\nListenAddress 10.0.0.5\nAllowUsers admin@10.0.* ops@10.1.*\n";
+        let started = |config: &str| {
+            Bench::debian()
+                .file(CONFIG, config)
+                .link("/etc/systemd/system/multi-user.target.wants/sshd.service", "/x")
+        };
+        assert_eq!(
+            started(config).findings(&Sshd),
+            [
+                format!("{CONFIG}:2: ListenAddress 10.0.0.5"),
+                format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*")
+            ]
+        );
+        let fine =
+            "#ListenAddress 10.0.0.5\nListenAddress ::\nAllowUsers admin@10.0.* ops\nAllowGroups wheel\n";
+        assert_eq!(started(fine).findings(&Sshd), [""; 0]);
     }
 }

@@ -1,9 +1,18 @@
-//! Units of systemd and scripts of SysV init: which are started at boot, and how to keep them from it.
+//! Units of systemd, scripts of SysV init and services of OpenRC: which are started at boot, and how to keep them from it.
 
 use crate::rule::Evidence;
 use crate::{Result, Stage, View};
 
 const DIR: &str = "/etc/systemd/system";
+/// OpenRC has a directory of links for each.
+const RUNLEVELS: &str = "/etc/runlevels";
+
+/// Whether the guest has another init, from before systemd.
+pub(super) fn is_absent(view: &dyn View) -> Result<bool> {
+    Ok(!view.exists("/usr/lib/systemd/systemd")?
+        && !view.exists("/lib/systemd/systemd")?
+        && (view.exists("/etc/inittab")? || view.exists("/etc/init")?))
+}
 
 /// What starts these units at boot.
 pub(super) fn started(view: &dyn View, units: &[&str]) -> Result<Vec<Evidence>> {
@@ -30,6 +39,10 @@ fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
     let masked = view.read_link(&format!("{DIR}/{unit}"))?.as_deref() == Some("/dev/null");
     let mut out = if masked { Vec::new() } else { links(view, unit)? };
     let name = unit.strip_suffix(".service").unwrap_or(unit);
+    for level in view.list(RUNLEVELS)? {
+        let link = format!("{RUNLEVELS}/{level}/{name}");
+        out.extend(view.lstat(&link)?.is_some().then_some(link));
+    }
     for level in 2..=5 {
         for dir in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
             for link in view.list(&dir)? {

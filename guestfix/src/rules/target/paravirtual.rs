@@ -162,6 +162,7 @@ mod tests {
     use crate::facts::Volume;
     use crate::rules::testing::Bench;
     use crate::text::grub_cfg;
+    use crate::text::random::Random;
 
     const MENU: &str = "default 1\ntimeout 0\nhiddenmenu\n\ntitle other\nchainloader +1\n\ntitle Debian's old\nroot (hd0)\n\
                         kernel (hd0)/boot/vmlinuz-5 root=/dev/xvda1 ro a='$x;y' console=hvc0 \n\n\
@@ -210,6 +211,22 @@ mod tests {
         assert_eq!(titles, ["Debian's old", "Debian"]);
         assert_eq!(entries[1].initrds, ["/boot/initrd.img-6"]);
         assert_eq!(super::script("title x\nroot (hd0)\n"), None);
+    }
+
+    #[test]
+    fn random_menus_keep_their_entries() {
+        let mut random = Random(11);
+        for _ in 0..3000 {
+            let menu = random.text().replace("linux", "kernel").replace("menuentry", "title");
+            let entries = menu_lst::entries(&menu);
+            let script = super::script(&menu);
+            assert_eq!(script.is_some(), !entries.is_empty());
+            let found = grub_cfg::entries(&script.unwrap_or_default());
+            assert_eq!(found.len(), entries.len(), "{menu:?}");
+            for (found, entry) in found.iter().zip(&entries) {
+                assert_eq!(found.initrds.len(), usize::from(entry.initrd.is_some()), "{menu:?}");
+            }
+        }
     }
 
     #[test]

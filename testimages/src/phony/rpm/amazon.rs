@@ -25,7 +25,7 @@ pub(super) fn amzn_2(out: &Path) -> Result<()> {
         grub_cfg(
             "Amazon Linux",
             &[release],
-            &format!("{AMAZON_ARGUMENTS} xen_nopvspin=1 clocksource=xen"),
+            &format!("{AMAZON_ARGUMENTS} xen_nopvspin=1 clocksource=xen intel_idle.max_cstate=1"),
             RED_HAT_INITRD,
         ),
     );

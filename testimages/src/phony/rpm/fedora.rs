@@ -10,7 +10,7 @@ use super::{
 };
 use crate::phony::ec2::unit;
 use crate::phony::grub;
-use crate::phony::guests::ROOT_UUID;
+use crate::phony::guests::{ROOT_UUID, portable_executable};
 use crate::phony::initrd::{Codec, Initrd};
 use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
 
@@ -41,7 +41,35 @@ pub(super) fn fedora_43(out: &Path) -> Result<()> {
     network_manager(&mut tree);
     unit(&mut tree, "fapolicyd", "File Access Policy Daemon", "/usr/sbin/fapolicyd");
     tree.file("/var/lib/aide/aide.db.gz", "phony\n");
-    on_gpt(out, &tree, &esp("fedora"))
+    tree.file(
+        "/usr/lib/NetworkManager/conf.d/00-server.conf",
+        "[main]\nno-auto-default=*\nignore-carrier=*\n",
+    );
+    tree.file(
+        "/etc/crypttab",
+        "vault UUID=0f0e0d0c-1111-4ec2-8abc-0123456789ab none luks,tpm2-device=auto,nofail\n",
+    );
+    let mut esp = esp("fedora");
+    let unified = unified_kernel(release, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
+    esp.file(&format!("/EFI/Linux/{MACHINE}-{release}.efi"), unified);
+    on_gpt(out, &tree, &esp)
+}
+
+/// A unified kernel image without code, with the sections that say what it starts.
+fn unified_kernel(release: &str, cmdline: &str) -> Vec<u8> {
+    let sections = [(".uname", release), (".cmdline", cmdline)];
+    let mut file = portable_executable();
+    file[0x86] = sections.len() as u8;
+    for (index, (name, content)) in sections.iter().enumerate() {
+        let header = 0x188 + 40 * index;
+        file[header..header + name.len()].copy_from_slice(name.as_bytes());
+        let (size, start) = (content.len() as u32, file.len() as u32);
+        for (at, value) in [(8, size), (16, size), (20, start)] {
+            file[header + at..header + at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        file.extend(content.bytes());
+    }
+    file
 }
 
 pub(super) fn fedora_coreos(out: &Path) -> Result<()> {

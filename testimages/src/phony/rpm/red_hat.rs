@@ -21,7 +21,12 @@ pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let mut tree = system(&os_release("rhel", "fedora", "6.5", "Red Hat Enterprise Linux Server"));
     tree.remove("/usr/lib/systemd");
     tree.link("/etc/rc3.d/S55sshd", "../init.d/sshd");
-    tree.file("/etc/init/tty1.conf", "respawn\nexec /sbin/mingetty tty1\n");
+    tree.file("/etc/inittab", "id:3:initdefault:\n");
+    // a getty for whatever console the kernel has
+    tree.file(
+        "/etc/init/serial.conf",
+        "start on fedora.serial-console-available DEV=* and stopped rc RUNLEVEL=[2345]\n",
+    );
     install(&mut tree, &hostonly(&kernel, Codec::Gzip), RED_HAT_INITRD)?;
     let release = kernel.release;
     tree.file(
@@ -113,6 +118,10 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
     network_manager(&mut tree);
     ifcfg(&mut tree, "eth0", "PERSISTENT_DHCLIENT=yes\n");
     tree.file("/etc/lvm/lvm.conf", "devices {\n\tdir = \"/dev\"\n\t# the data volumes, and nothing else\n\tglobal_filter = [ \"a|^/dev/xvd[f-p]$|\", \"r|.*|\" ]\n}\n");
+    tree.file(
+        "/etc/multipath.conf",
+        "blacklist {\n\tdevice {\n\t\tvendor \"NVME\"\n\t\tproduct \"Amazon Elastic Block Store\"\n\t}\n}\n",
+    );
     chrony(&mut tree);
     let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
@@ -182,6 +191,7 @@ pub(super) fn rhel_10_already_fine(out: &Path) -> Result<()> {
         "/etc/NetworkManager/system-connections/eth0.nmconnection",
         "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n",
     );
+    tree.file("/etc/multipath.conf", "defaults {\n\tfind_multipaths yes\n}\n");
     tree.file("/etc/lvm/lvm.conf", "devices {\n\tdir = \"/dev\"\n\t# filter = [ \"a|.*|\" ]\n}\n");
     tree.file(
         "/etc/lvm/devices/system.devices",

@@ -46,6 +46,7 @@ pub(super) fn sles_12(out: &Path) -> Result<()> {
     );
     tree.file("/etc/regionserverclnt.cfg", "[server]\napi = regionInfo\n[instance]\ndataProvider = /usr/bin/ec2metadata --api latest --document\n");
     tree.file("/etc/ntp.conf", "server 169.254.169.123 iburst\n");
+    tree.file("/etc/ssh/sshd_config", "UsePAM yes\nListenAddress 10.0.0.5\n");
     on_mbr(out, &tree)
 }
 
@@ -80,6 +81,7 @@ pub(super) fn sles_15(out: &Path) -> Result<()> {
         "/etc/sysconfig/network/ifcfg-eth0",
         "BOOTPROTO='dhcp'\nMTU='9001'\nSTARTMODE='auto'\nCLOUD_NETCONFIG_MANAGE='yes'\n",
     );
+    tree.file("/etc/sysconfig/network/dhcp", "DHCLIENT_WAIT_AT_BOOT=\"15\"\nDHCLIENT_SET_HOSTNAME=\"yes\"\n");
     unit(
         &mut tree,
         "cloud-netconfig",

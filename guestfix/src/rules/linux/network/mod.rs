@@ -1,9 +1,10 @@
-//! linux.network.mac-pinned; linux.network.mtu and linux.network.sriov have a file each
+//! linux.network.mac-pinned; linux.network.mtu, linux.network.sriov and linux.network.dhcp-hostname have a file each
 //!
 //! One rule for all ways to configure a network, one file for each. On Azure the network card is eth0 (`hv_netvsc` has no
 //! place on a bus that a name could be made of, so it keeps the kernel's name), with another address than on EC2, and DHCP
 //! tells it all.
 
+pub(in crate::rules) mod dhcp_hostname;
 mod ifcfg;
 mod ifupdown;
 pub(in crate::rules) mod mtu;

@@ -6,6 +6,11 @@ use crate::text::ini::{self, Entry};
 use crate::{Result, Stage, View};
 
 const DIR: &str = "/etc/NetworkManager/system-connections";
+const OURS: &str = "/etc/NetworkManager/system-connections/azure-eth0.nmconnection";
+const TEXT: &str = "# for Azure (refloat)\n[connection]\nid=azure-eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n\n\
+                    [ipv6]\nmethod=auto\n";
+/// Where profiles of the older kind are.
+const IFCFG: &str = "/etc/sysconfig/network-scripts";
 
 pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
@@ -17,6 +22,11 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
                 format!("{}={}", entry.key, entry.value),
             ));
         }
+    }
+    if let Some(file) = makes_no_profile(view)?
+        && !has_profile(view)?
+    {
+        out.push(Evidence::new(file, "no card gets a profile by itself, and none has one"));
     }
     Ok(out)
 }
@@ -38,7 +48,36 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
             }
         })?;
     }
+    let view = stage.guest()?.view;
+    if makes_no_profile(view)?.is_some() && !has_profile(view)? {
+        stage.put_mode(OURS, TEXT, 0o600)?;
+    }
     Ok(())
+}
+
+/// The configuration by which no card without a profile is started, as of NetworkManager-config-server.
+fn makes_no_profile(view: &dyn View) -> Result<Option<String>> {
+    let mut files = vec!["/etc/NetworkManager/NetworkManager.conf".to_owned()];
+    for dir in ["/usr/lib/NetworkManager/conf.d", "/etc/NetworkManager/conf.d"] {
+        files.extend(view.glob(dir, ".conf")?);
+    }
+    for file in files {
+        let text = view.text(&file)?.unwrap_or_default();
+        if ini::values(&text, "main", "no-auto-default").iter().any(|value| value.contains('*')) {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether any profile is for an Ethernet card.
+fn has_profile(view: &dyn View) -> Result<bool> {
+    for file in files(view)? {
+        if is_ethernet(&view.text(&file)?.unwrap_or_default()) {
+            return Ok(true);
+        }
+    }
+    Ok(view.list(IFCFG)?.iter().any(|name| name.starts_with("ifcfg-e")))
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -71,6 +110,7 @@ fn is_address(entry: &Entry<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::{OURS, TEXT};
     use crate::rules::linux::network::MacPinned;
     use crate::rules::testing::Bench;
 
@@ -88,6 +128,17 @@ mod tests {
                 "[connection]\ntype=ethernet\n{why}interface-name=ens5\n\n[ethernet]\n{why}mac-address=0A:FF\n\n[ipv4]\nmethod=auto\n{why}method=manual\n{why}address1=10.0.0.5/24,10.0.0.1\n"
             )
         );
+        let none = Bench::debian()
+            .file("/usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
+        assert_eq!(
+            none.findings(&MacPinned),
+            [
+                "/usr/lib/NetworkManager/conf.d/00-server.conf: no card gets a profile by itself, and none has one"
+            ]
+        );
+        assert_eq!(none.mended_text(&MacPinned, OURS), TEXT);
+        let fine = none.file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n");
+        assert_eq!(fine.findings(&MacPinned), [""; 0]);
         let bridge = Bench::debian().file(path, "[connection]\ntype=bridge\ninterface-name=br0\n");
         assert_eq!(bridge.findings(&MacPinned), [""; 0]);
     }

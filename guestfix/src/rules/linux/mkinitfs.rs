@@ -1,0 +1,76 @@
+//! Alpine's mkinitfs: the features of the initramfs that it builds next. Part of linux.initramfs.drop-in.
+
+use crate::rule::Evidence;
+use crate::text::{lines, shell_assign};
+use crate::{Result, Stage, View};
+
+pub(super) const CONFIG: &str = "/etc/mkinitfs/mkinitfs.conf";
+const FEATURES: &str = "features";
+const OURS: &str = "hyperv";
+const DIRS: [&str; 2] = ["/etc/mkinitfs/features.d", "/usr/share/mkinitfs/features.d"];
+/// Where the driver of the disk is in a kernel's modules, without what it is packed with.
+const STORVSC: &str = "kernel/drivers/scsi/hv_storvsc.ko";
+/// Directories and patterns; mkinitfs takes what the kernel has of them, and what that depends on.
+const TEXT: &str = "kernel/drivers/hv\nkernel/drivers/scsi/hv_storvsc.ko*\nkernel/drivers/scsi/sd_mod.ko*\n\
+                    kernel/drivers/net/hyperv\nkernel/drivers/pci/controller/pci-hyperv*\n";
+
+/// What is wrong, if no feature has the driver of the disk.
+pub(super) fn fault(view: &dyn View) -> Result<Option<Evidence>> {
+    let config = view.text(CONFIG)?.unwrap_or_default();
+    let features = shell_assign::get(&config, FEATURES).unwrap_or_default();
+    for feature in features.split_whitespace() {
+        for dir in DIRS {
+            let text = view.text(&format!("{dir}/{feature}.modules"))?.unwrap_or_default();
+            if lines(&text).any(|line| covers(line.body.trim())) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(Evidence::new(CONFIG, format!("no feature has hv_storvsc: {features}"))))
+}
+
+/// Adds a feature that has it.
+pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    stage.put(&format!("{}/{OURS}.modules", DIRS[0]), TEXT)?;
+    stage.edit(CONFIG, |text| {
+        let old = shell_assign::get(text, FEATURES).unwrap_or_default();
+        let is_on = old.split_whitespace().any(|feature| feature == OURS);
+        let new = if is_on { old.to_owned() } else { format!("{old} {OURS}").trim_start().to_owned() };
+        shell_assign::set(text, FEATURES, &new)
+    })?;
+    Ok(())
+}
+
+/// Whether a directory or pattern has the driver in it.
+fn covers(pattern: &str) -> bool {
+    let start = pattern.split('*').next().unwrap_or(pattern).trim_end_matches('/');
+    !start.is_empty() && STORVSC.starts_with(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::linux::initramfs_drop_in::InitramfsDropIn;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn mkinitfs_gets_a_feature_unless_one_has_the_driver() {
+        let ena = format!("{}/ena.modules", DIRS[0]);
+        let bench = Bench::debian()
+            .file(CONFIG, "features=\"base ext4 ena nvme\"\n")
+            .file(&ena, "kernel/drivers/net/ethernet/amazon/ena\n");
+        assert_eq!(
+            bench.findings(&InitramfsDropIn),
+            [format!("{CONFIG}: no feature has hv_storvsc: base ext4 ena nvme")]
+        );
+        bench.mended(&InitramfsDropIn, |view| {
+            let text = view.text(CONFIG).unwrap().unwrap();
+            assert_eq!(text, "features=\"base ext4 ena nvme hyperv\"\n");
+            assert_eq!(view.text("/etc/mkinitfs/features.d/hyperv.modules").unwrap().as_deref(), Some(TEXT));
+        });
+        let scsi = bench
+            .file(CONFIG, "features=\"base scsi\"\n")
+            .file("/usr/share/mkinitfs/features.d/scsi.modules", "kernel/drivers/scsi/*.ko*\n");
+        assert_eq!(scsi.findings(&InitramfsDropIn), [""; 0]);
+    }
+}
