@@ -26,7 +26,9 @@ pub(crate) fn boot(
 ) -> serde_json::Value {
     let mut line = format!("boot {image} --for {target} --quiet --timeout 900");
     line.extend(qemu.map(|qemu| format!(" --qemu {}", qemu.display())));
-    json(folder, &line, exit)
+    let boot = json(folder, &line, exit);
+    eprintln!("{image} for {target}: {} after {} s", boot["verdict"], boot["seconds"]);
+    boot
 }
 
 /// It came to its login prompt, and waited for no device.

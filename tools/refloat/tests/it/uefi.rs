@@ -55,9 +55,7 @@ fn a_debian_that_only_its_old_firmware_starts_is_given_a_loader_and_boots() {
     }
     let broken = boot(folder, "aws.raw", "azure-gen2", None, 1);
     assert_eq!((&broken["verdict"], &broken["step"]), (&"stopped".into(), &"firmware".into()), "{broken}");
-    let fixed = boot(folder, "azure.vhd", "azure-gen2", None, 0);
-    came_to_login(&fixed);
-    eprintln!("stopped after {} s; fixed, at the login after {} s", broken["seconds"], fixed["seconds"]);
+    came_to_login(&boot(folder, "azure.vhd", "azure-gen2", None, 0));
 }
 
 #[test]
