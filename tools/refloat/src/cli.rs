@@ -43,7 +43,7 @@ pub(crate) struct Global {
     /// Threads for copying [default: one per core; 64 from a snapshot]
     #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) threads: usize,
-    /// Blocks of snapshots fetched in a second, at most; AWS allows an account, and each snapshot, 1000
+    /// Blocks of snapshots fetched in a second, at most, by all refloats here together; AWS allows an account, and each snapshot, 1000
     #[arg(long, global = true, value_name = "N", default_value_t = 900.0)]
     pub(crate) ebs_requests_per_second: f64,
     /// How long a request to AWS that is throttled or gets no answer is made again

@@ -22,6 +22,7 @@ use ureq::http::{HeaderMap, Request, Response};
 use ureq::{Agent, Body};
 
 use super::fault::{Fault, FaultKind};
+use super::neighbours::{self, Neighbours};
 use super::rate::Rate;
 use super::retry::Failure;
 use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Snapshot, http, lock};
@@ -42,8 +43,10 @@ pub struct Options {
     pub endpoint: Option<String>,
     /// An access key and its secret; else what the default chain finds: environment, profile, single sign-on, container, instance.
     pub credentials: Option<(String, String)>,
-    /// Blocks a second at most, of all snapshots together; AWS allows the account, and each snapshot, 1,000.
+    /// Blocks a second at most, of all snapshots and all processes on this machine together; AWS allows the account, and each snapshot, 1,000.
     pub requests_per_second: f64,
+    /// The folder where processes that ask the same endpoint learn of each other; without one, each takes the whole rate.
+    pub meeting: Option<PathBuf>,
     /// How long one request is tried again before it counts as failed.
     pub patience: Duration,
     /// Where blocks are kept between runs; nowhere if there is no folder.
@@ -59,6 +62,7 @@ impl Default for Options {
             endpoint: None,
             credentials: None,
             requests_per_second: 900.0,
+            meeting: neighbours::default_folder(),
             patience: Duration::from_secs(600),
             cache: super::default_folder(),
             cache_blocks: 8192,
@@ -167,17 +171,23 @@ impl Client {
             .credentials_provider()
             .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?;
         let sdk_config = aws_sdk_ebs::config::Builder::from(&config).endpoint_url(&endpoint).build();
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let neighbours = options.meeting.as_ref().and_then(|folder| {
+            let joined = Neighbours::join(folder, &endpoint);
+            let told = |error: &_| tracing::warn!(%error, "other processes cannot be seen, whose quota this is, too");
+            joined.inspect_err(told).ok()
+        });
         Ok(Self {
             runtime,
             agent,
             sdk: aws_sdk_ebs::Client::from_conf(sdk_config),
             provider,
             credentials: Mutex::new(None),
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            endpoint,
             region,
             options: options.clone(),
-            blocks: Rate::new(options.requests_per_second),
-            lists: Rate::new(LISTS_PER_SECOND),
+            blocks: Rate::shared(options.requests_per_second, neighbours.clone()),
+            lists: Rate::shared(LISTS_PER_SECOND, neighbours),
             answered: AtomicBool::new(false),
         })
     }

@@ -26,6 +26,7 @@ mod ec2;
 mod fault;
 mod http;
 mod index;
+mod neighbours;
 mod rate;
 mod retry;
 mod tally;

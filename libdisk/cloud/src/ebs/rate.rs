@@ -1,10 +1,11 @@
 //! A token bucket: so many requests a second, and no more.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::lock;
+use super::neighbours::Neighbours;
 
 /// What a throttled request does to the rate, and what one that went well does.
 const SLOWER: f64 = 0.8;
@@ -17,8 +18,9 @@ const BURST: f64 = 0.1;
 /// The requests that are left. Shared by all threads; one that finds none sleeps.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// Requests a second, at most.
+    /// Requests a second, at most, of all who share it.
     limit: f64,
+    sharing: Option<Arc<Neighbours>>,
     state: Mutex<State>,
 }
 
@@ -34,8 +36,17 @@ struct State {
 impl Rate {
     /// At most `limit` requests a second.
     pub(super) fn new(limit: f64) -> Self {
+        Self::shared(limit, None)
+    }
+
+    /// At most `limit` requests a second of this process and its neighbours together.
+    pub(super) fn shared(limit: f64, sharing: Option<Arc<Neighbours>>) -> Self {
         let limit = limit.max(1.0);
-        Self { limit, state: Mutex::new(State { rate: limit, left: limit * BURST, at: Instant::now() }) }
+        Self {
+            limit,
+            sharing,
+            state: Mutex::new(State { rate: limit, left: limit * BURST, at: Instant::now() }),
+        }
     }
 
     /// Waits for the turn of one request.
@@ -47,11 +58,13 @@ impl Rate {
     }
 
     fn turn(&self, now: Instant) -> Duration {
+        let sharing = self.sharing.as_ref().map_or(1, |neighbours| neighbours.count());
         let mut state = lock(&self.state);
+        let rate = state.rate / f64::from(u32::try_from(sharing).unwrap_or(u32::MAX));
         let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.left = (state.left + passed * state.rate).min((state.rate * BURST).max(1.0)) - 1.0;
+        state.left = (state.left + passed * rate).min((rate * BURST).max(1.0)) - 1.0;
         state.at = now;
-        Duration::from_secs_f64((-state.left / state.rate).max(0.0))
+        Duration::from_secs_f64((-state.left / rate).max(0.0))
     }
 
     /// The service said that it was too many: others use the same quota.

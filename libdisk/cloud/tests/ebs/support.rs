@@ -19,6 +19,7 @@ pub(crate) fn options(endpoint: String) -> Options {
         credentials: Some(("AKIDEXAMPLE".into(), "secret".into())),
         patience: Duration::from_secs(20),
         requests_per_second: 100_000.0,
+        meeting: None,
         cache: None,
         ..Options::default()
     }
