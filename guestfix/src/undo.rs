@@ -14,6 +14,7 @@ mod record;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use libdisk::Format;
@@ -104,7 +105,8 @@ pub fn prepare(image: &Exclusive, plan: &str) -> Result<Prepared> {
 /// before; both are only recorded.
 ///
 /// # Errors
-/// `Refused` for a format that cannot be changed in place, for changes that make the disk larger, and if there is an undo file
+/// `Refused` for a format that cannot be changed in place, for a block device (the undo file would be in `/dev`, whose
+/// files the next start of the machine forgets), for changes that make the disk larger, and if there is an undo file
 /// already; what the files report.
 /// The image then has all, none or some of the changes, and [`pending`] tells.
 pub fn apply_in_place(
@@ -122,6 +124,14 @@ pub fn apply_in_place(
         )));
     }
     let path = undo_path(image.path());
+    if image.path().metadata().is_ok_and(|metadata| metadata.file_type().is_block_device()) {
+        return Err(Error::Refused(format!(
+            "{} is a block device, and the next start of this machine would forget {}, the way back: apply to a new \
+             file with -o",
+            image.path().display(),
+            path.display()
+        )));
+    }
     if exists(&path)? {
         return Err(Error::Refused(format!("{} exists already", path.display())));
     }

@@ -1,6 +1,6 @@
 //! Exit codes, JSON documents, errors with their help line.
 
-use testimages::phony;
+use testimages::{judge, lvm, phony};
 
 use crate::program::{command, failure, json, refloat};
 
@@ -89,4 +89,22 @@ fn files_can_be_looked_at_without_mounting() {
     assert!(different.contains("/etc/fstab"), "{different}");
     let missing = command(folder.path(), &format!("fs cat {image}#/no/such")).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
+}
+
+/// Its undo file would be in `/dev`, which is gone with the next start.
+#[test]
+fn a_block_device_is_not_changed_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    let size = image.metadata().unwrap().len();
+    let devices = lvm::Devices::over(&[(&image, 0..size)]);
+    let before = judge::sha256(&image);
+    refloat(folder.path(), &format!("plan {} --for azure-gen1 -o plan.json", devices.path(0)), 0);
+    let said = failure(folder.path(), "apply plan.json --in-place");
+    assert!(said.contains("is a block device") && said.contains("with -o"), "{said}");
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    assert_eq!(judge::sha256(&image), before);
 }
