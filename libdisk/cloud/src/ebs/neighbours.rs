@@ -85,18 +85,18 @@ impl Drop for Neighbours {
 /// The files in `folder` that somebody holds, and `own`; the others are removed.
 fn count(folder: &Path, own: &str) -> usize {
     let others = fs::read_dir(folder).into_iter().flatten().flatten().take(MOST);
-    let alive = others.filter(|other| other.file_name() != own).filter(|other| {
-        let path = other.path();
-        let held = File::open(&path).is_ok_and(|file| {
-            let dead = file.try_lock().is_ok();
-            if dead {
-                drop(fs::remove_file(&path));
-            }
-            !dead
-        });
-        held
-    });
-    alive.count().saturating_add(1)
+    let others = others.filter(|other| other.file_name() != own);
+    others.filter(|other| is_held(&other.path())).count().saturating_add(1)
+}
+
+/// Whether a process is behind the file; else it is removed.
+fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let held = file.try_lock().is_err();
+    if !held {
+        drop(fs::remove_file(path));
+    }
+    held
 }
 
 #[cfg(test)]
