@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use standin::{Call, Config, Fault, Faults, Instance, Server, Snapshot};
-use testimages::{judge, phony, real};
+use testimages::phony::{self, PhonyGuest};
+use testimages::{judge, loader, real};
 
 use crate::program;
 
@@ -100,20 +101,19 @@ fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
     assert!(cloud.server.counts().get - before <= 20, "{}", cloud.server.counts().get - before);
 }
 
-/// The demo's guest as a snapshot, and as the file of whole GiB that the snapshot is of.
-fn guest() -> Option<(Cloud, Vec<u8>)> {
-    let image = phony::demo().path()?;
-    let bytes = fs::read(&image).unwrap();
-    let server = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
-    let local = fs::File::create(server.path().join("local.raw")).unwrap();
-    local.write_all_at(&bytes, 0).unwrap();
+/// A guest as a snapshot, and as the file of whole GiB that the snapshot is of.
+fn guest(phony: &PhonyGuest) -> Option<Cloud> {
+    let image = phony.path()?;
+    let cloud = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
+    let local = fs::File::create(cloud.path().join("local.raw")).unwrap();
+    local.write_all_at(&fs::read(&image).unwrap(), 0).unwrap();
     local.set_len(1 << 30).unwrap();
-    Some((server, bytes))
+    Some(cloud)
 }
 
 #[test]
 fn every_verb_takes_a_snapshot() {
-    let Some((cloud, _)) = guest() else { return };
+    let Some(cloud) = guest(phony::demo()) else { return };
     let path = |name: &str| cloud.path().join(name);
     let inspection = cloud.json("inspect ebs:S", 0);
     assert_eq!(inspection["layers"][0]["name"], "ebs");
@@ -146,6 +146,26 @@ fn every_verb_takes_a_snapshot() {
     assert_eq!(cloud.server.counts().get, before);
     let said = cloud.said("convert ebs:S local.vhd", 2);
     assert!(said.contains("exists already") && said.contains("help: "), "{said}");
+}
+
+/// All of it moves by 1 MiB while it is pulled, also where the pull was stopped and goes on.
+#[test]
+fn a_paravirtual_snapshot_becomes_a_disk_with_a_boot_loader() {
+    let (Some(cloud), Some(_)) = (guest(phony::named("bare-ext4-pv")), loader::grub()) else { return };
+    let path = |name: &str| cloud.path().join(name);
+    cloud.refloat("plan ebs:S --for azure-gen1 -o plan.json", 0);
+    cloud.server.reset_counts();
+    cloud.server.set_faults(Faults::default().at(Call::Get, 4..100_000, Fault::Throttled));
+    let line = "migrate ebs:S migrated.vhd --for azure-gen1 --threads 1 --ebs-patience 1";
+    cloud.refloat(line, 3);
+    assert!(!path("migrated.vhd").exists() && path("migrated.vhd.partial").exists());
+    cloud.server.set_faults(Faults::default());
+    cloud.refloat(line, 0);
+    assert!(cloud.server.counts().blocks[ID].values().all(|times| *times == 1));
+    cloud.refloat("migrate local.raw local-migrated.vhd --for azure-gen1", 0);
+    assert!(same(&path("migrated.vhd"), &path("local-migrated.vhd")));
+    cloud.refloat("apply plan.json -o fixed.qcow2", 0);
+    judge::qemu_img_compare((&path("fixed.qcow2"), "qcow2"), (&path("migrated.vhd"), "vpc"));
 }
 
 /// Volumes of random bytes, most blocks of which are written.
@@ -322,4 +342,23 @@ fn errors_name_the_block_the_cause_and_the_next_step() {
     cloud.refloat(&line, 0);
     let counts = cloud.server.counts();
     assert!(had > 0 && counts.blocks[NEWER].values().all(|times| *times == 1), "{had}");
+}
+
+/// The account's quota is theirs together.
+#[test]
+fn two_pulls_share_the_rate() {
+    let snapshots = [(ID, 1), (NEWER, 2)].map(|(id, seed)| Snapshot::from_bytes(id, noise(seed, 100)));
+    let cloud = Cloud::new(snapshots.into(), vec![]);
+    let start = Instant::now();
+    let pulls = [(ID, "a.raw"), (NEWER, "b.raw")].map(|(id, output)| {
+        let line = format!("convert ebs:{id}@eu-west-1 {output} --quiet --ebs-requests-per-second 50");
+        cloud.command(&line).spawn().unwrap()
+    });
+    for mut pull in pulls {
+        assert!(pull.wait().unwrap().success());
+    }
+    // Each alone would be done in two seconds.
+    let blocks = cloud.server.counts().blocks.values().map(|blocks| blocks.len()).sum::<usize>();
+    let (took, least) = (start.elapsed(), Duration::from_secs_f64(blocks as f64 / 50.0 * 0.75));
+    assert!(took > least, "{blocks} blocks in {took:?}");
 }
