@@ -71,6 +71,7 @@ say "dressing it as an EC2 instance"
     printf '%s\t/mnt\tauto\tdefaults,nofail,comment=cloudconfig\t0 2\n' "$instance_store"
 } > "$root/etc/fstab"
 release=$(ls "$root/lib/modules")
+mkdir -p "$root/etc/dracut.conf.d"
 printf 'hostonly="yes"\nadd_drivers+=" nvme ena xen-blkfront xen-netfront "\n' > "$root/etc/dracut.conf.d/ec2.conf"
 # For the lab: an initramfs that gives up soon; and processes at addresses that are not random, as QEMU translates a page of
 # code that they share once for each address, and takes minutes to forget hundreds of these when the page is freed.

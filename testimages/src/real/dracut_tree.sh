@@ -9,9 +9,7 @@ mkdir -p "$root"
 tar --extract --file "$source" --zstd --numeric-owner --xattrs --xattrs-include='*' --directory "$root"
 furnish "$root"
 chroot "$root" apt-get -q update > "$work/apt.log" 2>&1 || { tail -n 20 "$work/apt.log" >&2; exit 1; }
-# The initramfs that its installation makes is for the disks of this machine.
-mkdir -p "$root/etc/dracut.conf.d"
 apt_install "$root" "$work/apt.log" dracut lvm2 xfsprogs lz4
-rm -f "$root"/boot/initrd.img*
+rm -f "$root"/boot/initrd.img* # each guest gets its own
 cleanup
 tar --create --file "$tar" --zstd --numeric-owner --xattrs --xattrs-include='*' --directory "$root" .
