@@ -1,4 +1,6 @@
 //! Where Azure Migrate's own preparation of guests goes wrong, and ours must not: each known defect of Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
+//!
+//! That it leaves new files without labels of SELinux is the business of `tests/labels.rs`.
 
 use super::linux::aws_mirrors::AwsMirrors;
 use super::linux::aws_repositories::AwsRepositories;
@@ -8,6 +10,7 @@ use super::linux::grub_serial_console::GrubSerialConsole;
 use super::linux::grub_stale_arguments::GrubStaleArguments;
 use super::linux::initramfs_drop_in::InitramfsDropIn;
 use super::linux::initramfs_hyperv::InitramfsHyperv;
+use super::linux::kernel_hyperv::KernelHyperv;
 use super::linux::lvm_filters::LvmFilters;
 use super::linux::network::MacPinned;
 use super::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
@@ -102,6 +105,16 @@ fn passwords_of_the_boot_menu_stay() {
     );
     let text = Bench::debian().file(GRUB_CFG, cfg).mended_text(&GrubRootDevice, GRUB_CFG);
     assert!(text.starts_with("set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n"), "{text}");
+}
+
+/// Its check of the kernel's modules does not run, for an error of syntax, and what it reports is a constant.
+#[test]
+fn a_kernel_without_drivers_is_found() {
+    let bench = Bench::debian()
+        .file("/lib/modules/6.1.0-50-amd64/modules.dep", "kernel/drivers/nvme/host/nvme.ko:\n");
+    let found = bench.findings(&KernelHyperv);
+    assert!(found.len() == 1 && found[0].ends_with("has no hv_vmbus or no hv_storvsc"), "{found:?}");
+    assert_eq!(Bench::debian().findings(&KernelHyperv), [""; 0]);
 }
 
 const ENTRY: &str = "/boot/loader/entries/m-6.1.0-50-amd64.conf";

@@ -21,6 +21,7 @@ pub static ALL: &[&dyn Rule] = &[
     &disk::whole::Whole,
     &target::paravirtual::Paravirtual,
     &target::firmware::Firmware,
+    &target::secure_boot::SecureBoot,
     &linux::immutable::Immutable,
     &linux::kernel_hyperv::KernelHyperv,
     &linux::kernel_pci::KernelPciHyperv,

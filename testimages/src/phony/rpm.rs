@@ -87,6 +87,12 @@ pub(super) static ALL: &[PhonyGuest] = &[
         build: fedora::fedora_43,
     },
     PhonyGuest {
+        name: "fedora-43-uki",
+        description: "Fedora 43 that starts by a unified kernel image: its root's name on EC2 is inside what is signed",
+        generation: Generation::Gen2,
+        build: fedora::fedora_43_uki,
+    },
+    PhonyGuest {
         name: "fedora-coreos",
         description: "Fedora CoreOS, an ostree system: it is not changed by its files",
         generation: Generation::Gen2,

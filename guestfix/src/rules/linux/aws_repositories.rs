@@ -34,7 +34,7 @@ const SOURCES: &[Source] = &[
     (
         "/etc/yum.repos.d",
         ".repo",
-        &["$awsregion", "amazonlinux.", ".amazonaws.com"],
+        &["$awsregion", "amazonlinux."],
         "Amazon's own servers",
         "Amazon Linux outside AWS: see which of its repositories answer, or move to another distribution",
     ),
@@ -75,7 +75,10 @@ fn first(view: &dyn View, source: &Source) -> Result<Option<Evidence>> {
     let (dir, suffix, marks, whose, _) = source;
     let hit = |line: &Line<'_>| {
         let is_comment = line.body.trim_start().starts_with(['#', ';']);
-        (!is_comment && marks.iter().any(|mark| line.body.contains(mark))).then(|| (*whose).to_owned())
+        // Azure's own update servers for Red Hat
+        let of_azure = line.body.contains(".microsoft.com");
+        (!is_comment && !of_azure && marks.iter().any(|mark| line.body.contains(mark)))
+            .then(|| (*whose).to_owned())
     };
     Ok(linewise::faults(view, &view.glob(dir, suffix)?, hit)?.into_iter().next())
 }
@@ -109,7 +112,12 @@ mod tests {
             bench.by_hand(&AwsRepositories);
         }
         let fine = Bench::debian()
-            .file("/etc/yum.repos.d/rocky.repo", "[baseos]\nmirrorlist=https://mirrors.rockylinux.org/x\n");
+            .file("/etc/yum.repos.d/rocky.repo", "[baseos]\nmirrorlist=https://mirrors.rockylinux.org/x\n")
+            .file("/etc/yum.repos.d/tool.repo", "[tool]\nbaseurl=https://tool.s3.amazonaws.com/rpm\n")
+            .file(
+                "/etc/yum.repos.d/rh-cloud.repo",
+                "[x]\nbaseurl=https://rhui-1.microsoft.com/pulp/repos/content/dist/rhel/rhui/server/7/os\n",
+            );
         assert_eq!(fine.findings(&AwsRepositories), [""; 0]);
     }
 }

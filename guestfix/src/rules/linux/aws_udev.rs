@@ -1,6 +1,7 @@
 //! linux.aws.udev
 
 use super::aside;
+use super::udev_rules::{self, OWN, in_force};
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -19,9 +20,6 @@ static META: RuleMeta = RuleMeta {
     source: "amazonlinux/amazon-ec2-utils and amazon-ec2-net-utils, 2026; udev(7), 2026-11",
 };
 
-const OWN: &str = "/etc/udev/rules.d";
-/// Older systems have the second.
-const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 const RULES: &[&str] = &[
     "51-ec2-ena-ptp-device.rules",
     "51-ec2-hvm-devices.rules",
@@ -53,35 +51,13 @@ impl Rule for AwsUdev {
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         for name in RULES {
-            let own = format!("{OWN}/{name}");
-            if in_force(stage.guest()?.view, name)?.is_some_and(|file| file == own) {
-                aside::take(stage, &own)?;
-            }
-            if in_force(stage.guest()?.view, name)?.is_some() {
-                stage.put_link(&own, "/dev/null")?;
-            }
+            udev_rules::disable(stage, name)?;
         }
         if let Some(file) = hides_cdrom(stage.guest()?.view)? {
             aside::take(stage, &file)?;
         }
         Ok(Fixed::Staged)
     }
-}
-
-/// The file of this name that udev reads: one in /etc hides the packaged one, a link to /dev/null both.
-fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
-    let own = format!("{OWN}/{name}");
-    if view.lstat(&own)?.is_some() {
-        let masked = view.read_link(&own)?.as_deref() == Some("/dev/null");
-        return Ok((!masked).then_some(own));
-    }
-    for dir in PACKAGED {
-        let packaged = format!("{dir}/{name}");
-        if view.exists(&packaged)? {
-            return Ok(Some(packaged));
-        }
-    }
-    Ok(None)
 }
 
 /// The file in /etc that hides the system's rules for CD-ROMs, if it has no rule in their place.
@@ -97,6 +73,7 @@ fn hides_cdrom(view: &dyn View) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::linux::udev_rules::PACKAGED;
     use crate::rules::testing::Bench;
 
     #[test]

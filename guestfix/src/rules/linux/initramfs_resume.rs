@@ -133,26 +133,7 @@ fn resumes(view: &dyn View, line: &Line<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg};
-
-    /// A newc archive of these files in /conf.
-    fn initramfs(files: &[(&str, &str)]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let pad = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(4), 0);
-        let directories = [("conf", ""), ("conf/conf.d", "")];
-        for (path, text) in directories.iter().chain(files).chain(&[("TRAILER!!!", "")]) {
-            let mode = if text.is_empty() { 0o40_755 } else { 0o100_644 };
-            let (size, name) = (text.len(), path.len() + 1);
-            out.extend(
-                format!("070701{:08x}{mode:08x}{:032x}{size:08x}{:032x}{name:08x}{:08x}", 1, 1, 0, 0).bytes(),
-            );
-            out.extend(format!("{path}\0").bytes());
-            pad(&mut out);
-            out.extend(text.bytes());
-            pad(&mut out);
-        }
-        out
-    }
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg, initramfs_with};
 
     #[test]
     fn an_initramfs_that_waits_is_told_not_to() {
@@ -160,7 +141,7 @@ mod tests {
         let resume = [("conf/conf.d/zz-resume-auto", "RESUME=UUID=dead-beef\n")];
         let bench = Bench::debian()
             .file("/boot/grub/grub.cfg", cfg("quiet"))
-            .file("/boot/initrd.img-6.1.0-50-amd64", initramfs(&resume));
+            .file("/boot/initrd.img-6.1.0-50-amd64", initramfs_with(&resume));
         assert_eq!(
             bench.findings(&InitramfsResume)[0],
             "/boot/grub/grub.cfg:4: /boot/initrd.img-6.1.0-50-amd64 waits for UUID=dead-beef, which is not on this disk under this name"
@@ -168,7 +149,7 @@ mod tests {
         assert_eq!(bench.mended_text(&InitramfsResume, "/boot/grub/grub.cfg"), cfg("quiet noresume"));
         let other =
             [("conf/conf.d/resume", "RESUME=/dev/xvda3\n"), ("conf/conf.d/zz-resume-auto", "RESUME=none\n")];
-        let fine = bench.file("/boot/initrd.img-6.1.0-50-amd64", initramfs(&other));
+        let fine = bench.file("/boot/initrd.img-6.1.0-50-amd64", initramfs_with(&other));
         assert_eq!(fine.findings(&InitramfsResume), [""; 0]);
     }
 

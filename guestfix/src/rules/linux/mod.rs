@@ -45,5 +45,6 @@ pub(super) mod sshd;
 mod systemd;
 pub(super) mod tpm;
 pub(super) mod tuning;
+mod udev_rules;
 pub(super) mod unified_kernel;
 pub(super) mod xen_leftovers;

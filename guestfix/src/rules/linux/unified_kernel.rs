@@ -35,6 +35,9 @@ impl Rule for UnifiedKernel {
         if guest.goal.target != crate::Target::AzureGen2 {
             return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
         }
+        if !guest.facts.boot.entries.is_empty() {
+            return Ok(Finding::NotApplicable("a boot menu starts its kernels"));
+        }
         let mut evidence = Vec::new();
         for dir in DIRS {
             for path in guest.view.glob(dir, ".efi")? {
@@ -107,7 +110,7 @@ fn section<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::{Bench, empty_initramfs, initramfs_with};
+    use crate::rules::testing::{Bench, empty_initramfs, grub_cfg, initramfs_with};
 
     const PATH: &str = "/boot/efi/EFI/Linux/debian.efi";
 
@@ -141,6 +144,7 @@ mod tests {
         ];
         Bench::debian()
             .target(crate::Target::AzureGen2)
+            .without("/boot/grub/grub.cfg")
             .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
             .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "")
             .file(PATH, image(sections))
@@ -166,6 +170,8 @@ mod tests {
         for broken in [&b"MZ"[..], &[0xff; 0x100], &image(&[(".initrd", b"")])] {
             assert_eq!(bench("", b"").file(PATH, broken).findings(&UnifiedKernel), [""; 0]);
         }
+        let menu = bench("root=/dev/xvda1", b"").file("/boot/grub/grub.cfg", grub_cfg("UUID=1", ""));
+        assert_eq!(menu.findings(&UnifiedKernel), [""; 0]);
         let other = bench("root=/dev/xvda1", &empty_initramfs()).target(crate::Target::AzureGen1);
         assert_eq!(other.findings(&UnifiedKernel), [""; 0]);
     }

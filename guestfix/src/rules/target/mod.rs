@@ -2,3 +2,4 @@
 
 pub(super) mod firmware;
 pub(super) mod paravirtual;
+pub(super) mod secure_boot;

@@ -13,6 +13,7 @@ use crate::phony::grub;
 use crate::phony::guests::{ROOT_UUID, portable_executable};
 use crate::phony::initrd::{Codec, Initrd};
 use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
+use crate::phony::tree::Tree;
 
 pub(super) fn fedora_43(out: &Path) -> Result<()> {
     let kernel = kernel("6.17.4-300.fc43.x86_64");
@@ -50,6 +51,23 @@ pub(super) fn fedora_43(out: &Path) -> Result<()> {
         "vault UUID=0f0e0d0c-1111-4ec2-8abc-0123456789ab none luks,tpm2-device=auto,nofail\n",
     );
     let mut esp = esp("fedora");
+    let unified = unified_kernel(release, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
+    esp.file(&format!("/EFI/Linux/{MACHINE}-{release}.efi"), unified);
+    on_gpt(out, &tree, &esp)
+}
+
+/// It starts by systemd-boot, or by the firmware itself: there is no menu.
+pub(super) fn fedora_43_uki(out: &Path) -> Result<()> {
+    let kernel = kernel("6.17.4-300.fc43.x86_64");
+    let release = kernel.release;
+    let mut tree = system(&os_release("fedora", "", "43", "Fedora Linux"));
+    tree.merge(kernel.tree()?);
+    tree.file("/usr/lib/dracut/dracut.conf.d/02-generic-image.conf", "hostonly=\"no\"\n");
+    fstab(&mut tree);
+    network_manager(&mut tree);
+    let mut esp = Tree::default();
+    esp.file("/EFI/BOOT/BOOTX64.EFI", portable_executable());
+    esp.file("/loader/loader.conf", "timeout 5\n");
     let unified = unified_kernel(release, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
     esp.file(&format!("/EFI/Linux/{MACHINE}-{release}.efi"), unified);
     on_gpt(out, &tree, &esp)

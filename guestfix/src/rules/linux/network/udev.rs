@@ -2,12 +2,9 @@
 
 use crate::rule::Evidence;
 use crate::rules::linux::aside;
+use crate::rules::linux::udev_rules::{self, OWN};
 use crate::text::lines;
 use crate::{Result, Stage, View};
-
-const DIR: &str = "/etc/udev/rules.d";
-/// Where they come from; older systems have the second.
-const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 
 /// Rules that write the rules above anew at each boot.
 const GENERATORS: [&str; 2] = ["75-persistent-net-generator.rules", "85-persistent-net-cloud-init.rules"];
@@ -17,8 +14,9 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     for (file, line) in naming(view)? {
         out.push(Evidence::new(format!("{file}:{line}"), "names a network card by its address"));
     }
-    for file in generators(view)? {
-        out.push(Evidence::new(file, "pins the names of network cards at each boot"));
+    for name in GENERATORS {
+        let file = udev_rules::in_force(view, name)?;
+        out.extend(file.map(|file| Evidence::new(file, "pins the names of network cards at each boot")));
     }
     Ok(out)
 }
@@ -27,12 +25,8 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     for (file, _) in naming(stage.guest()?.view)? {
         aside::take(stage, &file)?;
     }
-    for file in generators(stage.guest()?.view)? {
-        let name = file.rsplit('/').next().unwrap_or(&file).to_owned();
-        if file.starts_with(DIR) {
-            aside::keep(stage, &file)?;
-        }
-        stage.put_link(&format!("{DIR}/{name}"), "/dev/null")?;
+    for name in GENERATORS {
+        udev_rules::disable(stage, name)?;
     }
     Ok(())
 }
@@ -40,7 +34,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
 /// Files of the administrator with a line that names a card by its address, and the first such line.
 fn naming(view: &dyn View) -> Result<Vec<(String, usize)>> {
     let mut out = Vec::new();
-    for file in view.glob(DIR, ".rules")? {
+    for file in view.glob(OWN, ".rules")? {
         if GENERATORS.iter().any(|name| file.ends_with(name)) {
             continue;
         }
@@ -57,30 +51,10 @@ fn naming(view: &dyn View) -> Result<Vec<(String, usize)>> {
     Ok(out)
 }
 
-/// The generators that are in force: those that no link to /dev/null masks.
-fn generators(view: &dyn View) -> Result<Vec<String>> {
-    let mut out = Vec::new();
-    for name in GENERATORS {
-        let own = format!("{DIR}/{name}");
-        if view.lstat(&own)?.is_some() {
-            out.extend((view.read_link(&own)?.as_deref() != Some("/dev/null")).then_some(own));
-            continue;
-        }
-        for dir in PACKAGED {
-            let packaged = format!("{dir}/{name}");
-            if view.exists(&packaged)? {
-                out.push(packaged);
-                break;
-            }
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::udev_rules::PACKAGED;
     use crate::rules::testing::Bench;
 
     #[test]
