@@ -101,19 +101,19 @@ fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
     assert!(cloud.server.counts().get - before <= 20, "{}", cloud.server.counts().get - before);
 }
 
-/// A guest as a snapshot, and as the file of whole GiB that the snapshot is of.
-fn guest(phony: &PhonyGuest) -> Option<Cloud> {
-    let image = phony.path()?;
-    let cloud = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
+/// A guest, with something behind it, as a snapshot, and as the file of whole GiB that the snapshot is of.
+fn guest(phony: &PhonyGuest, behind: &[u8]) -> Option<Cloud> {
+    let bytes = [&fs::read(phony.path()?).unwrap(), behind].concat();
+    let cloud = Cloud::new(vec![Snapshot::from_bytes(ID, bytes.clone())], vec![]);
     let local = fs::File::create(cloud.path().join("local.raw")).unwrap();
-    local.write_all_at(&fs::read(&image).unwrap(), 0).unwrap();
+    local.write_all_at(&bytes, 0).unwrap();
     local.set_len(1 << 30).unwrap();
     Some(cloud)
 }
 
 #[test]
 fn every_verb_takes_a_snapshot() {
-    let Some(cloud) = guest(phony::demo()) else { return };
+    let Some(cloud) = guest(phony::demo(), &[]) else { return };
     let path = |name: &str| cloud.path().join(name);
     let inspection = cloud.json("inspect ebs:S", 0);
     assert_eq!(inspection["layers"][0]["name"], "ebs");
@@ -151,11 +151,12 @@ fn every_verb_takes_a_snapshot() {
 /// All of it moves by 1 MiB while it is pulled, also where the pull was stopped and goes on.
 #[test]
 fn a_paravirtual_snapshot_becomes_a_disk_with_a_boot_loader() {
-    let (Some(cloud), Some(_)) = (guest(phony::named("bare-ext4-pv")), loader::grub()) else { return };
+    let cloud = guest(phony::named("bare-ext4-pv"), &noise(5, 40));
+    let (Some(cloud), Some(_)) = (cloud, loader::grub()) else { return };
     let path = |name: &str| cloud.path().join(name);
     cloud.refloat("plan ebs:S --for azure-gen1 -o plan.json", 0);
     cloud.server.reset_counts();
-    cloud.server.set_faults(Faults::default().at(Call::Get, 4..100_000, Fault::Throttled));
+    cloud.server.set_faults(Faults::default().at(Call::Get, 10..100_000, Fault::Throttled));
     let line = "migrate ebs:S migrated.vhd --for azure-gen1 --threads 1 --ebs-patience 1";
     cloud.refloat(line, 3);
     assert!(!path("migrated.vhd").exists() && path("migrated.vhd.partial").exists());
