@@ -11,7 +11,7 @@ use block::testing::count::Count;
 use rustix::fs::{FallocateFlags, XattrFlags};
 use testimages::hostile::cases;
 use testimages::judge;
-use vfs::conformance::{Rng, Structure, Target, walk};
+use vfs::conformance::{Damage, Rng, Structure, Target, walk};
 
 use crate::support::log::{BLOCK, be32, records, seal, unpacked};
 use crate::support::{Image, find};
@@ -93,21 +93,21 @@ impl Volume {
     }
 
     /// A damaged copy. Most records that were hit get a checksum that fits.
-    fn damaged(&self, rng: &mut Rng) -> (Overlay, vfs::conformance::Damage) {
+    fn damaged(&self, rng: &mut Rng) -> (Overlay, Damage) {
         let (bytes, damage) = self.target.damaged(rng);
         let overlay = Overlay::new(self.image.disk()).unwrap();
         let mut at = 0;
         for record in &self.records {
             let part = at..at + record.len();
             at = part.end;
-            if bytes[part.clone()] == self.target.bytes[part.clone()] {
+            let mut piece = bytes[part.clone()].to_vec();
+            if piece == self.target.bytes[part] {
                 continue;
             }
-            let mut record_bytes = bytes[part].to_vec();
             if !rng.one_in(8) {
-                seal(&mut record_bytes);
+                seal(&mut piece);
             }
-            overlay.writer().write_at(&record_bytes, record.start as u64).unwrap();
+            overlay.writer().write_at(&piece, record.start as u64).unwrap();
         }
         (overlay, damage)
     }
@@ -137,7 +137,7 @@ fn parts(record: &[u8]) -> Vec<(&'static str, Range<usize>)> {
                 "content"
             }
             Some((_, name)) => {
-                regions = bytes[2..4].iter().rev().fold(0, |count, byte| count << 8 | usize::from(*byte)) - 1;
+                regions = u16::from_le_bytes([bytes[2], bytes[3]]).saturating_sub(1);
                 name
             }
             // The rest of a region that began in the record before.
