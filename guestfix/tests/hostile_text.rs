@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use guestfix::text::{cmdline, crypttab, file_contexts, fstab, grub_cfg, grubenv, ini, interfaces, lines};
-use guestfix::text::{shell_assign, yaml_outline};
+use guestfix::text::{
+    bls, cmdline, crypttab, extlinux, file_contexts, fstab, grub_cfg, grubenv, ini, interfaces,
+};
+use guestfix::text::{lines, menu_lst, shell_assign, yaml_outline};
 use libdisk::vfs::FileType;
 use testimages::hostile::{Memory, cases, mangle};
 
@@ -79,6 +81,15 @@ if [ -f  ${config_directory}/custom.cfg ]; then
 fi
 blscfg
 "#;
+
+const MENU_LST: &str = "default=1\ntimeout 0\n# kopt=root=/dev/xvda1 ro\nhiddenmenu\ntitle\tone\n\troot (hd0)\n\tkernel (hd0,0)/boot/vmlinuz-2.6.32 root=/dev/xvda1 ro\n\
+    \tinitrd /boot/initrd-2.6.32\r\ntitle two\nkernel /vmlinuz\nboot";
+
+const EXTLINUX: &str = "SERIAL 0 115200\nDEFAULT menu.c32\nTIMEOUT 10\nLABEL virt\n  MENU DEFAULT\n  MENU LABEL Linux virt\n  LINUX vmlinuz-virt\n\
+    \x20 INITRD initramfs-virt,b\r\n  APPEND root=/dev/xvda1 modules=ext4 \nlabel reboot\n  kernel reboot.c32\nappend x";
+
+const BLS: &str = "title Linux (5.14)\nversion 5.14\nlinux /vmlinuz-5.14\ninitrd /initramfs-5.14.img $tuned_initrd\r\n\
+    options\troot=/dev/xvda1 ro $tuned_params \noptions quiet\ngrub_users $grub_users\n";
 
 const INI: &str = "; a unit\n[Unit]\nDescription=the data disk\n\n[Mount]\nWhat = /dev/xvdb\nWhere=/mnt\nOptions=noatime,\\\n  nofail\r\n\
     [Match]\nName=eth0\nMACAddress=02:00:00:00:00:01\n# refloat: gone: [Link]\n[Install]\nWantedBy=multi-user.target";
@@ -190,6 +201,39 @@ fn grub_cfgs() {
         if let Some(default) = grub_cfg::default(text) {
             let _ = entries.iter().filter(|entry| entry.is_selected_by(&default)).count();
         }
+    });
+}
+
+#[test]
+fn menus_of_old_grub() {
+    damaged("menu.lst", MENU_LST, |text| {
+        assert_eq!(menu_lst::edit_cmdlines(text, |_| None), text);
+        let edited: BTreeSet<usize> = menu_lst::entries(text).iter().map(|entry| entry.line).collect();
+        let new = menu_lst::edit_cmdlines(text, |line| edited.contains(&line).then(|| "ro".to_owned()));
+        only_these_differ(text, &new, |line| edited.contains(&line));
+        let _ = (menu_lst::default(text), menu_lst::hidden_menu(text, "5"), menu_lst::comment(text, "kopt"));
+    });
+}
+
+#[test]
+fn menus_of_syslinux() {
+    damaged("extlinux.conf", EXTLINUX, |text| {
+        assert_eq!(extlinux::edit_cmdlines(text, |_| None), text);
+        let edited: BTreeSet<usize> =
+            extlinux::entries(text).iter().filter_map(|entry| Some(entry.append?.0)).collect();
+        let new = extlinux::edit_cmdlines(text, |line| edited.contains(&line).then(|| "ro".to_owned()));
+        only_these_differ(text, &new, |line| edited.contains(&line));
+        let _ = (extlinux::default(text), extlinux::set_default(text, "virt"));
+    });
+}
+
+#[test]
+fn entries_of_the_boot_loader_specification() {
+    damaged("an entry", BLS, |text| {
+        assert_eq!(bls::edit_options(text, |_| None), text);
+        let edited: BTreeSet<usize> = bls::values(text, "options").iter().map(|(line, _)| *line).collect();
+        let new = bls::edit_options(text, |line| edited.contains(&line).then(|| "ro".to_owned()));
+        only_these_differ(text, &new, |line| edited.contains(&line));
     });
 }
 

@@ -41,6 +41,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("grub-common", "grub-script-check"),
     ("grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img"),
     ("parted", "parted"),
+    ("policycoreutils", "setfiles"),
     ("selinux-utils", "matchpathcon"),
     ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
     ("python3", "python3"),

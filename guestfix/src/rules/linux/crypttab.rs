@@ -1,5 +1,6 @@
 //! linux.crypttab
 
+use super::fstab::Patience;
 use crate::facts::{Facts, Machine};
 use crate::inspect::devices;
 use crate::rule::Evidence;
@@ -22,7 +23,7 @@ static META: RuleMeta = RuleMeta {
 };
 
 const PATH: &str = "/etc/crypttab";
-const OPTIONAL: &[&str] = &["nofail", "x-systemd.device-timeout=10"];
+const OPTIONAL: &[&str] = &["nofail"];
 const WHY: &str = "a disk of AWS that is not here";
 
 impl Rule for Crypttab {
@@ -65,11 +66,12 @@ impl Rule for Crypttab {
                 changes.iter().find(|(line, _)| *line == entry.line).map(|(_, change)| change.clone())
             })
         })?;
+        let optional = Patience::of(stage.guest()?.view)?.disk;
         // what is on a volume that may not come must not be waited for either
         stage.edit("/etc/fstab", |text| {
             fstab::edit(text, |mount| {
                 let waits = absent.contains(&mount.spec) && !mount.has_option("noauto");
-                waits.then_some(fstab::Change::AddOptions(OPTIONAL))
+                waits.then_some(fstab::Change::AddOptions(optional))
             })
         })?;
         Ok(Fixed::Staged)
@@ -101,7 +103,7 @@ fn judge(
         }
         None => (!fstab::has_option(entry.options, "nofail")).then(|| {
             let what = format!("the boot waits for {device}, which is not on this disk");
-            (what, Some(crypttab::Change::AddOptions(&OPTIONAL[..1])))
+            (what, Some(crypttab::Change::AddOptions(OPTIONAL)))
         }),
     }
 }

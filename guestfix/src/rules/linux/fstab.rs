@@ -27,7 +27,7 @@ pub(super) enum Fault {
 /// The options by which a boot does not wait.
 pub(super) struct Patience {
     /// For a device that may come later, or not at all.
-    disk: &'static [&'static str],
+    pub(super) disk: &'static [&'static str],
     /// For a file server.
     server: &'static [&'static str],
 }
