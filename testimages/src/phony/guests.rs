@@ -556,6 +556,8 @@ mod tests {
                 "debian-gpt-efi" => (Some(1..17), &[17]),
                 "debian-separate-boot" => (None, &[1, 17]),
                 "rhel-8" => (None, &[1, 33]),
+                // of XFS, with a test of its own
+                "rhel-9-lvm" => (None, &[]),
                 "amzn-2023" => (Some(1..9), &[]),
                 _ if guest.generation == Generation::Gen2 => (Some(1..9), &[9]),
                 _ => (None, &[1]),
