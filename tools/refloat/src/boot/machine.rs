@@ -12,6 +12,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::run::Request;
+use crate::stop::Along;
 
 /// The kind of machine, as Azure counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -122,7 +123,8 @@ impl Qemu {
         let errors = state.path().join("errors");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
         let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
-        Ok(Machine { process: Guard(child), errors, _state: state })
+        let along = Along::new(&child, state.path());
+        Ok(Machine { along: Some(along), process: Guard(child), errors, _state: state })
     }
 }
 
@@ -225,6 +227,8 @@ impl Drop for Guard {
 
 /// A running machine; it ends when this is dropped.
 pub(super) struct Machine {
+    /// Gone before the process is waited for.
+    along: Option<Along>,
     process: Guard,
     errors: PathBuf,
     _state: TempDir,
@@ -238,6 +242,7 @@ impl Machine {
 
     /// What QEMU itself complained of, when it ended; waits a moment for the process.
     pub(super) fn complaint(&mut self) -> Option<String> {
+        self.along = None;
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
             if let Ok(Some(status)) = self.process.0.try_wait() {

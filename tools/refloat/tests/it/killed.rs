@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use testimages::{judge, phony};
 
@@ -274,4 +275,38 @@ fn convert_killed_at_any_write_leaves_nothing_that_looks_finished() {
         assert!(killed_before > 2, "{target}");
         fs::remove_file(&path).unwrap();
     }
+}
+
+/// Neither the virtual machine nor its folder is left behind by a boot that is told to stop.
+#[test]
+fn a_boot_told_to_stop_ends_its_machine() {
+    let Some(qemu) = judge::need("qemu-system-x86_64") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let line = format!("boot {} --for azure-gen1 --quiet --qemu {}", image.display(), qemu.display());
+    let mut boot = command(folder.path(), &line).env("TMPDIR", folder.path()).spawn().unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", boot.id());
+    let machine = loop {
+        assert!(boot.try_wait().unwrap().is_none(), "it ended by itself");
+        let all = fs::read_to_string(&children).unwrap_or_default();
+        // The machine, and not a probe of what QEMU can do.
+        let is_machine = |id: &&str| {
+            let arguments = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            arguments.contains("snapshot=on")
+        };
+        if let Some(id) = all.split_whitespace().find(is_machine) {
+            break PathBuf::from(format!("/proc/{id}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let state = || names(folder.path()).into_iter().find(|name| name.starts_with("refloat-boot-"));
+    assert!(state().is_some());
+    judge::run(judge::tool("kill").args(["-TERM", &boot.id().to_string()]));
+    assert_eq!(boot.wait().unwrap().code(), Some(3));
+    let until = Instant::now() + Duration::from_secs(10);
+    while machine.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!machine.exists(), "the machine runs on");
+    assert_eq!(state(), None);
 }
