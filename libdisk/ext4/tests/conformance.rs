@@ -37,9 +37,9 @@ fn fixed_cases_ext2() {
     cases("ext2");
 }
 
-/// Random operations on a volume of this kind: 1,000, or 10,000 if `REFLOAT_LONG` is set; judged after every 100.
+/// Random operations on a volume of this kind, judged after every 100.
 fn random(name: &str) {
-    let operations = if support::long() { 10_000 } else { 1000 };
+    let operations = 10_000;
     let Some(mut image) = Image::new(&find(name), 32 << 20) else { return };
     let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
     let start = Instant::now();

@@ -1,6 +1,6 @@
 //! Recovery, compared with the kernel's own, file by file.
 //!
-//! `REFLOAT_LONG=1` runs more than 200 busy volumes, and thousands of damaged ones, instead of a few of each kind.
+//! More than 200 busy volumes, and a few damaged ones of each kind; more of both with `REFLOAT_LONG=1`.
 
 #![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
 
