@@ -38,7 +38,7 @@ pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     let left = complaints(image.path());
     if !left.is_empty() {
         // An attribute that was half set stays so (see `crafted`): nobody sees it, but xfs_repair mentions it.
-        assert!(left.iter().any(|line| line.ends_with("is INCOMPLETE")), "{left:#?}");
+        assert!(left.iter().any(|line| line.ends_with("is INCOMPLETE") || is_empty_leaf(line)), "{left:#?}");
         assert_eq!(left, complaints(copy.path()));
         eprint!("(an attribute is half set) ");
     }
@@ -117,8 +117,13 @@ pub(crate) fn complaints(path: &Path) -> Vec<String> {
     };
     let said = String::from_utf8_lossy(&said);
     let found: Vec<String> = said.lines().filter(unusual).map(str::to_owned).collect();
-    assert_eq!(output.status.success(), found.is_empty(), "{said}");
+    assert_eq!(output.status.success(), found.iter().all(|line| is_empty_leaf(line)), "{said}");
     found
+}
+
+/// Whether xfs_repair tells of a block of attributes that has none yet, which it does not count as an error.
+pub(crate) fn is_empty_leaf(line: &str) -> bool {
+    line.starts_with("would clear empty leaf attr block ")
 }
 
 pub(crate) fn recover(path: &Path) -> vfs::Result<Option<Replayed>> {
