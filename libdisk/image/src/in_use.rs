@@ -51,8 +51,8 @@ pub fn users(path: &Path) -> Result<Vec<User>> {
 #[derive(Debug)]
 pub struct Exclusive {
     path: PathBuf,
-    /// Closing it ends the locks. (They belong to the open file, so that closing another of the same image does not.)
-    _locked: File,
+    /// Has the locks. (They belong to the open file, so that closing another of the same image does not end them.)
+    locked: File,
 }
 
 impl Exclusive {
@@ -89,13 +89,23 @@ impl Exclusive {
                 Err(refused(&path, who))
             }
             // A file system without locks: nobody else has one there, either.
-            _ => Ok(Self { path, _locked: file }),
+            _ => Ok(Self { path, locked: file }),
         }
     }
 
     /// The image, with no link left in its name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Exclusive {
+    /// Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it is a
+    /// program of its own.
+    fn drop(&mut self) {
+        // A file system without locks has none to end.
+        let _ = self.locked.unlock();
+        let _ = fcntl(&self.locked, FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK, 0, 0)));
     }
 }
 
@@ -232,4 +242,22 @@ fn is_same_image(a: &fs::Metadata, b: &fs::Metadata) -> bool {
         return a.file_type().is_block_device() && a.rdev() == b.rdev();
     }
     same_file(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_can_be_taken() {
+        let image = tempfile::NamedTempFile::new().unwrap();
+        let ours = Exclusive::take(image.path()).unwrap();
+        assert_eq!(Exclusive::take(image.path()).unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(users(image.path()).unwrap().len(), 1);
+        // As a program has it that is being started meanwhile.
+        let _inherited = ours.locked.try_clone().unwrap();
+        drop(ours);
+        assert_eq!(users(image.path()).unwrap(), []);
+        Exclusive::take(image.path()).unwrap();
+    }
 }

@@ -229,6 +229,11 @@ impl Drop for Partial {
         {
             tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
         }
+        // Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it
+        // is a program of its own.
+        if let Err(cause) = self.file.unlock() {
+            tracing::warn!(path = %self.path.display(), %cause, "the output stays locked");
+        }
     }
 }
 
@@ -317,6 +322,8 @@ mod tests {
         let (output, empty) = Partial::resume("raw", &target, 300_000, Existing::Refuse).unwrap();
         assert!(empty);
         output.write_at(&[7; 300_000], 0).unwrap();
+        // As a program has it that is being started meanwhile.
+        let _inherited = output.file.try_clone().unwrap();
         drop(output);
         let (output, empty) = Partial::resume("raw", &target, 200_000, Existing::Refuse).unwrap();
         assert!(!empty);

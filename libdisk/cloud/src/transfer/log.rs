@@ -141,6 +141,16 @@ impl Log {
     }
 }
 
+impl Drop for Log {
+    /// Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it is a
+    /// program of its own.
+    fn drop(&mut self) {
+        if let Err(cause) = self.file.unlock() {
+            tracing::warn!(path = %self.path.display(), %cause, "the log of the transfer stays locked");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +189,8 @@ mod tests {
         let path = folder.path().join("x.transfer");
         let log = Log::open(&path).unwrap();
         assert_eq!(Log::open(&path).unwrap_err().kind(), ErrorKind::Refused);
+        // As a program has it that is being started meanwhile.
+        let _inherited = log.file.try_clone().unwrap();
         log.append(&[Record::Source { key: [1; 16], size: 1 }], false).unwrap();
         log.replace((0..10_000).map(|offset| Record::Range { offset, len: 1, digest: [0; 16] })).unwrap();
         drop(log);
