@@ -1,16 +1,8 @@
-//! Pieces of byte buffers and widths of integers, without a way to panic.
+//! Ranges of bytes and pieces of buffers, without a way to panic.
 
 use std::ops::Range;
 
-/// A number as an index; what does not fit becomes one that no buffer has.
-pub(crate) fn index(n: impl TryInto<usize>) -> usize {
-    n.try_into().unwrap_or(usize::MAX)
-}
-
-/// A length or index as a 64-bit number.
-pub(crate) fn wide(n: impl TryInto<u64>) -> u64 {
-    n.try_into().unwrap_or(u64::MAX)
-}
+pub(crate) use vfs::bytes::{index, wide};
 
 /// `n` rounded down to a multiple of `unit`, a power of two.
 pub(crate) fn floor(n: u64, unit: u32) -> u64 {

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use vfs::bytes::le32;
+
 use crate::bytes::{index, wide};
 
 /// The most that one compressed extent holds, before and after.
@@ -48,8 +50,7 @@ impl Compression {
 fn unpack_lzo(input: &[u8], len: usize, sector: usize) -> io::Result<Vec<u8>> {
     const LENGTH: usize = 4;
     let length = |at: usize| -> io::Result<usize> {
-        let bytes = input.get(at..).and_then(|rest| rest.first_chunk::<LENGTH>());
-        bytes.map(|bytes| index(u32::from_le_bytes(*bytes))).ok_or_else(|| invalid("a length is cut off"))
+        le32(input, at).map(index).map_err(|_| invalid("a length is cut off"))
     };
     let total = length(0)?.min(input.len());
     let mut output = Vec::with_capacity(len);

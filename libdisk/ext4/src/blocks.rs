@@ -7,7 +7,7 @@ use std::sync::Arc;
 use block::{Disk, DiskMut};
 use vfs::{FsError, Result};
 
-use crate::bytes::index;
+use crate::bytes::{index, wide};
 use crate::superblock::Superblock;
 
 /// Bytes of blocks that are kept because they were read.
@@ -49,7 +49,7 @@ impl Blocks {
 
     /// The byte offset of a block that must lie inside the file system.
     pub(crate) fn place(&self, block: u64) -> Result<u64> {
-        let size = u64::try_from(self.block_size).unwrap_or(u64::MAX);
+        let size = wide(self.block_size);
         let place = block.saturating_mul(size);
         if block < self.count {
             Ok(place)

@@ -49,6 +49,7 @@ mod transaction;
 
 use block::{Disk, DiskMut};
 use vfs::Result;
+use vfs::bytes::index as to_usize;
 
 use boot_sector::BootSector;
 use read::Volume;
@@ -90,9 +91,4 @@ pub fn open_mut(device: DiskMut) -> Result<FatMut> {
     let volume = Volume::new(BootSector::read(&disk)?, disk);
     check::check(&volume)?;
     Ok(Fat { volume, device })
-}
-
-/// A number that was checked to be small; on a machine where it does not fit, nothing is that large.
-fn to_usize(number: impl TryInto<usize>) -> usize {
-    number.try_into().unwrap_or(usize::MAX)
 }

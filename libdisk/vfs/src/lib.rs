@@ -15,6 +15,7 @@
 //! Path resolution is not here: guests have several file systems and symbolic links between them, and
 //! `guestfix::view` does that once for all.
 
+pub mod bytes;
 pub mod conformance;
 mod error;
 mod filesystem;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::bytes::index;
 use crate::{
     Attributes, DirEntry, FileSystem, FileSystemMut, FileType, FsError, Info, Metadata, NodeId, Result,
     State, Timestamp, Transaction,
@@ -155,7 +156,7 @@ impl FileSystem for MemoryFs {
     fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
         match &self.node(node)?.content {
             Content::File(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let start = index(offset).min(bytes.len());
                 let rest = &bytes[start..];
                 let len = rest.len().min(buf.len());
                 buf[..len].copy_from_slice(&rest[..len]);

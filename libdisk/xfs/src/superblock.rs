@@ -5,7 +5,7 @@ use vfs::{FsError, Result};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::bytes::{index, low32, put, wide};
+use crate::bytes::{index, low32, put, wide, word};
 use crate::checksum;
 use crate::features::{Features, incompat, ro_compat, version};
 
@@ -317,7 +317,7 @@ impl Superblock {
 
     /// A file-system block number as the group and the block in it.
     pub(crate) fn split(&self, block: u64) -> (u32, u32) {
-        let ag = u32::try_from(block >> self.ag_block_log).unwrap_or(u32::MAX);
+        let ag = word(block >> self.ag_block_log);
         let mask = 1_u64.checked_shl(self.ag_block_log).unwrap_or_default().wrapping_sub(1);
         (ag, low32(block & mask))
     }
@@ -377,7 +377,7 @@ impl Superblock {
     pub(crate) fn split_inode(&self, number: u64) -> (u32, u32) {
         let bits = self.ag_block_log.saturating_add(self.inodes_per_block_log);
         let mask = 1_u64.checked_shl(bits).unwrap_or_default().wrapping_sub(1);
-        (u32::try_from(number >> bits).unwrap_or(u32::MAX), low32(number & mask))
+        (word(number >> bits), low32(number & mask))
     }
 
     /// The opposite of [`split_inode`](Self::split_inode).

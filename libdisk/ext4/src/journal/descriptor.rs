@@ -3,9 +3,9 @@
 
 use vfs::Result;
 
+use super::HEADER;
 use super::superblock::{Checksums, Superblock};
-use super::{HEADER, be16, be32};
-use crate::bytes::join32;
+use crate::bytes::{be16, be32, join32};
 
 /// The first four bytes were the magic number of the journal, and are zero in the log.
 const ESCAPED: u32 = 1;

@@ -16,7 +16,7 @@ use zerocopy::big_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Ext4;
-use crate::bytes::{byte, index};
+use crate::bytes::{be32, index};
 use crate::checksum::crc32c;
 use crate::mapping::Extent;
 use superblock::Superblock;
@@ -54,14 +54,6 @@ impl Header {
     fn kind(&self) -> Option<u32> {
         (self.magic.get() == MAGIC).then(|| self.blocktype.get())
     }
-}
-
-fn be16(bytes: &[u8], at: usize) -> Result<u16> {
-    Ok(u16::from_be_bytes([byte(bytes, at)?, byte(bytes, at.saturating_add(1))?]))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Result<u32> {
-    crate::bytes::le32(bytes, at).map(u32::swap_bytes)
 }
 
 /// Whether transaction `a` comes after transaction `b`; numbers wrap around.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use vfs::{FsError, Result};
 
 use super::superblock::Superblock;
-use super::{HEADER, be32, is_after};
-use crate::bytes::{index, join32, part};
+use super::{HEADER, is_after};
+use crate::bytes::{be32, index, join32, part};
 
 /// A log with more revoked blocks than this is no honest one: they are metadata blocks, 16 GiB of them.
 const LIMIT: usize = 1 << 22;

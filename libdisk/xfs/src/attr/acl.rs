@@ -2,7 +2,7 @@
 
 use vfs::{FsError, Result};
 
-use crate::bytes::{be16, be32, index, low32};
+use crate::bytes::{be16, be32, index, le16, le32, word};
 
 const SHOWN_VERSION: u32 = 2;
 
@@ -20,10 +20,6 @@ pub(super) fn shown_name(stored: &[u8]) -> Option<&'static [u8]> {
 
 pub(super) fn is_stored_name(name: &[u8]) -> bool {
     shown_name(name).is_some()
-}
-
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
 }
 
 /// From the stored form, big-endian entries of 12 bytes after their count, to what `getxattr` gives; `None` if it is not well formed.
@@ -48,11 +44,9 @@ pub(super) fn stored(shown: &[u8]) -> Result<Vec<u8>> {
         return Err(invalid());
     }
     let count = entries.len() >> 3;
-    let mut acl = low32(crate::bytes::wide(count)).to_be_bytes().to_vec();
+    let mut acl = word(count).to_be_bytes().to_vec();
     for entry in entries.chunks_exact(8) {
-        let tag = field(entry, 0).map(u16::from_le_bytes).ok_or_else(invalid)?;
-        let permissions = field(entry, 2).map(u16::from_le_bytes).ok_or_else(invalid)?;
-        let id = field(entry, 4).map(u32::from_le_bytes).ok_or_else(invalid)?;
+        let (tag, permissions, id) = (le16(entry, 0)?, le16(entry, 2)?, le32(entry, 4)?);
         acl.extend(u32::from(tag).to_be_bytes());
         acl.extend(id.to_be_bytes());
         acl.extend(permissions.to_be_bytes());

@@ -3,8 +3,8 @@
 use vfs::Result;
 
 use super::BLOCK;
-use super::transaction::{Item, corrupt, le16, le32, le64};
-use crate::bytes::{be32, index, part, part_mut, put};
+use super::transaction::{Item, corrupt};
+use crate::bytes::{be32, index, le16, le32, le64, part, part_mut, put};
 use crate::checksum;
 use crate::superblock::Superblock;
 

@@ -3,8 +3,8 @@
 use vfs::Result;
 
 use super::seal;
-use super::transaction::{Item, corrupt, le32, le64};
-use crate::bytes::{be64, byte, part, put};
+use super::transaction::{Item, corrupt};
+use crate::bytes::{be64, byte, le32, le64, part, put};
 use crate::checksum;
 use crate::superblock::Superblock;
 

@@ -3,8 +3,8 @@
 use vfs::Result;
 
 use super::seal;
-use super::transaction::{Item, corrupt, le16, le32, le64};
-use crate::bytes::{be16, be64, byte, index, part, part_mut, put, put16, put64};
+use super::transaction::{Item, corrupt};
+use crate::bytes::{be16, be64, byte, index, le16, le32, le64, part, part_mut, put, put16, put64};
 use crate::checksum;
 use crate::extent::Side;
 use crate::inode::flag2;

@@ -2,8 +2,8 @@
 
 use vfs::{FsError, Result};
 
-use super::transaction::{Item, corrupt, le32, le64};
-use crate::bytes::index;
+use super::transaction::{Item, corrupt};
+use crate::bytes::{index, le32, le64};
 
 /// A run of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

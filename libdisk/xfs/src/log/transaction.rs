@@ -6,7 +6,7 @@ use vfs::{FsError, Result};
 
 use super::record::Header;
 use super::{Log, buffer};
-use crate::bytes::{be32, byte, index, part, wide};
+use crate::bytes::{be32, byte, index, le16, le32, part, wide};
 
 /// Bytes of the header of an operation.
 const OPERATION: usize = 12;
@@ -28,18 +28,6 @@ mod flag {
     pub(super) const WAS_CONTINUED: u8 = 0x08;
     pub(super) const END: u8 = 0x10;
     pub(super) use super::super::head::UNMOUNT;
-}
-
-pub(super) fn le16(bytes: &[u8], at: usize) -> Result<u16> {
-    crate::bytes::be16(bytes, at).map(u16::swap_bytes)
-}
-
-pub(super) fn le32(bytes: &[u8], at: usize) -> Result<u32> {
-    be32(bytes, at).map(u32::swap_bytes)
-}
-
-pub(super) fn le64(bytes: &[u8], at: usize) -> Result<u64> {
-    crate::bytes::be64(bytes, at).map(u64::swap_bytes)
 }
 
 /// An item: the first region is its format, the others are content.
