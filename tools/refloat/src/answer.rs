@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use libdisk::cloud::ebs::Tally;
 use serde::Serialize;
 
@@ -64,28 +64,20 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            aside(&format!("error: {error:#}"));
             let help = error
                 .chain()
                 .find_map(|cause| cause.downcast_ref::<Helped>())
                 .map(|helped| helped.help.as_str());
             let failure = snapshot::failure(&error);
             if let Some(help) = failure.map(|failure| failure.help()).or(help) {
-                eprintln!("help: {help}");
+                aside(&format!("help: {help}"));
             }
             let resumable = failure.is_some_and(|failure| failure.is_resumable());
             ExitCode::from(if resumable { 3 } else { 2 })
         }
     }
-}
-
-/// A reader that had enough (`| head`) is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-    })
 }
 
 /// Writes one JSON document with its schema to standard output.
@@ -99,16 +91,20 @@ pub(crate) fn json(schema: &str, document: &impl Serialize) -> Result<()> {
         #[serde(skip_serializing_if = "Option::is_none")]
         transfer: Option<Tally>,
     }
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &Envelope { schema, document, transfer: snapshot::tally() })?;
-    writeln!(out)?;
-    Ok(())
+    let envelope = Envelope { schema, document, transfer: snapshot::tally() };
+    text(&(serde_json::to_string_pretty(&envelope)? + "\n"))
 }
 
-/// Writes text to standard output.
+/// Writes text to standard output. That its reader had enough (`| head`) is no failure, and changes no answer.
 pub(crate) fn text(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the answer"),
+    }
+}
+
+/// Tells people something beside the answer, on standard error. That nobody listens is no failure.
+pub(crate) fn aside(text: &str) {
+    writeln!(std::io::stderr().lock(), "{text}").ok();
 }

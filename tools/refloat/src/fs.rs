@@ -1,7 +1,7 @@
 //! `refloat fs`: look inside an image without mounting it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result, anyhow};
 use guestfix::tree::Tree;
@@ -134,8 +134,14 @@ fn list(global: &Global, address: &str) -> Outcome {
 fn cat(global: &Global, address: &str) -> Outcome {
     let (tree, path) = open(global, address)?;
     let mut out = std::io::stdout().lock();
-    missing(tree.copy_to(&path, &mut out)?, address, "no such regular file")?;
-    out.flush()?;
+    let copied = match tree.copy_to(&path, &mut out) {
+        // The reader had enough.
+        Err(guestfix::Error::Output(cause)) if cause.kind() == ErrorKind::BrokenPipe => {
+            return Ok(Answer::Yes);
+        }
+        other => other?,
+    };
+    missing(copied, address, "no such regular file")?;
     Ok(Answer::Yes)
 }
 

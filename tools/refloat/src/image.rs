@@ -12,7 +12,7 @@ use libdisk::image::in_use::{self, Exclusive, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, Location, OpenOptions, Opened};
 
-use crate::answer::Help;
+use crate::answer::{self, Help};
 use crate::cli::{Global, GoalArgs};
 use crate::grub;
 use crate::snapshot::{self, Pull};
@@ -99,7 +99,7 @@ pub(crate) fn open(global: &Global, name: &str) -> Result<Image> {
             return half_changed(name, writer);
         }
         if let Some(User { who, .. }) = writer {
-            eprintln!("note: {name} is in use, and may change while it is read: {who}");
+            answer::aside(&format!("note: {name} is in use, and may change while it is read: {who}"));
         }
     }
     open_any(global, name, address)

@@ -1,7 +1,6 @@
 //! `refloat`: will this machine boot on Azure, and what would make it.
 //!
 //! One module a verb; [`cli`] is what can be typed, [`answer`] how a verb ends, [`progress`] what long work tells.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that prints")]
 
 mod answer;
 mod apply;

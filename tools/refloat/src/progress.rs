@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use libdisk::block::{Event, Observer, Silent};
 use tracing_subscriber::EnvFilter;
 
+use crate::answer;
 use crate::cli::Global;
 
 /// Between two lines where there is no terminal.
@@ -25,6 +26,7 @@ pub(crate) fn set_up_log(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_ansi(color(std::io::stderr().is_terminal()))
         .without_time()
+        .log_internal_errors(false)
         .init();
 }
 
@@ -65,7 +67,7 @@ impl Observer for Bar {
                 self.bar.set_message(step);
             }
             Event::Advanced { bytes } => self.bar.inc(bytes),
-            Event::Note(note) => self.bar.suspend(|| eprintln!("{note}")),
+            Event::Note(note) => self.bar.suspend(|| answer::aside(&note)),
             Event::Finished => self.bar.finish_and_clear(),
             _ => {}
         }
@@ -97,11 +99,11 @@ impl Observer for Lines {
                     if step.told.elapsed() >= LINE_EVERY {
                         step.told = Instant::now();
                         let of = step.total.map(|total| format!(" of {}", size(total))).unwrap_or_default();
-                        eprintln!("{}: {}{of}", step.name, size(step.done));
+                        answer::aside(&format!("{}: {}{of}", step.name, size(step.done)));
                     }
                 }
             }
-            Event::Note(note) => eprintln!("{note}"),
+            Event::Note(note) => answer::aside(&note),
             Event::Finished => *state = None,
             _ => {}
         }

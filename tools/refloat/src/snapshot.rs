@@ -10,7 +10,7 @@ use libdisk::cloud::transfer::{self, Begin, Plan, Since};
 use libdisk::{Member, image};
 use sha2::{Digest, Sha256};
 
-use crate::answer::Help;
+use crate::answer::{self, Help};
 use crate::cli::{Global, OutputFormat};
 
 /// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one block.
@@ -43,7 +43,7 @@ pub(crate) fn tally() -> Option<Tally> {
 /// Tells on standard error what was read and what it cost.
 pub(crate) fn tell(global: &Global) {
     if let Some(tally) = tally().filter(|_| !global.quiet) {
-        eprintln!("read {tally}, by AWS's prices of us-east-1");
+        answer::aside(&format!("read {tally}, by AWS's prices of us-east-1"));
     }
 }
 
@@ -80,7 +80,7 @@ impl Pull<'_> {
                     bail!("--since {name}: an older snapshot of the same volume is meant, snap-…");
                 }
                 let changes = self.snapshot.changes_since(id)?;
-                eprintln!("{} blocks have changed since {id}", changes.count());
+                answer::aside(&format!("{} blocks have changed since {id}", changes.count()));
                 Some(Since { key: key(id, None), name: id.to_owned(), changes })
             }
         };

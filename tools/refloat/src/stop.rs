@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::answer;
+
 /// The program that runs for us, and its folder: neither must be left behind. There is never more than one.
 static RUNNING: Mutex<Option<(Pid, PathBuf)>> = Mutex::new(None);
 
@@ -14,7 +16,7 @@ static RUNNING: Mutex<Option<(Pid, PathBuf)>> = Mutex::new(None);
 /// in place has its undo file.
 pub(crate) fn set_up() {
     let stop = || {
-        eprintln!("stopped; the same command goes on");
+        answer::aside("stopped; the same command goes on");
         if let Some((process, folder)) = running().take() {
             let _ = kill_process(process, Signal::KILL);
             drop(std::fs::remove_dir_all(folder));

@@ -31,7 +31,7 @@ pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
     };
     let outcome = run(&request, |milestone| {
         if !global.quiet {
-            eprintln!("{:6.1} s  {}", milestone.seconds, milestone.step.label());
+            answer::aside(&format!("{:6.1} s  {}", milestone.seconds, milestone.step.label()));
         }
     })
     .help("test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH")?;

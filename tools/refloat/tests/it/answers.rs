@@ -93,6 +93,26 @@ fn files_can_be_looked_at_without_mounting() {
 
 /// Its undo file would be in `/dev`, which is gone with the next start.
 #[test]
+fn a_reader_that_has_enough_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    for (line, exit) in [
+        (format!("check {image} --for azure-gen1"), 1),
+        (format!("check {image} --for azure-gen1 --json"), 1),
+        (format!("plan {image} --for azure-gen1"), 0),
+        (format!("fs cat {image}#/etc/fstab"), 0),
+        (format!("convert {image} out.vhd -vvv"), 0),
+        ("check none.img --for azure-gen1".into(), 2),
+    ] {
+        let mut command = command(folder.path(), &line);
+        // Pipes that nobody reads.
+        command.stdout(std::io::pipe().unwrap().1).stderr(std::io::pipe().unwrap().1);
+        assert_eq!(command.status().unwrap().code(), Some(exit), "refloat {line}");
+    }
+}
+
+#[test]
 fn a_block_device_is_not_changed_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let Some(image) = phony::demo().copy_into(folder.path()) else { return };
