@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::slice::{Slice, SliceMut};
+use crate::slice::Slice;
 use crate::{BlockRead, BlockWrite, Error, ErrorKind, Extent, Extents, FileRange, Result};
 
 /// The most that [`Disk::read_vec`] allocates. Lengths come from images, and images lie.
@@ -181,7 +181,7 @@ impl DiskMut {
     /// `OutOfRange` if the range does not lie inside the device.
     pub fn slice(&self, range: Range<u64>) -> Result<DiskMut> {
         check(&*self.0, range.start, range_len(&range))?;
-        Ok(DiskMut::new(SliceMut::new(self.clone(), range)))
+        Ok(DiskMut::new(Slice::writable(self.clone(), range)))
     }
 }
 

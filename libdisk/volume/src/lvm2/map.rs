@@ -36,6 +36,13 @@ struct Run {
     range: Range<u64>,
 }
 
+impl Run {
+    /// Its device.
+    fn on<'a, D>(&self, devices: &'a [D]) -> Result<&'a D> {
+        devices.get(self.device).ok_or_else(no_device)
+    }
+}
+
 impl Map {
     /// Size of the volume in bytes.
     pub fn size(&self) -> u64 {
@@ -99,7 +106,7 @@ impl Map {
     /// # Errors
     /// `OutOfRange` if a device is not there or too small.
     pub fn open(&self, devices: &[Disk]) -> Result<Disk> {
-        Ok(Disk::new(self.reader(devices.to_vec())?))
+        self.device(devices.to_vec(), ()).map(Disk::new)
     }
 
     /// The volume, to be written.
@@ -107,11 +114,10 @@ impl Map {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_mut(&self, devices: &[DiskMut]) -> Result<DiskMut> {
-        let read = self.reader(devices.iter().map(DiskMut::disk).collect())?;
-        Ok(DiskMut::new(Writer { read, devices: devices.to_vec() }))
+        self.device(devices.iter().map(DiskMut::disk).collect(), devices.to_vec()).map(DiskMut::new)
     }
 
-    fn reader(&self, devices: Vec<Disk>) -> Result<Reader> {
+    fn device<W>(&self, devices: Vec<Disk>, writers: W) -> Result<Device<W>> {
         for area in self.areas() {
             let size = devices.get(area.device).map_or(0, Disk::size);
             if area.range.end > size {
@@ -119,7 +125,7 @@ impl Map {
                 return Err(Error::new(ErrorKind::OutOfRange, LAYER, what));
             }
         }
-        Ok(Reader { map: self.clone(), devices })
+        Ok(Device { map: self.clone(), devices, writers })
     }
 }
 
@@ -137,23 +143,19 @@ impl Segment {
     }
 }
 
-/// A logical volume that is read.
-struct Reader {
+/// A logical volume as a device.
+struct Device<W = ()> {
     map: Map,
     devices: Vec<Disk>,
-}
-
-impl Reader {
-    fn device(&self, run: &Run) -> Result<&Disk> {
-        self.devices.get(run.device).ok_or_else(no_device)
-    }
+    /// The same devices for writing, where it is written.
+    writers: W,
 }
 
 fn no_device() -> Error {
     Error::new(ErrorKind::OutOfRange, LAYER, "a device is missing")
 }
 
-impl BlockRead for Reader {
+impl<W: Send + Sync + 'static> BlockRead for Device<W> {
     fn layer(&self) -> &'static str {
         LAYER
     }
@@ -174,76 +176,38 @@ impl BlockRead for Reader {
         self.map.each(offset..end, |run, len| {
             let (here, behind) = std::mem::take(&mut rest).split_at_mut_checked(len).ok_or_else(no_device)?;
             rest = behind;
-            self.device(&run)?.read_at(here, run.range.start)
+            run.on(&self.devices)?.read_at(here, run.range.start)
         })
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
         let run = self.map.run(&range)?;
-        self.device(&run)?.extent_at(run.range.clone())
+        run.on(&self.devices)?.extent_at(run.range.clone())
     }
 
     fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
         let run = self.map.run(&range)?;
-        self.device(&run)?.file_range(run.range.clone())
+        run.on(&self.devices)?.file_range(run.range.clone())
     }
 }
 
-/// A logical volume that is written, too.
-struct Writer {
-    read: Reader,
-    devices: Vec<DiskMut>,
-}
-
-impl Writer {
-    fn device(&self, run: &Run) -> Result<&DiskMut> {
-        self.devices.get(run.device).ok_or_else(no_device)
-    }
-}
-
-impl BlockRead for Writer {
-    fn layer(&self) -> &'static str {
-        self.read.layer()
-    }
-
-    fn size(&self) -> u64 {
-        self.read.size()
-    }
-
-    fn sector_size(&self) -> u32 {
-        self.read.sector_size()
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.read.read_at(buf, offset)
-    }
-
-    fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
-        self.read.extent_at(range)
-    }
-
-    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
-        self.read.file_range(range)
-    }
-}
-
-impl BlockWrite for Writer {
+impl BlockWrite for Device<Vec<DiskMut>> {
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
         let mut rest = buf;
         let end = offset.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
-        self.read.map.each(offset..end, |run, len| {
+        self.map.each(offset..end, |run, len| {
             let (here, behind) = rest.split_at_checked(len).ok_or_else(no_device)?;
             rest = behind;
-            self.device(&run)?.write_at(here, run.range.start)
+            run.on(&self.writers)?.write_at(here, run.range.start)
         })
     }
 
     fn zero_range(&self, range: Range<u64>) -> Result<()> {
-        self.read.map.each(range, |run, _| self.device(&run)?.zero_range(run.range.clone()))
+        self.map.each(range, |run, _| run.on(&self.writers)?.zero_range(run.range.clone()))
     }
 
     fn flush(&self) -> Result<()> {
-        self.devices.iter().try_for_each(DiskMut::flush)
+        self.writers.iter().try_for_each(DiskMut::flush)
     }
 }
 
