@@ -3,6 +3,7 @@
 mod bls;
 mod extlinux;
 mod menu_lst;
+mod systemd_boot;
 
 use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
 use crate::text::grub_cfg::{self, Search};
@@ -33,21 +34,10 @@ pub(super) fn boot(view: &dyn View) -> Result<Boot> {
     if boot.loader == Loader::None {
         shared.extend(extlinux::add(view, &mut boot)?);
     }
-    if boot.loader == Loader::None {
-        boot.loader = other_loader(view)?;
-    }
+    systemd_boot::add(view, &mut boot)?;
     shared.extend(kernel_cmdline(view)?);
     boot.cmdlines.extend(shared);
     Ok(boot)
-}
-
-fn other_loader(view: &dyn View) -> Result<Loader> {
-    for path in ["/boot/efi/loader/loader.conf", "/boot/loader/loader.conf"] {
-        if view.exists(path)? {
-            return Ok(Loader::SystemdBoot);
-        }
-    }
-    Ok(Loader::None)
 }
 
 fn grub_configs(view: &dyn View) -> Result<Vec<String>> {

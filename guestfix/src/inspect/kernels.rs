@@ -35,6 +35,9 @@ pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
             found.push((release(view, &image, version)?, Some(image)));
         }
     }
+    for entry in &boot.entries {
+        add_of_entry(view, boot, &mut found, &entry.kernel)?;
+    }
     let mut modules = BTreeSet::new();
     for dir in MODULE_DIRS {
         modules.extend(
@@ -47,16 +50,42 @@ pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
     found.into_iter().map(|(version, image)| kernel(view, boot, image, version)).collect()
 }
 
+/// The kernel of an entry that has it elsewhere, as systemd-boot does: `/boot/efi/<machine>/<release>/linux`. Where no entry
+/// starts the one of its release in /boot, it is that which counts.
+fn add_of_entry(
+    view: &dyn View,
+    boot: &Boot,
+    found: &mut Vec<(String, Option<String>)>,
+    image: &str,
+) -> Result<()> {
+    if found.iter().any(|(_, known)| known.as_deref() == Some(image)) || !view.exists(image)? {
+        return Ok(());
+    }
+    let dir = image.rsplit('/').nth(1).unwrap_or_default();
+    let Some(release) = known_release(view, image, dir)? else { return Ok(()) };
+    let is_started =
+        |image: &Option<String>| boot.entries.iter().any(|entry| Some(&entry.kernel) == image.as_ref());
+    match found.iter_mut().find(|(known, other)| *known == release && !is_started(other)) {
+        Some((_, other)) => *other = Some(image.to_owned()),
+        None => found.push((release, Some(image.to_owned()))),
+    }
+    Ok(())
+}
+
 /// The release of a kernel: what its name says, unless no modules have that name, as with `vmlinuz-0-rescue-<machine>`: then
 /// what the image itself says.
 fn release(view: &dyn View, image: &str, name: &str) -> Result<String> {
+    Ok(known_release(view, image, name)?.unwrap_or_else(|| name.to_owned()))
+}
+
+/// The same; `None` where neither modules nor the image confirm the name.
+fn known_release(view: &dyn View, image: &str, name: &str) -> Result<Option<String>> {
     for dir in MODULE_DIRS {
-        if view.exists(&format!("{dir}/{name}"))? {
-            return Ok(name.to_owned());
+        if !name.is_empty() && view.exists(&format!("{dir}/{name}"))? {
+            return Ok(Some(name.to_owned()));
         }
     }
-    let bytes = view.read(image)?;
-    Ok(bytes.and_then(|bytes| bz_image_release(&bytes)).unwrap_or_else(|| name.to_owned()))
+    Ok(view.read(image)?.and_then(|bytes| bz_image_release(&bytes)))
 }
 
 /// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot: `kernel_version`).

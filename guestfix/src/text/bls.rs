@@ -1,7 +1,7 @@
 //! An entry of the Boot Loader Specification: lines of a key, blanks and a value
-//! (uapi-group.org/specifications/specs/boot_loader_specification).
+//! (uapi-group.org/specifications/specs/boot_loader_specification). systemd-boot's `loader.conf` is written so, too.
 
-use super::{Line, lines, rewrite};
+use super::{Line, append, lines, rewrite};
 
 /// The values of a key, each with the number of its line.
 pub fn values<'a>(text: &'a str, key: &str) -> Vec<(usize, &'a str)> {
@@ -20,6 +20,17 @@ pub fn edit_options(text: &str, mut change: impl FnMut(usize) -> Option<String>)
         let old = value(line, "options")?;
         let head = &line.body[..line.body.len() - old.len()];
         Some(format!("{head}{}", change(line.number)?))
+    })
+}
+
+/// The text with this value for a key, at its end if the key is not there.
+pub fn set(text: &str, key: &str, new: &str) -> String {
+    if values(text, key).is_empty() {
+        return append(text, &format!("{key} {new}"));
+    }
+    rewrite(text, |line| {
+        let old = value(line, key)?;
+        Some(format!("{}{new}", &line.body[..line.body.len() - old.len()]))
     })
 }
 
@@ -43,6 +54,8 @@ mod tests {
         assert_eq!(get(text, "initrd"), None);
         let new = edit_options(text, |line| (line == 4).then(|| "ro".into()));
         assert_eq!(new, text.replace("root=x ro $tuned_params ", "ro"));
+        assert_eq!(set(text, "version", "6"), text.replace("5.14\nlinux", "6\nlinux"));
+        assert_eq!(set("timeout 3", "default", "a"), "timeout 3\ndefault a\n");
     }
 
     #[test]

@@ -85,6 +85,25 @@ pub fn set_default(text: &str, label: &str) -> String {
     })
 }
 
+/// How long a menu waits, in tenths of a second; 0, which is what a file without a word of it means, is for ever.
+pub fn timeout(text: &str) -> u32 {
+    let values = lines(text).filter_map(|line| setting(&line, "timeout")?.1.trim_end().parse().ok());
+    values.last().unwrap_or(0)
+}
+
+/// The text with another time to wait.
+pub fn set_timeout(text: &str, tenths: u32) -> String {
+    rewrite(text, |line| {
+        let (head, _) = setting(line, "timeout")?;
+        Some(format!("{head}{tenths}"))
+    })
+}
+
+/// Whether the menu is on a serial port.
+pub fn has_serial(text: &str) -> bool {
+    lines(text).any(|line| setting(&line, "serial").is_some())
+}
+
 /// The text with some command lines changed: `change` gets the number of an `APPEND` line and answers the new command line,
 /// or `None` to leave it.
 pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
@@ -138,6 +157,9 @@ mod tests {
         assert_eq!(moved, expected);
         assert_eq!(set_default("default a\nlabel a\n", "b"), "default b\nlabel a\n");
         assert_eq!(set_default("label a\n", "b"), "DEFAULT b\nlabel a\n");
+        assert_eq!((timeout(SAMPLE), timeout("label a\n")), (10, 0));
+        assert_eq!(set_timeout(SAMPLE, 50), SAMPLE.replace("TIMEOUT 10", "TIMEOUT 50"));
+        assert!(has_serial(SAMPLE) && !has_serial("#SERIAL 0\nmenu title serial\n"));
     }
 
     #[test]
@@ -146,7 +168,13 @@ mod tests {
         for _ in 0..3000 {
             let text = random.text();
             assert_eq!(edit_cmdlines(&text, |_| None), text);
-            let _ = (entries(&text), default(&text), set_default(&text, "x"));
+            let _ = (
+                entries(&text),
+                default(&text),
+                set_default(&text, "x"),
+                timeout(&text),
+                set_timeout(&text, 1),
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::grub_defaults;
+use super::{grub_defaults, loader_conf};
 use crate::facts::{Boot, BootEntry, CommandLine, Site};
 use crate::text::{bls, extlinux, grub_cfg, grubenv, menu_lst, rewrite, shell_assign};
 use crate::{Error, Result, Stage};
@@ -53,8 +53,11 @@ fn edit(stage: &mut Stage<'_>, cmdline: &CommandLine, new: &str) -> Result<()> {
 pub(super) fn menu_of<'a>(boot: &'a Boot, entry: &BootEntry) -> Vec<&'a BootEntry> {
     let menu = |entry: &BootEntry| {
         let cmdline = boot.cmdlines.iter().find(|cmdline| cmdline.place == entry.place);
+        let file = cmdline.map_or(entry.place.as_str(), |cmdline| cmdline.file.as_str());
         // entries of the Boot Loader Specification have a file each
-        cmdline.filter(|cmdline| cmdline.site != Site::Options).map(|cmdline| cmdline.file.clone())
+        let of_options = cmdline.is_none_or(|cmdline| cmdline.site == Site::Options);
+        let menu = if of_options { file.rsplit_once('/').map_or(file, |(dir, _)| dir) } else { file };
+        menu.to_owned()
     };
     boot.entries.iter().filter(|other| menu(other) == menu(entry)).collect()
 }
@@ -70,6 +73,10 @@ pub(super) fn make_default(stage: &mut Stage<'_>, entry: &BootEntry) -> Result<(
     }
     if site == Site::Append {
         return stage.edit(file, |text| extlinux::set_default(text, &entry.selector)).map(drop);
+    }
+    if let Some(config) = loader_conf::beside(stage.guest()?.view, file)? {
+        let text = stage.guest()?.view.text(&config)?.unwrap_or_default();
+        return stage.put(&config, bls::set(&text, "default", &format!("{}.conf", entry.selector)));
     }
     for config in boot.configs.iter().filter(|config| site == Site::Options || *config == file) {
         let text = stage.guest()?.view.text(config)?.unwrap_or_default();

@@ -14,7 +14,7 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Blocker,
     cause: "Boot entries are in the firmware's variables, which do not move with the disk. A new machine of generation 2 starts \
             \\EFI\\BOOT\\BOOTX64.EFI or nothing.",
-    fix: "The distribution's own loader is copied there from its directory on the same partition: shim with the GRUB it starts, or GRUB. \
+    fix: "The distribution's own loader is copied there from its directory on the same partition: shim with the GRUB it starts, GRUB, or systemd-boot. \
           Nothing is changed, so signatures stay good, and GRUB reads the configuration it was built to read.",
     source: "UEFI Specification 2.10, 3.5.1.1; Azure/AzMigrate-Hydration 4337598c, verify_uefi_bootloader_files, 2026",
 };
@@ -25,12 +25,23 @@ struct Names {
     shim: &'static str,
     grub: &'static str,
     mok_manager: &'static str,
+    systemd_boot: &'static str,
 }
 
-const X64: Names =
-    Names { fallback: "BOOTX64.EFI", shim: "shimx64.efi", grub: "grubx64.efi", mok_manager: "mmx64.efi" };
-const AA64: Names =
-    Names { fallback: "BOOTAA64.EFI", shim: "shimaa64.efi", grub: "grubaa64.efi", mok_manager: "mmaa64.efi" };
+const X64: Names = Names {
+    fallback: "BOOTX64.EFI",
+    shim: "shimx64.efi",
+    grub: "grubx64.efi",
+    mok_manager: "mmx64.efi",
+    systemd_boot: "systemd-bootx64.efi",
+};
+const AA64: Names = Names {
+    fallback: "BOOTAA64.EFI",
+    shim: "shimaa64.efi",
+    grub: "grubaa64.efi",
+    mok_manager: "mmaa64.efi",
+    systemd_boot: "systemd-bootaa64.efi",
+};
 
 /// Room for a directory and what the largest clusters waste on the few files that are copied.
 const SLACK: u64 = 256 << 10;
@@ -77,7 +88,7 @@ impl Rule for EspFallbackLoader {
         }
         let Some((esp, copies)) = found else {
             return Ok(Fixed::ByHand(
-                "install GRUB for removable media in the running machine: grub-install --removable".into(),
+                "install the boot loader for removable media in the running machine: grub-install --removable, or bootctl install".into(),
             ));
         };
         let mut need = SLACK;
@@ -110,7 +121,7 @@ fn names(guest: &Guest<'_>) -> &'static Names {
 }
 
 /// What to copy, and where to, on the partition mounted at `root`: the first vendor's loaders, the guest's own before
-/// others; nothing if there is no GRUB.
+/// others, and systemd-boot where there is no GRUB.
 fn copies(guest: &Guest<'_>, root: &str) -> Result<Vec<(String, String)>> {
     let (view, names) = (guest.view, names(guest));
     let Some(efi) = find(view, root, &["EFI"])? else { return Ok(Vec::new()) };
@@ -131,7 +142,8 @@ fn copies(guest: &Guest<'_>, root: &str) -> Result<Vec<(String, String)>> {
         copies.extend(tool.map(|tool| (tool, join(&boot, names.mok_manager))));
         return Ok(copies);
     }
-    Ok(Vec::new())
+    let alone = find(view, &efi, &["systemd", names.systemd_boot])?;
+    Ok(alone.map(|loader| (loader, join(&boot, names.fallback))).into_iter().collect())
 }
 
 /// The path of `names`, one below the other, in whatever case they are written there, as on FAT.
@@ -193,6 +205,15 @@ mod tests {
         bench.mended(&EspFallbackLoader, |view| {
             assert_eq!(view.text("/boot/efi/EFI/BOOT/BOOTX64.EFI").unwrap().as_deref(), Some("grub"));
         });
+    }
+
+    #[test]
+    fn systemd_boot_is_copied_where_there_is_no_grub() {
+        let bench = uefi().file("/boot/efi/EFI/systemd/systemd-bootx64.efi", "systemd-boot");
+        let fallback =
+            |bench: &Bench| bench.mended_text(&EspFallbackLoader, "/boot/efi/EFI/BOOT/BOOTX64.EFI");
+        assert_eq!(fallback(&bench), "systemd-boot");
+        assert_eq!(fallback(&bench.file("/boot/efi/EFI/debian/grubx64.efi", "grub")), "grub");
     }
 
     #[test]

@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn entries_of_systemd_boot_are_mended_beside_those_of_grub() {
+        let entry = "/boot/efi/loader/entries/m-6.1.0-50-amd64.conf";
+        let text = "title Debian\nlinux /m/6.1.0-50-amd64/linux\ninitrd /m/6.1.0-50-amd64/initrd.img\noptions root=/dev/nvme0n1p1 ro\n";
+        let both = Bench::debian().file(entry, text).file("/boot/efi/loader/loader.conf", "timeout 5\n");
+        for bench in [both.clone().without("/boot/grub/grub.cfg"), both] {
+            assert_eq!(
+                bench.findings(&GrubRootDevice),
+                [format!("{entry}:4: root=/dev/nvme0n1p1, a name that p1 has on EC2")]
+            );
+            let mended = text.replace("/dev/nvme0n1p1", &format!("UUID={ROOT_UUID}"));
+            assert_eq!(bench.mended_text(&GrubRootDevice, entry), mended);
+        }
+    }
+
+    #[test]
     fn a_boot_without_initramfs_gets_a_partuuid() {
         let cfg = grub_cfg("/dev/xvda1", "")
             .lines()

@@ -1,6 +1,6 @@
 //! linux.grub.serial-menu
 
-use super::{boot_entries, grub_defaults};
+use super::{boot_entries, extlinux_menu, grub_defaults, loader_conf};
 use crate::facts::{Boot, Site};
 use crate::rule::Evidence;
 use crate::text::{grub_cfg, grubenv, lines, menu_lst, rewrite, shell_assign};
@@ -16,8 +16,10 @@ static META: RuleMeta = RuleMeta {
     severity: Severity::Note,
     cause: "A machine on Azure has no other screen than its serial console. A menu that is not there, or for no time, gives no way to boot an \
             older kernel or a rescue shell.",
-    fix: "GRUB talks to the serial port too, and waits 5 s, now in grub.cfg and in what grub-mkconfig reads.",
-    source: "Microsoft Learn, Proactively ensure access to GRUB, 2026; GRUB manual 2.12, serial, terminal_output, if, 2023",
+    fix: "GRUB and extlinux talk to the serial port too, and they and systemd-boot wait 5 s, now and in the files that the next menu is made of \
+          (/etc/default/grub, /etc/update-extlinux.conf).",
+    source: "Microsoft Learn, Proactively ensure access to GRUB, 2026; GRUB manual 2.12, serial, terminal_output, if, 2023; \
+             Syslinux wiki, Config, 2026; loader.conf(5), 2026-11",
 };
 
 const SECONDS: &str = "5";
@@ -70,6 +72,8 @@ impl Rule for GrubSerialMenu {
                 evidence.push(Evidence::new(format!("{menu}:{line}"), "keeps the menu from being seen"));
             }
         }
+        evidence.extend(extlinux_menu::faults(guest.view, &guest.facts.boot)?);
+        evidence.extend(loader_conf::faults(guest.view, &guest.facts.boot)?);
         evidence.extend(default_faults(guest.view)?);
         Ok(Finding::from_evidence(evidence))
     }
@@ -97,6 +101,8 @@ impl Rule for GrubSerialMenu {
                 changed_lines(text, &changes)
             })?;
         }
+        extlinux_menu::mend(stage)?;
+        loader_conf::mend(stage)?;
         for file in grub_defaults::files(stage.guest()?.view)? {
             stage.edit(&file, |text| {
                 shell_assign::edit(text, |one| fault(one.key, one.value).map(|(_, new)| new.to_owned()))
@@ -222,6 +228,55 @@ fi
         let text = bench.mended_text(&GrubSerialMenu, path);
         let expected = menu.replace("timeout=0", "timeout=5").replace("hiddenmenu", "#hiddenmenu");
         assert_eq!(text, format!("{LEGACY}\n{expected}"));
+    }
+
+    #[test]
+    fn the_menu_of_extlinux_is_on_the_serial_port_and_waits() {
+        let menu =
+            "DEFAULT menu.c32\nTIMEOUT 1\nLABEL virt\n  LINUX vmlinuz-6.1.0-50-amd64\n  APPEND root=UUID=1\n";
+        let (path, defaults) = ("/boot/extlinux.conf", "/etc/update-extlinux.conf");
+        let bench = Bench::debian()
+            .without("/boot/grub/grub.cfg")
+            .file(path, menu)
+            .file(defaults, "timeout=1\nserial_port=\nserial_baud=115200\n");
+        assert_eq!(
+            bench.findings(&GrubSerialMenu),
+            [
+                "/boot/extlinux.conf: the menu is not on the serial port",
+                "/boot/extlinux.conf: leaves no time for the menu",
+                "/etc/update-extlinux.conf:1: timeout=1 leaves no time for the menu",
+                "/etc/update-extlinux.conf:2: serial_port= keeps the menu from the serial port",
+            ]
+        );
+        bench.mended(&GrubSerialMenu, |view| {
+            let text = |path| view.text(path).unwrap().unwrap();
+            assert_eq!(text(path), format!("SERIAL 0 115200\n{}", menu.replace("TIMEOUT 1", "TIMEOUT 50")));
+            assert_eq!(text(defaults), "timeout=5\nserial_port=0\nserial_baud=115200\n");
+        });
+        // one that waits for ever does so on EC2 too
+        let fine = bench
+            .file(path, format!("SERIAL 0\n{}", menu.replace("TIMEOUT 1\n", "")))
+            .file(defaults, "timeout=10\n");
+        assert_eq!(fine.findings(&GrubSerialMenu), [""; 0]);
+    }
+
+    #[test]
+    fn the_menu_of_systemd_boot_is_shown() {
+        let (config, entry) =
+            ("/boot/efi/loader/loader.conf", "/boot/efi/loader/entries/m-6.1.0-50-amd64.conf");
+        let bench = Bench::debian()
+            .without("/boot/grub/grub.cfg")
+            .file(entry, "linux /m/6.1.0-50-amd64/linux\noptions root=UUID=1\n");
+        for (before, what, after) in [
+            ("#timeout 3\n", "sets no timeout: the menu is not shown", "#timeout 3\ntimeout 5\n"),
+            ("timeout 0\nconsole-mode keep\n", "timeout 0 hides the menu", "timeout 5\nconsole-mode keep\n"),
+            ("timeout menu-hidden\n", "timeout menu-hidden hides the menu", "timeout 5\n"),
+        ] {
+            let bench = bench.clone().file(config, before);
+            assert_eq!(bench.findings(&GrubSerialMenu), [format!("{config}: {what}")]);
+            assert_eq!(bench.mended_text(&GrubSerialMenu, config), after);
+        }
+        assert_eq!(bench.file(config, "timeout 3\n").findings(&GrubSerialMenu), [""; 0]);
     }
 
     #[test]

@@ -195,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn another_kernel_is_made_the_default_of_systemd_boot() {
+        let entry = |release: &str| format!("linux /m/{release}/linux\noptions ro\n");
+        let (config, entries) = ("/boot/efi/loader/loader.conf", "/boot/efi/loader/entries");
+        let bench = newest_lacks()
+            .without("/boot/grub/grub.cfg")
+            .file(config, "timeout 5\ndefault m-6*\n")
+            .file(&format!("{entries}/m-6.1.0-50-amd64.conf"), entry("6.1.0-50-amd64"))
+            .file(&format!("{entries}/m-{OLD}.conf"), entry(OLD))
+            .file("/boot/efi/m/6.1.0-50-amd64/linux", "kernel")
+            .file(&format!("/boot/efi/m/{OLD}/linux"), "kernel");
+        assert_eq!(bench.findings(&KernelHyperv).len(), 1);
+        let text = bench.mended_text(&KernelHyperv, config);
+        assert_eq!(text, format!("timeout 5\ndefault m-{OLD}.conf\n"));
+    }
+
+    #[test]
     fn another_kernel_is_made_the_default_of_menu_lst() {
         let entry = |release: &str| format!("title x\nroot (hd0)\nkernel /boot/vmlinuz-{release} ro\n");
         let menu = format!("default 0\n{}{}", entry("6.1.0-50-amd64"), entry(OLD));
