@@ -3,6 +3,7 @@
 //! That it leaves new files without labels of SELinux is the business of `tests/labels.rs`.
 
 use super::linux::aws_mirrors::AwsMirrors;
+use super::linux::aws_registration::AwsRegistration;
 use super::linux::aws_repositories::AwsRepositories;
 use super::linux::grub_initrdless::GrubInitrdless;
 use super::linux::grub_root_device::GrubRootDevice;
@@ -204,9 +205,10 @@ fn network_manager_stays_and_its_profile_fits_any_card() {
 
 /// It puts lists of repositories of its own in place of the guest's, those of version 6 on Oracle Linux 7.
 #[test]
-fn repositories_are_named_and_stay() {
-    let bench = Bench::debian()
-        .file("/etc/yum.repos.d/rhui.repo", "[x]\nmirrorlist=https://rhui.REGION.aws.ce.redhat.com/x\n");
-    assert_eq!(bench.findings(&AwsRepositories).len(), 1);
-    assert!(bench.by_hand(&AwsRepositories).contains("rhui client"));
+fn repositories_stay_and_those_inside_aws_are_disabled() {
+    let (path, address) =
+        ("/etc/yum.repos.d/rhui.repo", "mirrorlist=https://rhui.REGION.aws.ce.redhat.com/x");
+    let bench = Bench::debian().file(path, format!("[x]\n{address}\nenabled=1\n"));
+    assert_eq!(bench.mended_text(&AwsRepositories, path), format!("[x]\n{address}\nenabled=0\n"));
+    assert!(bench.by_hand(&AwsRegistration).contains("rhui client"));
 }

@@ -60,6 +60,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::aws_agents::AwsAgents,
     &linux::aws_mirrors::AwsMirrors,
     &linux::aws_repositories::AwsRepositories,
+    &linux::aws_registration::AwsRegistration,
     &linux::aws_credentials::AwsCredentials,
     &linux::aws_time::AwsTime,
     &linux::aws_udev::AwsUdev,

@@ -1,51 +1,34 @@
 //! linux.aws.repositories
 
-use super::linewise;
 use crate::rule::Evidence;
-use crate::text::Line;
+use crate::text::{ini, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
-/// Repositories that only instances of EC2 may use.
+/// Repositories that answer to instances of EC2 only.
 pub(in crate::rules) struct AwsRepositories;
 
 static META: RuleMeta = RuleMeta {
     id: "linux.aws.repositories",
-    title: "packages come from repositories that answer on Azure",
+    title: "no repository is asked that answers inside AWS only",
     phase: Phase::Agent,
-    severity: Severity::Note,
-    cause: "The update servers that Red Hat and SUSE run inside AWS answer to instances of EC2 only, and those of Amazon Linux are in S3: there are no \
-            updates until the machine is registered elsewhere.",
-    fix: "None offline: registration needs a subscription, or a package and certificates of Azure's own servers.",
-    source: "Microsoft Learn, Red Hat Update Infrastructure for Azure, 2026; SUSE, Public Cloud registration (registercloudguest), 2026; \
-             AWS, Amazon Linux 2023 repositories, 2026",
+    severity: Severity::Warning,
+    cause: "Red Hat's update servers inside AWS answer to instances of EC2 only. On Azure dnf and yum wait for each of them, and then refuse to \
+            install anything, from other repositories too.",
+    fix: "These repositories get enabled=0; their files stay. linux.aws.registration says where updates come from instead.",
+    source: "Microsoft Learn, Red Hat Update Infrastructure for Azure, 2026; dnf.conf(5), enabled, 2026-11",
 };
 
-/// A directory or file, the end of a file's name, what a line has in it, whose it is, what to do.
-type Source = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
+const DIR: &str = "/etc/yum.repos.d";
+const ADDRESSES: [&str; 3] = ["mirrorlist", "baseurl", "metalink"];
 
-const SOURCES: &[Source] = &[
-    (
-        "/etc/yum.repos.d",
-        ".repo",
-        &["rhui.", "//rhui", "/rhui/"],
-        "Red Hat's servers inside AWS",
-        "install Azure's rhui client package, or register with subscription-manager, and remove rh-amazon-rhui-client",
-    ),
-    (
-        "/etc/yum.repos.d",
-        ".repo",
-        &["$awsregion", "amazonlinux."],
-        "Amazon's own servers",
-        "Amazon Linux outside AWS: see which of its repositories answer, or move to another distribution",
-    ),
-    (
-        "/etc",
-        "regionserverclnt.cfg",
-        &["ec2"],
-        "SUSE's servers inside AWS",
-        "install cloud-regionsrv-client-plugin-azure, then registercloudguest --force-new, or register with SUSEConnect",
-    ),
-];
+/// A repository inside AWS that is in use.
+struct Hit {
+    name: String,
+    /// The line of its address.
+    address: usize,
+    /// The line that enables it; without one it is enabled.
+    enabled: Option<usize>,
+}
 
 impl Rule for AwsRepositories {
     fn meta(&self) -> &'static RuleMeta {
@@ -54,33 +37,60 @@ impl Rule for AwsRepositories {
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let mut evidence = Vec::new();
-        for source in SOURCES {
-            evidence.extend(first(guest.view, source)?);
+        for file in files(guest.view)? {
+            for hit in hits(&guest.view.text(&file)?.unwrap_or_default()) {
+                let what = format!("{} is on Red Hat's servers inside AWS", hit.name);
+                evidence.push(Evidence::new(format!("{file}:{}", hit.address), what));
+            }
         }
         Ok(Finding::from_evidence(evidence))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let view = stage.guest()?.view;
-        let mut advice = Vec::new();
-        for source in SOURCES {
-            advice.extend(first(view, source)?.map(|_| source.4));
+        for file in files(stage.guest()?.view)? {
+            stage.edit(&file, disabled)?;
         }
-        Ok(Fixed::ByHand(advice.join("; ")))
+        Ok(Fixed::Staged)
     }
 }
 
-/// The first line that names such a server; the others of its kind add nothing.
-fn first(view: &dyn View, source: &Source) -> Result<Option<Evidence>> {
-    let (dir, suffix, marks, whose, _) = source;
-    let hit = |line: &Line<'_>| {
-        let is_comment = line.body.trim_start().starts_with(['#', ';']);
-        // Azure's own update servers for Red Hat
-        let of_azure = line.body.contains(".microsoft.com");
-        (!is_comment && !of_azure && marks.iter().any(|mark| line.body.contains(mark)))
-            .then(|| (*whose).to_owned())
-    };
-    Ok(linewise::faults(view, &view.glob(dir, suffix)?, hit)?.into_iter().next())
+fn files(view: &dyn View) -> Result<Vec<String>> {
+    view.glob(DIR, ".repo")
+}
+
+/// Whether an address is one of Red Hat's update infrastructure, and not of that in Azure.
+pub(super) fn is_rhui(text: &str) -> bool {
+    ["rhui.", "//rhui", "/rhui/"].iter().any(|mark| text.contains(mark)) && !text.contains(".microsoft.com")
+}
+
+fn hits(text: &str) -> Vec<Hit> {
+    let entries = ini::entries(text);
+    let mut out: Vec<Hit> = Vec::new();
+    for entry in &entries {
+        let known = out.last().is_some_and(|hit| hit.name == entry.section);
+        if known || !ADDRESSES.contains(&entry.key) || !is_rhui(entry.value) {
+            continue;
+        }
+        let switch = entries.iter().rfind(|other| other.section == entry.section && other.key == "enabled");
+        let is_off =
+            |value: &str| matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off");
+        if !switch.is_some_and(|switch| is_off(switch.value)) {
+            let (name, enabled) = (entry.section.to_owned(), switch.map(|switch| switch.line));
+            out.push(Hit { name, address: entry.line, enabled });
+        }
+    }
+    out
+}
+
+fn disabled(text: &str) -> String {
+    let hits = hits(text);
+    rewrite(text, |line| {
+        if hits.iter().any(|hit| hit.enabled == Some(line.number)) {
+            return Some("enabled=0".into());
+        }
+        let added = hits.iter().any(|hit| hit.enabled.is_none() && hit.address == line.number);
+        added.then(|| format!("{}\nenabled=0", line.body))
+    })
 }
 
 #[cfg(test)]
@@ -89,35 +99,37 @@ mod tests {
     use crate::rules::testing::Bench;
 
     #[test]
-    fn servers_inside_aws_are_named() {
-        for (path, text, whose) in [
-            (
-                "/etc/yum.repos.d/redhat-rhui.repo",
-                "[rhel-9]\n# rhui.\nmirrorlist=https://rhui.REGION.aws.ce.redhat.com/pulp/mirror\n",
-                "Red Hat's servers inside AWS",
-            ),
-            (
-                "/etc/yum.repos.d/amazonlinux.repo",
-                "[amazonlinux]\n\nmirrorlist=https://cdn.amazonlinux.com/al2023/core/mirrors/$releasever/$basearch/mirror.list\n",
-                "Amazon's own servers",
-            ),
-            (
-                "/etc/regionserverclnt.cfg",
-                "[server]\n[instance]\ninstanceArgs = ec2metadata --api latest\n",
-                "SUSE's servers inside AWS",
-            ),
-        ] {
-            let bench = Bench::debian().file(path, text);
-            assert_eq!(bench.findings(&AwsRepositories), [format!("{path}:3: {whose}")]);
-            bench.by_hand(&AwsRepositories);
-        }
-        let fine = Bench::debian()
+    fn repositories_inside_aws_are_disabled() {
+        let path = "/etc/yum.repos.d/redhat-rhui.repo";
+        let inside = "mirrorlist=https://rhui.REGION.aws.ce.redhat.com/pulp/mirror";
+        let text = format!(
+            "[rhel-9-baseos]\nenabled = 1\n{inside}/a\ngpgcheck=1\n\n[rhel-9-debug]\nenabled=0\n{inside}/b\n\n[rhel-9-appstream]\n{inside}/c\n\n\
+             [epel]\nmetalink=https://mirrors.fedoraproject.org/metalink\nenabled=1\n"
+        );
+        let bench = Bench::debian().file(path, &text);
+        assert_eq!(
+            bench.findings(&AwsRepositories),
+            [
+                format!("{path}:3: rhel-9-baseos is on Red Hat's servers inside AWS"),
+                format!("{path}:11: rhel-9-appstream is on Red Hat's servers inside AWS")
+            ]
+        );
+        let expected = text.replace("enabled = 1", "enabled=0").replace("/c\n", "/c\nenabled=0\n");
+        assert_eq!(bench.mended_text(&AwsRepositories, path), expected);
+    }
+
+    #[test]
+    fn other_repositories_stay() {
+        let bench = Bench::debian()
             .file("/etc/yum.repos.d/rocky.repo", "[baseos]\nmirrorlist=https://mirrors.rockylinux.org/x\n")
-            .file("/etc/yum.repos.d/tool.repo", "[tool]\nbaseurl=https://tool.s3.amazonaws.com/rpm\n")
             .file(
-                "/etc/yum.repos.d/rh-cloud.repo",
-                "[x]\nbaseurl=https://rhui-1.microsoft.com/pulp/repos/content/dist/rhel/rhui/server/7/os\n",
+                "/etc/yum.repos.d/amazonlinux.repo",
+                "[core]\nmirrorlist=https://cdn.amazonlinux.com/al2023\n",
+            )
+            .file(
+                "/etc/yum.repos.d/azure.repo",
+                "[x]\nbaseurl=https://rhui-1.microsoft.com/rhui/server/7/os\n",
             );
-        assert_eq!(fine.findings(&AwsRepositories), [""; 0]);
+        assert_eq!(bench.findings(&AwsRepositories), [""; 0]);
     }
 }

@@ -7,6 +7,7 @@ pub(super) mod aws_agents;
 pub(super) mod aws_credentials;
 pub(super) mod aws_mirrors;
 pub(super) mod aws_names;
+pub(super) mod aws_registration;
 pub(super) mod aws_repositories;
 pub(super) mod aws_time;
 pub(super) mod aws_udev;
