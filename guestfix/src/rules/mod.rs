@@ -56,6 +56,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::network::dhcp_hostname::DhcpHostname,
     &linux::aws_names::AwsNames,
     &linux::sshd::Sshd,
+    &linux::firewall::Firewall,
     &linux::cloud_init::CloudInit,
     &linux::aws_agents::AwsAgents,
     &linux::aws_mirrors::AwsMirrors,

@@ -19,6 +19,7 @@ pub(super) mod device_caches;
 pub(super) mod ebs_serials;
 pub(super) mod esp_fallback_loader;
 mod extlinux_menu;
+pub(super) mod firewall;
 pub(super) mod fstab;
 mod grub_defaults;
 pub(super) mod grub_initrdless;
