@@ -11,6 +11,9 @@ Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partitio
 the guest), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
 disks of an instance, by their newest snapshots).
 
+Snapshots are read with the credentials that the AWS CLI would use; by the proxy in HTTPS_PROXY, if any, but for the hosts in NO_PROXY; and \
+with the certificates that this system trusts, or those in the PEM file that AWS_CA_BUNDLE or SSL_CERT_FILE names.
+
 Exit codes: 0 done, ready or same; 1 the answer is no; 2 could not do it; 3 stopped, and the same command resumes.
 
 Start with:  refloat demo";

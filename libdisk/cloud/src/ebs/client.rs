@@ -145,7 +145,7 @@ impl Client {
             .enable_time()
             .build()
             .map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))?;
-        let agent = http::agent();
+        let agent = http::agent()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http::sdk_client(&agent))
             .retry_config(RetryConfig::disabled());
@@ -318,7 +318,11 @@ impl Client {
             return Ok(credentials.clone());
         }
         let found = self.runtime.block_on(self.provider.provide_credentials());
-        let credentials = found.map_err(|error| Fault::new(FaultKind::Credentials, causes(&error)))?;
+        let credentials = found.map_err(|error| {
+            let way = Fault::of_cause(&error).map(Fault::kind);
+            let is_way = |kind: &_| matches!(kind, FaultKind::Certificate | FaultKind::Proxy);
+            Fault::new(way.filter(is_way).unwrap_or(FaultKind::Credentials), causes(&error))
+        })?;
         *held = Some(credentials.clone());
         Ok(credentials)
     }
@@ -326,7 +330,8 @@ impl Client {
     /// What an error of the SDK means.
     fn fault<E: std::error::Error + 'static>(&self, error: SdkError<E, HttpResponse>) -> Fault {
         let Some(raw) = error.raw_response() else {
-            return Fault::new(FaultKind::Connection, causes(&error));
+            let cause = Fault::of_cause(&error).cloned();
+            return cause.unwrap_or_else(|| Fault::new(FaultKind::Connection, causes(&error)));
         };
         let status = raw.status().as_u16();
         if raw.status().is_success() {

@@ -13,6 +13,10 @@ pub enum FaultKind {
     Server,
     /// There was no answer: refused, reset, timed out.
     Connection,
+    /// The server's certificate is not one to trust.
+    Certificate,
+    /// The proxy does not let the request through, or cannot be used.
+    Proxy,
     /// The body is short, or is not what its checksum says.
     Damaged,
     /// A page or block token is no longer valid.
@@ -46,6 +50,8 @@ impl fmt::Display for FaultKind {
             Self::Throttled => "throttled",
             Self::Server => "the service failed",
             Self::Connection => "no answer",
+            Self::Certificate => "the certificate cannot be trusted",
+            Self::Proxy => "the proxy cannot be used",
             Self::Damaged => "damaged on its way",
             Self::Token => "a token is not valid any more",
             Self::Credentials => "the credentials do not work",
@@ -81,6 +87,11 @@ struct Body {
 impl Fault {
     pub(super) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
+    }
+
+    /// The fault that caused an error of the SDK, if one did.
+    pub(super) fn of_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 
     /// The kind, to decide by.

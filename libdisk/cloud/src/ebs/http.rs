@@ -10,10 +10,13 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use ureq::http::uri::Scheme;
 use ureq::http::{Request, Response};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::fault::{Fault, FaultKind};
+use super::{proxy, roots};
 
 /// More than the threads of a transfer.
 const CONNECTIONS: usize = 256;
@@ -21,8 +24,14 @@ const CONNECTIONS: usize = 256;
 const MAX_ANSWER: u64 = 16 << 20;
 
 /// A client for one endpoint. Connections are kept and used again; nothing is tried twice here.
-pub(super) fn agent() -> Agent {
-    Agent::config_builder()
+///
+/// # Errors
+/// `Certificate` or `Proxy` where the environment names what cannot be used.
+pub(super) fn agent() -> Result<Agent, Fault> {
+    let tls = TlsConfig::builder().root_certs(roots::roots()?).build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy::proxy()?)
         .user_agent(concat!("refloat/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
         .max_redirects(0)
@@ -35,8 +44,8 @@ pub(super) fn agent() -> Agent {
         .timeout_send_request(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(Duration::from_secs(30)))
         .timeout_recv_body(Some(Duration::from_secs(30)))
-        .build()
-        .new_agent()
+        .build();
+    Ok(config.new_agent())
 }
 
 /// Makes `request` once.
@@ -44,7 +53,40 @@ pub(super) fn agent() -> Agent {
 /// # Errors
 /// `Connection` where there was no answer. An answer that is an error is an answer.
 pub(super) fn send(agent: &Agent, request: Request<Vec<u8>>) -> Result<Response<Body>, Fault> {
-    agent.run(request).map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))
+    let proxy =
+        agent.config().proxy().filter(|proxy| is_https(&request) && !proxy.is_no_proxy(request.uri()));
+    let via =
+        proxy.map(|proxy| format!(", by the proxy {}:{}", proxy.host(), proxy.port())).unwrap_or_default();
+    let answer = if is_https(&request) {
+        agent.run(request)
+    } else {
+        agent.run(agent.configure_request(request).proxy(None).build())
+    };
+    answer.map_err(|error| Fault::new(kind(&error), format!("{error}{via}")))
+}
+
+fn is_https(request: &Request<Vec<u8>>) -> bool {
+    request.uri().scheme() == Some(&Scheme::HTTPS)
+}
+
+/// What it means that there was no answer.
+fn kind(error: &ureq::Error) -> FaultKind {
+    use rustls::Error::InvalidCertificate;
+    use ureq::Error::{ConnectProxyFailed, Io, Rustls};
+    match error {
+        Rustls(InvalidCertificate(_)) => FaultKind::Certificate,
+        Io(io)
+            if io
+                .get_ref()
+                .and_then(|cause| cause.downcast_ref())
+                .is_some_and(|cause| matches!(cause, InvalidCertificate(_))) =>
+        {
+            FaultKind::Certificate
+        }
+        // It will not let this one through; a 5xx is about the moment.
+        ConnectProxyFailed(why) if why.contains("responded 4") => FaultKind::Proxy,
+        _ => FaultKind::Connection,
+    }
 }
 
 /// The body of an answer that is no block.

@@ -16,6 +16,11 @@
 //! a server's failure, a connection's, a damaged body) has been tried again with a growing, random pause until the
 //! [budget](Options::patience) was spent; what will not (access, keys, no such snapshot) is final at once. Tokens that have
 //! expired are renewed by listing again from that block.
+//!
+//! # The way to it
+//!
+//! By TLS, with the system's certificates or those in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names; through the proxy in `HTTPS_PROXY`
+//! (or `ALL_PROXY`), if there is one, but for the hosts in `NO_PROXY`. This holds for EBS, EC2 and what credentials are asked of.
 
 mod address;
 mod cache;
@@ -27,8 +32,10 @@ mod fault;
 mod http;
 mod index;
 mod neighbours;
+mod proxy;
 mod rate;
 mod retry;
+mod roots;
 mod tally;
 
 pub use address::{Address, AddressError, Name};

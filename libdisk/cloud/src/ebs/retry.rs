@@ -67,6 +67,12 @@ impl Failure {
             FaultKind::Connection => {
                 "see that the network and the region (or AWS_ENDPOINT_URL_EBS) are right, and give the same command again"
             }
+            FaultKind::Certificate => {
+                "see that this machine's clock is right; if a proxy here opens TLS, name the PEM file with its CA in AWS_CA_BUNDLE or SSL_CERT_FILE"
+            }
+            FaultKind::Proxy => {
+                "set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT as the proxy wants it, or NO_PROXY to the hosts that need none"
+            }
             FaultKind::Damaged => {
                 "give the same command again; if it is this block again, the snapshot itself is damaged"
             }
@@ -175,7 +181,9 @@ mod tests {
         let minute = Duration::from_secs(60);
         let (answer, made) = run(minute, &[Throttled, Server, Connection, Damaged]);
         assert_eq!((answer.is_ok(), made), (true, 5));
-        for kind in [Access, Key, NotFound, Unrelated, Invalid, Credentials, Protocol, Token] {
+        for kind in
+            [Access, Key, NotFound, Unrelated, Invalid, Credentials, Protocol, Token, Certificate, Proxy]
+        {
             let (answer, made) = run(minute, &[Throttled, kind]);
             let failure = answer.unwrap_err();
             assert_eq!((failure.kind(), made), (kind, 2));

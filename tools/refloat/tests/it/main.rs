@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "what a long test does, for who reads its output")]
 
 mod answers;
+mod cloud;
 mod dracut;
 mod in_use;
 mod killed;
@@ -12,4 +13,5 @@ mod program;
 mod pv;
 mod real_guest;
 mod snapshot;
+mod tls;
 mod uefi;

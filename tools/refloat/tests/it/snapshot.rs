@@ -4,74 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use standin::{Call, Config, Fault, Faults, Instance, Server, Snapshot};
+use standin::{Call, Fault, Faults, Instance, Snapshot};
 use testimages::phony::{self, PhonyGuest};
 use testimages::{judge, loader, real};
 
-use crate::program;
-
-const ID: &str = "snap-0123456789abcdef0";
-const NEWER: &str = "snap-0fedcba9876543210";
-const BLOCK: u64 = 512 << 10;
-
-/// A stand-in, and the folder that `refloat` runs in.
-struct Cloud {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Cloud {
-    fn new(snapshots: Vec<Snapshot>, instances: Vec<Instance>) -> Self {
-        let server = Server::start(Config { snapshots, instances, ..Config::default() }).unwrap();
-        Self { server, folder: tempfile::tempdir_in(testimages::cache::directory()).unwrap() }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// `refloat LINE`, where `S` stands for the snapshot's address.
-    fn command(&self, line: &str) -> Command {
-        let line = line.replace("ebs:S", &format!("ebs:{ID}@eu-west-1"));
-        let mut command = program::command(self.path(), &line);
-        command
-            .env("AWS_ENDPOINT_URL", self.server.endpoint())
-            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("REFLOAT_CACHE", self.path().join("cache"));
-        command
-    }
-
-    #[track_caller]
-    fn refloat(&self, line: &str, exit: i32) -> Output {
-        let output = self.command(line).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(exit), "refloat {line}\n{said}");
-        output
-    }
-
-    #[track_caller]
-    fn json(&self, line: &str, exit: i32) -> serde_json::Value {
-        serde_json::from_slice(&self.refloat(&format!("{line} --json"), exit).stdout).unwrap()
-    }
-
-    fn said(&self, line: &str, exit: i32) -> String {
-        String::from_utf8(self.refloat(line, exit).stderr).unwrap()
-    }
-
-    /// Another machine, which has no cache yet.
-    fn forget(&self) {
-        drop(fs::remove_dir_all(self.path().join("cache")));
-        self.server.reset_counts();
-    }
-}
-
-fn same(a: &Path, b: &Path) -> bool {
-    Command::new("cmp").arg(a).arg(b).stdout(Stdio::null()).status().unwrap().success()
-}
+use crate::cloud::{BLOCK, Cloud, ID, NEWER, noise, same};
 
 /// What README promises: blocks read, and seconds with 100 ms an answer.
 #[test]
@@ -167,18 +106,6 @@ fn a_paravirtual_snapshot_becomes_a_disk_with_a_boot_loader() {
     assert!(same(&path("migrated.vhd"), &path("local-migrated.vhd")));
     cloud.refloat("apply plan.json -o fixed.qcow2", 0);
     judge::qemu_img_compare((&path("fixed.qcow2"), "qcow2"), (&path("migrated.vhd"), "vpc"));
-}
-
-/// Volumes of random bytes, most blocks of which are written.
-fn noise(seed: u64, blocks: u64) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut bytes = vec![0; (blocks * BLOCK) as usize];
-    for block in bytes.chunks_mut(BLOCK as usize) {
-        if random.u8(0..8) > 0 {
-            random.fill(&mut block[4096..]);
-        }
-    }
-    bytes
 }
 
 /// The blocks that the log of a pull tells of; a record has 40 bytes.
