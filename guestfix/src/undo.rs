@@ -137,7 +137,11 @@ pub fn apply_in_place(
     }
     let target = FileDisk::open_mut(image.path())?.disk_mut();
     if sealed.disk().size() > target.size() {
-        return Err(Error::Refused("the changes make the disk larger: apply to a new file with -o".into()));
+        return Err(Error::Refused(format!(
+            "the disk would have {} bytes and the image has {}: apply to a new file with -o",
+            sealed.disk().size(),
+            target.size()
+        )));
     }
     let header = Header { size: target.size(), identity: identity.to_owned(), plan: plan.to_owned() };
 

@@ -2,18 +2,23 @@
 
 use std::path::Path;
 
-use block::{Disk, Result};
+use block::{Concat, Disk, Result, Zeros};
+
+/// No reader sees less of a disk at once, in bytes.
+const SECTOR: u64 = 512;
 
 /// Opens the file or host block device `path`.
 ///
-/// A size that is not a whole number of sectors is cut down to one: no reader sees half a sector.
+/// A last sector of which the file has only the beginning ends in zeros, as QEMU has it, so that nothing of the file is lost.
 ///
 /// # Errors
-/// `Io` if it cannot be opened.
+/// `Io` if it cannot be opened, `Unsupported` if it is neither a regular file nor a block device.
 pub fn open(path: &Path) -> Result<Disk> {
     let disk = open_bytes(path)?;
-    let whole = disk.size() & !511;
-    if whole == disk.size() { Ok(disk) } else { disk.slice(0..whole) }
+    match disk.size().next_multiple_of(SECTOR).saturating_sub(disk.size()) {
+        0 => Ok(disk),
+        missing => Ok(Disk::new(Concat::new(vec![disk, Disk::new(Zeros::new(missing))])?)),
+    }
 }
 
 /// The file `path` to its last byte, for formats that are made of bytes.
