@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, ioctl_blksszget, seek};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom, fallocate, ioctl_blksszget, seek};
 use rustix::io::Errno;
 
 use crate::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, FileRange, Result};
@@ -58,7 +58,9 @@ impl FileDisk {
 
     fn with(options: &OpenOptions, path: &Path) -> Result<Self> {
         let failed = |what: &'static str, e| Error::io(LAYER, what, e).in_file(path);
-        let file = options.open(path).map_err(|e| failed("cannot open", e))?;
+        // Not waiting for who might write into a pipe; files and devices are the same for it.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = options.clone().custom_flags(flags).open(path).map_err(|e| failed("cannot open", e))?;
         let metadata = file.metadata().map_err(|e| failed("cannot stat", e))?;
         let (size, sector_size) = if metadata.is_file() {
             (metadata.len(), 512)
@@ -175,6 +177,8 @@ impl BlockWrite for FileDisk {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::CWD;
+
     use super::*;
 
     fn sparse_file() -> (tempfile::TempDir, PathBuf) {
@@ -226,6 +230,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(FileDisk::open(dir.path()).unwrap_err().kind(), ErrorKind::Unsupported);
         assert_eq!(FileDisk::open(&dir.path().join("none")).unwrap_err().kind(), ErrorKind::Io);
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(FileDisk::open(&pipe).unwrap_err().kind(), ErrorKind::Unsupported);
         let (_dir, path) = sparse_file();
         let read_only = DiskMut::new(FileDisk::open(&path).unwrap());
         assert_eq!(read_only.write_at(&[1], 0).unwrap_err().kind(), ErrorKind::Io);
