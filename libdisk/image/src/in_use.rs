@@ -47,6 +47,16 @@ pub fn users(path: &Path) -> Result<Vec<User>> {
     }
 }
 
+/// Whether this process has the file at `path` open, by whatever name: what it reads must not be what it writes.
+pub fn is_open_here(path: &Path) -> bool {
+    let open = |file: fs::Metadata| entries("/proc/self/fd").any(|fd| is_open(&fd, &file));
+    fs::metadata(path).is_ok_and(open)
+}
+
+fn is_open(fd: &Path, file: &fs::Metadata) -> bool {
+    fs::metadata(fd).is_ok_and(|open| is_same_image(&open, file))
+}
+
 /// An image that is ours alone to change while this lives: other refloats and QEMU are refused, whatever they want of it.
 #[derive(Debug)]
 pub struct Exclusive {
@@ -226,7 +236,7 @@ fn writers(image: &fs::Metadata) -> Vec<User> {
 }
 
 fn opened_for_writing(process: &Path, fd: &Path, image: &fs::Metadata) -> bool {
-    if !fs::metadata(fd).is_ok_and(|file| is_same_image(&file, image)) {
+    if !is_open(fd, image) {
         return false;
     }
     // proc(5): a line "flags:", in octal.

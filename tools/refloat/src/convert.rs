@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
 use libdisk::cloud::transfer::{self, Begin};
-use libdisk::image::{Durability, Existing, qcow2, raw, vhd};
+use libdisk::image::{Durability, Existing, in_use, partial_path, qcow2, raw, vhd};
 use libdisk::{Member, volume};
 use serde::Serialize;
 
@@ -196,7 +196,15 @@ pub(crate) fn existing(force: bool) -> Existing {
 }
 
 /// Says so early where the target exists and may not be replaced: before the work, not after it.
+/// Nor is it to be what this run reads, or to be written where that is.
 pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
+    for written in [target, &partial_path(target)] {
+        if in_use::is_open_here(written) {
+            let error: Result<()> =
+                Err(anyhow!("{} would be written over, and is what is read", written.display()));
+            return error.help("give the output another name: the source never changes");
+        }
+    }
     if !target.exists() {
         return Ok(());
     }
