@@ -4,7 +4,9 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use libdisk::block;
 use libdisk::cloud::ebs::Tally;
+use libdisk::vfs::FsError;
 use serde::Serialize;
 
 use crate::snapshot;
@@ -71,13 +73,42 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
                 .find_map(|cause| cause.downcast_ref::<Helped>())
                 .map(|helped| helped.help.as_str());
             let failure = snapshot::failure(&error);
-            if let Some(help) = failure.map(|failure| failure.help()).or(help) {
-                aside(&format!("help: {help}"));
-            }
+            let help = failure.map(|failure| failure.help()).or(help).unwrap_or_else(|| next_step(&error));
+            aside(&format!("help: {help}"));
             let resumable = failure.is_some_and(|failure| failure.is_resumable());
             ExitCode::from(if resumable { 3 } else { 2 })
         }
     }
+}
+
+/// The next step after an error to which nobody added one: what is damaged, or full, was found to be so in the middle of the work.
+fn next_step(error: &anyhow::Error) -> &'static str {
+    const OF_FILES: &str =
+        "see that the files are there, and that their disk works and has room, and try again";
+    let of_guest = |error: &FsError| match error {
+        FsError::Corrupt { .. } => Some(
+            "repair a copy with the file system's own program (e2fsck, xfs_repair, fsck.vfat, btrfs check), or take a new snapshot",
+        ),
+        FsError::NoSpace(_) => {
+            Some("make room in that file system of the guest, or enlarge it, and try again")
+        }
+        _ => None,
+    };
+    let of_image = |error: &block::Error| match error.kind() {
+        block::ErrorKind::Corrupt | block::ErrorKind::OutOfRange => {
+            Some("copy the image again, or see what its own program makes of it, say qemu-img check")
+        }
+        block::ErrorKind::Io => Some(OF_FILES),
+        block::ErrorKind::Changed => Some("see that nobody else changes the image, and try again"),
+        _ => None,
+    };
+    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        let boxed = || cause.downcast_ref::<Box<FsError>>().map(|error| &**error);
+        let guest = cause.downcast_ref().or_else(boxed).and_then(of_guest);
+        let image = || cause.downcast_ref().and_then(of_image);
+        guest.or_else(image).or_else(|| cause.is::<std::io::Error>().then_some(OF_FILES))
+    };
+    error.chain().find_map(of_cause).unwrap_or("the same with -v tells more")
 }
 
 /// Writes one JSON document with its schema to standard output.

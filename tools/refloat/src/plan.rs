@@ -69,8 +69,9 @@ pub(crate) fn write(path: &Path, plan: &Plan) -> Result<()> {
     }
     let folder = image::folder_of(path);
     let file = tempfile::NamedTempFile::new_in(folder).with_context(|| folder.display().to_string())?;
-    std::fs::write(file.path(), plan.to_json()?)?;
-    file.as_file().sync_all()?;
-    file.persist(path).with_context(|| path.display().to_string())?;
+    let named = || format!("cannot write {}", path.display());
+    std::fs::write(file.path(), plan.to_json()?).with_context(named)?;
+    file.as_file().sync_all().with_context(named)?;
+    file.persist(path).with_context(named)?;
     Ok(())
 }

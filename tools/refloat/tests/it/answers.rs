@@ -62,6 +62,32 @@ fn what_cannot_be_done_says_what_and_what_next() {
     }
 }
 
+/// Also where the damage is found in the middle of the work.
+#[test]
+fn a_damaged_guest_is_told_with_the_next_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let mut bytes = std::fs::read(&image).unwrap();
+    // The names in directories, whose checksums then do not fit.
+    let names: Vec<usize> = (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"fstab")).collect();
+    names.into_iter().for_each(|at| bytes[at] = b'F');
+    std::fs::write(&image, bytes).unwrap();
+    let image = image.file_name().unwrap().to_str().unwrap();
+    for line in [
+        "inspect IMAGE",
+        "plan IMAGE --for azure-gen1",
+        "fs cat IMAGE#/etc/fstab",
+        "migrate IMAGE a.vhd --for azure-gen1",
+    ] {
+        let said = failure(folder.path(), &line.replace("IMAGE", image));
+        assert!(
+            said.contains("is corrupt") && said.contains("\nhelp: repair a copy with"),
+            "refloat {line}: {said}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+}
+
 #[test]
 fn the_rules_are_told() {
     let folder = tempfile::tempdir().unwrap();
