@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
 
+use lz4::block::CompressionMode;
 use lzma_rust2::{CheckType, LzmaOptions, LzmaReader, LzmaWriter, XzOptions, XzReader, XzWriterMt};
 
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ const XZ_BLOCK: Option<NonZeroU64> = NonZeroU64::new(16 << 20);
 const LZ4_LEGACY: [u8; 4] = 0x184C_2102_u32.to_le_bytes();
 /// A legacy lz4 frame's blocks unpack to this much, save the last.
 const LZ4_BLOCK: usize = 8 << 20;
+/// Of the levels of high compression, which distributions pack with at 9: 2 % larger in a third of the time.
+const LZ4_LEVEL: i32 = 3;
 
 impl Codec {
     /// Tells the compression by its magic, as the kernel does.
@@ -196,13 +199,24 @@ fn unpack_lz4<'a>(bytes: &'a [u8], limit: u64, data: &mut Vec<u8>) -> io::Result
     }
 }
 
+/// Blocks are packed side by side; the result does not depend on the number of processors.
 fn pack_lz4(data: &[u8]) -> io::Result<Vec<u8>> {
+    let mode = Some(CompressionMode::HIGHCOMPRESSION(LZ4_LEVEL));
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut out = LZ4_LEGACY.to_vec();
-    for block in data.chunks(LZ4_BLOCK) {
-        let packed = lz4_flex::block::compress(block);
-        let size = u32::try_from(packed.len()).map_err(io::Error::other)?;
-        out.extend_from_slice(&size.to_le_bytes());
-        out.extend_from_slice(&packed);
+    for group in data.chunks(LZ4_BLOCK.saturating_mul(threads)) {
+        let packed: Vec<io::Result<Vec<u8>>> = std::thread::scope(|scope| {
+            let pack = |block| scope.spawn(move || lz4::block::compress(block, mode, false));
+            let running: Vec<_> = group.chunks(LZ4_BLOCK).map(pack).collect();
+            let died = |_| Err(io::Error::other("lz4 died"));
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(died)).collect()
+        });
+        for block in packed {
+            let block = block?;
+            let size = u32::try_from(block.len()).map_err(io::Error::other)?;
+            out.extend_from_slice(&size.to_le_bytes());
+            out.extend_from_slice(&block);
+        }
     }
     Ok(out)
 }
@@ -333,6 +347,18 @@ mod tests {
                 assert!(result.is_err() || codec == Codec::Lz4 && len <= 4, "{codec}, {len} bytes");
             }
         }
+    }
+
+    #[test]
+    fn lz4_packs_nearly_as_well_as_what_distributions_pack_with() {
+        if judge::need("lz4").is_none() {
+            return;
+        }
+        let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        program.truncate(9 << 20);
+        let (ours, best) =
+            (Codec::Lz4.compress(&program).unwrap().len(), pipe(&["lz4", "-l", "-9", "-c"], &program).len());
+        assert!(ours * 100 < best * 105, "{ours} bytes, and lz4 -9 makes {best}");
     }
 
     #[test]
