@@ -210,6 +210,16 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Puts a boot record with a loader, and what it loads, at the beginning of the disk: it starts by BIOS from now on.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_loader(&mut self, head: Vec<u8>, rendering: Vec<String>) -> Result<()> {
+        self.put_bytes(0, head, rendering)?;
+        self.overlay.machine.bios = vec!["boot code in the MBR".into()];
+        Ok(())
+    }
+
     /// Puts `head` before a disk that is one file system: see [`libdisk::volume::wrap`]. That is the first thing that will be
     /// done; the volume of the whole disk is that of partition 1 from now on.
     ///

@@ -27,8 +27,9 @@ pub(super) fn boot(view: &dyn View) -> Result<Boot> {
     for config in grub_configs(view)? {
         shared.extend(add_grub(view, &config, &mut boot)?);
     }
-    // a disk without partitions starts by PV-GRUB, which knows this menu only
-    if boot.loader == Loader::None || view.machine().table == "none" {
+    // what no firmware starts was started by PV-GRUB, which knows this menu only
+    let machine = view.machine();
+    if boot.loader == Loader::None || (machine.bios.is_empty() && machine.uefi.is_empty()) {
         shared.extend(menu_lst::add(view, &mut boot)?);
     }
     if boot.loader == Loader::None {

@@ -5,7 +5,7 @@
 //! - [`lvm2`] puts volume groups of Linux together, and opens their logical volumes;
 //! - [`boot`] tells which firmware a disk has been made for;
 //! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow;
-//! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`].
+//! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`], and [`embed`] of one that has partitions.
 //!
 //! RAID and encryption are named, not opened.
 
@@ -22,6 +22,7 @@
 )]
 
 pub mod boot;
+pub mod embed;
 pub mod gpt;
 pub mod grub;
 pub mod lvm2;

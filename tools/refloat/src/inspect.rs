@@ -87,13 +87,13 @@ fn render(inspection: &Inspection) -> Result<String> {
     Ok(out)
 }
 
-/// What a disk is that is one file system with the menu of PV-GRUB, and what can become of it.
+/// What a disk is that no firmware starts, with the menu of PV-GRUB, and what can become of it.
 fn paravirtual(inspection: &Inspection) -> Option<String> {
-    let loader = inspection.guest.as_ref()?.boot.loader;
-    (inspection.machine.table == "none" && loader == Loader::GrubLegacy).then(|| {
+    let (machine, loader) = (&inspection.machine, inspection.guest.as_ref()?.boot.loader);
+    let starts = !machine.bios.is_empty() || !machine.uefi.is_empty() || machine.table == "gpt";
+    (!starts && loader == Loader::GrubLegacy).then(|| {
         let image = &inspection.image;
-        format!("a paravirtual AMI: a bare file system that EC2's PV-GRUB started; refloat plan {image} --for azure-gen1 makes a disk \
-                 that starts of it")
+        format!("a paravirtual AMI, which EC2's PV-GRUB started; refloat plan {image} --for azure-gen1 makes a disk that starts of it")
     })
 }
 

@@ -31,7 +31,7 @@ impl Rule for Firmware {
         if !here.is_empty() {
             return Ok(Finding::Ok);
         }
-        if paravirtual::is_to_be_wrapped(guest) {
+        if paravirtual::is_to_be_started(guest) {
             return Ok(Finding::NotApplicable(
                 "the disk never started by a firmware: see target.paravirtual",
             ));

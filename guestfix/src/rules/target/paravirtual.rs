@@ -3,31 +3,34 @@
 use std::fmt::Write;
 
 use libdisk::block::{Error as DiskError, ErrorKind};
-use libdisk::volume::wrap;
+use libdisk::volume::{embed, wrap};
 
 use crate::edit::sha256;
-use crate::facts::{Loader, Machine, Site};
+use crate::facts::{Loader, Machine, Site, Volume};
 use crate::rule::Evidence;
 use crate::text::menu_lst;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
 
-/// A paravirtual AMI: a file system on the bare disk, which EC2's own PV-GRUB started by its menu.lst.
+/// A paravirtual AMI: a file system, on the bare disk or on its first partition, which EC2's own PV-GRUB started by its menu.lst.
 pub(in crate::rules) struct Paravirtual;
 
 static META: RuleMeta = RuleMeta {
     id: "target.paravirtual",
-    title: "a file system on the bare disk gets a partition table and a boot loader",
+    title: "the disk of a paravirtual AMI gets a boot loader",
     phase: Phase::Layout,
     severity: Severity::Blocker,
-    cause: "The disk of a paravirtual AMI is one file system. EC2's PV-GRUB, which is no part of the disk, read the menu.lst in it; a BIOS \
-            finds no boot record there, and nothing to start.",
-    fix: "1 MiB goes before the file system: a partition table with it as the one partition, and GRUB, which is taken from the Debian package \
-          grub-pc-bin of this machine or from --grub DIR. A grub.cfg is made of the entries of menu.lst, which stays as it is; its passwords \
-          are not taken over. The disk grows by that, so the result is always a new file. Not for azure-gen2.",
+    cause: "The disk of a paravirtual AMI is one file system, or has one on its first partition. EC2's PV-GRUB, which is no part of the disk, \
+            read the menu.lst in it; a BIOS finds nothing to start there.",
+    fix: "GRUB, which is taken from the Debian package grub-pc-bin of this machine or from --grub DIR, goes into the gap before the first \
+          partition. Where there is no partition table, 1 MiB goes before the file system, with a table that has it as the one partition: the \
+          disk grows by that, so the result is always a new file. A grub.cfg is made of the entries of menu.lst, which stays as it is; its \
+          passwords are not taken over. Not for azure-gen2.",
     source: "AWS, Linux AMI virtualization types, and PV-GRUB, 2026; GRUB manual 2.12, Images, 2023; measured boots, 2026-11-23",
 };
 
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
+/// Bytes of a boot record.
+const SECTOR: usize = 512;
 const HEADER: &str = "\
 # Made by refloat of menu.lst, which EC2's PV-GRUB read and nothing reads any more: what adds kernels to that one
 # does not add them here. With the package grub-pc installed, update-grub makes this file anew.
@@ -42,19 +45,29 @@ impl Rule for Paravirtual {
         if !is(guest) {
             return Ok(Finding::NotApplicable("this is no paravirtual AMI"));
         }
-        if !is_to_be_wrapped(guest) {
+        if !is_to_be_started(guest) {
             return Ok(Finding::NotApplicable("a disk that starts by BIOS can be made of it, and no other"));
         }
-        let kind = guest.view.machine().volumes.first().and_then(|volume| volume.kind.as_deref());
-        let kind = kind.unwrap_or("file system");
-        let what = format!("{kind} without a partition table, which EC2's PV-GRUB starts, and no BIOS");
-        Ok(Finding::from_evidence(vec![Evidence::new("disk", what)]))
+        let machine = guest.view.machine();
+        let first = machine.volumes.first();
+        let kind = first.and_then(|volume| volume.kind.as_deref()).unwrap_or("file system");
+        let what = match first {
+            Some(volume) if is_partitioned(machine) => Evidence::new(
+                volume.name.as_str(),
+                format!("{kind} with a menu.lst, which EC2's PV-GRUB starts, and no boot loader before it"),
+            ),
+            _ => Evidence::new(
+                "disk",
+                format!("{kind} without a partition table, which EC2's PV-GRUB starts, and no BIOS"),
+            ),
+        };
+        Ok(Finding::from_evidence(vec![what]))
     }
 
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
         let machine = guest.view.machine();
-        let Some(grub) = guest.view.grub().filter(|_| is_whole(machine)) else {
+        let Some(grub) = guest.view.grub().filter(|_| is_simple(machine)).cloned() else {
             return Ok(Fixed::ByHand(without(machine)));
         };
         let menu = guest.facts.boot.cmdlines.iter().find(|cmdline| cmdline.site == Site::Kernel);
@@ -62,47 +75,79 @@ impl Rule for Paravirtual {
         let Some(script) = menu.as_deref().and_then(script) else {
             return Ok(Fixed::ByHand("menu.lst has no entry with a kernel: write one".into()));
         };
-        let size = machine.size;
-        let head = match wrap::head(size, disk_signature(machine), grub) {
+        let head = if is_partitioned(machine) {
+            let record = guest.view.disk_bytes(0, SECTOR)?;
+            embed::head(&record, first_byte(machine), &grub)
+        } else {
+            wrap::head(machine.size, disk_signature(machine), &grub)
+        };
+        let head = match head {
             Ok(head) => head,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 return Ok(Fixed::ByHand(by_another_disk(&error)));
             }
             Err(error) => return Err(error.into()),
         };
-        let rendering = vec![
-            format!(
+        let loader =
+            format!("GRUB's boot.img in it, and core.img behind it, {} sectors", grub.core_sectors());
+        if is_partitioned(machine) {
+            let partition =
+                "the boot record: its partitions stay; one is active, the first if none was".to_owned();
+            stage.put_loader(head, vec![partition, loader])?;
+        } else {
+            let size = machine.size;
+            let partition = format!(
                 "an MBR: all that was there, {size} bytes, is partition 1 (Linux, active) at sector 2048"
-            ),
-            format!("GRUB's boot.img in it, and core.img behind it, {} sectors", grub.core_sectors()),
-            format!("the disk becomes 1 MiB larger; sha256 of what goes before it: {}", sha256(&head)),
-        ];
-        stage.wrap(head, rendering)?;
+            );
+            let grown =
+                format!("the disk becomes 1 MiB larger; sha256 of what goes before it: {}", sha256(&head));
+            stage.wrap(head, vec![partition, loader, grown])?;
+        }
         stage.keep(GRUB_CFG, &format!("{GRUB_CFG}.pre-azure"))?;
         stage.put(GRUB_CFG, script)?;
         Ok(Fixed::Staged)
     }
 }
 
-/// Whether the guest is one.
+/// Whether the guest is one: no firmware starts its disk, and PV-GRUB did.
 pub(super) fn is(guest: &Guest<'_>) -> bool {
-    guest.view.machine().table == "none" && guest.facts.boot.loader == Loader::GrubLegacy
+    let machine = guest.view.machine();
+    let no_firmware = machine.bios.is_empty() && machine.uefi.is_empty();
+    no_firmware && machine.table != "gpt" && guest.facts.boot.loader == Loader::GrubLegacy
 }
 
 /// Whether it is one, and is to start by BIOS.
-pub(super) fn is_to_be_wrapped(guest: &Guest<'_>) -> bool {
+pub(super) fn is_to_be_started(guest: &Guest<'_>) -> bool {
     is(guest) && guest.goal.target == Target::AzureGen1
 }
 
-/// Whether the disk is the root file system and nothing else.
-fn is_whole(machine: &Machine) -> bool {
-    matches!(machine.volumes.as_slice(), [volume] if volume.mounted_at.as_deref() == Some("/"))
+fn is_partitioned(machine: &Machine) -> bool {
+    machine.table == "mbr"
+}
+
+/// Whether the root file system is all of the disk, or its first partition: where GRUB's core.img looks for its menu.
+fn is_simple(machine: &Machine) -> bool {
+    let is_root = |volume: &Volume| volume.mounted_at.as_deref() == Some("/");
+    if is_partitioned(machine) {
+        machine.volumes.iter().any(|volume| volume.number == 1 && is_root(volume))
+    } else {
+        matches!(machine.volumes.as_slice(), [volume] if is_root(volume))
+    }
+}
+
+/// Where the first partition of the disk begins.
+fn first_byte(machine: &Machine) -> u64 {
+    let ranges = machine.volumes.iter().filter_map(|volume| volume.device.range());
+    ranges.map(|range| range.start).min().unwrap_or(0)
 }
 
 fn without(machine: &Machine) -> String {
-    if is_whole(machine) {
+    if is_simple(machine) {
         "a disk that starts can be made of it with GRUB, which is not here: install the Debian packages grub-pc-bin and grub-common, or give \
          a folder that has boot.img and core.img with --grub DIR; then check again"
+            .into()
+    } else if is_partitioned(machine) {
+        "its root is not the first partition: copy it to the first partition of a disk with a boot loader"
             .into()
     } else {
         "the disk is more than one file system: copy its root to a partition of a disk with a boot loader"
@@ -159,7 +204,6 @@ fn in_quotes(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Volume;
     use crate::rules::testing::Bench;
     use crate::text::grub_cfg;
     use crate::text::random::Random;
@@ -189,6 +233,24 @@ mod tests {
         assert!(what.contains("grub-pc-bin") && what.contains("--grub DIR"), "{what}");
         let more = bench.machine(|machine| machine.volumes.push(machine.volumes[0].clone()));
         assert!(more.by_hand(&Paravirtual).contains("more than one file system"));
+    }
+
+    #[test]
+    fn a_menu_on_a_first_partition_that_nothing_starts_is_another() {
+        let partitioned = bench(MENU).machine(|machine| {
+            machine.table = "mbr";
+            machine.volumes[0].name = "p1".into();
+            machine.volumes[0].number = 1;
+        });
+        let found = ["p1: ext4 with a menu.lst, which EC2's PV-GRUB starts, and no boot loader before it"];
+        assert_eq!(partitioned.findings(&Paravirtual), found);
+        assert!(partitioned.by_hand(&Paravirtual).contains("--grub DIR"));
+        let second = partitioned.clone().machine(|machine| machine.volumes[0].number = 2);
+        assert!(second.by_hand(&Paravirtual).contains("not the first partition"));
+        let started = partitioned.clone().machine(|machine| machine.bios.push("boot code of GRUB".into()));
+        assert_eq!(started.findings(&Paravirtual), [""; 0]);
+        let gpt = partitioned.machine(|machine| machine.table = "gpt");
+        assert_eq!(gpt.findings(&Paravirtual), [""; 0]);
     }
 
     #[test]
