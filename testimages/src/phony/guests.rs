@@ -1,6 +1,7 @@
 //! The phony guests, one recipe each.
 
 pub(super) mod lvm;
+pub(super) mod pv;
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -13,6 +13,7 @@ mod initrd;
 mod kernel;
 mod rpm;
 mod selinux;
+mod systemd_boot;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -59,6 +60,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("grub.rs"),
     include_bytes!("guests.rs"),
     include_bytes!("guests/lvm.rs"),
+    include_bytes!("guests/pv.rs"),
     include_bytes!("initrd.rs"),
     include_bytes!("kernel.rs"),
     include_bytes!("rpm.rs"),
@@ -68,6 +70,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("rpm/red_hat.rs"),
     include_bytes!("rpm/suse.rs"),
     include_bytes!("selinux.rs"),
+    include_bytes!("systemd_boot.rs"),
     include_bytes!("tree.rs"),
 ];
 
@@ -159,7 +162,7 @@ pub const WRAPPINGS: &[Wrapping] = &[
 pub fn all() -> &'static [PhonyGuest] {
     static ALL: LazyLock<Vec<PhonyGuest>> = LazyLock::new(|| {
         let lvm = if crate::lvm::need() { [guests::lvm::ALL, rpm::lvm::ALL].concat() } else { Vec::new() };
-        [guests::ALL, alpine::ALL, rpm::ALL, &lvm].concat()
+        [guests::ALL, guests::pv::ALL, systemd_boot::ALL, alpine::ALL, rpm::ALL, &lvm].concat()
     });
     &ALL
 }

@@ -14,6 +14,7 @@ use crate::phony::ec2::MAC;
 use crate::phony::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
 use crate::phony::initrd::{Codec, Initrd};
 use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
+use crate::phony::tree::Tree;
 use crate::phony::{ec2, grub, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
@@ -123,6 +124,7 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
         "blacklist {\n\tdevice {\n\t\tvendor \"NVME\"\n\t\tproduct \"Amazon Elastic Block Store\"\n\t}\n}\n",
     );
     chrony(&mut tree);
+    firewalld(&mut tree, "internal", "<service name=\"samba-client\"/>");
     let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=65536, type=83, bootable\nstart=67584, type=83")?;
@@ -202,7 +204,26 @@ pub(super) fn rhel_10_already_fine(out: &Path) -> Result<()> {
         "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2\nmakestep 1.0 -1\n",
     );
     waagent(&mut tree);
+    firewalld(&mut tree, "public", "<service name=\"ssh\"/>");
     on_gpt(out, &tree, &esp("redhat"))
+}
+
+/// firewalld, whose default zone lets this in.
+fn firewalld(tree: &mut Tree, zone: &str, lets: &str) {
+    ec2::unit(
+        tree,
+        "firewalld",
+        "firewalld - dynamic firewall daemon",
+        "/usr/sbin/firewalld --nofork --nopid",
+    );
+    tree.file(
+        "/etc/firewalld/firewalld.conf",
+        format!("# firewalld config file\nDefaultZone={zone}\nCleanupOnExit=yes\n"),
+    );
+    tree.file(
+        &format!("/usr/lib/firewalld/zones/{zone}.xml"),
+        format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<zone>\n  <short>{zone}</short>\n  {lets}\n  <service name=\"dhcpv6-client\"/>\n</zone>\n"),
+    );
 }
 
 pub(super) fn rocky_9_two_kernels(out: &Path) -> Result<()> {
