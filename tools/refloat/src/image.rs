@@ -127,6 +127,7 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
             let help = match error.kind() {
                 _ if error.layer() == "lvm2" => "refloat inspect IMAGE shows which volumes are there",
                 ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",
+                ErrorKind::Unsupported if error.layer() == "file" => "name an image file or a block device",
                 ErrorKind::Unsupported => "convert it first, say with qemu-img convert -O qcow2",
                 ErrorKind::Corrupt => {
                     "if the format was guessed wrongly, force it: raw:FILE, vhd:FILE or qcow2:FILE"
