@@ -78,12 +78,13 @@ fn a_block_is_fetched_once_by_many_threads_and_not_again_by_the_next_command() {
 #[test]
 fn what_one_read_needs_is_fetched_at_once() {
     let bytes = vec![1; 16 * BLOCK as usize];
-    let faults = Faults::default().latency(Duration::from_millis(100));
+    let faults = Faults::default().latency(Duration::from_millis(500));
     let server = serve(vec![Snapshot::from_bytes(ID, bytes)], faults);
     let snapshot = connect(&server).snapshot(ID).unwrap();
     let start = Instant::now();
     snapshot.disk().read_vec(0, 16 * BLOCK as usize).unwrap();
-    assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+    // One after the other they would take 8 seconds.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]
