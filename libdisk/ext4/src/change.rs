@@ -12,14 +12,16 @@ use crate::features::{incompat, ro_compat};
 use crate::group::{Group, descriptor_place};
 use crate::inode::{Inode, flag};
 use crate::mapping::{Extent, Mapping};
-use crate::{Ext4, Ext4Mut, superblock};
+use crate::{Ext4, superblock};
 
 /// A change in the making.
 ///
 /// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device before
 /// [`finish`](Self::finish).
 pub(crate) struct Change<'a> {
-    target: &'a mut Ext4Mut,
+    /// The file system as it is without this change, and where it is.
+    target: &'a mut Ext4,
+    device: &'a DiskMut,
     overlay: Overlay,
     writer: DiskMut,
     /// The file system as this change sees it.
@@ -32,18 +34,18 @@ pub(crate) struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// Starts a change, if this file system may be written at all.
-    pub(crate) fn begin(target: &'a mut Ext4Mut) -> Result<Self> {
-        target.fs.sb.check_writable()?;
-        Self::recover(target)
+    pub(crate) fn begin(target: &'a mut Ext4, device: &'a DiskMut) -> Result<Self> {
+        target.sb.check_writable()?;
+        Self::recover(target, device)
     }
 
     /// Starts a change of a file system that must be recovered before it may be written.
-    pub(crate) fn recover(target: &'a mut Ext4Mut) -> Result<Self> {
-        let overlay = Overlay::new(target.device.disk())?;
-        let fs = target.fs.over(overlay.disk());
+    pub(crate) fn recover(target: &'a mut Ext4, device: &'a DiskMut) -> Result<Self> {
+        let overlay = Overlay::new(device.disk())?;
+        let fs = target.over(overlay.disk());
         let alloc = Allocator::new(&fs);
         let writer = overlay.writer();
-        Ok(Self { target, overlay, writer, fs, alloc, edited_groups: BTreeSet::new(), failed: false })
+        Ok(Self { target, device, overlay, writer, fs, alloc, edited_groups: BTreeSet::new(), failed: false })
     }
 
     /// Runs a verb; after an error there is nothing more to do here.
@@ -72,8 +74,8 @@ impl<'a> Change<'a> {
         let free_inodes =
             self.fs.groups.iter().fold(0_u32, |sum, group| sum.saturating_add(group.free_inodes()));
         self.writer.write_at(self.fs.sb.encode(free_blocks, free_inodes), superblock::OFFSET)?;
-        self.overlay.merge_into(&self.target.device)?;
-        self.target.fs = self.fs.over(self.target.device.disk());
+        self.overlay.merge_into(self.device)?;
+        *self.target = self.fs.over(self.device.disk());
         Ok(())
     }
 

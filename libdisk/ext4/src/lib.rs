@@ -54,10 +54,8 @@ mod symlink;
 mod transaction;
 mod xattr;
 
-use std::ops::Range;
-
 use block::{Disk, DiskMut};
-use vfs::{DirEntry, FileSystem, FileSystemMut, FsError, Info, Metadata, NodeId, Result, Transaction};
+use vfs::{Editable, FsError, Result, Transaction, Writable};
 
 use blocks::Blocks;
 use change::Change;
@@ -75,11 +73,7 @@ pub struct Ext4 {
 }
 
 /// A file system opened over a writable device.
-#[derive(Debug)]
-pub struct Ext4Mut {
-    device: DiskMut,
-    fs: Ext4,
-}
+pub type Ext4Mut = Writable<Ext4>;
 
 /// Whether the device carries the magic number of ext2, ext3 and ext4.
 ///
@@ -105,8 +99,7 @@ pub fn open(disk: Disk) -> Result<Ext4> {
 /// # Errors
 /// As [`open`].
 pub fn open_mut(device: DiskMut) -> Result<Ext4Mut> {
-    let fs = open(device.disk())?;
-    Ok(Ext4Mut { device, fs })
+    Ok(Writable::new(open(device.disk())?, device))
 }
 
 impl Ext4 {
@@ -116,46 +109,8 @@ impl Ext4 {
     }
 }
 
-impl FileSystem for Ext4Mut {
-    fn info(&self) -> Result<Info> {
-        self.fs.info()
-    }
-
-    fn root(&self) -> NodeId {
-        self.fs.root()
-    }
-
-    fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId> {
-        self.fs.lookup(dir, name)
-    }
-
-    fn metadata(&self, node: NodeId) -> Result<Metadata> {
-        self.fs.metadata(node)
-    }
-
-    fn read_dir(&self, dir: NodeId) -> Result<Vec<DirEntry>> {
-        self.fs.read_dir(dir)
-    }
-
-    fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.fs.read_at(node, buf, offset)
-    }
-
-    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
-        self.fs.read_link(node)
-    }
-
-    fn xattrs(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.fs.xattrs(node)
-    }
-
-    fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
-        self.fs.free_ranges()
-    }
-}
-
-impl FileSystemMut for Ext4Mut {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        Ok(Box::new(Change::begin(self)?))
+impl Editable for Ext4 {
+    fn begin_on<'a>(&'a mut self, device: &'a DiskMut) -> Result<Box<dyn Transaction + 'a>> {
+        Ok(Box::new(Change::begin(self, device)?))
     }
 }

@@ -37,13 +37,14 @@ pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     fs.sb.check_recoverable()?;
     let mut replayed = Replayed::default();
     let overlay = Overlay::new(device.disk())?;
+    let writer = overlay.writer();
     if fs.sb.incompat(incompat::RECOVER) {
-        Log::read(&fs)?.replay(&fs, &overlay.writer(), &mut replayed)?;
+        Log::read(&fs)?.replay(&fs, &writer, &mut replayed)?;
     }
     // The log may have had a newer superblock and newer descriptors.
-    let mut fs = crate::open_mut(overlay.writer())?;
-    fs.fs.sb.check_recoverable()?;
-    let mut change = Change::recover(&mut fs)?;
+    let mut fs = crate::open(overlay.disk())?;
+    fs.sb.check_recoverable()?;
+    let mut change = Change::recover(&mut fs, &writer)?;
     change.remove_orphans(&mut replayed)?;
     change.fs.sb.set_recovered();
     change.finish()?;

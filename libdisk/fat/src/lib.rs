@@ -48,22 +48,20 @@ mod time;
 mod transaction;
 
 use block::{Disk, DiskMut};
-use vfs::Result;
 use vfs::bytes::index as to_usize;
+use vfs::{Result, Writable};
 
 use boot_sector::BootSector;
 use read::Volume;
 
 /// An open FAT file system.
 #[derive(Debug)]
-pub struct Fat<D = ()> {
+pub struct Fat {
     volume: Volume,
-    /// Where a commit goes, in one that can be written.
-    device: D,
 }
 
 /// A FAT file system open for writing.
-pub type FatMut = Fat<DiskMut>;
+pub type FatMut = Writable<Fat>;
 
 /// Whether the volume begins with the boot sector of a FAT file system. It may still be one that [`open`] refuses.
 ///
@@ -79,7 +77,7 @@ pub fn probe(disk: &Disk) -> Result<bool> {
 /// `Corrupt` if the boot sector contradicts itself or the size of the device, `Unsupported` for a version of FAT32 other
 /// than 0.0.
 pub fn open(disk: Disk) -> Result<Fat> {
-    Ok(Fat { volume: Volume::new(BootSector::read(&disk)?, disk), device: () })
+    Ok(Fat { volume: Volume::new(BootSector::read(&disk)?, disk) })
 }
 
 /// Opens a volume for writing.
@@ -87,8 +85,7 @@ pub fn open(disk: Disk) -> Result<Fat> {
 /// # Errors
 /// As [`open`]; `Corrupt`, too, if cluster chains meet or run in circles.
 pub fn open_mut(device: DiskMut) -> Result<FatMut> {
-    let disk = device.disk();
-    let volume = Volume::new(BootSector::read(&disk)?, disk);
-    check::check(&volume)?;
-    Ok(Fat { volume, device })
+    let fat = open(device.disk())?;
+    check::check(&fat.volume)?;
+    Ok(Writable::new(fat, device))
 }

@@ -196,7 +196,7 @@ impl Volume {
     }
 }
 
-impl<D: Send> FileSystem for Fat<D> {
+impl FileSystem for Fat {
     fn info(&self) -> Result<Info> {
         let boot = &self.volume.boot;
         let (dirty, failed) = self.volume.dirty_and_failed()?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use block::Overlay;
-use vfs::{Attributes, FileSystem, FileSystemMut, FsError, NodeId, Result, Timestamp, Transaction};
+use block::{DiskMut, Overlay};
+use vfs::{Attributes, Editable, FileSystem, FsError, NodeId, Result, Timestamp, Transaction};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::allocate::Writer;
@@ -12,7 +12,7 @@ use crate::directory::{Directory, Entry, SLOTS_MAX};
 use crate::entry::{FREE, LongEntry, Role, ShortEntry};
 use crate::name::{NewName, ShortName, UNITS_PER_ENTRY};
 use crate::read::{ROOT, Volume};
-use crate::{Fat, FatMut, to_usize};
+use crate::{Fat, to_usize};
 
 /// How many short names are tried for a long one.
 const TRIES: u32 = 100_000;
@@ -22,18 +22,19 @@ const DEPTH_MAX: usize = 16 << 10;
 
 /// A change on an overlay of the volume.
 struct FatTransaction<'a> {
-    target: &'a mut FatMut,
+    target: &'a mut Fat,
+    device: &'a DiskMut,
     overlay: Overlay,
     work: Fat,
     writer: Writer,
 }
 
-impl FileSystemMut for FatMut {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        let overlay = Overlay::new(self.device.disk())?;
+impl Editable for Fat {
+    fn begin_on<'a>(&'a mut self, device: &'a DiskMut) -> Result<Box<dyn Transaction + 'a>> {
+        let overlay = Overlay::new(device.disk())?;
         let volume = self.volume.clone().on(overlay.disk());
         let writer = Writer::new(overlay.writer());
-        Ok(Box::new(FatTransaction { target: self, overlay, work: Fat { volume, device: () }, writer }))
+        Ok(Box::new(FatTransaction { target: self, device, overlay, work: Fat { volume }, writer }))
     }
 }
 
@@ -324,10 +325,10 @@ impl Transaction for FatTransaction<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        let Self { target, overlay, work, writer } = *self;
+        let Self { target, device, overlay, work, writer } = *self;
         writer.finish(&work.volume)?;
-        overlay.merge_into(&target.device)?;
-        target.volume = work.volume.on(target.device.disk());
+        overlay.merge_into(device)?;
+        target.volume = work.volume.on(device.disk());
         Ok(())
     }
 }

@@ -21,8 +21,10 @@ mod error;
 mod filesystem;
 mod memory;
 mod node;
+mod writable;
 
 pub use error::{FsError, Result};
 pub use filesystem::{FileSystem, FileSystemMut, Info, State, Transaction};
 pub use memory::MemoryFs;
 pub use node::{Attributes, DirEntry, FileType, Metadata, NodeId, Timestamp};
+pub use writable::{Editable, Writable};

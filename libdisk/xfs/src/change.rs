@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use block::{Disk, DiskMut, Overlay};
 use vfs::{FsError, Result};
 
+use crate::Xfs;
 use crate::ag::Group;
 use crate::blocks::Blocks;
-use crate::{Xfs, XfsMut};
 
 /// A change in the making.
 ///
 /// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device before
 /// [`finish`](Self::finish).
 pub(crate) struct Change<'a> {
-    target: &'a mut XfsMut,
+    /// The file system as it is without this change, and where it is.
+    target: &'a mut Xfs,
+    device: &'a DiskMut,
     overlay: Overlay,
     pub(crate) writer: DiskMut,
     /// The file system as this change sees it.
@@ -25,25 +27,25 @@ pub(crate) struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// Starts a change, if this file system may be written at all.
-    pub(crate) fn begin(target: &'a mut XfsMut) -> Result<Self> {
-        target.fs.sb.features.check_writable()?;
-        if target.fs.sb.log.is_none() {
+    pub(crate) fn begin(target: &'a mut Xfs, device: &'a DiskMut) -> Result<Self> {
+        target.sb.features.check_writable()?;
+        if target.sb.log.is_none() {
             return Err(FsError::unsupported("writing to XFS with an external log"));
         }
-        if target.fs.needs_recovery()? {
+        if target.needs_recovery()? {
             return Err(FsError::unsupported(
                 "writing to XFS that was not unmounted: its log must be replayed first",
             ));
         }
-        Self::recover(target)
+        Self::recover(target, device)
     }
 
     /// Starts a change of a file system that must be recovered before it may be written.
-    pub(crate) fn recover(target: &'a mut XfsMut) -> Result<Self> {
-        let overlay = Overlay::new(target.device.disk())?;
-        let fs = target.fs.over(overlay.disk());
+    pub(crate) fn recover(target: &'a mut Xfs, device: &'a DiskMut) -> Result<Self> {
+        let overlay = Overlay::new(device.disk())?;
+        let fs = target.over(overlay.disk());
         let writer = overlay.writer();
-        Ok(Self { target, overlay, writer, fs, failed: false })
+        Ok(Self { target, device, overlay, writer, fs, failed: false })
     }
 
     /// Runs a verb; after an error there is nothing more to do here.
@@ -73,8 +75,8 @@ impl<'a> Change<'a> {
             fs.sb.forget_quota_counts();
         }
         self.writer.write_at(fs.sb.encode()?, 0)?;
-        self.overlay.merge_into(&self.target.device)?;
-        self.target.fs = self.fs.over(self.target.device.disk());
+        self.overlay.merge_into(self.device)?;
+        *self.target = self.fs.over(self.device.disk());
         Ok(())
     }
 

@@ -58,10 +58,9 @@ mod symlink;
 mod transaction;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use block::{Disk, DiskMut};
-use vfs::{DirEntry, FileSystem, FileSystemMut, Info, Metadata, NodeId, Result, Transaction};
+use vfs::{Editable, Result, Transaction, Writable};
 
 use ag::Group;
 use blocks::Blocks;
@@ -83,11 +82,7 @@ pub struct Xfs {
 }
 
 /// A file system opened over a writable device.
-#[derive(Debug)]
-pub struct XfsMut {
-    device: DiskMut,
-    fs: Xfs,
-}
+pub type XfsMut = Writable<Xfs>;
 
 /// Whether the device carries the magic number of XFS.
 ///
@@ -112,50 +107,11 @@ pub fn open(disk: Disk) -> Result<Xfs> {
 /// # Errors
 /// As [`open`].
 pub fn open_mut(device: DiskMut) -> Result<XfsMut> {
-    let fs = open(device.disk())?;
-    Ok(XfsMut { device, fs })
+    Ok(Writable::new(open(device.disk())?, device))
 }
 
-impl FileSystem for XfsMut {
-    fn info(&self) -> Result<Info> {
-        self.fs.info()
-    }
-
-    fn root(&self) -> NodeId {
-        self.fs.root()
-    }
-
-    fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId> {
-        self.fs.lookup(dir, name)
-    }
-
-    fn metadata(&self, node: NodeId) -> Result<Metadata> {
-        self.fs.metadata(node)
-    }
-
-    fn read_dir(&self, dir: NodeId) -> Result<Vec<DirEntry>> {
-        self.fs.read_dir(dir)
-    }
-
-    fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.fs.read_at(node, buf, offset)
-    }
-
-    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
-        self.fs.read_link(node)
-    }
-
-    fn xattrs(&self, node: NodeId) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.fs.xattrs(node)
-    }
-
-    fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
-        self.fs.free_ranges()
-    }
-}
-
-impl FileSystemMut for XfsMut {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        Ok(Box::new(Change::begin(self)?))
+impl Editable for Xfs {
+    fn begin_on<'a>(&'a mut self, device: &'a DiskMut) -> Result<Box<dyn Transaction + 'a>> {
+        Ok(Box::new(Change::begin(self, device)?))
     }
 }

@@ -48,11 +48,12 @@ pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     }
     fs.sb.features.check_writable()?;
     let overlay = Overlay::new(device.disk())?;
-    let Replay { mut replayed, intents } = crate::log::replay(&log, &ends, &overlay.writer())?;
+    let writer = overlay.writer();
+    let Replay { mut replayed, intents } = crate::log::replay(&log, &ends, &writer)?;
     // The log may have had a newer superblock.
-    let mut fs = crate::open_mut(overlay.writer())?;
-    fs.fs.sb.features.check_writable()?;
-    let mut change = Change::recover(&mut fs)?;
+    let mut fs = crate::open(overlay.disk())?;
+    fs.sb.features.check_writable()?;
+    let mut change = Change::recover(&mut fs, &writer)?;
     change.recount()?;
     replayed.intents = wide(intents.len());
     for intent in intents {
@@ -61,7 +62,7 @@ pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     replayed.deleted = change.remove_nameless()?;
     replayed.staged = change.free_staged()?;
     change.finish()?;
-    log.write_unmount(&ends, &overlay.writer())?;
+    log.write_unmount(&ends, &writer)?;
     overlay.merge_into(device)?;
     tracing::debug!(?replayed, "recovered");
     Ok(Some(replayed))
