@@ -226,7 +226,11 @@ fn file_error(path: &Path, what: &'static str, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+    use std::sync::Arc;
+
     use libdisk::block::testing::crash::{Crash, Lost};
+    use libdisk::block::testing::tap::{Request, Tap, tap_mut};
     use libdisk::block::{Disk, Memory, Overlay};
 
     use super::*;
@@ -338,6 +342,37 @@ mod tests {
                 assert_eq!(content(&disk.disk(), SIZE), image());
             }
         }
+    }
+
+    /// A disk that is full: what was not written yet cannot be.
+    struct Full(Vec<Range<u64>>);
+
+    impl Tap for Full {
+        fn on(&self, request: Request) -> block::Result<()> {
+            let fits = |range: &Range<u64>| {
+                self.0.iter().any(|room| room.start <= range.start && range.end <= room.end)
+            };
+            match request {
+                Request::Write(range) | Request::Zero(range) if !fits(&range) => {
+                    Err(block::Error::io("file", "cannot write", io::ErrorKind::StorageFull.into()))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_that_filled_the_disk_is_undone_without_more_room() {
+        let sealed = changed(Disk::new(Memory::new(image())));
+        let (undo, disk) = (DiskMut::new(Memory::new(vec![0; 1 << 20])), DiskMut::new(Memory::new(image())));
+        let ranges = sealed.dirty();
+        let undo = undo.slice(0..record::size(&ranges)).unwrap();
+        record::write(&undo, &header(SIZE), &ranges, &disk.disk(), &sealed.disk()).unwrap();
+        let image_file = tap_mut(&disk, &Arc::new(Full(vec![ranges[0].clone()])));
+        change(&undo, &image_file, &sealed).unwrap_err();
+        assert_ne!(content(&disk.disk(), SIZE), image());
+        restore(&undo, &image_file).unwrap();
+        assert_eq!(content(&disk.disk(), SIZE), image());
     }
 
     fn files() -> (tempfile::TempDir, Exclusive, Sealed) {

@@ -240,11 +240,21 @@ impl Record {
         Ok(())
     }
 
-    /// Writes the old content into the image, and makes it durable.
+    /// Writes the old content into the image where it is not there, and makes it durable. (A change that stopped because the
+    /// image's disk was full left holes where it had not come to, and there is no room to fill them.)
     pub(super) fn restore(&self, image: &DiskMut) -> Result<()> {
         for piece in pieces(&self.ranges) {
             let old = self.disk.read_vec(piece.content, (piece.range.end - piece.range.start) as usize)?;
-            image.write_at(&old, piece.range.start)?;
+            let found = read(&image.disk(), &piece.range)?;
+            let sectors: Vec<_> = old.chunks(SECTOR).zip(found.chunks(SECTOR)).collect();
+            let mut at = 0;
+            for run in sectors.chunk_by(|a, b| (a.0 == a.1) == (b.0 == b.1)) {
+                let part = at..at + run.iter().map(|(old, _)| old.len()).sum::<usize>();
+                at = part.end;
+                if old[part.clone()] != found[part.clone()] {
+                    image.write_at(&old[part.clone()], piece.range.start + part.start as u64)?;
+                }
+            }
         }
         image.flush()?;
         Ok(())
