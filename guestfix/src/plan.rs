@@ -413,6 +413,11 @@ impl Identity {
     /// # Errors
     /// If it cannot be read.
     pub fn of(path: &str, disk: &libdisk::block::Disk) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), size: disk.size(), sha256: hex(&libdisk::identity(disk)?) })
+        Ok(Self::new(path, disk.size(), &libdisk::identity(disk)?))
+    }
+
+    /// The identity of a disk of `size` bytes whose [`libdisk::identity`] is known.
+    pub fn new(path: &str, size: u64, digest: &[u8; 32]) -> Self {
+        Self { path: path.to_owned(), size, sha256: hex(digest) }
     }
 }

@@ -8,10 +8,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::facts::{Facts, Machine};
+use crate::facts::{Machine, Os};
 use crate::plan::{Check, Item, Remedy};
 use crate::rule::{Evidence, Goal, Target};
-use crate::{Archives, Result, Severity, View, inspect};
+use crate::{Result, Severity, View, inspect};
 
 pub use support::{Listing, Support};
 
@@ -85,14 +85,14 @@ impl Report {
     /// # Errors
     /// If the guest cannot be read.
     pub fn new(image: &str, view: &dyn View, goal: &Goal, check: Check) -> Result<Self> {
-        let facts = inspect::gather(view, &Archives::default())?;
+        let os = inspect::os(view)?;
         Ok(Self {
             image: image.to_owned(),
             goal: goal.clone(),
-            guest: Summary::new(view.machine(), &facts),
+            guest: Summary::new(view.machine(), os.as_ref()),
             ready: check.ready(),
             ready_after_fix: check.fixable(),
-            supported: Support::of(facts.os.as_ref()),
+            supported: Support::of(os.as_ref()),
             check,
         })
     }
@@ -138,7 +138,7 @@ impl Report {
 
 impl Summary {
     /// From what is known.
-    pub fn new(machine: &Machine, facts: &Facts) -> Self {
+    pub fn new(machine: &Machine, os: Option<&Os>) -> Self {
         let bios = (!machine.bios.is_empty()).then_some("BIOS");
         let uefi = (!machine.uefi.is_empty()).then_some("UEFI");
         let root = machine.volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/"));
@@ -148,8 +148,8 @@ impl Summary {
             Root { kind: volume.kind.clone().unwrap_or_default(), size, used }
         });
         Self {
-            os: facts.os.as_ref().map(|os| os.pretty_name.clone()),
-            arch: facts.os.as_ref().and_then(|os| os.arch),
+            os: os.map(|os| os.pretty_name.clone()),
+            arch: os.and_then(|os| os.arch),
             firmware: bios.into_iter().chain(uefi).collect(),
             partitions: machine.volumes.iter().filter(|volume| volume.number > 0).count(),
             root,

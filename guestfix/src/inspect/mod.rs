@@ -14,6 +14,8 @@ use crate::facts::{Facts, Mount};
 use crate::text::{fstab, shell_assign};
 use crate::{Archives, Result, View};
 
+pub use os::os;
+
 /// Everything that is known of a guest.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ use crate::{Archives, Result, View};
 pub fn gather(view: &dyn View, _archives: &Archives) -> Result<Facts> {
     let boot = bootloader::boot(view)?;
     Ok(Facts {
-        os: os::os(view)?,
+        os: os(view)?,
         hostname: hostname(view)?,
         kernels: kernels::kernels(view, &boot)?,
         boot,

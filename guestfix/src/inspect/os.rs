@@ -9,7 +9,10 @@ const PROGRAMS: &[&str] =
     &["/bin/true", "/usr/bin/env", "/bin/sh", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
 
 /// The operating system, if the root holds one.
-pub(super) fn os(view: &dyn View) -> Result<Option<Os>> {
+///
+/// # Errors
+/// If the guest cannot be read.
+pub fn os(view: &dyn View) -> Result<Option<Os>> {
     let text = match view.text("/etc/os-release")? {
         Some(text) => Some(text),
         None => view.text("/usr/lib/os-release")?,

@@ -1,5 +1,6 @@
 //! Opening what the user names, and refusing what is half changed.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -25,6 +26,8 @@ pub(crate) struct Image {
     pub(crate) address: Address,
     /// Opened.
     pub(crate) opened: Opened,
+    /// Once it was asked for.
+    identity: OnceCell<[u8; 32]>,
 }
 
 impl Image {
@@ -33,9 +36,13 @@ impl Image {
         &self.opened.disk
     }
 
-    /// What tells this image from others, cheap to find.
+    /// What tells this image from others, cheap to find; as it was when this was first asked.
     pub(crate) fn identity(&self) -> Result<[u8; 32]> {
-        Ok(libdisk::identity(self.disk())?)
+        if let Some(known) = self.identity.get() {
+            return Ok(*known);
+        }
+        let found = libdisk::identity(self.disk())?;
+        Ok(*self.identity.get_or_init(|| found))
     }
 
     /// The same, as plans carry it.
@@ -44,7 +51,7 @@ impl Image {
             Location::File { .. } => std::path::absolute(&self.opened.path)?,
             Location::Ebs(_) | Location::Azure(_) => self.opened.path.clone(),
         };
-        Ok(Identity::of(&path.display().to_string(), self.disk())?)
+        Ok(Identity::new(&path.display().to_string(), self.disk().size(), &self.identity()?))
     }
 
     /// The guest in it.
@@ -121,7 +128,7 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
     match libdisk::open(&address, &options) {
         Ok(opened) => {
             snapshot::opened(&opened.snapshots);
-            Ok(Image { name: name.to_owned(), address, opened })
+            Ok(Image { name: name.to_owned(), address, opened, identity: OnceCell::new() })
         }
         Err(error) => {
             let help = match error.kind() {
