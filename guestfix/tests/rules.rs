@@ -125,7 +125,7 @@ fn a_root_of_xfs_is_mended() {
     let volume = judge::cut(&copy, range.clone());
     judge::run(judge::tool("xfs_repair").args(["-n", "-f"]).arg(volume.path()));
     if judge::need_kernel_mounts() {
-        let mount = judge::KernelMount::with_options(&copy, range, "ro");
+        let mount = judge::KernelMount::with_options(&copy, range, "ro,nouuid");
         let network = fs::read_to_string(mount.path().join("etc/systemd/network/10-azure.network")).unwrap();
         assert!(network.contains("Driver=hv_netvsc"), "{network}");
     }
