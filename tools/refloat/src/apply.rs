@@ -88,7 +88,7 @@ fn write(
     };
     let observer = progress::observer(global);
     let written = qcow2::write_overlay(sealed, output, &backing, convert::existing(force), &*observer);
-    convert::written(written).map(drop)
+    convert::written(written, output, force).map(drop)
 }
 
 /// The image as the overlay names it: by its file name alone where they are neighbours, so that both can move.

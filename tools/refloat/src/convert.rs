@@ -178,7 +178,7 @@ pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
             qcow2::Sink::create(target, size, existing).map(|sink| Box::new(sink.durability(durability)) as _)
         }
     };
-    let (mut sink, observer) = (self::written(sink)?, progress::observer(global));
+    let (mut sink, observer) = (self::written(sink, target, force)?, progress::observer(global));
     if let Some(transfer) = transfer {
         sink = transfer.sink(sink, durability == Durability::Synced, &*observer)?;
     }
@@ -215,10 +215,14 @@ pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
     error.help("give --force to replace it")
 }
 
-/// Adds the way out where a target that exists was refused.
-pub(crate) fn written<T>(result: block::Result<T>) -> Result<T> {
+/// Adds the way out where a target was refused.
+pub(crate) fn written<T>(result: block::Result<T>, target: &Path, force: bool) -> Result<T> {
     match result {
-        Err(error) if error.kind() == ErrorKind::Refused => Err(error).help("give --force to replace it"),
+        Err(error) if error.kind() == ErrorKind::Refused => Err(error).help(if target.exists() && !force {
+            "give --force to replace it"
+        } else {
+            "give the output another name, or wait until nobody else writes it"
+        }),
         other => Ok(other?),
     }
 }
