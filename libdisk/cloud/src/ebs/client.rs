@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_ebs::config::retry::RetryConfig;
@@ -90,7 +91,14 @@ impl Ebs {
     /// # Errors
     /// What the service says.
     pub fn snapshot(&self, id: &str) -> Result<Snapshot, Failure> {
-        Snapshot::open(Arc::clone(&self.0), id)
+        Snapshot::open(Arc::clone(&self.0), id).map_err(|failure| {
+            // EBS tells that it cannot be read and hardly why; EC2 knows, if it may be asked.
+            let known = (failure.kind() == FaultKind::NotFound).then(|| self.describe(&[id.to_owned()]));
+            match known.and_then(Result::ok).as_deref() {
+                Some([known, ..]) => failure.knowing(&known.obstacle()),
+                _ => failure,
+            }
+        })
     }
 
     /// The region.
@@ -157,10 +165,7 @@ impl Client {
         }
         let config = runtime.block_on(loader.load());
         let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Fault::new(
-                FaultKind::Invalid,
-                "no region is set; name it as in snap-0abc@eu-west-1, or set AWS_REGION",
-            )
+            Fault::new(FaultKind::Region, "neither in the address, nor in AWS_REGION, nor in the profile")
         })?;
         let asked = options.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_EBS").ok());
         let endpoint = match asked.or_else(|| config.endpoint_url().map(str::to_owned)) {
@@ -321,7 +326,14 @@ impl Client {
         let credentials = found.map_err(|error| {
             let way = Fault::of_cause(&error).map(Fault::kind);
             let is_way = |kind: &_| matches!(kind, FaultKind::Certificate | FaultKind::Proxy);
-            Fault::new(way.filter(is_way).unwrap_or(FaultKind::Credentials), causes(&error))
+            match error {
+                CredentialsError::CredentialsNotLoaded(_) => {
+                    let none =
+                        "there are none: not in the environment, nor in a profile, nor of this machine";
+                    Fault::new(FaultKind::Credentials, none)
+                }
+                error => Fault::new(way.filter(is_way).unwrap_or(FaultKind::Credentials), causes(&error)),
+            }
         })?;
         *held = Some(credentials.clone());
         Ok(credentials)

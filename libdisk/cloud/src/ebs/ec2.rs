@@ -27,6 +27,10 @@ pub struct Description {
     pub volume: String,
     /// "completed" if it can be read.
     pub state: String,
+    /// How much of it is there, if it is not completed: `42%`.
+    pub progress: String,
+    /// Where it is kept: "standard" or "archive".
+    pub tier: String,
     /// When it was started, as EC2 writes it: `2026-11-01T10:20:30.000Z`.
     pub started: String,
     /// Size of the volume in GiB.
@@ -35,6 +39,20 @@ pub struct Description {
     pub encrypted: bool,
     /// What its owner wrote about it.
     pub description: String,
+}
+
+impl Description {
+    /// What may keep EBS from serving it, for people.
+    pub(super) fn obstacle(&self) -> String {
+        let Self { state, progress, tier, .. } = self;
+        match (state.as_str(), tier.as_str()) {
+            ("completed", "archive") => "EC2 says that it is in the archive".to_owned(),
+            ("completed", _) => {
+                "EC2 says that it is completed, perhaps only just, and not in the archive".to_owned()
+            }
+            _ => format!("EC2 says that it is {state}, {progress}"),
+        }
+    }
 }
 
 /// A snapshot of each volume of a machine.
@@ -145,6 +163,8 @@ fn description(item: Node<'_, '_>) -> Description {
         id: of("snapshotId"),
         volume: of("volumeId"),
         state: of("status"),
+        progress: of("progress"),
+        tier: of("storageTier"),
         started: of("startTime"),
         gib: of("volumeSize").parse().unwrap_or(0),
         encrypted: of("encrypted") == "true",

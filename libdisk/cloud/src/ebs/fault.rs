@@ -23,12 +23,18 @@ pub enum FaultKind {
     Token,
     /// There are no credentials, or they are wrong or have expired.
     Credentials,
+    /// This machine's clock and the service's differ too much for a signature.
+    Clock,
+    /// It is not known which region is meant.
+    Region,
     /// The credentials do not allow it.
     Access,
     /// The key of an encrypted snapshot may not be used, or is not there.
     Key,
-    /// There is no such snapshot, or no such block in it.
+    /// There is no such snapshot, or none that can be read: it is not completed, archived, public.
     NotFound,
+    /// A quota of the account, or of the key's service, is used up. HTTP 402.
+    Quota,
     /// The two snapshots are not of one volume.
     Unrelated,
     /// The service takes the request for wrong.
@@ -55,9 +61,12 @@ impl fmt::Display for FaultKind {
             Self::Damaged => "damaged on its way",
             Self::Token => "a token is not valid any more",
             Self::Credentials => "the credentials do not work",
+            Self::Clock => "the clocks differ",
+            Self::Region => "no region is set",
             Self::Access => "access denied",
             Self::Key => "the key of the encrypted snapshot cannot be used",
-            Self::NotFound => "not found",
+            Self::NotFound => "there is none that can be read",
+            Self::Quota => "a quota is used up",
             Self::Unrelated => "the snapshots are not of one volume",
             Self::Invalid => "the request was refused",
             Self::Protocol => "the answer makes no sense",
@@ -94,6 +103,11 @@ impl Fault {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 
+    /// With more that is known of its cause.
+    pub(super) fn knowing(self, more: &str) -> Self {
+        Self { text: format!("{}; {more}", self.text), ..self }
+    }
+
     /// The kind, to decide by.
     pub fn kind(&self) -> FaultKind {
         self.kind
@@ -112,30 +126,47 @@ impl Fault {
     pub(super) fn of_code(status: u16, code: &str, reason: Option<&str>, message: Option<&str>) -> Self {
         let reason = reason.unwrap_or_default();
         let kind = match code {
-            _ if code.contains("Throttl") || code == "RequestLimitExceeded" => FaultKind::Throttled,
+            _ if code.contains("Throttl") => FaultKind::Throttled,
+            "RequestLimitExceeded" | "ConcurrentLimitExceededException" => FaultKind::Throttled,
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => FaultKind::Clock,
+            "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure"
+                if message.is_some_and(is_about_time) =>
+            {
+                FaultKind::Clock
+            }
             "ExpiredTokenException"
             | "ExpiredToken"
-            | "RequestExpired"
             | "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"
+            | "IncompleteSignatureException"
             | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException"
             | "AuthFailure" => FaultKind::Credentials,
             "AccessDeniedException" if reason == "DEPENDENCY_ACCESS_DENIED" => FaultKind::Key,
-            "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => FaultKind::Access,
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "UnauthorizedOperation"
+            | "OptInRequired"
+            | "Blocked" => FaultKind::Access,
+            "ServiceQuotaExceededException" => FaultKind::Quota,
             "ValidationException" => match reason {
                 "INVALID_PAGE_TOKEN" | "INVALID_BLOCK_TOKEN" => FaultKind::Token,
                 "UNRELATED_SNAPSHOTS" => FaultKind::Unrelated,
-                "INVALID_CUSTOMER_KEY" | "INVALID_DEPENDENCY_REQUEST" => FaultKind::Key,
+                "INVALID_CUSTOMER_KEY" | "INVALID_GRANT_TOKEN" | "INVALID_DEPENDENCY_REQUEST" => {
+                    FaultKind::Key
+                }
+                "INVALID_SNAPSHOT_ID" => FaultKind::NotFound,
+                "WRITE_REQUEST_TIMEOUT" => FaultKind::Server,
                 _ => FaultKind::Invalid,
             },
             "ResourceNotFoundException" => match reason {
                 "GRANT_NOT_FOUND" | "DEPENDENCY_RESOURCE_NOT_FOUND" => FaultKind::Key,
                 _ => FaultKind::NotFound,
             },
-            _ if code.ends_with(".NotFound") => FaultKind::NotFound,
+            _ if code.ends_with(".NotFound") || code.ends_with(".Malformed") => FaultKind::NotFound,
             _ if status >= 500 => FaultKind::Server,
             _ => FaultKind::Invalid,
         };
@@ -150,29 +181,60 @@ impl Fault {
     }
 }
 
+/// Whether a refused signature is one of another time: "Signature expired: …", "Signature not yet current: …".
+fn is_about_time(message: &str) -> bool {
+    ["Signature expired", "not yet current", "not within the valid time"]
+        .iter()
+        .any(|said| message.contains(said))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Every exception with every reason that the service model tells (botocore 1.44.5, ebs/2019-11-02), and what is common to AWS's services.
     #[test]
     fn each_answer_has_its_meaning() {
         use FaultKind::*;
         let cases = [
-            (400, "RequestThrottledException", "RESOURCE_LEVEL_THROTTLE", Throttled),
-            (400, "ThrottlingException", "", Throttled),
-            (500, "InternalServerException", "", Server),
-            (503, "", "", Server),
             (403, "AccessDeniedException", "UNAUTHORIZED_ACCOUNT", Access),
             (403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED", Key),
-            (400, "ValidationException", "INVALID_CUSTOMER_KEY", Key),
-            (400, "ValidationException", "INVALID_BLOCK_TOKEN", Token),
-            (400, "ValidationException", "INVALID_PAGE_TOKEN", Token),
-            (400, "ValidationException", "UNRELATED_SNAPSHOTS", Unrelated),
-            (400, "ValidationException", "INVALID_PARAMETER_VALUE", Invalid),
+            (400, "ConcurrentLimitExceededException", "", Throttled),
+            (409, "ConflictException", "", Invalid),
+            (500, "InternalServerException", "", Server),
+            (400, "RequestThrottledException", "ACCOUNT_THROTTLED", Throttled),
+            (400, "RequestThrottledException", "DEPENDENCY_REQUEST_THROTTLED", Throttled),
+            (400, "RequestThrottledException", "RESOURCE_LEVEL_THROTTLE", Throttled),
             (404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", NotFound),
             (404, "ResourceNotFoundException", "GRANT_NOT_FOUND", Key),
+            (404, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", Key),
+            (404, "ResourceNotFoundException", "IMAGE_NOT_FOUND", NotFound),
+            (402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", Quota),
+            (400, "ValidationException", "INVALID_CUSTOMER_KEY", Key),
+            (400, "ValidationException", "INVALID_PAGE_TOKEN", Token),
+            (400, "ValidationException", "INVALID_BLOCK_TOKEN", Token),
+            (400, "ValidationException", "INVALID_GRANT_TOKEN", Key),
+            (400, "ValidationException", "INVALID_SNAPSHOT_ID", NotFound),
+            (400, "ValidationException", "UNRELATED_SNAPSHOTS", Unrelated),
+            (400, "ValidationException", "INVALID_BLOCK", Invalid),
+            (400, "ValidationException", "INVALID_CONTENT_ENCODING", Invalid),
+            (400, "ValidationException", "INVALID_TAG", Invalid),
+            (400, "ValidationException", "INVALID_DEPENDENCY_REQUEST", Key),
+            (400, "ValidationException", "INVALID_PARAMETER_VALUE", Invalid),
+            (400, "ValidationException", "INVALID_VOLUME_SIZE", Invalid),
+            (400, "ValidationException", "CONFLICTING_BLOCK_UPDATE", Invalid),
+            (400, "ValidationException", "INVALID_IMAGE_ID", Invalid),
+            (400, "ValidationException", "WRITE_REQUEST_TIMEOUT", Server),
+            (400, "ThrottlingException", "", Throttled),
+            (503, "RequestLimitExceeded", "", Throttled),
+            (503, "", "", Server),
             (403, "ExpiredTokenException", "", Credentials),
-            (402, "ServiceQuotaExceededException", "", Invalid),
+            (403, "UnrecognizedClientException", "", Credentials),
+            (403, "InvalidSignatureException", "", Credentials),
+            (403, "RequestTimeTooSkewed", "", Clock),
+            (403, "UnauthorizedOperation", "", Access),
+            (400, "InvalidSnapshotID.Malformed", "", NotFound),
+            (400, "InvalidInstanceID.NotFound", "", NotFound),
         ];
         for (status, code, reason, kind) in cases {
             let body = format!(r#"{{"Reason":"{reason}","Message":"so it is"}}"#);
@@ -184,5 +246,12 @@ mod tests {
         let told = Fault::of_answer(403, Some("AccessDeniedException"), br#"{"message":"no \u001b[31m"}"#);
         assert_eq!(told.to_string(), "access denied: HTTP 403, AccessDeniedException, no [31m");
         assert_eq!(Fault::of_answer(500, None, b"<html>").kind(), Server);
+        for message in [
+            "Signature expired: 20261123T100000Z is now earlier than 20261123T135500Z (20261123T140000Z - 5 min.)",
+            "Signature not yet current: 20261123T180000Z is still later than 20261123T140500Z (20261123T140000Z + 5 min.)",
+        ] {
+            let told = Fault::of_code(403, "InvalidSignatureException", None, Some(message));
+            assert_eq!(told.kind(), Clock, "{message}");
+        }
     }
 }

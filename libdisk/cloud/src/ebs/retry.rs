@@ -42,6 +42,12 @@ impl Failure {
         }
     }
 
+    /// With more that is known of its cause.
+    pub(super) fn knowing(mut self, more: &str) -> Self {
+        self.fault = self.fault.knowing(more);
+        self
+    }
+
     /// The failure that caused an error of a layer, if one did.
     pub fn of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
@@ -78,19 +84,28 @@ impl Failure {
             }
             FaultKind::Token => "give the same command again; it lists the blocks anew",
             FaultKind::Credentials => {
-                "renew the credentials (aws sts get-caller-identity tests them), then the same command"
+                "set AWS_PROFILE, or log in again (aws sts get-caller-identity tests the credentials), then give the same command again"
             }
+            FaultKind::Clock => {
+                "set this machine's clock (timedatectl tells what it is), then give the same command again"
+            }
+            FaultKind::Region => "name the region, as in ebs:snap-0abc@eu-west-1, or set AWS_REGION",
             FaultKind::Access => {
-                "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot"
+                "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot, and for an instance ec2:DescribeInstances and ec2:DescribeSnapshots"
             }
             FaultKind::Key => {
                 "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"
             }
             FaultKind::NotFound => {
-                "see that the snapshot is in this region and completed; public and archived ones cannot be read this way"
+                "see that it is in this region, this account and completed, since a minute at least; restore an archived snapshot, or copy a public one, first"
+            }
+            FaultKind::Quota => {
+                "raise the quota in Service Quotas (most often it is that of KMS), or give the same command again later; it goes on from here"
             }
             FaultKind::Unrelated => "convert the second snapshot in full, without --since",
-            FaultKind::Invalid => "see that the name of the snapshot is right and its state is completed",
+            FaultKind::Invalid => {
+                "see that the endpoint is that of AWS; if it is, this is a fault of refloat: please report it with this message"
+            }
             FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
         }
     }
@@ -138,7 +153,8 @@ impl Retry<'_> {
             let pause = limit.mul_f64(fastrand::f64());
             let hopeless = !kind.may_pass() || (kind == FaultKind::Damaged && tries >= DAMAGED_TRIES);
             if hopeless || waited.saturating_add(pause) > patience {
-                let resumable = kind.may_pass() || (kind == FaultKind::Credentials && self.known);
+                let mended = matches!(kind, FaultKind::Credentials | FaultKind::Clock | FaultKind::Quota);
+                let resumable = kind.may_pass() || (mended && self.known);
                 let mut failure = Failure::new(self.snapshot, what(), fault);
                 (failure.tries, failure.waited, failure.resumable) = (tries, waited, resumable);
                 return Err(failure);
@@ -181,9 +197,21 @@ mod tests {
         let minute = Duration::from_secs(60);
         let (answer, made) = run(minute, &[Throttled, Server, Connection, Damaged]);
         assert_eq!((answer.is_ok(), made), (true, 5));
-        for kind in
-            [Access, Key, NotFound, Unrelated, Invalid, Credentials, Protocol, Token, Certificate, Proxy]
-        {
+        for kind in [
+            Access,
+            Key,
+            NotFound,
+            Unrelated,
+            Invalid,
+            Credentials,
+            Clock,
+            Region,
+            Quota,
+            Protocol,
+            Token,
+            Certificate,
+            Proxy,
+        ] {
             let (answer, made) = run(minute, &[Throttled, kind]);
             let failure = answer.unwrap_err();
             assert_eq!((failure.kind(), made), (kind, 2));

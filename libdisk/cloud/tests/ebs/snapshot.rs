@@ -150,12 +150,21 @@ fn a_refusal_of_the_key_is_final_at_once_and_names_itself() {
 
 #[test]
 fn what_is_not_there_is_named() {
-    let pending = Snapshot::from_bytes("snap-0aaaaaaaaaaaaaaaa", vec![1; 10]).state(State::Pending);
-    let server = serve(vec![pending], Faults::default());
+    let (pending, archived) = ("snap-0aaaaaaaaaaaaaaaa", "snap-0bbbbbbbbbbbbbbbb");
+    let snapshots = [(pending, State::Pending), (archived, State::Archived)];
+    let snapshots = snapshots.map(|(id, state)| Snapshot::from_bytes(id, vec![1; 10]).state(state));
+    let server = serve(snapshots.into(), Faults::default());
     let ebs = connect(&server);
-    assert_eq!(ebs.snapshot(ID).unwrap_err().kind(), FaultKind::NotFound);
-    assert_eq!(ebs.snapshot("snap-0aaaaaaaaaaaaaaaa").unwrap_err().kind(), FaultKind::Invalid);
-    assert_eq!(server.counts().list, 2);
+    for (id, why) in [(ID, "SNAPSHOT_NOT_FOUND"), (pending, "is pending, 42%"), (archived, "in the archive")]
+    {
+        let failure = ebs.snapshot(id).unwrap_err();
+        assert_eq!((failure.kind(), failure.is_resumable()), (FaultKind::NotFound, false));
+        assert!(failure.to_string().contains(why), "{failure}");
+    }
+    assert_eq!((server.counts().list, server.counts().ec2), (3, 3));
+    // Who may not ask EC2 is told what EBS says.
+    server.set_faults(Faults::default().at(Call::Ec2, 0..1, Fault::Denied));
+    assert_eq!(ebs.snapshot(pending).unwrap_err().kind(), FaultKind::NotFound);
     // Nobody listens there.
     let nowhere = Options { patience: Duration::from_millis(100), ..options("http://127.0.0.1:9".into()) };
     let failure = Ebs::connect(&nowhere).unwrap().snapshot(ID).unwrap_err();
