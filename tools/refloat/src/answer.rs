@@ -34,6 +34,8 @@ impl Answer {
 #[derive(Debug)]
 struct Helped {
     help: String,
+    /// The same command goes on from here once that is done.
+    goes_on: bool,
     source: anyhow::Error,
 }
 
@@ -53,12 +55,23 @@ impl std::error::Error for Helped {
 pub(crate) trait Help<T> {
     /// `help` is one sentence or command, lower case.
     fn help(self, help: impl Into<String>) -> Result<T>;
+
+    /// The same, where the same command goes on then.
+    fn goes_on(self, help: impl Into<String>) -> Result<T>;
 }
 
 impl<T, E: Into<anyhow::Error>> Help<T> for Result<T, E> {
     fn help(self, help: impl Into<String>) -> Result<T> {
-        self.map_err(|error| anyhow::Error::new(Helped { help: help.into(), source: error.into() }))
+        self.map_err(|error| helped(help.into(), false, error.into()))
     }
+
+    fn goes_on(self, help: impl Into<String>) -> Result<T> {
+        self.map_err(|error| helped(help.into(), true, error.into()))
+    }
+}
+
+fn helped(help: String, goes_on: bool, source: anyhow::Error) -> anyhow::Error {
+    anyhow::Error::new(Helped { help, goes_on, source })
 }
 
 /// Prints the error, if there is one, and gives the exit code.
@@ -68,15 +81,14 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(error) => {
             aside(&format!("error: {error:#}"));
-            let help = error
-                .chain()
-                .find_map(|cause| cause.downcast_ref::<Helped>())
-                .map(|helped| helped.help.as_str());
+            let helped = error.chain().find_map(|cause| cause.downcast_ref::<Helped>());
             let failure = snapshot::failure(&error);
-            let help = failure.map(|failure| failure.help()).or(help).unwrap_or_else(|| next_step(&error));
+            let told = helped.map(|helped| helped.help.as_str());
+            let help = failure.map(|failure| failure.help()).or(told).unwrap_or_else(|| next_step(&error));
             aside(&format!("help: {help}"));
-            let resumable = failure.is_some_and(|failure| failure.is_resumable());
-            ExitCode::from(if resumable { 3 } else { 2 })
+            let goes_on = failure.is_some_and(|failure| failure.is_resumable())
+                || helped.is_some_and(|helped| helped.goes_on);
+            ExitCode::from(if goes_on { 3 } else { 2 })
         }
     }
 }
@@ -85,6 +97,9 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
 fn next_step(error: &anyhow::Error) -> &'static str {
     const OF_FILES: &str =
         "see that the files are there, and that their disk works and has room, and try again";
+    if is_no_room(error) {
+        return "make room there, and give the same command again";
+    }
     let of_guest = |error: &FsError| match error {
         FsError::Corrupt { .. } => Some(
             "repair a copy with the file system's own program (e2fsck, xfs_repair, fsck.vfat, btrfs check), or take a new snapshot",
@@ -111,6 +126,12 @@ fn next_step(error: &anyhow::Error) -> &'static str {
     error.chain().find_map(of_cause).unwrap_or("the same with -v tells more")
 }
 
+/// Whether the file system is full, or the user's share of it.
+pub(crate) fn is_no_room(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
 /// Writes one JSON document with its schema to standard output.
 pub(crate) fn json(schema: &str, document: &impl Serialize) -> Result<()> {
     #[derive(Serialize)]
@@ -118,12 +139,22 @@ pub(crate) fn json(schema: &str, document: &impl Serialize) -> Result<()> {
         schema: &'a str,
         #[serde(flatten)]
         document: &'a T,
+    }
+    json_of_itself(&Envelope { schema, document })
+}
+
+/// The same of a document that holds its schema.
+pub(crate) fn json_of_itself(document: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Told<'a, T> {
+        #[serde(flatten)]
+        document: &'a T,
         /// What was read of snapshots for it.
         #[serde(skip_serializing_if = "Option::is_none")]
         transfer: Option<Tally>,
     }
-    let envelope = Envelope { schema, document, transfer: snapshot::tally() };
-    text(&(serde_json::to_string_pretty(&envelope)? + "\n"))
+    let told = Told { document, transfer: snapshot::tally() };
+    text(&(serde_json::to_string_pretty(&told)? + "\n"))
 }
 
 /// Writes text to standard output. That its reader had enough (`| head`) is no failure, and changes no answer.

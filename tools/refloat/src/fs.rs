@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result, anyhow};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use guestfix::tree::Tree;
 use libdisk::Place;
 use libdisk::vfs::{FileType, Metadata};
@@ -133,6 +135,9 @@ fn list(global: &Global, address: &str) -> Outcome {
 
 fn cat(global: &Global, address: &str) -> Outcome {
     let (tree, path) = open(global, address)?;
+    if global.json {
+        return cat_json(&tree, &path, address);
+    }
     let mut out = std::io::stdout().lock();
     let copied = match tree.copy_to(&path, &mut out) {
         // The reader had enough.
@@ -154,6 +159,48 @@ fn stat(global: &Global, address: &str) -> Outcome {
     } else {
         answer::text(&node.line())?;
     }
+    Ok(Answer::Yes)
+}
+
+/// The largest file that is put into a JSON document, in bytes.
+const DOCUMENT: u64 = 16 << 20;
+
+/// A file, for `--json`.
+#[derive(Serialize)]
+struct Content {
+    path: String,
+    size: u64,
+    #[serde(flatten)]
+    bytes: Bytes,
+}
+
+/// What is in a file: JSON holds text only.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bytes {
+    Text(String),
+    Base64(String),
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(error) => Self::Base64(BASE64_STANDARD.encode(error.as_bytes())),
+        }
+    }
+}
+
+fn cat_json(tree: &Tree, path: &[u8], address: &str) -> Outcome {
+    let no_file = "no such regular file";
+    let size = missing(tree.metadata(path, true)?, address, no_file)?.size;
+    if size > DOCUMENT {
+        let error: Outcome = Err(anyhow!("{address}: {size} bytes are too many for one JSON document"));
+        return error.help("without --json its bytes go to standard output, however many");
+    }
+    let mut content = Vec::new();
+    missing(tree.copy_to(path, &mut content)?, address, no_file)?;
+    answer::json("refloat.fs.cat/1", &Content { path: printable(path), size, bytes: content.into() })?;
     Ok(Answer::Yes)
 }
 

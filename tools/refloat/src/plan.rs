@@ -19,7 +19,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs) -> Outcome {
         write(output, &plan)?;
     }
     if global.json {
-        answer::text(&plan.to_json()?)?;
+        answer::json_of_itself(&plan)?;
     } else {
         let mut text = plan.diff(&guest)?;
         text += &summary(&plan)?;
