@@ -285,10 +285,24 @@ impl KernelMount {
     /// When the kernel refuses it.
     #[track_caller]
     pub fn with_options(image: &Path, range: Range<u64>, options: &str) -> Self {
+        let (point, mut mount) = Self::prepare(image, range, options);
+        run(&mut mount);
+        Self { point }
+    }
+
+    /// As [`with_options`](Self::with_options), for what the kernel may refuse: `None` then.
+    pub fn attempt(image: &Path, range: Range<u64>, options: &str) -> Option<Self> {
+        let (point, mut mount) = Self::prepare(image, range, options);
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then_some(Self { point })
+    }
+
+    fn prepare(image: &Path, range: Range<u64>, options: &str) -> (TempDir, Command) {
         let point = TempDir::with_prefix("refloat-mount-").expect("a temporary directory");
         let options = format!("loop,offset={},sizelimit={},{options}", range.start, range.end - range.start);
-        run(tool("mount").arg("-o").arg(options).arg(image).arg(point.path()));
-        Self { point }
+        let mut mount = tool("mount");
+        mount.arg("-o").arg(options).arg(image).arg(point.path());
+        (point, mount)
     }
 
     /// The mount point.

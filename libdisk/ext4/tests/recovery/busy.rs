@@ -12,7 +12,7 @@ use vfs::conformance::{ModelRun, Tally, model};
 use vfs::{FileSystem, FileSystemMut, State};
 
 use crate::support::{Image, VARIANTS, Variant, long};
-use crate::{judge_recovery, turn};
+use crate::{able, judge_recovery};
 
 const SIZE: u64 = 24 << 20;
 
@@ -214,7 +214,9 @@ fn edit(image: &mut Image, seed: u64) -> Tally {
 
 #[test]
 fn busy_volumes_are_recovered_as_the_kernel_recovers_them_and_then_edited() {
-    let Some(_turn) = turn() else { return };
+    if !able() {
+        return;
+    }
     let seeds = if long() { 50 } else { 10 };
     let (mut total, mut images) = (Replayed::default(), 0);
     for (number, variant) in variants(true).enumerate() {
@@ -252,7 +254,9 @@ fn busy_volumes_are_recovered_as_the_kernel_recovers_them_and_then_edited() {
 /// Without a journal nothing says what was half done: only e2fsck may touch it. After an unmount all is well.
 #[test]
 fn volumes_without_a_journal_are_refused_while_in_use() {
-    let Some(_turn) = turn() else { return };
+    if !able() {
+        return;
+    }
     for variant in variants(false) {
         for seed in 1..=if long() { 8 } else { 1 } {
             let mut image = Image::new(variant, SIZE).unwrap();

@@ -13,7 +13,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use block::{DiskMut, FileDisk};
 use ext4::Replayed;
@@ -48,13 +47,8 @@ pub(crate) fn manifest(path: &Path, size: u64) -> BTreeMap<String, String> {
 pub(crate) fn kernel_recovers(path: &Path) -> Option<tempfile::NamedTempFile> {
     let copy = tempfile::Builder::new().tempfile_in(path.parent().unwrap()).unwrap();
     fs::copy(path, copy.path()).unwrap();
-    let point = tempfile::tempdir().unwrap();
-    let mount =
-        judge::tool("mount").args(["-o", "loop"]).arg(copy.path()).arg(point.path()).output().unwrap();
-    if !mount.status.success() {
-        return None;
-    }
-    judge::run(judge::tool("umount").arg(point.path()));
+    let size = copy.as_file().metadata().unwrap().len();
+    drop(judge::KernelMount::attempt(copy.path(), 0..size, "rw")?);
     Some(copy)
 }
 
@@ -66,10 +60,7 @@ pub(crate) fn recover(path: &Path) -> vfs::Result<Option<Replayed>> {
     Ok(replayed)
 }
 
-/// The turn of a test: one at a time, for what one test mounts is kept busy by programs that another starts. `None` after
-/// saying that the test is skipped.
-pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let able = judge::need_all(&["mke2fs", "e2fsck", "debugfs", "xfs_io", "fsfreeze"]);
-    (able && judge::need_kernel_mounts()).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
+/// Whether the tests can run here.
+pub(crate) fn able() -> bool {
+    judge::need_all(&["mke2fs", "e2fsck", "debugfs", "xfs_io", "fsfreeze"]) && judge::need_kernel_mounts()
 }

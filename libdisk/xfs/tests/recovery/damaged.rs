@@ -15,13 +15,7 @@ use crate::{Tree, able, long, recover, same, tree};
 fn kernel_recovers(path: &Path, size: u64) -> Option<(Tree, bool)> {
     let copy = tempfile::Builder::new().tempfile_in(path.parent().unwrap()).unwrap();
     fs::copy(path, copy.path()).unwrap();
-    let point = tempfile::tempdir().unwrap();
-    let mut mount = judge::tool("mount");
-    mount.args(["-o", "loop,nouuid"]).arg(copy.path()).arg(point.path());
-    if !mount.output().unwrap().status.success() {
-        return None;
-    }
-    judge::run(judge::tool("umount").arg(point.path()));
+    drop(judge::KernelMount::attempt(copy.path(), 0..size, "rw,nouuid")?);
     let sound = judge::tool("xfs_repair").arg("-n").arg(copy.path()).output().unwrap().status.success();
     Some((tree(copy.path(), size, "ro,norecovery"), sound))
 }
