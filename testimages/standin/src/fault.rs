@@ -48,6 +48,8 @@ pub enum Fault {
     Denied,
     /// ExpiredTokenException: the caller's temporary credentials are too old. HTTP 403.
     ExpiredCredentials,
+    /// InvalidSignatureException: the caller's clock is late. HTTP 403.
+    ClockSkew,
     /// ServiceQuotaExceededException, reason DEPENDENCY_SERVICE_QUOTA_EXCEEDED. HTTP 402. Not of EC2.
     QuotaExceeded,
     /// ResourceNotFoundException, reason SNAPSHOT_NOT_FOUND: the snapshot was deleted. HTTP 404. Not of EC2.

@@ -134,6 +134,10 @@ impl Failure {
                 let message = "The security token included in the request is expired";
                 Refusal::forbidden("ExpiredTokenException", message)
             }
+            Fault::ClockSkew => {
+                let message = "Signature expired: 20261123T100000Z is now earlier than 20261123T135500Z (20261123T140000Z - 5 min.)";
+                Refusal::forbidden("InvalidSignatureException", message)
+            }
             Fault::QuotaExceeded => Refusal {
                 status: StatusCode::PAYMENT_REQUIRED,
                 code: "ServiceQuotaExceededException",

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{ConvertArgs, Global, OutputFormat};
 use crate::snapshot::{self, Pull};
-use crate::{image, progress};
+use crate::{image, progress, stop};
 
 /// What was written, for `--json`.
 #[derive(Debug, Serialize)]
@@ -133,6 +133,25 @@ pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<Ou
 
 /// Writes a disk to a file.
 pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
+    let target = job.target.display();
+    let logged = job.pull.is_some() && job.format != OutputFormat::Qcow2;
+    stop::starts_again(!logged);
+    if job.pull.is_some() && !logged && !global.quiet {
+        let told = "is written in one go: if that is stopped, the same command starts again, where a .vhd or .raw goes on";
+        answer::aside(&format!("note: {target} {told}"));
+    }
+    match write_out(global, job) {
+        Err(error) if logged && answer::is_no_room(&error) => {
+            let help =
+                format!("make room beside {target}, and give the same command again; it goes on from here");
+            Err(error).goes_on(help)
+        }
+        written => written,
+    }
+}
+
+/// Writes it; what to do about an interruption is not told yet.
+fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
     let &Job { ref disk, target, format, force, durability, .. } = job;
     let (name, disk) = match format {
         OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),

@@ -1,12 +1,13 @@
 //! Snapshots in AWS: how they are asked, what that cost, and pulling one so that it can go on after any interruption.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use libdisk::cloud::ebs::{self, Failure, Snapshot, Tally};
-use libdisk::cloud::transfer::{self, Begin, Plan, Since};
+use libdisk::cloud::transfer::{self, Begin, Busy, Plan, Since};
 use libdisk::{Member, image};
 use sha2::{Digest, Sha256};
 
@@ -93,6 +94,11 @@ impl Pull<'_> {
             since,
             replace: force,
         };
-        transfer::begin(plan).help("convert the snapshot in full, without --since, to another file")
+        let begun = transfer::begin(plan);
+        let busy = begun.as_ref().is_err_and(|error| error.source().is_some_and(|cause| cause.is::<Busy>()));
+        begun.help(match busy {
+            true => "wait until it has ended, or write to another file",
+            false => "convert the snapshot in full, without --since, to another file",
+        })
     }
 }

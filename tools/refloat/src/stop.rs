@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,12 +12,21 @@ use crate::answer;
 /// The program that runs for us, and its folder: neither must be left behind. There is never more than one.
 static RUNNING: Mutex<Option<(Pid, PathBuf)>> = Mutex::new(None);
 
+/// Whether what is at work leaves nothing to go on from.
+static STARTS_AGAIN: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the same command, after a stop from here on, has to start again.
+pub(crate) fn starts_again(again: bool) {
+    STARTS_AGAIN.store(again, Ordering::Relaxed);
+}
+
 /// From here on a request to stop ends the program with code 3: the same command resumes, or starts again. Nothing else needs
 /// to be put in order first, as every output is killed-at-any-moment safe: it is a `.partial` until it is whole, and a change
 /// in place has its undo file.
 pub(crate) fn set_up() {
     let stop = || {
-        answer::aside("stopped; the same command goes on");
+        let what = if STARTS_AGAIN.load(Ordering::Relaxed) { "starts again" } else { "goes on" };
+        answer::aside(&format!("stopped; the same command {what}"));
         if let Some((process, folder)) = running().take() {
             let _ = kill_process(process, Signal::KILL);
             drop(std::fs::remove_dir_all(folder));

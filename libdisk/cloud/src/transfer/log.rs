@@ -68,6 +68,11 @@ impl Record {
     }
 }
 
+/// Why a transfer cannot begin: another process is at the same one.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("another process is writing it")]
+pub struct Busy;
+
 /// A log, locked: two runs cannot write the same target.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -82,7 +87,9 @@ impl Log {
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
         if file.try_lock().is_err() {
-            return Err(Error::new(ErrorKind::Refused, LAYER, "another process is writing it").in_file(path));
+            return Err(Error::new(ErrorKind::Refused, LAYER, "the output cannot be taken")
+                .because(Busy)
+                .in_file(path));
         }
         let log = Self { file, path: path.to_owned() };
         let whole = log.records()?.count();

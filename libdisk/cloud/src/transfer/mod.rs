@@ -2,7 +2,8 @@
 //!
 //! Beside the output `disk.vhd` lies `disk.vhd.transfer`, a log of the pieces that are in it, each with a digest. A piece is recorded after it is on
 //! the disk: data, `fdatasync`, record. A transfer that starts again reads the log up to its last whole record, reads back from `disk.vhd.partial` what it tells,
-//! and trusts what has its digest: a file that lost something, or was cut, costs a transfer of that and no more.
+//! and trusts what has its digest: a file that lost something, or was cut, costs a transfer of that and no more. Reading it back is what finds that out:
+//! the log only tells what was once durable, not what a crash of the host's storage, a full disk or another program made of the file since.
 //!
 //! The log stays when the output is whole: it tells which snapshot the output is, and so what has to be fetched to make it a newer one. The output is
 //! then renamed to `.partial` first, so nobody takes what is half old, half new for a disk.
@@ -21,7 +22,7 @@ use twox_hash::XxHash3_128;
 
 use crate::bitmap::Bitmap;
 use crate::ebs::Changes;
-pub use log::Key;
+pub use log::{Busy, Key};
 use log::{Log, Record};
 
 const LAYER: &str = "transfer";

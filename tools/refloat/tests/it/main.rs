@@ -5,6 +5,7 @@ mod answers;
 mod cloud;
 mod dracut;
 mod in_use;
+mod interrupted;
 mod killed;
 mod laws;
 mod migration;
