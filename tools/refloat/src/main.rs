@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod convert;
 mod demo;
+mod disks;
 mod fs;
 mod grub;
 mod image;

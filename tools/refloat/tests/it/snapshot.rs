@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use standin::{Call, Fault, Faults, Instance, Snapshot};
+use standin::{Call, Fault, Faults, Instance, Snapshot, Synthetic};
 use testimages::phony::{self, PhonyGuest};
 use testimages::{judge, loader, real};
 
@@ -247,6 +247,80 @@ fn all_disks_of_an_instance_are_one_input() {
     assert!(cloud.path().join("disk.vhd").exists());
     cloud.refloat(&format!("convert ebs:{ID},snap-0aaaaaaaaaaaaaaaa@eu-west-1 two.raw"), 0);
     assert!(cloud.path().join("two-data1.raw").exists());
+}
+
+/// What stops Azure, or is to be known, on the disks beside that of the operating system.
+#[test]
+fn the_other_disks_of_an_instance_are_looked_at() {
+    let (Some(image), Some(_)) = (phony::demo().path(), judge::need("mke2fs")) else { return };
+    let (data, huge) = ("snap-0aaaaaaaaaaaaaaaa", "snap-0bbbbbbbbbbbbbbbb");
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(8 << 20).unwrap();
+    judge::run(judge::tool("mke2fs").args(["-q", "-t", "ext4", "-U", uuid]).arg(file.path()));
+    let shape = Synthetic { gib: 40_000, listed: 0, zero: 0, seed: 1 };
+    let snapshots = vec![
+        Snapshot::from_file(ID, &image).unwrap().of_volume("vol-1"),
+        Snapshot::from_file(data, file.path()).unwrap().of_volume("vol-2"),
+        Snapshot::synthetic(huge, shape).of_volume("vol-3"),
+    ];
+    // The guest's fstab has /dev/xvdb at /mnt.
+    let volumes = [("/dev/xvda", "vol-1"), ("/dev/sdb", "vol-2"), ("/dev/sdg", "vol-3")];
+    let instance = Instance {
+        id: "i-0123456789abcdef0".into(),
+        root_device: "/dev/xvda".into(),
+        volumes: volumes.map(|(device, volume)| (device.into(), volume.into())).into(),
+    };
+    let cloud = Cloud::new(snapshots, vec![instance]);
+    let line = "check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1";
+    let answer = cloud.json(line, 1);
+    let [data, huge] = [&answer["disks"][0], &answer["disks"][1]].map(|disk| disk.to_string());
+    for piece in ["/dev/sdb", "ext4", "at /mnt as /dev/xvdb", uuid, r#""stops":[]"#] {
+        assert!(data.contains(piece), "{piece} is not in {data}");
+    }
+    assert!(huge.contains("39.1 TiB are more than the 32.0 TiB"), "{huge}");
+    let text = String::from_utf8(cloud.refloat(line, 1).stdout).unwrap();
+    assert!(text.contains("another disk: /dev/sdb") && text.contains("BLOCKER  39.1 TiB"), "{text}");
+}
+
+#[test]
+fn every_answer_tells_what_was_read_and_what_it_cost() {
+    let Some(cloud) = guest(phony::demo(), &[]) else { return };
+    for (line, exit) in [
+        ("inspect ebs:S", 0),
+        ("check ebs:S --for azure-gen1", 1),
+        ("plan ebs:S --for azure-gen1 -o plan.json", 0),
+        ("apply plan.json -o fixed.qcow2 --force", 0),
+        ("fs ls ebs:S#/etc", 0),
+        ("fs cat ebs:S#/etc/fstab", 0),
+        ("fs stat ebs:S#/etc/fstab", 0),
+        ("fs diff ebs:S#/etc ebs:S#/etc", 0),
+        ("migrate ebs:S migrated.vhd --for azure-gen1 --force", 0),
+        ("convert ebs:S whole.raw --force", 0),
+        ("verify whole.raw ebs:S", 1),
+    ] {
+        cloud.forget();
+        let told = cloud.json(line, exit);
+        let transfer = &told["transfer"];
+        let counts = cloud.server.counts();
+        assert_eq!(transfer["blocks"], counts.get, "{line}: {transfer}");
+        assert_eq!(transfer["bytes"], counts.get * BLOCK, "{line}");
+        assert_eq!(transfer["requests"], counts.get + counts.list, "{line}");
+        let dollars = (counts.get as f64 * 3.0 + counts.list as f64 * 0.6) / 1e6;
+        assert!((transfer["dollars"].as_f64().unwrap() - dollars).abs() < 1e-9, "{line}: {transfer}");
+        assert!(told["schema"].as_str().unwrap().starts_with("refloat."), "{line}");
+        let said = cloud.said(line, exit);
+        assert!(
+            said.contains("read ") && said.contains(" requests") && said.contains("about $"),
+            "{line}: {said}"
+        );
+    }
+    let cat = cloud.json("fs cat ebs:S#/etc/fstab", 0);
+    assert!(cat["text"].as_str().unwrap().contains("/dev/xvda1"), "{cat}");
+    // What `plan --json` says is the plan, too.
+    let plan = cloud.refloat("plan ebs:S --for azure-gen1 --json", 0).stdout;
+    fs::write(cloud.path().join("said.json"), plan).unwrap();
+    cloud.refloat("apply said.json -o said.qcow2", 0);
 }
 
 #[test]
