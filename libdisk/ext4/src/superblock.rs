@@ -152,17 +152,50 @@ pub(crate) fn find(disk: &Disk) -> Result<Option<RawSuperblock>> {
     Ok((raw.magic.get() == MAGIC).then_some(raw))
 }
 
+/// How many blocks or inodes a group has: whole bytes of its bitmap.
+fn per_group(what: &str, count: u32, most: u32) -> Result<u32> {
+    if (8..=most).contains(&count) && count & 7 == 0 {
+        Ok(count)
+    } else {
+        Err(corrupt(format!("{count} {what} per group")))
+    }
+}
+
+impl RawSuperblock {
+    /// Whether it is of the revision that has features, and inodes of any size.
+    fn is_dynamic(&self) -> bool {
+        self.rev_level.get() > 0
+    }
+
+    fn features(&self) -> Features {
+        let word = |n: U32| if self.is_dynamic() { n.get() } else { 0 };
+        Features {
+            compat: word(self.feature_compat),
+            incompat: word(self.feature_incompat),
+            ro_compat: word(self.feature_ro_compat),
+        }
+    }
+
+    /// Blocks of a cluster; 1 without bigalloc.
+    fn cluster(&self) -> Result<u32> {
+        if self.features().ro_compat & ro_compat::BIGALLOC == 0 {
+            return Ok(1);
+        }
+        let log = self.log_cluster_size.get().checked_sub(self.log_block_size.get());
+        log.and_then(|log| 1_u32.checked_shl(log)).ok_or_else(|| corrupt("the cluster size makes no sense"))
+    }
+
+    fn computed_checksum(&self) -> u32 {
+        let bytes = self.as_bytes();
+        crc32c(!0, bytes.get(..CHECKSUM_AT).unwrap_or(bytes))
+    }
+}
+
 impl Superblock {
     /// Reads and checks the superblock.
     pub(crate) fn read(disk: &Disk) -> Result<Self> {
         let raw = find(disk)?.ok_or_else(|| corrupt("the magic number is missing"))?;
-        let dynamic = raw.rev_level.get() > 0;
-        let word = |n: U32| if dynamic { n.get() } else { 0 };
-        let features = Features {
-            compat: word(raw.feature_compat),
-            incompat: word(raw.feature_incompat),
-            ro_compat: word(raw.feature_ro_compat),
-        };
+        let features = raw.features();
         features.check_readable()?;
         let has_checksums = features.ro_compat & ro_compat::METADATA_CSUM != 0;
         if has_checksums && raw.checksum_type != 1 {
@@ -179,13 +212,7 @@ impl Superblock {
             log @ 0..=6 => 1024_u32 << log,
             log => return Err(corrupt(format!("the block size is 2^{log} KiB"))),
         };
-        let cluster = if features.ro_compat & ro_compat::BIGALLOC == 0 {
-            1
-        } else {
-            let log = raw.log_cluster_size.get().checked_sub(raw.log_block_size.get());
-            log.and_then(|log| 1_u32.checked_shl(log))
-                .ok_or_else(|| corrupt("the cluster size makes no sense"))?
-        };
+        let cluster = raw.cluster()?;
         let wide64 = features.incompat & incompat::BIT64 != 0;
         let high = if wide64 { raw.blocks_count_hi.get() } else { 0 };
         let blocks = join32(raw.blocks_count_lo.get(), high);
@@ -202,22 +229,16 @@ impl Superblock {
         if first_data_block > 1 || blocks <= first_data_block {
             return Err(corrupt("the first data block makes no sense"));
         }
+        // Each group has a bitmap of one block for its clusters, and one for its inodes.
         let bits = block_size.saturating_mul(8);
-        let blocks_per_group = raw.blocks_per_group.get();
-        if blocks_per_group < 8
-            || blocks_per_group & 7 != 0
-            || blocks_per_group > bits.saturating_mul(cluster)
-            || blocks_per_group.checked_rem(cluster) != Some(0)
-        {
+        let blocks_per_group = per_group("blocks", raw.blocks_per_group.get(), bits.saturating_mul(cluster))?;
+        if blocks_per_group.checked_rem(cluster) != Some(0) {
             return Err(corrupt(format!("{blocks_per_group} blocks per group")));
         }
-        let inode_size = if dynamic { raw.inode_size.get() } else { 128 };
+        let inodes_per_group = per_group("inodes", raw.inodes_per_group.get(), bits)?;
+        let inode_size = if raw.is_dynamic() { raw.inode_size.get() } else { 128 };
         if inode_size < 128 || !inode_size.is_power_of_two() || u32::from(inode_size) > block_size {
             return Err(corrupt(format!("inodes of {inode_size} bytes")));
-        }
-        let inodes_per_group = raw.inodes_per_group.get();
-        if inodes_per_group < 8 || inodes_per_group & 7 != 0 || inodes_per_group > bits {
-            return Err(corrupt(format!("{inodes_per_group} inodes per group")));
         }
         let descriptor_size = match raw.desc_size.get() {
             _ if !wide64 => 32,
@@ -236,7 +257,7 @@ impl Superblock {
         } else {
             crc32c(!0, &raw.uuid)
         };
-        let first_inode = if dynamic { raw.first_ino.get().max(11) } else { 11 };
+        let first_inode = if raw.is_dynamic() { raw.first_ino.get().max(11) } else { 11 };
         Ok(Self {
             features,
             block_size,
@@ -482,13 +503,6 @@ impl Superblock {
             self.raw.checksum.set(self.raw.computed_checksum());
         }
         self.raw.as_bytes()
-    }
-}
-
-impl RawSuperblock {
-    fn computed_checksum(&self) -> u32 {
-        let bytes = self.as_bytes();
-        crc32c(!0, bytes.get(..CHECKSUM_AT).unwrap_or(bytes))
     }
 }
 

@@ -126,6 +126,55 @@ fn corrupt(offset: u64, what: impl Into<std::borrow::Cow<'static, str>>) -> FsEr
     FsError::corrupt("boot sector", offset, what)
 }
 
+/// The number of the last of so many clusters.
+fn last(clusters: u32) -> u64 {
+    u64::from(clusters).saturating_add(1)
+}
+
+impl Kind {
+    /// The specification goes by the number of clusters alone; writers also make small volumes with 32-bit tables, and all
+    /// readers then go by the 16-bit size of the table, which is 0 on FAT32 only.
+    fn of(clusters: u32, is_fat32: bool) -> Self {
+        match clusters {
+            _ if is_fat32 => Self::Fat32,
+            ..4085 => Self::Fat12,
+            _ => Self::Fat16,
+        }
+    }
+
+    /// How many entries a table has room for.
+    fn entries(self, table_bytes: u64) -> u64 {
+        match self {
+            Self::Fat12 => table_bytes.saturating_mul(2) / 3,
+            Self::Fat16 => table_bytes / 2,
+            Self::Fat32 => table_bytes / 4,
+        }
+    }
+}
+
+impl Parameters {
+    /// Whether they make sense by themselves.
+    fn check(&self) -> Result<()> {
+        if !is_sector_size(self.bytes_per_sector.get()) {
+            return Err(corrupt(11, format!("a sector of {} bytes", self.bytes_per_sector.get())));
+        }
+        if !self.sectors_per_cluster.is_power_of_two() {
+            return Err(corrupt(13, format!("a cluster of {} sectors", self.sectors_per_cluster)));
+        }
+        if self.reserved_sectors.get() == 0 || !matches!(self.fats, 1..=4) {
+            return Err(corrupt(14, "no reserved sectors, or not 1 to 4 copies of the table"));
+        }
+        Ok(())
+    }
+
+    fn total_sectors(&self) -> u32 {
+        match self.total_sectors_16.get() {
+            0 => self.total_sectors_32.get(),
+            sectors => sectors.into(),
+        }
+    }
+}
+
 impl BootSector {
     /// Reads and checks the boot sector.
     pub(crate) fn read(disk: &Disk) -> Result<Self> {
@@ -150,17 +199,7 @@ impl BootSector {
         if !sector.ends_with(&[0x55, 0xAA]) {
             return Err(corrupt(510, "the signature 55 aa is missing"));
         }
-        if !is_sector_size(parameters.bytes_per_sector.get()) {
-            let what = format!("a sector of {} bytes", parameters.bytes_per_sector.get());
-            return Err(corrupt(11, what));
-        }
-        if !parameters.sectors_per_cluster.is_power_of_two() {
-            let what = format!("a cluster of {} sectors", parameters.sectors_per_cluster);
-            return Err(corrupt(13, what));
-        }
-        if parameters.reserved_sectors.get() == 0 || !matches!(parameters.fats, 1..=4) {
-            return Err(corrupt(14, "no reserved sectors, or not 1 to 4 copies of the table"));
-        }
+        parameters.check()?;
         if let Some(fat32) = fat32
             && fat32.version.get() != 0
         {
@@ -170,11 +209,7 @@ impl BootSector {
         // No overflow: all factors have at most 32 bits, and the products are compared with the device.
         let sector_bytes = u64::from(parameters.bytes_per_sector.get());
         let in_bytes = |sectors: u32| u64::from(sectors).saturating_mul(sector_bytes);
-        let total_sectors = match parameters.total_sectors_16.get() {
-            0 => parameters.total_sectors_32.get(),
-            sectors => sectors.into(),
-        };
-        let size = in_bytes(total_sectors);
+        let size = in_bytes(parameters.total_sectors());
         if size == 0 || size > device_size {
             let what = format!("a volume of {size} bytes on a device of {device_size}");
             return Err(corrupt(19, what));
@@ -193,33 +228,18 @@ impl BootSector {
             .filter(|clusters| (1..0x0FFF_FFF5).contains(clusters))
             .ok_or_else(|| corrupt(0, format!("{clusters} clusters behind tables of {table_bytes} bytes")))?;
 
-        // The specification goes by the number of clusters alone; writers also make small volumes with 32-bit tables,
-        // and all readers then go by the 16-bit size of the table, which is 0 on FAT32 only.
-        let kind = match clusters {
-            _ if fat32.is_some() => Kind::Fat32,
-            ..4085 => Kind::Fat12,
-            _ => Kind::Fat16,
-        };
-        let entries = match kind {
-            Kind::Fat12 => table_bytes.saturating_mul(2) / 3,
-            Kind::Fat16 => table_bytes / 2,
-            Kind::Fat32 => table_bytes / 4,
-        };
-        let last_cluster = u64::from(clusters).saturating_add(1);
-        if entries <= last_cluster || (kind == Kind::Fat16 && clusters >= 65525) {
+        let kind = Kind::of(clusters, fat32.is_some());
+        if kind.entries(table_bytes) <= last(clusters) || (kind == Kind::Fat16 && clusters >= 65525) {
             return Err(corrupt(22, format!("a table of {table_bytes} bytes for {clusters} clusters")));
         }
-
-        let root = match fat32 {
+        let root = match fat32.map(|fat32| fat32.root_cluster.get()) {
             None if root_bytes > 0 => Place::Fixed,
             None => return Err(corrupt(17, "no root directory")),
-            Some(fat32) => Place::Chain(fat32.root_cluster.get()),
+            Some(cluster) if cluster < FIRST_CLUSTER || u64::from(cluster) > last(clusters) => {
+                return Err(corrupt(44, format!("the root directory begins at cluster {cluster}")));
+            }
+            Some(cluster) => Place::Chain(cluster),
         };
-        if let Place::Chain(cluster) = root
-            && (cluster < FIRST_CLUSTER || u64::from(cluster) > last_cluster)
-        {
-            return Err(corrupt(44, format!("the root directory begins at cluster {cluster}")));
-        }
         let flags = fat32.map_or(0, |fat32| fat32.flags.get());
         let only_copy = (flags & 0x80 != 0).then_some(u64::from(flags & 0x0F));
         if only_copy.is_some_and(|copy| copy >= copies) {

@@ -140,6 +140,42 @@ fn power(what: &str, size: u32, log: u8, range: std::ops::RangeInclusive<u32>) -
     }
 }
 
+impl RawSuperblock {
+    fn features(&self) -> Features {
+        let v5 = self.versionnum.get() & version::NUMBER == 5;
+        let more = self.versionnum.get() & version::MORE != 0;
+        let only_v5 = |word: U32| if v5 { word.get() } else { 0 };
+        Features {
+            version: self.versionnum.get(),
+            features2: if more { self.features2.get() } else { 0 },
+            ro_compat: only_v5(self.features_ro_compat),
+            incompat: only_v5(self.features_incompat),
+            log_incompat: only_v5(self.features_log_incompat),
+        }
+    }
+
+    /// Whether the groups make up the volume: all of one size but the last, which may be smaller.
+    fn check_groups(&self) -> Result<()> {
+        let (size, count, log) = (self.agblocks.get(), self.agcount.get(), u32::from(self.agblklog));
+        if size < MIN_AG_BLOCKS
+            || log > 31
+            || size.checked_next_power_of_two().map(u32::trailing_zeros) != Some(log)
+        {
+            return Err(corrupt(format!("groups of {size} blocks, logarithm {log}")));
+        }
+        if count == 0 || count > MAX_GROUPS {
+            return Err(corrupt(format!("{count} groups")));
+        }
+        let blocks = self.dblocks.get();
+        let most = u64::from(size).saturating_mul(count.into());
+        let least = most.saturating_sub(u64::from(size.saturating_sub(MIN_AG_BLOCKS)));
+        if !(least..=most).contains(&blocks) {
+            return Err(corrupt(format!("{blocks} blocks in {count} groups of {size}")));
+        }
+        Ok(())
+    }
+}
+
 impl Superblock {
     /// Reads and checks the primary superblock.
     pub(crate) fn read(disk: &Disk) -> Result<Self> {
@@ -159,18 +195,9 @@ impl Superblock {
         if raw.magicnum.get() != MAGIC {
             return Err(corrupt("its magic number is wrong"));
         }
-        let v5 = raw.versionnum.get() & version::NUMBER == 5;
-        let more = raw.versionnum.get() & version::MORE != 0;
-        let only_v5 = |word: U32| if v5 { word.get() } else { 0 };
-        let features = Features {
-            version: raw.versionnum.get(),
-            features2: if more { raw.features2.get() } else { 0 },
-            ro_compat: only_v5(raw.features_ro_compat),
-            incompat: only_v5(raw.features_incompat),
-            log_incompat: only_v5(raw.features_log_incompat),
-        };
+        let features = raw.features();
         features.check_readable()?;
-        if v5 && !checksum::is_right(&sector, CRC_AT) {
+        if features.v5() && !checksum::is_right(&sector, CRC_AT) {
             return Err(corrupt("its checksum is wrong"));
         }
         if raw.inprogress != 0 {
@@ -188,26 +215,11 @@ impl Superblock {
         if inode_log.saturating_add(inodes_per_block_log) != block_log {
             return Err(corrupt("block size and inode size contradict each other"));
         }
-        if v5 && inode_log < 9 {
+        if features.v5() && inode_log < 9 {
             return Err(corrupt("inodes of less than 512 bytes in version 5"));
         }
-        let (ag_blocks, ag_count) = (raw.agblocks.get(), raw.agcount.get());
-        let ag_block_log = u32::from(raw.agblklog);
-        if ag_blocks < MIN_AG_BLOCKS
-            || ag_block_log > 31
-            || ag_blocks.checked_next_power_of_two().map(u32::trailing_zeros) != Some(ag_block_log)
-        {
-            return Err(corrupt(format!("groups of {ag_blocks} blocks, logarithm {ag_block_log}")));
-        }
-        if ag_count == 0 || ag_count > MAX_GROUPS {
-            return Err(corrupt(format!("{ag_count} groups")));
-        }
+        raw.check_groups()?;
         let blocks = raw.dblocks.get();
-        let most = u64::from(ag_blocks).saturating_mul(ag_count.into());
-        let least = most.saturating_sub(u64::from(ag_blocks.saturating_sub(MIN_AG_BLOCKS)));
-        if !(least..=most).contains(&blocks) {
-            return Err(corrupt(format!("{blocks} blocks in {ag_count} groups of {ag_blocks}")));
-        }
         if blocks > size >> block_log {
             return Err(corrupt(format!(
                 "it tells of {blocks} blocks of {}, the volume has {size} bytes",
@@ -229,9 +241,9 @@ impl Superblock {
             block_size: raw.blocksize.get(),
             block_log,
             blocks,
-            ag_blocks,
-            ag_count,
-            ag_block_log,
+            ag_blocks: raw.agblocks.get(),
+            ag_count: raw.agcount.get(),
+            ag_block_log: raw.agblklog.into(),
             sector_size: raw.sectsize.get().into(),
             inode_size: raw.inodesize.get().into(),
             inodes_per_block: raw.inopblock.get().into(),
