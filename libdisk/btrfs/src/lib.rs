@@ -97,7 +97,7 @@ pub fn open_devices(disks: Vec<Disk>) -> Result<Btrfs> {
 }
 
 /// Why a file system is not written, and what to do instead.
-pub const NOT_WRITTEN: &str = "writing to btrfs; make the changes in the running guest before the migration, or mount the image on Linux";
+const NOT_WRITTEN: &str = "writing to btrfs; make the changes in the running guest before the migration, or mount the image on Linux";
 
 /// Refuses to write, for that is not there.
 ///
