@@ -1,48 +1,47 @@
 //! The feature words of the superblock; names are those of `/sys/fs/btrfs/features`.
 
+use vfs::features::Allows::{All, Nothing};
+use vfs::features::{Feature, Word};
 use vfs::{FsError, Result};
 
 /// `incompat_flags` bits.
 pub(crate) mod incompat {
-    pub(crate) const MIXED_BACKREF: u64 = 0x1;
-    pub(crate) const METADATA_UUID: u64 = 0x400;
+    pub(crate) const MIXED_BACKREF: u32 = 0x1;
+    pub(crate) const METADATA_UUID: u32 = 0x400;
 }
 
 /// `compat_ro_flags` bits.
 pub(crate) mod compat_ro {
-    pub(crate) const BLOCK_GROUP_TREE: u64 = 0x8;
+    pub(crate) const BLOCK_GROUP_TREE: u32 = 0x8;
 }
 
-/// A bit, its name, and whether we read what it stands for.
-type Feature = (u64, &'static str, bool);
-
 const INCOMPAT: &[Feature] = &[
-    (incompat::MIXED_BACKREF, "mixed_backref", true),
-    (0x2, "default_subvol", true),
-    (0x4, "mixed_groups", true),
-    (0x8, "compress_lzo", true),
-    (0x10, "compress_zstd", true),
-    (0x20, "big_metadata", true),
-    (0x40, "extended_iref", true),
+    (incompat::MIXED_BACKREF, "mixed_backref", All),
+    (0x2, "default_subvol", All),
+    (0x4, "mixed_groups", All),
+    (0x8, "compress_lzo", All),
+    (0x10, "compress_zstd", All),
+    (0x20, "big_metadata", All),
+    (0x40, "extended_iref", All),
     // Chunks of RAID5 and RAID6 are refused one by one.
-    (0x80, "raid56", true),
-    (0x100, "skinny_metadata", true),
-    (0x200, "no_holes", true),
-    (incompat::METADATA_UUID, "metadata_uuid", true),
-    (0x800, "raid1c34", true),
-    (0x1000, "zoned", false),
-    (0x2000, "extent_tree_v2", false),
-    (0x4000, "raid_stripe_tree", false),
-    (0x1_0000, "simple_quota", true),
-    (0x2_0000, "remap_tree", false),
+    (0x80, "raid56", All),
+    (0x100, "skinny_metadata", All),
+    (0x200, "no_holes", All),
+    (incompat::METADATA_UUID, "metadata_uuid", All),
+    (0x800, "raid1c34", All),
+    (0x1000, "zoned", Nothing),
+    (0x2000, "extent_tree_v2", Nothing),
+    (0x4000, "raid_stripe_tree", Nothing),
+    (0x1_0000, "simple_quota", All),
+    (0x2_0000, "remap_tree", Nothing),
 ];
 
 /// None of them keeps anybody from reading.
 const COMPAT_RO: &[Feature] = &[
-    (0x1, "free_space_tree", true),
-    (0x2, "free_space_tree_valid", true),
-    (0x4, "verity", true),
-    (compat_ro::BLOCK_GROUP_TREE, "block_group_tree", true),
+    (0x1, "free_space_tree", All),
+    (0x2, "free_space_tree_valid", All),
+    (0x4, "verity", All),
+    (compat_ro::BLOCK_GROUP_TREE, "block_group_tree", All),
 ];
 
 /// The feature words.
@@ -52,39 +51,27 @@ pub(crate) struct Features {
     pub(crate) compat_ro: u64,
 }
 
-fn unknown(bits: u64, table: &[Feature]) -> u64 {
-    table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
-}
-
 impl Features {
     /// All names, unknown bits in hexadecimal.
     pub(crate) fn names(self) -> Vec<String> {
-        let mut names = Vec::new();
-        for (word, bits, table) in
-            [("incompat", self.incompat, INCOMPAT), ("compat_ro", self.compat_ro, COMPAT_RO)]
-        {
-            let set = table.iter().filter(|(bit, ..)| bits & bit != 0);
-            names.extend(set.map(|(_, name, _)| (*name).to_owned()));
-            let unknown = unknown(bits, table);
-            if unknown != 0 {
-                names.push(format!("{word}_{unknown:#x}"));
-            }
-        }
-        names
+        let incompat = Word::new(self.incompat, INCOMPAT).names("incompat");
+        [incompat, Word::new(self.compat_ro, COMPAT_RO).names("compat_ro")].concat()
+    }
+
+    pub(crate) fn incompat(self, bit: u32) -> bool {
+        self.incompat & u64::from(bit) != 0
+    }
+
+    pub(crate) fn compat_ro(self, bit: u32) -> bool {
+        self.compat_ro & u64::from(bit) != 0
     }
 
     /// Refuses what we cannot read.
     pub(crate) fn check_readable(self) -> Result<()> {
-        let refused = INCOMPAT.iter().find(|(bit, _, readable)| self.incompat & bit != 0 && !readable);
-        if let Some((_, name, _)) = refused {
-            return Err(FsError::unsupported(format!("btrfs feature {name}")));
-        }
-        if self.incompat & incompat::MIXED_BACKREF == 0 {
+        Word::new(self.incompat, INCOMPAT).check_readable("btrfs")?;
+        if !self.incompat(incompat::MIXED_BACKREF) {
             return Err(FsError::unsupported("btrfs without mixed_backref, from before Linux 2.6.31"));
         }
-        match unknown(self.incompat, INCOMPAT) {
-            0 => Ok(()),
-            bits => Err(FsError::unsupported(format!("unknown btrfs features, incompatible: {bits:#x}"))),
-        }
+        Ok(())
     }
 }

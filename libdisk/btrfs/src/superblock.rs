@@ -233,7 +233,7 @@ impl Superblock {
 
     /// Whether block groups are in a tree of their own, else in the extent tree.
     pub(crate) fn has_block_group_tree(&self) -> bool {
-        self.features.compat_ro & compat_ro::BLOCK_GROUP_TREE != 0
+        self.features.compat_ro(compat_ro::BLOCK_GROUP_TREE)
     }
 
     /// Devices of the file system.
@@ -263,11 +263,7 @@ impl Superblock {
 
     /// The UUID that tree blocks carry: the first it had, if that was changed.
     pub(crate) fn metadata_uuid(&self) -> [u8; 16] {
-        if self.features.incompat & incompat::METADATA_UUID != 0 {
-            self.raw.metadata_uuid
-        } else {
-            self.raw.fsid
-        }
+        if self.features.incompat(incompat::METADATA_UUID) { self.raw.metadata_uuid } else { self.raw.fsid }
     }
 
     pub(crate) fn label(&self) -> Option<String> {

@@ -1,7 +1,9 @@
 //! The feature words of the superblock, and what each of them prevents
 //! ("ext4 disk layout: The Super Block", `s_feature_compat`, `s_feature_incompat`, `s_feature_ro_compat`).
 
-use vfs::{FsError, Result};
+use vfs::Result;
+use vfs::features::Allows::{All, Nothing, Reading};
+use vfs::features::{Feature, Word};
 
 /// `s_feature_compat` bits.
 pub(crate) mod compat {
@@ -35,21 +37,6 @@ pub(crate) mod ro_compat {
     pub(crate) const METADATA_CSUM: u32 = 0x400;
     pub(crate) const ORPHAN_PRESENT: u32 = 0x10000;
 }
-
-/// What a feature allows us to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Allows {
-    /// Reading and writing.
-    All,
-    /// Reading only; the text says why.
-    Reading(&'static str),
-    /// Nothing.
-    Nothing,
-}
-use Allows::{All, Nothing, Reading};
-
-/// A feature bit, its name as `tune2fs` and `dumpe2fs` write it, and what it allows.
-type Feature = (u32, &'static str, Allows);
 
 const COMPAT: &[Feature] = &[
     (0x1, "dir_prealloc", All),
@@ -107,18 +94,6 @@ const RO_COMPAT: &[Feature] = &[
     (ro_compat::ORPHAN_PRESENT, "orphan_present", Reading("orphans must be removed first")),
 ];
 
-fn names_of(word: &'static str, bits: u32, table: &[Feature], names: &mut Vec<String>) {
-    names.extend(table.iter().filter(|(bit, ..)| bits & bit != 0).map(|(_, name, _)| (*name).to_owned()));
-    let unknown = unknown(bits, table);
-    if unknown != 0 {
-        names.push(format!("FEATURE_{word}_{unknown:#x}"));
-    }
-}
-
-fn unknown(bits: u32, table: &[Feature]) -> u32 {
-    table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
-}
-
 /// The feature words.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Features {
@@ -128,45 +103,30 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// All names, unknown bits in hexadecimal.
+    /// All names as `tune2fs` and `dumpe2fs` write them, unknown bits in hexadecimal.
     pub(crate) fn names(self) -> Vec<String> {
-        let mut names = Vec::new();
-        names_of("C", self.compat, COMPAT, &mut names);
-        names_of("I", self.incompat, INCOMPAT, &mut names);
-        names_of("R", self.ro_compat, RO_COMPAT, &mut names);
-        names
+        let compat = Word::new(self.compat, COMPAT).names("FEATURE_C");
+        let incompat = self.incompat().names("FEATURE_I");
+        [compat, incompat, self.ro_compat().names("FEATURE_R")].concat()
+    }
+
+    fn incompat(self) -> Word {
+        Word::new(self.incompat, INCOMPAT)
+    }
+
+    fn ro_compat(self) -> Word {
+        Word::new(self.ro_compat, RO_COMPAT)
     }
 
     /// Refuses what we cannot even read.
     pub(crate) fn check_readable(self) -> Result<()> {
-        if let Some((_, name, _)) =
-            INCOMPAT.iter().find(|(bit, _, allows)| self.incompat & bit != 0 && *allows == Nothing)
-        {
-            return Err(FsError::unsupported(format!("ext4 feature {name}")));
-        }
-        match unknown(self.incompat, INCOMPAT) {
-            0 => Ok(()),
-            bits => Err(FsError::unsupported(format!("unknown ext4 features, incompatible: {bits:#x}"))),
-        }
+        self.incompat().check_readable("ext4")
     }
 
     /// Refuses what we can read but not write.
     pub(crate) fn check_writable(self) -> Result<()> {
-        for (bits, table) in [(self.incompat, INCOMPAT), (self.ro_compat, RO_COMPAT)] {
-            for (bit, name, allows) in table {
-                if let Reading(why) = allows
-                    && bits & bit != 0
-                {
-                    return Err(FsError::unsupported(format!("writing to ext4 with {name}: {why}")));
-                }
-            }
-        }
-        match unknown(self.ro_compat, RO_COMPAT) {
-            0 => Ok(()),
-            bits => Err(FsError::unsupported(format!(
-                "writing to ext4 with unknown read-only features: {bits:#x}"
-            ))),
-        }
+        self.incompat().check_writable("ext4")?;
+        self.ro_compat().check_writable("ext4")
     }
 
     /// Refuses what not even recovery may write.

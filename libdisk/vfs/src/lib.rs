@@ -12,12 +12,20 @@
 //! A driver must not panic, hang or allocate without bound for any content of its device: [`FsError::Corrupt`] names the
 //! structure and the byte. It refuses what it does not know with [`FsError::Unsupported`], before its first write.
 //!
-//! Path resolution is not here: guests have several file systems and symbolic links between them, and
+//! # What drivers share
+//!
+//! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows, and [`Writable`] makes a
+//! [`FileSystemMut`] of a driver and its device.
+//!
+//! # What is not here
+//!
+//! Path resolution: guests have several file systems and symbolic links between them, and
 //! `guestfix::view` does that once for all.
 
 pub mod bytes;
 pub mod conformance;
 mod error;
+pub mod features;
 mod filesystem;
 mod memory;
 mod node;

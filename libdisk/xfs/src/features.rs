@@ -1,6 +1,8 @@
 //! The versions and feature words of the superblock, and what each of them prevents
 //! ("Superblocks", `sb_versionnum`, `sb_features2`, `sb_features_ro_compat`, `sb_features_incompat`).
 
+use vfs::features::Allows::{All, Nothing, Reading};
+use vfs::features::{Feature, Word};
 use vfs::{FsError, Result};
 
 /// `sb_versionnum` bits.
@@ -40,21 +42,6 @@ pub(crate) mod incompat {
     pub(crate) const NREXT64: u32 = 0x20;
 }
 
-/// What a feature allows us to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Allows {
-    /// Reading and writing.
-    All,
-    /// Reading only; the text says why.
-    Reading(&'static str),
-    /// Nothing.
-    Nothing,
-}
-use Allows::{All, Nothing, Reading};
-
-/// A feature bit, its name as `mkfs.xfs` and `xfs_info` write it, and what it allows.
-type Feature = (u32, &'static str, Allows);
-
 const RO_COMPAT: &[Feature] = &[
     (ro_compat::FINOBT, "finobt", All),
     (ro_compat::RMAPBT, "rmapbt", All),
@@ -88,10 +75,6 @@ pub(crate) struct Features {
     pub(crate) log_incompat: u32,
 }
 
-fn unknown(bits: u32, table: &[Feature]) -> u32 {
-    table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
-}
-
 impl Features {
     /// Version 5: checksums, and the three words of feature bits.
     pub(crate) fn v5(self) -> bool {
@@ -119,22 +102,12 @@ impl Features {
         self.incompat(incompat::FTYPE) || !self.v5() && self.features2(features2::FTYPE)
     }
 
-    /// Names of all features; unknown ones in hexadecimal.
+    /// Names of all features as `mkfs.xfs` and `xfs_info` write them; unknown ones in hexadecimal.
     pub(crate) fn names(self) -> Vec<String> {
         let mut names = vec![if self.v5() { "v5" } else { "v4" }.to_owned()];
-        for (word, bits, table) in
-            [("ro_compat", self.ro_compat, RO_COMPAT), ("incompat", self.incompat, INCOMPAT)]
-        {
-            if !self.v5() {
-                continue;
-            }
-            names.extend(
-                table.iter().filter(|(bit, ..)| bits & bit != 0).map(|(_, name, _)| (*name).to_owned()),
-            );
-            let unknown = unknown(bits, table);
-            if unknown != 0 {
-                names.push(format!("{word}_{unknown:#x}"));
-            }
+        if self.v5() {
+            names.extend(Word::new(self.ro_compat, RO_COMPAT).names("ro_compat"));
+            names.extend(Word::new(self.incompat, INCOMPAT).names("incompat"));
         }
         if self.version(version::BORG) {
             names.push("ascii-ci".to_owned());
@@ -151,18 +124,7 @@ impl Features {
         if !self.version(version::DIRV2) {
             return Err(FsError::unsupported("XFS with version 1 directories"));
         }
-        if !self.v5() {
-            return Ok(());
-        }
-        if let Some((_, name, _)) =
-            INCOMPAT.iter().find(|(bit, _, allows)| self.incompat & bit != 0 && *allows == Nothing)
-        {
-            return Err(FsError::unsupported(format!("XFS feature {name}")));
-        }
-        match unknown(self.incompat, INCOMPAT) {
-            0 => Ok(()),
-            bits => Err(FsError::unsupported(format!("unknown XFS features, incompatible: {bits:#x}"))),
-        }
+        if self.v5() { Word::new(self.incompat, INCOMPAT).check_readable("XFS") } else { Ok(()) }
     }
 
     /// Refuses what we can read but not write.
@@ -183,17 +145,8 @@ impl Features {
             }
             return Ok(());
         }
-        for (bit, name, allows) in INCOMPAT {
-            if let Reading(why) = allows
-                && self.incompat & bit != 0
-            {
-                return refuse(&format!("with {name}: {why}"));
-            }
-        }
-        match unknown(self.ro_compat, RO_COMPAT) {
-            0 => {}
-            bits => return refuse(&format!("with unknown read-only features: {bits:#x}")),
-        }
+        Word::new(self.incompat, INCOMPAT).check_writable("XFS")?;
+        Word::new(self.ro_compat, RO_COMPAT).check_writable("XFS")?;
         match self.log_incompat {
             0 => Ok(()),
             bits => refuse(&format!("with log features in use: {bits:#x}")),
