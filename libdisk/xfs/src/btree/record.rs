@@ -22,7 +22,7 @@ pub(crate) trait Record: Copy + PartialEq + std::fmt::Debug {
     const KIND: Kind;
     /// Bytes of a record, and of a key.
     const LEN: usize;
-    const KEY_LEN: usize;
+    const KEY_LEN: usize = 4;
     /// Records may cover the same blocks, so inner nodes have the highest key of each child as well.
     const OVERLAPPING: bool = false;
 
@@ -33,8 +33,13 @@ pub(crate) trait Record: Copy + PartialEq + std::fmt::Debug {
     fn high_key(&self) -> Key {
         self.key()
     }
-    fn decode_key(bytes: &[u8]) -> Result<Key>;
-    fn encode_key(key: Key) -> Vec<u8>;
+    /// A key is the place where its record starts, unless the type says otherwise.
+    fn decode_key(bytes: &[u8]) -> Result<Key> {
+        Ok([be32(bytes, 0)?.into(), 0, 0])
+    }
+    fn encode_key(key: Key) -> Vec<u8> {
+        low32(key[0]).to_be_bytes().to_vec()
+    }
 
     /// The tree's root, as the headers of a group have it; `None` where the file system has no such tree.
     fn root(group: &Group) -> Option<Root>;
@@ -174,7 +179,6 @@ impl Chunk {
 impl Record for Chunk {
     const KIND: Kind = Kind { name: "inobt", magic: *b"IABT", magic_v5: *b"IAB3" };
     const LEN: usize = 16;
-    const KEY_LEN: usize = 4;
 
     /// Without the feature `sparse` the second word is the number of free inodes, 64 at most: then its upper bytes, "holes" and
     /// "count", are zero, and no chunk has no inode at all.
@@ -200,14 +204,6 @@ impl Record for Chunk {
         [self.start.into(), 0, 0]
     }
 
-    fn decode_key(bytes: &[u8]) -> Result<Key> {
-        Ok([be32(bytes, 0)?.into(), 0, 0])
-    }
-
-    fn encode_key(key: Key) -> Vec<u8> {
-        low32(key[0]).to_be_bytes().to_vec()
-    }
-
     fn root(group: &Group) -> Option<Root> {
         Some(group.agi.inodes)
     }
@@ -226,7 +222,6 @@ impl Record for Chunk {
 impl Record for FreeChunk {
     const KIND: Kind = Kind { name: "finobt", magic: *b"FIBT", magic_v5: *b"FIB3" };
     const LEN: usize = Chunk::LEN;
-    const KEY_LEN: usize = Chunk::KEY_LEN;
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         Chunk::decode(bytes).map(Self)
@@ -238,14 +233,6 @@ impl Record for FreeChunk {
 
     fn key(&self) -> Key {
         self.0.key()
-    }
-
-    fn decode_key(bytes: &[u8]) -> Result<Key> {
-        Chunk::decode_key(bytes)
-    }
-
-    fn encode_key(key: Key) -> Vec<u8> {
-        Chunk::encode_key(key)
     }
 
     fn root(group: &Group) -> Option<Root> {
@@ -370,7 +357,6 @@ impl Shared {
 impl Record for Shared {
     const KIND: Kind = Kind { name: "refcountbt", magic: *b"R3FC", magic_v5: *b"R3FC" };
     const LEN: usize = 12;
-    const KEY_LEN: usize = 4;
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (start, len) = pair(bytes)?;
@@ -383,14 +369,6 @@ impl Record for Shared {
 
     fn key(&self) -> Key {
         [self.start.into(), 0, 0]
-    }
-
-    fn decode_key(bytes: &[u8]) -> Result<Key> {
-        Ok([be32(bytes, 0)?.into(), 0, 0])
-    }
-
-    fn encode_key(key: Key) -> Vec<u8> {
-        low32(key[0]).to_be_bytes().to_vec()
     }
 
     fn root(group: &Group) -> Option<Root> {
