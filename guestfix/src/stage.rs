@@ -101,7 +101,7 @@ impl<'a> Stage<'a> {
     pub fn guest(&mut self) -> Result<Guest<'_>> {
         let facts = match self.facts.take() {
             Some(facts) => facts,
-            None => inspect::gather(&self.overlay, &self.archives)?,
+            None => inspect::gather(&self.overlay)?,
         };
         let facts = &*self.facts.insert(facts);
         Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives })

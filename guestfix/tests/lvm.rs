@@ -4,7 +4,7 @@ use guestfix::device::Logical;
 use guestfix::plan::{Identity, plan};
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{Archives, Device, Goal, Target, View, apply, inspect};
+use guestfix::{Device, Goal, Target, View, apply, inspect};
 use libdisk::block::{FileDisk, Overlay, Silent};
 use testimages::lvm;
 use testimages::phony;
@@ -40,7 +40,7 @@ fn volumes_are_found_named_and_mounted() {
     assert_eq!(machine.lvm.groups[0].on, ["p2", "p3"]);
     assert_eq!(machine.lvm.problems, [] as [String; 0]);
     assert_eq!(tree.text("/srv/orders.csv").unwrap().unwrap().lines().count(), 200_000);
-    let facts = inspect::gather(&tree, &Archives::default()).unwrap();
+    let facts = inspect::gather(&tree).unwrap();
     let named: Vec<_> = facts.fstab.iter().map(|mount| mount.volume.as_deref().unwrap_or("-")).collect();
     assert_eq!(named, ["debian-vg/root", "p1", "debian-vg/srv", "debian-vg/swap_1"]);
     let json = serde_json::to_value(machine).unwrap();

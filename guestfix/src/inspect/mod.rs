@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use crate::facts::{Facts, Mount};
 use crate::text::{fstab, shell_assign};
-use crate::{Archives, Result, View};
+use crate::{Result, View};
 
 pub use os::os;
 
@@ -21,7 +21,7 @@ pub use os::os;
 /// # Errors
 /// If the guest cannot be read. Files that are not there or make no sense are no error: what they would tell is
 /// then unknown.
-pub fn gather(view: &dyn View, _archives: &Archives) -> Result<Facts> {
+pub fn gather(view: &dyn View) -> Result<Facts> {
     let boot = bootloader::boot(view)?;
     Ok(Facts {
         os: os(view)?,

@@ -148,7 +148,7 @@ impl Bench {
     /// What the rule finds wrong, "place: what" each.
     pub(super) fn findings(&self, rule: &dyn Rule) -> Vec<String> {
         let (tree, archives) = (self.tree(), Archives::default());
-        let facts = inspect::gather(&tree, &archives).unwrap();
+        let facts = inspect::gather(&tree).unwrap();
         let guest = Guest { view: &tree, facts: &facts, goal: &self.goal, archives: &archives };
         match rule.detect(&guest).unwrap() {
             Finding::Wrong { evidence } => {

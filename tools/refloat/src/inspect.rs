@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use guestfix::device::Logical;
 use guestfix::facts::{Facts, Loader, Lvm, Machine, Volume, VolumeGroup};
-use guestfix::{Archives, Device, View, inspect};
+use guestfix::{Device, View, inspect};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Outcome};
@@ -43,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &ImageArgs) -> Outcome {
 
 fn look(image: &Image) -> Result<Inspection> {
     let tree = image.tree()?;
-    let guest = if tree.has_root() { Some(inspect::gather(&tree, &Archives::default())?) } else { None };
+    let guest = if tree.has_root() { Some(inspect::gather(&tree)?) } else { None };
     let layers = image.opened.layers.iter().map(|layer| Layer { name: layer.name, text: layer.text.clone() });
     Ok(Inspection {
         image: image.name.clone(),
