@@ -3,7 +3,7 @@
 use anyhow::Result;
 use guestfix::facts::{Mount, Volume};
 use guestfix::tree::Tree;
-use guestfix::{Archives, View, inspect};
+use guestfix::{View, inspect};
 use libdisk::Member;
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub(crate) fn look(image: &Image, os: &Tree) -> Result<Vec<DataDisk>> {
     if members.is_empty() {
         return Ok(Vec::new());
     }
-    let fstab = inspect::gather(os, &Archives::default())?.fstab;
+    let fstab = inspect::gather(os)?.fstab;
     let mut disks = Vec::new();
     let mut groups: Vec<(String, String)> = group_names(os, "the disk of the operating system");
     for member in members {
