@@ -109,10 +109,17 @@ fn next_step(error: &anyhow::Error) -> &'static str {
         }
         _ => None,
     };
+    let of_file = |error: &guestfix::Error| match error {
+        guestfix::Error::Malformed { .. } | guestfix::Error::Initramfs { .. } => {
+            Some("look at that file with refloat fs, mend it in the guest, and take a new snapshot")
+        }
+        _ => None,
+    };
     let of_image = |error: &block::Error| match error.kind() {
         block::ErrorKind::Corrupt | block::ErrorKind::OutOfRange => {
             Some("copy the image again, or see what its own program makes of it, say qemu-img check")
         }
+        block::ErrorKind::Unsupported => Some("refloat --help names the formats; try another one"),
         block::ErrorKind::Io => Some(OF_FILES),
         block::ErrorKind::Changed => Some("see that nobody else changes the image, and try again"),
         _ => None,
@@ -120,8 +127,9 @@ fn next_step(error: &anyhow::Error) -> &'static str {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let boxed = || cause.downcast_ref::<Box<FsError>>().map(|error| &**error);
         let guest = cause.downcast_ref().or_else(boxed).and_then(of_guest);
+        let file = || cause.downcast_ref().and_then(of_file);
         let image = || cause.downcast_ref().and_then(of_image);
-        guest.or_else(image).or_else(|| cause.is::<std::io::Error>().then_some(OF_FILES))
+        guest.or_else(file).or_else(image).or_else(|| cause.is::<std::io::Error>().then_some(OF_FILES))
     };
     error.chain().find_map(of_cause).unwrap_or("the same with -v tells more")
 }

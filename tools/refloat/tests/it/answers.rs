@@ -89,6 +89,22 @@ fn a_damaged_guest_is_told_with_the_next_step() {
 }
 
 #[test]
+fn a_file_that_nothing_can_read_is_told_with_the_next_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    if !judge::need_kernel_mounts() {
+        return;
+    }
+    let mount = judge::KernelMount::read_write(&image, 1 << 20..32 << 20);
+    let fstab = mount.path().join("etc/fstab");
+    std::fs::remove_file(&fstab).unwrap();
+    std::os::unix::fs::symlink("fstab", fstab).unwrap();
+    drop(mount);
+    let said = failure(folder.path(), &format!("check {} --for azure-gen1", image.display()));
+    assert!(said.contains("a loop of them") && said.contains("\nhelp: look at that file"), "{said}");
+}
+
+#[test]
 fn the_rules_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let rules = json(folder.path(), "rules", 0);
