@@ -130,7 +130,11 @@ impl Report {
             (1, 0) => format!("not ready: {count}, fixable.   {plan}"),
             (2, 0) => format!("not ready: {count}, both fixable.   {plan}"),
             (_, 0) => format!("not ready: {count}, all fixable.   {plan}"),
-            (all, by_hand) if all == by_hand => format!("not ready: {count}, to be mended by hand."),
+            (all, by_hand) if all == by_hand => {
+                format!(
+                    "not ready: {count}, to be mended by hand as it says.   next: that, a new snapshot, and check it again"
+                )
+            }
             (_, by_hand) => format!("not ready: {count}, {by_hand} of them to be mended by hand.   {plan}"),
         }
     }
@@ -342,7 +346,7 @@ not ready: 2 blockers, both fixable.   next: refloat plan u.qcow2 --for azure-ge
         assert!(last(vec![item("a", Severity::Warning, fix())]).starts_with("ready, with 1 warning."));
         assert_eq!(
             last(vec![item("a", Severity::Blocker, by_hand())]),
-            "not ready: 1 blocker, to be mended by hand."
+            "not ready: 1 blocker, to be mended by hand as it says.   next: that, a new snapshot, and check it again"
         );
         let mixed = vec![item("a", Severity::Blocker, fix()), item("b", Severity::Blocker, by_hand())];
         assert!(last(mixed).starts_with("not ready: 2 blockers, 1 of them to be mended by hand."));

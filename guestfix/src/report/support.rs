@@ -20,6 +20,9 @@ const LISTED: &[(&str, &[&str], &str)] = &[
     ("ubuntu", &["22.04", "24.04"], "Ubuntu"),
 ];
 
+/// What that means.
+const UNLISTED: &str = "whether it boots is another question, answered below";
+
 /// What the list says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,9 +68,9 @@ fn look_up(os: &Os) -> (Listing, String) {
             (Listing::Listed, format!("{name} {version} is on {list}"))
         }
         Some((_, _, name)) => {
-            (Listing::NotListed, format!("{name} {version} is not on {list}, other versions are"))
+            (Listing::NotListed, format!("{name} {version} is not on {list}, other versions are: {UNLISTED}"))
         }
-        None => (Listing::NotListed, format!("{} is not on {list}", os.pretty_name)),
+        None => (Listing::NotListed, format!("{} is not on {list}: {UNLISTED}", os.pretty_name)),
     }
 }
 

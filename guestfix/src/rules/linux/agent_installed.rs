@@ -26,7 +26,8 @@ impl Rule for AgentInstalled {
             return Ok(Finding::NotApplicable("no Linux system was found"));
         }
         let missing = !guest.facts.agents.contains(&"walinuxagent");
-        let evidence = missing.then(|| Evidence::new("/usr/sbin/waagent", "is not there"));
+        let evidence =
+            missing.then(|| Evidence::new("/usr/sbin/waagent", "the Azure agent is not installed"));
         Ok(Finding::from_evidence(evidence.into_iter().collect()))
     }
 
@@ -45,7 +46,7 @@ mod tests {
     #[test]
     fn a_guest_without_the_agent_is_noted() {
         let bare = Bench::debian().without("/usr/sbin/waagent");
-        assert_eq!(bare.findings(&AgentInstalled), ["/usr/sbin/waagent: is not there"]);
+        assert_eq!(bare.findings(&AgentInstalled), ["/usr/sbin/waagent: the Azure agent is not installed"]);
         bare.by_hand(&AgentInstalled);
     }
 }

@@ -24,7 +24,8 @@ impl Rule for AwsMirrors {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let of_aws = |line: &Line<'_>| moved(line.body).map(|_| line.body.trim().to_owned());
+        let of_aws =
+            |line: &Line<'_>| moved(line.body).map(|_| format!("a mirror of AWS: {}", line.body.trim()));
         Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
     }
 

@@ -34,14 +34,16 @@ impl Rule for AwsNames {
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
         let mut evidence = Vec::new();
         for (file, is_of_aws) in files(guest.view)? {
-            let what = |line: &Line<'_>| is_of_aws(line).then(|| line.body.trim().to_owned());
+            let what = |line: &Line<'_>| {
+                is_of_aws(line).then(|| format!("{}, an address inside AWS", line.body.trim()))
+            };
             evidence.extend(linewise::faults(guest.view, &[file], what)?);
         }
         for file in resolved(guest.view)? {
             let text = guest.view.text(&file)?.unwrap_or_default();
             for entry in ini::entries(&text) {
                 if without_resolvers(&entry).is_some() {
-                    let what = format!("{}={}", entry.key, entry.value);
+                    let what = format!("{}={}, an address inside AWS", entry.key, entry.value);
                     evidence.push(Evidence::new(format!("{file}:{}", entry.line), what));
                 }
             }
@@ -120,7 +122,10 @@ mod tests {
             .file(RESOLV_CONF, "search example.org\nnameserver 169.254.169.253\n");
         assert_eq!(
             bench.findings(&AwsNames),
-            ["/etc/hosts:2: 169.254.169.254 instance-data", "/etc/resolv.conf:2: nameserver 169.254.169.253"]
+            [
+                "/etc/hosts:2: 169.254.169.254 instance-data, an address inside AWS",
+                "/etc/resolv.conf:2: nameserver 169.254.169.253, an address inside AWS"
+            ]
         );
         bench.mended(&AwsNames, |view| {
             let hosts = view.text(HOSTS).unwrap().unwrap();

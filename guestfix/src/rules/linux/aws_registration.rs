@@ -30,21 +30,21 @@ const SOURCES: &[Source] = &[
         "/etc/yum.repos.d",
         ".repo",
         is_rhui,
-        "Red Hat's servers inside AWS",
+        "updates come from Red Hat's servers inside AWS",
         "on Azure, remove rh-amazon-rhui-client and install Azure's rhui client package, or register with subscription-manager",
     ),
     (
         "/etc/yum.repos.d",
         ".repo",
         |line| line.contains("$awsregion") || line.contains("amazonlinux."),
-        "Amazon's own servers",
+        "updates come from Amazon's own servers",
         "see which of Amazon's repositories answer outside AWS (dnf repolist, dnf makecache), or plan to move to another distribution",
     ),
     (
         "/etc",
         "regionserverclnt.cfg",
         |line| line.contains("ec2"),
-        "SUSE's servers inside AWS",
+        "updates come from SUSE's servers inside AWS",
         "on Azure, install cloud-regionsrv-client-plugin-azure and run registercloudguest --force-new, or register with SUSEConnect",
     ),
 ];
@@ -93,17 +93,17 @@ mod tests {
             (
                 "/etc/yum.repos.d/redhat-rhui.repo",
                 "[rhel-9]\n# rhui.\nmirrorlist=https://rhui.REGION.aws.ce.redhat.com/pulp/mirror\n",
-                "Red Hat's servers inside AWS",
+                "updates come from Red Hat's servers inside AWS",
             ),
             (
                 "/etc/yum.repos.d/amazonlinux.repo",
                 "[amazonlinux]\n\nmirrorlist=https://cdn.amazonlinux.com/al2023/core/mirrors/$releasever/$basearch/mirror.list\n",
-                "Amazon's own servers",
+                "updates come from Amazon's own servers",
             ),
             (
                 "/etc/regionserverclnt.cfg",
                 "[server]\n[instance]\ninstanceArgs = ec2metadata --api latest\n",
-                "SUSE's servers inside AWS",
+                "updates come from SUSE's servers inside AWS",
             ),
         ] {
             let bench = Bench::debian().file(path, text);

@@ -36,7 +36,8 @@ impl Rule for AwsTime {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let of_aws = |line: &Line<'_>| is_of_aws(line).then(|| line.body.trim().to_owned());
+        let of_aws =
+            |line: &Line<'_>| is_of_aws(line).then(|| format!("{}: a clock of AWS", line.body.trim()));
         Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
     }
 
@@ -168,7 +169,7 @@ mod tests {
         let bench = Bench::debian().file("/etc/chrony/chrony.conf", text);
         assert_eq!(
             bench.findings(&AwsTime),
-            ["/etc/chrony/chrony.conf:1: server 169.254.169.123 prefer iburst"]
+            ["/etc/chrony/chrony.conf:1: server 169.254.169.123 prefer iburst: a clock of AWS"]
         );
         bench.mended(&AwsTime, |view| {
             let new = view.text("/etc/chrony/chrony.conf").unwrap().unwrap();

@@ -19,7 +19,7 @@ static META: RuleMeta = RuleMeta {
             clocksource=xen is not there; rd.shell=0, rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
             timeout of NVMe a disk of Azure that hangs does so for years. quiet and rhgb leave nothing to see on the only screen there is.",
     fix: "These arguments go, in every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks for. \
-          rootdelay is never added.",
+          rootdelay is never added. Where crashkernel=auto goes, kdump reserves nothing until crashkernel= has a size (crashkernel=256M).",
     source: "measured boots (rootdelay: 306 s; panic), 2026-11-23; azure-docs issue 80400, 2021; Microsoft Learn, create-upload-generic (rhgb, quiet, \
              crashkernel=auto), create-upload-debian and create-upload-ubuntu (nvme_core.io_timeout), 2026-09; virt-v2v 71376bdb, resume= (behaviour), 2026",
 };
@@ -87,7 +87,10 @@ fn fault(token: &str, cmdline: &str, machine: &Machine) -> Option<(&'static str,
     } else if matches!(token, "quiet" | "rhgb" | "splash=silent") {
         ("hides the boot from the serial console", Change::Drop)
     } else if value("crashkernel") == Some("auto") {
-        ("takes memory of small machines, and newer kernels do not know it", Change::Drop)
+        (
+            "is a size that newer kernels do not know, and too much for small machines: kdump needs a number",
+            Change::Drop,
+        )
     } else if token.starts_with("xen_blkfront.") || token.starts_with("xen_nopvspin") {
         ("is for Xen", Change::Drop)
     } else {

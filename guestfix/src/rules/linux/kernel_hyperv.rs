@@ -1,7 +1,7 @@
 //! linux.kernel.hyperv
 
 use super::boot_entries;
-use crate::facts::{BootEntry, Driver, Kernel};
+use crate::facts::{BootEntry, Driver, Family, Kernel, Os};
 use crate::inspect::compare_versions;
 use crate::rule::Evidence;
 use crate::text::cmdline;
@@ -45,8 +45,8 @@ impl Rule for KernelHyperv {
         let mut evidence = Vec::new();
         for kernel in wrong {
             let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
-            evidence
-                .push(Evidence::new(place, format!("{} has no hv_vmbus or no hv_storvsc", kernel.version)));
+            let lacks = lacking(kernel).collect::<Vec<_>>().join(" and ");
+            evidence.push(Evidence::new(place, format!("{} is built without {lacks}", kernel.version)));
             let config = xen_only(guest.view, kernel)?;
             evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
         }
@@ -56,10 +56,10 @@ impl Rule for KernelHyperv {
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let facts = stage.guest()?.facts.clone();
         let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel)) else {
-            return Ok(Fixed::ByHand(
-                "install the distribution's own kernel in the running machine, and take a new snapshot"
-                    .into(),
-            ));
+            let package = package(facts.os.as_ref());
+            return Ok(Fixed::ByHand(format!(
+                "no kernel here sees a disk on Azure: install {package} in the running machine, boot it there, and take a new snapshot"
+            )));
         };
         for (entry, _) in unusable_defaults(&facts) {
             let Some(better) = best(&facts, entry) else {
@@ -94,9 +94,25 @@ fn best<'a>(facts: &'a Facts, entry: &BootEntry) -> Option<&'a BootEntry> {
 }
 
 fn is_usable(kernel: &Kernel) -> bool {
-    ["hv_vmbus", "hv_storvsc"]
-        .iter()
-        .all(|name| !matches!(kernel.drivers.get(name), None | Some(Driver::Absent)))
+    lacking(kernel).next().is_none()
+}
+
+/// The drivers without which it sees no disk, as far as it lacks them.
+fn lacking(kernel: &Kernel) -> impl Iterator<Item = &'static str> {
+    let names = ["hv_vmbus", "hv_storvsc"].into_iter();
+    names.filter(|name| matches!(kernel.drivers.get(name), None | Some(Driver::Absent)))
+}
+
+/// The distribution's kernel that has them.
+fn package(os: Option<&Os>) -> &'static str {
+    match os.map(|os| os.family) {
+        Some(Family::Debian) => "linux-image-amd64",
+        Some(Family::Ubuntu) => "linux-azure or linux-generic",
+        Some(Family::Suse) => "kernel-default",
+        Some(Family::Alpine) => "linux-virt or linux-lts",
+        Some(Family::RedHat | Family::Amazon | Family::Fedora) => "the distribution's package kernel",
+        Some(Family::Other) | None => "the distribution's own kernel",
+    }
 }
 
 /// The configuration by which a kernel is for paravirtual Xen and nothing else.
@@ -118,9 +134,12 @@ mod tests {
             .file("/lib/modules/6.1.0-50-amd64/modules.dep", "kernel/drivers/nvme/host/nvme.ko:\n")
             .file("/boot/config-6.1.0-50-amd64", "CONFIG_X86_XEN=y\n");
         let found = bench.findings(&KernelHyperv);
-        assert_eq!(found[0], "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 has no hv_vmbus or no hv_storvsc");
+        assert_eq!(
+            found[0],
+            "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 is built without hv_vmbus and hv_storvsc"
+        );
         assert_eq!(found[1], "/boot/config-6.1.0-50-amd64: a kernel for Xen only");
-        assert!(bench.by_hand(&KernelHyperv).contains("install"));
+        assert!(bench.by_hand(&KernelHyperv).contains("install linux-image-amd64 in the running machine"));
     }
 
     #[test]

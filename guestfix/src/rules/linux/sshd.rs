@@ -70,7 +70,7 @@ fn bound(line: &Line<'_>) -> Option<String> {
         }
         _ => false,
     };
-    hit.then(|| line.body.trim().to_owned())
+    hit.then(|| format!("{}, an address on EC2", line.body.trim()))
 }
 
 #[cfg(test)]
@@ -103,8 +103,8 @@ mod tests {
         assert_eq!(
             started(config).findings(&Sshd),
             [
-                format!("{CONFIG}:2: ListenAddress 10.0.0.5"),
-                format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*")
+                format!("{CONFIG}:2: ListenAddress 10.0.0.5, an address on EC2"),
+                format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*, an address on EC2")
             ]
         );
         let fine =

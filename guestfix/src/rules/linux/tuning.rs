@@ -35,7 +35,8 @@ impl Rule for Tuning {
                     .iter()
                     .any(|known| token == known || (known.ends_with('=') && token.starts_with(known)))
             });
-            evidence.extend(tuned.map(|token| Evidence::new(&line.place, token)));
+            evidence
+                .extend(tuned.map(|token| Evidence::new(&line.place, format!("{token} is tuned for EC2"))));
         }
         let queues = guest.view.glob("/etc/udev/rules.d", ".rules")?;
         let is_queue = |line: &Line<'_>| {
@@ -77,7 +78,7 @@ mod tests {
             .file("/etc/X11/xorg.conf", "Section \"Device\"\n  BusID \"PCI:0:30:0\"\nEndSection\n");
         let found = bench.findings(&Tuning);
         assert_eq!(found.len(), 6, "{found:?}");
-        assert_eq!(found[0], "/boot/grub/grub.cfg:4: intel_idle.max_cstate=1");
+        assert_eq!(found[0], "/boot/grub/grub.cfg:4: intel_idle.max_cstate=1 is tuned for EC2");
         assert_eq!(found[4], format!("{rule}:1: KERNEL==\"nvme*\", ATTR{{queue/scheduler}}=\"none\""));
         assert_eq!(found[5], "/etc/X11/xorg.conf:2: BusID \"PCI:0:30:0\"");
         bench.by_hand(&Tuning);

@@ -55,6 +55,10 @@ impl Rule for Firmware {
                 "a paravirtual AMI, which has nothing that UEFI starts: with --for azure-gen1 a disk that starts by BIOS is made of it"
                     .into()
             }
+            None if guest.facts.os.is_none() => {
+                "no system was found on the disk: one with data only is made a VHD by refloat convert, and attached to a machine on Azure"
+                    .into()
+            }
             None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
         }))
     }

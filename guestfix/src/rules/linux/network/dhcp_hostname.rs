@@ -31,8 +31,10 @@ impl Rule for DhcpHostname {
             let text = guest.view.text(file)?.unwrap_or_default();
             for one in shell_assign::assignments(&text) {
                 if takes(&one) {
-                    evidence
-                        .push(Evidence::new(format!("{file}:{}", one.line), format!("{KEY}={}", one.value)));
+                    evidence.push(Evidence::new(
+                        format!("{file}:{}", one.line),
+                        format!("{KEY}={}: DHCP names the machine", one.value),
+                    ));
                 }
             }
         }
@@ -60,7 +62,10 @@ mod tests {
     fn the_machine_keeps_its_name() {
         let text = "# x\nDHCLIENT_SET_HOSTNAME=\"yes\"\nDHCLIENT_MODIFY_RESOLV_CONF=\"yes\"\n";
         let bench = Bench::debian().file(FILES[0], text);
-        assert_eq!(bench.findings(&DhcpHostname), [format!("{}:2: {KEY}=yes", FILES[0])]);
+        assert_eq!(
+            bench.findings(&DhcpHostname),
+            [format!("{}:2: {KEY}=yes: DHCP names the machine", FILES[0])]
+        );
         let mended = bench.mended_text(&DhcpHostname, FILES[0]);
         assert_eq!(mended, text.replacen("yes", "no", 1));
         assert_eq!(Bench::debian().file(FILES[0], mended).findings(&DhcpHostname), [""; 0]);

@@ -55,7 +55,7 @@ fn faults_in(view: &dyn View, place: &Place) -> Result<Vec<Evidence>> {
         }
         for assignment in shell_assign::assignments(&text) {
             let what = fault(assignment.key, assignment.value)
-                .then(|| format!("{}={}", assignment.key, assignment.value));
+                .then(|| format!("{}={} {}", assignment.key, assignment.value, why(assignment.key)));
             out.extend(what.map(|what| Evidence::new(format!("{file}:{}", assignment.line), what)));
         }
     }
@@ -118,6 +118,15 @@ fn fault(key: &str, value: &str) -> bool {
     }
 }
 
+/// What is wrong with the value of a key, in words.
+fn why(key: &str) -> &'static str {
+    match key {
+        "HWADDR" | "MACADDR" | "LLADDR" => "is the card's address on EC2",
+        "BOOTPROTO" => "asks no DHCP server",
+        _ => "keeps the card from being started",
+    }
+}
+
 /// A gateway, or the card to it, that is the same whatever DHCP says: `GATEWAY=10.0.0.1`, `GATEWAYDEV=ens5`,
 /// `default 10.0.0.1 - -`.
 fn way_out(line: &Line<'_>) -> Option<String> {
@@ -126,7 +135,7 @@ fn way_out(line: &Line<'_>) -> Option<String> {
         Some(("GATEWAYDEV", value)) => !is_azure_name(value.trim_matches('"')),
         _ => line.words().next() == Some("default"),
     };
-    fixed.then(|| line.body.trim().to_owned())
+    fixed.then(|| format!("{} is a way out of the VPC", line.body.trim()))
 }
 
 fn by_dhcp(text: &str) -> String {
@@ -190,7 +199,10 @@ mod tests {
         let bench = Bench::debian().file(path, text);
         assert_eq!(
             bench.findings(&MacPinned),
-            [format!("{path}:2: GATEWAY=10.0.0.1"), format!("{path}:3: GATEWAYDEV=ens5")]
+            [
+                format!("{path}:2: GATEWAY=10.0.0.1 is a way out of the VPC"),
+                format!("{path}:3: GATEWAYDEV=ens5 is a way out of the VPC")
+            ]
         );
         let why = "# refloat: a network card of EC2: ";
         let expected = text

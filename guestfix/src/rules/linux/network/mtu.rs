@@ -39,7 +39,8 @@ impl Rule for Mtu {
     }
 
     fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let jumbo = |line: &Line<'_>| jumbo(line).map(|_| line.body.trim().to_owned());
+        let jumbo =
+            |line: &Line<'_>| jumbo(line).map(|_| format!("{}, more than Azure's {USUAL}", line.body.trim()));
         Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, jumbo)?))
     }
 

@@ -19,7 +19,7 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
         for entry in ini::entries(&text).into_iter().filter(|entry| is_ethernet(&text) && misfits(entry)) {
             out.push(Evidence::new(
                 format!("{file}:{}", entry.line),
-                format!("{}={}", entry.key, entry.value),
+                format!("{}={} fits EC2 only", entry.key, entry.value),
             ));
         }
     }
