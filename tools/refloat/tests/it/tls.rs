@@ -22,6 +22,9 @@ use crate::cloud::{Cloud, ID, noise};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 
+/// Hosts and ports, and the word of who asked for them.
+type Asked = BTreeSet<(String, Option<String>)>;
+
 /// A stand-in with an instance, TLS in front of it, a proxy that leads there, and the file with the authority's certificate.
 struct Secured {
     cloud: Cloud,
@@ -29,7 +32,7 @@ struct Secured {
     proxy: SocketAddr,
     authority: PathBuf,
     /// What the proxy was asked for, and who asked.
-    asked: Arc<Mutex<BTreeSet<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Asked>>,
     _runtime: Runtime,
 }
 
@@ -70,7 +73,7 @@ impl Secured {
                 join(&mut client, plain).await
             }
         });
-        let asked = Arc::new(Mutex::new(BTreeSet::new()));
+        let asked = Arc::new(Mutex::new(Asked::new()));
         let seen = Arc::clone(&asked);
         let proxy = serve(&runtime, move |mut client| {
             let seen = Arc::clone(&seen);
