@@ -62,7 +62,9 @@ impl Image {
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
         let tree = self.guest()?;
-        if tree.machine().table != "none" || args.goal().target != Target::AzureGen1 {
+        let machine = tree.machine();
+        let starts = !machine.bios.is_empty() || !machine.uefi.is_empty();
+        if starts || args.goal().target != Target::AzureGen1 {
             return Ok(tree);
         }
         Ok(match grub::find(args.grub.as_deref())? {

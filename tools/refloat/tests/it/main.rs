@@ -3,6 +3,7 @@
 
 mod answers;
 mod cloud;
+mod disks;
 mod dracut;
 mod in_use;
 mod interrupted;
