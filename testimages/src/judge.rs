@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fsck.vfat", "dosfstools"),
     ("fsfreeze", "util-linux"),
     ("grub-editenv", "grub-common"),
+    ("grub-fstest", "grub-common"),
     ("grub-mkimage", "grub-common"),
     ("grub-script-check", "grub-common"),
     ("losetup", "mount"),
