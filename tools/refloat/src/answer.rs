@@ -101,7 +101,8 @@ fn next_step(error: &anyhow::Error) -> &'static str {
         return "make room there, and give the same command again";
     }
     let of_guest = |error: &FsError| match error {
-        FsError::Corrupt { .. } => Some(
+        // Not found is, here, what a directory names and is not there.
+        FsError::Corrupt { .. } | FsError::NotFound => Some(
             "repair a copy with the file system's own program (e2fsck, xfs_repair, fsck.vfat, btrfs check), or take a new snapshot",
         ),
         FsError::NoSpace(_) => {
