@@ -15,6 +15,9 @@
     )
 )]
 
+mod ahead;
 mod bitmap;
 pub mod ebs;
 pub mod transfer;
+
+pub use ahead::Ahead;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
+use libdisk::cloud::Ahead;
 use libdisk::cloud::transfer::{self, Begin};
 use libdisk::image::{Durability, Existing, in_use, partial_path, qcow2, raw, vhd};
 use libdisk::{Member, volume};
@@ -156,6 +157,8 @@ fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
     let (name, disk) = match format {
         OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),
         OutputFormat::Raw => ("raw", disk.clone()),
+        // It is written by one thread, in order.
+        OutputFormat::Qcow2 if job.pull.is_some() => ("qcow2", Disk::new(Ahead::new(disk.clone()))),
         OutputFormat::Qcow2 => ("qcow2", disk.clone()),
     };
     let size = disk.size();

@@ -351,7 +351,7 @@ impl BlockRead for Snapshot {
         let inner = &*self.0;
         let mut parts = parts(buf, offset);
         let threads = parts.len().min(AT_ONCE);
-        if threads <= 1 || inner.streaming.load(Ordering::Relaxed) {
+        if threads <= 1 {
             let mut all = parts.into_iter();
             return all
                 .try_for_each(|(block, skip, part)| inner.read(block, skip, part))
