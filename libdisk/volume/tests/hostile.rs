@@ -126,6 +126,19 @@ fn damaged_gpts() {
     assert!(whole > 100, "no damage left anything to read");
 }
 
+/// A header is only valid if its usable sectors are in order, and a repair changes the last one.
+#[test]
+fn a_first_usable_sector_behind_the_disk_is_not_repaired_into_no_table() {
+    let Some((mut start, mut end)) = table(GPT) else { return };
+    for field in [40, 48] {
+        start[512 + field..][..8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    }
+    let (head, entries) = start.split_at_mut(1024);
+    fix_checksums(&mut head[512..], &entries[..32 * 512]);
+    end[END - 512..].fill(0);
+    assert!(read(&start, &end));
+}
+
 #[test]
 fn damaged_mbrs() {
     let Some((start, end)) = table(MBR) else { return };

@@ -59,7 +59,8 @@ pub fn move_backup_to_end(disk: &DiskMut) -> Result<Moved> {
         None => 2,
     };
     let primary_end = primary_entries.saturating_add(entries_sectors);
-    if primary_end > best.header.first_usable_lba.get() || primary_end > backup_entries {
+    let first_usable = best.header.first_usable_lba.get();
+    if primary_entries < 2 || primary_end > first_usable || first_usable > backup_entries {
         return Err(Error::corrupt(LAYER, "there is no room for the entries"));
     }
     for partition in &table.partitions {
