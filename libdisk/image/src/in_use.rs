@@ -19,6 +19,9 @@ const LAYER: &str = "file";
 /// for what others must not do. This byte is "I write" (QEMU, `block/file-posix.c` and `BLK_PERM_WRITE`).
 const QEMU_WRITES: i64 = 101;
 
+/// And this one is "nobody else writes".
+const QEMU_NO_WRITERS: i64 = 201;
+
 /// One who uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -55,6 +58,23 @@ pub fn is_open_here(path: &Path) -> bool {
 
 fn is_open(fd: &Path, file: &fs::Metadata) -> bool {
     fs::metadata(fd).is_ok_and(|open| is_same_image(&open, file))
+}
+
+/// An image that nobody begins to change while this lives: neither another refloat nor QEMU. Others may read it, too.
+#[derive(Debug)]
+pub struct Reading {
+    /// Closing it ends the lock.
+    _locked: File,
+}
+
+impl Reading {
+    /// Takes the image at `path`; `None` where somebody changes it, or where there are no locks. (Then a reader notices a change
+    /// at best, by what it reads.)
+    pub fn take(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let locked = fcntl(&file, FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, QEMU_NO_WRITERS, 1)));
+        locked.is_ok().then_some(Self { _locked: file })
+    }
 }
 
 /// An image that is ours alone to change while this lives: other refloats and QEMU are refused, whatever they want of it.
@@ -133,7 +153,7 @@ fn lock(file: &File) -> Option<User> {
         return user("QEMU has it open for writing", true);
     }
     is_locked(file, libc::F_WRLCK, 0, 0).then_some(())?;
-    user("another program, say QEMU, has locked it against changes", false)
+    user("another program, say QEMU or refloat, has locked it against changes", false)
 }
 
 /// Whether somebody's lock is in the way of a lock of this kind.

@@ -9,7 +9,7 @@ use guestfix::rule::Target;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{Disk, ErrorKind};
-use libdisk::image::in_use::{self, Exclusive, User};
+use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, Location, OpenOptions, Opened};
 
@@ -26,6 +26,8 @@ pub(crate) struct Image {
     pub(crate) address: Address,
     /// Opened.
     pub(crate) opened: Opened,
+    /// Nobody changes it meanwhile, as far as locks go.
+    _reading: Option<Reading>,
     /// Once it was asked for.
     identity: OnceCell<[u8; 32]>,
 }
@@ -127,10 +129,15 @@ fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
 pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<Image> {
     let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
     let options = OpenOptions { format: None, backing, ebs: snapshot::options(global) };
+    let reading = match &address.location {
+        Location::File { path, .. } => Reading::take(path),
+        _ => None,
+    };
     match libdisk::open(&address, &options) {
         Ok(opened) => {
             snapshot::opened(&opened.snapshots);
-            Ok(Image { name: name.to_owned(), address, opened, identity: OnceCell::new() })
+            let (name, identity) = (name.to_owned(), OnceCell::new());
+            Ok(Image { name, address, opened, _reading: reading, identity })
         }
         Err(error) => {
             let help = match error.kind() {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use libdisk::image::in_use::Exclusive;
+use libdisk::image::in_use::{Exclusive, Reading};
 use testimages::judge::{self, KernelMount};
 use testimages::phony;
 
@@ -97,6 +97,27 @@ impl Drop for Holder {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn while_another_refloat_reads_it() {
+    let Some(bench) = Bench::new() else { return };
+    let image = bench.path().join(&bench.image);
+    let reading = Reading::take(&image).unwrap();
+    bench.refuses("locked it against changes", false);
+    let also = Reading::take(&image).unwrap();
+    drop(reading);
+    if judge::need_all(&["qemu-io"]) {
+        let qemu = |mode: &[&str]| {
+            let mut qemu = judge::tool("qemu-io");
+            qemu.args(mode).args(["-f", "raw", "-c", "length", &bench.image]).current_dir(bench.path());
+            qemu.output().unwrap().status.success()
+        };
+        assert!(qemu(&["-r"]), "QEMU may read it");
+        assert!(!qemu(&[]), "QEMU may not open it for writing");
+    }
+    drop(also);
+    bench.is_free();
 }
 
 #[test]
