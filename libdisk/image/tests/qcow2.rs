@@ -204,6 +204,20 @@ fn what_is_not_handled_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_is_said_to_be_so() {
+    let Some((folder, raw)) = folder() else { return };
+    let path = folder.path().join("x.qcow2");
+    qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &path]);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - (64 << 10)).unwrap();
+    let disk = open(&path, &Backing::Deny);
+    let error = disk.extents(0..disk.size()).find_map(Result::err).unwrap();
+    assert_eq!((error.kind(), error.layer()), (ErrorKind::Corrupt, "qcow2"), "{error}");
+    let error = disk.read_vec(0, content().len()).unwrap_err();
+    assert!(error.to_string().contains("past the end of the file"), "{error}");
+}
+
+#[test]
 fn the_gate() {
     let Some((folder, raw)) = folder() else { return };
     let top = chain(folder.path(), &raw);

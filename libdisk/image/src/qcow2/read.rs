@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use block::{BlockRead, Disk, Error, Extent, FileRange, Result};
+use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 
 use super::LAYER;
 use super::backing::{Backing, Chain};
@@ -118,6 +118,14 @@ impl Image {
         self.data.as_ref().unwrap_or(&self.file)
     }
 
+    /// What it means that the storage has no such range: a file that was cut off, or a damaged table.
+    fn outside(&self, error: Error, host: u64) -> Error {
+        if error.kind() != ErrorKind::OutOfRange {
+            return error;
+        }
+        Error::corrupt(LAYER, "a cluster lies past the end of the file").at(host).in_file(&self.path)
+    }
+
     fn read_backing(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         let available = self.backing.as_ref().map_or(0, |backing| backing.size().saturating_sub(offset));
         let split = usize::try_from(available).unwrap_or(usize::MAX).min(buf.len());
@@ -214,7 +222,9 @@ impl BlockRead for Image {
             match run.mapping {
                 Mapping::Zero => now.fill(0),
                 Mapping::Unallocated => self.read_backing(now, offset)?,
-                Mapping::Data { host } => self.storage().read_at(now, host)?,
+                Mapping::Data { host } => {
+                    self.storage().read_at(now, host).map_err(|error| self.outside(error, host))?;
+                }
                 Mapping::Compressed { host, len: data, .. } if len == self.header.cluster_size() => {
                     len = self.read_clusters(buf, offset, self.in_file(host, data))?;
                 }
@@ -235,7 +245,10 @@ impl BlockRead for Image {
             Mapping::Zero => Ok(Extent::zero(run.len)),
             Mapping::Compressed { .. } => Ok(Extent::data(run.len)),
             // Preallocated clusters are holes in the file.
-            Mapping::Data { host } => self.storage().extent_at(host..host.saturating_add(run.len)),
+            Mapping::Data { host } => {
+                let found = self.storage().extent_at(host..host.saturating_add(run.len));
+                found.map_err(|error| self.outside(error, host))
+            }
             Mapping::Unallocated => match &self.backing {
                 Some(backing) if range.start < backing.size() => {
                     let end = range.start.saturating_add(run.len).min(backing.size());
@@ -249,7 +262,10 @@ impl BlockRead for Image {
     fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
         let run = self.run(range.start, range.end.saturating_sub(range.start))?;
         match (run.mapping, &self.backing) {
-            (Mapping::Data { host }, _) => self.storage().file_range(host..host.saturating_add(run.len)),
+            (Mapping::Data { host }, _) => {
+                let found = self.storage().file_range(host..host.saturating_add(run.len));
+                found.map_err(|error| self.outside(error, host))
+            }
             (Mapping::Unallocated, Some(backing)) if range.start < backing.size() => {
                 let end = range.start.saturating_add(run.len).min(backing.size());
                 backing.file_range(range.start..end)
