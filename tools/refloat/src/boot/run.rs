@@ -13,7 +13,12 @@ use serde::Serialize;
 use super::console::Console;
 use super::machine::{Devices, Generation, Qemu};
 use super::verdict::{Reading, Step, Verdict};
+use crate::answer::Help;
 
+/// What to do where there is no QEMU that can.
+const NEEDS_QEMU: &str = "test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH";
+/// What to do about a log that cannot be kept.
+pub(super) const OTHER_LOG: &str = "name another file with --log";
 /// After this long without a word, a line without an end is a prompt.
 const PROMPT: Duration = Duration::from_millis(300);
 /// After the verdict the machine goes on for this long: what follows often names the cause.
@@ -81,11 +86,11 @@ pub(crate) struct Outcome {
 /// # Errors
 /// When QEMU or its firmware is missing, or refuses the image; or the log cannot be written.
 pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
-    let qemu = Qemu::find(request.qemu.as_deref())?;
-    let mut log =
-        File::create(&request.log).with_context(|| format!("cannot write {}", request.log.display()))?;
+    let qemu = Qemu::find(request.qemu.as_deref()).help(NEEDS_QEMU)?;
+    let log = request.log.display();
+    let mut file = File::create(&request.log).with_context(|| log.to_string()).help(OTHER_LOG)?;
     let start = Instant::now();
-    let mut machine = qemu.start(request)?;
+    let mut machine = qemu.start(request).help(NEEDS_QEMU)?;
     let bytes = listen(machine.console()?);
 
     let mut console = Console::default();
@@ -100,7 +105,7 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
         match bytes.recv_timeout(PROMPT) {
             Ok(bytes) => {
                 heard = Instant::now();
-                log.write_all(&bytes).with_context(|| format!("cannot write {}", request.log.display()))?;
+                file.write_all(&bytes).with_context(|| log.to_string()).help(OTHER_LOG)?;
                 console.feed(&bytes, |line| steps.extend(reading.line(line)));
             }
             Err(RecvTimeoutError::Timeout) => steps = reading.prompt(&console.pending()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use libdisk::Place;
+use libdisk::image::in_use;
 
 use super::{Generation, Outcome, Request, Verdict, run};
 use crate::answer::{self, Answer, Help};
@@ -16,6 +17,11 @@ pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(global, &args.image)?;
     ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
+    let log = args.log.clone().unwrap_or_else(|| default_log(&image.opened.path));
+    if in_use::is_open_here(&log) {
+        let error: Result<()> = Err(anyhow!("{} would be written over, and is what is read", log.display()));
+        error.help(run::OTHER_LOG)?;
+    }
     let request = Request {
         image: image.opened.path.clone(),
         format: image.opened.format,
@@ -27,14 +33,13 @@ pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
         qemu: args.qemu.clone(),
         memory: args.memory,
         timeout: Duration::from_secs(args.timeout),
-        log: args.log.clone().unwrap_or_else(|| default_log(&image.opened.path)),
+        log,
     };
     let outcome = run(&request, |milestone| {
         if !global.quiet {
             answer::aside(&format!("{:6.1} s  {}", milestone.seconds, milestone.step.label()));
         }
-    })
-    .help("test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH")?;
+    })?;
     if global.json {
         answer::json("refloat.boot/1", &outcome)?;
     } else {

@@ -103,6 +103,7 @@ fn what_is_read_is_not_written_over() {
         "apply plan.json -o in.raw --force",
         "apply plan.json -o other.raw --force",
         "migrate in.raw in.raw --for azure-gen1 --force",
+        "boot in.raw --for azure-gen1 --log other.raw",
     ] {
         let said = failure(folder.path(), line);
         assert!(said.contains("is what is read") && said.contains("help: "), "refloat {line}: {said}");
