@@ -13,6 +13,8 @@ pub struct Machine {
     pub size: u64,
     /// "gpt", "mbr" or "none".
     pub table: &'static str,
+    /// What is wrong with it, although it can be read.
+    pub table_faults: Vec<&'static str>,
     /// What speaks for a start by BIOS: each a line of evidence; empty if nothing does.
     pub bios: Vec<String>,
     /// What speaks for a start by UEFI.

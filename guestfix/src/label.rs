@@ -112,6 +112,7 @@ mod tests {
         let machine = Machine {
             size: 0,
             table: "none",
+            table_faults: Vec::new(),
             bios: Vec::new(),
             uefi: Vec::new(),
             volumes: Vec::new(),

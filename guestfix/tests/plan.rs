@@ -69,7 +69,15 @@ fn machine() -> Machine {
         free_nodes: Some(100),
     };
     let volumes = vec![volume(1, "/"), volume(2, "/boot")];
-    Machine { size: 4 << 20, table: "gpt", bios: vec![], uefi: vec![], volumes, lvm: Lvm::default() }
+    Machine {
+        size: 4 << 20,
+        table: "gpt",
+        table_faults: vec![],
+        bios: vec![],
+        uefi: vec![],
+        volumes,
+        lvm: Lvm::default(),
+    }
 }
 
 fn root() -> MemoryFs {

@@ -146,6 +146,7 @@ mod tests {
         Machine {
             size: 1,
             table: "gpt",
+            table_faults: vec![],
             bios: vec![],
             uefi: vec![],
             volumes,

@@ -16,6 +16,7 @@ use crate::Rule;
 /// Every rule; phases decide when each runs, and within a phase this order.
 pub static ALL: &[&dyn Rule] = &[
     &disk::filesystem_state::FilesystemState,
+    &disk::partition_table::PartitionTable,
     &disk::size_mib::SizeMib,
     &disk::size_limit::SizeLimit,
     &disk::whole::Whole,

@@ -91,6 +91,7 @@ impl Bench {
         let machine = Machine {
             size: 8 << 30,
             table: "mbr",
+            table_faults: Vec::new(),
             bios: vec!["boot code in the MBR".into()],
             uefi: Vec::new(),
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],

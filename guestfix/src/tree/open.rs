@@ -116,11 +116,28 @@ fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
             Kind::Mbr { .. } => "mbr",
             Kind::None => "none",
         },
+        table_faults: table_faults(&table.kind),
         bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
         uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
         volumes: Vec::new(),
         lvm: Lvm::default(),
     })
+}
+
+/// A GPT that has one good copy can be read.
+fn table_faults(kind: &Kind) -> Vec<&'static str> {
+    let &Kind::Gpt { primary_ok, backup_ok, backup_at_end, .. } = kind else { return Vec::new() };
+    [
+        (primary_ok, "the first copy of the GPT is damaged"),
+        (backup_ok, "the backup copy of the GPT is missing, damaged or not of the first one's time"),
+        (
+            backup_at_end || !backup_ok,
+            "the backup copy of the GPT is not at the end of the disk, which has grown since",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(is_right, what)| (!is_right).then_some(what))
+    .collect()
 }
 
 /// The machine whose disk, one file system and nothing else, gets `head` before it: see [`wrap::wrap_bare`].

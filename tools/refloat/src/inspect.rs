@@ -56,7 +56,7 @@ fn look(image: &Image) -> Result<Inspection> {
 
 fn render(inspection: &Inspection) -> Result<String> {
     let mut out = String::new();
-    let Machine { size: disk, table, bios, uefi, volumes, lvm } = &inspection.machine;
+    let Machine { size: disk, table, table_faults, bios, uefi, volumes, lvm } = &inspection.machine;
     writeln!(out, "{}\n\nlayers", inspection.image)?;
     for Layer { name, text } in &inspection.layers {
         writeln!(out, "  {name:<10} {text}")?;
@@ -68,6 +68,9 @@ fn render(inspection: &Inspection) -> Result<String> {
         (true, true) => "nothing that starts",
     };
     writeln!(out, "\ndisk         {}, partition table {table}, {starts}", size(*disk))?;
+    for fault in table_faults {
+        writeln!(out, "             {fault}")?;
+    }
     for line in bios.iter().chain(uefi) {
         writeln!(out, "             {line}")?;
     }

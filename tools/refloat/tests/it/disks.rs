@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use testimages::{lvm, phony};
+use testimages::{judge, lvm, phony};
 
 use crate::program::{json, refloat};
 
@@ -34,6 +35,42 @@ fn a_disk_above_the_limit_is_told_before_anything_is_planned() {
         assert_eq!((&found["verdict"], &found["remedy"]), (&"wrong".into(), &"by-hand".into()), "{found}");
         let said = refloat(folder, &format!("check {name} --for {target}"), 1);
         assert!(said.contains(why) && said.contains("move data to a disk of its own"), "{said}");
+    }
+}
+
+#[test]
+fn a_gpt_that_lost_a_copy_is_told_and_made_whole_in_the_vhd() {
+    if !judge::need_all(&["sgdisk"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::named("debian-gpt-efi").copy_into(folder.path()) else { return };
+    let (folder, name) = (folder.path(), image.file_name().unwrap().to_str().unwrap());
+    let size = image.metadata().unwrap().len();
+    let file = File::options().write(true).open(&image).unwrap();
+    let told = |exit| verdict(folder, name, "azure-gen2", "disk.partition-table", exit);
+    assert_eq!(told(1)["verdict"], "ok");
+    for (damage, why) in
+        [("grown", "which has grown since"), ("backup", "is missing"), ("first", "the first copy")]
+    {
+        match damage {
+            "grown" => file.set_len(size + 5 * MIB).unwrap(),
+            "backup" => file.set_len(size - 512).and_then(|()| file.set_len(size)).unwrap(),
+            _ => {
+                refloat(folder, &format!("convert {name} whole.vhd --force"), 0);
+                std::fs::copy(folder.join("whole.vhd"), &image).unwrap();
+                file.set_len(size).unwrap();
+                file.write_all_at(&[0; 512], 512).unwrap();
+            }
+        }
+        let found = told(1);
+        assert_eq!((&found["verdict"], &found["remedy"]), (&"wrong".into(), &"by-hand".into()), "{found}");
+        assert!(found["evidence"][0]["what"].as_str().unwrap().contains(why), "{found}");
+        refloat(folder, &format!("convert {name} {damage}.vhd"), 0);
+        let vhd = folder.join(format!("{damage}.vhd"));
+        let disk = vhd.metadata().unwrap().len() - 512;
+        File::options().write(true).open(&vhd).unwrap().set_len(disk).unwrap();
+        judge::sgdisk_verify(&vhd);
     }
 }
 
