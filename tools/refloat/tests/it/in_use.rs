@@ -138,7 +138,8 @@ fn while_qemu_has_it() {
     machine.args(["-S", "-nodefaults", "-machine", "pc", "-display", "none", "-qmp", "stdio"]);
     machine.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", bench.image)]);
     machine.args(["-device", "ide-hd,drive=disk"]).current_dir(bench.path());
-    let machine = Holder::start(&mut machine, "", "QMP");
+    // It greets before it has its disk, and answers when it has all that it is made of.
+    let machine = Holder::start(&mut machine, r#"{"execute":"qmp_capabilities"}"#, "return");
     bench.refuses("has it open for writing", true);
     drop(machine);
     bench.is_free();
