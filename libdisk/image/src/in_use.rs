@@ -63,16 +63,17 @@ fn is_open(fd: &Path, file: &fs::Metadata) -> bool {
 /// An image that nobody begins to change while this lives: neither another refloat nor QEMU. Others may read it, too.
 #[derive(Debug)]
 pub struct Reading {
-    /// Closing it ends the lock.
-    _locked: File,
+    _locked: Locked,
 }
 
 impl Reading {
     /// Takes the image at `path`; `None` where somebody changes it, or where there are no locks. (Then a reader notices a change
     /// at best, by what it reads.)
     pub fn take(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let locked = fcntl(&file, FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, QEMU_NO_WRITERS, 1)));
+        let mut options = OpenOptions::new();
+        // A pipe is not waited for.
+        let file = Locked(options.read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?);
+        let locked = fcntl(&file.0, FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, QEMU_NO_WRITERS, 1)));
         locked.is_ok().then_some(Self { _locked: file })
     }
 }
@@ -81,8 +82,7 @@ impl Reading {
 #[derive(Debug)]
 pub struct Exclusive {
     path: PathBuf,
-    /// Has the locks. (They belong to the open file, so that closing another of the same image does not end them.)
-    locked: File,
+    _locked: Locked,
 }
 
 impl Exclusive {
@@ -107,19 +107,19 @@ impl Exclusive {
             Err(cause) if cause.kind() == IoErrorKind::ResourceBusy => {
                 return Err(refused(&path, "the kernel has it mounted or in a larger device"));
             }
-            other => other.map_err(failed)?,
+            other => Locked(other.map_err(failed)?),
         };
-        if file.try_lock().is_err_and(|cause| matches!(cause, fs::TryLockError::WouldBlock)) {
+        if file.0.try_lock().is_err_and(|cause| matches!(cause, fs::TryLockError::WouldBlock)) {
             return Err(refused(&path, "another program has locked it"));
         }
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK, 0, 0))) {
+        match fcntl(&file.0, FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK, 0, 0))) {
             Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
-                let user = lock(&file);
+                let user = lock(&file.0);
                 let who = user.as_ref().map_or("another program has locked it", |user| &user.who);
                 Err(refused(&path, who))
             }
             // A file system without locks: nobody else has one there, either.
-            _ => Ok(Self { path, locked: file }),
+            _ => Ok(Self { path, _locked: file }),
         }
     }
 
@@ -129,13 +129,17 @@ impl Exclusive {
     }
 }
 
-impl Drop for Exclusive {
-    /// Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it is a
-    /// program of its own.
+/// A file with locks. They belong to the open file, so that closing another of the same image does not end them.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    /// The end of the locks is said, and not left to that of the file: a program that another thread just starts has the file
+    /// open too, until it is a program of its own.
     fn drop(&mut self) {
         // A file system without locks has none to end.
-        let _ = self.locked.unlock();
-        let _ = fcntl(&self.locked, FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK, 0, 0)));
+        let _ = self.0.unlock();
+        let _ = fcntl(&self.0, FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK, 0, 0)));
     }
 }
 
@@ -285,7 +289,7 @@ mod tests {
         assert_eq!(Exclusive::take(image.path()).unwrap_err().kind(), ErrorKind::Refused);
         assert_eq!(users(image.path()).unwrap().len(), 1);
         // As a program has it that is being started meanwhile.
-        let _inherited = ours.locked.try_clone().unwrap();
+        let _inherited = ours._locked.0.try_clone().unwrap();
         drop(ours);
         assert_eq!(users(image.path()).unwrap(), []);
         Exclusive::take(image.path()).unwrap();

@@ -1,5 +1,6 @@
 //! Exit codes, JSON documents, errors with their help line.
 
+use rustix::fs::{CWD, FileType, Mode};
 use testimages::{judge, lvm, phony};
 
 use crate::program::{command, failure, json, refloat};
@@ -47,9 +48,11 @@ fn what_cannot_be_done_says_what_and_what_next() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("noise.img"), [7; 100_000]).unwrap();
     std::fs::write(folder.path().join("plan.json"), "{}").unwrap();
+    rustix::fs::mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     for line in [
         "check none.img --for azure-gen1",
         "check noise.img --for azure-gen1",
+        "inspect pipe",
         "convert noise.img out.txt",
         "apply plan.json -o fixed.qcow2",
         "undo noise.img",
