@@ -25,6 +25,18 @@ pub struct Machine {
     pub lvm: Lvm,
 }
 
+impl Machine {
+    /// Whether a firmware finds something to start.
+    pub fn starts(&self) -> bool {
+        !self.bios.is_empty() || !self.uefi.is_empty()
+    }
+
+    /// Whether it is a paravirtual AMI, if this is its boot loader: no firmware starts its disk, and EC2's PV-GRUB did.
+    pub fn is_paravirtual(&self, loader: Loader) -> bool {
+        !self.starts() && self.table != "gpt" && loader == Loader::GrubLegacy
+    }
+}
+
 /// What LVM has on a disk, beside its logical volumes, which are [`Volume`]s.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Lvm {

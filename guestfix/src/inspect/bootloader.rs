@@ -28,8 +28,7 @@ pub(super) fn boot(view: &dyn View) -> Result<Boot> {
         shared.extend(add_grub(view, &config, &mut boot)?);
     }
     // what no firmware starts was started by PV-GRUB, which knows this menu only
-    let machine = view.machine();
-    if boot.loader == Loader::None || (machine.bios.is_empty() && machine.uefi.is_empty()) {
+    if boot.loader == Loader::None || !view.machine().starts() {
         shared.extend(menu_lst::add(view, &mut boot)?);
     }
     if boot.loader == Loader::None {

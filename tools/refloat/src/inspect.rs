@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use guestfix::device::Logical;
-use guestfix::facts::{Facts, Loader, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::facts::{Facts, Lvm, Machine, Volume, VolumeGroup};
 use guestfix::{Device, View, inspect};
 use serde::Serialize;
 
@@ -92,9 +92,8 @@ fn render(inspection: &Inspection) -> Result<String> {
 
 /// What a disk is that no firmware starts, with the menu of PV-GRUB, and what can become of it.
 fn paravirtual(inspection: &Inspection) -> Option<String> {
-    let (machine, loader) = (&inspection.machine, inspection.guest.as_ref()?.boot.loader);
-    let starts = !machine.bios.is_empty() || !machine.uefi.is_empty() || machine.table == "gpt";
-    (!starts && loader == Loader::GrubLegacy).then(|| {
+    let loader = inspection.guest.as_ref()?.boot.loader;
+    inspection.machine.is_paravirtual(loader).then(|| {
         let image = &inspection.image;
         format!("a paravirtual AMI, which EC2's PV-GRUB started; refloat plan {image} --for azure-gen1 makes a disk that starts of it")
     })

@@ -6,7 +6,7 @@ use libdisk::block::{Error as DiskError, ErrorKind};
 use libdisk::volume::{embed, wrap};
 
 use crate::edit::sha256;
-use crate::facts::{Loader, Machine, Site, Volume};
+use crate::facts::{Machine, Site, Volume};
 use crate::rule::Evidence;
 use crate::text::menu_lst;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
@@ -109,11 +109,9 @@ impl Rule for Paravirtual {
     }
 }
 
-/// Whether the guest is one: no firmware starts its disk, and PV-GRUB did.
+/// Whether the guest is one.
 pub(super) fn is(guest: &Guest<'_>) -> bool {
-    let machine = guest.view.machine();
-    let no_firmware = machine.bios.is_empty() && machine.uefi.is_empty();
-    no_firmware && machine.table != "gpt" && guest.facts.boot.loader == Loader::GrubLegacy
+    guest.view.machine().is_paravirtual(guest.facts.boot.loader)
 }
 
 /// Whether it is one, and is to start by BIOS.
