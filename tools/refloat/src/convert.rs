@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
 use libdisk::cloud::Ahead;
 use libdisk::cloud::transfer::{self, Begin};
-use libdisk::image::{Durability, Existing, in_use, partial_path, qcow2, raw, vhd};
+use libdisk::image::{Durability, Existing, partial_path, qcow2, raw, vhd};
 use libdisk::{Member, volume};
 use serde::Serialize;
 
@@ -221,11 +221,7 @@ pub(crate) fn existing(force: bool) -> Existing {
 /// Nor is it to be what this run reads, or to be written where that is.
 pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
     for written in [target, &partial_path(target)] {
-        if in_use::is_open_here(written) {
-            let error: Result<()> =
-                Err(anyhow!("{} would be written over, and is what is read", written.display()));
-            return error.help("give the output another name: the source never changes");
-        }
+        image::not_read(written).help("give the output another name: the source never changes")?;
     }
     if !target.exists() {
         return Ok(());

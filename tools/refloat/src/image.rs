@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use guestfix::plan::Identity;
 use guestfix::rule::Target;
 use guestfix::tree::Tree;
@@ -64,9 +64,7 @@ impl Image {
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
         let tree = self.guest()?;
-        let machine = tree.machine();
-        let starts = !machine.bios.is_empty() || !machine.uefi.is_empty();
-        if starts || args.goal().target != Target::AzureGen1 {
+        if tree.machine().starts() || args.goal().target != Target::AzureGen1 {
             return Ok(tree);
         }
         Ok(match grub::find(args.grub.as_deref())? {
@@ -161,6 +159,14 @@ pub(crate) fn take(path: &Path) -> Result<Exclusive> {
     let taken = Exclusive::take(path);
     let in_use = taken.as_ref().is_err_and(|error| error.kind() == ErrorKind::Refused);
     taken.help(if in_use { NOT_ALONE } else { "see that the file is there and can be written" })
+}
+
+/// Refuses to write over what this run reads.
+pub(crate) fn not_read(output: &Path) -> Result<()> {
+    if in_use::is_open_here(output) {
+        bail!("{} would be written over, and is what is read", output.display());
+    }
+    Ok(())
 }
 
 /// Refuses to put a new file in the place of one that others use.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use libdisk::Place;
-use libdisk::image::in_use;
 
 use super::{Generation, Outcome, Request, Verdict, run};
 use crate::answer::{self, Answer, Help};
@@ -18,10 +17,7 @@ pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
     let image = image::open(global, &args.image)?;
     ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
     let log = args.log.clone().unwrap_or_else(|| default_log(&image.opened.path));
-    if in_use::is_open_here(&log) {
-        let error: Result<()> = Err(anyhow!("{} would be written over, and is what is read", log.display()));
-        error.help(run::OTHER_LOG)?;
-    }
+    image::not_read(&log).help(run::OTHER_LOG)?;
     let request = Request {
         image: image.opened.path.clone(),
         format: image.opened.format,
