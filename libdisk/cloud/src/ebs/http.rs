@@ -53,20 +53,18 @@ pub(super) fn agent() -> Result<Agent, Fault> {
 /// # Errors
 /// `Connection` where there was no answer. An answer that is an error is an answer.
 pub(super) fn send(agent: &Agent, request: Request<Vec<u8>>) -> Result<Response<Body>, Fault> {
-    let proxy =
-        agent.config().proxy().filter(|proxy| is_https(&request) && !proxy.is_no_proxy(request.uri()));
-    let via =
-        proxy.map(|proxy| format!(", by the proxy {}:{}", proxy.host(), proxy.port())).unwrap_or_default();
-    let answer = if is_https(&request) {
+    let uri = request.uri().clone();
+    let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+    let answer = if is_https {
         agent.run(request)
     } else {
         agent.run(agent.configure_request(request).proxy(None).build())
     };
-    answer.map_err(|error| Fault::new(kind(&error), format!("{error}{via}")))
-}
-
-fn is_https(request: &Request<Vec<u8>>) -> bool {
-    request.uri().scheme() == Some(&Scheme::HTTPS)
+    answer.map_err(|error| {
+        let proxy = agent.config().proxy().filter(|proxy| is_https && !proxy.is_no_proxy(&uri));
+        let via = proxy.map(|proxy| format!(", by the proxy {}:{}", proxy.host(), proxy.port()));
+        Fault::new(kind(&error), format!("{error}{}", via.unwrap_or_default()))
+    })
 }
 
 /// What it means that there was no answer.
