@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
+use crate::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result, Zeros};
 
 const LAYER: &str = "concat";
 
@@ -31,6 +31,17 @@ impl Concat {
             }
         }
         Ok(Self { parts: ends })
+    }
+
+    /// The device, and zeros behind it up to `size` bytes; itself if it has them already.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn padded(disk: Disk, size: u64) -> Result<Disk> {
+        match size.saturating_sub(disk.size()) {
+            0 => Ok(disk),
+            missing => Ok(Disk::new(Self::new(vec![disk, Disk::new(Zeros::new(missing))])?)),
+        }
     }
 
     /// The part that holds `offset`, which lies inside the device, and the offset at which that part starts.
@@ -79,7 +90,7 @@ impl BlockRead for Concat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ExtentKind, Memory, Zeros};
+    use crate::{ExtentKind, Memory};
 
     #[test]
     fn reads_and_extents_cross_the_seams() {

@@ -1,6 +1,6 @@
 //! Making a disk a whole number of MiB.
 
-use block::{Concat, Disk, Overlay, Result, Zeros};
+use block::{Concat, Disk, Overlay, Result};
 
 use crate::gpt;
 
@@ -15,9 +15,7 @@ const MIB: u64 = 1 << 20;
 /// What the device reports; `Corrupt` if the GPT cannot be repaired.
 pub fn pad_to_mib(disk: Disk) -> Result<Disk> {
     let size = disk.size().max(gpt::size_needed(&disk)?);
-    let missing = size.next_multiple_of(MIB).saturating_sub(disk.size());
-    let padded =
-        if missing == 0 { disk } else { Disk::new(Concat::new(vec![disk, Disk::new(Zeros::new(missing))])?) };
+    let padded = Concat::padded(disk, size.next_multiple_of(MIB))?;
     if !gpt::needed(&padded)? {
         return Ok(padded);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use block::{Concat, Disk, Result, Zeros};
+use block::{Concat, Disk, Result};
 
 /// No reader sees less of a disk at once, in bytes.
 const SECTOR: u64 = 512;
@@ -15,10 +15,8 @@ const SECTOR: u64 = 512;
 /// `Io` if it cannot be opened, `Unsupported` if it is neither a regular file nor a block device.
 pub fn open(path: &Path) -> Result<Disk> {
     let disk = open_bytes(path)?;
-    match disk.size().next_multiple_of(SECTOR).saturating_sub(disk.size()) {
-        0 => Ok(disk),
-        missing => Ok(Disk::new(Concat::new(vec![disk, Disk::new(Zeros::new(missing))])?)),
-    }
+    let size = disk.size().next_multiple_of(SECTOR);
+    Concat::padded(disk, size)
 }
 
 /// The file `path` to its last byte, for formats that are made of bytes.
