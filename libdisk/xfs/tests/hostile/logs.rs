@@ -14,7 +14,7 @@ use testimages::judge;
 use vfs::conformance::{Damage, Rng, Structure, Target, walk};
 
 use crate::support::log::{BLOCK, be32, records, seal, unpacked};
-use crate::support::{Image, find};
+use crate::support::{Image, find, shut_down};
 use crate::{CEILING, MEMORY, READS};
 
 /// The header of an operation.
@@ -84,7 +84,7 @@ impl Volume {
         }
         let mounted = judge::KernelMount::with_options(image.path(), 0..image.size, "rw,logbsize=32k");
         let held = work(mounted.path());
-        judge::run(judge::tool("xfs_io").args(["-x", "-c", "shutdown -f"]).arg(mounted.path()));
+        shut_down(mounted.path(), "shutdown -f");
         drop((held, mounted));
         let disk = image.disk();
         let records = live(&disk);

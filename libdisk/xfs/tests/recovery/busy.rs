@@ -8,7 +8,7 @@ use testimages::judge;
 use xfs::Replayed;
 
 use crate::load::{Random, Writer};
-use crate::support::{Image, Variant, variant};
+use crate::support::{Image, Variant, shut_down, variant};
 use crate::{able, judge_recovery, long};
 
 const SIZE: u64 = 96 << 20;
@@ -82,10 +82,6 @@ impl Stop {
             Self::Frozen => drop(judge::run(judge::tool("fsfreeze").arg("-f").arg(root))),
         }
     }
-}
-
-fn shut_down(root: &Path, how: &str) {
-    judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(root));
 }
 
 /// Its bytes, when nothing changes any more between two reads: the kernel writes when it likes.

@@ -9,7 +9,7 @@ use testimages::judge;
 use vfs::{FileSystem, FileSystemMut, NodeId};
 use xfs::Replayed;
 
-use crate::support::{Image, Variant, at, variant};
+use crate::support::{Image, Variant, at, shut_down, variant};
 use crate::{able, complaints, is_empty_leaf, judge_recovery, listing, recover, same, tree};
 
 /// An image of which the log was written, and little else, after this work; what that answers is held open until then.
@@ -17,7 +17,7 @@ fn stopped<T>(variant: &Variant, size: u64, work: impl FnOnce(&Path) -> T) -> Im
     let image = Image::new(variant, size).unwrap();
     let mounted = judge::KernelMount::with_options(image.path(), 0..image.size, "rw");
     let held = work(mounted.path());
-    judge::run(judge::tool("xfs_io").args(["-x", "-c", "shutdown -f"]).arg(mounted.path()));
+    shut_down(mounted.path(), "shutdown -f");
     drop(held);
     drop(mounted);
     image
@@ -149,7 +149,7 @@ fn an_attribute_that_was_half_set() {
             let set = |number| rustix::fs::lsetxattr(&file, format!("user.{number}"), &[7; 60_000], none);
             scope.spawn(move || (0..8).cycle().all(|number| set(number).is_ok()));
             std::thread::sleep(Duration::from_millis(50 + 7 * attempt));
-            judge::run(judge::tool("xfs_io").args(["-x", "-c", "shutdown -f"]).arg(mounted.path()));
+            shut_down(mounted.path(), "shutdown -f");
         });
         drop(mounted);
         recovered(&image);
@@ -190,7 +190,7 @@ fn an_attribute_block_that_is_still_empty() {
             // Until nothing can be written any more.
             scope.spawn(|| (0..files).all(|number| set(number).is_ok()));
             std::thread::sleep(Duration::from_millis(20 + attempt % 20 * 3));
-            judge::run(judge::tool("xfs_io").args(["-x", "-c", "shutdown -f"]).arg(mounted.path()));
+            shut_down(mounted.path(), "shutdown -f");
         });
         drop(mounted);
         recovered(&image);

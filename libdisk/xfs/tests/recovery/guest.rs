@@ -8,7 +8,7 @@ use testimages::user_mode_linux::{self, DISK, MOUNT, SHARE};
 use xfs::Replayed;
 
 use crate::load::{Random, Writer};
-use crate::support::{Image, Variant, variant};
+use crate::support::{Image, Variant, shut_down, variant};
 use crate::{Tree, able, complaints, listing, long, recover, same};
 
 const SIZE: u64 = 80 << 20;
@@ -77,8 +77,7 @@ fn inside() {
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
     if stop != "snapshot" {
-        let how = if stop == "logged" { "shutdown -f" } else { "shutdown" };
-        judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(root));
+        shut_down(root, if stop == "logged" { "shutdown -f" } else { "shutdown" });
     } else {
         rustix::fs::syncfs(File::open(root).unwrap()).unwrap();
     }

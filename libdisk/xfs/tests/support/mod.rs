@@ -164,6 +164,11 @@ impl Image {
     }
 }
 
+/// Stops a mounted file system as a crash would; `how` is the command of xfs_io.
+pub(crate) fn shut_down(root: &Path, how: &str) {
+    judge::run(judge::tool("xfs_io").args(["-x", "-c", how]).arg(root));
+}
+
 /// Fills a mounted file system with what guests have, and what only XFS can hold.
 pub(crate) fn populate(root: &Path, names: usize) {
     population::populate(root, names);
