@@ -9,19 +9,19 @@
 //!   the mark after each copy, reads from the file instead, as everybody does from then on: so the error is the one that
 //!   tells what happened. A fault elsewhere goes to whoever handled `SIGBUS` before.
 //!
-//! Pages read stay resident until they are given back, so each map gives all of its pages back after a few MiB of reads; they stay
-//! in the page cache.
+//! Pages read stay resident until they are given back, so each map gives back what it has read every few MiB; it stays in the
+//! page cache.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
 use std::fs;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ops::Range;
 use std::path::Path;
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
@@ -35,6 +35,9 @@ const WINDOW: usize = 4 << 20;
 
 /// What the kernel maps around one fault, in bytes, at most (`fault_around_bytes`).
 const FAULT_AROUND: usize = 64 << 10;
+
+/// What it maps in one piece, in bytes, at most.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Opens the file or block device at `path` for reading: a regular file mapped, if its file system can do that.
 ///
@@ -55,8 +58,16 @@ pub struct MappedFile {
     file: FileDisk,
     map: MmapRaw,
     watch: &'static Watch,
-    /// An upper bound of the bytes that are resident.
-    resident: AtomicUsize,
+    resident: Mutex<Resident>,
+}
+
+/// What was read of a map since its pages were given back.
+#[derive(Debug, Default)]
+struct Resident {
+    /// How much at most, in bytes.
+    len: usize,
+    /// From the first of it to the end of the last.
+    range: Range<usize>,
 }
 
 impl MappedFile {
@@ -71,7 +82,7 @@ impl MappedFile {
         let len = usize::try_from(file.size()).map_err(|e| failed(io::Error::other(e)))?;
         let map = MmapOptions::new().len(len).map_raw_read_only(file.as_file()).map_err(failed)?;
         let watch = Watch::start(map.as_ptr().addr(), map.len());
-        Ok(Self { file, map, watch, resident: AtomicUsize::new(0) })
+        Ok(Self { file, map, watch, resident: Mutex::default() })
     }
 
     /// This file as a readable device.
@@ -79,15 +90,27 @@ impl MappedFile {
         Disk::new(self)
     }
 
-    /// Gives all pages back if `more` bytes make too many of them.
-    fn give_back(&self, more: usize) -> io::Result<()> {
-        if self.resident.fetch_add(more, Ordering::Relaxed).saturating_add(more) < WINDOW {
-            return Ok(());
-        }
-        self.resident.store(0, Ordering::Relaxed);
-        // SAFETY: the pages of a file map are read from the file again when they are touched next; nothing is lost, and
-        // concurrent readers notice nothing.
-        unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) }
+    /// Takes note that `range` was read, and gives all pages back if they are too many now. Only those between the first and
+    /// the last that were read: to look for pages in all of a large disk takes its time.
+    fn give_back(&self, range: Range<usize>) -> io::Result<()> {
+        let range = {
+            let mut resident = self.resident.lock().unwrap_or_else(PoisonError::into_inner);
+            // What lies around was mapped, too.
+            let around = range.start - range.start % HUGE_PAGE
+                ..range.end.next_multiple_of(HUGE_PAGE).min(self.map.len());
+            resident.range = match resident.len {
+                0 => around,
+                _ => resident.range.start.min(around.start)..resident.range.end.max(around.end),
+            };
+            resident.len = resident.len.saturating_add(range.len()).saturating_add(FAULT_AROUND);
+            if resident.len < WINDOW {
+                return Ok(());
+            }
+            mem::take(&mut *resident).range
+        };
+        // SAFETY: the range lies inside the map, and the pages of a file map are read from the file again when they are touched
+        // next; nothing is lost, and concurrent readers notice nothing.
+        unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) }
     }
 }
 
@@ -130,7 +153,7 @@ impl BlockRead for MappedFile {
         if self.file.is_truncated() {
             return Err(self.file.truncated(offset));
         }
-        self.give_back(buf.len().saturating_add(FAULT_AROUND)).map_err(failed)
+        self.give_back(start..start.saturating_add(buf.len())).map_err(failed)
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
