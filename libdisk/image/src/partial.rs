@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 
 use block::{Error, ErrorKind, FileRange, Result};
 use rustix::fs::{
-    CWD, FallocateFlags, RenameFlags, copy_file_range, fallocate, ioctl_ficlone, renameat_with,
+    CWD, FallocateFlags, RenameFlags, copy_file_range, fallocate, fstat, fstatfs, ioctl_ficlone,
+    renameat_with,
 };
 use rustix::io::Errno;
 
 /// Written where a file system cannot make holes.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// What `statfs` calls ext2, ext3 and ext4 (Linux, `include/uapi/linux/magic.h`).
+const EXT4_SUPER_MAGIC: u64 = 0xef53;
+
+/// From how many bytes on a write is worth a call of its own that finds its place.
+const WORTH_PLACING: usize = 64 << 10;
 
 /// What to do when the target of a write exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +61,8 @@ pub(crate) struct Partial {
     durability: Durability,
     /// The device of the file, if files on it can share extents.
     sharing: Option<u64>,
+    /// Whether a place is found for each write before it is made.
+    placing: bool,
     committed: bool,
     /// Whether it stays when it is dropped unfinished.
     kept: bool,
@@ -96,10 +105,23 @@ impl Partial {
             file.set_len(0).map_err(failed("cannot empty the output"))?;
         }
         let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
+        // ext4 takes what is written into a hole block by block, under a lock: in a place that was found in one step, the same
+        // write takes two thirds of the time. XFS, btrfs and tmpfs gain nothing.
+        let placing = fstatfs(&file).is_ok_and(|found| u64::try_from(found.f_type) == Ok(EXT4_SUPER_MAGIC));
         file.set_len(len).map_err(failed("cannot set the size of the output"))?;
         let (target, durability) = (target.to_owned(), Durability::default());
-        let partial =
-            Self { layer, file, path, target, existing, durability, sharing, committed: false, kept };
+        let partial = Self {
+            layer,
+            file,
+            path,
+            target,
+            existing,
+            durability,
+            sharing,
+            placing,
+            committed: false,
+            kept,
+        };
         Ok((partial, !(left_over && kept)))
     }
 
@@ -108,6 +130,10 @@ impl Partial {
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        if self.placing && bytes.len() >= WORTH_PLACING {
+            // Where it fails, the write itself says what is the matter, or does without (ext3).
+            let _ = fallocate(&self.file, FallocateFlags::KEEP_SIZE, offset, crate::len64(bytes));
+        }
         self.file
             .write_all_at(bytes, offset)
             .map_err(|cause| self.failed("cannot write the output", cause).at(offset))
@@ -135,10 +161,11 @@ impl Partial {
 
     /// Makes the range of `from` that of this file at `offset`, too, holes included; `false` if the two cannot share it.
     pub(crate) fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
-        let Ok(metadata) = from.file.metadata() else { return Ok(false) };
+        let Ok(found) = fstat(from.file) else { return Ok(false) };
+        let Ok(block) = u64::try_from(found.st_blksize) else { return Ok(false) };
         // where blocks do not meet, Linux would copy the bytes, and fill the holes
-        let aligned = [from.offset, offset].iter().all(|place| place.is_multiple_of(metadata.blksize()));
-        if !aligned || self.sharing != Some(metadata.dev()) {
+        let aligned = [from.offset, offset].iter().all(|place| place.is_multiple_of(block));
+        if !aligned || self.sharing != Some(found.st_dev) {
             return Ok(false);
         }
         let (mut source, mut target) = (from.offset, offset);
