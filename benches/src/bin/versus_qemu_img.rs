@@ -24,6 +24,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use benches::{Cost, Costs, measure, vm_image};
@@ -38,6 +40,8 @@ const STRETCH: u64 = 256;
 const NOISE: f64 = 1.25;
 /// The most memory we may hold, in MiB.
 const RESIDENT: f64 = 24.0;
+/// How long the machine rests between runs.
+const REST: Duration = Duration::from_millis(200);
 /// By how much a file system may grow to share an image: the footer, and what tells of the extents.
 const SHARED_GROWTH: u64 = 1 << 20;
 
@@ -144,18 +148,19 @@ impl Args {
         let [mut our, mut their] = sides;
         let (mut ours, mut theirs) = (Costs::default(), Costs::default());
         for round in 0..WARM_UP + self.runs {
-            let costs = (measure(&mut our.command)?, measure(&mut their.command)?);
+            let cost = measure(&mut our.command)?;
             if round == 0 {
                 run(Command::new("qemu-img")
                     .args(["compare", "-f", "vpc", "-F", format])
                     .args([&our.output, source]))?;
             }
+            remove(&our.output)?;
+            let peer = measure(&mut their.command)?;
+            remove(&their.output)?;
             if round >= WARM_UP {
-                ours.push(costs.0);
-                theirs.push(costs.1);
+                ours.push(cost);
+                theirs.push(peer);
             }
-            fs::remove_file(&our.output)?;
-            fs::remove_file(&their.output)?;
         }
         let row = |side: &Side, costs: &Costs| {
             let pair = |figure: fn(&Cost) -> f64| {
@@ -187,6 +192,14 @@ impl Args {
         );
         Ok(passed || self.sync)
     }
+}
+
+/// Removes what a run has made, and gives the file system the time to do so: XFS lets go of the extents afterwards, and who writes
+/// meanwhile waits for it.
+fn remove(output: &Path) -> Result<()> {
+    fs::remove_file(output)?;
+    thread::sleep(REST);
+    Ok(())
 }
 
 /// The formats, each from `raw`, against qemu-img.
@@ -244,7 +257,7 @@ fn reflinks(args: &Args, raw: &Path) -> Result<bool> {
         let before = used(mount.path())?;
         measure(&mut alone.command)?;
         let growth = used(mount.path())?.saturating_sub(before);
-        fs::remove_file(&alone.output)?;
+        remove(&alone.output)?;
         if growth > SHARED_GROWTH {
             println!("{name}: the file system grew by {growth} bytes: MISSED");
             passed = false;
