@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use block::{DiskMut, Overlay};
-use vfs::{FsError, Result};
+use vfs::{Blocks, FsError, Result};
 
 use crate::alloc::Allocator;
-use crate::blocks::Blocks;
 use crate::bytes::{index, wide};
 use crate::features::{incompat, ro_compat};
 use crate::group::{Group, descriptor_place};
@@ -183,6 +182,6 @@ impl<'a> Change<'a> {
 impl Ext4 {
     /// The same file system, read from another device.
     fn over(&self, disk: block::Disk) -> Self {
-        Self { blocks: Blocks::new(disk, &self.sb), sb: self.sb.clone(), groups: self.groups.clone() }
+        Self { blocks: Blocks::new(disk, self.sb.clone()), sb: self.sb.clone(), groups: self.groups.clone() }
     }
 }

@@ -34,7 +34,6 @@ mod acl;
 mod alloc;
 mod bitmap;
 mod blockmap;
-mod blocks;
 mod bytes;
 mod change;
 mod checksum;
@@ -55,9 +54,8 @@ mod transaction;
 mod xattr;
 
 use block::{Disk, DiskMut};
-use vfs::{Editable, FsError, Result, Transaction, Writable};
+use vfs::{Blocks, Editable, FsError, Result, Transaction, Writable};
 
-use blocks::Blocks;
 use change::Change;
 use group::Group;
 use superblock::Superblock;
@@ -67,7 +65,7 @@ pub use recovery::{Replayed, replay};
 /// A file system opened for reading.
 #[derive(Debug)]
 pub struct Ext4 {
-    blocks: Blocks,
+    blocks: Blocks<Superblock>,
     sb: Superblock,
     groups: Vec<Group>,
 }
@@ -91,7 +89,7 @@ pub fn open(disk: Disk) -> Result<Ext4> {
     let sb = Superblock::read(&disk)?;
     let groups = group::read_all(&disk, &sb)?;
     tracing::debug!(kind = sb.features.kind(), blocks = sb.blocks, groups = sb.groups, "opened");
-    Ok(Ext4 { blocks: Blocks::new(disk, &sb), sb, groups })
+    Ok(Ext4 { blocks: Blocks::new(disk, sb.clone()), sb, groups })
 }
 
 /// Opens a file system for reading and writing; whether it may be written is said by `begin`.

@@ -1,11 +1,11 @@
 //! The superblock ("ext4 disk layout: The Super Block").
 
 use block::Disk;
-use vfs::{FsError, Result, State};
+use vfs::{FsError, Geometry, Result, State};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::bytes::{join32, low32};
+use crate::bytes::{index, join32, low32};
 use crate::checksum::crc32c;
 use crate::features::{Features, compat, incompat, ro_compat};
 
@@ -503,6 +503,20 @@ impl Superblock {
             self.raw.checksum.set(self.raw.computed_checksum());
         }
         self.raw.as_bytes()
+    }
+}
+
+impl Geometry for Superblock {
+    fn block_size(&self) -> usize {
+        index(self.block_size)
+    }
+
+    fn place(&self, block: u64) -> Result<u64> {
+        let place = self.byte(block);
+        if block < self.blocks {
+            return Ok(place);
+        }
+        Err(FsError::corrupt("block pointer", place, format!("there are only {} blocks", self.blocks)))
     }
 }
 

@@ -14,14 +14,15 @@
 //!
 //! # What drivers share
 //!
-//! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows, and [`Writable`] makes a
-//! [`FileSystemMut`] of a driver and its device.
+//! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows, [`Blocks`] holds what a change
+//! has staged, and [`Writable`] makes a [`FileSystemMut`] of a driver and its device.
 //!
 //! # What is not here
 //!
 //! Path resolution: guests have several file systems and symbolic links between them, and
 //! `guestfix::view` does that once for all.
 
+mod blocks;
 pub mod bytes;
 pub mod conformance;
 mod error;
@@ -31,6 +32,7 @@ mod memory;
 mod node;
 mod writable;
 
+pub use blocks::{Blocks, Geometry};
 pub use error::{FsError, Result};
 pub use filesystem::{FileSystem, FileSystemMut, Info, State, Transaction};
 pub use memory::MemoryFs;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use block::{Disk, DiskMut, Overlay};
-use vfs::{FsError, Result};
+use vfs::{Blocks, FsError, Result};
 
 use crate::Xfs;
 use crate::ag::Group;
-use crate::blocks::Blocks;
 
 /// A change in the making.
 ///
@@ -94,7 +93,7 @@ impl Xfs {
     /// The same file system, read from another device.
     fn over(&self, disk: Disk) -> Self {
         Self {
-            blocks: Blocks::new(disk, &self.sb),
+            blocks: Blocks::new(disk, self.sb.clone()),
             sb: self.sb.clone(),
             groups: BTreeMap::new(),
             directories: BTreeMap::new(),

@@ -33,7 +33,6 @@
 
 mod ag;
 mod attr;
-mod blocks;
 mod bmap;
 mod btree;
 mod bytes;
@@ -60,10 +59,9 @@ mod transaction;
 use std::collections::BTreeMap;
 
 use block::{Disk, DiskMut};
-use vfs::{Editable, Result, Transaction, Writable};
+use vfs::{Blocks, Editable, Result, Transaction, Writable};
 
 use ag::Group;
-use blocks::Blocks;
 use change::Change;
 use dir::Directory;
 use superblock::Superblock;
@@ -73,7 +71,7 @@ pub use recovery::{Replayed, replay};
 /// A file system opened for reading.
 #[derive(Debug)]
 pub struct Xfs {
-    blocks: Blocks,
+    blocks: Blocks<Superblock>,
     sb: Superblock,
     /// The headers of the groups that a change has loaded.
     groups: BTreeMap<u32, Group>,
@@ -99,7 +97,12 @@ pub fn probe(disk: &Disk) -> Result<bool> {
 pub fn open(disk: Disk) -> Result<Xfs> {
     let sb = Superblock::read(&disk)?;
     tracing::debug!(blocks = sb.blocks, groups = sb.ag_count, "opened");
-    Ok(Xfs { blocks: Blocks::new(disk, &sb), sb, groups: BTreeMap::new(), directories: BTreeMap::new() })
+    Ok(Xfs {
+        blocks: Blocks::new(disk, sb.clone()),
+        sb,
+        groups: BTreeMap::new(),
+        directories: BTreeMap::new(),
+    })
 }
 
 /// Opens a file system for reading and writing; whether it may be written is said by `begin`.

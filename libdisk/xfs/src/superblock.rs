@@ -1,7 +1,7 @@
 //! The superblock, and the geometry that it tells ("Superblocks").
 
 use block::Disk;
-use vfs::{FsError, Result};
+use vfs::{FsError, Geometry, Result};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -429,5 +429,16 @@ impl Superblock {
     /// Bytes of the volume.
     pub(crate) fn size(&self) -> u64 {
         self.blocks.saturating_mul(wide(self.block_size))
+    }
+}
+
+impl Geometry for Superblock {
+    fn block_size(&self) -> usize {
+        index(self.block_size)
+    }
+
+    fn place(&self, block: u64) -> Result<u64> {
+        self.check_run(block, 1)?;
+        Ok(self.byte(block))
     }
 }

@@ -4,11 +4,12 @@
 //! leaves are ordinary blocks of entries in no order. A hash whose lowest bit is set in an index continues a run of
 //! equal hashes that began in the leaf before.
 
+use std::sync::Arc;
+
 use vfs::{FsError, Result};
 
 use super::{hash, type_code};
 use crate::Ext4;
-use crate::blocks::Bytes;
 use crate::bytes::{byte, le16, le32, low16, low32, part, part_mut, put, put16, put32, wide};
 use crate::change::Change;
 use crate::checksum::crc32c;
@@ -34,7 +35,7 @@ const UNSIGNED: u8 = 3;
 struct Frame {
     logical: u64,
     physical: u64,
-    bytes: Bytes,
+    bytes: Arc<Vec<u8>>,
     /// Hash and block; the first hash is not stored and counts as zero.
     entries: Vec<(u32, u32)>,
     /// The entry the way goes through.

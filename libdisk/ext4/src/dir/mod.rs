@@ -5,10 +5,10 @@ mod htree;
 mod linear;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use vfs::{FileType, FsError, Result};
 
-use crate::blocks::Bytes;
 use crate::bytes::{le16, le32, part, part_mut, put32};
 use crate::change::Change;
 use crate::checksum::crc32c;
@@ -111,7 +111,7 @@ impl Ext4 {
     }
 
     /// A block of a directory, its checksum checked.
-    fn dir_block(&self, dir: &Inode, logical: u64, physical: u64) -> Result<Bytes> {
+    fn dir_block(&self, dir: &Inode, logical: u64, physical: u64) -> Result<Arc<Vec<u8>>> {
         let bytes = self.blocks.read(physical)?;
         if self.sb.checksums() {
             let indexed = dir.has(flag::INDEX);
@@ -136,7 +136,7 @@ impl Ext4 {
     }
 
     /// The block `logical` of a directory; there are no holes in one.
-    fn dir_block_at(&self, dir: &Inode, logical: u64) -> Result<(u64, Bytes)> {
+    fn dir_block_at(&self, dir: &Inode, logical: u64) -> Result<(u64, Arc<Vec<u8>>)> {
         let corrupt = |what: &'static str| FsError::corrupt(format!("directory {}", dir.number), 0, what);
         if logical >= dir.size().div_ceil(u64::from(self.sb.block_size)) {
             return Err(corrupt("its index points past its end"));

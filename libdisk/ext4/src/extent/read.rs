@@ -1,15 +1,16 @@
 //! Looking up and walking.
 
+use std::sync::Arc;
+
 use vfs::{FsError, Result};
 
 use super::{Node, checksum, node, tail};
 use crate::Ext4;
-use crate::blocks::Bytes;
 use crate::bytes::le32;
 use crate::inode::Inode;
 use crate::mapping::Walk;
 
-fn read(fs: &Ext4, inode: &Inode, block: u64) -> Result<Bytes> {
+fn read(fs: &Ext4, inode: &Inode, block: u64) -> Result<Arc<Vec<u8>>> {
     let bytes = fs.blocks.read(block)?;
     if fs.sb.checksums() && checksum(&fs.sb, inode, &bytes) != le32(&bytes, tail(bytes.len()))? {
         let structure = format!("extent tree of inode {}", inode.number);
@@ -24,7 +25,7 @@ pub(crate) fn map(fs: &Ext4, inode: &Inode, logical: u64) -> Result<(Option<u64>
     let mut limit = u64::MAX;
     let mut depth = None;
     let mut place = 0;
-    let mut held: Option<Bytes> = None;
+    let mut held: Option<Arc<Vec<u8>>> = None;
     loop {
         let bytes = held.as_ref().map_or(inode.block().as_slice(), |bytes| bytes.as_slice());
         let (child, child_depth) = match node(bytes, depth, inode, place)? {
