@@ -4,6 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use vfs::{Attributes, FileSystem, NodeId, Result, Timestamp, Transaction};
+
+/// When everything new was made.
+pub const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 0 };
+
 /// Fills a mounted file system: files of many sizes, `names` names in one directory, links, devices, holes, content in pieces,
 /// attributes, access lists, owners and times.
 ///
@@ -95,6 +100,92 @@ pub fn populate(root: &Path, names: usize) {
     }
     let fixed = File::open(root.join("boot/file-60")).unwrap();
     rustix::fs::ioctl_setflags(&fixed, rustix::fs::IFlags::IMMUTABLE).ok();
+}
+
+/// The edits that refloat makes, and harder ones, on what [`populate`] has made: with `names` new names in the large directory, and
+/// a new file of `large` bytes.
+///
+/// # Errors
+/// What the file system says.
+///
+/// # Panics
+/// Where it was not populated.
+pub fn edit(change: &mut dyn Transaction, names: usize, large: usize) -> Result<()> {
+    let root = change.fs().root();
+    let file = |path: &str, change: &dyn Transaction| at(change.fs(), path);
+    let etc = file("etc", change);
+    let boot = file("boot", change);
+    let many = file("many", change);
+
+    let node = file("etc/fstab", change);
+    change.replace(node, &pattern(9_000, 1), TIME)?;
+    change.set_xattr(node, b"security.selinux", Some(b"system_u:object_r:new_t:s0\0"))?;
+    change.set_xattr(node, b"user.large", Some(&pattern(600, 2)))?;
+    change.set_owner(node, 0o4600, 1, 100_000)?;
+    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(large, 3))?;
+    for (path, size) in
+        [("var/sparse", 2 << 20), ("var/even", 5 << 20), ("var/reserved", 0), ("boot/file-150", 40)]
+    {
+        let node = file(path, change);
+        change.replace(node, &pattern(size, 4), TIME)?;
+    }
+    change.unlink(file("var", change), b"odd")?;
+
+    for number in 0..names {
+        let name = format!("new-{number}-{}", "\u{e9}".repeat(number % 40));
+        change.create(many, name.as_bytes(), &attributes(0o644), b"")?;
+    }
+    let mut listed = change.fs().read_dir(many)?;
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in listed.iter().filter(|entry| entry.name.starts_with(b"1")).take(150) {
+        change.unlink(many, &entry.name)?;
+    }
+    let few = file("empty", change);
+    for number in 0..60 {
+        let labelled = Attributes {
+            xattrs: vec![
+                (b"security.selinux".to_vec(), b"system_u:object_r:boot_t:s0\0".to_vec()),
+                (b"user.long".to_vec(), vec![7; 400]),
+            ],
+            ..attributes(0o640)
+        };
+        change.create(few, format!("labelled-{number}").as_bytes(), &labelled, &pattern(number * 100, 5))?;
+    }
+
+    change.symlink(etc, b"fast", &attributes(0o777), b"/run/short")?;
+    change.symlink(etc, b"slow", &attributes(0o777), &[b'x'; 900])?;
+    change.unlink(etc, b"link-1")?;
+    change.unlink(etc, b"link-6")?;
+    change.rename(etc, b"fstab.link", boot, b"file-1024")?;
+    change.link(boot, b"hard", file("boot/file-4095", change))?;
+    change.rename(file("deep/a", change), b"b", root, b"moved")?;
+    let nested = change.mkdir(file("moved/c", change), b"nested", &attributes(0o1777))?;
+    change.rename(root, b"deep", nested, b"deep")?;
+    change.unlink(file("dev", change), b"pipe")?;
+    change.unlink(file("dev", change), b"null")?;
+    change.mkdir(root, b"gone", &attributes(0o700))?;
+    change.unlink(root, b"gone")?;
+    let acl = change.fs().xattrs(file("boot/file-1", change))?;
+    let (name, value) =
+        acl.iter().find(|(name, _)| name == b"system.posix_acl_access").expect("an access list");
+    change.set_xattr(file("boot/file-4097", change), name, Some(value))?;
+    change.set_xattr(file("boot/file-1", change), name, None)?;
+    change.set_xattr(file("boot/grub", change), b"trusted.overlay.opaque", None)
+}
+
+/// Those of something new that belongs to root.
+pub fn attributes(mode: u16) -> Attributes {
+    Attributes { mode, uid: 0, gid: 0, time: TIME, xattrs: Vec::new() }
+}
+
+/// What stands at `path`; no link is followed.
+///
+/// # Panics
+/// If there is nothing.
+pub fn at(fs: &dyn FileSystem, path: &str) -> NodeId {
+    path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |dir, name| {
+        fs.lookup(dir, name.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"))
+    })
 }
 
 /// Bytes that depend on a seed.

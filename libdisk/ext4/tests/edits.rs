@@ -6,83 +6,12 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Image, VARIANTS, at, find};
+use support::{Image, VARIANTS, find};
 use testimages::judge;
 use testimages::mounted::Mounted;
-use testimages::population::{pattern, populate};
+use testimages::population::{TIME, at, attributes, edit, pattern, populate};
 use vfs::conformance::compare;
-use vfs::{Attributes, FileSystem, FileSystemMut, FsError, MemoryFs, Result, Timestamp, Transaction};
-
-const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 0 };
-
-fn attributes(mode: u16) -> Attributes {
-    Attributes { mode, uid: 0, gid: 0, time: TIME, xattrs: Vec::new() }
-}
-
-/// The edits, made to the driver and to the model alike, with this many new names in the large directory
-/// and a large file of this size.
-fn script(change: &mut dyn Transaction, names: usize, large: usize) -> Result<()> {
-    let root = change.fs().root();
-    let file = |path: &str, change: &dyn Transaction| at(change.fs(), path);
-    let etc = file("etc", change);
-    let boot = file("boot", change);
-    let many = file("many", change);
-
-    let node = file("etc/fstab", change);
-    change.replace(node, &pattern(9_000, 1), TIME)?;
-    change.set_xattr(node, b"security.selinux", Some(b"system_u:object_r:new_t:s0\0"))?;
-    change.set_xattr(node, b"user.large", Some(&pattern(600, 2)))?;
-    change.set_owner(node, 0o4600, 1, 100_000)?;
-    change.create(boot, b"initrd.img", &attributes(0o600), &pattern(large, 3))?;
-    for (path, size) in
-        [("var/sparse", 2 << 20), ("var/even", 5 << 20), ("var/reserved", 0), ("boot/file-150", 40)]
-    {
-        let node = file(path, change);
-        change.replace(node, &pattern(size, 4), TIME)?;
-    }
-    change.unlink(file("var", change), b"odd")?;
-
-    for number in 0..names {
-        let name = format!("new-{number}-{}", "\u{e9}".repeat(number % 40));
-        change.create(many, name.as_bytes(), &attributes(0o644), b"")?;
-    }
-    let mut listed = change.fs().read_dir(many)?;
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
-    for entry in listed.iter().filter(|entry| entry.name.starts_with(b"1")).take(150) {
-        change.unlink(many, &entry.name)?;
-    }
-    let few = file("empty", change);
-    for number in 0..60 {
-        let labelled = Attributes {
-            xattrs: vec![
-                (b"security.selinux".to_vec(), b"system_u:object_r:boot_t:s0\0".to_vec()),
-                (b"user.long".to_vec(), vec![7; 400]),
-            ],
-            ..attributes(0o640)
-        };
-        change.create(few, format!("labelled-{number}").as_bytes(), &labelled, &pattern(number * 100, 5))?;
-    }
-
-    change.symlink(etc, b"fast", &attributes(0o777), b"/run/short")?;
-    change.symlink(etc, b"slow", &attributes(0o777), &[b'x'; 900])?;
-    change.unlink(etc, b"link-1")?;
-    change.unlink(etc, b"link-6")?;
-    change.rename(etc, b"fstab.link", boot, b"file-4096")?;
-    change.link(boot, b"hard", file("boot/file-4095", change))?;
-    change.rename(file("deep/a", change), b"b", root, b"moved")?;
-    let nested = change.mkdir(file("moved/c", change), b"nested", &attributes(0o1777))?;
-    change.rename(root, b"deep", nested, b"deep")?;
-    change.unlink(file("dev", change), b"pipe")?;
-    change.unlink(file("dev", change), b"null")?;
-    change.mkdir(root, b"gone", &attributes(0o700))?;
-    change.unlink(root, b"gone")?;
-    let acl = change.fs().xattrs(file("boot/file-1", change))?;
-    let (name, value) =
-        acl.iter().find(|(name, _)| name == b"system.posix_acl_access").expect("an access list");
-    change.set_xattr(file("boot/file-4097", change), name, Some(value))?;
-    change.set_xattr(file("boot/file-1", change), name, None)?;
-    change.set_xattr(file("boot/grub", change), b"trusted.overlay.opaque", None)
-}
+use vfs::{FileSystem, FileSystemMut, FsError, MemoryFs};
 
 #[test]
 fn the_same_edits_on_every_variant() {
@@ -97,13 +26,13 @@ fn the_same_edits_on_every_variant() {
         image.populate(|root| populate(root, names));
         let mut model = MemoryFs::copy_of(&image.open()).unwrap();
         let mut change = model.begin().unwrap();
-        script(&mut *change, names, file).unwrap();
+        edit(&mut *change, names, file).unwrap();
         change.commit().unwrap();
 
         let before = image.bytes();
         let mut fs = image.open_mut();
         let mut change = fs.begin().unwrap();
-        script(&mut *change, names, file).unwrap();
+        edit(&mut *change, names, file).unwrap();
         if let Err(difference) = compare(change.fs(), &model) {
             panic!("in the transaction: {difference}");
         }
@@ -122,7 +51,7 @@ fn the_same_edits_on_every_variant() {
         let again = block::DiskMut::new(block::Memory::new(before));
         let mut fs = ext4::open_mut(again.clone()).unwrap();
         let mut change = fs.begin().unwrap();
-        script(&mut *change, names, file).unwrap();
+        edit(&mut *change, names, file).unwrap();
         change.commit().unwrap();
         let mut change = fs.begin().unwrap();
         let boot = at(change.fs(), "boot");

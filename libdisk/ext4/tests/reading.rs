@@ -8,7 +8,7 @@ use std::fs;
 
 use support::{Image, VARIANTS, find};
 use testimages::judge;
-use testimages::population::{pattern, populate};
+use testimages::population::{at, pattern, populate};
 use vfs::{FileSystem, State};
 
 #[test]
@@ -71,7 +71,7 @@ fn reads_past_the_end_are_short() {
     let fs = image.open();
     let mut buf = [0; 64];
     for size in [0_u64, 50, 100, 5000] {
-        let file = support::at(&fs, &size.to_string());
+        let file = at(&fs, &size.to_string());
         for (offset, len) in [(0, size.min(64)), (size, 0), (size + 1, 0), (u64::MAX - 9, 0)] {
             assert_eq!(
                 fs.read_at(file, &mut buf, offset).unwrap() as u64,

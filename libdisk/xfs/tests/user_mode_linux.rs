@@ -6,10 +6,10 @@ mod support;
 
 use std::path::Path;
 
-use support::{Image, OLD, at, find, populate};
+use support::{Image, OLD, find, populate};
 use testimages::judge;
 use testimages::mounted::Mounted;
-use testimages::population::pattern;
+use testimages::population::{at, pattern};
 use testimages::user_mode_linux::{self, DISK, MOUNT, SHARE};
 use vfs::conformance::{Capabilities, ModelRun, Subject, compare, fixed_cases, model};
 use vfs::{Attributes, FileSystem, FileSystemMut};

@@ -8,7 +8,7 @@ use block::{Disk, DiskMut, FileDisk};
 use testimages::judge;
 use testimages::mounted::Mounted;
 use vfs::conformance::{Capabilities, Subject, compare};
-use vfs::{FileSystem, FileSystemMut, NodeId};
+use vfs::{FileSystem, FileSystemMut};
 
 /// A way to make a file system.
 #[derive(Debug, Clone, Copy)]
@@ -205,12 +205,4 @@ impl Subject for Image {
     fn judge(&mut self) {
         Self::judge(self);
     }
-}
-
-/// The node of a path.
-#[track_caller]
-pub(crate) fn at(fs: &dyn FileSystem, path: &str) -> NodeId {
-    path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |dir, name| {
-        fs.lookup(dir, name.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"))
-    })
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use testimages::judge;
+use testimages::population::at;
 use vfs::{FileSystem, FileSystemMut, NodeId};
 use xfs::Replayed;
 
-use crate::support::{Image, Variant, at, shut_down, variant};
+use crate::support::{Image, Variant, shut_down, variant};
 use crate::{able, complaints, is_empty_leaf, judge_recovery, listing, recover, same, tree};
 
 /// An image of which the log was written, and little else, after this work; what that answers is held open until then.

@@ -12,7 +12,6 @@ use testimages::judge;
 use testimages::mounted::Mounted;
 use testimages::population::{self, pattern};
 use vfs::conformance::compare;
-use vfs::{FileSystem, NodeId};
 
 /// A way to make a file system.
 #[derive(Debug, Clone, Copy)]
@@ -196,12 +195,4 @@ pub(crate) fn populate(root: &Path, names: usize) {
     for (number, size) in [3000, 5000, 20_000, 65_536].into_iter().enumerate() {
         xattr("boot/file-100", &format!("user.remote-{number}"), &pattern(size, 8));
     }
-}
-
-/// The node of a path.
-#[track_caller]
-pub(crate) fn at(fs: &dyn FileSystem, path: &str) -> NodeId {
-    path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |dir, name| {
-        fs.lookup(dir, name.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"))
-    })
 }
