@@ -26,6 +26,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::immutable::Immutable,
     &linux::kernel_hyperv::KernelHyperv,
     &linux::kernel_pci::KernelPciHyperv,
+    &linux::kernel_accelerated_networking::AcceleratedNetworking,
     &linux::modprobe_blacklist::ModprobeBlacklist,
     &linux::initramfs_drop_in::InitramfsDropIn,
     &linux::initramfs_hyperv::InitramfsHyperv,

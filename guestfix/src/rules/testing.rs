@@ -32,6 +32,9 @@ const MODULES: &[&str] = &[
     "drivers/net/hyperv/hv_netvsc",
     "drivers/hv/hv_utils",
     "drivers/pci/controller/pci-hyperv",
+    "drivers/net/ethernet/mellanox/mlx4/mlx4_core",
+    "drivers/net/ethernet/mellanox/mlx5/core/mlx5_core",
+    "drivers/net/ethernet/microsoft/mana/mana",
     "drivers/scsi/sd_mod",
 ];
 

@@ -39,6 +39,11 @@ pub(super) const HYPERV: &[Module] = &[
             "vmbus:4acc9b2f6900f34ab76b6fd0be528cda",
         ],
     ),
+    (
+        "drivers/net/ethernet/microsoft/mana/mana",
+        &["pci-hyperv-intf"],
+        &["pci:v00001414d000000BAsv*sd*bc*sc*i*"],
+    ),
     ("drivers/net/hyperv/hv_netvsc", &["hv_vmbus"], &["vmbus:635161f83edfc546913ff2d2f965ed0e"]),
 ];
 
@@ -54,6 +59,8 @@ pub(super) const GENERIC: &[Module] = &[
     ("drivers/cdrom/cdrom", &[], &[]),
     ("drivers/hid/hid", &[], &[]),
     ("drivers/net/ethernet/amazon/ena/ena", &[], &["pci:v00001D0Fd0000EC20sv*sd*bc*sc*i*"]),
+    ("drivers/net/ethernet/mellanox/mlx4/mlx4_core", &[], &["pci:v000015B3d00001004sv*sd*bc*sc*i*"]),
+    ("drivers/net/ethernet/mellanox/mlx5/core/mlx5_core", &[], &["pci:v000015B3d00001016sv*sd*bc*sc*i*"]),
     ("drivers/net/xen-netfront", &[], &["xen:vif", "xennet"]),
     ("drivers/nvme/host/nvme", &["nvme-core"], &["pci:v*d*sv*sd*bc01sc08i02*"]),
     ("drivers/nvme/host/nvme-core", &["t10-pi"], &[]),

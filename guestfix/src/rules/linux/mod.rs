@@ -35,6 +35,7 @@ pub(super) mod initramfs_kdump;
 pub(super) mod initramfs_lvm;
 pub(super) mod initramfs_resume;
 pub(super) mod integrity;
+pub(super) mod kernel_accelerated_networking;
 pub(super) mod kernel_hyperv;
 pub(super) mod kernel_pci;
 mod linewise;

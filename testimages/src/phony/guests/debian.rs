@@ -24,7 +24,7 @@ pub(super) const BOOKWORM: Kernel<'_> = Kernel {
     banner: "(debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.170-1 (2026-06-30)",
     hyperv: true,
     xz: false,
-    lacks: &[],
+    lacks: &["mana"],
 };
 
 const BOOKWORM_RELEASE: &str = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n\

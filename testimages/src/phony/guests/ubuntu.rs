@@ -19,6 +19,7 @@ pub(super) fn gpt_hybrid(out: &Path) -> Result<()> {
     let kernel = Kernel {
         release: "6.2.0-1018-aws",
         banner: "(buildd@lcy02-amd64-001) #18~22.04.1-Ubuntu SMP",
+        lacks: &[],
         ..BOOKWORM
     };
     let older = Kernel { release: "6.2.0-1017-aws", ..kernel };

@@ -15,7 +15,7 @@ use crate::phony::kernel::Kernel;
 use crate::phony::{ec2, grub, selinux};
 
 pub(super) fn amzn_2(out: &Path) -> Result<()> {
-    let kernel = Kernel { xz: false, ..kernel("5.10.223-212.873.amzn2.x86_64") };
+    let kernel = Kernel { xz: false, lacks: &["mana"], ..kernel("5.10.223-212.873.amzn2.x86_64") };
     let release = kernel.release;
     let mut tree = system(&os_release("amzn", "centos rhel fedora", "2", "Amazon Linux"));
     selinux::policy(&mut tree, "disabled");

@@ -18,7 +18,7 @@ use crate::phony::tree::Tree;
 use crate::phony::{ec2, grub, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
-    let kernel = Kernel { xz: false, ..kernel("2.6.32-431.el6.x86_64") };
+    let kernel = Kernel { xz: false, lacks: &["mana", "mlx5_core"], ..kernel("2.6.32-431.el6.x86_64") };
     let mut tree = system(&os_release("rhel", "fedora", "6.5", "Red Hat Enterprise Linux Server"));
     tree.remove("/usr/lib/systemd");
     tree.link("/etc/rc3.d/S55sshd", "../init.d/sshd");
@@ -52,7 +52,7 @@ pub(super) fn rhel_6(out: &Path) -> Result<()> {
 }
 
 pub(super) fn rhel_7(out: &Path) -> Result<()> {
-    let kernel = kernel("3.10.0-1160.el7.x86_64");
+    let kernel = Kernel { lacks: &["mana"], ..kernel("3.10.0-1160.el7.x86_64") };
     let release = kernel.release;
     let mut tree = system(&os_release("rhel", "fedora", "7.9", "Red Hat Enterprise Linux Server"));
     install(&mut tree, &hostonly(&kernel, Codec::Gzip), RED_HAT_INITRD)?;

@@ -22,7 +22,7 @@ fn sles(version: &str) -> Tree {
 }
 
 pub(super) fn sles_12(out: &Path) -> Result<()> {
-    let kernel = Kernel { xz: false, ..kernel("4.12.14-122.225-default") };
+    let kernel = Kernel { xz: false, lacks: &["mana"], ..kernel("4.12.14-122.225-default") };
     let release = kernel.release;
     let mut tree = sles("12.5");
     install(&mut tree, &hostonly(&kernel, Codec::Xz), ("initrd-", ""))?;

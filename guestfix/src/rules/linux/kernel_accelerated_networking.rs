@@ -1,0 +1,74 @@
+//! linux.kernel.accelerated-networking
+
+use crate::facts::Driver;
+use crate::rule::Evidence;
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+
+/// A kernel without drivers for the cards that accelerated networking passes through.
+pub(in crate::rules) struct AcceleratedNetworking;
+
+static META: RuleMeta = RuleMeta {
+    id: "linux.kernel.accelerated-networking",
+    title: "the kernel drives the cards of accelerated networking",
+    phase: Phase::Drivers,
+    severity: Severity::Note,
+    cause: "Which card a machine gets depends on the host: ConnectX-3 (mlx4), ConnectX-4 and 5 (mlx5) or Microsoft's own (mana), and it may be another \
+            after each start. Without the driver all traffic goes by hv_netvsc, which works and is slower.",
+    fix: "None: drivers come with the kernel.",
+    source: "Microsoft Learn, How Accelerated Networking works in Linux, and Microsoft Azure Network Adapter, 2026; Linux, drivers/net/ethernet, 2026-11",
+};
+
+const CARDS: [&str; 3] = ["mlx4_core", "mlx5_core", "mana"];
+
+impl Rule for AcceleratedNetworking {
+    fn meta(&self) -> &'static RuleMeta {
+        &META
+    }
+
+    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
+        let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
+            return Ok(Finding::NotApplicable("it is not known which kernel boots"));
+        };
+        let absent = |name: &&str| matches!(kernel.drivers.get(name), None | Some(Driver::Absent));
+        if ["hv_vmbus", "pci_hyperv"].iter().any(absent) {
+            return Ok(Finding::NotApplicable("the kernel does not see such a card"));
+        }
+        let absent: Vec<&str> = CARDS.into_iter().filter(|name| absent(name)).collect();
+        let evidence = (!absent.is_empty()).then(|| {
+            let place = kernel.modules.clone().unwrap_or_default();
+            Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))
+        });
+        Ok(Finding::from_evidence(evidence.into_iter().collect()))
+    }
+
+    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
+        Ok(Fixed::ByHand(
+            "if the network has to be fast, install a kernel that has the drivers (on Debian linux-image-cloud-amd64)".into(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn cards_without_a_driver_are_named() {
+        let dep = "/lib/modules/6.1.0-50-amd64/modules.dep";
+        let bus = "kernel/drivers/hv/hv_vmbus.ko:\nkernel/drivers/pci/controller/pci-hyperv.ko:\n";
+        let mellanox = "kernel/drivers/net/ethernet/mellanox/mlx4/mlx4_core.ko:\nkernel/drivers/net/ethernet/mellanox/mlx5/core/mlx5_core.ko:\n";
+        let mana = "kernel/drivers/net/ethernet/microsoft/mana/mana.ko:\n";
+        let place = "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 has no";
+        for (modules, expected) in [
+            (bus.to_owned(), vec![format!("{place} mlx4_core, no mlx5_core, no mana")]),
+            (format!("{bus}{mellanox}"), vec![format!("{place} mana")]),
+            (format!("{bus}{mellanox}{mana}"), vec![]),
+            (mana.to_owned(), vec![]),
+        ] {
+            let bench = Bench::debian().file(dep, &modules);
+            assert_eq!(bench.findings(&AcceleratedNetworking), expected);
+        }
+        Bench::debian().file(dep, bus).by_hand(&AcceleratedNetworking);
+    }
+}
