@@ -52,6 +52,7 @@ pub static ALL: &[&dyn Rule] = &[
     &linux::fstab::INSTANCE_STORE,
     &linux::fstab::ABSENT_DISKS,
     &linux::fstab::NETWORK_FILESYSTEMS,
+    &linux::swap::Swap,
     &linux::network::MacPinned,
     &linux::network::mtu::Mtu,
     &linux::network::sriov::Sriov,

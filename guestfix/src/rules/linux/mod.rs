@@ -47,6 +47,7 @@ pub(super) mod mount_units;
 pub(super) mod network;
 pub(super) mod serial_login;
 pub(super) mod sshd;
+pub(super) mod swap;
 mod systemd;
 pub(super) mod tpm;
 pub(super) mod tuning;
