@@ -39,7 +39,7 @@ pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     if !left.is_empty() {
         // An attribute that was half set stays so (see `crafted`): nobody sees it, but xfs_repair mentions it.
         assert!(left.iter().any(|line| line.ends_with("is INCOMPLETE") || is_empty_leaf(line)), "{left:#?}");
-        assert_eq!(left, complaints(copy.path()));
+        assert_eq!(without_counts(&left), without_counts(&complaints(copy.path())));
         eprint!("(an attribute is half set) ");
     }
     let mut ours = tree(image.path(), image.size, "ro,norecovery");
@@ -60,8 +60,22 @@ pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
         fs::write(mounted.path().join(format!("after-{number}")), vec![1; 5000]).ok();
     }
     drop(mounted);
-    assert_eq!(complaints(image.path()), left);
+    assert_eq!(without_counts(&complaints(image.path())), without_counts(&left));
     replayed
+}
+
+/// What xfs_repair says, but how many blocks an inode has too many and not how many it has: Linux lets go of what it set aside
+/// behind the end of a file as soon as somebody has looked at it. What `stat` says of them is compared before that.
+fn without_counts(complaints: &[String]) -> Vec<String> {
+    let count = |text: &str| text.parse::<i64>().ok();
+    let without = |line: &String| {
+        let rest = line.strip_prefix("bad nblocks ")?;
+        let (found, rest) = rest.split_once(" for inode ")?;
+        let (inode, right) = rest.split_once(", would reset to ")?;
+        let over = count(found)? - count(right)?;
+        Some(format!("inode {inode} has {over} blocks too many"))
+    };
+    complaints.iter().map(|line| without(line).unwrap_or_else(|| line.clone())).collect()
 }
 
 #[track_caller]
@@ -141,4 +155,14 @@ pub(crate) fn able() -> bool {
 /// Whether the long runs were asked for, by setting `REFLOAT_LONG`.
 pub(crate) fn long() -> bool {
     std::env::var_os("REFLOAT_LONG").is_some()
+}
+
+#[test]
+fn a_count_of_blocks_is_no_complaint_of_its_own() {
+    let said = |found: u32, right: u32| {
+        without_counts(&[format!("bad nblocks {found} for inode 146442, would reset to {right}")])
+    };
+    assert_eq!(said(618, 617), said(575, 574));
+    assert_ne!(said(618, 617), said(618, 616));
+    assert_eq!(without_counts(&["would clear attr fork".into()]), ["would clear attr fork"]);
 }
