@@ -182,6 +182,7 @@ pub fn attributes(mode: u16) -> Attributes {
 ///
 /// # Panics
 /// If there is nothing.
+#[track_caller]
 pub fn at(fs: &dyn FileSystem, path: &str) -> NodeId {
     path.split('/').filter(|name| !name.is_empty()).fold(fs.root(), |dir, name| {
         fs.lookup(dir, name.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"))
