@@ -151,6 +151,13 @@ pub struct Kernel {
     pub drivers: BTreeMap<&'static str, Driver>,
 }
 
+impl Kernel {
+    /// Whether it has a driver of this name, wherever.
+    pub fn has(&self, driver: &str) -> bool {
+        self.drivers.get(driver).is_some_and(|place| *place != Driver::Absent)
+    }
+}
+
 /// One entry of a boot menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootEntry {

@@ -1,7 +1,6 @@
 //! linux.aws.time
 
 use super::linewise;
-use crate::facts::Driver;
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -44,9 +43,7 @@ impl Rule for AwsTime {
     fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
         let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
-        let host_clock = kernel
-            .and_then(|kernel| kernel.drivers.get("hv_utils"))
-            .is_some_and(|driver| *driver != Driver::Absent);
+        let host_clock = kernel.is_some_and(|kernel| kernel.has("hv_utils"));
         let (mut chrony, mut ntp) = (Vec::new(), Vec::new());
         for file in files(guest.view)? {
             if stage.edit(&file, without_aws)? {

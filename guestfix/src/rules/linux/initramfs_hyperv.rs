@@ -7,7 +7,7 @@ use libdisk::vfs::FileType;
 
 use super::aside;
 use crate::error::chain;
-use crate::facts::{Driver, Facts, Kernel, Machine};
+use crate::facts::{Facts, Kernel, Machine};
 use crate::rule::Evidence;
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -41,8 +41,8 @@ impl Target {
     /// An initramfs for a kernel; `None` if the kernel itself lacks the drivers, which is the business of
     /// linux.kernel.hyperv.
     pub(super) fn new(path: &str, kernel: &Kernel) -> Option<Self> {
-        let has = |name| kernel.drivers.get(name).is_some_and(|driver| *driver != Driver::Absent);
-        let modules = kernel.modules.clone().filter(|_| has("hv_vmbus") && has("hv_storvsc"))?;
+        let modules =
+            kernel.modules.clone().filter(|_| kernel.has("hv_vmbus") && kernel.has("hv_storvsc"))?;
         Some(Self { path: path.to_owned(), release: kernel.version.clone(), modules })
     }
 }
@@ -80,8 +80,7 @@ const RESCUE: &str = "; to rescue it on Azure, boot once with ata_piix.prefer_ms
 
 fn has_ata(facts: &Facts) -> bool {
     let kernel = facts.default_kernel().or(facts.kernels.first());
-    kernel
-        .is_some_and(|kernel| kernel.drivers.get("ata_piix").is_some_and(|driver| *driver != Driver::Absent))
+    kernel.is_some_and(|kernel| kernel.has("ata_piix"))
 }
 
 /// Images that lack what is required, or that cannot be read.

@@ -1,6 +1,5 @@
 //! linux.kernel.accelerated-networking
 
-use crate::facts::Driver;
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
@@ -29,11 +28,10 @@ impl Rule for AcceleratedNetworking {
         let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
             return Ok(Finding::NotApplicable("it is not known which kernel boots"));
         };
-        let absent = |name: &&str| matches!(kernel.drivers.get(name), None | Some(Driver::Absent));
-        if ["hv_vmbus", "pci_hyperv"].iter().any(absent) {
+        if !kernel.has("hv_vmbus") || !kernel.has("pci_hyperv") {
             return Ok(Finding::NotApplicable("the kernel does not see such a card"));
         }
-        let absent: Vec<&str> = CARDS.into_iter().filter(|name| absent(name)).collect();
+        let absent: Vec<&str> = CARDS.into_iter().filter(|name| !kernel.has(name)).collect();
         let evidence = (!absent.is_empty()).then(|| {
             let place = kernel.modules.clone().unwrap_or_default();
             Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))

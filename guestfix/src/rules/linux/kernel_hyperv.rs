@@ -1,7 +1,7 @@
 //! linux.kernel.hyperv
 
 use super::boot_entries;
-use crate::facts::{BootEntry, Driver, Family, Kernel, Os};
+use crate::facts::{BootEntry, Family, Kernel, Os};
 use crate::inspect::compare_versions;
 use crate::rule::Evidence;
 use crate::text::cmdline;
@@ -100,7 +100,7 @@ fn is_usable(kernel: &Kernel) -> bool {
 /// The drivers without which it sees no disk, as far as it lacks them.
 fn lacking(kernel: &Kernel) -> impl Iterator<Item = &'static str> {
     let names = ["hv_vmbus", "hv_storvsc"].into_iter();
-    names.filter(|name| matches!(kernel.drivers.get(name), None | Some(Driver::Absent)))
+    names.filter(|name| !kernel.has(name))
 }
 
 /// The distribution's kernel that has them.

@@ -1,6 +1,5 @@
 //! linux.kernel.pci-hyperv
 
-use crate::facts::Driver;
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
@@ -27,14 +26,14 @@ impl Rule for KernelPciHyperv {
         let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
             return Ok(Finding::NotApplicable("it is not known which kernel boots"));
         };
-        if matches!(kernel.drivers.get("hv_vmbus"), None | Some(Driver::Absent)) {
+        if !kernel.has("hv_vmbus") {
             return Ok(Finding::NotApplicable(
                 "the kernel has no drivers of Hyper-V at all: see linux.kernel.hyperv",
             ));
         }
-        let lacks = kernel.drivers.get("pci_hyperv") == Some(&Driver::Absent);
         let place = kernel.modules.clone().unwrap_or_default();
-        let evidence = lacks.then(|| Evidence::new(place, format!("{} has no pci_hyperv", kernel.version)));
+        let evidence = (!kernel.has("pci_hyperv"))
+            .then(|| Evidence::new(place, format!("{} has no pci_hyperv", kernel.version)));
         Ok(Finding::from_evidence(evidence.into_iter().collect()))
     }
 

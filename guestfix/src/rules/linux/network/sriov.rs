@@ -1,6 +1,5 @@
 //! linux.network.sriov
 
-use crate::facts::Driver;
 use crate::rule::Evidence;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -39,7 +38,7 @@ impl Rule for Sriov {
             return Ok(Finding::NotApplicable("NetworkManager is not installed"));
         }
         let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
-        if kernel.is_some_and(|kernel| kernel.drivers.get("pci_hyperv") == Some(&Driver::Absent)) {
+        if kernel.is_some_and(|kernel| !kernel.has("pci_hyperv")) {
             return Ok(Finding::NotApplicable("the kernel does not see such a card"));
         }
         let evidence =
