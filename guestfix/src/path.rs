@@ -1,5 +1,6 @@
 //! Paths inside the guest, resolved as its own kernel would: links restart at the guest's root, `..` never leaves it.
 
+use crate::text::bytes;
 use crate::{Error, Result};
 
 /// As many links as Linux follows in one path (`path_resolution(7)`).
@@ -42,7 +43,7 @@ pub(crate) enum Place {
 
 /// Follows `path` through `names`.
 pub(crate) fn resolve(names: &dyn Names, path: &[u8], last: Last) -> Result<Place> {
-    let malformed = |what: &str| Error::Malformed { path: lossy(path), what: what.into() };
+    let malformed = |what: &str| Error::Malformed { path: shown(path), what: what.into() };
     let mut done = Vec::new();
     let mut todo = Vec::new();
     push_names(&mut todo, path);
@@ -113,8 +114,8 @@ pub(crate) fn below<'a>(path: &'a [u8], point: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// A path for messages.
-pub(crate) fn lossy(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+pub(crate) fn shown(path: &[u8]) -> String {
+    bytes::shown_bytes(path)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a rule is: it finds one fault and stages its fix.
 
 use crate::facts::Facts;
+use crate::text::bytes;
 use crate::{Archives, Result, Stage, View};
 
 /// Where the guest is to boot.
@@ -103,9 +104,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Evidence at a place.
+    /// Evidence at a place; bytes of the guest that are not UTF-8 are shown as `\xE9`.
     pub fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { place: place.into(), what: what.into() }
+        let shown = |text: String| bytes::shown(&text).into_owned();
+        Self { place: shown(place.into()), what: shown(what.into()) }
     }
 }
 

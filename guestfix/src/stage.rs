@@ -12,8 +12,9 @@ use self::overlay::{Overlay, Staged, StagedFile, new_metadata};
 use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
 use crate::label::Labels;
-use crate::path::{Last, Place, lossy, split_str};
+use crate::path::{Last, Place, shown, split_str};
 use crate::rule::Goal;
+use crate::text::bytes::{decode, encode};
 use crate::tree::{volume_at, wrapped};
 use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 
@@ -107,22 +108,21 @@ impl<'a> Stage<'a> {
         Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives })
     }
 
-    /// Puts a file with this content, mode 0644 and owner root where there was none; an existing one keeps its owner, mode
-    /// and attributes.
+    /// Puts a text file, mode 0644 and owner root where there was none; an existing one keeps its owner, mode and
+    /// attributes. Bytes that [`bytes`](crate::text::bytes) carries become themselves again.
     ///
     /// # Errors
     /// If the guest cannot be read.
-    pub fn put(&mut self, path: &str, content: impl Into<Vec<u8>>) -> Result<()> {
-        self.put_mode(path, content, 0o644)
+    pub fn put(&mut self, path: &str, text: impl AsRef<str>) -> Result<()> {
+        self.put_mode(path, text, 0o644)
     }
 
     /// As [`put`](Self::put), with this mode for a new file.
     ///
     /// # Errors
     /// As above.
-    pub fn put_mode(&mut self, path: &str, content: impl Into<Vec<u8>>, mode: u16) -> Result<()> {
-        let content: Vec<u8> = content.into();
-        self.put_file(path, content.into(), mode, Vec::new(), None)
+    pub fn put_mode(&mut self, path: &str, text: impl AsRef<str>, mode: u16) -> Result<()> {
+        self.put_file(path, encode(text.as_ref()).into(), mode, Vec::new(), None)
     }
 
     /// As [`put`](Self::put), for binary content: `rendering` says in lines what changes.
@@ -331,9 +331,9 @@ impl<'a> Stage<'a> {
     fn target(&self, path: &str, last: Last) -> Result<String> {
         let target = match self.overlay.place(path, last)? {
             Place::Found(target) | Place::Absent(target) => target,
-            Place::Blocked(by) => return Err(refused(path, &format!("{} is not a directory", lossy(&by)))),
+            Place::Blocked(by) => return Err(refused(path, &format!("{} is not a directory", shown(&by)))),
         };
-        let target = String::from_utf8(target).map_err(|_| refused(path, "its name is not UTF-8"))?;
+        let target = decode(&target);
         if self.overlay.lstat(&target)?.is_some_and(|metadata| metadata.immutable) {
             return Err(refused(&target, "is immutable (chattr +i): somebody wants it to stay as it is"));
         }
@@ -442,7 +442,7 @@ fn content_of(file: &StagedFile, copy_of: Option<&str>) -> Content {
 }
 
 fn ownership_of(file: &StagedFile) -> Ownership {
-    let xattr = |(name, value): &(Vec<u8>, Vec<u8>)| (lossy(name), BASE64.encode(value));
+    let xattr = |(name, value): &(Vec<u8>, Vec<u8>)| (decode(name), BASE64.encode(value));
     let StagedFile { metadata, xattrs, .. } = file;
     Ownership {
         mode: metadata.mode,

@@ -13,7 +13,8 @@ use libdisk::volume::grub::Grub;
 
 pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
-use crate::path::{self, Kind, Last, Names, Place, below, lossy, resolve, split};
+use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
+use crate::text::bytes::{decode, encode};
 use crate::{Error, Result, View};
 
 /// The largest file that is read whole.
@@ -142,7 +143,7 @@ impl Tree {
             if metadata.file_type == FileType::Directory {
                 if !seen.insert(node) {
                     let what = "the directory is reached by two paths".into();
-                    return Err(Error::Malformed { path: lossy(&path), what });
+                    return Err(Error::Malformed { path: shown(&path), what });
                 }
                 let names = self.names(&path)?.unwrap_or_default();
                 left.extend(names.iter().rev().map(|name| join(&path, name)));
@@ -240,7 +241,7 @@ impl Tree {
         }
         if size > FILE_LIMIT {
             let what = format!("{size} bytes are more than the limit of 1 GiB for a file that is read whole");
-            return Err(Error::Malformed { path: lossy(path), what });
+            return Err(Error::Malformed { path: shown(path), what });
         }
         let mut content = Vec::new();
         self.pieces(path, node, size, |piece| {
@@ -269,20 +270,19 @@ impl View for Tree {
     }
 
     fn lstat(&self, path: &str) -> Result<Option<Metadata>> {
-        self.metadata(path.as_bytes(), false)
+        self.metadata(&encode(path), false)
     }
 
     fn stat(&self, path: &str) -> Result<Option<Metadata>> {
-        self.metadata(path.as_bytes(), true)
+        self.metadata(&encode(path), true)
     }
 
     fn resolve(&self, path: &str) -> Result<Option<String>> {
-        let found = self.find(path.as_bytes(), Last::Follow)?;
-        Ok(found.and_then(|(path, _)| String::from_utf8(path).ok()))
+        Ok(self.find(&encode(path), Last::Follow)?.map(|(path, _)| decode(&path)))
     }
 
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
-        let Some((path, node)) = self.find(path.as_bytes(), Last::Follow)? else { return Ok(None) };
+        let Some((path, node)) = self.find(&encode(path), Last::Follow)? else { return Ok(None) };
         let metadata = self.node_metadata(&path, node)?;
         if metadata.file_type != FileType::Regular {
             return Ok(None);
@@ -291,17 +291,16 @@ impl View for Tree {
     }
 
     fn read_link(&self, path: &str) -> Result<Option<String>> {
-        Ok(self.link_target(path.as_bytes())?.as_deref().map(path::lossy))
+        Ok(self.link_target(&encode(path))?.as_deref().map(decode))
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>> {
-        let Some((dir, _)) = self.find(path.as_bytes(), Last::Follow)? else { return Ok(Vec::new()) };
-        let names = self.names(&dir)?.unwrap_or_default();
-        Ok(names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect())
+        let Some((dir, _)) = self.find(&encode(path), Last::Follow)? else { return Ok(Vec::new()) };
+        Ok(self.names(&dir)?.unwrap_or_default().iter().map(|name| decode(name)).collect())
     }
 
     fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let Some((path, node)) = self.find(path.as_bytes(), Last::Keep)? else { return Ok(Vec::new()) };
+        let Some((path, node)) = self.find(&encode(path), Last::Keep)? else { return Ok(Vec::new()) };
         self.mounts[node.mount].fs.xattrs(node.id).map_err(|source| failed(&path, source))
     }
 
@@ -317,7 +316,7 @@ impl View for Tree {
 }
 
 fn failed(path: &[u8], source: FsError) -> Error {
-    Error::Guest { path: lossy(path), source: source.into() }
+    Error::Guest { path: shown(path), source: source.into() }
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {

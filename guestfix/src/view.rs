@@ -7,11 +7,13 @@ use libdisk::volume::grub::Grub;
 
 use crate::Result;
 use crate::facts::Machine;
+use crate::text::bytes;
 
 /// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
 ///
-/// Paths are absolute, in the guest's own tree, with `/` between names. No path ever reaches the host. Names that
-/// are not UTF-8 are not listed: no rule knows one. What does not exist is `None`, not an error.
+/// Paths are absolute, in the guest's own tree, with `/` between names. No path ever reaches the host. What does not
+/// exist is `None`, not an error. Names, link targets and text are Strings without loss, whatever bytes they are: see
+/// [`bytes`].
 ///
 /// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s view, the
 /// guest as it will be.
@@ -75,12 +77,12 @@ pub trait View {
         None
     }
 
-    /// A text file, bytes that are not UTF-8 kept out by [`None`] as if it were not there.
+    /// A text file, with bytes that are not UTF-8 as [`bytes::decode`] carries them.
     ///
     /// # Errors
     /// As above.
     fn text(&self, path: &str) -> Result<Option<String>> {
-        Ok(self.read(path)?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+        Ok(self.read(path)?.map(|content| bytes::decode(&content)))
     }
 
     /// Whether anything is there, links followed.

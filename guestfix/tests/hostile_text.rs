@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use guestfix::text::{
-    bls, cmdline, crypttab, extlinux, file_contexts, fstab, grub_cfg, grubenv, ini, interfaces,
+    bls, bytes, cmdline, crypttab, extlinux, file_contexts, fstab, grub_cfg, grubenv, ini, interfaces,
 };
 use guestfix::text::{lines, menu_lst, shell_assign, yaml_outline};
 use libdisk::vfs::FileType;
@@ -112,12 +112,18 @@ const CONTEXTS: &str = "# policy\n/.*\tsystem_u:object_r:default_t:s0\n/etc/.*\t
     /etc/(.*/)?x{2,5}[^/a-f]+(/.*)?\t-d\tsystem_u:object_r:net_t:s0\n/run/.*\t<<none>>\n\
     /usr/lib/(?=x)y\tsystem_u:object_r:never_t:s0\n";
 
-/// Damages `good`, and calls `check` with what is text of that.
+/// Damages `good`, and calls `check` with the text that the bytes are.
 fn damaged(what: &str, good: &str, mut check: impl FnMut(&str)) {
     cases(what, CASES, CEILING, |random| {
         let mut bytes = good.as_bytes().to_vec();
         mangle(random, &mut bytes, 0..good.len());
-        check(&String::from_utf8_lossy(&bytes));
+        // Latin-1, UTF-16, and characters cut short: an editor must carry them all.
+        if random.bool() {
+            let wild: [&[u8]; 5] = [b"\xe9", b"\xff\xfe", b"\0", b"\xc3", b"\xf4\x8f\xbf\xa9"];
+            let at = random.usize(..=bytes.len());
+            bytes.splice(at..at, random.choice(wild).unwrap_or_default().iter().copied());
+        }
+        check(&bytes::decode(&bytes));
     });
     cases(&format!("a MiB of {what}"), 1, CEILING, |_| check(&good.repeat(LARGE / good.len())));
     // One line of it over and over: structures that only ever open, lists that only ever grow.
@@ -244,7 +250,7 @@ fn grub_environments() {
         "# GRUB Environment Block\nsaved_entry=0\nkernelopts=root=UUID=1 \\\\ ro\nboot_success=1\n"
     );
     damaged("grubenv", &block, |text| {
-        let bytes = text.as_bytes();
+        let bytes = &*bytes::encode(text);
         let before = grubenv::get(bytes, "kernelopts");
         if let Some(new) = grubenv::set(bytes, "saved_entry", Some("a=\\b")) {
             assert_eq!(new.len(), bytes.len());

@@ -357,7 +357,7 @@ fn too_little_room_is_found_before_anything_is_written() {
         Phase::Boot,
         |guest| wrong_if(!guest.view.exists("/boot/big")?),
         |stage| {
-            stage.put("/boot/big", vec![b'x'; 2 << 20])?;
+            stage.put("/boot/big", "x".repeat(2 << 20))?;
             Ok(Fixed::Staged)
         },
     );

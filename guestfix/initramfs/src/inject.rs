@@ -283,20 +283,22 @@ impl<'a> NewFiles<'a> {
             Generator::InitramfsTools => {
                 let path = "conf/modules";
                 let old = self.archive.find(path).map(|file| file.data).unwrap_or_default();
-                let mut text = String::from_utf8_lossy(old).into_owned();
-                let first_words = text.lines().filter_map(|line| line.split_whitespace().next());
+                let mut text = old.to_vec();
+                let lines = String::from_utf8_lossy(old);
+                let first_words = lines.lines().filter_map(|line| line.split_whitespace().next());
                 let listed: BTreeSet<String> = first_words.map(normalise).collect();
                 names.retain(|name| !listed.contains(*name));
-                if !text.is_empty() && !text.ends_with('\n') {
-                    text.push('\n');
+                if text.last().is_some_and(|last| *last != b'\n') {
+                    text.push(b'\n');
                 }
-                text.extend(names.iter().map(|name| format!("{name}\n")));
+                text.extend(names.iter().flat_map(|name| format!("{name}\n").into_bytes()));
                 (path, text)
             }
             Generator::Dracut => {
                 // Loaded before anything else; the network can wait for udev.
                 names.retain(|name| REQUIRED.contains(name));
-                let text = names.iter().map(|name| format!("rd.driver.pre={name}\n")).collect();
+                let text: String = names.iter().map(|name| format!("rd.driver.pre={name}\n")).collect();
+                let text = text.into_bytes();
                 ("etc/cmdline.d/90-azure.conf", text)
             }
             _ => return Ok(()),
@@ -304,7 +306,7 @@ impl<'a> NewFiles<'a> {
         if names.is_empty() {
             return Ok(());
         }
-        self.put(path, text.into_bytes(), format!("name {} in {path}", names.join(" ")))
+        self.put(path, text, format!("name {} in {path}", names.join(" ")))
     }
 
     /// The new initramfs.

@@ -1,5 +1,7 @@
 //! The edits of one volume, in one transaction.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libdisk::vfs::{Attributes, FileSystemMut, FileType, FsError, NodeId, Timestamp, Transaction};
@@ -7,6 +9,7 @@ use libdisk::vfs::{Attributes, FileSystemMut, FileType, FsError, NodeId, Timesta
 use crate::edit::{Content, Ownership};
 use crate::label::Labels;
 use crate::path::below;
+use crate::text::bytes::encode;
 use crate::{Edit, Error, Result, View};
 
 /// Carries out `edits`, whose paths all lie on the volume mounted at `point`, and commits them together.
@@ -44,7 +47,7 @@ struct Writer<'a> {
 /// Where a name goes.
 struct Slot<'p> {
     dir: NodeId,
-    name: &'p [u8],
+    name: Cow<'p, [u8]>,
     /// What has the name now.
     node: Option<NodeId>,
 }
@@ -61,7 +64,7 @@ impl Writer<'_> {
                 self.clear(path, &slot)?;
                 let xattrs = self.labels.for_new(path, FileType::Symlink)?.into_iter().collect();
                 let attributes = Attributes { mode: 0o777, time: self.time, xattrs, ..Attributes::default() };
-                let made = self.change.symlink(slot.dir, slot.name, &attributes, target.as_bytes());
+                let made = self.change.symlink(slot.dir, &slot.name, &attributes, &encode(target));
                 made.map(drop).map_err(|source| failed(path, source))
             }
             Edit::Remove { path, .. } => {
@@ -97,14 +100,14 @@ impl Writer<'_> {
         }
         self.clear(path, &slot)?;
         let attributes = attributes(path, ownership, self.time)?;
-        let made = self.change.create(slot.dir, slot.name, &attributes, content);
+        let made = self.change.create(slot.dir, &slot.name, &attributes, content);
         made.map(drop).map_err(|source| failed(path, source))
     }
 
     /// Takes away what has the name.
     fn clear(&mut self, path: &str, slot: &Slot<'_>) -> Result<()> {
         match slot.node {
-            Some(_) => self.change.unlink(slot.dir, slot.name).map_err(|source| failed(path, source)),
+            Some(_) => self.change.unlink(slot.dir, &slot.name).map_err(|source| failed(path, source)),
             None => Ok(()),
         }
     }
@@ -118,12 +121,12 @@ impl Writer<'_> {
         loop {
             let (done, left) = path.split_at(at);
             let (name, rest) = left.split_once('/').map_or((left, None), |(name, rest)| (name, Some(rest)));
-            let node = match self.change.fs().lookup(dir, name.as_bytes()) {
+            let node = match self.change.fs().lookup(dir, &encode(name)) {
                 Ok(node) => Some(node),
                 Err(FsError::NotFound) => None,
                 Err(source) => return Err(failed(path, source)),
             };
-            let Some(rest) = rest else { return Ok(Slot { dir, name: name.as_bytes(), node }) };
+            let Some(rest) = rest else { return Ok(Slot { dir, name: encode(name), node }) };
             dir = match node {
                 Some(node) => node,
                 None => self.mkdir(dir, name, &format!("{done}{name}"))?,
@@ -136,7 +139,7 @@ impl Writer<'_> {
         let above = self.change.fs().metadata(dir).map_err(|source| failed(path, source))?;
         let xattrs = self.labels.for_new(path, FileType::Directory)?.into_iter().collect();
         let attributes = Attributes { mode: 0o755, uid: above.uid, gid: above.gid, time: self.time, xattrs };
-        let made = self.change.mkdir(dir, name.as_bytes(), &attributes);
+        let made = self.change.mkdir(dir, &encode(name), &attributes);
         made.map_err(|source| failed(path, source))
     }
 }
@@ -146,7 +149,7 @@ fn attributes(path: &str, ownership: &Ownership, time: Timestamp) -> Result<Attr
         let value = BASE64.decode(value);
         let value =
             value.map_err(|_| Error::Refused(format!("the plan has a bad attribute {name} for {path}")))?;
-        Ok((name.clone().into_bytes(), value))
+        Ok((encode(name).into_owned(), value))
     };
     Ok(Attributes {
         mode: ownership.mode,

@@ -3,6 +3,7 @@
 use similar::TextDiff;
 
 use crate::edit::{Before, Content, Edit, Step};
+use crate::text::bytes;
 use crate::{Result, View};
 
 /// Every step as a diff, headed by the rules that asked for it.
@@ -24,19 +25,10 @@ fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
         }
         Edit::ReplayJournal { volume } => out.push_str(&format!("replay the journal of {volume}\n")),
         Edit::PutFile { path, before, content: Content::Text(new), rendering, .. } => {
-            match old_text(before, path, view)? {
-                Some(old) => out.push_str(&unified(path, *before == Before::Absent, &old, new)),
-                None => out.push_str(&format!(
-                    "put text of {} bytes at {path}, over {}\n",
-                    new.len(),
-                    was(before)
-                )),
-            }
-            lines(out, rendering);
+            put(out, path, before, new.as_bytes(), rendering, view)?;
         }
-        Edit::PutFile { path, before, content: Content::Bytes(bytes), rendering, .. } => {
-            out.push_str(&format!("put {} bytes at {path}, over {}\n", bytes.len(), was(before)));
-            lines(out, rendering);
+        Edit::PutFile { path, before, content: Content::Bytes(new), rendering, .. } => {
+            put(out, path, before, new, rendering, view)?;
         }
         Edit::PutFile { path, content: Content::CopyOf(from), .. } => {
             out.push_str(&format!("copy {from} to {path}\n"));
@@ -56,13 +48,39 @@ fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
     Ok(())
 }
 
+/// New content, as a diff where both it and what it replaces are text and nobody has said in words what changes.
+fn put(
+    out: &mut String,
+    path: &str,
+    before: &Before,
+    new: &[u8],
+    rendering: &[String],
+    view: &dyn View,
+) -> Result<()> {
+    let texts = old_text(before, path, view)?.zip(text(new)).filter(|_| rendering.is_empty());
+    match texts {
+        Some((old, new)) => out.push_str(&unified(path, *before == Before::Absent, &old, &new)),
+        None => {
+            let len = new.len();
+            out.push_str(&format!("put {len} bytes at {path}, over {}\n", was(before)));
+            lines(out, rendering);
+        }
+    }
+    Ok(())
+}
+
 /// The old text, empty where there was nothing; `None` where there was something that is not text.
 fn old_text(before: &Before, path: &str, view: &dyn View) -> Result<Option<String>> {
     match before {
         Before::Absent => Ok(Some(String::new())),
         Before::Link { .. } => Ok(None),
-        Before::File { .. } => Ok(view.text(path)?.filter(|text| !text.contains('\0'))),
+        Before::File { .. } => Ok(view.read(path)?.and_then(|old| text(&old))),
     }
+}
+
+/// Content as text, bytes that are not UTF-8 as `\xE9`; `None` for what is no text at all.
+fn text(content: &[u8]) -> Option<String> {
+    (!content.contains(&0)).then(|| bytes::shown_bytes(content))
 }
 
 fn was(before: &Before) -> String {

@@ -9,6 +9,7 @@ use libdisk::volume::wrap::HEAD;
 
 use crate::facts::Machine;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
+use crate::text::bytes::{decode, encode};
 use crate::{Result, View};
 
 /// What will be at a path.
@@ -65,12 +66,12 @@ impl<'a> Overlay<'a> {
 
     /// Where `path` leads in the tree as it will be.
     pub(super) fn place(&self, path: &str, last: Last) -> Result<Place> {
-        path::resolve(self, path.as_bytes(), last)
+        path::resolve(self, &encode(path), last)
     }
 
     fn find(&self, path: &str, last: Last) -> Result<Option<String>> {
         Ok(match self.place(path, last)? {
-            Place::Found(path) => String::from_utf8(path).ok(),
+            Place::Found(path) => Some(decode(&path)),
             Place::Absent(_) | Place::Blocked(_) => None,
         })
     }
@@ -118,14 +119,13 @@ pub(super) fn new_metadata(file_type: FileType, mode: u16, size: usize) -> Metad
 
 impl Names for Overlay<'_> {
     fn kind(&self, path: &[u8]) -> Result<Option<Kind>> {
-        // Staged paths and those of the base's `View` are all UTF-8.
-        let Ok(path) = str::from_utf8(path) else { return Ok(None) };
-        let Some(metadata) = self.metadata(path)? else { return Ok(None) };
+        let path = decode(path);
+        let Some(metadata) = self.metadata(&path)? else { return Ok(None) };
         Ok(Some(match metadata.file_type {
             FileType::Directory => Kind::Directory,
-            FileType::Symlink => match self.nodes.get(path) {
-                Some(Staged::Link(target)) => Kind::Link(target.clone().into_bytes()),
-                _ => Kind::Link(self.base.read_link(path)?.unwrap_or_default().into_bytes()),
+            FileType::Symlink => match self.nodes.get(&path) {
+                Some(Staged::Link(target)) => Kind::Link(encode(target).into_owned()),
+                _ => Kind::Link(encode(&self.base.read_link(&path)?.unwrap_or_default()).into_owned()),
             },
             _ => Kind::Other,
         }))

@@ -1,5 +1,6 @@
 //! `/etc/fstab`: six fields between blanks, octal escapes for blanks in them (fstab(5)).
 
+use super::bytes::{decode, encode};
 use super::{comment_out, lines, rewrite};
 
 /// A line that names something to mount.
@@ -100,8 +101,9 @@ pub(super) fn with_options(options: &str, added: &[&str]) -> String {
 }
 
 fn unescape(field: &str) -> String {
+    let field = encode(field);
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
+    let mut rest = &*field;
     while let [first, tail @ ..] = rest {
         let octal = match rest {
             [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
@@ -112,7 +114,7 @@ fn unescape(field: &str) -> String {
         bytes.push(octal.unwrap_or(*first));
         rest = if octal.is_some() { &rest[4..] } else { tail };
     }
-    String::from_utf8(bytes).unwrap_or_else(|_| field.to_owned())
+    decode(&bytes)
 }
 
 fn escape(field: &str) -> String {

@@ -1,6 +1,8 @@
 //! `grubenv`, GRUB's environment block: 1024 bytes, `key=value` lines behind a signature, filled up with `#`
 //! (GRUB manual, 17.3).
 
+use super::bytes::{decode, encode};
+
 const SIGNATURE: &str = "# GRUB Environment Block\n";
 
 /// Where the block of a grub.cfg is.
@@ -11,7 +13,8 @@ pub fn beside(config: &str) -> String {
 
 /// The value of a variable, if the block is one and holds it.
 pub fn get(block: &[u8], key: &str) -> Option<String> {
-    let text = std::str::from_utf8(block).ok()?.strip_prefix(SIGNATURE)?;
+    let text = decode(block);
+    let text = text.strip_prefix(SIGNATURE)?;
     let value = |line: &str| Some(unescape(line.strip_prefix(key)?.strip_prefix('=')?));
     text.lines().filter(|line| !line.starts_with('#')).find_map(value)
 }
@@ -19,7 +22,8 @@ pub fn get(block: &[u8], key: &str) -> Option<String> {
 /// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room. A block whose last line is
 /// not whole is none: what that line should say is not known.
 pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(block).ok()?.strip_prefix(SIGNATURE)?;
+    let text = decode(block);
+    let text = text.strip_prefix(SIGNATURE)?;
     let padding = text.rsplit('\n').next().unwrap_or_default();
     if padding.bytes().any(|byte| byte != b'#') {
         return None;
@@ -36,9 +40,10 @@ pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {
         }
     }
     out.extend(todo);
+    let mut out = encode(&out).into_owned();
     let room = block.len().checked_sub(out.len())?;
-    out.extend(std::iter::repeat_n('#', room));
-    Some(out.into_bytes())
+    out.extend(std::iter::repeat_n(b'#', room));
+    Some(out)
 }
 
 fn unescape(value: &str) -> String {
@@ -77,5 +82,15 @@ mod tests {
         assert_eq!(set(&block(""), "k", Some(&"v".repeat(1024))), None);
         assert_eq!(set(b"no block", "k", Some("v")), None);
         assert_eq!(get(b"\xff", "k"), None);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_stay_as_they_are() {
+        let mut old = b"# GRUB Environment Block\nsaved_entry=caf\xe9\nk=1\n".to_vec();
+        old.resize(1024, b'#');
+        let new = set(&old, "k", Some("22")).unwrap();
+        assert_eq!(new.len(), 1024);
+        assert!(new.starts_with(b"# GRUB Environment Block\nsaved_entry=caf\xe9\nk=22\n##"));
+        assert_eq!(get(&new, "saved_entry").as_deref(), Some("caf\u{10ffe9}"));
     }
 }

@@ -4,6 +4,7 @@
 //! There is no parse tree to print again, so there is nothing that printing could lose.
 
 pub mod bls;
+pub mod bytes;
 pub mod cmdline;
 pub mod crypttab;
 pub mod extlinux;

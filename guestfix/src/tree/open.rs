@@ -9,6 +9,7 @@ use crate::device::{Device, Logical};
 use crate::facts::{Lvm, Machine, Volume, VolumeGroup};
 use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
+use crate::text::bytes::{decode, encode};
 use crate::text::fstab;
 use crate::{Error, Result, View};
 
@@ -66,7 +67,7 @@ impl Tree {
         }
         for (target, index, subvolume) in points {
             // As systemd does, a missing mount point is thought to be there; one through a file is not.
-            match resolve(self, target.as_bytes(), Last::Follow)? {
+            match resolve(self, &encode(&target), Last::Follow)? {
                 Place::Found(point) | Place::Absent(point) => {
                     if let Some(name) = subvolume {
                         self.choose_subvolume(machine, &mut found[index], index, &name)?;
@@ -99,7 +100,7 @@ impl Tree {
         }
         let Some(fs) = found[index].fs.take() else { return };
         let mounted_at = &mut machine.volumes[index].mounted_at;
-        *mounted_at = mounted_at.take().or_else(|| String::from_utf8(point.clone()).ok());
+        *mounted_at = mounted_at.take().or_else(|| Some(decode(&point)));
         self.mounts.push(Mounted { point, fs });
         // What was absent, or below the mount point, may be something else now.
         self.nodes.borrow_mut().clear();

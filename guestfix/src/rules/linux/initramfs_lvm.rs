@@ -9,7 +9,7 @@ use super::initramfs_hyperv::{Room, replace};
 use super::lvm_filters::{narrow, widened};
 use crate::facts::Machine;
 use crate::rule::Evidence;
-use crate::text::{append, lvm_conf};
+use crate::text::{append, bytes, lvm_conf};
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// LVM in an initramfs that looks at the disks of EC2 only.
@@ -63,8 +63,7 @@ impl Rule for InitramfsLvm {
             let Some(bytes) = guest.view.read(&path)? else { continue };
             let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
             let files = mended(parsed.archive(), &machine);
-            let files: Vec<(&str, &[u8])> =
-                files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
+            let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, &**text)).collect();
             let new = initramfs::put_files(parsed.archive(), &files)
                 .map_err(|source| Error::Initramfs { path: path.clone(), source })?;
             if new.mode.is_some() {
@@ -81,7 +80,7 @@ fn images(guest: &Guest<'_>) -> BTreeSet<String> {
 }
 
 fn text(archive: &Archive<'_>, path: &str) -> String {
-    archive.find(path).map(|file| String::from_utf8_lossy(file.data).into_owned()).unwrap_or_default()
+    archive.find(path).map(|file| bytes::decode(file.data)).unwrap_or_default()
 }
 
 /// The disk of EC2 that a devices file names which LVM uses.
@@ -105,7 +104,7 @@ fn faults(archive: &Archive<'_>, machine: &Machine) -> Vec<String> {
 }
 
 /// The files with a fault, without it.
-fn mended(archive: &Archive<'_>, machine: &Machine) -> Vec<(&'static str, String)> {
+fn mended(archive: &Archive<'_>, machine: &Machine) -> Vec<(&'static str, Vec<u8>)> {
     let mut out = Vec::new();
     for path in CONFIGS {
         let old = text(archive, path);
@@ -113,7 +112,7 @@ fn mended(archive: &Archive<'_>, machine: &Machine) -> Vec<(&'static str, String
         if path == LOCAL && listed(archive).is_some() {
             new = append(&new, NO_DEVICES);
         }
-        out.extend((new != old).then_some((path, new)));
+        out.extend((new != old).then(|| (path, bytes::encode(&new).into_owned())));
     }
     out
 }

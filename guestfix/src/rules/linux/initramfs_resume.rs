@@ -6,7 +6,7 @@ use super::boot_entries;
 use crate::facts::BootEntry;
 use crate::inspect::devices;
 use crate::rule::Evidence;
-use crate::text::{Line, cmdline, comment_out, lines, rewrite, shell_assign};
+use crate::text::{Line, bytes, cmdline, comment_out, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A guest that looks for the image of its hibernation where none can be.
@@ -102,10 +102,10 @@ fn waits(guest: &Guest<'_>, entry: &BootEntry) -> Result<Option<(String, String)
         let Some(bytes) = guest.view.read(path)? else { continue };
         // one that cannot be read is the business of linux.initramfs.hyperv
         let Ok(parsed) = guest.archives.get(path, &bytes) else { continue };
-        let texts = BAKED.iter().filter_map(|name| str::from_utf8(parsed.archive().find(name)?.data).ok());
-        let last = texts.filter_map(|text| shell_assign::get(text, "RESUME")).next_back();
+        let texts = BAKED.iter().filter_map(|name| Some(bytes::decode(parsed.archive().find(name)?.data)));
+        let last = texts.filter_map(|text| shell_assign::get(&text, "RESUME").map(str::to_owned)).next_back();
         if let Some(spec) = last.filter(|spec| is_gone(guest.view, spec)) {
-            return Ok(Some((path.clone(), spec.to_owned())));
+            return Ok(Some((path.clone(), spec)));
         }
     }
     Ok(None)

@@ -6,7 +6,7 @@ use super::initramfs_hyperv::{Target, lacking_in};
 use crate::error::chain;
 use crate::inspect::devices;
 use crate::rule::Evidence;
-use crate::text::cmdline;
+use crate::text::{bytes, cmdline};
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A kernel, its initramfs and its command line in one file of UEFI, which is signed as a whole.
@@ -62,7 +62,7 @@ impl Rule for UnifiedKernel {
 /// What in the sections of an image does not fit Azure.
 fn faults(guest: &Guest<'_>, path: &str, image: &[u8]) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    let text = |name: &str| section(image, name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let text = |name: &str| section(image, name).map(bytes::decode);
     let arguments = text(".cmdline").unwrap_or_default();
     let root = cmdline::values(arguments.trim_end_matches('\0'), "root")
         .into_iter()
