@@ -12,13 +12,13 @@
 
 mod record;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use libdisk::Format;
-use libdisk::block::{self, DiskMut, FileDisk, Sealed};
+use libdisk::block::{self, DiskMut, FileDisk, Sealed, check_sidecar, mode_like, open_sidecar};
 use libdisk::image::in_use::Exclusive;
 
 use self::record::{Header, Record};
@@ -69,7 +69,7 @@ pub fn status(image: &Path) -> Result<Option<Status>> {
         return Ok(None);
     }
     let path = undo_path(&real(image)?);
-    if !exists(&path)? {
+    if !check_sidecar(&path)? {
         return Ok(None);
     }
     let record = Record::open(FileDisk::open(&path)?.disk())?;
@@ -132,7 +132,7 @@ pub fn apply_in_place(
             path.display()
         )));
     }
-    if exists(&path)? {
+    if check_sidecar(&path)? {
         return Err(Error::Refused(format!("{} exists already", path.display())));
     }
     let target = FileDisk::open_mut(image.path())?.disk_mut();
@@ -147,11 +147,11 @@ pub fn apply_in_place(
 
     // The record gets its name when all of it is durable.
     let partial = path.with_extension("undo.partial");
-    let file = File::create(&partial).map_err(|error| file_error(&partial, "cannot create", error))?;
+    let file = open_sidecar(&partial, mode_like(image.path())?)?;
     let ranges = sealed.dirty();
-    let made =
-        file.set_len(record::size(&ranges)).map_err(|error| file_error(&partial, "cannot grow", error));
-    let made = made.and_then(|()| {
+    // What an interrupted run left there was never used.
+    let made = file.set_len(0).and_then(|()| file.set_len(record::size(&ranges)));
+    let made = made.map_err(|error| file_error(&partial, "cannot grow", error)).and_then(|()| {
         let disk = FileDisk::open_mut(&partial)?.disk_mut();
         record::write(&disk, &header, &ranges, &target.disk(), &sealed.disk())
     });
@@ -182,7 +182,7 @@ fn change(undo: &DiskMut, image: &DiskMut, sealed: &Sealed) -> Result<()> {
 /// `Refused`, with nothing written, if there is no undo file, if it is damaged, or if the image has been changed since.
 pub fn undo(image: &Exclusive) -> Result<()> {
     let path = undo_path(image.path());
-    if !exists(&path)? {
+    if !check_sidecar(&path)? {
         let what =
             format!("there is no {}: this image was not changed in place, or was undone", path.display());
         return Err(Error::Refused(what));

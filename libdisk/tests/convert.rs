@@ -5,7 +5,7 @@ mod sfdisk;
 use std::path::Path;
 
 use libdisk::block::{CopyOptions, Silent, copy};
-use libdisk::image::Existing;
+use libdisk::image::Output;
 use libdisk::image::vhd::{self, FixedSink, Identity};
 use libdisk::{OpenOptions, identity, open, volume};
 use testimages::judge;
@@ -14,7 +14,7 @@ fn convert(from: &Path, to: &Path, threads: usize) {
     let opened = open(&from.display().to_string().parse().unwrap(), &OpenOptions::default()).unwrap();
     let id = Identity::derive(&identity(&opened.disk).unwrap());
     let disk = volume::pad_to_mib(opened.disk).unwrap();
-    let sink = FixedSink::create(to, disk.size(), id, Existing::Refuse).unwrap();
+    let sink = FixedSink::create(&Output::new(to), disk.size(), id).unwrap();
     copy(&disk, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
 }
 

@@ -8,7 +8,8 @@ use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use block::{Error, ErrorKind, Result};
+pub use block::is_open_here;
+use block::{Error, ErrorKind, Result, is_same_file};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::{OFlags, major, minor};
@@ -50,14 +51,8 @@ pub fn users(path: &Path) -> Result<Vec<User>> {
     }
 }
 
-/// Whether this process has the file at `path` open, by whatever name: what it reads must not be what it writes.
-pub fn is_open_here(path: &Path) -> bool {
-    let open = |file: fs::Metadata| entries("/proc/self/fd").any(|fd| is_open(&fd, &file));
-    fs::metadata(path).is_ok_and(open)
-}
-
 fn is_open(fd: &Path, file: &fs::Metadata) -> bool {
-    fs::metadata(fd).is_ok_and(|open| is_same_image(&open, file))
+    fs::metadata(fd).is_ok_and(|open| is_same_file(&open, file))
 }
 
 /// An image that nobody begins to change while this lives: neither another refloat nor QEMU. Others may read it, too.
@@ -195,10 +190,6 @@ fn device(number: u64) -> String {
     format!("{}:{}", major(number), minor(number))
 }
 
-fn same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
 /// Whatever can be listed: `/sys` and `/proc` change while they are read.
 fn entries(folder: impl AsRef<Path>) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
@@ -213,7 +204,8 @@ fn loops(image: &fs::Metadata) -> Vec<User> {
     let mut users = Vec::new();
     for sys in entries("/sys/block") {
         let backing = text(sys.join("loop/backing_file"));
-        let is_image = !backing.is_empty() && fs::metadata(backing).is_ok_and(|file| same_file(&file, image));
+        let is_image =
+            !backing.is_empty() && fs::metadata(backing).is_ok_and(|file| is_same_file(&file, image));
         if !is_image {
             continue;
         }
@@ -268,14 +260,6 @@ fn opened_for_writing(process: &Path, fd: &Path, image: &fs::Metadata) -> bool {
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or_default();
     OFlags::from_bits_retain(flags).intersects(OFlags::WRONLY | OFlags::RDWR)
-}
-
-/// The same file, or the same device by whichever node.
-fn is_same_image(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    if b.file_type().is_block_device() {
-        return a.file_type().is_block_device() && a.rdev() == b.rdev();
-    }
-    same_file(a, b)
 }
 
 #[cfg(test)]

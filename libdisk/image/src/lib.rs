@@ -36,7 +36,7 @@ pub mod qcow2;
 pub mod raw;
 pub mod vhd;
 
-pub use partial::{Durability, Existing, partial_path};
+pub use partial::{Durability, Existing, Output, partial_path, write_file};
 
 /// The length of a buffer as a device knows it.
 fn len64(bytes: &[u8]) -> u64 {

@@ -1,11 +1,11 @@
 //! An output file that looks finished only once it is.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind as IoErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use block::{Error, ErrorKind, FileRange, Result};
+use block::{ANY_MODE, Error, ErrorKind, FileRange, Result, is_same_file, open_sidecar};
 use rustix::fs::{
     CWD, FallocateFlags, RenameFlags, copy_file_range, fallocate, fstat, fstatfs, ioctl_ficlone,
     renameat_with,
@@ -41,6 +41,46 @@ pub enum Durability {
     Buffered,
 }
 
+/// A file that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub path: PathBuf,
+    /// What to do if it exists.
+    pub existing: Existing,
+    /// When it may be called finished.
+    pub durability: Durability,
+    /// Its mode bits, less what the user's umask takes away; see [`block::mode_like`].
+    pub mode: u32,
+}
+
+impl Output {
+    /// A file that does not exist yet, durable when it is finished, and of the usual mode.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            existing: Existing::default(),
+            durability: Durability::default(),
+            mode: ANY_MODE,
+        }
+    }
+
+    /// The same, which takes the place of a file that exists.
+    pub fn replacing(path: impl Into<PathBuf>) -> Self {
+        Self { existing: Existing::Replace, ..Self::new(path) }
+    }
+}
+
+/// Writes a small file in one step: whoever opens it sees all of it or what was there before.
+///
+/// # Errors
+/// `Refused` if it exists and must not be replaced, or something else is in the way; `Io`.
+pub fn write_file(output: &Output, bytes: &[u8]) -> Result<()> {
+    let partial = Partial::create("file", output, crate::len64(bytes))?;
+    partial.write_at(bytes, 0)?;
+    partial.commit()
+}
+
 /// What the file `target` is called until it is whole.
 pub fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
@@ -56,9 +96,7 @@ pub(crate) struct Partial {
     layer: &'static str,
     file: File,
     path: PathBuf,
-    target: PathBuf,
-    existing: Existing,
-    durability: Durability,
+    output: Output,
     /// The device of the file, if files on it can share extents.
     sharing: Option<u64>,
     /// Whether a place is found for each write before it is made.
@@ -70,63 +108,45 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// An empty sparse file of `len` bytes. It is locked, so that two runs cannot write the same target.
-    pub(crate) fn create(layer: &'static str, target: &Path, len: u64, existing: Existing) -> Result<Self> {
-        Ok(Self::open(layer, target, len, existing, false)?.0)
+    pub(crate) fn create(layer: &'static str, output: &Output, len: u64) -> Result<Self> {
+        Ok(Self::open(layer, output, len, false)?.0)
     }
 
     /// What an earlier run left of such a file, cut or extended to `len` bytes, or else an empty one; says which: `true` if it was empty.
-    pub(crate) fn resume(
-        layer: &'static str,
-        target: &Path,
-        len: u64,
-        existing: Existing,
-    ) -> Result<(Self, bool)> {
-        Self::open(layer, target, len, existing, true)
+    pub(crate) fn resume(layer: &'static str, output: &Output, len: u64) -> Result<(Self, bool)> {
+        Self::open(layer, output, len, true)
     }
 
-    fn open(
-        layer: &'static str,
-        target: &Path,
-        len: u64,
-        existing: Existing,
-        kept: bool,
-    ) -> Result<(Self, bool)> {
-        check_target(layer, target, existing)?;
-        let path = partial_path(target);
-        let failed = |what: &'static str| {
-            let path = path.clone();
-            move |cause: io::Error| Error::io(layer, what, cause).in_file(&path)
-        };
-        let file = open_locked(layer, &path)?;
-        // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
-        // waits at close until all of it has its place.
-        let left_over = file.metadata().map_err(failed("cannot look at the output"))?.len() > 0;
-        if left_over && !kept {
-            file.set_len(0).map_err(failed("cannot empty the output"))?;
-        }
-        let sharing = sharing(&file).map_err(failed("cannot look at the output"))?;
-        // ext4 takes what is written into a hole block by block, under a lock: in a place that was found in one step, the same
-        // write takes two thirds of the time. XFS, btrfs and tmpfs gain nothing.
-        let placing = fstatfs(&file).is_ok_and(|found| u64::try_from(found.f_type) == Ok(EXT4_SUPER_MAGIC));
-        file.set_len(len).map_err(failed("cannot set the size of the output"))?;
-        let (target, durability) = (target.to_owned(), Durability::default());
-        let partial = Self {
-            layer,
-            file,
-            path,
-            target,
-            existing,
-            durability,
-            sharing,
-            placing,
-            committed: false,
-            kept,
-        };
+    fn open(layer: &'static str, output: &Output, len: u64, kept: bool) -> Result<(Self, bool)> {
+        check_target(layer, &output.path, output.existing)?;
+        let path = partial_path(&output.path);
+        let file = open_locked(layer, &path, output.mode)?;
+        // From here on an error removes it.
+        let output = output.clone();
+        let mut partial =
+            Self { layer, file, path, output, sharing: None, placing: false, committed: false, kept };
+        let left_over = partial.start(len)?;
         Ok((partial, !(left_over && kept)))
     }
 
-    pub(crate) fn set_durability(&mut self, durability: Durability) {
-        self.durability = durability;
+    /// Brings the file to `len` bytes, empties it if it is not kept, and finds out what its file system can do. Gives
+    /// whether there was anything in it.
+    fn start(&mut self, len: u64) -> Result<bool> {
+        let look = "cannot look at the output";
+        // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
+        // waits at close until all of it has its place.
+        let left_over = self.file.metadata().map_err(|cause| self.failed(look, cause))?.len() > 0;
+        if left_over && !self.kept {
+            self.file.set_len(0).map_err(|cause| self.failed("cannot empty the output", cause))?;
+        }
+        self.sharing = sharing(&self.file).map_err(|cause| self.failed(look, cause))?;
+        // ext4 takes what is written into a hole block by block, under a lock: in a place that was found in one step, the same
+        // write takes two thirds of the time. XFS, btrfs and tmpfs gain nothing.
+        self.placing =
+            fstatfs(&self.file).is_ok_and(|found| u64::try_from(found.f_type) == Ok(EXT4_SUPER_MAGIC));
+        let size = self.file.set_len(len);
+        size.map_err(|cause| self.failed("cannot set the size of the output", cause))?;
+        Ok(left_over)
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
@@ -204,7 +224,7 @@ impl Partial {
 
     /// Makes everything written so far durable, if that is wanted.
     pub(crate) fn sync(&self) -> Result<()> {
-        match self.durability {
+        match self.output.durability {
             Durability::Buffered => Ok(()),
             Durability::Synced => {
                 self.file.sync_all().map_err(|cause| self.failed("cannot flush the output to disk", cause))
@@ -217,10 +237,10 @@ impl Partial {
         self.sync()?;
         self.rename().map_err(|cause| self.failed("cannot give the output its name", cause))?;
         self.committed = true;
-        if self.durability == Durability::Buffered {
+        if self.output.durability == Durability::Buffered {
             return Ok(());
         }
-        let folder = match self.target.parent() {
+        let folder = match self.output.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
@@ -230,13 +250,14 @@ impl Partial {
     }
 
     fn rename(&self) -> io::Result<()> {
-        if self.existing == Existing::Replace {
-            return std::fs::rename(&self.path, &self.target);
+        let target = &self.output.path;
+        if self.output.existing == Existing::Replace {
+            return std::fs::rename(&self.path, target);
         }
-        match renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::NOREPLACE) {
+        match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             // Some file systems (NFS, some FUSE) have no such rename; a link does not replace either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                std::fs::hard_link(&self.path, &self.target)?;
+                std::fs::hard_link(&self.path, target)?;
                 std::fs::remove_file(&self.path)
             }
             other => Ok(other?),
@@ -292,26 +313,16 @@ fn check_target(layer: &'static str, target: &Path, existing: Existing) -> Resul
 }
 
 /// Opens or creates `path` and locks it; whoever held it before may have renamed it meanwhile, hence the second look.
-fn open_locked(layer: &'static str, path: &Path) -> Result<File> {
+fn open_locked(layer: &'static str, path: &Path, mode: u32) -> Result<File> {
     loop {
-        let failed = |cause| Error::io(layer, "cannot create the output", cause).in_file(path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        let file = open_sidecar(path, mode)?;
         if file.try_lock().is_err() {
             return Err(Error::new(ErrorKind::Refused, layer, "another process is writing it").in_file(path));
         }
+        let failed = |cause| Error::io(layer, "cannot look at the output", cause).in_file(path);
         let held = file.metadata().map_err(failed)?;
-        match std::fs::symlink_metadata(path) {
-            Ok(named) if !named.is_file() => {
-                return Err(Error::new(ErrorKind::Refused, layer, "is not a regular file").in_file(path));
-            }
-            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => return Ok(file),
-            _ => {}
+        if std::fs::symlink_metadata(path).is_ok_and(|named| is_same_file(&named, &held)) {
+            return Ok(file);
         }
     }
 }
@@ -324,7 +335,7 @@ mod tests {
     fn nothing_looks_finished_before_commit() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        let output = Partial::create("raw", &target, 1 << 20, Existing::Refuse).unwrap();
+        let output = Partial::create("raw", &Output::new(&target), 1 << 20).unwrap();
         output.write_at(b"x", 5).unwrap();
         assert!(!target.exists());
         assert!(folder.path().join("disk.img.partial").exists());
@@ -337,7 +348,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
         std::fs::write(folder.path().join("disk.img.partial"), [0xff; 5000]).unwrap();
-        Partial::create("raw", &target, 4096, Existing::Refuse).unwrap().commit().unwrap();
+        Partial::create("raw", &Output::new(&target), 4096).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4096]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -346,14 +357,17 @@ mod tests {
     fn a_left_over_is_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        let (output, empty) = Partial::resume("raw", &target, 300_000, Existing::Refuse).unwrap();
+        let (output, empty) = Partial::resume("raw", &Output::new(&target), 300_000).unwrap();
         assert!(empty);
         output.write_at(&[7; 300_000], 0).unwrap();
-        // As a program has it that is being started meanwhile.
-        let _inherited = output.file.try_clone().unwrap();
+        // A program that was started meanwhile has it open, and does not hold its lock.
+        let file = output.file.try_clone().unwrap();
+        let mut other = std::process::Command::new("sleep").arg("100").stdin(file).spawn().unwrap();
         drop(output);
-        let (output, empty) = Partial::resume("raw", &target, 200_000, Existing::Refuse).unwrap();
+        let (output, empty) = Partial::resume("raw", &Output::new(&target), 200_000).unwrap();
         assert!(!empty);
+        other.kill().unwrap();
+        other.wait().unwrap();
         output.zero(1000, 150_000).unwrap();
         output.commit().unwrap();
         let mut expected = vec![7; 200_000];
@@ -366,13 +380,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
         // Made between the first check and the rename, too.
-        let output = Partial::create("raw", &target, 1, Existing::Refuse).unwrap();
+        let output = Partial::create("raw", &Output::new(&target), 1).unwrap();
         std::fs::write(&target, b"old").unwrap();
         assert!(output.commit().is_err());
-        let refused = Partial::create("raw", &target, 1, Existing::Refuse).unwrap_err();
+        let refused = Partial::create("raw", &Output::new(&target), 1).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Refused);
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
-        Partial::create("raw", &target, 1, Existing::Replace).unwrap().commit().unwrap();
+        Partial::create("raw", &Output::replacing(&target), 1).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0]);
     }
 
@@ -380,10 +394,7 @@ mod tests {
     fn two_writers_of_one_target_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        let _first = Partial::create("raw", &target, 1, Existing::Refuse).unwrap();
-        assert_eq!(
-            Partial::create("raw", &target, 1, Existing::Refuse).unwrap_err().kind(),
-            ErrorKind::Refused
-        );
+        let _first = Partial::create("raw", &Output::new(&target), 1).unwrap();
+        assert_eq!(Partial::create("raw", &Output::new(&target), 1).unwrap_err().kind(), ErrorKind::Refused);
     }
 }

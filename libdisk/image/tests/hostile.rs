@@ -8,7 +8,7 @@ use std::process::Command;
 use block::{Disk, Memory as Bytes};
 use image::qcow2::{Backing, Image};
 use image::vhd::{FixedSink, Identity};
-use image::{Existing, vhd};
+use image::{Output, vhd};
 use testimages::hostile::{Memory, Rng, cases, damage};
 use testimages::judge;
 
@@ -107,7 +107,7 @@ fn damaged_qcow2_images_with_subclusters() {
 
 fn fixed_vhd(path: &Path) -> Vec<u8> {
     let identity = Identity { uuid: [7; 16], timestamp: 1 };
-    let sink = FixedSink::create(path, 1 << 20, identity, Existing::Refuse).unwrap();
+    let sink = FixedSink::create(&Output::new(path), 1 << 20, identity).unwrap();
     block::Sink::finish(Box::new(sink)).unwrap();
     std::fs::read(path).unwrap()
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use block::testing::conformance;
 use block::{Disk, ErrorKind, ExtentKind};
-use image::Existing;
+use image::Output;
 use image::qcow2::{Backing, BackingFile, Image, Sink, write_overlay};
 use testimages::judge;
 
@@ -280,12 +280,12 @@ fn overlays_hold_only_what_changed_and_qemu_agrees() {
         let (_, sealed) = changed(&raw, size);
         let path = folder.path().join(format!("overlay-{size}.qcow2"));
         let backing = BackingFile { path: Path::new("raw"), format: "raw" };
-        write_overlay(&sealed, &path, &backing, Existing::Refuse, &block::Silent).unwrap();
+        write_overlay(&sealed, &Output::new(&path), &backing, &block::Silent).unwrap();
         judge::qemu_img_check(&path, "qcow2");
         assert!(path.metadata().unwrap().len() < 6 << 20);
 
         let expected = folder.path().join("expected");
-        let sink = image::raw::RawSink::create(&expected, size, Existing::Replace).unwrap();
+        let sink = image::raw::RawSink::create(&Output::replacing(&expected), size).unwrap();
         block::copy(&sealed.disk(), Box::new(sink), &block::CopyOptions { threads: 2 }, &block::Silent)
             .unwrap();
         judge::qemu_img_compare((&path, "qcow2"), (&expected, "raw"));
@@ -294,7 +294,7 @@ fn overlays_hold_only_what_changed_and_qemu_agrees() {
         assert_eq!(digest(&open(&path, &gate)), digest(&sealed.disk()));
 
         let again = folder.path().join("again.qcow2");
-        write_overlay(&sealed, &again, &backing, Existing::Replace, &block::Silent).unwrap();
+        write_overlay(&sealed, &Output::replacing(&again), &backing, &block::Silent).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap(), "must be deterministic");
     }
 }
@@ -307,7 +307,7 @@ fn standalone_images_are_as_qemu_wants_them() {
         let source = Disk::new(block::FileDisk::open(&raw).unwrap());
         let copy = |name: &str, threads: usize| {
             let path = folder.path().join(name);
-            let sink = Sink::create(&path, size, Existing::Replace).unwrap();
+            let sink = Sink::create(&Output::replacing(&path), size).unwrap();
             block::copy(&source, Box::new(sink), &block::CopyOptions { threads }, &block::Silent).unwrap();
             path
         };
@@ -321,7 +321,7 @@ fn standalone_images_are_as_qemu_wants_them() {
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(copy("again.qcow2", 1)).unwrap());
     }
     let huge = folder.path().join("huge.qcow2");
-    let sink = Box::new(Sink::create(&huge, 64 << 40, Existing::Refuse).unwrap());
+    let sink = Box::new(Sink::create(&Output::new(&huge), 64 << 40).unwrap());
     block::Sink::put(&*sink, block::Chunk::Data { offset: (64 << 40) - 3, bytes: b"end" }).unwrap();
     assert!(!huge.exists());
     block::Sink::finish(sink).unwrap();

@@ -9,7 +9,7 @@ use block::{CopyOptions, Disk, Receipt, Silent, Sink, copy};
 use image::qcow2::{Backing, Image};
 use image::raw::{self, RawSink};
 use image::vhd::{FixedSink, Identity};
-use image::{Durability, Existing};
+use image::{Durability, Output};
 use testimages::judge::{self, KernelMount};
 
 const SIZE: u64 = 24 << 20;
@@ -21,7 +21,7 @@ fn copied(from: &Disk, sink: impl Sink + 'static) -> Receipt {
 }
 
 fn vhd(path: &Path) -> FixedSink {
-    FixedSink::create(path, SIZE, IDENTITY, Existing::Refuse).unwrap()
+    FixedSink::create(&Output::new(path), SIZE, IDENTITY).unwrap()
 }
 
 /// How many of a file's extents belong to it alone, and how many do not.
@@ -47,10 +47,7 @@ fn vhds_share_the_extents_of_raw_and_plain_qcow2_images() {
         let at = |name: &str| mount.path().join(name);
 
         let (raw, qcow2, other) = (at("disk.raw"), at("disk.qcow2"), tempfile::tempdir().unwrap());
-        copied(
-            &Disk::new(Pattern::new(SIZE, 7, 0.7)),
-            RawSink::create(&raw, SIZE, Existing::Refuse).unwrap(),
-        );
+        copied(&Disk::new(Pattern::new(SIZE, 7, 0.7)), RawSink::create(&Output::new(&raw), SIZE).unwrap());
         judge::qemu_img_convert((&raw, "raw"), (&qcow2, "qcow2"), "");
         File::open(&qcow2).unwrap().sync_all().unwrap();
         let sources = [
@@ -73,7 +70,8 @@ fn vhds_share_the_extents_of_raw_and_plain_qcow2_images() {
 
             // On another file system the bytes have to be moved.
             let elsewhere = other.path().join(format);
-            let receipt = copied(&disk, vhd(&elsewhere).durability(Durability::Buffered));
+            let output = Output { durability: Durability::Buffered, ..Output::new(&elsewhere) };
+            let receipt = copied(&disk, FixedSink::create(&output, SIZE, IDENTITY).unwrap());
             assert!(receipt.shared == 0 && receipt.written > SIZE / 4, "{mkfs}, {format}: {receipt:?}");
             judge::qemu_img_compare((&target, "vpc"), (&elsewhere, "vpc"));
         }

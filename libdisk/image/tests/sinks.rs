@@ -9,7 +9,7 @@ use block::{CopyOptions, Disk, FileDisk, Memory, Silent, Sink, copy};
 use image::qcow2::{Backing, BackingFile, Image, write_overlay};
 use image::raw::{self, RawSink};
 use image::vhd::{self, FixedSink, Identity};
-use image::{Existing, qcow2};
+use image::{Output, qcow2};
 
 const SIZE: u64 = (5 << 20) + 512 * 7;
 const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
@@ -17,9 +17,9 @@ const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
 type Create = fn(&Path) -> Box<dyn Sink>;
 
 const SINKS: [(&str, Create); 3] = [
-    ("raw", |path| Box::new(RawSink::create(path, SIZE, Existing::Refuse).unwrap())),
-    ("vhd", |path| Box::new(FixedSink::create(path, SIZE, IDENTITY, Existing::Refuse).unwrap())),
-    ("qcow2", |path| Box::new(qcow2::Sink::create(path, SIZE, Existing::Refuse).unwrap())),
+    ("raw", |path| Box::new(RawSink::create(&Output::new(path), SIZE).unwrap())),
+    ("vhd", |path| Box::new(FixedSink::create(&Output::new(path), SIZE, IDENTITY).unwrap())),
+    ("qcow2", |path| Box::new(qcow2::Sink::create(&Output::new(path), SIZE).unwrap())),
 ];
 
 fn source() -> Disk {
@@ -93,7 +93,7 @@ fn an_overlay_that_fails_anywhere_leaves_nothing() {
             }
         }
         let Ok(sealed) = overlay.seal() else { continue };
-        match write_overlay(&sealed, &path, &backing, Existing::Refuse, &Silent) {
+        match write_overlay(&sealed, &Output::new(&path), &backing, &Silent) {
             Ok(_) if number > 0 => return,
             _ => assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "read {number}"),
         }

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use block::{Chunk, Disk, ErrorKind, FileDisk, Memory, Sink};
-use image::Existing;
+use image::Output;
 use image::vhd::{self, FixedSink, Identity};
 use testimages::judge;
 
@@ -12,7 +12,7 @@ const IDENTITY: Identity = Identity { uuid: *b"refloat identity", timestamp: 800
 
 /// A VHD of a disk of `size` bytes that is empty but for its first and last bytes.
 fn write(path: &Path, size: u64) {
-    let sink = FixedSink::create(path, size, IDENTITY, Existing::Refuse).unwrap();
+    let sink = FixedSink::create(&Output::new(path), size, IDENTITY).unwrap();
     sink.put(Chunk::Data { offset: 0, bytes: b"first" }).unwrap();
     sink.put(Chunk::Data { offset: size - 4, bytes: b"last" }).unwrap();
     assert!(!path.exists(), "must not look finished");
@@ -152,7 +152,7 @@ fn equal_sources_make_equal_files() {
 fn an_unfinished_vhd_is_no_vhd() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhd");
-    let sink = FixedSink::create(&path, 3 << 20, IDENTITY, Existing::Refuse).unwrap();
+    let sink = FixedSink::create(&Output::new(&path), 3 << 20, IDENTITY).unwrap();
     sink.put(Chunk::Data { offset: 0, bytes: &[1; 4096] }).unwrap();
     // As after a crash: the file is there under its other name, and has no footer.
     let partial = file(&folder.path().join("disk.vhd.partial"));
@@ -166,10 +166,10 @@ fn chunks_outside_the_disk_and_sizes_outside_the_format_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhd");
     for size in [0, (64 << 40) + 1, u64::MAX] {
-        let error = FixedSink::create(&path, size, IDENTITY, Existing::Refuse).unwrap_err();
+        let error = FixedSink::create(&Output::new(&path), size, IDENTITY).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
-    let sink = FixedSink::create(&path, 1 << 20, IDENTITY, Existing::Refuse).unwrap();
+    let sink = FixedSink::create(&Output::new(&path), 1 << 20, IDENTITY).unwrap();
     for offset in [(1 << 20) - 1, 1 << 20, u64::MAX] {
         let error = sink.put(Chunk::Data { offset, bytes: b"xy" }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfRange);

@@ -100,6 +100,9 @@ fn next_step(error: &anyhow::Error) -> &'static str {
     if is_no_room(error) {
         return "make room there, and give the same command again";
     }
+    if io_kinds(error).any(|kind| kind == ErrorKind::FileTooLarge) {
+        return "raise the limit of file sizes (ulimit -f), or write to a file system that takes larger files";
+    }
     let of_guest = |error: &FsError| match error {
         // Not found is, here, what a directory names and is not there.
         FsError::Corrupt { .. } | FsError::NotFound => Some(
@@ -137,8 +140,13 @@ fn next_step(error: &anyhow::Error) -> &'static str {
 
 /// Whether the file system is full, or the user's share of it.
 pub(crate) fn is_no_room(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes.any(|cause| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    io_kinds(error).any(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+/// What the operating system said, in the chain of causes.
+fn io_kinds(error: &anyhow::Error) -> impl Iterator<Item = ErrorKind> {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.map(std::io::Error::kind)
 }
 
 /// Writes one JSON document with its schema to standard output.

@@ -7,8 +7,8 @@ use guestfix::plan::{Identity, Plan};
 use guestfix::undo::Prepared;
 use guestfix::{apply, undo};
 use libdisk::block::Sealed;
-use libdisk::image::Durability;
 use libdisk::image::qcow2::{self, BackingFile};
+use libdisk::image::{Durability, Output};
 use libdisk::{Address, Format, Location};
 use serde::Serialize;
 
@@ -77,6 +77,7 @@ fn write(
             format: OutputFormat::Qcow2,
             force,
             durability: Durability::Synced,
+            mode: image.mode()?,
             pull: image.pull(None),
         };
         return convert::write(global, &job).map(drop);
@@ -87,7 +88,8 @@ fn write(
         format: qemu_name(image.opened.format),
     };
     let observer = progress::observer(global);
-    let written = qcow2::write_overlay(sealed, output, &backing, convert::existing(force), &*observer);
+    let file = Output { existing: convert::existing(force), mode: image.mode()?, ..Output::new(output) };
+    let written = qcow2::write_overlay(sealed, &file, &backing, &*observer);
     convert::written(written, output, force).map(drop)
 }
 

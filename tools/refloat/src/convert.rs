@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
 use libdisk::cloud::Ahead;
 use libdisk::cloud::transfer::{self, Begin};
-use libdisk::image::{Durability, Existing, partial_path, qcow2, raw, vhd};
+use libdisk::image::{Durability, Existing, Output, partial_path, qcow2, raw, vhd};
 use libdisk::{Member, volume};
 use serde::Serialize;
 
@@ -62,15 +62,15 @@ pub(crate) fn run(global: &Global, args: &ConvertArgs) -> Outcome {
         (Some(since), Some(pull)) => pull.since = Some(since),
         (Some(_), None) => bail!("--since goes with a snapshot in AWS, ebs:snap-…"),
     }
-    let (force, mut data) = (args.force, Vec::new());
+    let (force, mode, mut data) = (args.force, source.mode()?, Vec::new());
     let (disk, identity) = (source.disk().clone(), source.identity()?);
-    let job = Job { disk, identity, target: &args.target, format, force, durability, pull };
+    let job = Job { disk, identity, target: &args.target, format, force, durability, mode, pull };
     let written = write(global, &job)?;
     for (Member { snapshot, .. }, number) in source.opened.snapshots.iter().skip(1).zip(1..) {
         let (disk, target) = (snapshot.disk(), &data_target(&args.target, number));
         let pull = Some(Pull { snapshot, changes: None, since: None });
         let identity = libdisk::identity(&disk)?;
-        data.push(write(global, &Job { disk, identity, target, format, force, durability, pull })?);
+        data.push(write(global, &Job { disk, identity, target, format, force, durability, mode, pull })?);
     }
     let converted = Converted { written, data };
     if global.json {
@@ -112,6 +112,8 @@ pub(crate) struct Job<'a> {
     pub(crate) format: OutputFormat,
     pub(crate) force: bool,
     pub(crate) durability: Durability,
+    /// Its mode bits.
+    pub(crate) mode: u32,
     /// How to go on after an interruption.
     pub(crate) pull: Option<Pull<'a>>,
 }
@@ -153,7 +155,7 @@ pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
 
 /// Writes it; what to do about an interruption is not told yet.
 fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
-    let &Job { ref disk, target, format, force, durability, .. } = job;
+    let &Job { ref disk, target, format, force, durability, mode, .. } = job;
     let (name, disk) = match format {
         OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),
         OutputFormat::Raw => ("raw", disk.clone()),
@@ -176,7 +178,7 @@ fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
         free_to_write(target, force)?;
     }
     let begun = match pull.filter(|_| format != OutputFormat::Qcow2) {
-        Some(pull) => Some(pull.begin(target, format, size, force)?),
+        Some(pull) => Some(pull.begin(target, format, size, force, mode)?),
         None => None,
     };
     let transfer = match begun {
@@ -185,20 +187,18 @@ fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
         None => None,
     };
     free_to_write(target, force)?;
-    let existing = existing(force);
+    let output = Output { path: target.to_owned(), existing: existing(force), durability, mode };
     let sink: block::Result<Box<dyn Sink>> = match format {
         OutputFormat::Vhd => {
             let make = if transfer.is_some() { vhd::FixedSink::resume } else { vhd::FixedSink::create };
-            let sink = make(target, size, vhd::Identity::derive(&job.identity), existing);
-            sink.map(|sink| Box::new(sink.durability(durability)) as _)
+            let sink = make(&output, size, vhd::Identity::derive(&job.identity));
+            sink.map(|sink| Box::new(sink) as _)
         }
         OutputFormat::Raw => {
             let make = if transfer.is_some() { raw::RawSink::resume } else { raw::RawSink::create };
-            make(target, size, existing).map(|sink| Box::new(sink.durability(durability)) as _)
+            make(&output, size).map(|sink| Box::new(sink) as _)
         }
-        OutputFormat::Qcow2 => {
-            qcow2::Sink::create(target, size, existing).map(|sink| Box::new(sink.durability(durability)) as _)
-        }
+        OutputFormat::Qcow2 => qcow2::Sink::create(&output, size).map(|sink| Box::new(sink) as _),
     };
     let (mut sink, observer) = (self::written(sink, target, force)?, progress::observer(global));
     if let Some(transfer) = transfer {

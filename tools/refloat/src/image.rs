@@ -8,7 +8,7 @@ use guestfix::plan::Identity;
 use guestfix::rule::Target;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
-use libdisk::block::{Disk, ErrorKind};
+use libdisk::block::{self, Disk, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, Location, OpenOptions, Opened};
@@ -54,6 +54,14 @@ impl Image {
             Location::Ebs(_) | Location::Azure(_) => self.opened.path.clone(),
         };
         Ok(Identity::new(&path.display().to_string(), self.disk().size(), &self.identity()?))
+    }
+
+    /// The mode of a file that holds what is in it.
+    pub(crate) fn mode(&self) -> Result<u32> {
+        match &self.address.location {
+            Location::File { path, .. } => Ok(block::mode_like(path)?),
+            Location::Ebs(_) | Location::Azure(_) => Ok(block::ANY_MODE),
+        }
     }
 
     /// The guest in it.

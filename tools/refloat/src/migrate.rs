@@ -52,6 +52,7 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
         format: OutputFormat::Vhd,
         force: args.force,
         durability: Durability::Synced,
+        mode: image.mode()?,
         pull: image.pull(Some(Sha256::digest(plan.to_json()?).into())),
     };
     let written = convert::write(global, &job)?;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use guestfix::plan::{self, Plan, SCHEMA};
+use libdisk::block;
+use libdisk::image::{Output, write_file};
 
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{Global, PlanArgs};
@@ -58,8 +60,9 @@ pub(crate) fn summary(plan: &Plan) -> Result<String> {
 
 /// Writes the plan in one step, over an older plan but over nothing else.
 pub(crate) fn write(path: &Path, plan: &Plan) -> Result<()> {
-    let mut start = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
+    if block::check_sidecar(path).help("give another name")? {
+        let mut start = Vec::new();
+        let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
         file.take(64).read_to_end(&mut start)?;
         let schema = SCHEMA.split('/').next().unwrap_or(SCHEMA);
         if !String::from_utf8_lossy(&start).contains(schema) {
@@ -67,11 +70,7 @@ pub(crate) fn write(path: &Path, plan: &Plan) -> Result<()> {
             return error.help("give another name");
         }
     }
-    let folder = image::folder_of(path);
-    let file = tempfile::NamedTempFile::new_in(folder).with_context(|| folder.display().to_string())?;
-    let named = || format!("cannot write {}", path.display());
-    std::fs::write(file.path(), plan.to_json()?).with_context(named)?;
-    file.as_file().sync_all().with_context(named)?;
-    file.persist(path).with_context(named)?;
-    Ok(())
+    // It quotes files of the guest, so it is nobody else's to read.
+    let output = Output { mode: 0o600, ..Output::replacing(path) };
+    write_file(&output, plan.to_json()?.as_bytes()).help("give the plan another name")
 }

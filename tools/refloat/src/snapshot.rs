@@ -65,7 +65,14 @@ pub(crate) struct Pull<'a> {
 
 impl Pull<'_> {
     /// Begins, or goes on with, the pull of `size` bytes into `target`.
-    pub(crate) fn begin(&self, target: &Path, format: OutputFormat, size: u64, force: bool) -> Result<Begin> {
+    pub(crate) fn begin(
+        &self,
+        target: &Path,
+        format: OutputFormat,
+        size: u64,
+        force: bool,
+        mode: u32,
+    ) -> Result<Begin> {
         let key = |id: &str, changes: Option<[u8; 32]>| {
             let mut hash = Sha256::new();
             let place = self.snapshot.region();
@@ -93,6 +100,7 @@ impl Pull<'_> {
             size,
             since,
             replace: force,
+            mode,
         };
         let begun = transfer::begin(plan);
         let busy = begun.as_ref().is_err_and(|error| error.source().is_some_and(|cause| cause.is::<Busy>()));

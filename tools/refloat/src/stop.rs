@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -35,6 +35,11 @@ pub(crate) fn set_up() {
     };
     if let Err(error) = ctrlc::set_handler(stop) {
         tracing::warn!(%error, "Ctrl-C will not be told");
+    }
+    // Where a file may grow no further (`ulimit -f`), the write shall fail and the program live to say so. The flag is of no
+    // use: that there is a handler is enough.
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        tracing::warn!(%error, "a limit of file sizes will end the program");
     }
 }
 

@@ -54,7 +54,7 @@ impl Neighbours {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(&name);
         loop {
-            let own = File::options().create(true).truncate(false).write(true).open(&path)?;
+            let own = block::open_sidecar(&path, 0o600).map_err(io::Error::other)?;
             own.lock()?;
             // One that took it for a dead process's may have removed it before the lock.
             if fs::metadata(&path).is_ok_and(|there| own.metadata().is_ok_and(|own| own.ino() == there.ino()))

@@ -11,11 +11,12 @@
 //!
 //! All numbers are little-endian. The log ends before the first record that is not whole; a torn tail is cut off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use block::{Error, ErrorKind, Result};
+use block::{Error, ErrorKind, Result, open_sidecar};
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::LAYER;
 
@@ -77,27 +78,33 @@ pub struct Busy;
 #[derive(Debug)]
 pub(super) struct Log {
     file: File,
+    mode: u32,
     path: PathBuf,
 }
 
 impl Log {
-    /// Opens or makes the log at `path`, and cuts off a torn tail.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Opens or makes the log at `path`, with mode `mode`, and cuts off a torn tail.
+    pub(super) fn open(path: &Path, mode: u32) -> Result<Self> {
         let failed = |cause| Error::io(LAYER, "cannot open the log of the transfer", cause).in_file(path);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
-        if file.try_lock().is_err() {
+        let log = Self::open_file(path, mode)?;
+        if log.file.try_lock().is_err() {
             return Err(Error::new(ErrorKind::Refused, LAYER, "the output cannot be taken")
                 .because(Busy)
                 .in_file(path));
         }
-        let log = Self { file, path: path.to_owned() };
         let whole = log.records()?.count();
         let len = u64::try_from(whole.saturating_mul(RECORD)).unwrap_or(u64::MAX);
         if log.file.metadata().map_err(failed)?.len() > len {
             tracing::info!(path = %path.display(), "the end of the log is torn");
             log.file.set_len(len).map_err(failed)?;
         }
+        Ok(log)
+    }
+
+    fn open_file(path: &Path, mode: u32) -> Result<Self> {
+        let log = Self { file: open_sidecar(path, mode)?, mode, path: path.to_owned() };
+        // Several threads append.
+        fcntl_setfl(&log.file, OFlags::APPEND).map_err(|cause| log.failed(cause.into()))?;
         Ok(log)
     }
 
@@ -131,7 +138,8 @@ impl Log {
     /// Puts `records` in the place of all that is there, in one step.
     pub(super) fn replace(&self, mut records: impl Iterator<Item = Record>) -> Result<()> {
         let path = self.path.with_extension("transfer-new");
-        let new = Self { file: File::create(&path).map_err(|cause| self.failed(cause))?, path };
+        let new = Self::open_file(&path, self.mode)?;
+        new.clear()?;
         loop {
             let batch: Vec<_> = records.by_ref().take(4096).collect();
             if batch.is_empty() {
@@ -160,6 +168,8 @@ impl Drop for Log {
 
 #[cfg(test)]
 mod tests {
+    use block::ANY_MODE;
+
     use super::*;
 
     #[test]
@@ -171,12 +181,12 @@ mod tests {
             Record::Range { offset: 1 << 19, len: 1 << 19, digest: [9; 16] },
             Record::End { size: 3, stamp: [1; 16] },
         ];
-        Log::open(&path).unwrap().append(&all, true).unwrap();
+        Log::open(&path, ANY_MODE).unwrap().append(&all, true).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len(), 3 * RECORD);
         for len in 0..bytes.len() {
             std::fs::write(&path, &bytes[..len]).unwrap();
-            let log = Log::open(&path).unwrap();
+            let log = Log::open(&path, ANY_MODE).unwrap();
             let whole = len / RECORD;
             assert_eq!(log.records().unwrap().collect::<Vec<_>>(), all[..whole]);
             log.append(&all[..1], false).unwrap();
@@ -186,7 +196,7 @@ mod tests {
             let mut bytes = bytes.clone();
             bytes[RECORD + at] ^= 0x10;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(Log::open(&path).unwrap().records().unwrap().count(), 1, "byte {at}");
+            assert_eq!(Log::open(&path, ANY_MODE).unwrap().records().unwrap().count(), 1, "byte {at}");
         }
     }
 
@@ -194,14 +204,14 @@ mod tests {
     fn one_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.transfer");
-        let log = Log::open(&path).unwrap();
-        assert_eq!(Log::open(&path).unwrap_err().kind(), ErrorKind::Refused);
+        let log = Log::open(&path, ANY_MODE).unwrap();
+        assert_eq!(Log::open(&path, ANY_MODE).unwrap_err().kind(), ErrorKind::Refused);
         // As a program has it that is being started meanwhile.
         let _inherited = log.file.try_clone().unwrap();
         log.append(&[Record::Source { key: [1; 16], size: 1 }], false).unwrap();
         log.replace((0..10_000).map(|offset| Record::Range { offset, len: 1, digest: [0; 16] })).unwrap();
         drop(log);
-        assert_eq!(Log::open(&path).unwrap().records().unwrap().count(), 10_000);
+        assert_eq!(Log::open(&path, ANY_MODE).unwrap().records().unwrap().count(), 10_000);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -44,6 +44,8 @@ pub struct Plan {
     pub since: Option<Since>,
     /// A target of which nothing is known may be replaced.
     pub replace: bool,
+    /// The mode bits of the log.
+    pub mode: u32,
 }
 
 /// An older snapshot that the target holds.
@@ -95,7 +97,7 @@ pub fn begin(plan: Plan) -> Result<Begin> {
     if let Some(since) = plan.since.as_ref().filter(|_| !log.exists()) {
         return Err(unknown(since));
     }
-    let log = Log::open(&log)?;
+    let log = Log::open(&log, plan.mode)?;
     let (mut last, mut ended) = (None, None);
     for record in log.records()? {
         match record {

@@ -11,7 +11,7 @@ use block::{CopyOptions, Disk, ErrorKind, FileDisk, Result, Silent, copy};
 use cloud::ebs::{BLOCK, Ebs, Snapshot};
 use cloud::transfer::{self, Begin, Plan, Since};
 use image::raw::RawSink;
-use image::{Durability, Existing, partial_path};
+use image::{Durability, Output, partial_path};
 use standin::{BLOCK_TOKEN_LIFE, Call, Fault, Faults, Server};
 
 const A: &str = "snap-0aaaaaaaaaaaaaaaa";
@@ -42,11 +42,12 @@ fn pull_as(durable: bool, snapshot: &Snapshot, target: &Path, since: Option<&str
         size: disk.size(),
         since,
         replace: false,
+        mode: block::ANY_MODE,
     };
     let Begin::Go(transfer) = transfer::begin(plan)? else { return Ok(false) };
     let durability = if durable { Durability::Synced } else { Durability::Buffered };
-    let sink = RawSink::resume(target, disk.size(), Existing::Refuse)?;
-    let sink = transfer.sink(Box::new(sink.durability(durability)), durable, &Silent)?;
+    let sink = RawSink::resume(&Output { durability, ..Output::new(target) }, disk.size())?;
+    let sink = transfer.sink(Box::new(sink), durable, &Silent)?;
     copy(&disk, sink, &CopyOptions { threads: 8 }, &Silent)?;
     Ok(true)
 }

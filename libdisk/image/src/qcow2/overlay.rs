@@ -1,30 +1,28 @@
 //! A sealed overlay as an image over its source.
 
 use std::ops::Range;
-use std::path::Path;
 
 use block::{Disk, Event, Observer, Receipt, Result, Sealed, is_zero};
 
 use super::write::{BackingFile, CLUSTER, Writer};
-use crate::partial::Existing;
+use crate::partial::Output;
 
 /// How much is read at once: a whole number of clusters.
 const UNIT: u64 = 16 * CLUSTER;
 
-/// Writes what `sealed` changes as the image `path`, whose backing file is `backing`. Only clusters that were changed are
+/// Writes what `sealed` changes as the image `output`, whose backing file is `backing`. Only clusters that were changed are
 /// in it. `backing` must read as the base of `sealed` does; past its end it reads as zeros.
 ///
 /// # Errors
-/// `Refused` if `path` exists and must not be replaced; `Unsupported` for names that do not fit; what the layers report.
+/// `Refused` if it exists and must not be replaced; `Unsupported` for names that do not fit; what the layers report.
 pub fn write_overlay(
     sealed: &Sealed,
-    path: &Path,
+    output: &Output,
     backing: &BackingFile<'_>,
-    existing: Existing,
     observer: &dyn Observer,
 ) -> Result<Receipt> {
     let disk = sealed.disk();
-    let mut writer = Writer::create(path, disk.size(), Some(backing), existing)?;
+    let mut writer = Writer::create(output, disk.size(), Some(backing))?;
     let ranges = whole_clusters(&sealed.dirty(), disk.size());
     let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
     observer.on(Event::Started { step: "write overlay", total: Some(total) });

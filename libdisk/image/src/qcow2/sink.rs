@@ -1,7 +1,6 @@
 //! A standalone image as the target of a copy.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use block::{Chunk, Error, ErrorKind, Receipt, Result, SinkCaps};
@@ -9,7 +8,7 @@ use block::{Chunk, Error, ErrorKind, Receipt, Result, SinkCaps};
 use super::LAYER;
 use super::write::Writer;
 use crate::len64;
-use crate::partial::{Durability, Existing};
+use crate::partial::Output;
 
 /// Writes a standalone image, not compressed.
 #[derive(Debug)]
@@ -19,19 +18,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts an image of a disk of `size` bytes that will be `path`.
+    /// Starts an image of a disk of `size` bytes.
     ///
     /// # Errors
-    /// `Refused` if `path` exists and must not be replaced; `Unsupported` if the disk is too large; `Io`.
-    pub fn create(path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        Ok(Self { writer: Mutex::new(Writer::create(path, size, None, existing)?), size })
-    }
-
-    /// The same, finished as `durability` says.
-    #[must_use]
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).set_durability(durability);
-        self
+    /// `Refused` if it exists and must not be replaced; `Unsupported` if the disk is too large; `Io`.
+    pub fn create(output: &Output, size: u64) -> Result<Self> {
+        Ok(Self { writer: Mutex::new(Writer::create(output, size, None)?), size })
     }
 }
 

@@ -12,7 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::header::be64s;
 use super::{LAYER, ondisk};
 use crate::len64;
-use crate::partial::{Durability, Existing, Partial};
+use crate::partial::{Output, Partial};
 
 /// Bytes of a cluster.
 pub(super) const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -48,12 +48,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn create(
-        path: &Path,
-        size: u64,
-        backing: Option<&BackingFile<'_>>,
-        existing: Existing,
-    ) -> Result<Self> {
+    pub(super) fn create(output: &Output, size: u64, backing: Option<&BackingFile<'_>>) -> Result<Self> {
         if size > MAX_SIZE {
             return Err(Error::unsupported(LAYER, format!("a disk of {size} bytes: {MAX_SIZE} fit")));
         }
@@ -64,17 +59,13 @@ impl Writer {
         let end = l1_offset.saturating_add(entries.saturating_mul(8).next_multiple_of(CLUSTER));
         Ok(Self {
             header: header(size, entries, l1_offset, backing)?,
-            output: Partial::create(LAYER, path, 0, existing)?,
+            output: Partial::create(LAYER, output, 0)?,
             l1: vec![0; usize::try_from(entries).unwrap_or(0)],
             l1_offset,
             l2: None,
             end,
             written: 0,
         })
-    }
-
-    pub(super) fn set_durability(&mut self, durability: Durability) {
-        self.output.set_durability(durability);
     }
 
     /// Bytes of guest data that were written.

@@ -1,13 +1,12 @@
 //! Writing: a sparse file that appears under its name when it is complete.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::{Chunk, Error, ErrorKind, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use crate::len64;
-use crate::partial::{Durability, Existing, Partial};
+use crate::partial::{Output, Partial};
 
 /// The largest chunk asked for: larger writes are no faster, and buffers of this size stay in the cache.
 const MAX_WRITE: usize = 1 << 20;
@@ -25,41 +24,34 @@ pub struct RawSink {
 }
 
 impl RawSink {
-    /// Starts a raw image of `size` bytes that will be `path`.
+    /// Starts a raw image of `size` bytes.
     ///
     /// # Errors
-    /// `Refused` if `path` exists and must not be replaced, or is not a regular file; `Io`.
-    pub fn create(path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        Self::start("raw", path, size, existing)
+    /// `Refused` if it exists and must not be replaced, or is not a regular file; `Io`.
+    pub fn create(output: &Output, size: u64) -> Result<Self> {
+        Self::start("raw", output, size)
     }
 
-    /// Goes on with what an interrupted run left in [`partial_path`](crate::partial_path), or starts. It is kept if it is not finished. Nothing is
-    /// known of what is in it, so zeros have to be put, too.
+    /// Goes on with what an interrupted run left in [`partial_path`](crate::partial_path), or starts. It is kept if it is
+    /// not finished. Nothing is known of what is in it, so zeros have to be put, too.
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn resume(path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        Self::go_on("raw", path, size, existing)
+    pub fn resume(output: &Output, size: u64) -> Result<Self> {
+        Self::go_on("raw", output, size)
     }
 
-    pub(crate) fn start(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        Ok(Self::new(Partial::create(layer, path, size, existing)?, layer, size, true))
+    pub(crate) fn start(layer: &'static str, output: &Output, size: u64) -> Result<Self> {
+        Ok(Self::new(Partial::create(layer, output, size)?, layer, size, true))
     }
 
-    pub(crate) fn go_on(layer: &'static str, path: &Path, size: u64, existing: Existing) -> Result<Self> {
-        let (output, empty) = Partial::resume(layer, path, size, existing)?;
+    pub(crate) fn go_on(layer: &'static str, output: &Output, size: u64) -> Result<Self> {
+        let (output, empty) = Partial::resume(layer, output, size)?;
         Ok(Self::new(output, layer, size, empty))
     }
 
     fn new(output: Partial, layer: &'static str, size: u64, empty: bool) -> Self {
         Self { output, layer, size, empty, written: AtomicU64::new(0), shared: AtomicU64::new(0) }
-    }
-
-    /// The same, finished as `durability` says.
-    #[must_use]
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.output.set_durability(durability);
-        self
     }
 
     pub(crate) fn receipt(&self) -> Receipt {

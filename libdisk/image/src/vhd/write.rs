@@ -1,13 +1,12 @@
 //! Writing a fixed disk.
 
 use std::ops::Range;
-use std::path::Path;
 
 use block::{Chunk, Error, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use super::LAYER;
 use super::footer::{Footer, Identity};
-use crate::partial::{Durability, Existing};
+use crate::partial::Output;
 use crate::raw::RawSink;
 
 /// Azure takes disks of a whole number of MiB.
@@ -23,22 +22,22 @@ pub struct FixedSink {
 }
 
 impl FixedSink {
-    /// Starts a VHD that will be `path`, for a device of `size` bytes; the disk is padded with zeros to a whole number
-    /// of MiB. Equal content, size and identity give equal files.
+    /// Starts a VHD for a device of `size` bytes; the disk is padded with zeros to a whole number of MiB. Equal content,
+    /// size and identity give equal files.
     ///
     /// # Errors
-    /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if `path` exists and must not be
+    /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if the file exists and must not be
     /// replaced; `Io`.
-    pub fn create(path: &Path, size: u64, identity: Identity, existing: Existing) -> Result<Self> {
-        Self::new(size, identity, |padded| RawSink::start(LAYER, path, padded, existing))
+    pub fn create(output: &Output, size: u64, identity: Identity) -> Result<Self> {
+        Self::new(size, identity, |padded| RawSink::start(LAYER, output, padded))
     }
 
     /// Goes on with what an interrupted run left; see [`RawSink::resume`].
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn resume(path: &Path, size: u64, identity: Identity, existing: Existing) -> Result<Self> {
-        Self::new(size, identity, |padded| RawSink::go_on(LAYER, path, padded, existing))
+    pub fn resume(output: &Output, size: u64, identity: Identity) -> Result<Self> {
+        Self::new(size, identity, |padded| RawSink::go_on(LAYER, output, padded))
     }
 
     fn new(size: u64, identity: Identity, payload: impl FnOnce(u64) -> Result<RawSink>) -> Result<Self> {
@@ -50,12 +49,6 @@ impl FixedSink {
             })?;
         let footer = Footer::fixed(padded, identity);
         Ok(Self { payload: payload(padded)?, footer })
-    }
-
-    /// The same, finished as `durability` says.
-    #[must_use]
-    pub fn durability(self, durability: Durability) -> Self {
-        Self { payload: self.payload.durability(durability), ..self }
     }
 
     /// Size of the disk in bytes, padding included.

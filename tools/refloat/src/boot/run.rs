@@ -1,13 +1,12 @@
 //! One test boot, from the start of the machine to its verdict.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use libdisk::Format;
+use libdisk::{Format, block};
 use serde::Serialize;
 
 use super::console::Console;
@@ -88,7 +87,8 @@ pub(crate) struct Outcome {
 pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
     let qemu = Qemu::find(request.qemu.as_deref()).help(NEEDS_QEMU)?;
     let log = request.log.display();
-    let mut file = File::create(&request.log).with_context(|| log.to_string()).help(OTHER_LOG)?;
+    let mut file = block::open_sidecar(&request.log, block::mode_like(&request.image)?).help(OTHER_LOG)?;
+    file.set_len(0).with_context(|| log.to_string()).help(OTHER_LOG)?;
     let start = Instant::now();
     let mut machine = qemu.start(request).help(NEEDS_QEMU)?;
     let bytes = listen(machine.console()?);

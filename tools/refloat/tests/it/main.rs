@@ -14,6 +14,7 @@ mod output;
 mod program;
 mod pv;
 mod real_guest;
+mod sidecars;
 mod snapshot;
 mod tls;
 mod uefi;
