@@ -21,6 +21,8 @@ pub(crate) enum Answer {
     Yes,
     /// The answer is no.
     No,
+    /// Ctrl-C or SIGTERM came first.
+    Stopped,
 }
 
 impl Answer {
@@ -79,6 +81,7 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Stopped) => ExitCode::from(3),
         Err(error) => {
             aside(&format!("error: {error:#}"));
             let helped = error.chain().find_map(|cause| cause.downcast_ref::<Helped>());

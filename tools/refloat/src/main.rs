@@ -47,7 +47,7 @@ fn run(cli: &cli::Cli) -> answer::Outcome {
         cli::Verb::Undo(args) => undo::run(global, args),
         cli::Verb::Convert(args) => convert::run(global, args),
         cli::Verb::Verify(args) => verify::run(global, args),
-        cli::Verb::Boot(args) => boot::verb(global, args),
+        cli::Verb::Boot(args) => boot::run(global, args),
         cli::Verb::Migrate(args) => migrate::run(global, args),
         cli::Verb::Fs(args) => fs::run(global, args),
         cli::Verb::Rules(args) => rules::run(global, args),

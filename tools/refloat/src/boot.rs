@@ -1,4 +1,4 @@
-//! `refloat boot`: what was typed, and how the answer is shown.
+//! `refloat boot`: start the machine on a throw-away overlay and read its serial console.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -6,36 +6,47 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use libdisk::Place;
+use testboot::{Error, Outcome, Request, Verdict};
 
-use super::{Generation, Outcome, Request, Verdict, run};
 use crate::answer::{self, Answer, Help};
-use crate::cli::{BootArgs, For, Global};
-use crate::image;
+use crate::cli::{BootArgs, Global};
+use crate::{image, stop};
 
-pub(crate) fn verb(global: &Global, args: &BootArgs) -> answer::Outcome {
+/// What to do where there is no QEMU that can.
+const NEEDS_QEMU: &str = "test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH";
+/// What to do about a log that cannot be kept.
+const OTHER_LOG: &str = "name another file with --log";
+
+pub(crate) fn run(global: &Global, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(global, &args.image)?;
     ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
     let log = args.log.clone().unwrap_or_else(|| default_log(&image.opened.path));
-    image::not_read(&log).help(run::OTHER_LOG)?;
+    image::not_read(&log).help(OTHER_LOG)?;
     let request = Request {
         image: image.opened.path.clone(),
         format: image.opened.format,
         size: image.disk().size(),
-        generation: match args.target {
-            For::AzureGen1 => Generation::Gen1,
-            For::AzureGen2 => Generation::Gen2,
-        },
+        target: args.target.into(),
         qemu: args.qemu.clone(),
         memory: args.memory,
         timeout: Duration::from_secs(args.timeout),
         log,
     };
-    let outcome = run(&request, |milestone| {
+    let told = testboot::run(&request, stop::heeded(), |milestone| {
         if !global.quiet {
             answer::aside(&format!("{:6.1} s  {}", milestone.seconds, milestone.step.label()));
         }
-    })?;
+    });
+    let outcome = match told {
+        Ok(outcome) => outcome,
+        Err(Error::Cancelled) => return Ok(Answer::Stopped),
+        Err(error @ (Error::Log { .. } | Error::NoLog(_))) => return Err(error).help(OTHER_LOG),
+        Err(error @ (Error::Start { .. } | Error::NotQemu { .. } | Error::NoFirmware)) => {
+            return Err(error).help(NEEDS_QEMU);
+        }
+        Err(error) => return Err(error.into()),
+    };
     if global.json {
         answer::json("refloat.boot/1", &outcome)?;
     } else {
@@ -59,7 +70,7 @@ fn default_log(image: &std::path::Path) -> PathBuf {
 }
 
 /// The answer, for people.
-pub(crate) fn render(outcome: &Outcome) -> Result<String> {
+fn render(outcome: &Outcome) -> Result<String> {
     let mut text = String::new();
     match &outcome.verdict {
         Verdict::Login => {

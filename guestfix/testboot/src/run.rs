@@ -2,23 +2,21 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use guestfix::rule::Target;
 use libdisk::{Format, block};
 use serde::Serialize;
 
-use super::console::Console;
-use super::machine::{Devices, Generation, Qemu};
-use super::verdict::{Reading, Step, Verdict};
-use crate::answer::Help;
+use crate::console::Console;
+use crate::machine::Qemu;
+use crate::verdict::Reading;
+use crate::{Devices, Error, Result, Step, Verdict};
 
-/// What to do where there is no QEMU that can.
-const NEEDS_QEMU: &str = "test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH";
-/// What to do about a log that cannot be kept.
-pub(super) const OTHER_LOG: &str = "name another file with --log";
-/// After this long without a word, a line without an end is a prompt.
+/// How often the console is asked, and the cancel flag looked at. After this long without a byte, a line without an end
+/// is a prompt.
 const PROMPT: Duration = Duration::from_millis(300);
 /// After the verdict the machine goes on for this long: what follows often names the cause.
 const AFTERWORD: Duration = Duration::from_secs(3);
@@ -29,69 +27,69 @@ const FIRMWARE_SILENCE: Duration = Duration::from_secs(90);
 
 /// What to boot, and how.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     /// The image; it is opened for reading only.
-    pub(crate) image: PathBuf,
+    pub image: PathBuf,
     /// Its format, which QEMU is told: it must never guess.
-    pub(crate) format: Format,
+    pub format: Format,
     /// The size of the disk in it, in bytes.
-    pub(crate) size: u64,
-    /// The machine to boot it on.
-    pub(crate) generation: Generation,
+    pub size: u64,
+    /// The platform whose machine it is booted on.
+    pub target: Target,
     /// The QEMU to use instead of `qemu-system-x86_64`.
-    pub(crate) qemu: Option<PathBuf>,
+    pub qemu: Option<PathBuf>,
     /// Memory in MiB.
-    pub(crate) memory: u32,
+    pub memory: u32,
     /// When to give up.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Where to keep what the serial console said, byte for byte.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
 }
 
 /// A step, and when it was reached.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Milestone {
+pub struct Milestone {
     /// The step.
-    pub(crate) step: Step,
+    pub step: Step,
     /// Seconds after the start of the machine, to a tenth.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
 }
 
 /// What a test boot found.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// How it ended.
     #[serde(flatten)]
-    pub(crate) verdict: Verdict,
+    pub verdict: Verdict,
     /// The last step reached.
-    pub(crate) reached: Option<Step>,
+    pub reached: Option<Step>,
     /// When each step was reached first.
-    pub(crate) milestones: Vec<Milestone>,
+    pub milestones: Vec<Milestone>,
     /// Devices in `/etc/fstab` that systemd waited for in vain: the machine boots, slowly.
-    pub(crate) waited_for: Vec<String>,
+    pub waited_for: Vec<String>,
     /// Through which devices the guest saw its disk.
-    pub(crate) devices: Devices,
+    pub devices: Devices,
     /// What executed it.
-    pub(crate) accelerator: &'static str,
+    pub accelerator: &'static str,
     /// The seconds it took in all.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// The serial console's log.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
 }
 
 /// Boots the machine and reads its serial console until the verdict is final, it falls silent, or the time is over.
-/// `on_step` is told of every step when it is reached. The image does not change.
+/// `on_step` is told of every step when it is reached. The image does not change. Once `cancel` is set, the machine is
+/// killed and what it wrote is removed within half a second.
 ///
 /// # Errors
-/// When QEMU or its firmware is missing, or refuses the image; or the log cannot be written.
-pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
-    let qemu = Qemu::find(request.qemu.as_deref()).help(NEEDS_QEMU)?;
-    let log = request.log.display();
-    let mut file = block::open_sidecar(&request.log, block::mode_like(&request.image)?).help(OTHER_LOG)?;
-    file.set_len(0).with_context(|| log.to_string()).help(OTHER_LOG)?;
+/// When QEMU or its firmware is missing, or refuses the image; when the log cannot be written; [`Error::Cancelled`].
+pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
+    let qemu = Qemu::find(request.qemu.as_deref())?;
+    let mut file = block::open_sidecar(&request.log, block::mode_like(&request.image)?)?;
+    file.set_len(0).map_err(Error::log(&request.log))?;
     let start = Instant::now();
-    let mut machine = qemu.start(request).help(NEEDS_QEMU)?;
-    let bytes = listen(machine.console()?);
+    let mut machine = qemu.start(request)?;
+    let bytes = listen(machine.console());
 
     let mut console = Console::default();
     let mut reading = Reading::default();
@@ -100,12 +98,15 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
     let mut until = start + request.timeout;
     let mut gone = false;
     while !gone && Instant::now() < until && heard.elapsed() < patience(&reading) {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
         let was_final = reading.is_final();
         let mut steps = Vec::new();
         match bytes.recv_timeout(PROMPT) {
             Ok(bytes) => {
                 heard = Instant::now();
-                file.write_all(&bytes).with_context(|| log.to_string()).help(OTHER_LOG)?;
+                file.write_all(&bytes).map_err(Error::log(&request.log))?;
                 console.feed(&bytes, |line| steps.extend(reading.line(line)));
             }
             Err(RecvTimeoutError::Timeout) => steps = reading.prompt(&console.pending()),
@@ -124,7 +125,7 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
         // The last line may have had no end, and what QEMU itself says matters more than a machine's silence.
         reading.line(&console.pending());
         if let Some(complaint) = machine.complaint() {
-            bail!("QEMU ended with {complaint}");
+            return Err(Error::Qemu(complaint));
         }
     }
     drop(machine);
@@ -133,7 +134,9 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
     let verdict = reading.verdict(gone).unwrap_or_else(|| {
         let last = reached
             .map_or("nothing was heard".to_owned(), |step| format!("the last step was: {}", step.label()));
-        let why = if heard.elapsed() >= patience(&reading) {
+        let why = if gone {
+            format!("the machine powered off or reset after {} s; {last}", tenths(start))
+        } else if heard.elapsed() >= patience(&reading) {
             let silence = patience(&reading).as_secs();
             format!("silent for {silence} s; {last}; is a serial console configured?")
         } else {
@@ -141,7 +144,7 @@ pub(crate) fn run(request: &Request, mut on_step: impl FnMut(Milestone)) -> Resu
         };
         Verdict::Unknown { why }
     });
-    let devices = qemu.devices(request.generation);
+    let devices = qemu.devices(request.target);
     Ok(Outcome {
         verdict: weigh(verdict, devices),
         reached,
@@ -178,9 +181,10 @@ fn tenths(start: Instant) -> f64 {
 }
 
 /// Reads `console` on a thread of its own, which ends with the machine.
-fn listen(mut console: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+fn listen(console: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
+        let Some(mut console) = console else { return };
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = console.read(&mut buffer) {
             if send.send(buffer[..count].to_vec()).is_err() {
@@ -193,23 +197,20 @@ fn listen(mut console: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use testimages::{judge, lab, phony, real};
 
     use super::*;
 
-    fn request(
-        image: &Path,
-        generation: Generation,
-        qemu: Option<PathBuf>,
-    ) -> (Request, tempfile::NamedTempFile) {
+    fn request(image: &Path, target: Target, qemu: Option<PathBuf>) -> (Request, tempfile::NamedTempFile) {
         let log = tempfile::NamedTempFile::new().unwrap();
         let request = Request {
             image: image.to_owned(),
             format: Format::Raw,
             size: image.metadata().unwrap().len(),
-            generation,
+            target,
             qemu,
             memory: 1024,
             timeout: Duration::from_secs(500),
@@ -221,7 +222,7 @@ mod tests {
     #[track_caller]
     fn stopped(request: &Request) -> (Step, String) {
         let before = judge::sha256(&request.image);
-        let outcome = run(request, |_| ()).unwrap();
+        let outcome = run(request, &AtomicBool::new(false), |_| ()).unwrap();
         assert_eq!(judge::sha256(&request.image), before, "the image changed");
         assert!(request.log.metadata().unwrap().len() > 0);
         match outcome.verdict {
@@ -237,7 +238,7 @@ mod tests {
         }
         // No partition table, so no 0x55AA either.
         let Some(image) = phony::named("bare-ext4-pv").path() else { return };
-        let (request, _log) = request(&image, Generation::Gen1, None);
+        let (request, _log) = request(&image, Target::AzureGen1, None);
         let (step, evidence) = stopped(&request);
         assert!(step == Step::Firmware && evidence.contains("not a bootable disk"), "{step:?}: {evidence}");
     }
@@ -254,7 +255,7 @@ mod tests {
             return judge::skip("UEFI firmware (Debian package ovmf)");
         }
         let Some(image) = phony::named("debian-gpt-efi").path() else { return };
-        let (request, _log) = request(&image, Generation::Gen2, None);
+        let (request, _log) = request(&image, Target::AzureGen2, None);
         let (step, _) = stopped(&request);
         assert_eq!(step, Step::Firmware);
     }
@@ -265,7 +266,7 @@ mod tests {
             return judge::skip("REFLOAT_LONG=1, as the boot takes a minute or two");
         }
         let (Some(image), Some(qemu)) = (real::debian(), lab::qemu()) else { return };
-        let (request, _log) = request(&image, Generation::Gen1, Some(qemu));
+        let (request, _log) = request(&image, Target::AzureGen1, Some(qemu));
         let (step, evidence) = stopped(&request);
         assert!(
             step == Step::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
@@ -287,7 +288,47 @@ mod tests {
     #[test]
     fn a_qemu_that_is_not_there_is_an_error() {
         let (request, _log) =
-            request(Path::new("/dev/null"), Generation::Gen1, Some("/nonexistent/qemu".into()));
-        assert!(run(&request, |_| ()).unwrap_err().to_string().contains("/nonexistent/qemu"));
+            request(Path::new("/dev/null"), Target::AzureGen1, Some("/nonexistent/qemu".into()));
+        let error = run(&request, &AtomicBool::new(false), |_| ()).unwrap_err();
+        assert!(matches!(&error, Error::Start { .. }) && error.to_string().contains("/nonexistent/qemu"));
+    }
+
+    /// A program that answers as QEMU does, and whose machine is `machine`, a shell script.
+    fn pretender(folder: &Path, machine: &str) -> PathBuf {
+        let path = folder.join("qemu");
+        let script = format!("#!/bin/sh\ncase \"$*\" in *help*) exit 0;; esac\n{machine}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_cancelled_boot_leaves_no_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let machine = format!("echo $$ > {}; echo SeaBIOS; exec sleep 100", pid.display());
+        let qemu = pretender(folder.path(), &machine);
+        let (request, _log) = request(Path::new("/dev/null"), Target::AzureGen1, Some(qemu));
+        let (start, cancel) = (Instant::now(), AtomicBool::new(false));
+        let error = run(&request, &cancel, |_| cancel.store(true, Ordering::Relaxed)).unwrap_err();
+        assert!(matches!(error, Error::Cancelled), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(20));
+        let pid = std::fs::read_to_string(pid).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "the machine still runs");
+    }
+
+    #[test]
+    fn a_machine_that_ends_at_once_is_not_told_as_a_timeout() {
+        let folder = tempfile::tempdir().unwrap();
+        let (quiet, _log) =
+            request(Path::new("/dev/null"), Target::AzureGen1, Some(pretender(folder.path(), "exit 0")));
+        match run(&quiet, &AtomicBool::new(false), |_| ()).unwrap().verdict {
+            Verdict::Unknown { why } => assert!(why.contains("powered off or reset"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        let complaint = pretender(folder.path(), "echo no such machine >&2; exit 1");
+        let (failing, _log) = request(Path::new("/dev/null"), Target::AzureGen1, Some(complaint));
+        let error = run(&failing, &AtomicBool::new(false), |_| ()).unwrap_err();
+        assert!(error.to_string().contains("no such machine"), "{error}");
     }
 }

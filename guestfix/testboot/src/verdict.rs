@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How far a machine came, in the order of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Step {
+pub enum Step {
     /// The BIOS or UEFI speaks.
     Firmware,
     /// GRUB was loaded.
@@ -35,7 +35,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// In words.
-    pub(crate) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Firmware => "firmware",
             Self::Loader => "boot loader",
@@ -55,7 +55,7 @@ impl Step {
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "verdict")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It asked for a login.
     Login,
     /// It stopped, and would never go on by itself.
@@ -206,7 +206,7 @@ const PROMPTS: &[&str] =
 
 /// Reads a console, line by line.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     reached: Vec<Step>,
     best: Option<(u8, Step, &'static str, String)>,
     stopped: bool,
@@ -215,7 +215,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Takes a whole line; the steps it shows for the first time.
-    pub(super) fn line(&mut self, line: &str) -> Vec<Step> {
+    pub(crate) fn line(&mut self, line: &str) -> Vec<Step> {
         let line = line.trim();
         self.waiting(line);
         for marker in FAILURES.iter().filter(|marker| line.contains(marker.text)) {
@@ -230,7 +230,7 @@ impl Reading {
     }
 
     /// Takes a line that has not ended, when nothing came for a moment: it is a prompt.
-    pub(super) fn prompt(&mut self, line: &str) -> Vec<Step> {
+    pub(crate) fn prompt(&mut self, line: &str) -> Vec<Step> {
         if is_login(line.trim()) || PROMPTS.iter().any(|prompt| line.contains(prompt)) {
             return self.line(line);
         }
@@ -238,22 +238,22 @@ impl Reading {
     }
 
     /// Whether what comes now cannot change the verdict.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.stopped || self.reached.contains(&Step::Login)
     }
 
     /// The last step, in the order of things, that was reached.
-    pub(super) fn reached(&self) -> Option<Step> {
+    pub(crate) fn reached(&self) -> Option<Step> {
         self.reached.iter().copied().max()
     }
 
     /// The devices that systemd waited for, each once.
-    pub(super) fn waited_for(&self) -> &[String] {
+    pub(crate) fn waited_for(&self) -> &[String] {
         &self.waited_for
     }
 
     /// The verdict, if the machine said enough. One that ended (`gone`) without a prompt has stopped where it was.
-    pub(super) fn verdict(&self, gone: bool) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, gone: bool) -> Option<Verdict> {
         if self.reached.contains(&Step::Login) {
             return Some(Verdict::Login);
         }

@@ -6,28 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use guestfix::rule::Target;
 use libdisk::Format;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::run::Request;
-use crate::stop::Along;
-
-/// The kind of machine, as Azure counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Generation {
-    /// BIOS and an IDE disk.
-    Gen1,
-    /// UEFI.
-    Gen2,
-}
+use crate::{Error, Request, Result};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Devices {
+pub enum Devices {
     /// QEMU's PIIX IDE controller.
     EmulatedIde,
     /// QEMU's AHCI controller.
@@ -38,7 +27,7 @@ pub(crate) enum Devices {
 
 impl Devices {
     /// In words, with what they leave unproven.
-    pub(crate) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::EmulatedIde => "emulated IDE: proves boot loader and system, not the Hyper-V drivers",
             Self::EmulatedAhci => {
@@ -52,7 +41,7 @@ impl Devices {
 }
 
 /// A QEMU and what it can do.
-pub(super) struct Qemu {
+pub(crate) struct Qemu {
     program: PathBuf,
     vmbus: bool,
     kvm: bool,
@@ -60,13 +49,14 @@ pub(super) struct Qemu {
 
 impl Qemu {
     /// Asks the program, or `qemu-system-x86_64`, for its devices; and whether KVM is to be had.
-    pub(super) fn find(program: Option<&Path>) -> Result<Self> {
+    pub(crate) fn find(program: Option<&Path>) -> Result<Self> {
         let program = program.map_or_else(|| PathBuf::from("qemu-system-x86_64"), Path::to_owned);
         let mut help = Command::new(&program);
         help.args(DATA).args(["-device", "help"]).stdin(Stdio::null());
-        let help = help.output().with_context(|| format!("cannot run {}", program.display()))?;
+        let help = help.output().map_err(Error::start(&program))?;
         if !help.status.success() {
-            bail!("{} -device help: {}", program.display(), String::from_utf8_lossy(&help.stderr).trim());
+            let said = String::from_utf8_lossy(&help.stderr).trim().to_owned();
+            return Err(Error::NotQemu { program, said });
         }
         let vmbus = String::from_utf8_lossy(&help.stdout).contains("\"hv-storvsc\"");
         let kvm = !vmbus && kvm_runs(&program);
@@ -74,28 +64,28 @@ impl Qemu {
     }
 
     /// What executes the guest's instructions, in words.
-    pub(super) fn accelerator(&self) -> &'static str {
+    pub(crate) fn accelerator(&self) -> &'static str {
         if self.kvm { "KVM" } else { "TCG (emulated instruction by instruction)" }
     }
 
-    /// The devices that the guest of `generation` will see. VMBus is for BIOS guests: UEFI has no driver for it.
-    pub(super) fn devices(&self, generation: Generation) -> Devices {
-        match generation {
-            Generation::Gen1 if self.vmbus => Devices::VmBus,
-            Generation::Gen1 => Devices::EmulatedIde,
-            Generation::Gen2 => Devices::EmulatedAhci,
+    /// The devices that a guest for `target` will see. VMBus is for BIOS guests: QEMU's UEFI has no driver for it.
+    pub(crate) fn devices(&self, target: Target) -> Devices {
+        match target {
+            Target::AzureGen1 if self.vmbus => Devices::VmBus,
+            Target::AzureGen1 => Devices::EmulatedIde,
+            Target::AzureGen2 => Devices::EmulatedAhci,
         }
     }
 
     /// Starts the machine. Every write of the guest goes to a temporary file that QEMU deletes.
-    pub(super) fn start(&self, request: &Request) -> Result<Machine> {
-        let state = TempDir::with_prefix("refloat-boot-").context("cannot make a temporary directory")?;
+    pub(crate) fn start(&self, request: &Request) -> Result<Machine> {
+        let state = TempDir::with_prefix("refloat-boot-").map_err(Error::state(&std::env::temp_dir()))?;
         let mut command = Command::new(&self.program);
         command.args(DATA).args(ALONE.split(' ')).args(["-smp", "1", "-m", &request.memory.to_string()]);
         // Without these two CPU features some kernels fail under TCG.
         let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
         command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
-        match self.devices(request.generation) {
+        match self.devices(request.target) {
             Devices::VmBus => {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by VMBus only,
                 // because on Microsoft's machine ata_piix steps aside.
@@ -111,20 +101,20 @@ impl Qemu {
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
                 let copy = state.path().join("variables.fd");
-                fs::copy(&variables, &copy)
-                    .with_context(|| format!("cannot copy {}", variables.display()))?;
+                fs::copy(variables, &copy).map_err(Error::state(&copy))?;
                 let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
                 command.args(["-machine", "q35"]).args(NETWORK.split(' '));
-                command.args(["-drive", &(flash(&code) + ",readonly=on"), "-drive", &flash(&copy)]);
+                command.args(["-drive", &(flash(code) + ",readonly=on"), "-drive", &flash(&copy)]);
                 command.args(["-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
             }
         }
         tracing::debug!(?command, "starting the machine");
         let errors = state.path().join("errors");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
-        let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
-        let along = Along::new(&child, state.path());
-        Ok(Machine { along: Some(along), process: Guard(child), errors, _state: state })
+        let said = File::create(&errors).map_err(Error::state(&errors))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
+        let mut child = command.spawn().map_err(Error::start(&self.program))?;
+        let console = child.stdout.take();
+        Ok(Machine { console, process: Guard(child), errors, _state: state })
     }
 }
 
@@ -148,7 +138,7 @@ const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899
 
 /// The option that opens the image as the drive `id`, writes going elsewhere.
 fn drive(request: &Request, id: &str) -> Result<String> {
-    let path = request.image.to_str().context("QEMU takes no path that is not UTF-8")?.replace(',', ",,");
+    let path = request.image.to_str().ok_or_else(|| Error::Path(request.image.clone()))?.replace(',', ",,");
     let format = match request.format {
         Format::Raw => "raw".to_owned(),
         Format::Qcow2 => "qcow2".to_owned(),
@@ -166,11 +156,9 @@ const UEFI: &[(&str, &str)] = &[
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
 ];
 
-fn uefi() -> Result<(PathBuf, PathBuf)> {
-    let found =
-        UEFI.iter().find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists());
-    let (code, variables) = found.context("no UEFI firmware for QEMU is installed (Debian package ovmf)")?;
-    Ok((code.into(), variables.into()))
+fn uefi() -> Result<(&'static Path, &'static Path)> {
+    let mut pairs = UEFI.iter().map(|(code, variables)| (Path::new(code), Path::new(variables)));
+    pairs.find(|(code, variables)| code.exists() && variables.exists()).ok_or(Error::NoFirmware)
 }
 
 /// Whether KVM really runs guests here. A `/dev/kvm` without processor support emulates them, slower than TCG, and one in
@@ -226,23 +214,21 @@ impl Drop for Guard {
 }
 
 /// A running machine; it ends when this is dropped.
-pub(super) struct Machine {
-    /// Gone before the process is waited for.
-    along: Option<Along>,
+pub(crate) struct Machine {
+    console: Option<ChildStdout>,
     process: Guard,
     errors: PathBuf,
     _state: TempDir,
 }
 
 impl Machine {
-    /// The serial console, to be read; once.
-    pub(super) fn console(&mut self) -> Result<ChildStdout> {
-        self.process.0.stdout.take().context("the serial console was taken already")
+    /// The serial console, to be read; `None` if it was taken before.
+    pub(crate) fn console(&mut self) -> Option<ChildStdout> {
+        self.console.take()
     }
 
     /// What QEMU itself complained of, when it ended; waits a moment for the process.
-    pub(super) fn complaint(&mut self) -> Option<String> {
-        self.along = None;
+    pub(crate) fn complaint(&mut self) -> Option<String> {
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
             if let Ok(Some(status)) = self.process.0.try_wait() {
