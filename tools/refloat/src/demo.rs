@@ -5,15 +5,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use standin::{Config, Server, Snapshot};
 
 use crate::answer::{self, Answer, Outcome};
 use crate::cli::{DemoArgs, Global};
 
-/// The snapshot that the stand-in for AWS makes of the example.
-const SNAPSHOT: &str = "snap-0123456789abcdef0";
+/// The file that the example becomes: an endpoint that is a folder serves it as the snapshot of this name.
+const SNAPSHOT: &str = "snap-0123456789abcdef0.img";
 
-/// A small phony EC2 guest, made by `cargo xtask demo-image` with mke2fs.
+/// A small synthetic EC2 guest, made by `cargo xtask demo-image` with mke2fs.
 const EXAMPLE: &[u8] = include_bytes!("demo/ec2-guest.img.zst");
 
 /// What is typed, what it says, and the exit code that is right.
@@ -56,18 +55,17 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         None => temporary.path().to_owned(),
     };
     let image = zstd::decode_all(EXAMPLE).context("the example inside this program")?;
-    let path = folder.join("ec2-guest.img");
-    write_new(&path, &image)?;
-    let snapshots = vec![Snapshot::from_file(SNAPSHOT, &path).context("the example as a snapshot")?];
-    let cloud = Server::start(Config { snapshots, ..Config::default() }).context("the stand-in for AWS")?;
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    write_new(&folder.join(SNAPSHOT), &image)?;
+    let endpoint = folder.to_str().with_context(|| format!("{}: not UTF-8", folder.display()))?;
     if !global.json {
-        answer::text("A stand-in for AWS on this machine serves the example as a snapshot of 1 GiB.\n")?;
+        answer::text(
+            "The example stands for a snapshot of 1 GiB. No network and no AWS account are used.\n",
+        )?;
     }
     let cache = tempfile::tempdir()?;
     let environment = [
-        ("AWS_ENDPOINT_URL", cloud.endpoint()),
-        ("AWS_ACCESS_KEY_ID", "demo".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "demo".to_owned()),
+        ("AWS_ENDPOINT_URL_EBS", format!("file://{endpoint}")),
         ("REFLOAT_CACHE", cache.path().display().to_string()),
     ];
     let mut demo = Demo { steps: Vec::new() };

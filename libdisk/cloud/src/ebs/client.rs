@@ -1,46 +1,28 @@
-//! The requests, each made once.
+//! A connection to the service, and what its requests share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_ebs::config::retry::RetryConfig;
-use aws_sdk_ebs::error::SdkError;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest, Sha256};
-use tokio::runtime::{Builder, Runtime};
-use ureq::http::{HeaderMap, Request, Response};
-use ureq::{Agent, Body};
-
+use super::Snapshot;
+use super::aws::Aws;
 use super::fault::{Fault, FaultKind};
+use super::folder::Folder;
 use super::neighbours::{self, Neighbours};
 use super::rate::Rate;
 use super::retry::Failure;
-use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Snapshot, http, lock};
+use super::service::Service;
 
-/// The most entries that one list request gives.
-const PAGE: i32 = 10_000;
 /// Lists a second: the quota is 50 for the account and cannot be raised.
 const LISTS_PER_SECOND: f64 = 45.0;
-/// Credentials that end sooner than this are renewed.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// How to speak to the service.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The region; else the environment's or the profile's.
     pub region: Option<String>,
-    /// The URL of the service; else `AWS_ENDPOINT_URL_EBS`, `AWS_ENDPOINT_URL`, the region's.
+    /// The URL of the service; else `AWS_ENDPOINT_URL_EBS`, `AWS_ENDPOINT_URL`, the region's. `file:///folder` is a folder of
+    /// images in place of AWS: `snap-….img` each.
     pub endpoint: Option<String>,
     /// An access key and its secret; else what the default chain finds: environment, profile, single sign-on, container, instance.
     pub credentials: Option<(String, String)>,
@@ -111,351 +93,60 @@ impl Ebs {
     }
 }
 
-/// One page of a list, as it came.
-#[derive(Debug, Default)]
-pub(super) struct Listed {
-    /// Blocks of the volume.
-    pub(super) volume_blocks: u64,
-    /// Index and token; the token is empty for a changed block that the second snapshot lacks.
-    pub(super) blocks: Vec<(u64, String)>,
-    /// Where the list goes on, if it does.
-    pub(super) next: Option<String>,
-}
-
+#[derive(Debug)]
 pub(super) struct Client {
-    runtime: Runtime,
-    agent: Agent,
-    sdk: aws_sdk_ebs::Client,
-    provider: SharedCredentialsProvider,
-    credentials: Mutex<Option<Credentials>>,
+    pub(super) service: Box<dyn Service>,
     endpoint: String,
     pub(super) region: String,
     pub(super) options: Options,
     /// Blocks, of all snapshots.
     pub(super) blocks: Rate,
     pub(super) lists: Rate,
-    /// Whether the service has answered once.
-    answered: AtomicBool,
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Client {
     fn connect(options: &Options) -> Result<Self, Fault> {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))?;
-        let agent = http::agent()?;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http::sdk_client(&agent))
-            .retry_config(RetryConfig::disabled());
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
+        let variable = |name| std::env::var(name).ok();
+        let asked = options.endpoint.clone().or_else(|| variable("AWS_ENDPOINT_URL_EBS"));
+        let asked = asked.or_else(|| variable("AWS_ENDPOINT_URL"));
+        if let Some(endpoint) = asked
+            && let Some(folder) = Folder::of_endpoint(&endpoint)
+        {
+            let region = options.region.clone().or_else(|| variable("AWS_REGION"));
+            let region = region.unwrap_or_else(|| "local".to_owned());
+            return Ok(Self::new(Box::new(folder), endpoint, region, options, None));
         }
-        if let Some((key, secret)) = &options.credentials {
-            loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "options"));
-        }
-        let config = runtime.block_on(loader.load());
-        let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Fault::new(FaultKind::Region, "neither in the address, nor in AWS_REGION, nor in the profile")
-        })?;
-        let asked = options.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_EBS").ok());
-        let endpoint = match asked.or_else(|| config.endpoint_url().map(str::to_owned)) {
-            Some(endpoint) => endpoint,
-            None => runtime.block_on(resolve(&region, config.use_fips(), config.use_dual_stack()))?,
-        };
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?;
-        let sdk_config = aws_sdk_ebs::config::Builder::from(&config).endpoint_url(&endpoint).build();
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let aws = Aws::connect(options)?;
+        let (endpoint, region) = (aws.endpoint.clone(), aws.region.clone());
         let neighbours = options.meeting.as_ref().and_then(|folder| {
             let joined = Neighbours::join(folder, &endpoint);
-            let told = |error: &_| tracing::warn!(%error, "other processes cannot be seen, whose quota this is, too");
+            let told = |error: &_| {
+                tracing::warn!(%error, "cannot see the other processes, which share this account's quota");
+            };
             joined.inspect_err(told).ok()
         });
-        Ok(Self {
-            runtime,
-            agent,
-            sdk: aws_sdk_ebs::Client::from_conf(sdk_config),
-            provider,
-            credentials: Mutex::new(None),
+        Ok(Self::new(Box::new(aws), endpoint, region, options, neighbours))
+    }
+
+    fn new(
+        service: Box<dyn Service>,
+        endpoint: String,
+        region: String,
+        options: &Options,
+        neighbours: Option<Arc<Neighbours>>,
+    ) -> Self {
+        Self {
+            service,
             endpoint,
             region,
             options: options.clone(),
             blocks: Rate::shared(options.requests_per_second, neighbours.clone()),
             lists: Rate::shared(LISTS_PER_SECOND, neighbours),
-            answered: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The URL of the service, without a slash at the end.
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
-    }
-
-    /// The URL of EC2: `AWS_ENDPOINT_URL_EC2`, else beside that of EBS.
-    pub(super) fn ec2_endpoint(&self) -> String {
-        let asked = std::env::var("AWS_ENDPOINT_URL_EC2").ok();
-        let asked = asked.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-        asked.unwrap_or_else(|| self.endpoint.replacen("://ebs", "://ec2", 1))
-    }
-
-    /// Whether the service has answered once.
-    pub(super) fn known(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    /// One page of the blocks of `snapshot`: from the block `from` on, or where `next` says.
-    pub(super) fn list(&self, snapshot: &str, from: u64, next: Option<String>) -> Result<Listed, Fault> {
-        self.credentials()?;
-        let request =
-            self.sdk.list_snapshot_blocks().snapshot_id(snapshot).max_results(PAGE).set_next_token(next);
-        let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
-        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
-        self.answered.store(true, Ordering::Relaxed);
-        let blocks = answer.blocks.unwrap_or_default().into_iter();
-        listed(
-            answer.volume_size,
-            answer.block_size,
-            answer.next_token,
-            blocks.map(|block| (block.block_index, block.block_token)),
-        )
-    }
-
-    /// One page of the blocks that differ between two snapshots.
-    pub(super) fn changed(
-        &self,
-        first: &str,
-        second: &str,
-        from: u64,
-        next: Option<String>,
-    ) -> Result<Listed, Fault> {
-        self.credentials()?;
-        let request = self.sdk.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second);
-        let request = request.max_results(PAGE).set_next_token(next);
-        let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
-        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
-        self.answered.store(true, Ordering::Relaxed);
-        let blocks = answer.changed_blocks.unwrap_or_default().into_iter();
-        listed(
-            answer.volume_size,
-            answer.block_size,
-            answer.next_token,
-            blocks.map(|block| (block.block_index, Some(block.second_block_token.unwrap_or_default()))),
-        )
-    }
-
-    /// Fetches a block into `buf` and gives its SHA-256, which has been checked.
-    pub(super) fn get(
-        &self,
-        snapshot: &str,
-        index: u64,
-        token: &str,
-        buf: &mut [u8],
-    ) -> Result<[u8; 32], Fault> {
-        let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-        let url = format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={token}", self.endpoint);
-        let request = Request::get(url).body(Vec::new());
-        let mut answer =
-            self.signed("ebs", request.map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?)?;
-        if !answer.status().is_success() {
-            let bytes = http::body(&mut answer)?;
-            let error_type = header(answer.headers(), "x-amzn-errortype");
-            return Err(Fault::of_answer(answer.status().as_u16(), error_type, &bytes));
-        }
-        self.answered.store(true, Ordering::Relaxed);
-        let expected = expected(answer.headers())?;
-        http::body_into(&mut answer, buf)?;
-        let found: [u8; 32] = Sha256::digest(&*buf).into();
-        if found != expected {
-            return Err(Fault::new(
-                FaultKind::Damaged,
-                "the block's SHA-256 is not the one that the service tells",
-            ));
-        }
-        Ok(found)
-    }
-
-    /// Signs `request` for `service` (Signature Version 4) and makes it once.
-    pub(super) fn signed(
-        &self,
-        service: &str,
-        mut request: Request<Vec<u8>>,
-    ) -> Result<Response<Body>, Fault> {
-        let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
-        let identity = self.credentials()?.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(service)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| wrong(error.to_string()))?;
-        let uri = request.uri().to_string();
-        let headers =
-            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = SignableBody::Bytes(request.body());
-        let signable = SignableRequest::new(request.method().as_str(), uri, headers, body)
-            .map_err(|error| wrong(error.to_string()))?;
-        let (instructions, _) =
-            sign(signable, &params.into()).map_err(|error| wrong(error.to_string()))?.into_parts();
-        instructions.apply_to_request_http1x(&mut request);
-        http::send(&self.agent, request)
-    }
-
-    /// The credentials, renewed some minutes before they end.
-    fn credentials(&self) -> Result<Credentials, Fault> {
-        let mut held = lock(&self.credentials);
-        let soon = SystemTime::now().checked_add(RENEW_BEFORE);
-        if let Some(credentials) =
-            held.as_ref().filter(|held| held.expiry().is_none_or(|end| Some(end) > soon))
-        {
-            return Ok(credentials.clone());
-        }
-        let found = self.runtime.block_on(self.provider.provide_credentials());
-        let credentials = found.map_err(|error| {
-            let way = Fault::of_cause(&error).map(Fault::kind);
-            let is_way = |kind: &_| matches!(kind, FaultKind::Certificate | FaultKind::Proxy);
-            match error {
-                CredentialsError::CredentialsNotLoaded(_) => {
-                    let none =
-                        "there are none: not in the environment, nor in a profile, nor of this machine";
-                    Fault::new(FaultKind::Credentials, none)
-                }
-                error => Fault::new(way.filter(is_way).unwrap_or(FaultKind::Credentials), causes(&error)),
-            }
-        })?;
-        *held = Some(credentials.clone());
-        Ok(credentials)
-    }
-
-    /// What an error of the SDK means.
-    fn fault<E: std::error::Error + 'static>(&self, error: SdkError<E, HttpResponse>) -> Fault {
-        let Some(raw) = error.raw_response() else {
-            let cause = Fault::of_cause(&error).cloned();
-            return cause.unwrap_or_else(|| Fault::new(FaultKind::Connection, causes(&error)));
-        };
-        let status = raw.status().as_u16();
-        if raw.status().is_success() {
-            return Fault::new(FaultKind::Damaged, causes(&error));
-        }
-        Fault::of_answer(
-            status,
-            raw.headers().get("x-amzn-errortype"),
-            raw.body().bytes().unwrap_or_default(),
-        )
-    }
-}
-
-/// An error of the SDK with what caused it; alone it says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// The URL of the service in `region`.
-async fn resolve(region: &str, fips: Option<bool>, dual_stack: Option<bool>) -> Result<String, Fault> {
-    let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
-    let params = Params::builder()
-        .region(region)
-        .set_use_fips(fips)
-        .set_use_dual_stack(dual_stack)
-        .build()
-        .map_err(|error| wrong(error.to_string()))?;
-    let endpoint =
-        DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| wrong(error.to_string()))?;
-    Ok(endpoint.url().to_owned())
-}
-
-/// A page, its numbers checked.
-fn listed(
-    volume_size: Option<i64>,
-    block_size: Option<i32>,
-    next: Option<String>,
-    blocks: impl Iterator<Item = (Option<i32>, Option<String>)>,
-) -> Result<Listed, Fault> {
-    let wrong = |what: String| Err(Fault::new(FaultKind::Protocol, what));
-    if block_size.and_then(|size| u64::try_from(size).ok()) != Some(BLOCK) {
-        return wrong(format!("the block size is {block_size:?}, not {BLOCK}"));
-    }
-    // GiB, as every client has it; an example in the user guide shows bytes.
-    let volume_blocks = volume_size.and_then(|gib| u64::try_from(gib).ok()?.checked_mul((1 << 30) / BLOCK));
-    let Some(volume_blocks) = volume_blocks.filter(|blocks| (1..=MAX_BLOCKS).contains(blocks)) else {
-        return wrong(format!("a volume of {volume_size:?} GiB"));
-    };
-    let mut page = Listed { volume_blocks, blocks: Vec::new(), next };
-    for (index, token) in blocks {
-        let index = index.and_then(|index| u64::try_from(index).ok()).filter(|index| *index < volume_blocks);
-        let (Some(index), Some(token)) = (index, token) else {
-            return wrong(format!("a block {index:?} in a volume of {volume_blocks} blocks"));
-        };
-        page.blocks.push((index, token));
-    }
-    // The service promises this order; an emulator may not keep it.
-    if !page.blocks.is_sorted_by(|a, b| a.0 < b.0) {
-        page.blocks.sort_by_key(|block| block.0);
-        page.blocks.dedup_by_key(|block| block.0);
-    }
-    Ok(page)
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// The SHA-256 that the headers of a block promise.
-fn expected(headers: &HeaderMap) -> Result<[u8; 32], Fault> {
-    let wrong = |what: String| Fault::new(FaultKind::Protocol, what);
-    if let Some(len) = header(headers, "x-amz-data-length").filter(|len| len.parse() != Ok(BLOCK_LEN)) {
-        return Err(wrong(format!("a block of {len} bytes, not {BLOCK}")));
-    }
-    if let Some(algorithm) = header(headers, "x-amz-checksum-algorithm").filter(|name| *name != "SHA256") {
-        return Err(wrong(format!("the checksum is a {algorithm}, not a SHA256")));
-    }
-    let checksum = header(headers, "x-amz-checksum").and_then(|text| BASE64_STANDARD.decode(text).ok());
-    checksum
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| wrong("no SHA-256 came with the block".into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_that_makes_no_sense_is_refused() {
-        let list = |gib, block, indexes: &[i32]| {
-            let blocks = indexes.iter().map(|index| (Some(*index), Some(format!("token-{index}"))));
-            listed(Some(gib), Some(block), None, blocks.collect::<Vec<_>>().into_iter())
-        };
-        let indexes = |page: Listed| page.blocks.iter().map(|block| block.0).collect::<Vec<_>>();
-        assert_eq!(indexes(list(1, 524_288, &[0, 5, 2047]).unwrap()), [0, 5, 2047]);
-        assert_eq!(indexes(list(1, 524_288, &[9, 5, 9]).unwrap()), [5, 9], "order is made");
-        assert_eq!(list(65_536, 524_288, &[134_217_727]).unwrap().volume_blocks, 1 << 27);
-        for (gib, block, index) in [
-            (1, 512, 0),
-            (0, 524_288, 0),
-            (-1, 524_288, 0),
-            (65_537, 524_288, 0),
-            (i64::MAX, 524_288, 0),
-            (1, 524_288, 2048),
-            (1, 524_288, -1),
-        ] {
-            assert_eq!(
-                list(gib, block, &[index]).unwrap_err().kind(),
-                FaultKind::Protocol,
-                "{gib} {block} {index}"
-            );
-        }
     }
 }

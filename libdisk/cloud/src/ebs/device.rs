@@ -11,11 +11,12 @@ use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
 use super::changes::Changes;
-use super::client::{Client, Listed};
+use super::client::Client;
 use super::fault::{Fault, FaultKind};
 use super::index::{Entry, Index};
 use super::rate::Rate;
 use super::retry::{Failure, Retry};
+use super::service::Listed;
 use super::tally::{Counter, Tally};
 use super::{BLOCK, BLOCK_LEN, LAYER, lock, to_u64, to_usize};
 
@@ -121,7 +122,7 @@ impl Snapshot {
             let what = || format!("the changes since {older} from block {start} on");
             let page = inner.retry(&[&inner.client.lists]).run(what, || {
                 inner.counter.list();
-                inner.client.changed(older, &inner.id, start, next.clone())
+                inner.client.service.changed(older, &inner.id, start, next.clone())
             });
             let page = match page {
                 // The page token lives for an hour; the list can be entered anywhere without one.
@@ -159,7 +160,7 @@ impl Inner {
         Retry {
             snapshot: &self.id,
             patience: self.client.options.patience,
-            known: self.client.known(),
+            known: self.client.service.known(),
             rates,
             counter: &self.counter,
         }
@@ -172,7 +173,7 @@ impl Inner {
         for _ in 0..EMPTY_PAGES {
             let page = self.retry(&[&self.client.lists]).run(what, || {
                 self.counter.list();
-                self.client.list(&self.id, from, next.clone())
+                self.client.service.list(&self.id, from, next.clone())
             });
             match page {
                 Ok(page) if page.blocks.is_empty() && page.next.is_some() => next = page.next,
@@ -224,7 +225,7 @@ impl Inner {
                 || format!("block {block}"),
                 || {
                     self.counter.get();
-                    self.client.get(&self.id, block, &token, buf)
+                    self.client.service.get(&self.id, block, &token, buf)
                 },
             );
             match got {

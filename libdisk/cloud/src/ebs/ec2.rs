@@ -4,14 +4,13 @@
 
 use roxmltree::{Document, Node};
 use serde::Serialize;
-use ureq::http::Request;
 
+use super::Ebs;
 use super::client::Client;
 use super::fault::{Fault, FaultKind};
 use super::rate::Rate;
 use super::retry::{Failure, Retry};
 use super::tally::Counter;
-use super::{Ebs, http};
 
 /// Pages of a description; a volume with so many snapshots is none.
 const PAGES: usize = 1000;
@@ -222,26 +221,20 @@ fn ask<T>(
     let retry = Retry {
         snapshot: of,
         patience: client.options.patience,
-        known: client.known(),
+        known: client.service.known(),
         rates: &[&rate],
         counter: &counter,
     };
     retry.run(
         || action.to_owned(),
         || {
-            let request = Request::post(format!("{}/", client.ec2_endpoint()))
-                .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-                .body(body.clone().into_bytes())
-                .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
-            let mut answer = client.signed("ec2", request)?;
-            let bytes = http::body(&mut answer)?;
+            let (status, bytes) = client.service.query(&body)?;
             let answered = String::from_utf8_lossy(&bytes);
-            let status = answer.status();
             let parsed = Document::parse(&answered);
-            if !status.is_success() {
+            if !(200..300).contains(&status) {
                 let of = |name: &str| parsed.as_ref().ok().and_then(|document| text(document.root(), name));
                 let (code, message) = (of("Code").unwrap_or_default(), of("Message"));
-                return Err(Fault::of_code(status.as_u16(), &code, None, message.as_deref()));
+                return Err(Fault::of_code(status, &code, None, message.as_deref()));
             }
             let document = parsed.map_err(|error| Fault::new(FaultKind::Protocol, error.to_string()))?;
             read(document.root())

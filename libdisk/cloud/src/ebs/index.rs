@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::client::Listed;
+use super::service::Listed;
 
 /// How many pages are kept: with the longest tokens 25 MB, with real ones about 6. A page that was dropped is listed again when it is needed.
 const PAGES: usize = 8;

@@ -21,14 +21,21 @@
 //!
 //! By TLS, with the system's certificates or those in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names; through the proxy in `HTTPS_PROXY`
 //! (or `ALL_PROXY`), if there is one, but for the hosts in `NO_PROXY`. This holds for EBS, EC2 and what credentials are asked of.
+//!
+//! # Without AWS
+//!
+//! An endpoint `file:///folder` is a folder of images that is read in this process, by the same lists and blocks: `service`
+//! is the seam, `aws` and `folder` are the two sides of it.
 
 mod address;
+mod aws;
 mod cache;
 mod changes;
 mod client;
 mod device;
 mod ec2;
 mod fault;
+mod folder;
 mod http;
 mod index;
 mod neighbours;
@@ -36,6 +43,7 @@ mod proxy;
 mod rate;
 mod retry;
 mod roots;
+mod service;
 mod tally;
 
 pub use address::{Address, AddressError, Name};

@@ -1,5 +1,6 @@
-//! Snapshots read and pulled from the stand-in EBS server, and from moto.
+//! Snapshots read and pulled from the stand-in EBS server, from moto, and from a folder.
 
+mod folder;
 mod snapshot;
 mod support;
 mod transfer;

@@ -11,6 +11,7 @@ mod killed;
 mod laws;
 mod migration;
 mod output;
+mod parts;
 mod program;
 mod pv;
 mod real_guest;
