@@ -44,7 +44,7 @@ pub fn apply_with(
     observer: &dyn Observer,
 ) -> Result<Sealed> {
     let total = Some(plan.totals.bytes);
-    observer.on(Event::Started { step: "check the image against the plan", total: None });
+    observer.on(Event::started("check the image against the plan", None));
     same_image(identity, &plan.source)?;
     let disk = match plan.head() {
         Some(head) => wrap::wrap_bare(disk, head)?,
@@ -52,9 +52,9 @@ pub fn apply_with(
     };
     let tree = Tree::open(disk.clone())?;
     same_befores(&tree, plan)?;
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
 
-    observer.on(Event::Started { step: "apply", total });
+    observer.on(Event::started("apply", total));
     let overlay = Overlay::new(disk)?;
     for step in &plan.steps {
         if let Edit::ReplayJournal { volume } = &step.edit {
@@ -70,11 +70,11 @@ pub fn apply_with(
         }
     }
     let sealed = overlay.seal()?;
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
 
-    observer.on(Event::Started { step: "verify", total: None });
+    observer.on(Event::started("verify", None));
     verify_with(rules, &Tree::open(sealed.disk())?, plan)?;
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
     Ok(sealed)
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::edit::{Content, Step, hex, sha256};
 use crate::error::chain;
 use crate::path::split_str;
+use crate::report::Page;
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::{Edit, Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, rules};
 
@@ -214,7 +215,7 @@ impl Plan {
     ///
     /// # Errors
     /// If the guest cannot be read.
-    pub fn diff(&self, view: &dyn View) -> Result<String> {
+    pub fn diff(&self, view: &dyn View) -> Result<Page> {
         diff::render(&self.steps, view)
     }
 }

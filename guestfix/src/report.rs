@@ -2,36 +2,26 @@
 //!
 //! Whether a guest will boot and whether anybody supports it there are two answers, and stay two.
 
+pub mod escape;
+mod page;
 mod support;
+mod text;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::facts::{Machine, Os};
-use crate::plan::{Check, Item, Remedy};
-use crate::rule::{Evidence, Goal, Target};
-use crate::{Result, Severity, View, inspect};
+use crate::plan::Check;
+use crate::rule::Goal;
+use crate::{Result, View, inspect};
 
+pub use page::{Ink, Line, Page};
 pub use support::{Listing, Support};
+pub use text::{evidence, severity};
 
 /// The schema of a report as JSON.
 pub const SCHEMA: &str = "refloat.check/1";
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
-    /// With ANSI colours.
-    pub color: bool,
-    /// Columns that lines should keep to, where words allow.
-    pub width: usize,
-}
-
-impl Default for Style {
-    fn default() -> Self {
-        Self { color: false, width: 100 }
-    }
-}
 
 /// What the guest is, for the first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -96,48 +86,6 @@ impl Report {
             check,
         })
     }
-
-    /// Prints it for people.
-    ///
-    /// # Errors
-    /// If `out` does not take it.
-    pub fn render(&self, out: &mut dyn fmt::Write, style: Style) -> fmt::Result {
-        writeln!(out, "{}\n", self.guest)?;
-        let severities = [Severity::Blocker, Severity::Warning, Severity::Note];
-        let faults = severities.iter().flat_map(|severity| self.check.faults(*severity));
-        let lines: Vec<_> =
-            faults.map(|(item, evidence, remedy)| Line::new(item, evidence, remedy)).collect();
-        render_lines(&lines, out, style)?;
-        let ok = self.check.items.len() - lines.len();
-        writeln!(out, "ok       {ok}{}\n", if lines.is_empty() { "" } else { " more" })?;
-        for shortage in &self.check.shortages {
-            writeln!(out, "no room for the fixes: {}", printable(shortage))?;
-        }
-        writeln!(out, "support: {}", printable(&self.supported.why))?;
-        writeln!(out, "{}", self.last_line())
-    }
-
-    fn last_line(&self) -> String {
-        let Report { image, check, .. } = self;
-        let plan = format!("next: refloat plan {image} --for {}", target(self.goal.target));
-        let warnings = check.faults(Severity::Warning).count();
-        let blockers: Vec<_> = check.faults(Severity::Blocker).map(|(_, _, remedy)| remedy).collect();
-        let by_hand = blockers.iter().filter(|remedy| ***remedy != Remedy::Fix).count();
-        let count = counted(blockers.len(), "blocker");
-        match (blockers.len(), by_hand) {
-            (0, _) if warnings == 0 => format!("ready.   next: refloat convert {image} OUT.vhd"),
-            (0, _) => format!("ready, with {}.   {plan}", counted(warnings, "warning")),
-            (1, 0) => format!("not ready: {count}, fixable.   {plan}"),
-            (2, 0) => format!("not ready: {count}, both fixable.   {plan}"),
-            (_, 0) => format!("not ready: {count}, all fixable.   {plan}"),
-            (all, by_hand) if all == by_hand => {
-                format!(
-                    "not ready: {count}, to be mended by hand as it says.   next: that, a new snapshot, and check it again"
-                )
-            }
-            (_, by_hand) => format!("not ready: {count}, {by_hand} of them to be mended by hand.   {plan}"),
-        }
-    }
 }
 
 impl Summary {
@@ -163,7 +111,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.os.as_deref().map_or("no known operating system".to_owned(), printable))?;
+        f.write_str(self.os.as_deref().unwrap_or("no known operating system"))?;
         if let Some(arch) = self.arch {
             write!(f, ", {arch}")?;
         }
@@ -182,78 +130,16 @@ impl fmt::Display for Summary {
     }
 }
 
-/// One fault, for a line of a table.
-struct Line<'a> {
-    severity: Severity,
-    rule: &'a str,
-    text: String,
-    by_hand: Option<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    fn new(item: &'a Item, evidence: &[Evidence], remedy: &'a Remedy) -> Self {
-        let by_hand = match remedy {
-            Remedy::Fix => None,
-            Remedy::ByHand { what } => Some(what.as_str()),
-        };
-        Self { severity: item.severity, rule: item.rule, text: evidence_text(evidence), by_hand }
-    }
-}
-
-/// The first piece of evidence, and how many more there are.
-fn evidence_text(evidence: &[Evidence]) -> String {
-    let Some(first) = evidence.first() else { return String::new() };
-    let more = evidence.len() - 1;
-    let text = printable(&format!("{}: {}", first.place, first.what));
-    if more == 0 { text } else { format!("{text} (and {more} more)") }
-}
-
-fn render_lines(lines: &[Line<'_>], out: &mut dyn fmt::Write, style: Style) -> fmt::Result {
-    let id_width = lines.iter().map(|line| line.rule.len()).max().unwrap_or(0);
-    // Severity, two gaps, "can fix" and its gap.
-    let room = style.width.saturating_sub(9 + id_width + 2 + 9);
-    let text_width =
-        lines.iter().map(|line| line.text.chars().count()).filter(|len| *len <= room).max().unwrap_or(0);
-    for Line { severity, rule, text, by_hand } in lines {
-        let (name, color) = match severity {
-            Severity::Blocker => ("BLOCKER", "31"),
-            Severity::Warning => ("WARNING", "33"),
-            Severity::Note => ("NOTE", "36"),
-        };
-        let name = if style.color { format!("\x1b[{color}m{name:<7}\x1b[0m") } else { format!("{name:<7}") };
-        let remedy = if by_hand.is_some() { "by hand" } else { "can fix" };
-        writeln!(out, "{name}  {rule:<id_width$}  {text:<text_width$}  {remedy}")?;
-        if let Some(what) = by_hand {
-            writeln!(out, "         {:id_width$}  {}", "", printable(what))?;
-        }
-    }
-    Ok(())
-}
-
-/// Text from a guest must not steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
-}
-
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn target(target: Target) -> &'static str {
-    match target {
-        Target::AzureGen1 => "azure-gen1",
-        Target::AzureGen2 => "azure-gen2",
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Phase;
-    use crate::plan::Verdict;
-    use crate::rule::CloudInit;
+    use crate::plan::{Item, Remedy, Verdict};
+    use crate::rule::{CloudInit, Evidence};
+    use crate::{Phase, Severity, Target};
 
     fn report(items: Vec<Item>) -> Report {
         let root = Root { kind: "ext4".into(), size: 8 << 30, used: (21 << 30) / 10 };
@@ -284,21 +170,19 @@ mod tests {
         Verdict::Wrong { evidence: vec![Evidence::new(place, what)], remedy }
     }
 
-    fn rendered(report: &Report) -> String {
-        let mut text = String::new();
-        report.render(&mut text, Style::default()).unwrap();
-        text
-    }
-
     #[test]
     fn it_looks_as_the_design_shows() {
         let by_hand = Remedy::ByHand { what: "install it".into() };
-        let text = rendered(&report(vec![
+        let two = vec![
+            Evidence::new("/etc/fstab:3", "names \x1b/dev/xvda1"),
+            Evidence::new("/etc/fstab:4", "names /dev/xvda2"),
+        ];
+        let report = report(vec![
             item("linux.agent.installed", Severity::Note, wrong("p1", "no walinuxagent", by_hand)),
             item(
                 "linux.fstab.device-names",
                 Severity::Blocker,
-                wrong("/etc/fstab:3", "names \x1b/dev/xvda1", Remedy::Fix),
+                Verdict::Wrong { evidence: two, remedy: Remedy::Fix },
             ),
             item(
                 "linux.initramfs.hyperv",
@@ -307,20 +191,25 @@ mod tests {
             ),
             item("linux.other", Severity::Blocker, Verdict::Ok),
             item("linux.another", Severity::Warning, Verdict::NotApplicable { why: "no such thing" }),
-        ]));
+        ]);
         let expected = "\
 Ubuntu 22.04.4, x86_64, UEFI; 3 partitions, ext4 root 8.0 GiB (2.1 used)
 
-BLOCKER  linux.fstab.device-names  /etc/fstab:3: names \\u{1b}/dev/xvda1  can fix
-BLOCKER  linux.initramfs.hyperv    /boot/initrd: lacks hv_storvsc        can fix
-NOTE     linux.agent.installed     p1: no walinuxagent                   by hand
-                                   install it
+BLOCKER  linux.fstab.device-names  can fix
+         /etc/fstab:3: names \\u{1b}/dev/xvda1 (and 1 more, shown by -v)
+BLOCKER  linux.initramfs.hyperv  can fix
+         /boot/initrd: lacks hv_storvsc
+NOTE     linux.agent.installed  by hand
+         p1: no walinuxagent
+         fix: install it
 ok       2 more
 
 support: the operating system is not known
-not ready: 2 blockers, both fixable.   next: refloat plan u.qcow2 --for azure-gen2
 ";
-        assert_eq!(text, expected);
+        assert_eq!(report.page(false).to_string(), expected);
+        assert_eq!(report.answer(), "not ready: 2 blockers, both fixable");
+        let all = report.page(true).to_string();
+        assert!(all.contains("         /etc/fstab:4: names /dev/xvda2\n") && !all.contains("more, shown"));
     }
 
     #[test]
@@ -338,18 +227,18 @@ not ready: 2 blockers, both fixable.   next: refloat plan u.qcow2 --for azure-ge
     }
 
     #[test]
-    fn the_last_line_says_what_is_next() {
-        let last = |items| rendered(&report(items)).lines().last().unwrap_or_default().to_owned();
+    fn the_answer_counts_what_needs_a_hand() {
+        let answer = |items| report(items).answer();
         let by_hand = || wrong("p1", "x", Remedy::ByHand { what: "y".into() });
         let fix = || wrong("p1", "x", Remedy::Fix);
-        assert!(last(vec![]).starts_with("ready.   next: refloat convert"));
-        assert!(last(vec![item("a", Severity::Warning, fix())]).starts_with("ready, with 1 warning."));
+        assert_eq!(answer(vec![]), "ready");
+        assert_eq!(answer(vec![item("a", Severity::Warning, fix())]), "ready, with 1 warning");
         assert_eq!(
-            last(vec![item("a", Severity::Blocker, by_hand())]),
-            "not ready: 1 blocker, to be mended by hand as it says.   next: that, a new snapshot, and check it again"
+            answer(vec![item("a", Severity::Blocker, by_hand())]),
+            "not ready: 1 blocker, which needs a manual fix"
         );
         let mixed = vec![item("a", Severity::Blocker, fix()), item("b", Severity::Blocker, by_hand())];
-        assert!(last(mixed).starts_with("not ready: 2 blockers, 1 of them to be mended by hand."));
+        assert_eq!(answer(mixed), "not ready: 2 blockers, 1 of them needs a manual fix");
     }
 
     #[test]

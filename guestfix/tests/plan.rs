@@ -255,7 +255,7 @@ fn rules_that_change_one_file_share_a_step() {
     assert_eq!(plan.steps[0].rules, ["first", "second"]);
     let text = "/dev/xvda1 / ext4 defaults 0 1\n# one\n# two\n";
     assert_eq!(put(&plan.steps[0]).2, &Content::Text(text.into()));
-    let diff = plan.diff(&view).unwrap();
+    let diff = plan.diff(&view).unwrap().to_string();
     assert!(diff.contains("--- a/etc/fstab\n+++ b/etc/fstab\n") && diff.contains("\n+# two\n"), "{diff}");
 
     // Data that survives its own file, and the same data from the same guest.

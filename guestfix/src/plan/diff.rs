@@ -3,46 +3,47 @@
 use similar::TextDiff;
 
 use crate::edit::{Before, Content, Edit, Step};
+use crate::report::{Ink, Line, Page};
 use crate::text::bytes;
 use crate::{Result, View};
 
 /// Every step as a diff, headed by the rules that asked for it.
-pub(super) fn render(steps: &[Step], view: &dyn View) -> Result<String> {
-    let mut out = String::new();
+pub(super) fn render(steps: &[Step], view: &dyn View) -> Result<Page> {
+    let mut page = Page::new();
     for step in steps {
-        out.push_str(&format!("# {}\n", step.rules.join(", ")));
-        edit(&mut out, &step.edit, view)?;
-        out.push('\n');
+        page.line(Line::default().ink(Ink::Faint, format!("# {}", step.rules.join(", "))));
+        edit(&mut page, &step.edit, view)?;
+        page.gap();
     }
-    Ok(out)
+    Ok(page)
 }
 
-fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
+fn edit(page: &mut Page, edit: &Edit, view: &dyn View) -> Result<()> {
     match edit {
         Edit::Wrap { head, rendering } => {
-            out.push_str(&format!("put 1 MiB before the disk, {} bytes of it not zero\n", head.len()));
-            lines(out, rendering);
+            page.prose(0, format!("put 1 MiB before the disk, {} bytes of it not zero", head.len()));
+            lines(page, rendering);
         }
-        Edit::ReplayJournal { volume } => out.push_str(&format!("replay the journal of {volume}\n")),
+        Edit::ReplayJournal { volume } => page.prose(0, format!("replay the journal of {volume}")),
         Edit::PutFile { path, before, content: Content::Text(new), rendering, .. } => {
-            put(out, path, before, new.as_bytes(), rendering, view)?;
+            put(page, path, before, new.as_bytes(), rendering, view)?;
         }
         Edit::PutFile { path, before, content: Content::Bytes(new), rendering, .. } => {
-            put(out, path, before, new, rendering, view)?;
+            put(page, path, before, new, rendering, view)?;
         }
         Edit::PutFile { path, content: Content::CopyOf(from), .. } => {
-            out.push_str(&format!("copy {from} to {path}\n"));
+            page.prose(0, format!("copy {from} to {path}"));
         }
         Edit::PutLink { path, before, target } => {
-            out.push_str(&format!("link {path} -> {target}, over {}\n", was(before)));
+            page.prose(0, format!("link {path} -> {target}, over {}", was(before)));
         }
         Edit::Remove { path, before } => match old_text(before, path, view)? {
-            Some(old) => out.push_str(&unified(path, false, &old, "")),
-            None => out.push_str(&format!("remove {path}, {}\n", was(before))),
+            Some(old) => unified(page, path, false, &old, ""),
+            None => page.prose(0, format!("remove {path}, {}", was(before))),
         },
         Edit::PutBytes { offset, content, rendering, .. } => {
-            out.push_str(&format!("change {} bytes of the disk at byte {offset:#x}\n", content.len()));
-            lines(out, rendering);
+            page.prose(0, format!("change {} bytes of the disk at byte {offset:#x}", content.len()));
+            lines(page, rendering);
         }
     }
     Ok(())
@@ -50,7 +51,7 @@ fn edit(out: &mut String, edit: &Edit, view: &dyn View) -> Result<()> {
 
 /// New content, as a diff where both it and what it replaces are text and nobody has said in words what changes.
 fn put(
-    out: &mut String,
+    page: &mut Page,
     path: &str,
     before: &Before,
     new: &[u8],
@@ -59,11 +60,10 @@ fn put(
 ) -> Result<()> {
     let texts = old_text(before, path, view)?.zip(text(new)).filter(|_| rendering.is_empty());
     match texts {
-        Some((old, new)) => out.push_str(&unified(path, *before == Before::Absent, &old, &new)),
+        Some((old, new)) => unified(page, path, *before == Before::Absent, &old, &new),
         None => {
-            let len = new.len();
-            out.push_str(&format!("put {len} bytes at {path}, over {}\n", was(before)));
-            lines(out, rendering);
+            page.prose(0, format!("put {} bytes at {path}, over {}", new.len(), was(before)));
+            lines(page, rendering);
         }
     }
     Ok(())
@@ -91,14 +91,26 @@ fn was(before: &Before) -> String {
     }
 }
 
-fn unified(path: &str, is_new: bool, old: &str, new: &str) -> String {
+/// A unified diff, as `patch` takes it where no character had to be escaped.
+fn unified(page: &mut Page, path: &str, is_new: bool, old: &str, new: &str) {
     let from = if is_new { "/dev/null".to_owned() } else { format!("a{path}") };
     let to = if new.is_empty() && !is_new { "/dev/null".to_owned() } else { format!("b{path}") };
-    TextDiff::from_lines(old, new).unified_diff().header(&from, &to).to_string()
+    page.line(Line::default().ink(Ink::Heading, format!("--- {from}")));
+    page.line(Line::default().ink(Ink::Heading, format!("+++ {to}")));
+    let diff = TextDiff::from_lines(old, new);
+    for hunk in diff.unified_diff().iter_hunks() {
+        for line in hunk.to_string().split_terminator('\n') {
+            let ink = match line.as_bytes().first() {
+                Some(b'+') => Ink::Added,
+                Some(b'-') => Ink::Removed,
+                Some(b'@') => Ink::Note,
+                _ => Ink::Plain,
+            };
+            page.line(Line::default().ink(ink, line));
+        }
+    }
 }
 
-fn lines(out: &mut String, rendering: &[String]) {
-    for line in rendering {
-        out.push_str(&format!("  {line}\n"));
-    }
+fn lines(page: &mut Page, rendering: &[String]) {
+    rendering.iter().for_each(|line| page.line(Line::new(format!("  {line}")).hang(4)));
 }

@@ -124,7 +124,7 @@ pub fn copy(
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
 
-    observer.on(Event::Started { step: "copy", total: Some(source.size()) });
+    observer.on(Event::started("copy", Some(source.size())));
     let work = Work {
         source,
         sink: &*sink,
@@ -144,7 +144,7 @@ pub fn copy(
         return Err(error);
     }
     let receipt = sink.finish()?;
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
     Ok(receipt)
 }
 
@@ -169,10 +169,10 @@ impl Work<'_> {
             let step = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
             let done = match step {
                 None => return,
-                Some(step) => step.and_then(|step| self.step(step, &mut buf)),
+                Some(step) => self.observer.go_on().and(step).and_then(|step| self.step(step, &mut buf)),
             };
             match done {
-                Ok(bytes) => self.observer.on(Event::Advanced { bytes }),
+                Ok(bytes) => self.observer.on(Event::advanced(bytes)),
                 // Another thread may have failed first; its error is the one to tell.
                 Err(error) => drop(self.failed.set(error)),
             }
@@ -227,7 +227,7 @@ mod tests {
     use crate::testing::DeviceSink;
     use crate::testing::fault::Fault;
     use crate::testing::tap::{Request, Tap, tap_mut};
-    use crate::{DiskMut, ErrorKind, Memory, Overlay, Silent, Zeros};
+    use crate::{Cancel, DiskMut, ErrorKind, EventKind, Memory, Overlay, Silent, Zeros};
 
     const SIZE: u64 = (5 << 20) + 700;
 
@@ -346,9 +346,9 @@ mod tests {
         struct Sum(AtomicU64, Mutex<Vec<Event>>);
         impl Observer for Sum {
             fn on(&self, event: Event) {
-                match event {
-                    Event::Advanced { bytes } => drop(self.0.fetch_add(bytes, Ordering::SeqCst)),
-                    other => self.1.lock().unwrap().push(other),
+                match event.kind {
+                    EventKind::Advanced { bytes } => drop(self.0.fetch_add(bytes, Ordering::SeqCst)),
+                    _ => self.1.lock().unwrap().push(event),
                 }
             }
         }
@@ -357,7 +357,30 @@ mod tests {
         copy(&source().0, Box::new(sink), &CopyOptions::default(), &sum).unwrap();
         assert_eq!(sum.0.into_inner(), SIZE);
         let events = sum.1.into_inner().unwrap();
-        assert_eq!(events, [Event::Started { step: "copy", total: Some(SIZE) }, Event::Finished]);
+        assert_eq!(events, [Event::started("copy", Some(SIZE)), Event::finished()]);
+    }
+
+    #[test]
+    fn a_copy_that_is_told_to_stop_stops_and_finishes_nothing() {
+        struct Impatient(AtomicU64, Cancel);
+        impl Observer for Impatient {
+            fn on(&self, event: Event) {
+                if matches!(event.kind, EventKind::Advanced { .. }) {
+                    self.0.fetch_add(1, Ordering::SeqCst);
+                    self.1.cancel();
+                }
+            }
+            fn cancelled(&self) -> bool {
+                self.1.is_cancelled()
+            }
+        }
+        let (observer, source) = (Impatient(AtomicU64::new(0), Cancel::default()), source().0);
+        let log = Arc::new(Log::default());
+        let sink = DeviceSink::new(tap_mut(&target(0), &log), true);
+        let error = copy(&source, Box::new(sink), &CopyOptions { threads: 1 }, &observer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert_eq!(observer.0.into_inner(), 1);
+        assert!(!log.sorted().2);
     }
 
     #[test]

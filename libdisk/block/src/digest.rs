@@ -18,11 +18,12 @@ const PIECE: u64 = 1 << 20;
 /// What the device reports.
 pub fn digest(disk: &Disk, observer: &dyn Observer) -> Result<[u8; 32]> {
     let size = disk.size();
-    observer.on(Event::Started { step: "digest", total: Some(size) });
+    observer.on(Event::started("digest", Some(size)));
     let mut hash = Sha256::new();
     let mut buf = vec![0; PIECE.min(size) as usize];
     let mut at = 0;
     while at < size {
+        observer.go_on()?;
         let extent = disk.extent_at(at..size)?;
         // Whole blocks only: one that is zero in part is hashed as one.
         let zeros = match extent.kind {
@@ -45,10 +46,10 @@ pub fn digest(disk: &Disk, observer: &dyn Observer) -> Result<[u8; 32]> {
             len
         };
         at += len;
-        observer.on(Event::Advanced { bytes: len });
+        observer.on(Event::advanced(len));
     }
     hash.update(size.to_le_bytes());
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
     Ok(hash.finalize().into())
 }
 

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Poisoned,
     /// What is below changed while it was in use (a file was truncated, for one).
     Changed,
+    /// The caller asked for an end before the work was done.
+    Cancelled,
 }
 
 impl fmt::Display for ErrorKind {
@@ -39,6 +41,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Refused => "refused",
             ErrorKind::Poisoned => "unusable after a failed write",
             ErrorKind::Changed => "changed while in use",
+            ErrorKind::Cancelled => "stopped",
         })
     }
 }

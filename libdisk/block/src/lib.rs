@@ -48,6 +48,6 @@ pub use layer::{BlockRead, BlockWrite};
 pub use memory::{Memory, Zeros};
 pub use mmap::{MappedFile, open_file};
 pub use overlay::{Overlay, Sealed};
-pub use progress::{Event, Observer, Silent};
+pub use progress::{Cancel, Event, EventKind, ForItem, Observer, Silent};
 pub use sidecar::{ANY_MODE, check_sidecar, is_open_here, is_same_file, mode_like, open_sidecar};
 pub use zero::{is_zero, nonzero_runs};

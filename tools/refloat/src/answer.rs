@@ -1,14 +1,15 @@
-//! How a verb ends: the exit code, the JSON document, the error with its help line.
+//! How a verb ends: the exit code, and the error with its help line.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use guestfix::report::{Ink, Line};
 use libdisk::block;
-use libdisk::cloud::ebs::Tally;
 use libdisk::vfs::FsError;
-use serde::Serialize;
 
+use crate::context::Context;
+use crate::present::Out;
 use crate::snapshot;
 
 /// What a verb answers. Errors are "could not do it".
@@ -21,8 +22,6 @@ pub(crate) enum Answer {
     Yes,
     /// The answer is no.
     No,
-    /// Ctrl-C or SIGTERM came first.
-    Stopped,
 }
 
 impl Answer {
@@ -72,28 +71,69 @@ impl<T, E: Into<anyhow::Error>> Help<T> for Result<T, E> {
     }
 }
 
+/// Who is nearest to the cause knows best: a help line that is there already stays, but where the same command goes on.
 fn helped(help: String, goes_on: bool, source: anyhow::Error) -> anyhow::Error {
-    anyhow::Error::new(Helped { help, goes_on, source })
+    let known = causes(&source).any(|cause| cause.is::<Helped>());
+    if known && !goes_on { source } else { anyhow::Error::new(Helped { help, goes_on, source }) }
 }
 
-/// Prints the error, if there is one, and gives the exit code.
-pub(crate) fn exit(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Ok(Answer::Yes) => ExitCode::SUCCESS,
-        Ok(Answer::No) => ExitCode::from(1),
-        Ok(Answer::Stopped) => ExitCode::from(3),
-        Err(error) => {
-            aside(&format!("error: {error:#}"));
-            let helped = error.chain().find_map(|cause| cause.downcast_ref::<Helped>());
-            let failure = snapshot::failure(&error);
-            let told = helped.map(|helped| helped.help.as_str());
-            let help = failure.map(|failure| failure.help()).or(told).unwrap_or_else(|| next_step(&error));
-            aside(&format!("help: {help}"));
-            let goes_on = failure.is_some_and(|failure| failure.is_resumable())
-                || helped.is_some_and(|helped| helped.goes_on);
-            ExitCode::from(if goes_on { 3 } else { 2 })
-        }
+/// An error and all its causes, those that have a help line included.
+fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    error.chain().flat_map(|cause| {
+        let helped = cause.downcast_ref::<Helped>().map(|helped| helped.source.as_ref());
+        std::iter::once(cause).chain(helped)
+    })
+}
+
+/// What was typed is no command, or asks for help: tells it, and gives the exit code.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // That nobody reads it is no failure.
+        drop(error.print());
+        return ExitCode::SUCCESS;
     }
+    let out = Out::new();
+    for line in error.render().to_string().trim_end().lines() {
+        out.tell(match line.strip_prefix("error:") {
+            Some(rest) => Line::default().ink(Ink::Bad, "error:").text(rest).hang(7),
+            None => Line::new(line).hang(2),
+        });
+    }
+    ExitCode::from(2)
+}
+
+/// Tells the error, if there is one, and gives the exit code.
+pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
+    let error = match outcome {
+        Ok(Answer::Yes) => return ExitCode::SUCCESS,
+        Ok(Answer::No) => return ExitCode::from(1),
+        Err(error) => error,
+    };
+    let helped = causes(&error).find_map(|cause| cause.downcast_ref::<Helped>());
+    if is_cancelled(&error) {
+        let help = helped.map_or("run the same command to start over", |helped| &helped.help);
+        context.out.tell(Line::new(format!("stopped; {help}")));
+        return ExitCode::from(3);
+    }
+    let failure = snapshot::failure(&error);
+    let told = helped.map(|helped| helped.help.as_str());
+    let help = failure.map(|failure| failure.help()).or(told).unwrap_or_else(|| next_step(&error));
+    context.out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {error:#}")).hang(7));
+    context.out.tell(Line::default().ink(Ink::Note, "help:").text(format!(" {help}")).hang(6));
+    let goes_on =
+        failure.is_some_and(|failure| failure.is_resumable()) || helped.is_some_and(|helped| helped.goes_on);
+    ExitCode::from(if goes_on { 3 } else { 2 })
+}
+
+/// The error of work that the user stopped.
+pub(crate) fn stopped() -> anyhow::Error {
+    block::Error::new(block::ErrorKind::Cancelled, "work", "stopped before it was done").into()
+}
+
+/// Whether the user asked for the stop that this is.
+pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
+    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<block::Error>());
+    causes.any(|cause| cause.kind() == block::ErrorKind::Cancelled)
 }
 
 /// The next step after an error to which nobody added one: what is damaged, or full, was found to be so in the middle of the work.
@@ -148,45 +188,6 @@ pub(crate) fn is_no_room(error: &anyhow::Error) -> bool {
 
 /// What the operating system said, in the chain of causes.
 fn io_kinds(error: &anyhow::Error) -> impl Iterator<Item = ErrorKind> {
-    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let causes = causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.map(std::io::Error::kind)
-}
-
-/// Writes one JSON document with its schema to standard output.
-pub(crate) fn json(schema: &str, document: &impl Serialize) -> Result<()> {
-    #[derive(Serialize)]
-    struct Envelope<'a, T> {
-        schema: &'a str,
-        #[serde(flatten)]
-        document: &'a T,
-    }
-    json_of_itself(&Envelope { schema, document })
-}
-
-/// The same of a document that holds its schema.
-pub(crate) fn json_of_itself(document: &impl Serialize) -> Result<()> {
-    #[derive(Serialize)]
-    struct Told<'a, T> {
-        #[serde(flatten)]
-        document: &'a T,
-        /// What was read of snapshots for it.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        transfer: Option<Tally>,
-    }
-    let told = Told { document, transfer: snapshot::tally() };
-    text(&(serde_json::to_string_pretty(&told)? + "\n"))
-}
-
-/// Writes text to standard output. That its reader had enough (`| head`) is no failure, and changes no answer.
-pub(crate) fn text(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write the answer"),
-    }
-}
-
-/// Tells people something beside the answer, on standard error. That nobody listens is no failure.
-pub(crate) fn aside(text: &str) {
-    writeln!(std::io::stderr().lock(), "{text}").ok();
 }

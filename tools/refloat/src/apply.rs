@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use guestfix::plan::{Identity, Plan};
 use guestfix::undo::Prepared;
 use guestfix::{apply, undo};
@@ -12,11 +12,12 @@ use libdisk::image::{Durability, Output};
 use libdisk::{Address, Format, Location};
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{ApplyArgs, Global, OutputFormat, target_name};
+use crate::answer::{Answer, Help, Outcome};
+use crate::cli::{ApplyArgs, OutputFormat, target_name};
+use crate::context::Context;
+use crate::convert;
 use crate::convert::Job;
 use crate::image::{self, Image};
-use crate::{convert, progress};
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -29,32 +30,27 @@ struct Applied {
     undo: Option<String>,
 }
 
-pub(crate) fn run(global: &Global, args: &ApplyArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let text = std::fs::read_to_string(&args.plan).with_context(|| args.plan.display().to_string());
     let help = "refloat plan IMAGE --for TARGET -o plan.json makes one";
     let plan = text.and_then(|text| Ok(Plan::from_json(&text)?)).help(help)?;
     let name = args.image.clone().unwrap_or_else(|| plan.source.path.clone());
     let applied = match &args.output {
         Some(output) => {
-            let image = image::open(global, &name).help("name the image with --image if it has moved")?;
-            let sealed = sealed(global, &image, &plan)?;
-            write(global, &image, &plan, &sealed, output, args.force)?;
+            let image = image::open(context, &name).help("name the image with --image if it has moved")?;
+            let sealed = sealed(context, &image, &plan)?;
+            write(context, &image, &plan, &sealed, output, args.force)?;
             Applied { edits: plan.totals.edits, output: output.display().to_string(), undo: None }
         }
-        None => in_place(global, &name, &plan)?,
+        None => in_place(context, &name, &plan)?,
     };
-    if global.json {
-        answer::json("refloat.apply/1", &applied)?;
-    } else {
-        answer::text(&render(&applied, &plan))?;
-    }
+    context.answer("refloat.apply/1", &applied, || Ok(render(&applied, &plan).into()))?;
     Ok(Answer::Yes)
 }
 
 /// The plan carried out and verified, in an overlay.
-pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Sealed> {
-    let observer = progress::observer(global);
-    apply::apply(image.disk().clone(), &image.plan_identity()?, plan, &*observer)
+pub(crate) fn sealed(context: &Context, image: &Image, plan: &Plan) -> Result<Sealed> {
+    apply::apply(image.disk().clone(), &image.plan_identity()?, plan, &*context.observer)
         .with_context(|| image.name.clone())
         .help("refloat plan makes a new plan for this image; nothing was written")
 }
@@ -62,7 +58,7 @@ pub(crate) fn sealed(global: &Global, image: &Image, plan: &Plan) -> Result<Seal
 /// Writes an overlay over the image, or all of it where nothing could open an overlay: over a snapshot, and where everything
 /// moves.
 fn write(
-    global: &Global,
+    context: &Context,
     image: &Image,
     plan: &Plan,
     sealed: &Sealed,
@@ -80,16 +76,15 @@ fn write(
             mode: image.mode()?,
             pull: image.pull(None),
         };
-        return convert::write(global, &job).map(drop);
+        return convert::write(context, &job).map(drop);
     }
     convert::free_to_write(output, force)?;
     let backing = BackingFile {
         path: &backing_name(&image.opened.path, output)?,
         format: qemu_name(image.opened.format),
     };
-    let observer = progress::observer(global);
     let file = Output { existing: convert::existing(force), mode: image.mode()?, ..Output::new(output) };
-    let written = qcow2::write_overlay(sealed, &file, &backing, &*observer);
+    let written = qcow2::write_overlay(sealed, &file, &backing, &*context.observer);
     convert::written(written, output, force).map(drop)
 }
 
@@ -104,7 +99,7 @@ fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     })
 }
 
-fn in_place(global: &Global, name: &str, plan: &Plan) -> Result<Applied> {
+fn in_place(context: &Context, name: &str, plan: &Plan) -> Result<Applied> {
     let address: Address = name.parse()?;
     let Location::File { path, .. } = &address.location else {
         bail!("{name}: only a file of this machine can be changed in place");
@@ -122,8 +117,8 @@ fn in_place(global: &Global, name: &str, plan: &Plan) -> Result<Applied> {
     if undo::prepare(&taken, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
         return Ok(applied);
     }
-    let image = image::open_any(global, name, address)?;
-    let sealed = sealed(global, &image, plan)?;
+    let image = image::open_any(context, name, address)?;
+    let sealed = sealed(context, &image, plan)?;
     let Identity { sha256, .. } = image.plan_identity()?;
     undo::apply_in_place(&taken, image.opened.format, &sealed, &sha256, &digest)
         .help(format!("refloat undo {name} puts back what was changed, if anything was"))?;

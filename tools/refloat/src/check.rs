@@ -1,14 +1,14 @@
 //! `refloat check`: will it boot there?
 
-use anyhow::Result;
 use guestfix::plan;
-use guestfix::report::{Report, Style};
+use guestfix::report::{Page, Report, SCHEMA};
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Outcome};
-use crate::cli::{CheckArgs, Global};
+use crate::answer::{Answer, Outcome};
+use crate::cli::CheckArgs;
+use crate::context::Context;
 use crate::disks::{self, DataDisk};
-use crate::image;
+use crate::{image, next};
 
 /// The answer, for `--json`.
 #[derive(Serialize)]
@@ -20,28 +20,20 @@ struct Checked {
     disks: Vec<DataDisk>,
 }
 
-pub(crate) fn run(global: &Global, args: &CheckArgs) -> Outcome {
-    let image = image::open(global, &args.image)?;
+pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
+    let image = image::open(context, &args.image)?;
     let (tree, goal) = (image.guest_for(&args.goal)?, args.goal.goal());
     let report = Report::new(&image.name, &tree, &goal, plan::check(&tree, &goal)?)?;
     let checked = Checked { report, disks: disks::look(&image, &tree)? };
-    show(global, &checked)?;
+    context.answer(SCHEMA, &checked, || Ok(page(context, args, &checked)))?;
     let stopped = checked.disks.iter().any(|disk| !disk.stops.is_empty());
     Ok(Answer::from_bool(checked.report.ready && !stopped))
 }
 
-fn show(global: &Global, checked: &Checked) -> Result<()> {
-    if global.json {
-        return answer::json(guestfix::report::SCHEMA, checked);
-    }
-    let mut text = String::new();
-    checked.report.render(&mut text, style())?;
-    text.extend(checked.disks.iter().map(DataDisk::text));
-    answer::text(&text)
-}
-
-/// Colours on a terminal, unless `NO_COLOR` says no.
-pub(crate) fn style() -> Style {
-    use std::io::IsTerminal;
-    Style { color: crate::progress::color(std::io::stdout().is_terminal()), ..Style::default() }
+fn page(context: &Context, args: &CheckArgs, Checked { report, disks }: &Checked) -> Page {
+    let mut page = report.page(context.global.verbose > 0);
+    disks.iter().for_each(|disk| page.append(disk.page()));
+    page.line(next::verdict(report.ready, report.answer()));
+    next::after_check(context, args, report).into_iter().for_each(|line| page.line(line));
+    page
 }

@@ -37,6 +37,9 @@ pub(crate) struct Global {
     /// No progress on standard error
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// How to show progress on standard error
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: Progress,
     /// Tell more on standard error (-vv: all)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -52,6 +55,16 @@ pub(crate) struct Global {
     /// How long a request to AWS that is throttled or gets no answer is made again
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) ebs_patience: u64,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Progress {
+    /// A bar on a terminal, a line now and then elsewhere
+    #[default]
+    Auto,
+    /// One JSON object per line, for programs
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +139,11 @@ pub(crate) struct GoalArgs {
 }
 
 impl GoalArgs {
+    /// The policy as it was typed, where it is not the usual one.
+    pub(crate) fn cloud_init_given(&self) -> Option<&'static str> {
+        (self.cloud_init == CloudInitArg::Azure).then_some("azure")
+    }
+
     pub(crate) fn goal(&self) -> Goal {
         let cloud_init = match self.cloud_init {
             CloudInitArg::Disable => CloudInit::Disable,

@@ -11,9 +11,11 @@ use libdisk::{Member, volume};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{ConvertArgs, Global, OutputFormat};
+use crate::cli::{ConvertArgs, OutputFormat};
+use crate::context::Context;
+use crate::image;
+use crate::present::size;
 use crate::snapshot::{self, Pull};
-use crate::{image, progress, stop};
 
 /// What was written, for `--json`.
 #[derive(Debug, Serialize)]
@@ -35,22 +37,19 @@ pub(crate) struct Written {
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size, padding, written, shared } = self;
+        let Self { target, format, size: of, padding, written, shared } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
-        let shared = if *shared > 0 {
-            format!(", {} shared with the source", progress::size(*shared))
-        } else {
-            String::new()
-        };
-        let (size, written) = (progress::size(*size), progress::size(*written));
-        format!("{target}: {format}, {size} ({written} written{shared}){padded}\n")
+        let shared =
+            if *shared > 0 { format!(", {} shared with the source", size(*shared)) } else { String::new() };
+        let (of, written) = (size(*of), size(*written));
+        format!("{target}: {format}, {of} ({written} written{shared}){padded}\n")
     }
 }
 
-pub(crate) fn run(global: &Global, args: &ConvertArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let format = format_of(&args.target, args.format)?;
-    let source = image::open(global, &args.source)?;
+    let source = image::open(context, &args.source)?;
     let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
     let mut pull = source.pull(None);
     match (&args.since, &mut pull) {
@@ -65,20 +64,18 @@ pub(crate) fn run(global: &Global, args: &ConvertArgs) -> Outcome {
     let (force, mode, mut data) = (args.force, source.mode()?, Vec::new());
     let (disk, identity) = (source.disk().clone(), source.identity()?);
     let job = Job { disk, identity, target: &args.target, format, force, durability, mode, pull };
-    let written = write(global, &job)?;
+    let written = write(context, &job)?;
     for (Member { snapshot, .. }, number) in source.opened.snapshots.iter().skip(1).zip(1..) {
         let (disk, target) = (snapshot.disk(), &data_target(&args.target, number));
         let pull = Some(Pull { snapshot, changes: None, since: None });
         let identity = libdisk::identity(&disk)?;
-        data.push(write(global, &Job { disk, identity, target, format, force, durability, mode, pull })?);
+        data.push(write(context, &Job { disk, identity, target, format, force, durability, mode, pull })?);
     }
     let converted = Converted { written, data };
-    if global.json {
-        answer::json("refloat.convert/1", &converted)?;
-    } else {
-        answer::text(&converted.written.line())?;
-        converted.data.iter().try_for_each(|written| answer::text(&written.line()))?;
-    }
+    context.answer("refloat.convert/1", &converted, || {
+        let lines = std::iter::once(&converted.written).chain(&converted.data).map(Written::line);
+        Ok(lines.collect::<String>().into())
+    })?;
     Ok(Answer::Yes)
 }
 
@@ -135,18 +132,19 @@ pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<Ou
 }
 
 /// Writes a disk to a file.
-pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
+pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let target = job.target.display();
     let logged = job.pull.is_some() && job.format != OutputFormat::Qcow2;
-    stop::starts_again(!logged);
-    if job.pull.is_some() && !logged && !global.quiet {
-        let told = "is written in one go: if that is stopped, the same command starts again, where a .vhd or .raw goes on";
-        answer::aside(&format!("note: {target} {told}"));
+    if job.pull.is_some() && !logged {
+        let told = "a qcow2 pull cannot be resumed; if it is stopped, the same command starts over (a .vhd or .raw resumes)";
+        context.note(format!("note: {target}: {told}"));
     }
-    match write_out(global, job) {
+    match write_out(context, job) {
+        Err(error) if logged && answer::is_cancelled(&error) => {
+            Err(error).goes_on("run the same command to resume")
+        }
         Err(error) if logged && answer::is_no_room(&error) => {
-            let help =
-                format!("make room beside {target}, and give the same command again; it goes on from here");
+            let help = format!("make room beside {target}, then run the same command to resume");
             Err(error).goes_on(help)
         }
         written => written,
@@ -154,7 +152,7 @@ pub(crate) fn write(global: &Global, job: &Job<'_>) -> Result<Written> {
 }
 
 /// Writes it; what to do about an interruption is not told yet.
-fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
+fn write_out(context: &Context, job: &Job<'_>) -> Result<Written> {
     let &Job { ref disk, target, format, force, durability, mode, .. } = job;
     let (name, disk) = match format {
         OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),
@@ -178,7 +176,7 @@ fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
         free_to_write(target, force)?;
     }
     let begun = match pull.filter(|_| format != OutputFormat::Qcow2) {
-        Some(pull) => Some(pull.begin(target, format, size, force, mode)?),
+        Some(pull) => Some(pull.begin(context, target, format, size, force, mode)?),
         None => None,
     };
     let transfer = match begun {
@@ -200,16 +198,17 @@ fn write_out(global: &Global, job: &Job<'_>) -> Result<Written> {
         }
         OutputFormat::Qcow2 => qcow2::Sink::create(&output, size).map(|sink| Box::new(sink) as _),
     };
-    let (mut sink, observer) = (self::written(sink, target, force)?, progress::observer(global));
+    let (mut sink, observer) = (self::written(sink, target, force)?, &*context.observer);
     if let Some(transfer) = transfer {
-        sink = transfer.sink(sink, durability == Durability::Synced, &*observer)?;
+        sink = transfer.sink(sink, durability == Durability::Synced, observer)?;
     }
-    let mut options = CopyOptions { threads: global.threads };
+    let threads = context.global.threads;
+    let mut options = CopyOptions { threads };
     if let Some(pull) = pull {
         pull.snapshot.set_streaming(true);
-        options.threads = if global.threads == 0 { snapshot::THREADS } else { global.threads };
+        options.threads = if threads == 0 { snapshot::THREADS } else { threads };
     }
-    Ok(written(block::copy(&disk, sink, &options, &*observer)?))
+    Ok(written(block::copy(&disk, sink, &options, observer)?))
 }
 
 /// What to do with a target that exists.

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
+use guestfix::report::Page;
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Outcome};
+use crate::answer::{Answer, Outcome};
 use crate::cli::{DemoArgs, Global};
+use crate::context::Context;
 
 /// The file that the example becomes: an endpoint that is a folder serves it as the snapshot of this name.
 const SNAPSHOT: &str = "snap-0123456789abcdef0.img";
@@ -45,7 +47,7 @@ struct Demo {
     steps: Vec<Step>,
 }
 
-pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &DemoArgs) -> Outcome {
     let temporary = tempfile::tempdir()?;
     let folder: PathBuf = match &args.keep {
         Some(folder) => {
@@ -58,11 +60,8 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
     let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     write_new(&folder.join(SNAPSHOT), &image)?;
     let endpoint = folder.to_str().with_context(|| format!("{}: not UTF-8", folder.display()))?;
-    if !global.json {
-        answer::text(
-            "The example stands for a snapshot of 1 GiB. No network and no AWS account are used.\n",
-        )?;
-    }
+    let story = "The example stands for a snapshot of 1 GiB. No network and no AWS account are used.\n";
+    context.say(story.to_owned())?;
     let cache = tempfile::tempdir()?;
     let environment = [
         ("AWS_ENDPOINT_URL_EBS", format!("file://{endpoint}")),
@@ -70,25 +69,22 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Outcome {
     ];
     let mut demo = Demo { steps: Vec::new() };
     for &(say, command, expected) in STEPS {
-        if !global.json {
-            answer::text(&format!("\n# {say}\n$ refloat {command}\n\n"))?;
-        }
-        let step = step(global, &folder, &environment, command)?;
+        context.say(format!("\n# {say}\n$ refloat {command}\n\n"))?;
+        let step = step(&context.global, &folder, &environment, command)?;
         if step.exit != expected {
             bail!("`refloat {command}` ended with {} and not with {expected}", step.exit);
         }
         demo.steps.push(step);
     }
-    if global.json {
-        answer::json("refloat.demo/1", &demo)?;
-    } else {
-        let kept = args.keep.as_ref().map(|folder| format!("The files are in {}.\n", folder.display()));
-        answer::text(&format!("\nazure.vhd is ready to upload. {}", kept.unwrap_or("\n".into())))?;
-        answer::text(
-            "With a snapshot of your own:    refloat migrate ebs:snap-… azure.vhd --for azure-gen1\n\
+    context.answer("refloat.demo/1", &demo, || {
+        let kept = args.keep.as_ref().map(|folder| format!(" The files are in {}.", folder.display()));
+        Ok(Page::from(format!(
+            "\nazure.vhd is ready to upload.{}\n\
+             With a snapshot of your own:    refloat migrate ebs:snap-… azure.vhd --for azure-gen1\n\
              With a disk image of your own:  refloat migrate aws.qcow2 azure.vhd --for azure-gen1\n",
-        )?;
-    }
+            kept.unwrap_or_default()
+        )))
+    })?;
     Ok(Answer::Yes)
 }
 

@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use guestfix::facts::{Mount, Volume};
+use guestfix::report::{self, Page};
 use guestfix::tree::Tree;
-use guestfix::{View, inspect};
+use guestfix::{Severity, View, inspect};
 use libdisk::Member;
 use serde::Serialize;
 
 use crate::image::Image;
-use crate::progress::size;
+use crate::present::size;
 use crate::snapshot;
 
 /// The largest disk that can be uploaded, in bytes: 32 TiB ("Upload a VHD to Azure", 2026-09-02).
@@ -119,13 +120,16 @@ impl DataDisk {
     }
 
     /// Lines for people.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn page(&self) -> Page {
         let Self { device, snapshot, size: bytes, volumes, stops, notes } = self;
         let name = if device.is_empty() { snapshot.clone() } else { format!("{device} {snapshot}") };
-        let mut text = format!("\nanother disk: {name}, {}: {}\n", size(*bytes), volumes.join("; "));
-        stops.iter().for_each(|what| text += &format!("BLOCKER  {what}\n"));
-        notes.iter().for_each(|what| text += &format!("NOTE     {what}\n"));
-        text
+        let mut page = Page::new();
+        page.gap();
+        page.prose(0, format!("another disk: {name}, {}: {}", size(*bytes), volumes.join("; ")));
+        let mut told = |severity, what: &String| page.line(report::severity(severity).text(what).hang(9));
+        stops.iter().for_each(|what| told(Severity::Blocker, what));
+        notes.iter().for_each(|what| told(Severity::Note, what));
+        page
     }
 }
 

@@ -3,25 +3,28 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use guestfix::report::Page;
+use guestfix::report::escape::{escape, escape_bytes};
 use guestfix::tree::Tree;
 use libdisk::Place;
 use libdisk::vfs::{FileType, Metadata};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{FsArgs, FsVerb, Global};
+use crate::answer::{Answer, Help, Outcome};
+use crate::cli::{FsArgs, FsVerb};
+use crate::context::Context;
 use crate::image::{self, Image};
 
-pub(crate) fn run(global: &Global, args: &FsArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
     match &args.verb {
-        FsVerb::Ls { address } => list(global, address),
-        FsVerb::Cat { address } => cat(global, address),
-        FsVerb::Stat { address } => stat(global, address),
-        FsVerb::Diff { left, right } => diff(global, left, right),
+        FsVerb::Ls { address } => list(context, address),
+        FsVerb::Cat { address } => cat(context, address),
+        FsVerb::Stat { address } => stat(context, address),
+        FsVerb::Diff { left, right } => diff(context, left, right),
     }
 }
 
@@ -52,7 +55,7 @@ impl Node {
             FileType::Socket => "socket",
         };
         Ok(Self {
-            path: printable(path),
+            path: text(path),
             kind,
             mode: format!("{:04o}", metadata.mode),
             uid: metadata.uid,
@@ -60,29 +63,26 @@ impl Node {
             size: metadata.size,
             links: metadata.links,
             mtime: metadata.mtime.seconds,
-            target: tree.link_target(path)?.map(|target| printable(&target)),
+            target: tree.link_target(path)?.map(|target| text(&target)),
         })
     }
 
     /// One line for people.
     fn line(&self) -> String {
         let Self { path, kind, mode, uid, gid, size, .. } = self;
-        let target = self.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-        format!("{kind:<9} {mode} {uid:>5} {gid:>5} {size:>12}  {path}{target}\n")
+        let target = self.target.as_ref().map(|target| format!(" -> {}", escape(target))).unwrap_or_default();
+        format!("{kind:<9} {mode} {uid:>5} {gid:>5} {size:>12}  {}{target}\n", escape(path))
     }
 }
 
-/// Names come from the guest: nothing of them may steer a terminal.
-fn printable(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+/// A name as text: whole if it is UTF-8, else with the other bytes spelt out.
+fn text(name: &[u8]) -> String {
+    std::str::from_utf8(name).map_or_else(|_| escape_bytes(name), str::to_owned)
 }
 
 /// The guest and the path that an address names; "/" where it names none.
-fn open(global: &Global, address: &str) -> Result<(Tree, Vec<u8>)> {
-    let image = image::open(global, address)?;
+fn open(context: &Context, address: &str) -> Result<(Tree, Vec<u8>)> {
+    let image = image::open(context, address)?;
     let tree = image.tree()?;
     if !tree.has_root() {
         let error: Result<()> =
@@ -111,8 +111,8 @@ struct Listing {
     entries: Vec<Node>,
 }
 
-fn list(global: &Global, address: &str) -> Outcome {
-    let (tree, path) = open(global, address)?;
+fn list(context: &Context, address: &str) -> Outcome {
+    let (tree, path) = open(context, address)?;
     let entries = match tree.entries(&path)? {
         Some(entries) => entries,
         None => {
@@ -125,20 +125,18 @@ fn list(global: &Global, address: &str) -> Outcome {
         |name: &[u8]| if name.starts_with(b"/") { name.to_vec() } else { [&base, &b"/"[..], name].concat() };
     let nodes = entries.iter().map(|(name, metadata)| Node::new(&tree, &full(name), metadata));
     let listing = Listing { entries: nodes.collect::<Result<_>>()? };
-    if global.json {
-        answer::json("refloat.fs.ls/1", &listing)?;
-    } else {
-        answer::text(&listing.entries.iter().map(Node::line).collect::<String>())?;
-    }
+    context.answer("refloat.fs.ls/1", &listing, || {
+        Ok(listing.entries.iter().map(Node::line).collect::<String>().into())
+    })?;
     Ok(Answer::Yes)
 }
 
-fn cat(global: &Global, address: &str) -> Outcome {
-    let (tree, path) = open(global, address)?;
-    if global.json {
-        return cat_json(&tree, &path, address);
+fn cat(context: &Context, address: &str) -> Outcome {
+    let (tree, path) = open(context, address)?;
+    if context.global.json {
+        return cat_json(context, &tree, &path, address);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = context.out.raw();
     let copied = match tree.copy_to(&path, &mut out) {
         // The reader had enough.
         Err(guestfix::Error::Output(cause)) if cause.kind() == ErrorKind::BrokenPipe => {
@@ -150,15 +148,11 @@ fn cat(global: &Global, address: &str) -> Outcome {
     Ok(Answer::Yes)
 }
 
-fn stat(global: &Global, address: &str) -> Outcome {
-    let (tree, path) = open(global, address)?;
+fn stat(context: &Context, address: &str) -> Outcome {
+    let (tree, path) = open(context, address)?;
     let metadata = missing(tree.metadata(&path, false)?, address, "no such file or directory")?;
     let node = Node::new(&tree, &path, &metadata)?;
-    if global.json {
-        answer::json("refloat.fs.stat/1", &node)?;
-    } else {
-        answer::text(&node.line())?;
-    }
+    context.answer("refloat.fs.stat/1", &node, || Ok(node.line().into()))?;
     Ok(Answer::Yes)
 }
 
@@ -191,7 +185,7 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
-fn cat_json(tree: &Tree, path: &[u8], address: &str) -> Outcome {
+fn cat_json(context: &Context, tree: &Tree, path: &[u8], address: &str) -> Outcome {
     let no_file = "no such regular file";
     let size = missing(tree.metadata(path, true)?, address, no_file)?.size;
     if size > DOCUMENT {
@@ -200,7 +194,9 @@ fn cat_json(tree: &Tree, path: &[u8], address: &str) -> Outcome {
     }
     let mut content = Vec::new();
     missing(tree.copy_to(path, &mut content)?, address, no_file)?;
-    answer::json("refloat.fs.cat/1", &Content { path: printable(path), size, bytes: content.into() })?;
+    let content = Content { path: text(path), size, bytes: content.into() };
+    // Never asked for without --json.
+    context.answer("refloat.fs.cat/1", &content, || Ok(Page::new()))?;
     Ok(Answer::Yes)
 }
 
@@ -211,12 +207,12 @@ struct Difference {
 }
 
 #[derive(Serialize)]
-struct Differences {
-    differences: Vec<Difference>,
+struct Differences<'a> {
+    differences: &'a [Difference],
 }
 
-fn diff(global: &Global, left: &str, right: &str) -> Outcome {
-    let (left, right) = (summary(global, left)?, summary(global, right)?);
+fn diff(context: &Context, left: &str, right: &str) -> Outcome {
+    let (left, right) = (summary(context, left)?, summary(context, right)?);
     let mut differences = Vec::new();
     for path in left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))) {
         let change = match (left.get(path), right.get(path)) {
@@ -229,19 +225,16 @@ fn diff(global: &Global, left: &str, right: &str) -> Outcome {
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
     let same = differences.is_empty();
-    if global.json {
-        answer::json("refloat.fs.diff/1", &Differences { differences })?;
-    } else {
-        answer::text(
-            &differences.iter().map(|d| format!("{:<8} {}\n", d.change, d.path)).collect::<String>(),
-        )?;
-    }
+    context.answer("refloat.fs.diff/1", &Differences { differences: &differences }, || {
+        let line = |found: &Difference| format!("{:<8} {}\n", found.change, escape(&found.path));
+        Ok(differences.iter().map(line).collect::<String>().into())
+    })?;
     Ok(Answer::from_bool(same))
 }
 
 /// Everything below a path: what it is, whose, and a digest of its content. Times are left out.
-fn summary(global: &Global, address: &str) -> Result<BTreeMap<String, String>> {
-    let (tree, top) = open(global, address)?;
+fn summary(context: &Context, address: &str) -> Result<BTreeMap<String, String>> {
+    let (tree, top) = open(context, address)?;
     let mut below = top.clone();
     if !below.ends_with(b"/") {
         below.push(b'/');

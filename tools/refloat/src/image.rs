@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use guestfix::plan::Identity;
 use guestfix::rule::Target;
 use guestfix::tree::Tree;
@@ -13,8 +13,9 @@ use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::Backing;
 use libdisk::{Address, Location, OpenOptions, Opened};
 
-use crate::answer::{self, Help};
-use crate::cli::{Global, GoalArgs};
+use crate::answer::Help;
+use crate::cli::GoalArgs;
+use crate::context::Context;
 use crate::grub;
 use crate::snapshot::{self, Pull};
 
@@ -105,7 +106,7 @@ const NOT_ALONE: &str =
 
 /// Opens an image for reading. One that an interrupted `apply --in-place` left half changed is refused; that another
 /// program may change it meanwhile is told.
-pub(crate) fn open(global: &Global, name: &str) -> Result<Image> {
+pub(crate) fn open(context: &Context, name: &str) -> Result<Image> {
     let address: Address = name.parse().help("refloat --help shows what an address looks like")?;
     if let libdisk::Location::File { path, .. } = &address.location
         && path.exists()
@@ -116,10 +117,10 @@ pub(crate) fn open(global: &Global, name: &str) -> Result<Image> {
             return half_changed(name, writer);
         }
         if let Some(User { who, .. }) = writer {
-            answer::aside(&format!("note: {name} is in use, and may change while it is read: {who}"));
+            context.note(format!("note: {name} is in use, and may change while it is read: {who}"));
         }
     }
-    open_any(global, name, address)
+    open_any(context, name, address)
 }
 
 fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
@@ -132,7 +133,8 @@ fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
 }
 
 /// Opens an image for reading, half changed or not.
-pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<Image> {
+pub(crate) fn open_any(context: &Context, name: &str, address: Address) -> Result<Image> {
+    let global = &context.global;
     let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
     let options = OpenOptions { format: None, backing, ebs: snapshot::options(global) };
     let reading = match &address.location {
@@ -141,7 +143,7 @@ pub(crate) fn open_any(global: &Global, name: &str, address: Address) -> Result<
     };
     match libdisk::open(&address, &options) {
         Ok(opened) => {
-            snapshot::opened(&opened.snapshots);
+            context.opened.add(&opened.snapshots);
             let (name, identity) = (name.to_owned(), OnceCell::new());
             Ok(Image { name, address, opened, _reading: reading, identity })
         }

@@ -1,17 +1,17 @@
 //! `refloat inspect`: what is in an image.
 
-use std::fmt::Write;
-
 use anyhow::Result;
 use guestfix::device::Logical;
 use guestfix::facts::{Facts, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::report::{Ink, Line, Page};
 use guestfix::{Device, View, inspect};
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Outcome};
-use crate::cli::{Global, ImageArgs};
+use crate::answer::{Answer, Outcome};
+use crate::cli::ImageArgs;
+use crate::context::Context;
 use crate::image::{self, Image};
-use crate::progress::size;
+use crate::present::{self, size};
 
 #[derive(Serialize)]
 struct Layer {
@@ -30,14 +30,10 @@ struct Inspection {
     guest: Option<Facts>,
 }
 
-pub(crate) fn run(global: &Global, args: &ImageArgs) -> Outcome {
-    let image = image::open(global, &args.image)?;
+pub(crate) fn run(context: &Context, args: &ImageArgs) -> Outcome {
+    let image = image::open(context, &args.image)?;
     let inspection = look(&image)?;
-    if global.json {
-        answer::json("refloat.inspect/1", &inspection)?;
-    } else {
-        answer::text(&render(&inspection)?)?;
-    }
+    context.answer("refloat.inspect/1", &inspection, || Ok(render(&inspection)))?;
     Ok(Answer::Yes)
 }
 
@@ -54,48 +50,52 @@ fn look(image: &Image) -> Result<Inspection> {
     })
 }
 
-fn render(inspection: &Inspection) -> Result<String> {
-    let mut out = String::new();
+fn render(inspection: &Inspection) -> Page {
+    let mut page = Page::new();
     let Machine { size: disk, table, table_faults, bios, uefi, volumes, lvm } = &inspection.machine;
-    writeln!(out, "{}\n\nlayers", inspection.image)?;
+    page.line(Line::default().ink(Ink::Heading, &inspection.image));
+    page.gap();
+    page.line(Line::new("layers"));
     for Layer { name, text } in &inspection.layers {
-        writeln!(out, "  {name:<10} {text}")?;
+        page.line(Line::new(format!("  {name:<10} {text}")).hang(13));
     }
+    page.gap();
     let starts = match (bios.is_empty(), uefi.is_empty()) {
         (false, false) => "BIOS and UEFI",
         (false, true) => "BIOS",
         (true, false) => "UEFI",
-        (true, true) => "nothing that starts",
+        (true, true) => "no boot loader found",
     };
-    writeln!(out, "\ndisk         {}, partition table {table}, {starts}", size(*disk))?;
-    for fault in table_faults {
-        writeln!(out, "             {fault}")?;
-    }
-    for line in bios.iter().chain(uefi) {
-        writeln!(out, "             {line}")?;
-    }
-    if let Some(line) = paravirtual(inspection) {
-        writeln!(out, "             {line}")?;
-    }
+    field(&mut page, "disk", format!("{}, partition table {table}, {starts}", size(*disk)));
+    let paravirtual = paravirtual(inspection);
+    table_faults.iter().for_each(|fault| field(&mut page, "", fault));
+    bios.iter().chain(uefi).chain(&paravirtual).for_each(|line| field(&mut page, "", line));
     let width = volumes.iter().map(|volume| volume.name.len()).max().unwrap_or(0).max(5);
     for volume in volumes {
-        writeln!(out, "  {}", volume_line(volume, width))?;
+        page.line(Line::new(format!("  {}", volume_line(volume, width))).hang(4));
     }
-    render_lvm(&mut out, lvm)?;
-    let Some(facts) = &inspection.guest else {
-        writeln!(out, "\nno operating system that refloat knows")?;
-        return Ok(out);
-    };
-    render_guest(&mut out, facts)?;
-    Ok(out)
+    render_lvm(&mut page, lvm);
+    match &inspection.guest {
+        Some(facts) => render_guest(&mut page, facts),
+        None => {
+            page.gap();
+            page.line(Line::new("no known operating system"));
+        }
+    }
+    page
+}
+
+/// A line with a name in its first column.
+fn field(page: &mut Page, name: &str, text: impl AsRef<str>) {
+    page.line(Line::new(format!("{name:<12} ")).text(text.as_ref()).hang(13));
 }
 
 /// What a disk is that no firmware starts, with the menu of PV-GRUB, and what can become of it.
 fn paravirtual(inspection: &Inspection) -> Option<String> {
     let loader = inspection.guest.as_ref()?.boot.loader;
     inspection.machine.is_paravirtual(loader).then(|| {
-        let image = &inspection.image;
-        format!("a paravirtual AMI, which EC2's PV-GRUB started; refloat plan {image} --for azure-gen1 makes a disk that starts of it")
+        let plan = present::command(["plan", &inspection.image, "--for", "azure-gen1"]);
+        format!("a paravirtual AMI, which EC2's PV-GRUB started; {plan} adds a boot loader")
     })
 }
 
@@ -118,39 +118,37 @@ fn volume_line(volume: &Volume, width: usize) -> String {
     line
 }
 
-fn render_lvm(out: &mut String, lvm: &Lvm) -> Result<()> {
+fn render_lvm(page: &mut Page, lvm: &Lvm) {
     for VolumeGroup { name, uuid, on } in &lvm.groups {
-        writeln!(out, "volume group {name} on {}  UUID={uuid}", on.join(", "))?;
+        page.line(Line::new(format!("volume group {name} on {}  UUID={uuid}", on.join(", "))).hang(13));
     }
-    for problem in &lvm.problems {
-        writeln!(out, "LVM          {problem}")?;
-    }
-    Ok(())
+    lvm.problems.iter().for_each(|problem| field(page, "LVM", problem));
 }
 
-fn render_guest(out: &mut String, facts: &Facts) -> Result<()> {
+fn render_guest(page: &mut Page, facts: &Facts) {
+    page.gap();
     if let Some(os) = &facts.os {
-        writeln!(out, "\nsystem       {} ({})", os.pretty_name, os.arch.unwrap_or("unknown processor"))?;
+        field(page, "system", format!("{} ({})", os.pretty_name, os.arch.unwrap_or("unknown processor")));
     }
-    writeln!(out, "host name    {}", facts.hostname.as_deref().unwrap_or("none"))?;
+    field(page, "host name", facts.hostname.as_deref().unwrap_or("none"));
     for kernel in &facts.kernels {
         let image = kernel.image.as_deref().unwrap_or("no image");
         let initramfs = kernel.initramfs.as_deref().unwrap_or("no initramfs");
-        writeln!(out, "kernel       {}: {image}, {initramfs}", kernel.version)?;
+        field(page, "kernel", format!("{}: {image}, {initramfs}", kernel.version));
     }
-    writeln!(out, "boot loader  {:?}", facts.boot.loader)?;
+    field(page, "boot loader", format!("{:?}", facts.boot.loader));
     for entry in &facts.boot.entries {
         let mark = if entry.default { "*" } else { " " };
-        writeln!(out, "  {mark} {}  {}\n      {} {}", entry.title, entry.place, entry.kernel, entry.cmdline)?;
+        page.line(Line::new(format!("  {mark} {}  {}", entry.title, entry.place)).hang(6));
+        page.line(Line::new(format!("      {} {}", entry.kernel, entry.cmdline)).hang(8));
     }
     for mount in &facts.fstab {
         let volume = mount.volume.as_deref().unwrap_or("not on this disk");
-        writeln!(out, "mount        {} on {} ({volume})", mount.spec, mount.target)?;
+        field(page, "mount", format!("{} on {} ({volume})", mount.spec, mount.target));
     }
-    writeln!(out, "network      {}", facts.network.join(", "))?;
-    writeln!(out, "agents       {}", facts.agents.join(", "))?;
+    field(page, "network", facts.network.join(", "));
+    field(page, "agents", facts.agents.join(", "));
     if let Some(mode) = &facts.selinux {
-        writeln!(out, "SELinux      {mode}")?;
+        field(page, "SELinux", mode);
     }
-    Ok(())
 }

@@ -1,12 +1,14 @@
 //! `refloat`: will this machine boot on Azure, and what would make it.
 //!
-//! One module a verb; [`cli`] is what can be typed, [`answer`] how a verb ends, [`progress`] what long work tells.
+//! One module a verb; [`cli`] is what can be typed, [`context`] what every verb is given, [`present`] all that reaches a
+//! terminal, [`answer`] how a verb ends.
 
 mod answer;
 mod apply;
 mod boot;
 mod check;
 mod cli;
+mod context;
 mod convert;
 mod demo;
 mod disks;
@@ -15,8 +17,9 @@ mod grub;
 mod image;
 mod inspect;
 mod migrate;
+mod next;
 mod plan;
-mod progress;
+mod present;
 mod rules;
 mod snapshot;
 mod stop;
@@ -26,30 +29,36 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use context::Context;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    progress::set_up_log(cli.global.verbose);
-    stop::set_up();
-    let outcome = run(&cli);
-    snapshot::tell(&cli.global);
-    answer::exit(outcome)
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer::usage(&error),
+    };
+    present::set_up_log(cli.global.verbose);
+    let context = Context::new(&cli.global);
+    stop::set_up(&context);
+    let outcome = run(&context, &cli.verb);
+    if let Some(tally) = context.opened.tally() {
+        context.note(format!("read {tally}, by AWS's prices of us-east-1"));
+    }
+    answer::exit(&context, outcome)
 }
 
-fn run(cli: &cli::Cli) -> answer::Outcome {
-    let global = &cli.global;
-    match &cli.verb {
-        cli::Verb::Demo(args) => demo::run(global, args),
-        cli::Verb::Inspect(args) => inspect::run(global, args),
-        cli::Verb::Check(args) => check::run(global, args),
-        cli::Verb::Plan(args) => plan::run(global, args),
-        cli::Verb::Apply(args) => apply::run(global, args),
-        cli::Verb::Undo(args) => undo::run(global, args),
-        cli::Verb::Convert(args) => convert::run(global, args),
-        cli::Verb::Verify(args) => verify::run(global, args),
-        cli::Verb::Boot(args) => boot::run(global, args),
-        cli::Verb::Migrate(args) => migrate::run(global, args),
-        cli::Verb::Fs(args) => fs::run(global, args),
-        cli::Verb::Rules(args) => rules::run(global, args),
+fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
+    match verb {
+        cli::Verb::Demo(args) => demo::run(context, args),
+        cli::Verb::Inspect(args) => inspect::run(context, args),
+        cli::Verb::Check(args) => check::run(context, args),
+        cli::Verb::Plan(args) => plan::run(context, args),
+        cli::Verb::Apply(args) => apply::run(context, args),
+        cli::Verb::Undo(args) => undo::run(context, args),
+        cli::Verb::Convert(args) => convert::run(context, args),
+        cli::Verb::Verify(args) => verify::run(context, args),
+        cli::Verb::Boot(args) => boot::run(context, args),
+        cli::Verb::Migrate(args) => migrate::run(context, args),
+        cli::Verb::Fs(args) => fs::run(context, args),
+        cli::Verb::Rules(args) => rules::run(context, args),
     }
 }

@@ -1,13 +1,16 @@
 //! `refloat migrate`: check, plan, apply, convert and verify in one run.
 
 use guestfix::plan;
+use guestfix::report::Page;
 use libdisk::image::Durability;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::answer::{self, Answer, Outcome};
-use crate::cli::{Global, MigrateArgs, OutputFormat, target_name};
+use crate::answer::{Answer, Outcome};
+use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs, OutputFormat};
+use crate::context::Context;
 use crate::convert::{Job, Written};
+use crate::next::{self, Command};
 use crate::verify::{self, Verdict};
 use crate::{apply, convert, image};
 
@@ -23,8 +26,8 @@ struct Migrated {
     verdict: Option<Verdict>,
 }
 
-pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
-    let image = image::open(global, &args.source)?;
+pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
+    let image = image::open(context, &args.source)?;
     // A snapshot may have been pulled there before; that is seen when it is known what is to be pulled.
     if image.opened.snapshots.is_empty() {
         convert::free_to_write(&args.target, args.force)?;
@@ -33,18 +36,19 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
     if let Some(path) = &args.plan {
         crate::plan::write(path, &plan)?;
     }
-    tell(global, &crate::plan::summary(&plan)?)?;
+    context.say(crate::plan::summary(&plan, context.global.verbose > 0))?;
     let (ready, by_hand) = (plan.ready(), plan.by_hand.clone());
     let mut migrated = Migrated { ready, edits: plan.totals.edits, by_hand, written: None, verdict: None };
     if !ready && !args.allow_blockers {
-        tell(
-            global,
-            "\nnot ready: blockers are left, so nothing was written (--allow-blockers goes on all the same)\n",
-        )?;
-        return finish(global, &migrated, Answer::No);
+        let mut page = Page::new();
+        page.gap();
+        page.line(next::verdict(false, "not ready: blockers remain, so nothing was written"));
+        page.line(next::advice("fix them in the machine, or add --allow-blockers to write it all the same"));
+        context.say(page)?;
+        return finish(context, &migrated, Answer::No);
     }
-    let sealed = apply::sealed(global, &image, &plan)?;
-    tell(global, "applied and verified in an overlay; the source is untouched\n")?;
+    let sealed = apply::sealed(context, &image, &plan)?;
+    context.say("applied and verified in an overlay; the source is untouched\n".to_owned())?;
     let job = Job {
         disk: sealed.disk(),
         identity: image.identity()?,
@@ -55,33 +59,36 @@ pub(crate) fn run(global: &Global, args: &MigrateArgs) -> Outcome {
         mode: image.mode()?,
         pull: image.pull(Some(Sha256::digest(plan.to_json()?).into())),
     };
-    let written = convert::write(global, &job)?;
-    tell(global, &written.line())?;
+    let written = convert::write(context, &job)?;
+    context.say(written.line())?;
     let verdict = verify::well_formed(&args.target)?;
     let answer = Answer::from_bool(verdict.well_formed);
-    let target = args.target.display();
-    if verdict.well_formed {
-        tell(
-            global,
-            &format!(
-                "\n{target} can be uploaded.   next: refloat boot {target} --for {}\n",
-                target_name(plan.goal.target)
-            ),
-        )?;
-    } else {
-        tell(global, &format!("\n{target} is not what Azure takes: refloat verify {target} says why\n"))?;
-    }
+    context.say(last_lines(args, ready, verdict.well_formed))?;
     (migrated.written, migrated.verdict) = (Some(written), Some(verdict));
-    finish(global, &migrated, answer)
+    finish(context, &migrated, answer)
 }
 
-fn tell(global: &Global, text: &str) -> anyhow::Result<()> {
-    if global.json { Ok(()) } else { answer::text(text) }
-}
-
-fn finish(global: &Global, migrated: &Migrated, answer: Answer) -> Outcome {
-    if global.json {
-        answer::json("refloat.migrate/1", migrated)?;
+/// What has come of it, and what is next.
+fn last_lines(args: &MigrateArgs, ready: bool, well_formed: bool) -> Page {
+    let (target, mut page) = (args.target.display(), Page::new());
+    page.gap();
+    if !well_formed {
+        page.line(next::verdict(false, format!("{target} is not a valid VHD for Azure")));
+        page.line(next::line(&Command::new("verify").path(&args.target)));
+    } else if !ready {
+        let text = format!("{target} is written, but blockers remain: it will not boot until they are fixed");
+        page.line(next::verdict(false, text));
+    } else {
+        page.line(next::verdict(true, format!("{target} can be uploaded")));
+        let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
+        page.line(next::line(&Command::new("boot").path(&args.target).goal(&goal)));
+        page.append(next::upload(&args.target, args.goal.target.into()));
     }
+    page
+}
+
+fn finish(context: &Context, migrated: &Migrated, answer: Answer) -> Outcome {
+    // The text was said as it came.
+    context.answer("refloat.migrate/1", migrated, || Ok(Page::new()))?;
     Ok(answer)
 }

@@ -1,61 +1,70 @@
 //! `refloat plan`: what would change, as a diff.
 
-use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use guestfix::plan::{self, Plan, SCHEMA};
+use guestfix::report::{self, Ink, Line, Page};
 use libdisk::block;
 use libdisk::image::{Output, write_file};
 
-use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{Global, PlanArgs};
+use crate::answer::{Answer, Help, Outcome};
+use crate::cli::PlanArgs;
+use crate::context::Context;
 use crate::image;
+use crate::next::{self, Command};
 
-pub(crate) fn run(global: &Global, args: &PlanArgs) -> Outcome {
-    let image = image::open(global, &args.image)?;
+pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
+    let image = image::open(context, &args.image)?;
     let guest = image.guest_for(&args.goal)?;
     let plan = plan::plan(&guest, &image.plan_identity()?, &args.goal.goal())?;
     if let Some(output) = &args.output {
         write(output, &plan)?;
     }
-    if global.json {
-        answer::json_of_itself(&plan)?;
-    } else {
-        let mut text = plan.diff(&guest)?;
-        text += &summary(&plan)?;
-        match &args.output {
-            Some(output) if !plan.is_empty() => {
-                writeln!(text, "\nnext: refloat apply {} -o fixed.qcow2", output.display())?;
-            }
-            None if !plan.is_empty() => {
-                writeln!(text, "\nnext: the same with -o plan.json, then refloat apply plan.json")?;
-            }
-            _ => {}
+    context.document(&plan, || {
+        let mut page = plan.diff(&guest)?;
+        page.append(summary(&plan, context.global.verbose > 0));
+        if !plan.is_empty() {
+            page.gap();
+            page.line(next::line(&next(context, args)));
         }
-        answer::text(&text)?;
-    }
+        Ok(page)
+    })?;
     Ok(Answer::from_bool(plan.ready()))
 }
 
-/// The plan in numbers, and what it leaves to the user.
-pub(crate) fn summary(plan: &Plan) -> Result<String> {
-    let mut text = String::new();
+/// Carry it out; or, where it was only shown, make it a file first.
+fn next(context: &Context, args: &PlanArgs) -> Command {
+    match &args.output {
+        Some(plan) => {
+            let output = next::output_name(&args.image, "qcow2");
+            Command::new("apply").path(plan).word("-o").path(&output).opening(context)
+        }
+        None => {
+            let plan = Command::new("plan").word(&args.image).goal(&args.goal).opening(context);
+            plan.option("-o", "plan.json")
+        }
+    }
+}
+
+/// The plan in numbers, and what it leaves to the user; `all` shows every piece of evidence.
+pub(crate) fn summary(plan: &Plan, all: bool) -> Page {
+    let mut page = Page::new();
     let mut rules: Vec<&str> = plan.steps.iter().flat_map(|step| &step.rules).map(String::as_str).collect();
     rules.sort_unstable();
     rules.dedup();
-    match plan.totals.edits {
-        0 => writeln!(text, "nothing to change")?,
-        edits => writeln!(text, "{edits} changes for {} rules: {}", rules.len(), rules.join(", "))?,
-    }
+    let changes = match plan.totals.edits {
+        0 => "nothing to change".to_owned(),
+        edits => format!("{edits} changes for {} rules: {}", rules.len(), rules.join(", ")),
+    };
+    page.line(Line::new(changes).hang(2));
     for fault in &plan.by_hand {
-        let severity = format!("{:?}", fault.severity).to_uppercase();
-        let evidence = fault.evidence.first().map(|found| format!("{}: {}", found.place, found.what));
-        writeln!(text, "{severity}  {}  {}", fault.rule, evidence.unwrap_or_default())?;
-        writeln!(text, "    by hand: {}", fault.what)?;
+        page.line(report::severity(fault.severity).text(&fault.rule).ink(Ink::Faint, "  by hand"));
+        report::evidence(&mut page, 9, &fault.evidence, all);
+        page.line(Line::new(format!("         fix: {}", fault.what)).hang(14));
     }
-    Ok(text)
+    page
 }
 
 /// Writes the plan in one step, over an older plan but over nothing else.

@@ -1,11 +1,13 @@
 //! `refloat rules`: every rule, its cause, its fix and where it is from.
 
 use anyhow::anyhow;
+use guestfix::report::{self, Ink, Line, Page};
 use guestfix::{Phase, RuleMeta, Severity, rules};
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{Global, RulesArgs};
+use crate::answer::{Answer, Help, Outcome};
+use crate::cli::RulesArgs;
+use crate::context::Context;
 
 #[derive(Serialize)]
 struct Row {
@@ -30,7 +32,7 @@ struct Table {
     rules: Vec<Row>,
 }
 
-pub(crate) fn run(global: &Global, args: &RulesArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
     let mut rules: Vec<Row> = rules::ALL.iter().map(|rule| Row::from(rule.meta())).collect();
     if let Some(id) = &args.id {
         rules.retain(|rule| rule.id == id);
@@ -39,25 +41,30 @@ pub(crate) fn run(global: &Global, args: &RulesArgs) -> Outcome {
             error.help("refloat rules lists them all")?;
         }
     }
-    if global.json {
-        answer::json("refloat.rules/1", &Table { rules })?;
-    } else if args.id.is_some() {
-        answer::text(&rules.iter().map(whole).collect::<String>())?;
-    } else {
-        answer::text(&rules.iter().map(line).collect::<String>())?;
-    }
+    let table = Table { rules };
+    context.answer("refloat.rules/1", &table, || {
+        let mut page = Page::new();
+        table
+            .rules
+            .iter()
+            .for_each(|rule| if args.id.is_some() { whole(&mut page, rule) } else { page.line(line(rule)) });
+        Ok(page)
+    })?;
     Ok(Answer::Yes)
 }
 
-fn line(rule: &Row) -> String {
-    format!("{:<34}  {:<8}  {}\n", rule.id, format!("{:?}", rule.severity).to_lowercase(), rule.title)
+fn line(rule: &Row) -> Line {
+    report::severity(rule.severity).text(format!("{:<34}  {}", rule.id, rule.title)).hang(11)
 }
 
-fn whole(rule: &Row) -> String {
-    let Row { id, title, cause, fix, source, .. } = rule;
-    let (phase, severity) =
-        (format!("{:?}", rule.phase).to_lowercase(), format!("{:?}", rule.severity).to_lowercase());
-    format!(
-        "{id}: {title}\n\n  {severity}, phase {phase}\n  why     {cause}\n  fix     {fix}\n  source  {source}\n"
-    )
+fn whole(page: &mut Page, rule: &Row) {
+    let Row { id, title, severity, cause, fix, source, .. } = rule;
+    page.line(Line::default().ink(Ink::Heading, *id).text(format!(": {title}")).hang(2));
+    page.gap();
+    page.line(
+        report::severity(*severity).text(format!("phase {}", format!("{:?}", rule.phase).to_lowercase())),
+    );
+    for (name, text) in [("why", cause), ("fix", fix), ("source", source)] {
+        page.line(Line::default().ink(Ink::Heading, format!("{name:<9}")).text(*text).hang(9));
+    }
 }

@@ -11,14 +11,30 @@ use libdisk::cloud::transfer::{self, Begin, Busy, Plan, Since};
 use libdisk::{Member, image};
 use sha2::{Digest, Sha256};
 
-use crate::answer::{self, Help};
+use crate::answer::Help;
 use crate::cli::{Global, OutputFormat};
+use crate::context::Context;
 
 /// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one block.
 pub(crate) const THREADS: usize = 72;
 
 /// The snapshots that this run has opened.
-static OPENED: Mutex<Vec<Snapshot>> = Mutex::new(Vec::new());
+#[derive(Default)]
+pub(crate) struct Opened(Mutex<Vec<Snapshot>>);
+
+impl Opened {
+    /// Takes note of what was opened.
+    pub(crate) fn add(&self, members: &[Member]) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.extend(members.iter().map(|member| member.snapshot.clone()));
+    }
+
+    /// What has been read of all snapshots so far; `None` if there are none.
+    pub(crate) fn tally(&self) -> Option<Tally> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.iter().map(Snapshot::tally).reduce(Tally::and)
+    }
+}
 
 /// How the user wants AWS to be asked.
 pub(crate) fn options(global: &Global) -> ebs::Options {
@@ -26,25 +42,6 @@ pub(crate) fn options(global: &Global) -> ebs::Options {
         requests_per_second: global.ebs_requests_per_second,
         patience: Duration::from_secs(global.ebs_patience),
         ..ebs::Options::default()
-    }
-}
-
-/// Takes note of what was opened, for [`tally`].
-pub(crate) fn opened(members: &[Member]) {
-    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    opened.extend(members.iter().map(|member| member.snapshot.clone()));
-}
-
-/// What has been read of all snapshots so far; `None` if there are none.
-pub(crate) fn tally() -> Option<Tally> {
-    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    opened.iter().map(Snapshot::tally).reduce(Tally::and)
-}
-
-/// Tells on standard error what was read and what it cost.
-pub(crate) fn tell(global: &Global) {
-    if let Some(tally) = tally().filter(|_| !global.quiet) {
-        answer::aside(&format!("read {tally}, by AWS's prices of us-east-1"));
     }
 }
 
@@ -67,6 +64,7 @@ impl Pull<'_> {
     /// Begins, or goes on with, the pull of `size` bytes into `target`.
     pub(crate) fn begin(
         &self,
+        context: &Context,
         target: &Path,
         format: OutputFormat,
         size: u64,
@@ -88,7 +86,7 @@ impl Pull<'_> {
                     bail!("--since {name}: an older snapshot of the same volume is meant, snap-…");
                 }
                 let changes = self.snapshot.changes_since(id)?;
-                answer::aside(&format!("{} blocks have changed since {id}", changes.count()));
+                context.note(format!("{} blocks have changed since {id}", changes.count()));
                 Some(Since { key: key(id, None), name: id.to_owned(), changes })
             }
         };

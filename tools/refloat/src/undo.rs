@@ -1,9 +1,12 @@
 //! `refloat undo`: put back what `apply --in-place` changed, to the bit.
 
+use guestfix::report::Page;
+use guestfix::report::escape::escape;
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Help, Outcome};
-use crate::cli::{Global, UndoArgs};
+use crate::answer::{Answer, Help, Outcome};
+use crate::cli::UndoArgs;
+use crate::context::Context;
 use crate::image;
 
 #[derive(Serialize)]
@@ -11,14 +14,12 @@ struct Undone {
     image: String,
 }
 
-pub(crate) fn run(global: &Global, args: &UndoArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &UndoArgs) -> Outcome {
     let image = image::take(&args.image)?;
     guestfix::undo::undo(&image).help("the image and its .undo file must be as refloat left them")?;
-    let image = args.image.display().to_string();
-    if global.json {
-        answer::json("refloat.undo/1", &Undone { image })?;
-    } else {
-        answer::text(&format!("{image}: as it was before\n"))?;
-    }
+    let undone = Undone { image: args.image.display().to_string() };
+    context.answer("refloat.undo/1", &undone, || {
+        Ok(Page::from(format!("{}: every changed range is as it was before\n", escape(&undone.image))))
+    })?;
     Ok(Answer::Yes)
 }

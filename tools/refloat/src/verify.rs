@@ -6,8 +6,9 @@ use libdisk::image::vhd;
 use libdisk::volume;
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Outcome};
-use crate::cli::{Global, VerifyArgs};
+use crate::answer::{Answer, Outcome};
+use crate::cli::VerifyArgs;
+use crate::context::Context;
 use crate::image;
 
 /// How much is compared at once, in bytes.
@@ -35,17 +36,13 @@ pub(crate) struct Finding {
     text: String,
 }
 
-pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Outcome {
-    let image = image::open(global, &args.image)?;
+pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
+    let image = image::open(context, &args.image)?;
     let mut verdict = well_formed(&image.opened.path)?;
     if let Some(other) = &args.other {
-        compare(&mut verdict, image.disk(), image::open(global, other)?.disk())?;
+        compare(&mut verdict, image.disk(), image::open(context, other)?.disk())?;
     }
-    if global.json {
-        answer::json("refloat.verify/1", &verdict)?;
-    } else {
-        answer::text(&render(&verdict, args))?;
-    }
+    context.answer("refloat.verify/1", &verdict, || Ok(render(&verdict, args).into()))?;
     Ok(Answer::from_bool(verdict.well_formed && verdict.same != Some(false)))
 }
 
@@ -108,11 +105,11 @@ fn render(verdict: &Verdict, args: &VerifyArgs) -> String {
         };
     }
     let answer = match (verdict.well_formed, verdict.same) {
-        (true, None) => "a well-formed upload",
-        (true, Some(true)) => "a well-formed upload with the same content",
-        (true, Some(false)) => "a well-formed upload with other content",
-        (false, Some(true)) => "not a well-formed upload; the content is the same",
-        (false, _) => "not a well-formed upload",
+        (true, None) => "a valid VHD for Azure",
+        (true, Some(true)) => "a valid VHD for Azure, with the same content",
+        (true, Some(false)) => "a valid VHD for Azure, but its content differs",
+        (false, Some(true)) => "not a valid VHD for Azure; the content is the same",
+        (false, _) => "not a valid VHD for Azure",
     };
     out + &format!("\n{}: {answer}\n", args.image)
 }

@@ -157,7 +157,7 @@ impl Transfer {
     /// The pieces that are in `file` already.
     fn done(&self, file: &File, observer: &dyn Observer) -> Result<Bitmap> {
         let mut done = Bitmap::new(self.plan.size.div_ceil(PIECE));
-        observer.on(Event::Started { step: "verify what is there", total: None });
+        observer.on(Event::started("verify what is there", None));
         let mut records = self.told()?;
         loop {
             let batch: Vec<_> = records.by_ref().take(1024).collect();
@@ -179,9 +179,9 @@ impl Transfer {
                 }
             }
             let bytes = PIECE.saturating_mul(u64::try_from(batch.len()).unwrap_or(0));
-            observer.on(Event::Advanced { bytes });
+            observer.on(Event::advanced(bytes));
         }
-        observer.on(Event::Finished);
+        observer.on(Event::finished());
         Ok(done)
     }
 

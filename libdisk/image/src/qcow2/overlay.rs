@@ -25,13 +25,13 @@ pub fn write_overlay(
     let mut writer = Writer::create(output, disk.size(), Some(backing))?;
     let ranges = whole_clusters(&sealed.dirty(), disk.size());
     let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
-    observer.on(Event::Started { step: "write overlay", total: Some(total) });
+    observer.on(Event::started("write overlay", Some(total)));
     for range in ranges {
         copy(&disk, &mut writer, range, observer)?;
     }
     let receipt = Receipt { size: disk.size(), written: writer.written(), shared: 0 };
     writer.finish()?;
-    observer.on(Event::Finished);
+    observer.on(Event::finished());
     Ok(receipt)
 }
 
@@ -52,13 +52,14 @@ fn whole_clusters(ranges: &[Range<u64>], size: u64) -> Vec<Range<u64>> {
 fn copy(disk: &Disk, writer: &mut Writer, range: Range<u64>, observer: &dyn Observer) -> Result<()> {
     let mut offset = range.start;
     while offset < range.end {
+        observer.go_on()?;
         let len = range.end.saturating_sub(offset).min(UNIT);
         let bytes = disk.read_vec(offset, usize::try_from(len).unwrap_or(0))?;
         let clusters = bytes.chunks(usize::try_from(CLUSTER).unwrap_or(1));
         for (cluster, at) in clusters.zip((offset..).step_by(usize::try_from(CLUSTER).unwrap_or(1))) {
             if is_zero(cluster) { writer.zero(at)? } else { writer.write(cluster, at)? }
         }
-        observer.on(Event::Advanced { bytes: len });
+        observer.on(Event::advanced(len));
         offset = offset.saturating_add(len);
     }
     Ok(())

@@ -46,7 +46,7 @@ fn a_pull_told_to_stop_goes_on() {
     judge::run(judge::tool("kill").args(["-INT", &child.id().to_string()]));
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3));
-    contains(&String::from_utf8_lossy(&output.stderr), &["stopped; the same command goes on"]);
+    contains(&String::from_utf8_lossy(&output.stderr), &["stopped; run the same command to resume"]);
     let log = fs::metadata(cloud.path().join("disk.vhd.transfer")).unwrap().len();
     cloud.server.reset_counts();
     cloud.refloat("convert ebs:S disk.vhd", 0);
@@ -54,7 +54,7 @@ fn a_pull_told_to_stop_goes_on() {
     assert!(cloud.server.counts().get <= BLOCKS - recorded, "{recorded} were there");
 }
 
-/// A qcow2 file cannot be gone on with, and that is said before the work.
+/// A pull into a qcow2 cannot be resumed, and that is said before the work.
 #[test]
 fn a_qcow2_starts_again_and_says_so() {
     let cloud = slow();
@@ -67,7 +67,7 @@ fn a_qcow2_starts_again_and_says_so() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr);
-    contains(&said, &["note: disk.qcow2 is written in one go", "stopped; the same command starts again"]);
+    contains(&said, &["a qcow2 pull cannot be resumed", "stopped; run the same command to start over"]);
     assert!(!cloud.path().join("disk.qcow2").exists());
     // One answer after the other would take a minute.
     cloud.forget();
@@ -123,7 +123,10 @@ fn a_disk_that_is_full_can_be_mended() {
     let small = Small::mount(cloud.path().join("small"), 24);
     for output in ["small/disk.raw", "small/disk.vhd"] {
         let said = cloud.said(&format!("convert ebs:S {output}"), 3);
-        contains(&said, &[output, "No space left on device", "help: make room beside", "goes on from here"]);
+        contains(
+            &said,
+            &[output, "No space left on device", "help: make room beside", "run the same command to resume"],
+        );
         assert!(!cloud.path().join(output).exists());
         if output.ends_with("raw") {
             let had = cloud.server.counts().get;

@@ -17,5 +17,6 @@ mod pv;
 mod real_guest;
 mod sidecars;
 mod snapshot;
+mod terminal;
 mod tls;
 mod uefi;

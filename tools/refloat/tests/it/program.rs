@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 /// credentials of the machine that the tests run on.
 pub(crate) fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refloat"));
-    command.current_dir(folder).args(line.split_whitespace()).env("NO_COLOR", "1");
+    command.current_dir(folder).args(line.split_whitespace()).env("NO_COLOR", "1").env_remove("COLUMNS");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }

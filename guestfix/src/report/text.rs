@@ -1,0 +1,96 @@
+//! A report for people.
+
+use super::{Ink, Line, Page, Report, counted};
+use crate::Severity;
+use crate::plan::{Item, Remedy};
+use crate::rule::Evidence;
+
+/// Columns before what a finding says: the longest severity and a gap.
+const INDENT: usize = 9;
+
+impl Report {
+    /// The report as lines for people, without what to do next; `all` shows every piece of evidence, not the first alone.
+    pub fn page(&self, all: bool) -> Page {
+        let mut page = Page::new();
+        page.line(Line::default().ink(Ink::Heading, self.guest.to_string()).hang(2));
+        page.gap();
+        let severities = [Severity::Blocker, Severity::Warning, Severity::Note];
+        let mut faults = 0_usize;
+        for (item, evidence, remedy) in severities.iter().flat_map(|severity| self.check.faults(*severity)) {
+            fault(&mut page, item, evidence, remedy, all);
+            faults += 1;
+        }
+        let ok = self.check.items.len() - faults;
+        let more = if faults == 0 { "" } else { " more" };
+        page.line(label(Ink::Good, "ok").text(format!("{ok}{more}")));
+        page.gap();
+        for shortage in &self.check.shortages {
+            page.prose(0, format!("no room for the fixes: {shortage}"));
+        }
+        page.prose(0, format!("support: {}", self.supported.why));
+        page
+    }
+
+    /// Whether a plan would change anything for the better.
+    pub fn fixes_something(&self) -> bool {
+        let severities = [Severity::Blocker, Severity::Warning, Severity::Note];
+        let mut faults = severities.iter().flat_map(|severity| self.check.faults(*severity));
+        faults.any(|(_, _, remedy)| *remedy == Remedy::Fix)
+    }
+
+    /// The answer in a line: "not ready: 2 blockers, both fixable".
+    pub fn answer(&self) -> String {
+        let warnings = self.check.faults(Severity::Warning).count();
+        let blockers: Vec<_> = self.check.faults(Severity::Blocker).map(|(_, _, remedy)| remedy).collect();
+        let by_hand = blockers.iter().filter(|remedy| ***remedy != Remedy::Fix).count();
+        let count = counted(blockers.len(), "blocker");
+        match (blockers.len(), by_hand) {
+            (0, _) if warnings == 0 => "ready".to_owned(),
+            (0, _) => format!("ready, with {}", counted(warnings, "warning")),
+            (1, 0) => format!("not ready: {count}, fixable"),
+            (2, 0) => format!("not ready: {count}, both fixable"),
+            (_, 0) => format!("not ready: {count}, all fixable"),
+            (1, 1) => format!("not ready: {count}, which needs a manual fix"),
+            (all, by_hand) if all == by_hand => format!("not ready: {count}, which need a manual fix"),
+            (_, 1) => format!("not ready: {count}, 1 of them needs a manual fix"),
+            (_, by_hand) => format!("not ready: {count}, {by_hand} of them need a manual fix"),
+        }
+    }
+}
+
+/// One fault: its rule, what shows it, and what to do by hand.
+fn fault(page: &mut Page, item: &Item, evidence: &[Evidence], remedy: &Remedy, all: bool) {
+    let fixable = if *remedy == Remedy::Fix { "can fix" } else { "by hand" };
+    page.line(severity(item.severity).text(item.rule).ink(Ink::Faint, format!("  {fixable}")));
+    self::evidence(page, INDENT, evidence, all);
+    if let Remedy::ByHand { what } = remedy {
+        page.line(Line::new(format!("{:INDENT$}fix: {what}", "")).hang(INDENT + 5));
+    }
+}
+
+/// What shows a fault: the first piece of evidence, or all, each with its place.
+pub fn evidence(page: &mut Page, columns: usize, evidence: &[Evidence], all: bool) {
+    let shown = if all { evidence.len() } else { 1 };
+    for (piece, number) in evidence.iter().take(shown).zip(1..) {
+        let more = match evidence.len() - number {
+            more @ 1.. if number == shown => format!(" (and {more} more, shown by -v)"),
+            _ => String::new(),
+        };
+        let text = format!("{:columns$}{}: {}{more}", "", piece.place, piece.what);
+        page.line(Line::new(text).hang(columns + 2));
+    }
+}
+
+/// A severity at the start of a line.
+pub fn severity(severity: Severity) -> Line {
+    match severity {
+        Severity::Blocker => label(Ink::Bad, "BLOCKER"),
+        Severity::Warning => label(Ink::Warning, "WARNING"),
+        Severity::Note => label(Ink::Note, "NOTE"),
+    }
+}
+
+/// The first column of a line.
+fn label(ink: Ink, name: &str) -> Line {
+    Line::default().ink(ink, name).text(" ".repeat(INDENT.saturating_sub(name.len())))
+}

@@ -1,0 +1,172 @@
+//! What to type next: complete, quoted, and true of this image.
+
+use std::path::{Path, PathBuf};
+
+use guestfix::Target;
+use guestfix::report::{Ink, Line, Page, Report};
+
+use crate::cli::{CheckArgs, GoalArgs, target_name};
+use crate::context::Context;
+use crate::present;
+
+/// The last word on an image.
+pub(crate) fn verdict(good: bool, text: impl Into<String>) -> Line {
+    Line::default().ink(if good { Ink::Good } else { Ink::Bad }, text).hang(2)
+}
+
+/// A command to type next. It is never broken, so that it can be copied.
+pub(crate) fn line(command: &Command) -> Line {
+    Line::default().ink(Ink::Heading, "next:").text(format!(" {}", command.text()))
+}
+
+/// What to do next where no command does it.
+pub(crate) fn advice(text: &str) -> Line {
+    Line::default().ink(Ink::Heading, "next:").text(format!(" {text}")).hang(6)
+}
+
+/// A command of this program in the making.
+#[derive(Debug, Clone)]
+pub(crate) struct Command(Vec<String>);
+
+impl Command {
+    pub(crate) fn new(verb: &str) -> Self {
+        Self(vec![verb.to_owned()])
+    }
+
+    /// A word as it is: an option, or an address.
+    #[must_use]
+    pub(crate) fn word(mut self, word: impl Into<String>) -> Self {
+        self.0.push(word.into());
+        self
+    }
+
+    /// A path: one that begins with a dash is no option.
+    #[must_use]
+    pub(crate) fn path(self, path: &Path) -> Self {
+        let text = path.to_string_lossy();
+        let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+        self.word(text)
+    }
+
+    /// An option with its value.
+    #[must_use]
+    pub(crate) fn option(self, name: &str, value: impl Into<String>) -> Self {
+        self.word(name).word(value)
+    }
+
+    /// What the image needs to be opened, as the user gave it.
+    #[must_use]
+    pub(crate) fn opening(self, context: &Context) -> Self {
+        match &context.global.allow_backing {
+            Some(folder) => self.word("--allow-backing").path(folder),
+            None => self,
+        }
+    }
+
+    /// Where the guest is to boot, and how, as the user gave it.
+    #[must_use]
+    pub(crate) fn goal(self, args: &GoalArgs) -> Self {
+        let mut command = self.option("--for", target_name(args.target.into()));
+        if let Some(policy) = args.cloud_init_given() {
+            command = command.option("--cloud-init", policy);
+        }
+        match &args.grub {
+            Some(folder) => command.word("--grub").path(folder),
+            None => command,
+        }
+    }
+
+    fn text(&self) -> String {
+        present::command(self.0.iter().map(String::as_str))
+    }
+}
+
+/// After a check: the plan, the other firmware, or the copy.
+pub(crate) fn after_check(context: &Context, args: &CheckArgs, report: &Report) -> Vec<Line> {
+    let command = |verb: &str| Command::new(verb).word(&args.image);
+    if let Some(fits) = other_firmware(report) {
+        let goal = GoalArgs { target: fits, ..args.goal.clone() };
+        return vec![line(&command("check").goal(&goal).opening(context))];
+    }
+    let warned = report.ready && report.answer() != "ready";
+    if report.ready && !warned {
+        let output = output_name(&args.image, "vhd");
+        return vec![line(&command("convert").path(&output).opening(context))];
+    }
+    if warned || report.ready_after_fix || report.fixes_something() {
+        let plan = command("plan").goal(&args.goal).opening(context).option("-o", "plan.json");
+        return vec![line(&plan)];
+    }
+    vec![advice("fix that in the machine, take a new snapshot or image of it, and check again")]
+}
+
+/// The target for the firmware that the disk can start by, where it is not the one that was asked for.
+fn other_firmware(report: &Report) -> Option<crate::cli::For> {
+    use crate::cli::For::{AzureGen1, AzureGen2};
+    match (report.goal.target, report.guest.firmware.as_slice()) {
+        (Target::AzureGen2, ["BIOS"]) => Some(AzureGen1),
+        (Target::AzureGen1, ["UEFI"]) => Some(AzureGen2),
+        _ => None,
+    }
+}
+
+/// A name in this folder for what is made of `image`: never the image itself.
+pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
+    let disk = image.rsplit_once('#').map_or(image, |(disk, _)| disk);
+    let disk = disk.split_once(':').map_or(disk, |(_, rest)| rest);
+    let disk = disk.split_once('@').map_or(disk, |(name, _)| name);
+    let stem = Path::new(disk).file_stem().unwrap_or("disk".as_ref()).to_string_lossy();
+    format!("{stem}-azure.{extension}").into()
+}
+
+/// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write. `azcopy` and
+/// `az` are Microsoft's.
+pub(crate) fn upload(vhd: &Path, target: Target) -> Page {
+    let mut page = Page::new();
+    let Ok(size) = vhd.metadata().map(|metadata| metadata.len()) else { return page };
+    let name = vhd.file_stem().unwrap_or_default().to_string_lossy();
+    // What Azure takes for a name.
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let generation = if target == Target::AzureGen1 { "V1" } else { "V2" };
+    let disk = format!("--resource-group $RG --name {name}");
+    page.line(advice("upload it, with RG and LOCATION set to your resource group and region:"));
+    for command in [
+        format!(
+            "az disk create {disk} --location $LOCATION --upload-type Upload --upload-size-bytes {size} \
+             --sku StandardSSD_LRS --os-type Linux --hyper-v-generation {generation}"
+        ),
+        format!(
+            "azcopy copy {} \"$(az disk grant-access {disk} --access-level Write --duration-in-seconds 86400 \
+             --query '* | [0]' --output tsv)\" --blob-type PageBlob",
+            present::quote(&vhd.to_string_lossy())
+        ),
+        format!("az disk revoke-access {disk}"),
+    ] {
+        page.line(Line::new(format!("  {command}")));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_named_after_the_image_and_are_another_file() {
+        for (image, output) in [
+            ("disk.qcow2", "disk-azure.vhd"),
+            ("raw:dir/my disk.img", "my disk-azure.vhd"),
+            ("disk.vhd", "disk-azure.vhd"),
+            ("ebs:snap-0abc@eu-west-1", "snap-0abc-azure.vhd"),
+            ("a.vhd#p2", "a-azure.vhd"),
+        ] {
+            assert_eq!(output_name(image, "vhd"), Path::new(output), "{image}");
+        }
+    }
+
+    #[test]
+    fn commands_are_quoted_and_a_dash_is_no_option() {
+        let command = Command::new("plan").path(Path::new("-x y.img")).option("-o", "plan.json");
+        assert_eq!(command.text(), "refloat plan './-x y.img' -o plan.json");
+    }
+}
