@@ -111,12 +111,12 @@ pub fn prepare(image: &Exclusive, plan: &str) -> Result<Prepared> {
 /// The image then has all, none or some of the changes, and [`pending`] tells.
 pub fn apply_in_place(
     image: &Exclusive,
-    format: Format,
+    format: &Format,
     sealed: &Sealed,
     identity: &str,
     plan: &str,
 ) -> Result<()> {
-    if !matches!(format, Format::Raw | Format::Vhd) {
+    if !format.flat {
         return Err(Error::Refused(format!(
             "{} is {format}, and only raw images and fixed VHDs are changed in place: apply to a new file with -o, or \
              convert it first",
@@ -232,6 +232,7 @@ mod tests {
     use libdisk::block::testing::crash::{Crash, Lost};
     use libdisk::block::testing::tap::{Request, Tap, tap_mut};
     use libdisk::block::{Disk, Memory, Overlay};
+    use libdisk::image::{qcow2, raw};
 
     use super::*;
 
@@ -388,13 +389,13 @@ mod tests {
         let (_dir, held, sealed) = files();
         let path = held.path();
         assert_eq!(status(path).unwrap(), None);
-        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        apply_in_place(&held, &raw::FORMAT, &sealed, "i", "p").unwrap();
         assert_eq!(fs::read(path).unwrap(), content(&sealed.disk(), SIZE));
         assert_eq!(status(path).unwrap(), Some(Status { state: State::Complete, plan: "p".into() }));
         assert!(!pending(path).unwrap());
         assert_eq!(prepare(&held, "p").unwrap(), Prepared::Applied);
         assert!(matches!(prepare(&held, "q"), Err(Error::Refused(_))));
-        assert!(matches!(apply_in_place(&held, Format::Raw, &sealed, "i", "p"), Err(Error::Refused(_))));
+        assert!(matches!(apply_in_place(&held, &raw::FORMAT, &sealed, "i", "p"), Err(Error::Refused(_))));
         undo(&held).unwrap();
         assert_eq!(fs::read(path).unwrap(), image());
         assert_eq!(status(path).unwrap(), None);
@@ -405,7 +406,7 @@ mod tests {
     fn interrupted_work_of_the_same_plan_is_undone_first() {
         let (_dir, held, sealed) = files();
         let path = held.path();
-        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        apply_in_place(&held, &raw::FORMAT, &sealed, "i", "p").unwrap();
         let undo_file = FileDisk::open_mut(&undo_path(path)).unwrap().disk_mut();
         record::set_state(&undo_file, State::Writing).unwrap();
         assert!(pending(path).unwrap());
@@ -418,7 +419,7 @@ mod tests {
     fn a_change_since_and_a_damaged_record_are_refused_and_nothing_is_written() {
         let (_dir, held, sealed) = files();
         let path = held.path();
-        apply_in_place(&held, Format::Raw, &sealed, "i", "p").unwrap();
+        apply_in_place(&held, &raw::FORMAT, &sealed, "i", "p").unwrap();
         let changed_since = FileDisk::open_mut(path).unwrap().disk_mut();
         changed_since.write_at(&[1], 30_100).unwrap();
         let now = fs::read(path).unwrap();
@@ -444,7 +445,7 @@ mod tests {
     fn other_formats_are_refused_by_name() {
         let (_dir, held, sealed) = files();
         let path = held.path();
-        let error = apply_in_place(&held, Format::Qcow2, &sealed, "i", "p").unwrap_err();
+        let error = apply_in_place(&held, &qcow2::FORMAT, &sealed, "i", "p").unwrap_err();
         assert!(error.to_string().contains("qcow2"), "{error}");
         assert_eq!(fs::read(path).unwrap(), image());
     }

@@ -11,9 +11,9 @@ use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::undo::{self, Prepared};
 use guestfix::{Error, Goal, Target, View, apply};
-use libdisk::Format;
 use libdisk::block::{Disk, FileDisk, Sealed, Silent, digest};
 use libdisk::image::in_use::Exclusive;
+use libdisk::image::{raw, vhd};
 use testimages::judge;
 use testimages::phony::{self, Generation, PhonyGuest};
 
@@ -148,7 +148,7 @@ fn a_change_in_place_is_undone_to_the_bit() {
         let image = Exclusive::take(&copy).unwrap();
         assert_eq!(undo::prepare(&image, &digest).unwrap(), Prepared::Ready);
         let sealed = apply_to(&disk(&copy), &plan).unwrap();
-        undo::apply_in_place(&image, Format::Raw, &sealed, &plan.source.sha256, &digest).unwrap();
+        undo::apply_in_place(&image, &raw::FORMAT, &sealed, &plan.source.sha256, &digest).unwrap();
         drop(sealed);
         assert!(plan.is_empty() || judge::sha256(&copy) != original, "{}", guest.name);
         assert_eq!(plan_of(&disk(&copy), &goal(guest)).unwrap().steps, []);
@@ -196,7 +196,7 @@ fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
     let original = judge::sha256(&copy);
     let open = || libdisk::open(&libdisk::Address::file(&copy), &libdisk::OpenOptions::default()).unwrap();
     let opened = open();
-    assert_eq!(opened.format, Format::Vhd);
+    assert_eq!(opened.format, &vhd::FORMAT);
     let plan = plan_of(&opened.disk, &goal(phony::demo())).unwrap();
     let sealed = apply_to(&opened.disk, &plan).unwrap();
     let image = Exclusive::take(&copy).unwrap();

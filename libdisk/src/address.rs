@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::Format;
+use image::Format;
 
 /// What a user names on the command line.
 ///
@@ -29,7 +29,7 @@ pub enum Location {
         /// Its path.
         path: PathBuf,
         /// The format that the user says it has, whatever it looks like.
-        format: Option<Format>,
+        format: Option<&'static Format>,
     },
     /// Snapshots in AWS, as `cloud::ebs::Address` reads them: `snap-0abc@eu-west-1`.
     Ebs(String),
@@ -65,8 +65,8 @@ pub enum AddressError {
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
     /// A format that is forced, and that we do not open.
-    #[error("{0} images cannot be opened yet; raw, vhd and qcow2 can")]
-    Format(&'static str),
+    #[error("{0} images cannot be opened; {names} can", names = Format::names())]
+    Format(String),
 }
 
 impl Address {
@@ -115,16 +115,15 @@ fn place(text: &str) -> Option<Place> {
 }
 
 fn location(text: &str) -> Result<Location, AddressError> {
-    const REFUSED: [&str; 3] = ["vhdx", "vmdk", "vdi"];
     let plain = Location::File { path: text.into(), format: None };
     let Some((scheme, rest)) = text.split_once(':') else { return Ok(plain) };
-    if let Some(format) = REFUSED.into_iter().find(|format| *format == scheme) {
-        return Err(AddressError::Format(format));
+    if image::is_foreign(scheme) {
+        return Err(AddressError::Format(scheme.to_owned()));
     }
-    Ok(match (scheme, scheme.parse()) {
+    Ok(match (scheme, Format::named(scheme)) {
         ("ebs", _) => Location::Ebs(rest.to_owned()),
         ("azure", _) => Location::Azure(rest.to_owned()),
-        (_, Ok(format)) => Location::File { path: rest.into(), format: Some(format) },
+        (_, Some(format)) => Location::File { path: rest.into(), format: Some(format) },
         _ => plain,
     })
 }
@@ -154,9 +153,11 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    use image::{raw, vhd};
+
     use super::*;
 
-    fn file(path: &str, format: Option<Format>, place: Place) -> Address {
+    fn file(path: &str, format: Option<&'static Format>, place: Place) -> Address {
         Address { location: Location::File { path: path.into(), format }, place }
     }
 
@@ -165,9 +166,9 @@ mod tests {
         let volume = Place::LogicalVolume { group: "vg0".into(), volume: "root".into() };
         let cases = [
             ("disk.qcow2", file("disk.qcow2", None, Place::Disk)),
-            ("raw:disk.img", file("disk.img", Some(Format::Raw), Place::Disk)),
+            ("raw:disk.img", file("disk.img", Some(&raw::FORMAT), Place::Disk)),
             ("dir/disk.vhd#p2", file("dir/disk.vhd", None, Place::Partition(2))),
-            ("vhd:disk.vhd#vg0/root", file("disk.vhd", Some(Format::Vhd), volume)),
+            ("vhd:disk.vhd#vg0/root", file("disk.vhd", Some(&vhd::FORMAT), volume)),
             ("disk.vhd#/etc/fstab", file("disk.vhd", None, Place::Path("/etc/fstab".into()))),
             ("disk.vhd#/etc/a#p1", file("disk.vhd", None, Place::Path("/etc/a#p1".into()))),
             ("build#7.img", file("build#7.img", None, Place::Disk)),
@@ -187,7 +188,7 @@ mod tests {
         for text in ["", "#p1", "raw:", "ebs:", "azure:#p1"] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Empty(text.into())), "{text}");
         }
-        assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk")));
+        assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk".into())));
         assert_eq!("a#p0".parse::<Address>(), Err(AddressError::PartitionZero("a#p0".into())));
     }
 }

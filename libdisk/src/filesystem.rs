@@ -1,39 +1,41 @@
 //! Which driver opens a volume.
 
 use block::{Disk, DiskMut};
-use vfs::{FileSystem, FileSystemMut, FsError, Result};
+use vfs::{Driver, FileSystem, FileSystemMut, FsError, Result};
+
+/// Every file system that is opened: a line each. A volume is offered to them in this order.
+pub static FILE_SYSTEMS: [&Driver; 4] = [&ext4::DRIVER, &xfs::DRIVER, &btrfs::DRIVER, &fat::DRIVER];
+
+/// The driver whose marks the volume has.
+fn driver(volume: &Disk) -> Result<Option<&'static Driver>> {
+    for driver in FILE_SYSTEMS {
+        if (driver.probe)(volume)? {
+            return Ok(Some(driver));
+        }
+    }
+    Ok(None)
+}
 
 /// Opens the file system on `volume`; `None` if there is nothing known on it.
 ///
 /// # Errors
 /// `Unsupported` by name for what is known and not opened (LVM, LUKS, swap, ...); what the driver reports.
 pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
-    if ext4::probe(volume)? {
-        return Ok(Some(Box::new(ext4::open(volume.clone())?)));
+    match driver(volume)? {
+        Some(driver) => (driver.open)(volume.clone()).map(Some),
+        None => nothing(volume),
     }
-    if xfs::probe(volume)? {
-        return Ok(Some(Box::new(xfs::open(volume.clone())?)));
-    }
-    if btrfs::probe(volume)? {
-        return Ok(Some(Box::new(btrfs::open(volume.clone())?)));
-    }
-    if fat::probe(volume)? {
-        return Ok(Some(Box::new(fat::open(volume.clone())?)));
-    }
-    nothing(volume)
 }
 
-/// Opens a subvolume of the btrfs on `volume` by its path from the top, as the mount option `subvol` does; `None` if there is no
-/// such subvolume, or no btrfs.
+/// Opens a subvolume of the file system on `volume` by its path from the top, as the mount option `subvol` of btrfs does; `None`
+/// if there is no such subvolume, or its format has none.
 ///
 /// # Errors
 /// What the driver reports.
 pub fn open_subvolume(volume: &Disk, path: &str) -> Result<Option<Box<dyn FileSystem>>> {
-    if !btrfs::probe(volume)? {
-        return Ok(None);
-    }
-    match btrfs::open(volume.clone())?.with_subvolume_at(path.as_bytes()) {
-        Ok(fs) => Ok(Some(Box::new(fs))),
+    let Some(open) = driver(volume)?.and_then(|driver| driver.open_subvolume) else { return Ok(None) };
+    match open(volume.clone(), path.as_bytes()) {
+        Ok(fs) => Ok(Some(fs)),
         Err(FsError::NotFound | FsError::NotADirectory | FsError::Invalid(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -45,19 +47,10 @@ pub fn open_subvolume(volume: &Disk, path: &str) -> Result<Option<Box<dyn FileSy
 /// As [`open_filesystem`].
 pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystemMut>>> {
     let view = volume.disk();
-    if ext4::probe(&view)? {
-        return Ok(Some(Box::new(ext4::open_mut(volume.clone())?)));
+    match driver(&view)? {
+        Some(driver) => (driver.open_mut)(volume.clone()).map(Some),
+        None => nothing(&view),
     }
-    if xfs::probe(&view)? {
-        return Ok(Some(Box::new(xfs::open_mut(volume.clone())?)));
-    }
-    if btrfs::probe(&view)? {
-        match btrfs::open_mut(volume)? {}
-    }
-    if fat::probe(&view)? {
-        return Ok(Some(Box::new(fat::open_mut(volume.clone())?)));
-    }
-    nothing(&view)
 }
 
 /// Brings the file system on `volume` into the state that its journal says; over an overlay, always. Says whether there was
@@ -66,10 +59,7 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
 /// # Errors
 /// `Unsupported` by name for what cannot be replayed, `Corrupt` for what must not be; `volume` is as it was then.
 pub fn replay_filesystem(volume: &DiskMut) -> Result<bool> {
-    let view = volume.disk();
-    Ok(ext4::probe(&view)? && ext4::replay(volume)?.is_some()
-        || xfs::probe(&view)? && xfs::replay(volume)?.is_some()
-        || btrfs::probe(&view)? && btrfs::replay(volume)?)
+    driver(&volume.disk())?.map_or(Ok(false), |driver| (driver.replay)(volume))
 }
 
 /// No driver wants it: refuse what is known by name.

@@ -1,7 +1,7 @@
 //! From an image down to the files in its file systems.
 //!
-//! A facade over small crates, and three things of its own: [`Address`] says what is meant, [`probe`](probe()) tells what a
-//! file is, [`open`](open()) opens it.
+//! A facade over small crates, and two things of its own: [`Address`] says what is meant, and [`open`](open()) opens it. Which
+//! formats there are is said in [`FORMATS`], and which file systems in [`FILE_SYSTEMS`].
 //!
 //! ```no_run
 //! let address: libdisk::Address = "disk.qcow2#p1".parse()?;
@@ -15,15 +15,14 @@
 mod address;
 mod filesystem;
 mod open;
-mod probe;
 #[cfg(feature = "cloud")]
 mod snapshots;
 mod source;
 
 pub use address::{Address, AddressError, Location, Place};
-pub use filesystem::{open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem};
-pub use open::{Layer, OpenOptions, Opened, open};
-pub use probe::{Format, probe};
+pub use filesystem::{FILE_SYSTEMS, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem};
+pub use image::{FORMATS, Format, Layer};
+pub use open::{OpenOptions, Opened, open};
 #[cfg(feature = "cloud")]
 pub use snapshots::Member;
 pub use source::{FileSource, Source, identity};

@@ -3,31 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use block::{Disk, Error, ErrorKind, Result};
-use image::qcow2::{self, Backing};
-use image::{raw, vhd};
+use image::Layer;
+use image::qcow2::Backing;
 use volume::lvm2::{self, PhysicalVolume};
 
-use crate::{Address, Format, Location, Place, probe};
+use crate::{Address, Format, Location, Place};
 
 /// How to open.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// The format, if it is known; an address that names one beats it, and both beat the probe.
-    pub format: Option<Format>,
+    pub format: Option<&'static Format>,
     /// Which other files an image may open.
     pub backing: Backing,
     /// How to speak to AWS.
     #[cfg(feature = "cloud")]
     pub ebs: cloud::ebs::Options,
-}
-
-/// One step from the file to the device, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
-    /// What it is: "file", "qcow2", "backing file", "partition".
-    pub name: &'static str,
-    /// More about it: "disk.qcow2, 1,262 MiB".
-    pub text: String,
 }
 
 /// What has been opened.
@@ -36,7 +27,7 @@ pub struct Opened {
     /// The device: the disk, or the partition if the address names one.
     pub disk: Disk,
     /// The format of the image.
-    pub format: Format,
+    pub format: &'static Format,
     /// The image file; a snapshot's address.
     pub path: PathBuf,
     /// The snapshots, where it is made of such: the first is the disk, the others are the machine's other disks.
@@ -68,30 +59,15 @@ pub fn open(address: &Address, options: &OpenOptions) -> Result<Opened> {
     Ok(opened)
 }
 
-fn open_file(path: &Path, forced: Option<Format>, backing: &Backing) -> Result<Opened> {
+fn open_file(path: &Path, forced: Option<&'static Format>, backing: &Backing) -> Result<Opened> {
     let file = block::open_file(path)?;
     let format = match forced {
         Some(format) => format,
-        None => probe(&file).map_err(|error| error.in_file(path))?,
+        None => Format::probe(&file).map_err(|error| error.in_file(path))?,
     };
     let mut layers = vec![Layer { name: "file", text: format!("{}, {} bytes", path.display(), file.size()) }];
-    let disk = match format {
-        Format::Raw => {
-            layers.push(Layer { name: "raw", text: String::new() });
-            raw::open(path)?
-        }
-        Format::Vhd => {
-            let image = vhd::Fixed::open(file).map_err(|error| error.in_file(path))?;
-            let creator = image.footer().creator().escape_ascii().to_string();
-            layers.push(Layer { name: "vhd", text: format!("fixed, made by {creator:?}") });
-            Disk::new(image)
-        }
-        Format::Qcow2 => {
-            let image = qcow2::Image::open(path, backing)?;
-            layers.extend(image.layers().into_iter().map(|(name, text)| Layer { name, text }));
-            Disk::new(image)
-        }
-    };
+    let (disk, above) = (format.open)(path, backing)?;
+    layers.extend(above);
     Ok(Opened {
         disk,
         format,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use block::{Error, ErrorKind, Result};
 use cloud::ebs::{Address, Description, Ebs, Name, Options, Set, Snapshot};
 
-use crate::{Format, Layer, Opened};
+use image::{Layer, raw};
+
+use crate::Opened;
 
 /// A disk of a machine that is a snapshot.
 #[derive(Debug, Clone)]
@@ -45,7 +47,7 @@ pub(crate) fn open(name: &str, options: &Options) -> Result<Opened> {
     let first = snapshots.first().ok_or_else(|| Error::unsupported("ebs", "an address of no snapshots"))?;
     let disk = first.snapshot.disk();
     let path = PathBuf::from(format!("ebs:{}@{}", address.name, ebs.region()));
-    Ok(Opened { disk, format: Format::Raw, path, snapshots, layers })
+    Ok(Opened { disk, format: &raw::FORMAT, path, snapshots, layers })
 }
 
 /// A disk of the machine: the device, the snapshot, and what EC2 knows of it.

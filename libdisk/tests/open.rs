@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libdisk::block::{self, Disk, ErrorKind};
-use libdisk::image::qcow2::Backing;
-use libdisk::{Address, FileSource, Format, OpenOptions, Opened, Source, open};
+use libdisk::image::qcow2::{self, Backing};
+use libdisk::image::{raw, vhd};
+use libdisk::{Address, FORMATS, FileSource, OpenOptions, Opened, Source, open};
 use testimages::judge;
 
 const SIZE: u64 = 8 << 20;
-const FORMATS: [(&str, &str, Format); 3] =
-    [("raw", "raw", Format::Raw), ("vhd", "vpc", Format::Vhd), ("qcow2", "qcow2", Format::Qcow2)];
 
 /// A folder with the same partitioned disk in all formats: disk.raw, disk.vhd, disk.qcow2.
 fn disks() -> Option<(tempfile::TempDir, PathBuf)> {
@@ -26,10 +25,11 @@ fn disks() -> Option<(tempfile::TempDir, PathBuf)> {
     sfdisk::partitioned(&raw, SIZE, script);
     let file = std::fs::OpenOptions::new().write(true).open(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"in the partition", 2048 * 512).unwrap();
-    for (name, qemu, format) in FORMATS {
-        let options = if format == Format::Vhd { "subformat=fixed,force_size=on" } else { "" };
-        if format != Format::Raw {
-            judge::qemu_img_convert((&raw, "raw"), (&raw.with_extension(name), qemu), options);
+    for format in FORMATS {
+        let options = if *format == vhd::FORMAT { "subformat=fixed,force_size=on" } else { "" };
+        if *format != raw::FORMAT {
+            let path = raw.with_extension(format.name);
+            judge::qemu_img_convert((&raw, "raw"), (&path, format.qemu_name), options);
         }
     }
     Some((folder, raw))
@@ -47,8 +47,8 @@ fn open_plain(address: &Address) -> block::Result<Opened> {
 fn every_format_gives_the_same_disk_partition_and_identity() {
     let Some((_folder, raw)) = disks() else { return };
     let mut digests = Vec::new();
-    for (name, _, format) in FORMATS {
-        let path = raw.with_extension(name);
+    for format in FORMATS {
+        let path = raw.with_extension(format.name);
         let opened = open_plain(&address(&path, "")).unwrap();
         assert_eq!((opened.format, opened.disk.size()), (format, SIZE));
         assert_eq!(opened.layers.first().map(|layer| layer.name), Some("file"));
@@ -85,7 +85,9 @@ fn what_is_not_there_or_not_opened_yet_is_refused() {
         ("vhdx", "", "VHDX"),
         ("vmdk", "", "VMDK"),
         ("vmdk", "subformat=monolithicFlat", "VMDK"),
-        ("vdi", "", "VDI"),
+        ("vmdk", "subformat=streamOptimized", "VMDK"),
+        ("parallels", "", "Parallels"),
+        ("qed", "", "QED"),
         ("vpc", "subformat=dynamic", "dynamic"),
     ] {
         let path = raw.with_extension(format!("{format}.img"));
@@ -96,13 +98,46 @@ fn what_is_not_there_or_not_opened_yet_is_refused() {
     }
 }
 
+/// Packed by the programs that people use: never taken for a raw disk, unless they say that it is one.
+#[test]
+fn packed_disks_are_refused_by_name() {
+    let Some((folder, raw)) = disks() else { return };
+    let programs: [(&str, &[&str], &str); 9] = [
+        ("gzip", &["-c", "disk.raw"], "gzip"),
+        ("bzip2", &["-c", "disk.raw"], "bzip2"),
+        ("xz", &["-c", "disk.raw"], "xz"),
+        ("xz", &["-c", "--format=lzma", "disk.raw"], "lzma"),
+        ("zstd", &["-c", "-q", "disk.raw"], "zstd"),
+        ("lz4", &["-c", "-q", "disk.raw"], "lz4"),
+        ("tar", &["-c", "disk.raw"], "tar archive"),
+        ("tar", &["-c", "--format=v7", "disk.raw"], "tar archive"),
+        ("python3", &["-m", "zipfile", "-c", "packed", "disk.raw"], "zip archive"),
+    ];
+    for (program, options, name) in programs {
+        if !judge::need_all(&[program]) {
+            continue;
+        }
+        let path = folder.path().join("packed");
+        let out = judge::run(Command::new(program).args(options).current_dir(folder.path()));
+        if !out.stdout.is_empty() {
+            std::fs::write(&path, out.stdout).unwrap();
+        }
+        let error = open_plain(&address(&path, "")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{program}: {error}");
+        assert!(error.to_string().contains(name), "{program}: {error}");
+        let forced: Address = format!("raw:{}", path.display()).parse().unwrap();
+        assert!(open_plain(&forced).is_ok(), "{program}");
+    }
+    assert!(raw.exists());
+}
+
 #[test]
 fn a_forced_format_beats_the_probe() {
     let Some((_folder, raw)) = disks() else { return };
     let qcow2 = raw.with_extension("qcow2");
     let forced = open_plain(&format!("raw:{}", qcow2.display()).parse().unwrap()).unwrap();
-    assert_eq!((forced.format, forced.disk.size()), (Format::Raw, qcow2.metadata().unwrap().len() & !511));
-    let options = OpenOptions { format: Some(Format::Qcow2), ..OpenOptions::default() };
+    assert_eq!((forced.format, forced.disk.size()), (&raw::FORMAT, qcow2.metadata().unwrap().len() & !511));
+    let options = OpenOptions { format: Some(&qcow2::FORMAT), ..OpenOptions::default() };
     assert!(open(&address(&raw, ""), &options).is_err());
     // A guest that writes the marks of qcow2 to its disk does not choose how it is read, once the format is given.
     let file = std::fs::OpenOptions::new().write(true).open(raw.with_extension("vhd")).unwrap();

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use guestfix::rule::Target;
-use libdisk::Format;
+use libdisk::image::vhd;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -139,11 +139,11 @@ const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899
 /// The option that opens the image as the drive `id`, writes going elsewhere.
 fn drive(request: &Request, id: &str) -> Result<String> {
     let path = request.image.to_str().ok_or_else(|| Error::Path(request.image.clone()))?.replace(',', ",,");
-    let format = match request.format {
-        Format::Raw => "raw".to_owned(),
-        Format::Qcow2 => "qcow2".to_owned(),
+    let format = if *request.format == vhd::FORMAT {
         // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
-        Format::Vhd => format!("raw,size={}", request.size),
+        format!("raw,size={}", request.size)
+    } else {
+        request.format.qemu_name.to_owned()
     };
     Ok(format!("if=none,id={id},file={path},format={format},snapshot=on,file.locking=off"))
 }

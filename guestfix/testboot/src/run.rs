@@ -31,7 +31,7 @@ pub struct Request {
     /// The image; it is opened for reading only.
     pub image: PathBuf,
     /// Its format, which QEMU is told: it must never guess.
-    pub format: Format,
+    pub format: &'static Format,
     /// The size of the disk in it, in bytes.
     pub size: u64,
     /// The platform whose machine it is booted on.
@@ -208,7 +208,7 @@ mod tests {
         let log = tempfile::NamedTempFile::new().unwrap();
         let request = Request {
             image: image.to_owned(),
-            format: Format::Raw,
+            format: &libdisk::image::raw::FORMAT,
             size: image.metadata().unwrap().len(),
             target,
             qemu,

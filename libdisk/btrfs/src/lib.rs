@@ -53,7 +53,7 @@ mod tree;
 mod volume;
 
 use block::{Disk, DiskMut};
-use vfs::{FsError, NodeId, Result};
+use vfs::{Driver, FsError, NodeId, Result};
 
 use nodes::Place;
 use volume::Volume;
@@ -66,6 +66,16 @@ pub struct Btrfs {
     volume: Volume,
     root: NodeId,
 }
+
+/// Its line in the table of file systems.
+pub static DRIVER: Driver = Driver {
+    name: "btrfs",
+    probe,
+    open: |disk| Ok(Box::new(open(disk)?)),
+    open_mut: |device| match open_mut(&device)? {},
+    replay,
+    open_subvolume: Some(|disk, path| Ok(Box::new(open(disk)?.with_subvolume_at(path)?))),
+};
 
 /// Whether the device carries the magic number of btrfs.
 ///

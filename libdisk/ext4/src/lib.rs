@@ -54,7 +54,7 @@ mod transaction;
 mod xattr;
 
 use block::{Disk, DiskMut};
-use vfs::{Blocks, Editable, FsError, Result, Transaction, Writable};
+use vfs::{Blocks, Driver, Editable, FsError, Result, Transaction, Writable};
 
 use change::Change;
 use group::Group;
@@ -72,6 +72,16 @@ pub struct Ext4 {
 
 /// A file system opened over a writable device.
 pub type Ext4Mut = Writable<Ext4>;
+
+/// Its line in the table of file systems.
+pub static DRIVER: Driver = Driver {
+    name: "ext4",
+    probe,
+    open: |disk| Ok(Box::new(open(disk)?)),
+    open_mut: |device| Ok(Box::new(open_mut(device)?)),
+    replay: |device| Ok(replay(device)?.is_some()),
+    open_subvolume: None,
+};
 
 /// Whether the device carries the magic number of ext2, ext3 and ext4.
 ///

@@ -49,7 +49,7 @@ mod transaction;
 
 use block::{Disk, DiskMut};
 use vfs::bytes::index as to_usize;
-use vfs::{Result, Writable};
+use vfs::{Driver, Result, Writable};
 
 use boot_sector::BootSector;
 use read::Volume;
@@ -62,6 +62,16 @@ pub struct Fat {
 
 /// A FAT file system open for writing.
 pub type FatMut = Writable<Fat>;
+
+/// Its line in the table of file systems.
+pub static DRIVER: Driver = Driver {
+    name: "FAT",
+    probe,
+    open: |disk| Ok(Box::new(open(disk)?)),
+    open_mut: |device| Ok(Box::new(open_mut(device)?)),
+    replay: |_| Ok(false),
+    open_subvolume: None,
+};
 
 /// Whether the volume begins with the boot sector of a FAT file system. It may still be one that [`open`] refuses.
 ///

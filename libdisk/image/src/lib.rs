@@ -1,13 +1,15 @@
 //! Formats of image files: what lies between a file on the host and the disk that a guest sees.
 //!
-//! One folder per format, each with `read` and, where we write it, `write`. On-disk structures are in `ondisk`,
-//! read as they are, then checked and turned into plain types; nothing else looks at the bytes.
+//! One folder per format, each with `read` and, where we write it, `write`, and a line in [`FORMATS`], from which all lists of
+//! formats come. On-disk structures are in `ondisk`, read as they are, then checked and turned into plain types; nothing else
+//! looks at the bytes.
 //!
 //! | format | read | write |
 //! |---|---|---|
 //! | [`raw`] | yes | yes |
 //! | [`vhd`] fixed | yes | yes |
 //! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data | standalone, overlay |
+//! | [`vdi`] dynamic and static | yes | no |
 //!
 //! # Safety of the output
 //!
@@ -30,12 +32,17 @@
     )
 )]
 
+mod foreign;
+mod format;
 pub mod in_use;
 mod partial;
 pub mod qcow2;
 pub mod raw;
+pub mod vdi;
 pub mod vhd;
 
+pub use foreign::is_foreign;
+pub use format::{Ends, FORMATS, Format, Layer};
 pub use partial::{Durability, Existing, Output, partial_path, write_file};
 
 /// The length of a buffer as a device knows it.

@@ -8,7 +8,7 @@ use std::process::Command;
 use block::{Disk, Memory as Bytes};
 use image::qcow2::{Backing, Image};
 use image::vhd::{FixedSink, Identity};
-use image::{Output, vhd};
+use image::{Output, vdi, vhd};
 use testimages::hostile::{Memory, Rng, cases, damage};
 use testimages::judge;
 
@@ -103,6 +103,34 @@ fn damaged_qcow2_images_of_zstd() {
 #[test]
 fn damaged_qcow2_images_with_subclusters() {
     damaged_qcow2(&["-o", "extended_l2=on,cluster_size=16k"]);
+}
+
+#[test]
+fn damaged_vdis() {
+    if !judge::need_all(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, path] = ["disk.raw", "disk.vdi"].map(|name| folder.path().join(name));
+    // Three blocks, the second of them zeros.
+    let sparse = [content(), vec![0; (2 << 20) - SIZE], content()].concat();
+    std::fs::write(&raw, sparse).unwrap();
+    judge::qemu_img_convert((&raw, "raw"), (&path, "vdi"), "");
+    let mut good = std::fs::read(&path).unwrap();
+    // What is in the blocks decides nothing: the first pages will do.
+    good.truncate(64 << 10);
+    let mut opened = 0;
+    cases("vdi", CASES, CEILING, |random| {
+        let mut bytes = good[..good.len().min(1 << random.u32(8..18))].to_vec();
+        // The header from its signature on, or the map.
+        let hot = if random.bool() { 64..472 } else { 512..528 };
+        damage(random, &mut bytes, hot);
+        if let Ok(image) = vdi::Image::open(Disk::new(Bytes::new(bytes))) {
+            opened += 1;
+            read(&Disk::new(image));
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
 }
 
 fn fixed_vhd(path: &Path) -> Vec<u8> {

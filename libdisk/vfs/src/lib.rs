@@ -15,7 +15,7 @@
 //! # What drivers share
 //!
 //! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows, [`Blocks`] holds what a change
-//! has staged, and [`Writable`] makes a [`FileSystemMut`] of a driver and its device.
+//! has staged, [`Writable`] makes a [`FileSystemMut`] of a driver and its device, and [`Driver`] is its line in the table.
 //!
 //! # What is not here
 //!
@@ -25,6 +25,7 @@
 mod blocks;
 pub mod bytes;
 pub mod conformance;
+mod driver;
 mod error;
 pub mod features;
 mod filesystem;
@@ -33,6 +34,7 @@ mod node;
 mod writable;
 
 pub use blocks::{Blocks, Geometry};
+pub use driver::Driver;
 pub use error::{FsError, Result};
 pub use filesystem::{FileSystem, FileSystemMut, Info, State, Transaction};
 pub use memory::MemoryFs;

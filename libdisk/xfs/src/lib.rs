@@ -59,7 +59,7 @@ mod transaction;
 use std::collections::BTreeMap;
 
 use block::{Disk, DiskMut};
-use vfs::{Blocks, Editable, Result, Transaction, Writable};
+use vfs::{Blocks, Driver, Editable, Result, Transaction, Writable};
 
 use ag::Group;
 use change::Change;
@@ -81,6 +81,16 @@ pub struct Xfs {
 
 /// A file system opened over a writable device.
 pub type XfsMut = Writable<Xfs>;
+
+/// Its line in the table of file systems.
+pub static DRIVER: Driver = Driver {
+    name: "xfs",
+    probe,
+    open: |disk| Ok(Box::new(open(disk)?)),
+    open_mut: |device| Ok(Box::new(open_mut(device)?)),
+    replay: |device| Ok(replay(device)?.is_some()),
+    open_subvolume: None,
+};
 
 /// Whether the device carries the magic number of XFS.
 ///

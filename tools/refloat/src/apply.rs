@@ -9,7 +9,7 @@ use guestfix::{apply, undo};
 use libdisk::block::Sealed;
 use libdisk::image::qcow2::{self, BackingFile};
 use libdisk::image::{Durability, Output};
-use libdisk::{Address, Format, Location};
+use libdisk::{Address, Location};
 use serde::Serialize;
 
 use crate::answer::{Answer, Help, Outcome};
@@ -81,7 +81,7 @@ fn write(
     convert::free_to_write(output, force)?;
     let backing = BackingFile {
         path: &backing_name(&image.opened.path, output)?,
-        format: qemu_name(image.opened.format),
+        format: image.opened.format.qemu_name,
     };
     let file = Output { existing: convert::existing(force), mode: image.mode()?, ..Output::new(output) };
     let written = qcow2::write_overlay(sealed, &file, &backing, &*context.observer);
@@ -137,12 +137,4 @@ fn render(applied: &Applied, plan: &Plan) -> String {
         }
     }
     text
-}
-
-fn qemu_name(format: Format) -> &'static str {
-    match format {
-        Format::Raw => "raw",
-        Format::Vhd => "vpc",
-        Format::Qcow2 => "qcow2",
-    }
 }

@@ -10,7 +10,7 @@ use block::{Disk, Error, ErrorKind, Result};
 
 use super::header::Reference;
 use super::{Image, LAYER};
-use crate::{raw, vhd};
+use crate::{Format, Layer};
 
 /// Chains deeper than that are not followed. qemu-img users seldom have more than a handful.
 const MAX_DEPTH: usize = 32;
@@ -81,18 +81,19 @@ impl<'a> Chain<'a> {
     /// Opens the backing file that the image `from` names.
     pub(super) fn open(&mut self, from: &Path, reference: &Reference) -> Result<Opened> {
         let path = self.admit(from, "backing file", &reference.name)?;
-        let file = |disk: Disk| Opened { path: path.clone(), disk, below: Vec::new() };
         match reference.format.as_deref() {
-            Some("raw") => raw::open(&path).map(file),
-            Some("vpc") => vhd::open(raw::open_bytes(&path)?).map(file),
             Some("qcow2") => {
                 let image = Image::open_in(&path, self)?;
                 let below = image.layers();
                 Ok(Opened { path, disk: Disk::new(image), below })
             }
-            Some(other) => {
-                let what = format!("a backing file of format {:?}", other.escape_default().to_string());
-                Err(Error::unsupported(LAYER, what).in_file(from))
+            Some(name) => {
+                let Some(format) = Format::named(name) else {
+                    let what = format!("a backing file of format {:?}", name.escape_default().to_string());
+                    return Err(Error::unsupported(LAYER, what).in_file(from));
+                };
+                let (disk, _) = (format.open)(&path, &Backing::Deny)?;
+                Ok(Opened { path, disk, below: Vec::new() })
             }
             // A guest can write a qcow2 header to its raw disk; so guessing would let it choose what is opened next.
             None => {
@@ -109,5 +110,5 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) disk: Disk,
     /// Its own layers, if it is a qcow2.
-    pub(super) below: Vec<(&'static str, String)>,
+    pub(super) below: Vec<Layer>,
 }

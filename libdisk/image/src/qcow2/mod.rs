@@ -8,6 +8,10 @@
 //!
 //! Written: standalone images ([`Sink`]) and overlays over a backing file ([`write_overlay`]), never compressed.
 
+use block::Disk;
+
+use crate::Format;
+
 mod backing;
 mod cache;
 mod decode;
@@ -26,3 +30,16 @@ pub use sink::Sink;
 pub use write::BackingFile;
 
 const LAYER: &str = "qcow2";
+
+/// Known by its first four bytes.
+pub static FORMAT: Format = Format {
+    name: LAYER,
+    qemu_name: LAYER,
+    flat: false,
+    recognise: |ends| ends.has(0, &ondisk::MAGIC),
+    open: |path, backing| {
+        let image = Image::open(path, backing)?;
+        let layers = image.layers();
+        Ok((Disk::new(image), layers))
+    },
+};

@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::decode::Decoders;
 use super::header::{Compression, Header};
 use super::map::{Map, Mapping, Run};
-use crate::{len64, raw};
+use crate::{Layer, len64, raw};
 
 /// How many bytes of decompressed clusters are kept for reads of less than a cluster.
 const CLUSTER_CACHE: u64 = 4 << 20;
@@ -30,7 +30,7 @@ pub struct Image {
     header: Header,
     map: Map,
     backing: Option<Disk>,
-    backing_layers: Vec<(&'static str, String)>,
+    backing_layers: Vec<Layer>,
     decoders: Decoders,
     clusters: Cache<Vec<u8>>,
 }
@@ -62,7 +62,8 @@ impl Image {
                 let opened = chain.open(path, reference)?;
                 let (size, path) = (opened.disk.size(), opened.path.display());
                 backing_layers = opened.below;
-                backing_layers.push(("backing file", format!("{path}, disk of {size} bytes")));
+                let text = format!("{path}, disk of {size} bytes");
+                backing_layers.push(Layer { name: "backing file", text });
                 Some(opened.disk)
             }
         };
@@ -80,7 +81,7 @@ impl Image {
     }
 
     /// The image and everything below it, the lowest first, for people.
-    pub fn layers(&self) -> Vec<(&'static str, String)> {
+    pub fn layers(&self) -> Vec<Layer> {
         let header = &self.header;
         let mut text =
             format!("version {}, clusters of {} KiB", header.version, header.cluster_size() / 1024);
@@ -100,7 +101,7 @@ impl Image {
             text.push_str(", not closed cleanly");
         }
         let mut layers = self.backing_layers.clone();
-        layers.push((LAYER, text));
+        layers.push(Layer { name: LAYER, text });
         layers
     }
 

@@ -4,6 +4,8 @@
 //!
 //! Only the fixed type is read and written. Dynamic and differencing disks are refused by name.
 
+use crate::Format;
+
 mod check;
 mod footer;
 mod ondisk;
@@ -16,3 +18,12 @@ pub use read::{Fixed, open};
 pub use write::{FixedSink, MAX_SIZE, SIZE_UNIT};
 
 const LAYER: &str = "vhd";
+
+/// The footer is at the end, and all types but the fixed one have a copy of it at the start.
+pub static FORMAT: Format = Format {
+    name: LAYER,
+    qemu_name: "vpc",
+    flat: true,
+    recognise: |ends| ends.has(0, &ondisk::COOKIE) || ends.has_footer(&ondisk::COOKIE),
+    open: |path, _| read::open_layers(path),
+};

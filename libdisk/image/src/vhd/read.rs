@@ -1,11 +1,13 @@
 //! Reading a fixed disk.
 
 use std::ops::Range;
+use std::path::Path;
 
 use block::{BlockRead, Disk, Error, Extent, FileRange, Result};
 
 use super::LAYER;
 use super::footer::{DiskType, FOOTER_LEN, Footer};
+use crate::{Layer, raw};
 
 /// A fixed VHD.
 #[derive(Debug)]
@@ -48,6 +50,14 @@ impl Fixed {
 /// As [`Fixed::open`].
 pub fn open(file: Disk) -> Result<Disk> {
     Fixed::open(file).map(Disk::new)
+}
+
+/// The same, with what there is to tell of it.
+pub(super) fn open_layers(path: &Path) -> Result<(Disk, Vec<Layer>)> {
+    let image = Fixed::open(raw::open_bytes(path)?).map_err(|error| error.in_file(path))?;
+    let creator = image.footer.creator().escape_ascii().to_string();
+    let layer = Layer { name: LAYER, text: format!("fixed, made by {creator:?}") };
+    Ok((Disk::new(image), vec![layer]))
 }
 
 /// The footer at the end of `file`, or else its copy at the start, which all types but the fixed one have.

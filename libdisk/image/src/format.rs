@@ -1,0 +1,185 @@
+//! The table of formats: how each is named, recognised and opened.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+
+use block::{Disk, Error, ErrorKind, Result};
+
+use crate::foreign;
+use crate::qcow2::{self, Backing};
+use crate::{raw, vdi, vhd};
+
+/// Every format that is opened: a line each.
+pub static FORMATS: [&Format; 4] = [&raw::FORMAT, &vhd::FORMAT, &qcow2::FORMAT, &vdi::FORMAT];
+
+/// A format of image files.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name, in addresses too: "vhd", as in `vhd:disk.img`.
+    pub name: &'static str,
+    /// What QEMU calls it: "vpc". Addresses may say so as well.
+    pub qemu_name: &'static str,
+    /// The disk is in the file as it is, so that a change of it can be made in place.
+    pub flat: bool,
+    /// Whether a file with these ends is one.
+    pub recognise: fn(&Ends) -> bool,
+    /// Opens such a file, and with leave the files that it names: the disk in it, and the layers from the lowest up.
+    pub open: fn(&Path, &Backing) -> Result<(Disk, Vec<Layer>)>,
+}
+
+/// One step from the file to the device, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What it is: "file", "qcow2", "backing file", "partition".
+    pub name: &'static str,
+    /// More about it: "disk.qcow2, 1,262 MiB".
+    pub text: String,
+}
+
+/// Both ends of a file, where formats have their marks.
+#[derive(Debug)]
+pub struct Ends {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+/// How much of each end is looked at, in bytes.
+const END: u64 = 512;
+
+impl Ends {
+    /// Reads both ends of `file`.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn read(file: &Disk) -> Result<Self> {
+        let len = usize::try_from(file.size().min(END)).unwrap_or(0);
+        let end = file.size().checked_sub(END);
+        let tail = end.map(|end| file.read_vec(end, len)).transpose()?.unwrap_or_default();
+        Ok(Self { head: file.read_vec(0, len)?, tail })
+    }
+
+    /// The first bytes of the file: 512, or all.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Whether the file has `magic` at byte `offset`.
+    pub fn has(&self, offset: usize, magic: &[u8]) -> bool {
+        self.head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
+    }
+
+    /// Whether the last 512 bytes of the file start with `magic`.
+    pub fn has_footer(&self, magic: &[u8]) -> bool {
+        self.tail.starts_with(magic)
+    }
+}
+
+impl Format {
+    /// The format that people or QEMU call so.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        FORMATS.into_iter().find(|format| format.name == name || format.qemu_name == name)
+    }
+
+    /// The names of all formats, for people: "raw, vhd and qcow2".
+    pub fn names() -> String {
+        let names: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
+        match names.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => names.concat(),
+        }
+    }
+
+    /// Tells the format of an image file by its marks; without any it is raw.
+    ///
+    /// A file with the marks of a format that we do not open is refused by name, and one with the marks of two formats, too:
+    /// it is never taken for raw. This decides how the bytes are read, and a guest may have written them: where the
+    /// format is known, say so instead.
+    ///
+    /// # Errors
+    /// `Unsupported` for known formats that are not opened, `Refused` for contradictions, and what the device reports.
+    pub fn probe(file: &Disk) -> Result<&'static Self> {
+        let ends = Ends::read(file)?;
+        let mut ours = FORMATS.into_iter().filter(|format| (format.recognise)(&ends));
+        match (ours.next(), ours.next(), foreign::find(&ends)) {
+            (None, _, None) => Ok(&raw::FORMAT),
+            (Some(format), None, None) => Ok(format),
+            (None, _, Some(foreign)) => Err(Error::unsupported("probe", format!("the file is {foreign}"))),
+            (Some(one), Some(other), _) => Err(ambiguous(one, other)),
+            (Some(one), None, Some(foreign)) => Err(ambiguous(one, &foreign.name)),
+        }
+    }
+}
+
+fn ambiguous(one: &Format, other: &dyn fmt::Display) -> Error {
+    let what = format!("the file has the marks of {one} and of {other}; name its format, as in {one}:FILE");
+    Error::new(ErrorKind::Refused, "probe", what)
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Format {}
+
+impl Hash for Format {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use block::Memory;
+
+    use super::*;
+
+    fn with(marks: &[(usize, &[u8])]) -> Result<&'static Format> {
+        let mut bytes = vec![0; 4096];
+        for (at, magic) in marks {
+            bytes[*at..*at + magic.len()].copy_from_slice(magic);
+        }
+        Format::probe(&Disk::new(Memory::new(bytes)))
+    }
+
+    #[test]
+    fn names_are_the_tables() {
+        for format in FORMATS {
+            assert_eq!(Format::named(format.name), Some(format));
+            assert_eq!(Format::named(format.qemu_name), Some(format));
+            assert!(Format::names().contains(format.name));
+        }
+        assert_eq!(Format::named("vmdk"), None);
+    }
+
+    #[test]
+    fn magic_numbers_at_both_ends() {
+        assert_eq!(with(&[]).unwrap(), &raw::FORMAT);
+        assert_eq!(with(&[(0, b"QFI\xfb")]).unwrap(), &qcow2::FORMAT);
+        assert_eq!(with(&[(4096 - 512, b"conectix")]).unwrap(), &vhd::FORMAT);
+        assert_eq!(with(&[(0, b"conectix")]).unwrap(), &vhd::FORMAT);
+    }
+
+    #[test]
+    fn never_raw_when_it_is_something_else() {
+        for start in [&b"QFI\xfb"[..], b"vhdxfile"] {
+            let error = with(&[(0, start), (4096 - 512, b"conectix")]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused);
+        }
+    }
+
+    #[test]
+    fn tiny_files_are_raw() {
+        for size in [0, 1, 7, 511, 512] {
+            assert_eq!(Format::probe(&Disk::new(Memory::new(vec![0; size]))).unwrap(), &raw::FORMAT);
+        }
+    }
+}
