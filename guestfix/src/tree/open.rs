@@ -255,7 +255,7 @@ fn identify(disk: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
     if fs.is_none()
         && let Some(signature) = volume::signature(&device)?
     {
-        volume.kind = Some(signature.kind.to_owned());
+        volume.kind = Some(signature.kind.to_string());
         volume.uuid = signature.uuid;
         volume.label = signature.label;
     }

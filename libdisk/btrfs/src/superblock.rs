@@ -267,8 +267,7 @@ impl Superblock {
     }
 
     pub(crate) fn label(&self) -> Option<String> {
-        let label: Vec<u8> = self.raw.label.iter().copied().take_while(|&byte| byte != 0).collect();
-        (!label.is_empty()).then(|| String::from_utf8_lossy(&label).into_owned())
+        vfs::bytes::label(&self.raw.label)
     }
 
     pub(crate) fn state(&self) -> State {

@@ -151,14 +151,15 @@ impl Ext4 {
     /// Blocks at the start of a group that copies of the superblock and the descriptors take.
     pub(crate) fn base_metadata(&self, number: u32) -> u64 {
         let sb = &self.sb;
-        let copy = u64::from(sb.has_superblock(number));
+        let before = if number == 0 { sb.own_block().saturating_sub(sb.group_start(0)) } else { 0 };
+        let copy = u64::from(sb.has_superblock(number)).saturating_add(before);
         if sb.in_meta_group(number) {
             let per_block = sb.descriptors_per_block();
             let within = u64::from(number).checked_rem(per_block).unwrap_or_default();
             let descriptors = within == 0 || within == 1 || within.saturating_add(1) == per_block;
             copy.saturating_add(u64::from(descriptors))
-        } else if copy == 1 {
-            sb.descriptor_blocks().saturating_add(1)
+        } else if copy > 0 {
+            sb.descriptor_blocks().saturating_add(copy)
         } else {
             0
         }
@@ -168,7 +169,7 @@ impl Ext4 {
     pub(crate) fn system_zones(&self) -> Vec<Range<u64>> {
         let table_blocks = inode_table_blocks(&self.sb);
         let mut zones = Vec::new();
-        zones.push(0..self.sb.first_data_block.saturating_add(1));
+        zones.push(0..self.sb.own_block().saturating_add(1));
         for (number, group) in (0..self.sb.groups).zip(&self.groups) {
             let start = self.sb.group_start(number);
             zones.push(start..start.saturating_add(self.base_metadata(number)));

@@ -181,10 +181,12 @@ pub(crate) fn descriptor_place(sb: &Superblock, group: u32) -> u64 {
     let table_block = group.checked_div(per_block).unwrap_or_default();
     let within = group.checked_rem(per_block).unwrap_or_default();
     let block = if sb.in_meta_group(low32(group)) {
-        let first = low32(table_block.saturating_mul(per_block));
-        sb.group_start(first).saturating_add(u64::from(sb.has_superblock(first)))
+        match low32(table_block.saturating_mul(per_block)) {
+            0 => sb.own_block().saturating_add(1),
+            first => sb.group_start(first).saturating_add(u64::from(sb.has_superblock(first))),
+        }
     } else {
-        sb.first_data_block.saturating_add(1).saturating_add(table_block)
+        sb.own_block().saturating_add(1).saturating_add(table_block)
     };
     sb.byte(block).saturating_add(within.saturating_mul(wide(sb.descriptor_size)))
 }
@@ -209,7 +211,7 @@ pub(crate) fn read_all(disk: &Disk, sb: &Superblock) -> Result<Vec<Group>> {
         }
         let group = Group { raw, lazy: sb.lazy_groups() };
         let table_end = group.inode_table().saturating_add(table_blocks);
-        let outside = |block: u64, end: u64| block <= sb.first_data_block || end > sb.blocks;
+        let outside = |block: u64, end: u64| block <= sb.own_block() || end > sb.blocks;
         for (name, start, end) in [
             ("block bitmap", group.block_bitmap(), group.block_bitmap().saturating_add(1)),
             ("inode bitmap", group.inode_bitmap(), group.inode_bitmap().saturating_add(1)),

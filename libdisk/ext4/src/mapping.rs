@@ -142,8 +142,8 @@ impl Ext4 {
 
     /// Content must lie inside the file system.
     pub(crate) fn check_run(&self, inode: &Inode, start: u64, len: u64) -> Result<()> {
-        let inside = start > self.sb.first_data_block
-            && start.checked_add(len).is_some_and(|end| end <= self.sb.blocks);
+        let inside =
+            start > self.sb.own_block() && start.checked_add(len).is_some_and(|end| end <= self.sb.blocks);
         if inside {
             return Ok(());
         }

@@ -226,7 +226,9 @@ impl Superblock {
                 )));
             }
         }
-        if first_data_block > 1 || blocks <= first_data_block {
+        // With blocks of 1 KiB the superblock is block 1, and group 0 starts with it, but in clusters it starts with block 0.
+        let is_early = first_data_block == 0 && block_size == 1024 && cluster == 1;
+        if is_early || first_data_block > 1 || blocks <= first_data_block {
             return Err(corrupt("the first data block makes no sense"));
         }
         // Each group has a bitmap of one block for its clusters, and one for its inodes.
@@ -303,8 +305,7 @@ impl Superblock {
 
     /// The volume label.
     pub(crate) fn label(&self) -> Option<String> {
-        let label: Vec<u8> = self.raw.volume_name.iter().copied().take_while(|&byte| byte != 0).collect();
-        (!label.is_empty()).then(|| String::from_utf8_lossy(&label).into_owned())
+        vfs::bytes::label(&self.raw.volume_name)
     }
 
     /// The UUID in bytes.
@@ -447,6 +448,11 @@ impl Superblock {
         } else {
             !self.ro_compat(ro_compat::SPARSE_SUPER) || [3, 5, 7].iter().any(|&base| is_power(base, group))
         }
+    }
+
+    /// The block that the superblock is in: the first one that holds anything but a boot sector.
+    pub(crate) fn own_block(&self) -> u64 {
+        1024_u64.checked_div(u64::from(self.block_size)).unwrap_or_default()
     }
 
     /// The first block of a group.

@@ -46,8 +46,12 @@ fn what_we_do_not_write_we_still_read() {
         return;
     }
     // This kernel has no quota, encryption or case folding.
-    for options in [["-O", "bigalloc"], ["-I", "1024"]] {
-        let Some(image) = Image::with_options(&find("default"), 96 << 20, &options) else { return };
+    // With blocks of 1 KiB and clusters the first data block is 0, and not that of the superblock.
+    let with_groups = ["-b", "1024", "-O", "bigalloc,meta_bg,^resize_inode"];
+    let variants: [&[&str]; 4] =
+        [&["-O", "bigalloc"], &["-b", "1024", "-O", "bigalloc"], &with_groups, &["-I", "1024"]];
+    for options in variants {
+        let Some(image) = Image::with_options(&find("default"), 96 << 20, options) else { return };
         eprintln!("{options:?}");
         image.populate(|root| populate(root, 400));
         image.judge();

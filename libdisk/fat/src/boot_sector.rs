@@ -48,6 +48,8 @@ struct Extension {
     /// 0x29 if the serial number is there.
     signature: u8,
     serial: U32,
+    /// A copy of the label, or "NO NAME".
+    label: [u8; 11],
 }
 
 const PARAMETERS: usize = size_of::<Parameters>();
@@ -96,6 +98,8 @@ pub(crate) struct BootSector {
     data_start: u64,
     pub(crate) size: u64,
     pub(crate) serial: Option<u32>,
+    /// The copy of the label, which few writers keep up to date.
+    pub(crate) label: Option<[u8; 11]>,
     /// Where the FSInfo sector is.
     pub(crate) fs_info: Option<u64>,
     /// Where the byte with the "not unmounted" bit is.
@@ -261,6 +265,7 @@ impl BootSector {
             data_start,
             size,
             serial: (extension.signature == 0x29).then_some(extension.serial.get()),
+            label: (extension.signature == 0x29).then_some(extension.label),
             fs_info: fs_info
                 .map(|sector| in_bytes(sector.into()))
                 .filter(|offset| offset.saturating_add(512) <= table_start),

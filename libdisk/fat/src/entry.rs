@@ -126,12 +126,18 @@ impl ShortEntry {
         self.letter_case = 0;
     }
 
-    /// The name as it is shown when there is no long one.
-    pub(crate) fn shown_name(&self) -> String {
+    /// The bytes of the short name, or of the label.
+    pub(crate) fn whole_name(&self) -> [u8; 11] {
         let mut name = self.name;
         if let [first @ KANJI, ..] = &mut name {
             *first = FREE;
         }
+        name
+    }
+
+    /// The name as it is shown when there is no long one.
+    pub(crate) fn shown_name(&self) -> String {
+        let name = self.whole_name();
         let (base, extension) = name.split_at(8);
         let mut shown = part(base, self.letter_case & LOWER_BASE != 0);
         let extension = part(extension, self.letter_case & LOWER_EXTENSION != 0);

@@ -185,14 +185,15 @@ impl Volume {
         Ok(())
     }
 
-    /// The volume label, which is an entry of the root directory. (The one in the boot sector is a copy that nobody keeps
-    /// up to date; `blkid` goes by the entry, too.)
+    /// The volume label, which is an entry of the root directory. Where there is none `blkid` goes by the copy in the boot sector,
+    /// and so do we.
     fn label(&self) -> Result<Option<String>> {
         let root = self.directory(self.boot.root)?;
-        let Some(slot) = root.label else { return Ok(None) };
-        let entry = self.entry_at(root.offset(self, slot)?)?;
-        let label = String::from_utf8_lossy(&entry.name).trim_end_matches([' ', '\0']).to_owned();
-        Ok(Some(label).filter(|label| !label.is_empty() && label != "NO NAME"))
+        let label = match root.label {
+            Some(slot) => Some(self.entry_at(root.offset(self, slot)?)?.whole_name()),
+            None => self.boot.label.filter(|label| label != b"NO NAME    "),
+        };
+        Ok(label.and_then(|label| vfs::bytes::label(&label)))
     }
 }
 

@@ -25,8 +25,11 @@ pub struct Format {
     /// Whether a file with these ends is one.
     pub recognise: fn(&Ends) -> bool,
     /// Opens such a file, and with leave the files that it names: the disk in it, and the layers from the lowest up.
-    pub open: fn(&Path, &Backing) -> Result<(Disk, Vec<Layer>)>,
+    pub open: fn(&Path, &Backing) -> Result<Content>,
 }
+
+/// The disk in a file, and the layers between them.
+pub type Content = (Disk, Vec<Layer>);
 
 /// One step from the file to the device, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

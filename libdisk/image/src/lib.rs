@@ -42,7 +42,7 @@ pub mod vdi;
 pub mod vhd;
 
 pub use foreign::is_foreign;
-pub use format::{Ends, FORMATS, Format, Layer};
+pub use format::{Content, Ends, FORMATS, Format, Layer};
 pub use partial::{Durability, Existing, Output, partial_path, write_file};
 
 /// The length of a buffer as a device knows it.

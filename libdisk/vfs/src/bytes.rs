@@ -28,6 +28,17 @@ pub fn low32(n: u64) -> u32 {
     u32::try_from(n & 0xffff_ffff).unwrap_or_default()
 }
 
+/// A label as `blkid` and udev show it: up to its first zero, without blanks at its end, bytes that are not UTF-8 as `\x90`;
+/// `None` for an empty one.
+pub fn label(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text: String = bytes
+        .utf8_chunks()
+        .map(|chunk| chunk.valid().to_owned() + &chunk.invalid().escape_ascii().to_string())
+        .collect();
+    Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// `len` bytes at `at`.
 ///
 /// # Errors

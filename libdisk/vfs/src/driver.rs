@@ -4,6 +4,9 @@ use block::{Disk, DiskMut};
 
 use crate::{FileSystem, FileSystemMut, Result};
 
+/// Opens a volume with the subvolume at a path as its root.
+pub type OpenSubvolume = fn(Disk, &[u8]) -> Result<Box<dyn FileSystem>>;
+
 /// A driver of a file system format.
 #[derive(Debug)]
 pub struct Driver {
@@ -18,5 +21,5 @@ pub struct Driver {
     /// Brings a volume into the state that its journal says; tells whether there was anything to do.
     pub replay: fn(&DiskMut) -> Result<bool>,
     /// Opens one with a subvolume as its root, by the path from the top; where the format has such.
-    pub open_subvolume: Option<fn(Disk, &[u8]) -> Result<Box<dyn FileSystem>>>,
+    pub open_subvolume: Option<OpenSubvolume>,
 }

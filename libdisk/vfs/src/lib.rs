@@ -34,7 +34,7 @@ mod node;
 mod writable;
 
 pub use blocks::{Blocks, Geometry};
-pub use driver::Driver;
+pub use driver::{Driver, OpenSubvolume};
 pub use error::{FsError, Result};
 pub use filesystem::{FileSystem, FileSystemMut, Info, State, Transaction};
 pub use memory::MemoryFs;

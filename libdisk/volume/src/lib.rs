@@ -34,5 +34,5 @@ mod types;
 pub mod wrap;
 
 pub use pad::pad_to_mib;
-pub use signature::{Raid, Signature, signature};
-pub use table::{Kind, Partition, PartitionTable, PartitionType, read};
+pub use signature::{Raid, Signature, SignatureKind, UnknownKind, signature};
+pub use table::{Kind, Partition, PartitionTable, PartitionType, TableKind, read};

@@ -36,7 +36,38 @@ impl PartitionTable {
     }
 }
 
-/// The kinds of partition table.
+/// The kinds of partition table, as `blkid` and `sfdisk` have them: "gpt", "mbr" (which they call "dos"), "none".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableKind {
+    /// A GUID partition table.
+    Gpt,
+    /// A PC master boot record.
+    Mbr,
+    /// No table.
+    None,
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+            Self::None => "none",
+        })
+    }
+}
+
+impl From<&Kind> for TableKind {
+    fn from(kind: &Kind) -> Self {
+        match kind {
+            Kind::Gpt { .. } => Self::Gpt,
+            Kind::Mbr { .. } => Self::Mbr,
+            Kind::None => Self::None,
+        }
+    }
+}
+
+/// The kinds of partition table, and what is known of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A GUID partition table.
@@ -161,7 +192,7 @@ pub fn read(disk: &Disk) -> Result<PartitionTable> {
     match mbr.table(disk) {
         Ok(table) if !table.partitions.is_empty() => Ok(table),
         Ok(table) => Ok(if signature(disk)?.is_some() { none } else { table }),
-        Err(_) if signature(disk)?.is_some_and(|found| found.has_boot_sector()) => Ok(none),
+        Err(_) if signature(disk)?.is_some_and(|found| found.kind.has_boot_sector()) => Ok(none),
         Err(error) => Err(error),
     }
 }

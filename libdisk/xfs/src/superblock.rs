@@ -301,9 +301,7 @@ impl Superblock {
     }
 
     pub(crate) fn label(&self) -> Option<String> {
-        let end = self.raw.fname.iter().position(|&byte| byte == 0).unwrap_or(self.raw.fname.len());
-        let label = self.raw.fname.get(..end).unwrap_or_default();
-        (!label.is_empty()).then(|| String::from_utf8_lossy(label).into_owned())
+        vfs::bytes::label(&self.raw.fname)
     }
 
     pub(crate) fn uuid_text(&self) -> String {
