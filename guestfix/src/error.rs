@@ -36,6 +36,14 @@ pub enum Error {
         /// What is wrong with it and where.
         what: String,
     },
+    /// More than refloat reads of one guest: see `limits`. The text says of what, and the limit.
+    #[error("{path} in the guest: {what}")]
+    TooLarge {
+        /// The path in the guest's own tree.
+        path: String,
+        /// What there is too much of, and how much refloat reads.
+        what: String,
+    },
     /// An initramfs could not be read or made.
     #[error("{path} in the guest")]
     Initramfs {

@@ -359,7 +359,7 @@ pub(crate) fn unsatisfied(rule: &dyn Rule, evidence: &[Evidence]) -> Error {
 /// The place and text of an error about one file that a person can mend; other errors stay errors.
 fn by_hand(error: Error) -> Result<(String, String)> {
     match error {
-        Error::Malformed { path, what } => Ok((path, what)),
+        Error::Malformed { path, what } | Error::TooLarge { path, what } => Ok((path, what)),
         Error::Initramfs { path, source } => Ok((path, chain(&source))),
         Error::Refused(what) => Ok((String::new(), what)),
         error => Err(error),
@@ -371,6 +371,7 @@ fn content_size(content: &Content, view: &dyn View) -> Result<u64> {
     Ok(match content {
         Content::Text(text) => text.len() as u64,
         Content::Bytes(bytes) => bytes.len() as u64,
+        Content::Edited { size, .. } => *size,
         Content::CopyOf(path) => view.stat(path)?.map_or(0, |metadata| metadata.size),
     })
 }
