@@ -18,10 +18,11 @@ pub use volume::write;
 
 use crate::edit::{Before, Content, Step, sha256};
 use crate::facts::Volume;
-use crate::plan::{Identity, Plan, unsatisfied};
+use crate::plan::{Identity, Plan, Verdict, judge, unsatisfied};
 use crate::stage::before;
 use crate::tree::{Tree, volume_at};
-use crate::{Edit, Error, Finding, Result, Rule, Stage, View, rules};
+use crate::unread::Noting;
+use crate::{Edit, Error, Result, Rule, Stage, View, rules};
 
 /// Applies a plan to `disk` and proves the result. The disk itself does not change.
 ///
@@ -37,7 +38,7 @@ pub fn apply(disk: Disk, identity: &Identity, plan: &Plan, observer: &dyn Observ
 /// # Errors
 /// As [`apply`].
 pub fn apply_with(
-    rules: &[&dyn Rule],
+    rules: &[&Rule],
     disk: Disk,
     identity: &Identity,
     plan: &Plan,
@@ -83,17 +84,18 @@ pub fn apply_with(
 ///
 /// # Errors
 /// `Unsatisfied` for a rule that does, `OtherImage` for a path that has not; if the guest cannot be read.
-pub fn verify_with(rules: &[&dyn Rule], view: &dyn View, plan: &Plan) -> Result<()> {
+pub fn verify_with(rules: &[&Rule], view: &dyn View, plan: &Plan) -> Result<()> {
     for step in &plan.steps {
         arrived(view, &step.edit)?;
     }
-    let mut stage = Stage::new(view, &plan.goal);
+    let noting = Noting::new(view);
+    let mut stage = Stage::new(&noting, &plan.goal);
     for rule in rules {
-        let id = rule.meta().id;
+        let id = rule.meta.id;
         if plan.steps.iter().any(|step| step.rules.iter().any(|rule| rule == id))
-            && let Finding::Wrong { evidence } = rule.detect(&stage.guest()?)?
+            && let Verdict::Wrong { evidence, .. } = judge(rule, &mut stage)?.verdict
         {
-            return Err(unsatisfied(*rule, &evidence));
+            return Err(unsatisfied(rule, &evidence));
         }
     }
     Ok(())
@@ -200,9 +202,6 @@ fn arrived(view: &dyn View, edit: &Edit) -> Result<()> {
             let ok = match content {
                 Content::Text(text) => found.as_deref() == Some(text.as_bytes()),
                 Content::Bytes(bytes) => found.as_deref() == Some(bytes.as_slice()),
-                Content::Edited { sha256: planned, .. } => {
-                    found.as_deref().is_some_and(|content| sha256(content) == *planned)
-                }
                 // The original was checked when it was copied; by now it may have changed.
                 Content::CopyOf(_) => found.is_some(),
             };

@@ -2,6 +2,8 @@
 
 use libdisk::vfs::FsError;
 
+use crate::rule::{Evidence, Place};
+
 /// The result of every call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,14 +38,6 @@ pub enum Error {
         /// What is wrong with it and where.
         what: String,
     },
-    /// More than refloat reads of one guest: see `limits`. The text says of what, and the limit.
-    #[error("{path} in the guest: {what}")]
-    TooLarge {
-        /// The path in the guest's own tree.
-        path: String,
-        /// What there is too much of, and how much refloat reads.
-        what: String,
-    },
     /// An initramfs could not be read or made.
     #[error("{path} in the guest")]
     Initramfs {
@@ -72,6 +66,28 @@ pub enum Error {
     /// A change, plan or undo file that is refused; the text says why.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Error {
+    /// What cannot be read and why, if this is about one file or volume of the guest: others can be judged without it.
+    ///
+    /// # Errors
+    /// The error itself if it is about more: the device failed, or refloat did.
+    pub(crate) fn unread(self) -> Result<Evidence> {
+        match self {
+            Error::Malformed { path, what } => Ok(Evidence::new(path, what)),
+            Error::Initramfs { path, source } => Ok(Evidence::new(path, chain(&source))),
+            Error::Guest { path, source } if !is_device(&source) => Ok(Evidence::new(path, chain(&*source))),
+            Error::Volume { volume, source } if !is_device(&source) => {
+                Ok(Evidence::new(Place::volume(&volume), chain(&*source)))
+            }
+            error => Err(error),
+        }
+    }
+}
+
+fn is_device(error: &FsError) -> bool {
+    matches!(error, FsError::Device(_))
 }
 
 /// An error with all its causes on one line.

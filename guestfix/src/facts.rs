@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Device;
+use crate::rule::{Evidence, Place};
+use crate::unread::Known;
 
 /// The disk below the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,9 +111,20 @@ pub enum Family {
     Other,
 }
 
+/// The kind of an operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum OsKind {
+    Linux,
+    Windows,
+}
+
 /// The operating system, from os-release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Os {
+    /// What kind it is.
+    pub kind: OsKind,
     /// `ID`.
     pub id: String,
     /// `VERSION_ID`.
@@ -161,8 +174,8 @@ impl Kernel {
 /// One entry of a boot menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootEntry {
-    /// The file and line of its command line: "/boot/grub/grub.cfg:112".
-    pub place: String,
+    /// Where its command line is: "/boot/grub/grub.cfg:112".
+    pub place: Place,
     /// The menu title.
     pub title: String,
     /// What the loader's default must be for this entry to start: an identifier, or a path of them with `>` between.
@@ -206,8 +219,8 @@ pub enum Site {
 /// it from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommandLine {
-    /// The file and line, or the file and variable: "/boot/grub2/grubenv kernelopts".
-    pub place: String,
+    /// The line, or the variable: "/boot/grub2/grubenv kernelopts".
+    pub place: Place,
     /// The file alone.
     pub file: String,
     /// The line alone, from 1; 0 where lines do not count.
@@ -273,21 +286,23 @@ pub struct Mount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// The operating system; `None` if the disk holds none that we know.
-    pub os: Option<Os>,
+    pub os: Known<Option<Os>>,
     /// /etc/hostname.
-    pub hostname: Option<String>,
+    pub hostname: Known<Option<String>>,
     /// Kernels, newest version first.
-    pub kernels: Vec<Kernel>,
+    pub kernels: Known<Vec<Kernel>>,
     /// How it boots.
-    pub boot: Boot,
+    pub boot: Known<Boot>,
     /// /etc/fstab.
-    pub fstab: Vec<Mount>,
+    pub fstab: Known<Vec<Mount>>,
     /// Who configures the network: "netplan", "ifupdown", "networkd", "networkmanager", "ifcfg", "wicked".
-    pub network: Vec<&'static str>,
+    pub network: Known<Vec<&'static str>>,
     /// Programs of a cloud that are installed: "amazon-ssm-agent", "cloud-init", "walinuxagent", "chrony".
-    pub agents: Vec<&'static str>,
+    pub agents: Known<Vec<&'static str>>,
     /// SELinux mode, where it is configured: "enforcing", "permissive", "disabled".
-    pub selinux: Option<String>,
+    pub selinux: Known<Option<String>>,
+    /// What could not be read when these were gathered, each once.
+    pub unread: Vec<Evidence>,
 }
 
 impl Facts {
@@ -299,5 +314,21 @@ impl Facts {
     /// The kernel of the entry that starts by itself.
     pub fn default_kernel(&self) -> Option<&Kernel> {
         self.kernel_of(self.boot.entries.iter().find(|entry| entry.default)?)
+    }
+
+    /// What could not be read of the facts that were looked at since the last call.
+    pub(crate) fn looked_at(&self) -> Vec<Evidence> {
+        let Self { os, hostname, kernels, boot, fstab, network, agents, selinux, unread: _ } = self;
+        [
+            os.take_looked_at(),
+            hostname.take_looked_at(),
+            kernels.take_looked_at(),
+            boot.take_looked_at(),
+            fstab.take_looked_at(),
+            network.take_looked_at(),
+            agents.take_looked_at(),
+            selinux.take_looked_at(),
+        ]
+        .concat()
     }
 }

@@ -5,102 +5,24 @@
 //!
 //! Both are functions of the guest, the goal and the version of refloat alone: no clock, no chance.
 
+mod check;
 mod diff;
 mod space;
 
 use serde::{Deserialize, Serialize};
 
+use self::check::examine;
 use crate::edit::{Content, Step, hex, sha256};
-use crate::error::chain;
 use crate::path::split_str;
 use crate::report::Page;
-use crate::rule::{Evidence, Goal, RuleMeta};
-use crate::{Edit, Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, rules};
+use crate::rule::{Evidence, Goal};
+use crate::{Edit, Error, Result, Rule, Severity, View, rules};
+
+pub use self::check::{Check, Count, Item, Remedy, Verdict, check, check_with};
+pub(crate) use self::check::{judge, unsatisfied};
 
 /// The schema of a plan file.
-pub const SCHEMA: &str = "refloat.plan/1";
-
-/// What one rule says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Item {
-    /// The rule's id.
-    pub rule: &'static str,
-    /// What must be true.
-    pub title: &'static str,
-    /// When it runs.
-    pub phase: Phase,
-    /// How bad it is when it is not so.
-    pub severity: Severity,
-    /// What it found.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-}
-
-/// What a rule found, and what can be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// All is well.
-    Ok,
-    /// The rule says nothing about this guest.
-    NotApplicable {
-        /// Why it does not.
-        why: &'static str,
-    },
-    /// A fault.
-    Wrong {
-        /// What shows it.
-        evidence: Vec<Evidence>,
-        /// What can be done.
-        #[serde(flatten)]
-        remedy: Remedy,
-    },
-}
-
-/// What can be done about a fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "remedy", rename_all = "kebab-case")]
-pub enum Remedy {
-    /// A plan fixes it.
-    Fix,
-    /// The user must do it.
-    ByHand {
-        /// What to do.
-        what: String,
-    },
-}
-
-/// What every rule says of a guest. Nothing was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// One for each rule, by phase.
-    pub items: Vec<Item>,
-    /// Volumes too small for the fixes, in words; a plan is refused while there is one.
-    pub shortages: Vec<String>,
-}
-
-impl Check {
-    /// Whether nothing stands in the way of a start as the guest is now.
-    pub fn ready(&self) -> bool {
-        self.faults(Severity::Blocker).next().is_none()
-    }
-
-    /// Whether nothing will once a plan is applied.
-    pub fn fixable(&self) -> bool {
-        self.shortages.is_empty()
-            && self.faults(Severity::Blocker).all(|(_, _, remedy)| *remedy == Remedy::Fix)
-    }
-
-    /// The faults of one severity.
-    pub fn faults(&self, severity: Severity) -> impl Iterator<Item = (&Item, &[Evidence], &Remedy)> {
-        self.items.iter().filter(move |item| item.severity == severity).filter_map(|item| {
-            match &item.verdict {
-                Verdict::Wrong { evidence, remedy } => Some((item, evidence.as_slice(), remedy)),
-                Verdict::Ok | Verdict::NotApplicable { .. } => None,
-            }
-        })
-    }
-}
+pub const SCHEMA: &str = "refloat.plan/2";
 
 /// Which image a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +46,17 @@ pub struct ByHand {
     pub evidence: Vec<Evidence>,
     /// What to do.
     pub what: String,
+}
+
+/// A rule that cannot tell: what it has to look at cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// The rule's id.
+    pub rule: String,
+    /// How bad it would be.
+    pub severity: Severity,
+    /// What cannot be read, and why.
+    pub unread: Vec<Evidence>,
 }
 
 /// A plan in numbers.
@@ -153,6 +86,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The faults that stay.
     pub by_hand: Vec<ByHand>,
+    /// What cannot be told, whatever is changed.
+    pub unknown: Vec<Unknown>,
     /// In numbers.
     pub totals: Totals,
 }
@@ -160,7 +95,9 @@ pub struct Plan {
 impl Plan {
     /// Whether nothing will stand in the way of a start once this plan is applied.
     pub fn ready(&self) -> bool {
-        self.by_hand.iter().all(|fault| fault.severity != Severity::Blocker)
+        let severities = self.by_hand.iter().map(|fault| fault.severity);
+        let mut all = severities.chain(self.unknown.iter().map(|unknown| unknown.severity));
+        all.all(|severity| severity != Severity::Blocker)
     }
 
     /// Whether there is nothing to change.
@@ -220,24 +157,6 @@ impl Plan {
     }
 }
 
-/// What every rule says of the guest. Fixes are staged to know which faults can be fixed; nothing is written.
-///
-/// # Errors
-/// If the guest cannot be read; `Unsatisfied` if a fix does not do what it is for.
-pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
-    check_with(rules::ALL, view, goal)
-}
-
-/// [`check`] with other rules than the built-in ones.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_with(rules: &[&dyn Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    let (items, steps) = examine(rules, view, goal)?;
-    let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages })
-}
-
 /// What to change so that every rule is satisfied that can be.
 ///
 /// # Errors
@@ -250,120 +169,30 @@ pub fn plan(view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_with(rules: &[&dyn Rule], view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
+pub fn plan_with(rules: &[&Rule], view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
     let (items, steps) = examine(rules, view, goal)?;
     space::require(&steps, view)?;
-    let by_hand = items.into_iter().filter_map(|item| match item.verdict {
-        Verdict::Wrong { evidence, remedy: Remedy::ByHand { what } } => {
-            Some(ByHand { rule: item.rule.to_owned(), severity: item.severity, evidence, what })
+    let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
+    for Item { rule, severity, verdict, unread, .. } in items {
+        let rule = rule.to_owned();
+        if !unread.is_empty() {
+            unknown.push(Unknown { rule: rule.clone(), severity, unread });
         }
-        _ => None,
-    });
+        if let Verdict::Wrong { evidence, remedy: Remedy::ByHand { what } } = verdict {
+            by_hand.push(ByHand { rule, severity, evidence, what });
+        }
+    }
     Ok(Plan {
         schema: SCHEMA.to_owned(),
         refloat: env!("CARGO_PKG_VERSION").to_owned(),
         source: identity.clone(),
         goal: goal.clone(),
         time: newest_time(&steps, view)?,
-        by_hand: by_hand.collect(),
+        by_hand,
+        unknown,
         totals: Totals { edits: steps.len(), bytes: content_sizes(&steps, view)? },
         steps,
     })
-}
-
-/// Runs every rule, stages every fix, and proves the result on the staged guest.
-fn examine(rules: &[&dyn Rule], view: &dyn View, goal: &Goal) -> Result<(Vec<Item>, Vec<Step>)> {
-    let mut rules = rules.to_vec();
-    rules.sort_by_key(|rule| rule.meta().phase);
-    let mut stage = Stage::new(view, goal);
-    let mut judged = Vec::new();
-    for rule in &rules {
-        judged.push(judge(*rule, &mut stage)?);
-    }
-    for (rule, verdict) in rules.iter().zip(&mut judged) {
-        match judge(*rule, &mut stage)? {
-            Verdict::Wrong { evidence, remedy: Remedy::Fix } => {
-                let mended = fix(*rule, &mut stage)?;
-                match verdict {
-                    Verdict::Wrong { remedy, .. } => *remedy = mended,
-                    // A fault that only our own edits brought counts if it stays.
-                    _ if mended != Remedy::Fix => *verdict = Verdict::Wrong { evidence, remedy: mended },
-                    _ => {}
-                }
-            }
-            // Cannot be judged.
-            by_hand @ Verdict::Wrong { .. } => *verdict = by_hand,
-            // Was well, or an earlier fix has mended it.
-            Verdict::Ok | Verdict::NotApplicable { .. } => {}
-        }
-    }
-    for (rule, verdict) in rules.iter().zip(&judged) {
-        if !matches!(verdict, Verdict::Wrong { remedy: Remedy::ByHand { .. }, .. }) {
-            satisfied(*rule, &mut stage)?;
-        }
-    }
-    let item = |(rule, verdict): (&&dyn Rule, Verdict)| {
-        let RuleMeta { id, title, phase, severity, .. } = *rule.meta();
-        Item { rule: id, title, phase, severity, verdict }
-    };
-    Ok((rules.iter().zip(judged).map(item).collect(), stage.steps()?))
-}
-
-/// What a rule finds in the staged guest. A file that cannot be read for what it should be is a finding as well: one bad
-/// file must not hide what else is wrong.
-fn judge(rule: &dyn Rule, stage: &mut Stage<'_>) -> Result<Verdict> {
-    match rule.detect(&stage.guest()?) {
-        Ok(Finding::Ok) => Ok(Verdict::Ok),
-        Ok(Finding::NotApplicable(why)) => Ok(Verdict::NotApplicable { why }),
-        Ok(Finding::Wrong { evidence }) => Ok(Verdict::Wrong { evidence, remedy: Remedy::Fix }),
-        Err(error) => {
-            let (place, what) = by_hand(error)?;
-            let evidence = vec![Evidence::new(place, format!("cannot be judged: {what}"))];
-            let what = "mend or remove it, then check again".to_owned();
-            Ok(Verdict::Wrong { evidence, remedy: Remedy::ByHand { what } })
-        }
-    }
-}
-
-/// Stages the fix of one rule, all of it or nothing.
-fn fix(rule: &dyn Rule, stage: &mut Stage<'_>) -> Result<Remedy> {
-    let start = stage.checkpoint();
-    stage.set_rule(rule.meta().id);
-    let what = match rule.fix(stage) {
-        Ok(Fixed::Staged) => {
-            satisfied(rule, stage)?;
-            return Ok(Remedy::Fix);
-        }
-        Ok(Fixed::ByHand(what)) => what,
-        Err(error) => {
-            let (place, what) = by_hand(error)?;
-            if place.is_empty() { what } else { format!("{place}: {what}") }
-        }
-    };
-    stage.roll_back(start);
-    Ok(Remedy::ByHand { what })
-}
-
-fn satisfied(rule: &dyn Rule, stage: &mut Stage<'_>) -> Result<()> {
-    match rule.detect(&stage.guest()?)? {
-        Finding::Ok | Finding::NotApplicable(_) => Ok(()),
-        Finding::Wrong { evidence } => Err(unsatisfied(rule, &evidence)),
-    }
-}
-
-pub(crate) fn unsatisfied(rule: &dyn Rule, evidence: &[Evidence]) -> Error {
-    let what = evidence.iter().map(|evidence| format!("{}: {}", evidence.place, evidence.what));
-    Error::Unsatisfied { rule: rule.meta().id, what: what.collect::<Vec<_>>().join("; ") }
-}
-
-/// The place and text of an error about one file that a person can mend; other errors stay errors.
-fn by_hand(error: Error) -> Result<(String, String)> {
-    match error {
-        Error::Malformed { path, what } | Error::TooLarge { path, what } => Ok((path, what)),
-        Error::Initramfs { path, source } => Ok((path, chain(&source))),
-        Error::Refused(what) => Ok((String::new(), what)),
-        error => Err(error),
-    }
 }
 
 /// The size of the content that a file gets.
@@ -371,7 +200,6 @@ fn content_size(content: &Content, view: &dyn View) -> Result<u64> {
     Ok(match content {
         Content::Text(text) => text.len() as u64,
         Content::Bytes(bytes) => bytes.len() as u64,
-        Content::Edited { size, .. } => *size,
         Content::CopyOf(path) => view.stat(path)?.map_or(0, |metadata| metadata.size),
     })
 }

@@ -12,8 +12,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::facts::{Machine, Os};
-use crate::plan::Check;
+use crate::plan::{Check, Count};
 use crate::rule::Goal;
+use crate::unread::Noting;
 use crate::{Result, View, inspect};
 
 pub use page::{Ink, Line, Page};
@@ -21,7 +22,7 @@ pub use support::{Listing, Support};
 pub use text::{evidence, severity};
 
 /// The schema of a report as JSON.
-pub const SCHEMA: &str = "refloat.check/1";
+pub const SCHEMA: &str = "refloat.check/2";
 
 /// What the guest is, for the first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,12 +59,14 @@ pub struct Report {
     pub goal: Goal,
     /// What it is.
     pub guest: Summary,
-    /// Will it boot: nothing that we know stands in the way, as it is now.
+    /// Will it boot: every rule that can stand in the way, and applies, says that all is well as it is now.
     pub ready: bool,
     /// Will it boot once a plan is applied.
     pub ready_after_fix: bool,
     /// Is it supported there: another question.
     pub supported: Support,
+    /// How many rules say what.
+    pub count: Count,
     /// What every rule says, by phase.
     #[serde(flatten)]
     pub check: Check,
@@ -75,7 +78,7 @@ impl Report {
     /// # Errors
     /// If the guest cannot be read.
     pub fn new(image: &str, view: &dyn View, goal: &Goal, check: Check) -> Result<Self> {
-        let os = inspect::os(view)?;
+        let os = inspect::os(&Noting::new(view))?;
         Ok(Self {
             image: image.to_owned(),
             goal: goal.clone(),
@@ -83,6 +86,7 @@ impl Report {
             ready: check.ready(),
             ready_after_fix: check.fixable(),
             supported: Support::of(os.as_ref()),
+            count: check.count(),
             check,
         })
     }
@@ -138,7 +142,7 @@ fn counted(count: usize, what: &str) -> String {
 mod tests {
     use super::*;
     use crate::plan::{Item, Remedy, Verdict};
-    use crate::rule::{CloudInit, Evidence};
+    use crate::rule::{CloudInit, Evidence, Place};
     use crate::{Phase, Severity, Target};
 
     fn report(items: Vec<Item>) -> Report {
@@ -158,15 +162,21 @@ mod tests {
             ready: check.ready(),
             ready_after_fix: check.fixable(),
             supported: Support::of(None),
+            count: check.count(),
             check,
         }
     }
 
     fn item(rule: &'static str, severity: Severity, verdict: Verdict) -> Item {
-        Item { rule, title: "t", phase: Phase::Boot, severity, verdict }
+        Item { rule, title: "t", phase: Phase::Boot, severity, verdict, unread: Vec::new() }
     }
 
-    fn wrong(place: &str, what: &str, remedy: Remedy) -> Verdict {
+    fn unknown(rule: &'static str, severity: Severity, path: &str) -> Item {
+        let unread = vec![Evidence::new(path, "is a directory, not a file")];
+        Item { unread, ..item(rule, severity, Verdict::Unknown) }
+    }
+
+    fn wrong(place: impl Into<Place>, what: &str, remedy: Remedy) -> Verdict {
         Verdict::Wrong { evidence: vec![Evidence::new(place, what)], remedy }
     }
 
@@ -174,11 +184,15 @@ mod tests {
     fn it_looks_as_the_design_shows() {
         let by_hand = Remedy::ByHand { what: "install it".into() };
         let two = vec![
-            Evidence::new("/etc/fstab:3", "names \x1b/dev/xvda1"),
-            Evidence::new("/etc/fstab:4", "names /dev/xvda2"),
+            Evidence::new(Place::line("/etc/fstab", 3), "names \x1b/dev/xvda1"),
+            Evidence::new(Place::line("/etc/fstab", 4), "names /dev/xvda2"),
         ];
         let report = report(vec![
-            item("linux.agent.installed", Severity::Note, wrong("p1", "no walinuxagent", by_hand)),
+            item(
+                "linux.agent.installed",
+                Severity::Note,
+                wrong(Place::volume("p1"), "no walinuxagent", by_hand),
+            ),
             item(
                 "linux.fstab.device-names",
                 Severity::Blocker,
@@ -189,6 +203,8 @@ mod tests {
                 Severity::Blocker,
                 wrong("/boot/initrd", "lacks hv_storvsc", Remedy::Fix),
             ),
+            unknown("linux.minor", Severity::Warning, "/etc/x"),
+            unknown("linux.tls", Severity::Blocker, "/etc/x"),
             item("linux.other", Severity::Blocker, Verdict::Ok),
             item("linux.another", Severity::Warning, Verdict::NotApplicable { why: "no such thing" }),
         ]);
@@ -199,15 +215,17 @@ BLOCKER  linux.fstab.device-names  can fix
          /etc/fstab:3: names \\u{1b}/dev/xvda1 (and 1 more, shown by -v)
 BLOCKER  linux.initramfs.hyperv  can fix
          /boot/initrd: lacks hv_storvsc
+BLOCKER  linux.tls  unknown
+         /etc/x: is a directory, not a file (1 rule more cannot tell)
 NOTE     linux.agent.installed  by hand
          p1: no walinuxagent
          fix: install it
-ok       2 more
+ok       1, not applicable 1, unknown 2
 
 support: the operating system is not known
 ";
         assert_eq!(report.page(false).to_string(), expected);
-        assert_eq!(report.answer(), "not ready: 2 blockers, both fixable");
+        assert_eq!(report.answer(), "not ready: 1 rule cannot tell, 2 blockers, both fixable");
         let all = report.page(true).to_string();
         assert!(all.contains("         /etc/fstab:4: names /dev/xvda2\n") && !all.contains("more, shown"));
     }
@@ -229,9 +247,12 @@ support: the operating system is not known
     #[test]
     fn the_answer_counts_what_needs_a_hand() {
         let answer = |items| report(items).answer();
-        let by_hand = || wrong("p1", "x", Remedy::ByHand { what: "y".into() });
-        let fix = || wrong("p1", "x", Remedy::Fix);
+        let by_hand = || wrong(Place::DISK, "x", Remedy::ByHand { what: "y".into() });
+        let fix = || wrong(Place::DISK, "x", Remedy::Fix);
         assert_eq!(answer(vec![]), "ready");
+        let blind = |severity| vec![unknown("a", severity, "/etc/fstab")];
+        assert_eq!(answer(blind(Severity::Blocker)), "not ready: 1 rule cannot tell");
+        assert_eq!(answer(blind(Severity::Note)), "ready");
         assert_eq!(answer(vec![item("a", Severity::Warning, fix())]), "ready, with 1 warning");
         assert_eq!(
             answer(vec![item("a", Severity::Blocker, by_hand())]),
@@ -243,13 +264,21 @@ support: the operating system is not known
 
     #[test]
     fn json_keeps_boot_and_support_apart() {
-        let check = report(vec![item("a", Severity::Blocker, wrong("p1", "x", Remedy::Fix))]);
+        let place = Place::line("/etc/fstab", 3);
+        let check = report(vec![item("a", Severity::Blocker, wrong(place, "x", Remedy::Fix))]);
         let json = serde_json::to_value(&check).unwrap();
         assert_eq!(json["ready"], false);
         assert_eq!(json["ready_after_fix"], true);
         assert_eq!(json["supported"]["answer"], "unknown");
         assert_eq!(json["items"][0]["verdict"], "wrong");
         assert_eq!(json["items"][0]["remedy"], "fix");
-        assert_eq!(json["items"][0]["evidence"][0]["place"], "p1");
+        let place = serde_json::json!({ "kind": "file", "path": "/etc/fstab", "line": 3 });
+        assert_eq!(json["items"][0]["evidence"][0]["place"], place);
+        assert_eq!(json["count"]["wrong"], 1);
+        let blind = report(vec![unknown("a", Severity::Blocker, "/etc/fstab")]);
+        let json = serde_json::to_value(&blind).unwrap();
+        assert_eq!((&json["ready"], &json["ready_after_fix"]), (&false.into(), &false.into()));
+        assert_eq!(json["items"][0]["verdict"], "unknown");
+        assert_eq!(json["items"][0]["unread"][0]["what"], "is a directory, not a file");
     }
 }

@@ -1,8 +1,11 @@
 //! What a rule is: it finds one fault and stages its fix.
 
-use crate::facts::Facts;
-use crate::text::bytes;
+use std::fmt;
+
+use crate::facts::{Facts, OsKind};
 use crate::{Archives, Result, Stage, View};
+
+pub use crate::place::{Evidence, Place};
 
 /// Where the guest is to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -14,7 +17,7 @@ pub enum Target {
     AzureGen2,
 }
 
-/// What is to become of cloud-init.
+/// How to handle cloud-init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CloudInit {
@@ -30,7 +33,7 @@ pub enum CloudInit {
 pub struct Goal {
     /// Where the guest is to boot.
     pub target: Target,
-    /// What is to become of cloud-init.
+    /// How to handle cloud-init.
     #[serde(default)]
     pub cloud_init: CloudInit,
 }
@@ -75,6 +78,75 @@ pub enum Severity {
     Note,
 }
 
+/// What a rule is about: its folder in `rules/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pack {
+    /// The disk below the files.
+    Disk,
+    /// The machine that the guest is to run on.
+    Target,
+    /// Linux guests.
+    Linux,
+    /// Windows guests.
+    Windows,
+}
+
+/// Where a rule is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Source {
+    /// The document, or who publishes it: "UEFI 2.10", "Microsoft Learn".
+    pub document: &'static str,
+    /// The part or page of it; empty for all of it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub clause: &'static str,
+    /// When it was published or read: "2026", "2026-09", "2026-11-23".
+    pub date: &'static str,
+}
+
+impl Source {
+    /// A part of a document; an empty `clause` means all of it.
+    pub const fn new(document: &'static str, clause: &'static str, date: &'static str) -> Self {
+        Self { document, clause, date }
+    }
+}
+
+/// "UEFI 2.10, 5.3.2 GPT Header, 2022".
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { document, clause, date } = self;
+        let comma = if clause.is_empty() { "" } else { ", " };
+        write!(f, "{document}{comma}{clause}, {date}")
+    }
+}
+
+/// The guests and targets that a rule is for; a part that is `None` is for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Applies {
+    /// The kind of operating system.
+    pub system: Option<OsKind>,
+}
+
+impl Applies {
+    /// To every guest on every target.
+    pub const ALWAYS: Self = Self { system: None };
+    /// To every Linux, wherever it goes.
+    pub const LINUX: Self = Self { system: Some(OsKind::Linux) };
+
+    /// Why a rule is not for this guest; `None` if it is. A guest whose system is not known gets the rules of all systems:
+    /// what is not known is not ruled out.
+    pub fn why_not(&self, guest: &Guest<'_>) -> Option<&'static str> {
+        let known = guest.facts.os.peek().as_ref().map(|os| os.kind);
+        match (self.system, known) {
+            (Some(wanted), Some(known)) if wanted != known => Some(match wanted {
+                OsKind::Linux => "the guest is not Linux",
+                OsKind::Windows => "the guest is not Windows",
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// The fixed facts of a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleMeta {
@@ -82,33 +154,20 @@ pub struct RuleMeta {
     pub id: &'static str,
     /// One line: what must be true.
     pub title: &'static str,
+    /// What it is about.
+    pub pack: Pack,
     /// When it runs.
     pub phase: Phase,
-    /// How bad it is when it is not so.
+    /// How bad it is when it is not so, or when nobody can tell.
     pub severity: Severity,
     /// Why it matters, one or two sentences for `refloat rules ID`.
     pub cause: &'static str,
-    /// What the fix does, one or two sentences.
+    /// What the fix does, one or two sentences; for a rule without a fix, what the user is to do.
     pub fix: &'static str,
-    /// Where the rule is from: document and date.
-    pub source: &'static str,
-}
-
-/// One piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Evidence {
-    /// Where: "/etc/fstab:3", "p1", "byte 0x1be".
-    pub place: String,
-    /// What is there and what is wrong with it, in a few words.
-    pub what: String,
-}
-
-impl Evidence {
-    /// Evidence at a place; bytes of the guest that are not UTF-8 are shown as `\xE9`.
-    pub fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
-        let shown = |text: String| bytes::shown(&text).into_owned();
-        Self { place: shown(place.into()), what: shown(what.into()) }
-    }
+    /// Where the rule is from; at least one.
+    pub source: &'static [Source],
+    /// Which guests and targets it is for.
+    pub applies: Applies,
 }
 
 /// What a rule found.
@@ -123,6 +182,11 @@ pub enum Finding {
         /// What shows it; the first is the one for a summary line.
         evidence: Vec<Evidence>,
     },
+    /// Nobody can tell: something that the rule has to look at cannot be read.
+    Unknown {
+        /// Each place that cannot be read, and why; at least one.
+        unread: Vec<Evidence>,
+    },
 }
 
 impl Finding {
@@ -130,31 +194,54 @@ impl Finding {
     pub fn from_evidence(evidence: Vec<Evidence>) -> Self {
         if evidence.is_empty() { Finding::Ok } else { Finding::Wrong { evidence } }
     }
+
+    /// `Unknown` because of one place that cannot be read.
+    pub fn unknown(place: impl Into<Place>, why: impl Into<String>) -> Self {
+        Finding::Unknown { unread: vec![Evidence::new(place, why)] }
+    }
 }
 
 /// What a fix did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fixed {
-    /// Edits were staged; `detect` on the staged guest must now be `Ok` or `NotApplicable`.
+    /// Edits were staged; `detect` on the staged guest must find nothing wrong now.
     Staged,
     /// We do not do this; the text says what the user should do. Nothing was staged.
     ByHand(String),
 }
 
 /// One fault: how to find it, how to mend it. Stateless; see `rules/mod.rs` for the table of all.
-pub trait Rule: Sync {
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
     /// Id, title, phase, severity, source.
-    fn meta(&self) -> &'static RuleMeta;
+    pub meta: RuleMeta,
+    /// Looks for the fault; an error about one file of the guest makes the finding unknown. Runs three times: to find it,
+    /// on the staged guest, and on the result after apply.
+    pub detect: fn(&Guest<'_>) -> Result<Finding>,
+    /// Stages the fix; called only after `detect` said `Wrong`. Without one the user does what `meta.fix` says.
+    pub fix: Option<fn(&mut Stage<'_>) -> Result<Fixed>>,
+}
 
-    /// Looks for the fault. Runs three times: to find it, on the staged guest, and on the result after apply.
+impl Rule {
+    /// What the rule finds, where it applies.
     ///
     /// # Errors
-    /// If the guest cannot be read.
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding>;
+    /// As `detect`: if the guest cannot be read.
+    pub fn find(&self, guest: &Guest<'_>) -> Result<Finding> {
+        match self.meta.applies.why_not(guest) {
+            Some(why) => Ok(Finding::NotApplicable(why)),
+            None => (self.detect)(guest),
+        }
+    }
 
-    /// Stages the fix; called only after `detect` said `Wrong`.
+    /// Stages the fix, or says what the user is to do.
     ///
     /// # Errors
-    /// If the guest cannot be read.
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed>;
+    /// If the guest cannot be read, or refuses the change.
+    pub fn mend(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+        match self.fix {
+            Some(fix) => fix(stage),
+            None => Ok(Fixed::ByHand(self.meta.fix.to_owned())),
+        }
+    }
 }

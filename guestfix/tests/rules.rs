@@ -30,6 +30,9 @@ fn golden(name: &str) -> PathBuf {
 fn lines(check: &Check) -> String {
     let mut out = String::new();
     for item in &check.items {
+        for unread in &item.unread {
+            writeln!(out, "{}  unknown  {}  {}", item.rule, unread.place, unread.what).unwrap();
+        }
         let Verdict::Wrong { evidence, remedy } = &item.verdict else { continue };
         let remedy = if *remedy == Remedy::Fix { "fix" } else { "by hand" };
         for evidence in evidence {

@@ -11,28 +11,46 @@ mod os;
 use std::cmp::Ordering;
 
 use crate::facts::{Facts, Mount};
+use crate::rule::Evidence;
 use crate::text::{fstab, shell_assign};
-use crate::{Result, View, limits};
+use crate::unread::{Known, Noting, distinct};
+use crate::{Result, View};
 
 pub use os::os;
 
 /// Everything that is known of a guest.
 ///
 /// # Errors
-/// If the guest cannot be read. Files that are not there or make no sense are no error: what they would tell is
-/// then unknown.
+/// If the guest cannot be read. Files that are not there are no error, nor are those that cannot be read: the facts that
+/// they would tell are marked with them.
 pub fn gather(view: &dyn View) -> Result<Facts> {
-    let boot = bootloader::boot(view)?;
-    Ok(Facts {
-        os: os(view)?,
-        hostname: hostname(view)?,
-        kernels: kernels::kernels(view, &boot)?,
+    let view = &Noting::new(view);
+    let mut unread: Vec<Evidence> = Vec::new();
+    let boot = known(view, &mut unread, bootloader::boot(view)?);
+    // Kernels are found by what boots them too.
+    let kernels = kernels::kernels(view, &boot)?;
+    let kernels = Known::new(kernels, [boot.unread(), &view.take_unread()].concat());
+    unread.extend_from_slice(kernels.unread());
+    let mut facts = Facts {
+        os: known(view, &mut unread, os(view)?),
+        hostname: known(view, &mut unread, hostname(view)?),
+        kernels,
         boot,
-        fstab: mounts(view)?,
-        network: network::network(view)?,
-        agents: agents::agents(view)?,
-        selinux: selinux(view)?,
-    })
+        fstab: known(view, &mut unread, mounts(view)?),
+        network: known(view, &mut unread, network::network(view)?),
+        agents: known(view, &mut unread, agents::agents(view)?),
+        selinux: known(view, &mut unread, selinux(view)?),
+        unread: Vec::new(),
+    };
+    facts.unread = distinct(unread);
+    Ok(facts)
+}
+
+/// A fact that was just gathered, with what of it could not be read; `unread` gets that too.
+fn known<T>(view: &Noting<'_>, unread: &mut Vec<Evidence>, fact: T) -> Known<T> {
+    let known = Known::new(fact, view.take_unread());
+    unread.extend_from_slice(known.unread());
+    known
 }
 
 fn hostname(view: &dyn View) -> Result<Option<String>> {
@@ -43,7 +61,6 @@ fn hostname(view: &dyn View) -> Result<Option<String>> {
 fn mounts(view: &dyn View) -> Result<Vec<Mount>> {
     let Some(text) = view.text("/etc/fstab")? else { return Ok(Vec::new()) };
     let entries = fstab::entries(&text);
-    limits::at_most("/etc/fstab", entries.len() as u64, limits::MOUNTS, "lines")?;
     let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
     let machine = view.machine();
     let volume = |entry: &fstab::Entry| {

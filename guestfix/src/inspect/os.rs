@@ -1,6 +1,6 @@
 //! The operating system: os-release, and the machine its programs are for.
 
-use crate::facts::{Family, Os};
+use crate::facts::{Family, Os, OsKind};
 use crate::text::shell_assign;
 use crate::{Result, View};
 
@@ -22,6 +22,7 @@ pub fn os(view: &dyn View) -> Result<Option<Os>> {
     let id = get("ID").unwrap_or_else(|| "linux".into());
     let like = get("ID_LIKE").unwrap_or_default();
     Ok(Some(Os {
+        kind: OsKind::Linux,
         family: family(&id, &like),
         version: get("VERSION_ID"),
         pretty_name: get("PRETTY_NAME").or_else(|| get("NAME")).unwrap_or_else(|| id.clone()),
@@ -47,7 +48,7 @@ fn family(id: &str, like: &str) -> Family {
 /// From the ELF header of the first program there is (System V ABI, e_machine).
 fn arch(view: &dyn View) -> Result<Option<&'static str>> {
     for program in PROGRAMS {
-        let Some(bytes) = view.start(program, 64)? else { continue };
+        let Some(bytes) = view.read(program)? else { continue };
         if let [0x7f, b'E', b'L', b'F', ..] = &bytes[..]
             && let Some(machine) = bytes.get(18..20)
         {

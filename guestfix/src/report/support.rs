@@ -77,12 +77,13 @@ fn look_up(os: &Os) -> (Listing, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Family;
+    use crate::facts::{Family, OsKind};
 
     #[test]
     fn versions_count_where_the_list_names_them() {
         let answer = |id: &str, version: &str| {
             let os = Os {
+                kind: OsKind::Linux,
                 id: id.into(),
                 version: Some(version.into()),
                 pretty_name: id.into(),

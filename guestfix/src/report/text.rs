@@ -2,7 +2,7 @@
 
 use super::{Ink, Line, Page, Report, counted};
 use crate::Severity;
-use crate::plan::{Item, Remedy};
+use crate::plan::{Check, Count, Item, Remedy};
 use crate::rule::Evidence;
 
 /// Columns before what a finding says: the longest severity and a gap.
@@ -14,15 +14,19 @@ impl Report {
         let mut page = Page::new();
         page.line(Line::default().ink(Ink::Heading, self.guest.to_string()).hang(2));
         page.gap();
-        let severities = [Severity::Blocker, Severity::Warning, Severity::Note];
-        let mut faults = 0_usize;
-        for (item, evidence, remedy) in severities.iter().flat_map(|severity| self.check.faults(*severity)) {
-            fault(&mut page, item, evidence, remedy, all);
-            faults += 1;
+        let unknown = unknown(&self.check);
+        for severity in [Severity::Blocker, Severity::Warning, Severity::Note] {
+            for (item, evidence, remedy) in self.check.faults(severity) {
+                fault(&mut page, item, evidence, remedy, all);
+            }
+            for (unread, items) in unknown.iter().filter(|(_, items)| gravest(items) == Some(severity)) {
+                unreadable(&mut page, severity, unread, items, all);
+            }
         }
-        let ok = self.check.items.len() - faults;
-        let more = if faults == 0 { "" } else { " more" };
-        page.line(label(Ink::Good, "ok").text(format!("{ok}{more}")));
+        let Count { ok, not_applicable, unknown, .. } = self.count;
+        page.line(
+            label(Ink::Good, "ok").text(format!("{ok}, not applicable {not_applicable}, unknown {unknown}")),
+        );
         page.gap();
         for shortage in &self.check.shortages {
             page.prose(0, format!("no room for the fixes: {shortage}"));
@@ -43,7 +47,13 @@ impl Report {
         let warnings = self.check.faults(Severity::Warning).count();
         let blockers: Vec<_> = self.check.faults(Severity::Blocker).map(|(_, _, remedy)| remedy).collect();
         let by_hand = blockers.iter().filter(|remedy| ***remedy != Remedy::Fix).count();
-        let count = counted(blockers.len(), "blocker");
+        let unknown = self.check.unknown().filter(|item| item.severity == Severity::Blocker).count();
+        let blind = format!("{} cannot tell", counted(unknown, "rule"));
+        let count = match (blockers.len(), unknown) {
+            (0, 1..) => return format!("not ready: {blind}"),
+            (blockers, 0) => counted(blockers, "blocker"),
+            (blockers, _) => format!("{blind}, {}", counted(blockers, "blocker")),
+        };
         match (blockers.len(), by_hand) {
             (0, _) if warnings == 0 => "ready".to_owned(),
             (0, _) => format!("ready, with {}", counted(warnings, "warning")),
@@ -68,6 +78,38 @@ fn fault(page: &mut Page, item: &Item, evidence: &[Evidence], remedy: &Remedy, a
     }
 }
 
+/// What could not be read, with the rules that look at it.
+fn unknown(check: &Check) -> Vec<(&Evidence, Vec<&Item>)> {
+    let mut rules: Vec<(&Evidence, Vec<&Item>)> = Vec::new();
+    for item in check.unknown() {
+        for unread in &item.unread {
+            match rules.iter_mut().find(|(known, _)| *known == unread) {
+                Some((_, items)) => items.push(item),
+                None => rules.push((unread, vec![item])),
+            }
+        }
+    }
+    rules
+}
+
+fn gravest(items: &[&Item]) -> Option<Severity> {
+    items.iter().map(|item| item.severity).min()
+}
+
+/// One thing that could not be read: the gravest rule that looks at it, and how many more, or all.
+fn unreadable(page: &mut Page, grave: Severity, unread: &Evidence, items: &[&Item], all: bool) {
+    let mut rules = items.iter().filter(|item| item.severity == grave).map(|item| item.rule);
+    let first = rules.next().unwrap_or_default();
+    page.line(severity(grave).text(first).ink(Ink::Faint, "  unknown"));
+    let others: Vec<&str> = items.iter().map(|item| item.rule).filter(|rule| *rule != first).collect();
+    let more = match others.len() {
+        0 => String::new(),
+        _ if all => format!(" ({} cannot tell either)", others.join(", ")),
+        more => format!(" ({} more cannot tell)", counted(more, "rule")),
+    };
+    page.line(Line::new(format!("{:INDENT$}{unread}{more}", "")).hang(INDENT + 2));
+}
+
 /// What shows a fault: the first piece of evidence, or all, each with its place.
 pub fn evidence(page: &mut Page, columns: usize, evidence: &[Evidence], all: bool) {
     let shown = if all { evidence.len() } else { 1 };
@@ -76,7 +118,7 @@ pub fn evidence(page: &mut Page, columns: usize, evidence: &[Evidence], all: boo
             more @ 1.. if number == shown => format!(" (and {more} more, shown by -v)"),
             _ => String::new(),
         };
-        let text = format!("{:columns$}{}: {}{more}", "", piece.place, piece.what);
+        let text = format!("{:columns$}{piece}{more}", "");
         page.line(Line::new(text).hang(columns + 2));
     }
 }

@@ -2,18 +2,10 @@
 //!
 //! That it leaves new files without labels of SELinux is the business of `tests/labels.rs`.
 
-use super::linux::aws_mirrors::AwsMirrors;
-use super::linux::aws_registration::AwsRegistration;
-use super::linux::aws_repositories::AwsRepositories;
-use super::linux::grub_initrdless::GrubInitrdless;
-use super::linux::grub_root_device::GrubRootDevice;
-use super::linux::grub_serial_console::GrubSerialConsole;
-use super::linux::grub_stale_arguments::GrubStaleArguments;
-use super::linux::initramfs_drop_in::InitramfsDropIn;
-use super::linux::initramfs_hyperv::InitramfsHyperv;
-use super::linux::kernel_hyperv::KernelHyperv;
-use super::linux::lvm_filters::LvmFilters;
-use super::linux::network::MacPinned;
+use super::linux::{
+    aws_mirrors, aws_registration, aws_repositories, grub_initrdless, grub_root_device, grub_serial_console,
+    grub_stale_arguments, initramfs_drop_in, initramfs_hyperv, kernel_hyperv, lvm_filters, network,
+};
 use super::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
 
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
@@ -27,9 +19,9 @@ fn hyperv_drivers_are_not_taken_for_built_in() {
         .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
         .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "")
         .file("/etc/initramfs-tools/initramfs.conf", "MODULES=dep\n");
-    let found = bench.findings(&InitramfsHyperv);
+    let found = bench.findings(&initramfs_hyperv::RULE);
     assert!(found.iter().any(|line| line.contains("hv_storvsc")), "{found:?}");
-    assert_eq!(bench.findings(&InitramfsDropIn).len(), 1);
+    assert_eq!(bench.findings(&initramfs_drop_in::RULE).len(), 1);
 }
 
 /// It adds rootdelay=300 to both command lines of `/etc/default/grub`: five minutes at every boot.
@@ -41,10 +33,10 @@ fn rootdelay_is_taken_away_and_never_added() {
         "GRUB_CMDLINE_LINUX=\"rootdelay=300\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"rootdelay=300\"\n",
     );
     for file in [GRUB_CFG, DEFAULTS] {
-        let text = bench.mended_text(&GrubStaleArguments, file);
+        let text = bench.mended_text(&grub_stale_arguments::RULE, file);
         assert!(!text.contains("rootdelay"), "{text}");
     }
-    let text = bench.mended_text(&GrubSerialConsole, GRUB_CFG);
+    let text = bench.mended_text(&grub_serial_console::RULE, GRUB_CFG);
     assert_eq!(text.matches("rootdelay").count(), 2, "as many as there were");
 }
 
@@ -55,7 +47,7 @@ fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
         .file(GRUB_CFG, grub_cfg("/dev/nvme0n1p1", ""))
         .file(DEFAULTS, "GRUB_CMDLINE_LINUX=\"root=/dev/xvda1\"\n");
     for file in [GRUB_CFG, DEFAULTS] {
-        let text = bench.mended_text(&GrubRootDevice, file);
+        let text = bench.mended_text(&grub_root_device::RULE, file);
         assert!(text.contains(&format!("root=UUID={ROOT_UUID}")) && !text.contains("root=/dev"), "{text}");
     }
 }
@@ -65,7 +57,7 @@ fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
 fn old_netplan_files_are_moved_aside() {
     let old = "/etc/netplan/50-cloud-init.yaml";
     let text = "network:\n  version: 2\n  ethernets:\n    ens5:\n      match:\n        macaddress: 0a:1b:2c:3d:4e:5f\n      set-name: ens5\n      dhcp4: true\n";
-    Bench::debian().file(old, text).mended(&MacPinned, |view| {
+    Bench::debian().file(old, text).mended(&network::RULE, |view| {
         assert!(!view.exists(old).unwrap());
         assert_eq!(view.glob("/etc/netplan", ".yaml").unwrap(), ["/etc/netplan/90-azure.yaml"]);
         assert_eq!(view.text("/etc/netplan/50-cloud-init.yaml.pre-azure").unwrap().as_deref(), Some(text));
@@ -78,7 +70,7 @@ fn the_archives_of_ec2_are_replaced() {
     let list = "/etc/apt/sources.list";
     let text = Bench::debian()
         .file(list, "deb http://eu-west-1.ec2.archive.ubuntu.com/ubuntu jammy main\n")
-        .mended_text(&AwsMirrors, list);
+        .mended_text(&aws_mirrors::RULE, list);
     assert_eq!(text, "deb http://azure.archive.ubuntu.com/ubuntu jammy main\n");
 }
 
@@ -87,14 +79,14 @@ fn the_archives_of_ec2_are_replaced() {
 fn a_resume_device_of_ec2_is_removed() {
     let root = format!("UUID={ROOT_UUID}");
     let bench = Bench::debian().file(GRUB_CFG, grub_cfg(&root, "resume=/dev/nvme0n1p3 nosmt"));
-    assert_eq!(bench.mended_text(&GrubStaleArguments, GRUB_CFG), grub_cfg(&root, "nosmt"));
+    assert_eq!(bench.mended_text(&grub_stale_arguments::RULE, GRUB_CFG), grub_cfg(&root, "nosmt"));
 }
 
 /// It does not know that Ubuntu's images for EC2 boot without their initramfs first.
 #[test]
 fn a_boot_without_initramfs_is_found() {
     let entry = "menuentry 'Ubuntu' {\nif [ \"${initrdfail}\" = 1 ]; then\nlinux /vmlinuz ro\ninitrd /initrd\nelse\nlinux /vmlinuz ro panic=-1\nfi\ninitrdfail\n}\n";
-    assert_eq!(Bench::debian().file(GRUB_CFG, entry).findings(&GrubInitrdless).len(), 1);
+    assert_eq!(Bench::debian().file(GRUB_CFG, entry).findings(&grub_initrdless::RULE).len(), 1);
 }
 
 /// It makes the password lines of GRUB comments, without a word.
@@ -104,7 +96,7 @@ fn passwords_of_the_boot_menu_stay() {
         "set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n{}",
         grub_cfg("/dev/xvda1", "")
     );
-    let text = Bench::debian().file(GRUB_CFG, cfg).mended_text(&GrubRootDevice, GRUB_CFG);
+    let text = Bench::debian().file(GRUB_CFG, cfg).mended_text(&grub_root_device::RULE, GRUB_CFG);
     assert!(text.starts_with("set superusers=\"admin\"\npassword_pbkdf2 admin grub.pbkdf2.x\n"), "{text}");
 }
 
@@ -113,9 +105,9 @@ fn passwords_of_the_boot_menu_stay() {
 fn a_kernel_without_drivers_is_found() {
     let bench = Bench::debian()
         .file("/lib/modules/6.1.0-50-amd64/modules.dep", "kernel/drivers/nvme/host/nvme.ko:\n");
-    let found = bench.findings(&KernelHyperv);
+    let found = bench.findings(&kernel_hyperv::RULE);
     assert!(found.len() == 1 && found[0].ends_with("is built without hv_vmbus and hv_storvsc"), "{found:?}");
-    assert_eq!(Bench::debian().findings(&KernelHyperv), [""; 0]);
+    assert_eq!(Bench::debian().findings(&kernel_hyperv::RULE), [""; 0]);
 }
 
 const ENTRY: &str = "/boot/loader/entries/m-6.1.0-50-amd64.conf";
@@ -146,18 +138,19 @@ fn red_hat_8(cmdline: &str) -> Bench {
 fn entries_of_the_boot_loader_specification_are_mended_wherever_they_take_their_command_line_from() {
     let bench = red_hat_8("root=/dev/xvda1 ro rootdelay=300 console=hvc0");
     let places = [GRUBENV, "/boot/loader/entries/m-0-rescue.conf", KERNEL_CMDLINE, DEFAULTS];
-    let rules: [&dyn crate::Rule; 3] = [&GrubRootDevice, &GrubStaleArguments, &GrubSerialConsole];
+    let rules: [&crate::Rule; 3] =
+        [&grub_root_device::RULE, &grub_stale_arguments::RULE, &grub_serial_console::RULE];
     for rule in rules {
         bench.mended(rule, |view| {
             for place in places {
                 let (old, new) = (bench.text(place), view.text(place).unwrap().unwrap());
-                assert_ne!(old, new, "{}: {place}", rule.meta().id);
+                assert_ne!(old, new, "{}: {place}", rule.meta.id);
             }
             assert_eq!(view.read(GRUBENV).unwrap().unwrap().len(), 1024);
             assert_eq!(view.text(ENTRY).unwrap().unwrap(), bench.text(ENTRY));
         });
     }
-    let text = bench.mended_text(&GrubRootDevice, GRUBENV);
+    let text = bench.mended_text(&grub_root_device::RULE, GRUBENV);
     assert!(
         text.contains(&format!("kernelopts=root=UUID={ROOT_UUID} ro rootdelay=300 console=hvc0\n")),
         "{text}"
@@ -169,10 +162,10 @@ fn entries_of_the_boot_loader_specification_are_mended_wherever_they_take_their_
 fn a_script_on_the_efi_partition_is_mended_and_a_stub_left_alone() {
     let own = "/boot/efi/EFI/redhat/grub.cfg";
     let script = Bench::debian().without(GRUB_CFG).file(own, grub_cfg("/dev/xvda1", ""));
-    assert_eq!(script.mended_text(&GrubRootDevice, own), grub_cfg(&format!("UUID={ROOT_UUID}"), ""));
+    assert_eq!(script.mended_text(&grub_root_device::RULE, own), grub_cfg(&format!("UUID={ROOT_UUID}"), ""));
     let stub = "search --fs-uuid --set=dev x\nset prefix=($dev)/grub2\nexport $prefix\nconfigfile $prefix/grub.cfg\n";
     let bench = red_hat_8("root=/dev/xvda1").file(own, stub);
-    assert_eq!(bench.mended_text(&GrubRootDevice, own), stub);
+    assert_eq!(bench.mended_text(&grub_root_device::RULE, own), stub);
 }
 
 /// Its test for lvm.conf is the wrong way round: filters are never widened.
@@ -180,7 +173,7 @@ fn a_script_on_the_efi_partition_is_mended_and_a_stub_left_alone() {
 fn filters_of_lvm_are_widened() {
     let conf = "/etc/lvm/lvm.conf";
     let bench = Bench::debian().file(conf, "devices {\n  filter = [ \"a|/dev/xvd.*|\", \"r|.*|\" ]\n}\n");
-    let text = bench.mended_text(&LvmFilters, conf);
+    let text = bench.mended_text(&lvm_filters::RULE, conf);
     assert!(text.contains("[ \"a|^/dev/sd|\", \"a|^/dev/nvme|\", \"a|/dev/xvd.*|\", \"r|.*|\" ]"), "{text}");
 }
 
@@ -192,7 +185,7 @@ fn network_manager_stays_and_its_profile_fits_any_card() {
     Bench::debian()
         .link(manager, "/usr/lib/systemd/system/NetworkManager.service")
         .file(profile, "[connection]\ntype=ethernet\ninterface-name=ens5\n[ethernet]\nmac-address=0A:FF\n")
-        .mended(&MacPinned, |view| {
+        .mended(&network::RULE, |view| {
             assert!(view.lstat(manager).unwrap().is_some());
             assert_eq!(view.list("/etc/systemd/system/multi-user.target.wants").unwrap().len(), 1);
             let text = view.text(profile).unwrap().unwrap();
@@ -209,6 +202,6 @@ fn repositories_stay_and_those_inside_aws_are_disabled() {
     let (path, address) =
         ("/etc/yum.repos.d/rhui.repo", "mirrorlist=https://rhui.REGION.aws.ce.redhat.com/x");
     let bench = Bench::debian().file(path, format!("[x]\n{address}\nenabled=1\n"));
-    assert_eq!(bench.mended_text(&AwsRepositories, path), format!("[x]\n{address}\nenabled=0\n"));
-    assert!(bench.by_hand(&AwsRegistration).contains("rhui client"));
+    assert_eq!(bench.mended_text(&aws_repositories::RULE, path), format!("[x]\n{address}\nenabled=0\n"));
+    assert!(bench.by_hand(&aws_registration::RULE).contains("rhui client"));
 }

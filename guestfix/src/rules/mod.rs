@@ -14,66 +14,66 @@ mod testing;
 use crate::Rule;
 
 /// Every rule; phases decide when each runs, and within a phase this order.
-pub static ALL: &[&dyn Rule] = &[
-    &disk::filesystem_state::FilesystemState,
-    &disk::partition_table::PartitionTable,
-    &disk::size_mib::SizeMib,
-    &disk::size_limit::SizeLimit,
-    &disk::whole::Whole,
-    &target::paravirtual::Paravirtual,
-    &target::firmware::Firmware,
-    &target::secure_boot::SecureBoot,
-    &linux::immutable::Immutable,
-    &linux::kernel_hyperv::KernelHyperv,
-    &linux::kernel_pci::KernelPciHyperv,
-    &linux::kernel_accelerated_networking::AcceleratedNetworking,
-    &linux::modprobe_blacklist::ModprobeBlacklist,
-    &linux::initramfs_drop_in::InitramfsDropIn,
-    &linux::initramfs_hyperv::InitramfsHyperv,
-    &linux::initramfs_lvm::InitramfsLvm,
-    &linux::initramfs_kdump::InitramfsKdump,
-    &linux::esp_fallback_loader::EspFallbackLoader,
-    &linux::grub_initrdless::GrubInitrdless,
-    &linux::grub_root_device::GrubRootDevice,
-    &linux::grub_stale_arguments::GrubStaleArguments,
-    &linux::grub_serial_console::GrubSerialConsole,
-    &linux::grub_serial_menu::GrubSerialMenu,
-    &linux::grub_numa::GrubNuma,
-    &linux::boot_modules::BootModules,
-    &linux::unified_kernel::UnifiedKernel,
-    &linux::initramfs_resume::InitramfsResume,
-    &linux::crypttab::Crypttab,
-    &linux::tpm::Tpm,
-    &linux::lvm_filters::LvmFilters,
-    &linux::device_caches::DeviceCaches,
-    &linux::mount_units::MountUnits,
-    &linux::ebs_serials::EbsSerials,
+pub static ALL: &[&Rule] = &[
+    &disk::filesystem_state::RULE,
+    &disk::partition_table::RULE,
+    &disk::size_mib::RULE,
+    &disk::size_limit::RULE,
+    &disk::whole::RULE,
+    &target::paravirtual::RULE,
+    &target::firmware::RULE,
+    &target::secure_boot::RULE,
+    &linux::immutable::RULE,
+    &linux::kernel_hyperv::RULE,
+    &linux::kernel_pci::RULE,
+    &linux::kernel_accelerated_networking::RULE,
+    &linux::modprobe_blacklist::RULE,
+    &linux::initramfs_drop_in::RULE,
+    &linux::initramfs_hyperv::RULE,
+    &linux::initramfs_lvm::RULE,
+    &linux::initramfs_kdump::RULE,
+    &linux::esp_fallback_loader::RULE,
+    &linux::grub_initrdless::RULE,
+    &linux::grub_root_device::RULE,
+    &linux::grub_stale_arguments::RULE,
+    &linux::grub_serial_console::RULE,
+    &linux::grub_serial_menu::RULE,
+    &linux::grub_numa::RULE,
+    &linux::boot_modules::RULE,
+    &linux::unified_kernel::RULE,
+    &linux::initramfs_resume::RULE,
+    &linux::crypttab::RULE,
+    &linux::tpm::RULE,
+    &linux::lvm_filters::RULE,
+    &linux::device_caches::RULE,
+    &linux::mount_units::RULE,
+    &linux::ebs_serials::RULE,
     &linux::fstab::DEVICE_NAMES,
     &linux::fstab::INSTANCE_STORE,
     &linux::fstab::ABSENT_DISKS,
     &linux::fstab::NETWORK_FILESYSTEMS,
-    &linux::swap::Swap,
-    &linux::network::MacPinned,
-    &linux::network::mtu::Mtu,
-    &linux::network::sriov::Sriov,
-    &linux::network::dhcp_hostname::DhcpHostname,
-    &linux::aws_names::AwsNames,
-    &linux::sshd::Sshd,
-    &linux::firewall::Firewall,
-    &linux::cloud_init::CloudInit,
-    &linux::aws_agents::AwsAgents,
-    &linux::aws_mirrors::AwsMirrors,
-    &linux::aws_repositories::AwsRepositories,
-    &linux::aws_registration::AwsRegistration,
-    &linux::aws_credentials::AwsCredentials,
-    &linux::aws_time::AwsTime,
-    &linux::aws_udev::AwsUdev,
-    &linux::xen_leftovers::XenLeftovers,
-    &linux::serial_login::SerialLogin,
-    &linux::agent_installed::AgentInstalled,
-    &linux::agent_provisioning::AgentProvisioning,
-    &linux::integrity::Integrity,
-    &linux::tuning::Tuning,
+    &linux::swap::RULE,
+    &linux::network::RULE,
+    &linux::network::mtu::RULE,
+    &linux::network::sriov::RULE,
+    &linux::network::dhcp_hostname::RULE,
+    &linux::aws_names::RULE,
+    &linux::sshd::RULE,
+    &linux::firewall::RULE,
+    &linux::cloud_init::RULE,
+    &linux::aws_agents::RULE,
+    &linux::aws_mirrors::RULE,
+    &linux::aws_repositories::RULE,
+    &linux::aws_registration::RULE,
+    &linux::aws_credentials::RULE,
+    &linux::aws_time::RULE,
+    &linux::aws_udev::RULE,
+    &linux::xen_leftovers::RULE,
+    &linux::serial_login::RULE,
+    &linux::agent_installed::RULE,
+    &linux::agent_provisioning::RULE,
+    &linux::integrity::RULE,
+    &linux::tuning::RULE,
 ];
 
 #[cfg(test)]
@@ -82,14 +82,19 @@ mod tests {
 
     #[test]
     fn every_rule_says_who_it_is_and_where_it_is_from() {
-        let mut ids: Vec<&str> = ALL.iter().map(|rule| rule.meta().id).collect();
-        for meta in ALL.iter().map(|rule| rule.meta()) {
+        let mut ids: Vec<&str> = ALL.iter().map(|rule| rule.meta.id).collect();
+        for meta in ALL.iter().map(|rule| &rule.meta) {
             let id = meta.id;
             assert!(
                 id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c)),
                 "{id}"
             );
-            assert!(meta.source.contains("20"), "{id} must date its source");
+            assert!(!meta.source.is_empty(), "{id} must say where it is from");
+            for source in meta.source {
+                assert!(source.date.starts_with("20") && !source.document.is_empty(), "{id}: {source:?}");
+            }
+            let pack = format!("{:?}.", meta.pack).to_lowercase();
+            assert!(id.starts_with(&pack), "{id} is not of the pack {pack}");
             for text in [meta.title, meta.cause, meta.fix] {
                 assert!(text.len() > 10 && !text.ends_with(' '), "{id}: {text:?}");
             }

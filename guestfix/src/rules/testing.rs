@@ -2,10 +2,13 @@
 
 use libdisk::vfs::{FileSystemMut, MemoryFs};
 
+use super::linux::{crypttab, fstab, grub_root_device, immutable, kernel_hyperv, lvm_filters, network};
 use crate::facts::{Lvm, Machine, Volume};
-use crate::rule::{CloudInit, Goal};
+use crate::plan::{Item, check, judge};
+use crate::rule::{CloudInit, Goal, Place};
 use crate::tree::Tree;
-use crate::{Archives, Device, Finding, Fixed, Guest, Rule, Stage, Target, View, inspect};
+use crate::unread::Noting;
+use crate::{Device, Finding, Fixed, Rule, Severity, Stage, Target, View};
 
 pub(super) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
 pub(super) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
@@ -115,6 +118,17 @@ impl Bench {
         self
     }
 
+    /// With an empty folder in the place of this file.
+    pub(super) fn folder(self, path: &str) -> Self {
+        let mut bench = self.without_if_there(path);
+        bench.fs = bench.fs.dir(path);
+        bench
+    }
+
+    fn without_if_there(self, path: &str) -> Self {
+        if self.tree().exists(path).unwrap() { self.without(path) } else { self }
+    }
+
     /// Without this file.
     pub(super) fn without(mut self, path: &str) -> Self {
         let (dir, name) = path.rsplit_once('/').unwrap();
@@ -150,45 +164,48 @@ impl Bench {
     }
 
     /// What the rule finds wrong, "place: what" each.
-    pub(super) fn findings(&self, rule: &dyn Rule) -> Vec<String> {
-        let (tree, archives) = (self.tree(), Archives::default());
-        let facts = inspect::gather(&tree).unwrap();
-        let guest = Guest { view: &tree, facts: &facts, goal: &self.goal, archives: &archives };
-        match rule.detect(&guest).unwrap() {
+    pub(super) fn findings(&self, rule: &Rule) -> Vec<String> {
+        let tree = self.tree();
+        match rule.find(&Stage::new(&tree, &self.goal).guest().unwrap()).unwrap() {
             Finding::Wrong { evidence } => {
                 assert!(!evidence.is_empty());
-                evidence
-                    .into_iter()
-                    .map(|evidence| format!("{}: {}", evidence.place, evidence.what))
-                    .collect()
+                evidence.iter().map(ToString::to_string).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    /// What the rule asks the user to do.
-    pub(super) fn by_hand(&self, rule: &dyn Rule) -> String {
+    /// What the rule cannot judge for, "place: why" each.
+    pub(super) fn unread(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
-        match rule.fix(&mut Stage::new(&tree, &self.goal)).unwrap() {
+        let noting = Noting::new(&tree);
+        let judged = judge(rule, &mut Stage::new(&noting, &self.goal)).unwrap();
+        judged.unread.iter().map(ToString::to_string).collect()
+    }
+
+    /// What the rule asks the user to do.
+    pub(super) fn by_hand(&self, rule: &Rule) -> String {
+        let tree = self.tree();
+        match rule.mend(&mut Stage::new(&tree, &self.goal)).unwrap() {
             Fixed::ByHand(what) => what,
             Fixed::Staged => panic!("it staged something"),
         }
     }
 
     /// Has the rule find fault and mend it, sees that it is then content, and lets `see` look at the mended guest.
-    pub(super) fn mended(&self, rule: &dyn Rule, see: impl FnOnce(&dyn View)) {
+    pub(super) fn mended(&self, rule: &Rule, see: impl FnOnce(&dyn View)) {
         assert!(!self.findings(rule).is_empty(), "nothing to mend");
         let tree = self.tree();
         let mut stage = Stage::new(&tree, &self.goal);
-        assert_eq!(rule.fix(&mut stage).unwrap(), Fixed::Staged);
+        assert_eq!(rule.mend(&mut stage).unwrap(), Fixed::Staged);
         let guest = stage.guest().unwrap();
-        let again = rule.detect(&guest).unwrap();
+        let again = rule.find(&guest).unwrap();
         assert!(!matches!(again, Finding::Wrong { .. }), "still wrong: {again:?}");
         see(guest.view);
     }
 
     /// As [`mended`](Self::mended), for the text of one file.
-    pub(super) fn mended_text(&self, rule: &dyn Rule, path: &str) -> String {
+    pub(super) fn mended_text(&self, rule: &Rule, path: &str) -> String {
         let mut text = None;
         self.mended(rule, |view| text = view.text(path).unwrap());
         text.unwrap_or_else(|| panic!("there is no {path}"))
@@ -229,7 +246,44 @@ pub(super) fn initramfs_with(files: &[(&str, &str)]) -> Vec<u8> {
 #[test]
 fn every_rule_is_content_with_a_plain_debian() {
     for rule in super::ALL {
-        let found = Bench::debian().findings(*rule);
-        assert!(found.is_empty(), "{}: {found:?}", rule.meta().id);
+        let found = Bench::debian().findings(rule);
+        assert!(found.is_empty(), "{}: {found:?}", rule.meta.id);
+    }
+}
+
+/// What cannot be read, and a rule that must say so.
+const ODD: &[(&str, &Rule)] = &[
+    ("/etc/fstab", &fstab::DEVICE_NAMES),
+    ("/etc/default/grub", &grub_root_device::RULE),
+    ("/boot/grub/grub.cfg", &grub_root_device::RULE),
+    ("/boot/grub/grub.cfg", &kernel_hyperv::RULE),
+    ("/lib/modules/6.1.0-50-amd64/modules.dep", &kernel_hyperv::RULE),
+    ("/etc/os-release", &immutable::RULE),
+    ("/etc/network/interfaces", &network::RULE),
+    ("/etc/crypttab", &crypttab::RULE),
+    ("/etc/lvm/lvm.conf", &lvm_filters::RULE),
+];
+
+/// One odd file makes the rules that look at it unknown, costs no other its verdict, and is never "ready".
+#[test]
+fn what_cannot_be_read_is_unknown_and_hides_nothing_else() {
+    for (path, rule) in ODD {
+        let folder = Bench::debian().folder(path);
+        let own_loop = Bench::debian().without_if_there(path).link(path, path);
+        for (bench, why) in [(folder, "is a directory, not a file"), (own_loop, "symbolic links")] {
+            let unread = bench.unread(rule);
+            let named = unread.iter().find(|line| line.starts_with(&format!("{path}: ")));
+            assert!(named.is_some_and(|line| line.contains(why)), "{path}: {unread:?}");
+
+            let tree = bench.tree();
+            let check = check(&tree, &bench.goal).unwrap();
+            let grave = rule.meta.severity == Severity::Blocker;
+            assert!(!grave || !check.ready() && !check.fixable(), "{path}");
+            let count = check.count();
+            assert!(count.unknown > 0 && count.ok > 10, "{path}: {count:?}");
+            let odd = |item: &&Item| item.unread.iter().all(|unread| unread.place != Place::file(*path));
+            let blind = check.unknown().filter(odd).map(|item| item.rule).collect::<Vec<_>>();
+            assert_eq!(blind, [""; 0], "{path}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use libdisk::volume::wrap::HEAD;
 
 use crate::facts::Machine;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
+use crate::rule::Evidence;
 use crate::text::bytes::{decode, encode};
 use crate::{Result, View};
 
@@ -194,17 +195,12 @@ impl View for Overlay<'_> {
         }
     }
 
-    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
-        let Some(path) = self.find(path, Last::Follow)? else { return Ok(None) };
-        match self.nodes.get(&path) {
-            Some(Staged::File(file)) => Ok(Some(file.content[..file.content.len().min(len)].to_vec())),
-            Some(_) => Ok(None),
-            None => self.base.start(&path, len),
-        }
-    }
-
     fn grub(&self) -> Option<&Grub> {
         self.base.grub()
+    }
+
+    fn take_unread(&self) -> Vec<Evidence> {
+        self.base.take_unread()
     }
 
     fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {

@@ -2,7 +2,6 @@
 //! Never is one generated anew: what grub-mkconfig would say of the guest only the guest can know.
 
 use super::{Line, lines, rewrite};
-use crate::limits;
 
 /// Where a menu entry stands: its number among its siblings, title and identifier, from the outermost submenu inwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +61,10 @@ impl Entry {
     }
 }
 
-/// All entries, in the order of the script; of more than are ever looked at, one more than that.
+/// All entries, in the order of the script.
 pub fn entries(text: &str) -> Vec<Entry> {
     let mut scan = Scan::default();
-    for line in lines(text) {
-        scan.line(&line);
-        if scan.entries.len() > limits::BOOT_ENTRIES {
-            break;
-        }
-    }
+    lines(text).for_each(|line| scan.line(&line));
     scan.entries
 }
 
@@ -258,8 +252,6 @@ impl Scan {
     }
 
     fn open(&mut self, block: Option<(Step, usize)>) {
-        // Each entry remembers the menus that it is in: deeper ones are none.
-        let block = block.filter(|_| self.blocks.len() < limits::MENU_DEPTH);
         self.blocks.push(block);
         self.search.push(None);
         self.open = false;

@@ -127,11 +127,11 @@ fn render_lvm(page: &mut Page, lvm: &Lvm) {
 
 fn render_guest(page: &mut Page, facts: &Facts) {
     page.gap();
-    if let Some(os) = &facts.os {
+    if let Some(os) = facts.os.as_ref() {
         field(page, "system", format!("{} ({})", os.pretty_name, os.arch.unwrap_or("unknown processor")));
     }
     field(page, "host name", facts.hostname.as_deref().unwrap_or("none"));
-    for kernel in &facts.kernels {
+    for kernel in facts.kernels.iter() {
         let image = kernel.image.as_deref().unwrap_or("no image");
         let initramfs = kernel.initramfs.as_deref().unwrap_or("no initramfs");
         field(page, "kernel", format!("{}: {image}, {initramfs}", kernel.version));
@@ -142,13 +142,14 @@ fn render_guest(page: &mut Page, facts: &Facts) {
         page.line(Line::new(format!("  {mark} {}  {}", entry.title, entry.place)).hang(6));
         page.line(Line::new(format!("      {} {}", entry.kernel, entry.cmdline)).hang(8));
     }
-    for mount in &facts.fstab {
+    for mount in facts.fstab.iter() {
         let volume = mount.volume.as_deref().unwrap_or("not on this disk");
         field(page, "mount", format!("{} on {} ({volume})", mount.spec, mount.target));
     }
     field(page, "network", facts.network.join(", "));
     field(page, "agents", facts.agents.join(", "));
-    if let Some(mode) = &facts.selinux {
+    if let Some(mode) = facts.selinux.as_ref() {
         field(page, "SELinux", mode);
     }
+    facts.unread.iter().for_each(|unread| field(page, "not read", unread.to_string()));
 }

@@ -64,6 +64,10 @@ pub(crate) fn summary(plan: &Plan, all: bool) -> Page {
         report::evidence(&mut page, 9, &fault.evidence, all);
         page.line(Line::new(format!("         fix: {}", fault.what)).hang(14));
     }
+    for unknown in &plan.unknown {
+        page.line(report::severity(unknown.severity).text(&unknown.rule).ink(Ink::Faint, "  unknown"));
+        report::evidence(&mut page, 9, &unknown.unread, all);
+    }
     page
 }
 

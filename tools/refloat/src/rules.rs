@@ -2,7 +2,8 @@
 
 use anyhow::anyhow;
 use guestfix::report::{self, Ink, Line, Page};
-use guestfix::{Phase, RuleMeta, Severity, rules};
+use guestfix::rule::{Applies, Pack, Source};
+use guestfix::{Phase, Rule, RuleMeta, Severity, rules};
 use serde::Serialize;
 
 use crate::answer::{Answer, Help, Outcome};
@@ -13,17 +14,21 @@ use crate::context::Context;
 struct Row {
     id: &'static str,
     title: &'static str,
+    pack: Pack,
     phase: Phase,
     severity: Severity,
     cause: &'static str,
     fix: &'static str,
-    source: &'static str,
+    /// Whether the user does it.
+    by_hand: bool,
+    source: &'static [Source],
+    applies: Applies,
 }
 
-impl From<&RuleMeta> for Row {
-    fn from(meta: &RuleMeta) -> Self {
-        let RuleMeta { id, title, phase, severity, cause, fix, source } = *meta;
-        Self { id, title, phase, severity, cause, fix, source }
+impl From<&Rule> for Row {
+    fn from(rule: &Rule) -> Self {
+        let RuleMeta { id, title, pack, phase, severity, cause, fix, source, applies } = rule.meta;
+        Self { id, title, pack, phase, severity, cause, fix, by_hand: rule.fix.is_none(), source, applies }
     }
 }
 
@@ -33,7 +38,7 @@ struct Table {
 }
 
 pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
-    let mut rules: Vec<Row> = rules::ALL.iter().map(|rule| Row::from(rule.meta())).collect();
+    let mut rules: Vec<Row> = rules::ALL.iter().map(|rule| Row::from(*rule)).collect();
     if let Some(id) = &args.id {
         rules.retain(|rule| rule.id == id);
         if rules.is_empty() {
@@ -42,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
         }
     }
     let table = Table { rules };
-    context.answer("refloat.rules/1", &table, || {
+    context.answer("refloat.rules/2", &table, || {
         let mut page = Page::new();
         table
             .rules
@@ -58,13 +63,16 @@ fn line(rule: &Row) -> Line {
 }
 
 fn whole(page: &mut Page, rule: &Row) {
-    let Row { id, title, severity, cause, fix, source, .. } = rule;
+    let Row { id, title, severity, cause, fix, .. } = rule;
     page.line(Line::default().ink(Ink::Heading, *id).text(format!(": {title}")).hang(2));
     page.gap();
     page.line(
         report::severity(*severity).text(format!("phase {}", format!("{:?}", rule.phase).to_lowercase())),
     );
-    for (name, text) in [("why", cause), ("fix", fix), ("source", source)] {
-        page.line(Line::default().ink(Ink::Heading, format!("{name:<9}")).text(*text).hang(9));
+    let remedy = if rule.by_hand { "by hand" } else { "fix" };
+    let lines = [("why", (*cause).to_owned()), (remedy, (*fix).to_owned())];
+    let sources = rule.source.iter().map(|source| ("source", source.to_string()));
+    for (name, text) in lines.into_iter().chain(sources) {
+        page.line(Line::default().ink(Ink::Heading, format!("{name:<9}")).text(text).hang(9));
     }
 }

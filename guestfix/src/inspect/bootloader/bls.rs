@@ -3,8 +3,9 @@
 use super::{Menu, Written, in_tree};
 use crate::facts::{Boot, BootEntry, CommandLine, Site};
 use crate::inspect::compare_versions;
+use crate::rule::Place;
 use crate::text::bls;
-use crate::{Result, View, limits};
+use crate::{Result, View};
 
 const DIR: &str = "/boot/loader/entries";
 
@@ -26,7 +27,6 @@ pub(super) fn add(view: &dyn View, menu: &Menu, boot: &mut Boot) -> Result<()> {
 /// The files of entries in the order of the menu: newest version first.
 pub(super) fn files(view: &dyn View, dir: &str) -> Result<Vec<String>> {
     let mut files = view.glob(dir, ".conf")?;
-    limits::at_most(dir, files.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     files.sort_by(|a, b| compare_versions(b, a));
     Ok(files)
 }
@@ -59,7 +59,7 @@ pub(super) fn read(
     let first = written.next();
     let id = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".conf");
     let entry = BootEntry {
-        place: first.as_ref().map_or_else(|| file.to_owned(), Written::place),
+        place: first.as_ref().map_or_else(|| Place::file(file), Written::place),
         title: bls::get(&text, "title").unwrap_or(id).trim_end().to_owned(),
         selector: id.to_owned(),
         kernel: locate(kernel.trim_end())?,

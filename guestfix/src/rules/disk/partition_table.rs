@@ -1,39 +1,37 @@
 //! disk.partition-table
 
-use crate::rule::Evidence;
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A GPT of which one copy is not as it should be.
-pub(in crate::rules) struct PartitionTable;
-
-static META: RuleMeta = RuleMeta {
-    id: "disk.partition-table",
-    title: "both copies of the GPT are right, and at their places",
-    phase: Phase::Layout,
-    severity: Severity::Warning,
-    cause: "The backup stays where the disk ended when an EBS volume is made larger. Linux and some firmware take the table from it when the \
-            first copy is damaged, and tools that grow partitions refuse a disk without it.",
-    fix: "None here: `refloat convert` to a VHD writes both copies anew from the good one, the backup at the end.",
-    source: "UEFI 2.10, 5.3.2 GPT Header, 2022; AWS, Extend the file system after resizing a volume, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "disk.partition-table",
+        title: "both copies of the GPT are right, and at their places",
+        pack: Pack::Disk,
+        phase: Phase::Layout,
+        severity: Severity::Warning,
+        cause: "The backup stays where the disk ended when an EBS volume is made larger. Linux and some \
+                firmware take the table from it when the first copy is damaged, and tools that grow \
+                partitions refuse a disk without it.",
+        fix: "convert to a .vhd: both copies are written anew in it",
+        source: &[
+            Source::new("UEFI 2.10", "5.3.2 GPT Header", "2022"),
+            Source::new("AWS", "Extend the file system after resizing a volume", "2026"),
+        ],
+        applies: Applies::ALWAYS,
+    },
+    detect,
+    fix: None,
 };
 
-impl Rule for PartitionTable {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let machine = guest.view.machine();
+    if machine.table != "gpt" {
+        return Ok(Finding::NotApplicable("the disk has no GPT"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let machine = guest.view.machine();
-        if machine.table != "gpt" {
-            return Ok(Finding::NotApplicable("the disk has no GPT"));
-        }
-        let faults = machine.table_faults.iter();
-        Ok(Finding::from_evidence(faults.map(|what| Evidence::new("disk", *what)).collect()))
-    }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand("convert to a .vhd: both copies are written anew in it".into()))
-    }
+    let faults = machine.table_faults.iter();
+    Ok(Finding::from_evidence(faults.map(|what| Evidence::new(Place::DISK, *what)).collect()))
 }
 
 #[cfg(test)]
@@ -43,11 +41,11 @@ mod tests {
 
     #[test]
     fn a_backup_that_is_not_at_the_end_is_found() {
-        assert_eq!(Bench::debian().findings(&PartitionTable), [""; 0]);
+        assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
         let gpt = Bench::debian().machine(|machine| machine.table = "gpt");
-        assert_eq!(gpt.findings(&PartitionTable), [""; 0]);
+        assert_eq!(gpt.findings(&RULE), [""; 0]);
         let grown = gpt.machine(|machine| machine.table_faults.push("the backup is not at the end"));
-        assert_eq!(grown.findings(&PartitionTable), ["disk: the backup is not at the end"]);
-        grown.by_hand(&PartitionTable);
+        assert_eq!(grown.findings(&RULE), ["disk: the backup is not at the end"]);
+        grown.by_hand(&RULE);
     }
 }

@@ -3,23 +3,31 @@
 use libdisk::vfs::FileType;
 
 use super::{aside, systemd};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, comment_out, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Programs that talk to AWS.
-pub(in crate::rules) struct AwsAgents;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.agents",
-    title: "no agent of AWS is started, and sshd asks none",
-    phase: Phase::Agent,
-    severity: Severity::Warning,
-    cause: "Agents of AWS ask a metadata service that is not there, fill logs, or, still registered, take orders from the old account. With \
-            EC2 Instance Connect every login waits for that service.",
-    fix: "Their units lose the links that start them and are masked; sshd no longer runs their key command; the registration with Systems \
-          Manager is kept aside. Nothing is uninstalled.",
-    source: "AWS Systems Manager and EC2 Instance Connect user guides, 2026; systemctl(1), mask, 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.agents",
+        title: "no agent of AWS is started, and sshd asks none",
+        pack: Pack::Linux,
+        phase: Phase::Agent,
+        severity: Severity::Warning,
+        cause: "Agents of AWS ask a metadata service that is not there, fill logs, or, still registered, \
+                take orders from the old account. With EC2 Instance Connect every login waits for that \
+                service.",
+        fix: "Their units lose the links that start them and are masked; sshd no longer runs their key \
+              command; the registration with Systems Manager is kept aside. Nothing is uninstalled.",
+        source: &[
+            Source::new("AWS Systems Manager and EC2 Instance Connect user guides", "", "2026"),
+            Source::new("systemctl(1)", "mask", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const UNITS: &[&str] = &[
@@ -55,51 +63,45 @@ const REGISTRATION: &str = "/var/lib/amazon/ssm/registration";
 const VAULT: &str = "/var/lib/amazon/ssm/Vault/Store";
 const DROP_IN: &str = "ec2-instance-connect.conf";
 
-impl Rule for AwsAgents {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let view = guest.view;
+    let mut evidence = systemd::started(view, UNITS)?;
+    for path in registration(view)? {
+        evidence.push(Evidence::new(path, "registers the machine with AWS Systems Manager"));
     }
+    for path in sshd_drop_ins(view)? {
+        evidence.push(Evidence::new(path, "sshd asks EC2 Instance Connect for keys at each login"));
+    }
+    for file in sshd_configs(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        for line in key_commands(&text) {
+            let what = "sshd asks EC2 Instance Connect for keys at each login";
+            evidence.push(Evidence::new(Place::line(&file, line), what));
+        }
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let view = guest.view;
-        let mut evidence = systemd::started(view, UNITS)?;
-        for path in registration(view)? {
-            evidence.push(Evidence::new(path, "registers the machine with AWS Systems Manager"));
-        }
-        for path in sshd_drop_ins(view)? {
-            evidence.push(Evidence::new(path, "sshd asks EC2 Instance Connect for keys at each login"));
-        }
-        for file in sshd_configs(view)? {
-            let text = view.text(&file)?.unwrap_or_default();
-            for line in key_commands(&text) {
-                let what = "sshd asks EC2 Instance Connect for keys at each login";
-                evidence.push(Evidence::new(format!("{file}:{line}"), what));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    systemd::disable_started(stage, UNITS)?;
+    for path in registration(stage.guest()?.view)? {
+        aside::take(stage, &path)?;
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        systemd::disable_started(stage, UNITS)?;
-        for path in registration(stage.guest()?.view)? {
-            aside::take(stage, &path)?;
+    for path in sshd_drop_ins(stage.guest()?.view)? {
+        match path.strip_prefix("/usr/lib/") {
+            // a file of the same name in /etc wins; one that leads nowhere is as good as none
+            Some(rest) => stage.put_link(&format!("/etc/{rest}"), "/dev/null")?,
+            None => stage.remove(&path)?,
         }
-        for path in sshd_drop_ins(stage.guest()?.view)? {
-            match path.strip_prefix("/usr/lib/") {
-                // a file of the same name in /etc wins; one that leads nowhere is as good as none
-                Some(rest) => stage.put_link(&format!("/etc/{rest}"), "/dev/null")?,
-                None => stage.remove(&path)?,
-            }
-        }
-        for file in sshd_configs(stage.guest()?.view)? {
-            stage.edit(&file, |text| {
-                let hit = key_commands(text);
-                let asks = |line: &Line<'_>| hit.contains(&line.number);
-                rewrite(text, |line| asks(line).then(|| comment_out(line.body, "EC2 Instance Connect")))
-            })?;
-        }
-        Ok(Fixed::Staged)
     }
+    for file in sshd_configs(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            let hit = key_commands(text);
+            let asks = |line: &Line<'_>| hit.contains(&line.number);
+            rewrite(text, |line| asks(line).then(|| comment_out(line.body, "EC2 Instance Connect")))
+        })?;
+    }
+    Ok(Fixed::Staged)
 }
 
 /// The files by which Systems Manager knows the machine.
@@ -161,7 +163,7 @@ mod tests {
             .link(link, "/lib/systemd/system/amazon-ssm-agent.service")
             .link("/etc/rc3.d/S99codedeploy-agent", "../init.d/codedeploy-agent");
         assert_eq!(
-            bench.findings(&AwsAgents),
+            bench.findings(&RULE),
             [
                 format!("{link}: starts amazon-ssm-agent.service"),
                 "/etc/rc3.d/S99codedeploy-agent: starts codedeploy-agent.service".into()
@@ -170,8 +172,8 @@ mod tests {
         let openrc = "/etc/runlevels/default/tiny-ec2-bootstrap";
         Bench::debian()
             .link(openrc, "/etc/init.d/tiny-ec2-bootstrap")
-            .mended(&AwsAgents, |view| assert!(view.lstat(openrc).unwrap().is_none()));
-        bench.mended(&AwsAgents, |view| {
+            .mended(&RULE, |view| assert!(view.lstat(openrc).unwrap().is_none()));
+        bench.mended(&RULE, |view| {
             assert!(view.lstat(link).unwrap().is_none());
             let mask = view.read_link("/etc/systemd/system/amazon-ssm-agent.service").unwrap();
             assert_eq!(mask.as_deref(), Some("/dev/null"));
@@ -184,7 +186,7 @@ mod tests {
         let link =
             "/etc/systemd/system/multi-user.target.wants/snap.amazon-ssm-agent.amazon-ssm-agent.service";
         let bench = Bench::debian().file(unit, "[Unit]\n").link(link, unit);
-        bench.mended(&AwsAgents, |view| {
+        bench.mended(&RULE, |view| {
             assert_eq!(view.text(unit).unwrap().as_deref(), Some("[Unit]\n"));
             assert!(view.lstat(link).unwrap().is_none());
         });
@@ -194,8 +196,8 @@ mod tests {
     fn the_registration_with_systems_manager_is_kept_aside() {
         let key = format!("{VAULT}/RegistrationKey");
         let bench = Bench::debian().file(&key, "secret").file(REGISTRATION, "{}");
-        assert_eq!(bench.findings(&AwsAgents).len(), 2);
-        bench.mended(&AwsAgents, |view| {
+        assert_eq!(bench.findings(&RULE).len(), 2);
+        bench.mended(&RULE, |view| {
             assert!(view.lstat(&key).unwrap().is_none() && view.lstat(REGISTRATION).unwrap().is_none());
             assert_eq!(view.text(&format!("{key}.pre-azure")).unwrap().as_deref(), Some("secret"));
         });
@@ -206,8 +208,8 @@ mod tests {
         let packaged = "/usr/lib/systemd/system/ssh.service.d/ec2-instance-connect.conf";
         let config = "UsePAM yes\nAuthorizedKeysCommand /opt/aws/bin/eic_run_authorized_keys %u %f\nAuthorizedKeysCommandUser ec2-instance-connect\n";
         let bench = Bench::debian().file(packaged, "[Service]\n").file("/etc/ssh/sshd_config", config);
-        assert_eq!(bench.findings(&AwsAgents).len(), 3);
-        bench.mended(&AwsAgents, |view| {
+        assert_eq!(bench.findings(&RULE).len(), 3);
+        bench.mended(&RULE, |view| {
             let mask = view.read_link("/etc/systemd/system/ssh.service.d/ec2-instance-connect.conf").unwrap();
             assert_eq!(mask.as_deref(), Some("/dev/null"));
             let config = view.text("/etc/ssh/sshd_config").unwrap().unwrap();
@@ -217,6 +219,6 @@ mod tests {
         });
         let other = Bench::debian()
             .file("/etc/ssh/sshd_config", "AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys\n");
-        assert_eq!(other.findings(&AwsAgents), [""; 0]);
+        assert_eq!(other.findings(&RULE), [""; 0]);
     }
 }

@@ -1,39 +1,41 @@
 //! linux.aws.mirrors
 
 use super::linewise;
+use crate::rule::{Applies, Pack, Source};
 use crate::text::Line;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Package archives inside AWS.
-pub(in crate::rules) struct AwsMirrors;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.mirrors",
-    title: "packages come from no archive of AWS",
-    phase: Phase::Agent,
-    severity: Severity::Note,
-    cause: "The archives that Ubuntu and Debian run inside AWS are slow, costly or closed from elsewhere.",
-    fix: "REGION.ec2.archive.ubuntu.com becomes azure.archive.ubuntu.com, cdn-aws.deb.debian.org becomes deb.debian.org, in apt's sources and in what \
-          cloud-init makes them of.",
-    source: "Microsoft Learn, Prepare an Ubuntu VM for Azure, 2026-09; wiki.debian.org, Cloud mirrors, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.mirrors",
+        title: "packages come from no archive of AWS",
+        pack: Pack::Linux,
+        phase: Phase::Agent,
+        severity: Severity::Note,
+        cause: "The archives that Ubuntu and Debian run inside AWS are slow, costly or closed from \
+                elsewhere.",
+        fix: "REGION.ec2.archive.ubuntu.com becomes azure.archive.ubuntu.com, cdn-aws.deb.debian.org \
+              becomes deb.debian.org, in apt's sources and in what cloud-init makes them of.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare an Ubuntu VM for Azure", "2026-09"),
+            Source::new("wiki.debian.org", "Cloud mirrors", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for AwsMirrors {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let of_aws = |line: &Line<'_>| moved(line.body).map(|_| format!("a mirror of AWS: {}", line.body.trim()));
+    Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let of_aws =
-            |line: &Line<'_>| moved(line.body).map(|_| format!("a mirror of AWS: {}", line.body.trim()));
-        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let files = files(stage.guest()?.view)?;
-        linewise::rewrite(stage, &files, |line| moved(line.body))?;
-        Ok(Fixed::Staged)
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let files = files(stage.guest()?.view)?;
+    linewise::rewrite(stage, &files, |line| moved(line.body))?;
+    Ok(Fixed::Staged)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -83,8 +85,8 @@ mod tests {
         let list = "/etc/apt/sources.list";
         let text = "# http://eu-west-1.ec2.archive.ubuntu.com\ndeb http://eu-west-1.ec2.archive.ubuntu.com/ubuntu/ jammy main\ndeb https://cdn-aws.deb.debian.org/debian bookworm main\ndeb http://security.ubuntu.com/ubuntu jammy-security main\n";
         let bench = Bench::debian().file(list, text);
-        assert_eq!(bench.findings(&AwsMirrors).len(), 2);
-        let new = bench.mended_text(&AwsMirrors, list);
+        assert_eq!(bench.findings(&RULE).len(), 2);
+        let new = bench.mended_text(&RULE, list);
         let expected = text
             .replace("deb http://eu-west-1.ec2.archive", "deb http://azure.archive")
             .replace("cdn-aws.deb", "deb");
@@ -109,7 +111,7 @@ mod tests {
                 "deb https://deb.debian.org/debian {{codename}} main\n",
             ),
         ] {
-            assert_eq!(Bench::debian().file(file, before).mended_text(&AwsMirrors, file), after);
+            assert_eq!(Bench::debian().file(file, before).mended_text(&RULE, file), after);
         }
     }
 }

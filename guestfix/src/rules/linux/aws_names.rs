@@ -1,22 +1,31 @@
 //! linux.aws.names
 
 use super::linewise;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Name servers and hosts inside a VPC.
-pub(in crate::rules) struct AwsNames;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.names",
-    title: "no name is asked for at an address of AWS",
-    phase: Phase::Network,
-    severity: Severity::Warning,
-    cause: "169.254.169.253 resolves names inside a VPC only: on Azure each look-up waits for it. A name for the metadata service leads to \
-            that of Azure, which speaks another language.",
-    fix: "Lines that name them become comments. A resolv.conf left without a server gets 168.63.129.16, which answers on every network of Azure.",
-    source: "Amazon VPC user guide, DNS attributes, 2026; Microsoft Learn, What is IP address 168.63.129.16, 2026; resolv.conf(5), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.names",
+        title: "no name is asked for at an address of AWS",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "169.254.169.253 resolves names inside a VPC only: on Azure each look-up waits for it. A \
+                name for the metadata service leads to that of Azure, which speaks another language.",
+        fix: "Lines that name them become comments. A resolv.conf left without a server gets 168.63.129.16, \
+              which answers on every network of Azure.",
+        source: &[
+            Source::new("Amazon VPC user guide", "DNS attributes", "2026"),
+            Source::new("Microsoft Learn", "What is IP address 168.63.129.16", "2026"),
+            Source::new("resolv.conf(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const WHY: &str = "inside AWS";
@@ -26,44 +35,37 @@ const AZURE: &str = "nameserver 168.63.129.16";
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-impl Rule for AwsNames {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for (file, is_of_aws) in files(guest.view)? {
+        let what =
+            |line: &Line<'_>| is_of_aws(line).then(|| format!("{}, an address inside AWS", line.body.trim()));
+        evidence.extend(linewise::faults(guest.view, &[file], what)?);
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for (file, is_of_aws) in files(guest.view)? {
-            let what = |line: &Line<'_>| {
-                is_of_aws(line).then(|| format!("{}, an address inside AWS", line.body.trim()))
-            };
-            evidence.extend(linewise::faults(guest.view, &[file], what)?);
-        }
-        for file in resolved(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for entry in ini::entries(&text) {
-                if without_resolvers(&entry).is_some() {
-                    let what = format!("{}={}, an address inside AWS", entry.key, entry.value);
-                    evidence.push(Evidence::new(format!("{file}:{}", entry.line), what));
-                }
+    for file in resolved(guest.view)? {
+        let text = guest.view.text(&file)?.unwrap_or_default();
+        for entry in ini::entries(&text) {
+            if without_resolvers(&entry).is_some() {
+                let what = format!("{}={}, an address inside AWS", entry.key, entry.value);
+                evidence.push(Evidence::new(Place::line(&file, entry.line), what));
             }
         }
-        Ok(Finding::from_evidence(evidence))
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for (file, is_of_aws) in files(stage.guest()?.view)? {
-            stage.edit(&file, |text| {
-                let new = rewrite(text, |line| is_of_aws(line).then(|| comment_out(line.body, WHY)));
-                let has_server = || lines(&new).any(|line| line.words().next() == Some("nameserver"));
-                if file == RESOLV_CONF && new != text && !has_server() { append(&new, AZURE) } else { new }
-            })?;
-        }
-        for file in resolved(stage.guest()?.view)? {
-            stage.edit(&file, |text| ini::edit(text, without_resolvers))?;
-        }
-        Ok(Fixed::Staged)
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    for (file, is_of_aws) in files(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            let new = rewrite(text, |line| is_of_aws(line).then(|| comment_out(line.body, WHY)));
+            let has_server = || lines(&new).any(|line| line.words().next() == Some("nameserver"));
+            if file == RESOLV_CONF && new != text && !has_server() { append(&new, AZURE) } else { new }
+        })?;
     }
+    for file in resolved(stage.guest()?.view)? {
+        stage.edit(&file, |text| ini::edit(text, without_resolvers))?;
+    }
+    Ok(Fixed::Staged)
 }
 
 /// A file and what makes one of its lines one of AWS.
@@ -121,13 +123,13 @@ mod tests {
             .file(HOSTS, "127.0.0.1 localhost\n169.254.169.254 instance-data\n")
             .file(RESOLV_CONF, "search example.org\nnameserver 169.254.169.253\n");
         assert_eq!(
-            bench.findings(&AwsNames),
+            bench.findings(&RULE),
             [
                 "/etc/hosts:2: 169.254.169.254 instance-data, an address inside AWS",
                 "/etc/resolv.conf:2: nameserver 169.254.169.253, an address inside AWS"
             ]
         );
-        bench.mended(&AwsNames, |view| {
+        bench.mended(&RULE, |view| {
             let hosts = view.text(HOSTS).unwrap().unwrap();
             assert_eq!(hosts, "127.0.0.1 localhost\n# refloat: inside AWS: 169.254.169.254 instance-data\n");
             let servers = view.text(RESOLV_CONF).unwrap().unwrap();
@@ -138,7 +140,7 @@ mod tests {
         });
         let text = Bench::debian()
             .file(RESOLV_CONF, "nameserver 169.254.169.253\nnameserver 9.9.9.9\n")
-            .mended_text(&AwsNames, RESOLV_CONF);
+            .mended_text(&RULE, RESOLV_CONF);
         assert_eq!(text, "# refloat: inside AWS: nameserver 169.254.169.253\nnameserver 9.9.9.9\n");
     }
 
@@ -147,7 +149,7 @@ mod tests {
         let file = "/etc/systemd/resolved.conf";
         let text = Bench::debian()
             .file(file, "[Resolve]\nDNS=169.254.169.253 9.9.9.9\nFallbackDNS=fd00:ec2::253\n")
-            .mended_text(&AwsNames, file);
+            .mended_text(&RULE, file);
         assert_eq!(text, "[Resolve]\nDNS=9.9.9.9\nFallbackDNS=\n");
     }
 
@@ -156,6 +158,6 @@ mod tests {
         let bench = Bench::debian()
             .file("/run/systemd/resolve/stub-resolv.conf", "nameserver 169.254.169.253\n")
             .link(RESOLV_CONF, "../run/systemd/resolve/stub-resolv.conf");
-        assert_eq!(bench.findings(&AwsNames), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
     }
 }

@@ -2,30 +2,38 @@
 
 use super::aws_repositories::is_rhui;
 use super::linewise;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::Line;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A machine that gets its updates as an instance of EC2.
-pub(in crate::rules) struct AwsRegistration;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.registration",
-    title: "the machine is registered for updates that it can get on Azure",
-    phase: Phase::Agent,
-    severity: Severity::Note,
-    cause: "The update servers that Red Hat and SUSE run inside AWS answer to instances of EC2 only, and those of Amazon Linux are in S3: there are no \
-            updates until the machine is registered elsewhere.",
-    fix: "None offline: registration needs a subscription, or a package and certificates of Azure's own servers. linux.aws.repositories disables \
-          what cannot answer.",
-    source: "Microsoft Learn, Red Hat Update Infrastructure for Azure, 2026; SUSE, Public Cloud registration (registercloudguest), 2026; \
-             AWS, Amazon Linux 2023 repositories, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.registration",
+        title: "the machine is registered for updates that it can get on Azure",
+        pack: Pack::Linux,
+        phase: Phase::Agent,
+        severity: Severity::Note,
+        cause: "The update servers that Red Hat and SUSE run inside AWS answer to instances of EC2 only, \
+                and those of Amazon Linux are in S3: there are no updates until the machine is registered \
+                elsewhere.",
+        fix: "None offline: registration needs a subscription, or a package and certificates of Azure's own \
+              servers. linux.aws.repositories disables what cannot answer.",
+        source: &[
+            Source::new("Microsoft Learn", "Red Hat Update Infrastructure for Azure", "2026"),
+            Source::new("SUSE", "Public Cloud registration (registercloudguest)", "2026"),
+            Source::new("AWS", "Amazon Linux 2023 repositories", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// A directory, the end of a file's name, whether a line is one, whose it is, what to do.
-type Source = (&'static str, &'static str, fn(&str) -> bool, &'static str, &'static str);
+type Registration = (&'static str, &'static str, fn(&str) -> bool, &'static str, &'static str);
 
-const SOURCES: &[Source] = &[
+const SOURCES: &[Registration] = &[
     (
         "/etc/yum.repos.d",
         ".repo",
@@ -49,31 +57,25 @@ const SOURCES: &[Source] = &[
     ),
 ];
 
-impl Rule for AwsRegistration {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for source in SOURCES {
+        evidence.extend(first(guest.view, source)?);
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for source in SOURCES {
-            evidence.extend(first(guest.view, source)?);
-        }
-        Ok(Finding::from_evidence(evidence))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let view = stage.guest()?.view;
+    let mut advice = Vec::new();
+    for source in SOURCES {
+        advice.extend(first(view, source)?.map(|_| source.4));
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let view = stage.guest()?.view;
-        let mut advice = Vec::new();
-        for source in SOURCES {
-            advice.extend(first(view, source)?.map(|_| source.4));
-        }
-        Ok(Fixed::ByHand(advice.join("; ")))
-    }
+    Ok(Fixed::ByHand(advice.join("; ")))
 }
 
 /// The first line that names such a server; the others of its kind add nothing.
-fn first(view: &dyn View, source: &Source) -> Result<Option<Evidence>> {
+fn first(view: &dyn View, source: &Registration) -> Result<Option<Evidence>> {
     let (dir, suffix, is_one, whose, _) = source;
     let hit = |line: &Line<'_>| {
         let is_comment = line.body.trim_start().starts_with(['#', ';']);
@@ -107,8 +109,8 @@ mod tests {
             ),
         ] {
             let bench = Bench::debian().file(path, text);
-            assert_eq!(bench.findings(&AwsRegistration), [format!("{path}:3: {whose}")]);
-            bench.by_hand(&AwsRegistration);
+            assert_eq!(bench.findings(&RULE), [format!("{path}:3: {whose}")]);
+            bench.by_hand(&RULE);
         }
         let fine = Bench::debian()
             .file("/etc/yum.repos.d/rocky.repo", "[baseos]\nmirrorlist=https://mirrors.rockylinux.org/x\n")
@@ -117,6 +119,6 @@ mod tests {
                 "/etc/yum.repos.d/rh-cloud.repo",
                 "[x]\nbaseurl=https://rhui-1.microsoft.com/pulp/repos/content/dist/rhel/rhui/server/7/os\n",
             );
-        assert_eq!(fine.findings(&AwsRegistration), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
     }
 }

@@ -1,21 +1,29 @@
 //! linux.aws.repositories
 
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{ini, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Repositories that answer to instances of EC2 only.
-pub(in crate::rules) struct AwsRepositories;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.repositories",
-    title: "no repository is asked that answers inside AWS only",
-    phase: Phase::Agent,
-    severity: Severity::Warning,
-    cause: "Red Hat's update servers inside AWS answer to instances of EC2 only. On Azure dnf and yum wait for each of them, and then refuse to \
-            install anything, from other repositories too.",
-    fix: "These repositories get enabled=0; their files stay. linux.aws.registration says where updates come from instead.",
-    source: "Microsoft Learn, Red Hat Update Infrastructure for Azure, 2026; dnf.conf(5), enabled, 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.repositories",
+        title: "no repository is asked that answers inside AWS only",
+        pack: Pack::Linux,
+        phase: Phase::Agent,
+        severity: Severity::Warning,
+        cause: "Red Hat's update servers inside AWS answer to instances of EC2 only. On Azure dnf and yum \
+                wait for each of them, and then refuse to install anything, from other repositories too.",
+        fix: "These repositories get enabled=0; their files stay. linux.aws.registration says where updates \
+              come from instead.",
+        source: &[
+            Source::new("Microsoft Learn", "Red Hat Update Infrastructure for Azure", "2026"),
+            Source::new("dnf.conf(5)", "enabled", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const DIR: &str = "/etc/yum.repos.d";
@@ -30,28 +38,22 @@ struct Hit {
     enabled: Option<usize>,
 }
 
-impl Rule for AwsRepositories {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for file in files(guest.view)? {
-            for hit in hits(&guest.view.text(&file)?.unwrap_or_default()) {
-                let what = format!("{} is on Red Hat's servers inside AWS", hit.name);
-                evidence.push(Evidence::new(format!("{file}:{}", hit.address), what));
-            }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for file in files(guest.view)? {
+        for hit in hits(&guest.view.text(&file)?.unwrap_or_default()) {
+            let what = format!("{} is on Red Hat's servers inside AWS", hit.name);
+            evidence.push(Evidence::new(Place::line(&file, hit.address), what));
         }
-        Ok(Finding::from_evidence(evidence))
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for file in files(stage.guest()?.view)? {
-            stage.edit(&file, disabled)?;
-        }
-        Ok(Fixed::Staged)
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    for file in files(stage.guest()?.view)? {
+        stage.edit(&file, disabled)?;
     }
+    Ok(Fixed::Staged)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -108,14 +110,14 @@ mod tests {
         );
         let bench = Bench::debian().file(path, &text);
         assert_eq!(
-            bench.findings(&AwsRepositories),
+            bench.findings(&RULE),
             [
                 format!("{path}:3: rhel-9-baseos is on Red Hat's servers inside AWS"),
                 format!("{path}:11: rhel-9-appstream is on Red Hat's servers inside AWS")
             ]
         );
         let expected = text.replace("enabled = 1", "enabled=0").replace("/c\n", "/c\nenabled=0\n");
-        assert_eq!(bench.mended_text(&AwsRepositories, path), expected);
+        assert_eq!(bench.mended_text(&RULE, path), expected);
     }
 
     #[test]
@@ -130,6 +132,6 @@ mod tests {
                 "/etc/yum.repos.d/azure.repo",
                 "[x]\nbaseurl=https://rhui-1.microsoft.com/rhui/server/7/os\n",
             );
-        assert_eq!(bench.findings(&AwsRepositories), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
     }
 }

@@ -1,22 +1,30 @@
 //! linux.aws.time
 
 use super::linewise;
+use crate::rule::{Applies, Pack, Source};
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A clock that follows AWS.
-pub(in crate::rules) struct AwsTime;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.aws.time",
-    title: "the clock follows a source that is there on Azure",
-    phase: Phase::Agent,
-    severity: Severity::Warning,
-    cause: "169.254.169.123 is the clock of an EC2 host, ptp_ena that of its network card. On Azure neither answers, and a clock that \
-            drifts breaks TLS and Kerberos in the end.",
-    fix: "Lines that name them become comments. chrony gets the clock of the Azure host, /dev/ptp_hyperv, where the kernel has it; where \
-          no source is left, public servers are added.",
-    source: "Microsoft Learn, Time sync for Linux VMs in Azure, 2026; AWS EC2 user guide, Amazon Time Sync Service, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.aws.time",
+        title: "the clock follows a source that is there on Azure",
+        pack: Pack::Linux,
+        phase: Phase::Agent,
+        severity: Severity::Warning,
+        cause: "169.254.169.123 is the clock of an EC2 host, ptp_ena that of its network card. On Azure \
+                neither answers, and a clock that drifts breaks TLS and Kerberos in the end.",
+        fix: "Lines that name them become comments. chrony gets the clock of the Azure host, \
+              /dev/ptp_hyperv, where the kernel has it; where no source is left, public servers are added.",
+        source: &[
+            Source::new("Microsoft Learn", "Time sync for Linux VMs in Azure", "2026"),
+            Source::new("AWS EC2 user guide", "Amazon Time Sync Service", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const WHY: &str = "a clock of AWS";
@@ -29,39 +37,32 @@ const UDEV_TEXT: &str = "# for Azure (refloat): a stable name for the clock of t
 const CHRONY: [&str; 2] = ["/etc/chrony/chrony.conf", "/etc/chrony.conf"];
 const NTP: [&str; 2] = ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"];
 
-impl Rule for AwsTime {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let of_aws = |line: &Line<'_>| is_of_aws(line).then(|| format!("{}: a clock of AWS", line.body.trim()));
+    Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let of_aws =
-            |line: &Line<'_>| is_of_aws(line).then(|| format!("{}: a clock of AWS", line.body.trim()));
-        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
+    let host_clock = kernel.is_some_and(|kernel| kernel.has("hv_utils"));
+    let (mut chrony, mut ntp) = (Vec::new(), Vec::new());
+    for file in files(guest.view)? {
+        if stage.edit(&file, without_aws)? {
+            let of = |mains: &[&str]| {
+                mains.contains(&file.as_str()) || (file.contains("chrony") && mains == CHRONY)
+            };
+            chrony.extend(of(&CHRONY).then(|| file.clone()));
+            ntp.extend(of(&NTP).then(|| file.clone()));
+        }
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
-        let host_clock = kernel.is_some_and(|kernel| kernel.has("hv_utils"));
-        let (mut chrony, mut ntp) = (Vec::new(), Vec::new());
-        for file in files(guest.view)? {
-            if stage.edit(&file, without_aws)? {
-                let of = |mains: &[&str]| {
-                    mains.contains(&file.as_str()) || (file.contains("chrony") && mains == CHRONY)
-                };
-                chrony.extend(of(&CHRONY).then(|| file.clone()));
-                ntp.extend(of(&NTP).then(|| file.clone()));
-            }
-        }
-        if !chrony.is_empty() {
-            mend_chrony(stage, host_clock)?;
-        }
-        for file in ntp {
-            stage.edit(&file, |text| if has_source(text) { text.to_owned() } else { append(text, POOL) })?;
-        }
-        Ok(Fixed::Staged)
+    if !chrony.is_empty() {
+        mend_chrony(stage, host_clock)?;
     }
+    for file in ntp {
+        stage.edit(&file, |text| if has_source(text) { text.to_owned() } else { append(text, POOL) })?;
+    }
+    Ok(Fixed::Staged)
 }
 
 /// Gives chrony a source: the host's clock if the kernel has it, public servers if nothing else is left.
@@ -165,10 +166,10 @@ mod tests {
         let text = "server 169.254.169.123 prefer iburst\ndriftfile /var/lib/chrony/drift\nmakestep 1 3\n";
         let bench = Bench::debian().file("/etc/chrony/chrony.conf", text);
         assert_eq!(
-            bench.findings(&AwsTime),
+            bench.findings(&RULE),
             ["/etc/chrony/chrony.conf:1: server 169.254.169.123 prefer iburst: a clock of AWS"]
         );
-        bench.mended(&AwsTime, |view| {
+        bench.mended(&RULE, |view| {
             let new = view.text("/etc/chrony/chrony.conf").unwrap().unwrap();
             assert_eq!(new, format!("# refloat: a clock of AWS: {text}# for Azure (refloat)\n{REFCLOCK}\n"));
             assert_eq!(view.text(UDEV_RULE).unwrap().as_deref(), Some(UDEV_TEXT));
@@ -181,7 +182,7 @@ mod tests {
             .file("/lib/modules/6.1.0-50-amd64/modules.dep", "")
             .file("/etc/chrony.conf", "server 169.254.169.123\n")
             .file("/etc/ntp.conf", "server 169.254.169.123 iburst\nserver 0.pool.ntp.org\n");
-        bench.mended(&AwsTime, |view| {
+        bench.mended(&RULE, |view| {
             let chrony = view.text("/etc/chrony.conf").unwrap().unwrap();
             assert!(chrony.contains(POOL) && !chrony.contains("refclock"), "{chrony}");
             let ntp = view.text("/etc/ntp.conf").unwrap().unwrap();
@@ -196,11 +197,10 @@ mod tests {
     #[test]
     fn timesyncd_keeps_its_other_servers() {
         let path = "/etc/systemd/timesyncd.conf.d/ec2.conf";
-        let text = Bench::debian()
-            .file(path, "[Time]\nNTP=169.254.169.123 ntp.example\n")
-            .mended_text(&AwsTime, path);
+        let text =
+            Bench::debian().file(path, "[Time]\nNTP=169.254.169.123 ntp.example\n").mended_text(&RULE, path);
         assert_eq!(text, "[Time]\nNTP=ntp.example\n");
-        let text = Bench::debian().file(path, "[Time]\nNTP=169.254.169.123\n").mended_text(&AwsTime, path);
+        let text = Bench::debian().file(path, "[Time]\nNTP=169.254.169.123\n").mended_text(&RULE, path);
         assert_eq!(text, "[Time]\n# refloat: a clock of AWS: NTP=169.254.169.123\n");
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let bench = Bench::debian()
             .file("/etc/chrony/chrony.conf", "pool 2.debian.pool.ntp.org iburst\nmakestep 1 3\n")
             .file("/etc/chrony/sources.d/aws.sources", "server 169.254.169.123\n");
-        let text = bench.mended_text(&AwsTime, "/etc/chrony/chrony.conf");
+        let text = bench.mended_text(&RULE, "/etc/chrony/chrony.conf");
         assert!(text.contains(REFCLOCK) && text.starts_with("pool 2.debian"), "{text}");
     }
 }

@@ -1,22 +1,29 @@
 //! linux.cloud-init
 
-use crate::rule::{CloudInit as Policy, Evidence};
+use crate::rule::{Applies, CloudInit as Policy, Evidence, Pack, Place, Source};
 use crate::text::yaml_outline::outline;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// cloud-init, which takes a machine on another cloud for a new one.
-pub(in crate::rules) struct CloudInit;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.cloud-init",
-    title: "cloud-init leaves the machine what it is",
-    phase: Phase::Identity,
-    severity: Severity::Warning,
-    cause: "On Azure cloud-init finds another instance than on EC2, or looks for EC2 for minutes: it then makes new ssh host keys, users and a \
-            hostname, and writes the network anew.",
-    fix: "It is disabled by /etc/cloud/cloud-init.disabled. If asked to keep it, its only data source becomes Azure, and it is told to keep \
-          host keys, hostname and network.",
-    source: "cloud-init documentation, Disable cloud-init and the Azure datasource, 2026-11; Microsoft Learn, create-upload-generic, 2026-09",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.cloud-init",
+        title: "cloud-init leaves the machine what it is",
+        pack: Pack::Linux,
+        phase: Phase::Identity,
+        severity: Severity::Warning,
+        cause: "On Azure cloud-init finds another instance than on EC2, or looks for EC2 for minutes: it \
+                then makes new ssh host keys, users and a hostname, and writes the network anew.",
+        fix: "It is disabled by /etc/cloud/cloud-init.disabled. If asked to keep it, its only data source \
+              becomes Azure, and it is told to keep host keys, hostname and network.",
+        source: &[
+            Source::new("cloud-init documentation", "Disable cloud-init and the Azure datasource", "2026-11"),
+            Source::new("Microsoft Learn", "create-upload-generic", "2026-09"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const DISABLED: &str = "/etc/cloud/cloud-init.disabled";
@@ -36,73 +43,66 @@ const SPECIALIZED_TEXT: &str = "# for Azure (refloat): this machine has its iden
                                 users: []\n\
                                 network:\n  config: disabled\n";
 
-impl Rule for CloudInit {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if !guest.facts.agents.contains(&"cloud-init") {
+        return Ok(Finding::NotApplicable("cloud-init is not installed"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if !guest.facts.agents.contains(&"cloud-init") {
-            return Ok(Finding::NotApplicable("cloud-init is not installed"));
+    let view = guest.view;
+    let disabled = view.exists(DISABLED)?;
+    let mut evidence = Vec::new();
+    match guest.goal.cloud_init {
+        Policy::Disable if !disabled => {
+            let (place, what) = match datasources(view)? {
+                Some((place, list)) => (place, format!("cloud-init looks for {list}")),
+                None => (Place::file("/etc/cloud/cloud.cfg"), "cloud-init looks for any cloud".into()),
+            };
+            evidence.push(Evidence::new(place, what));
         }
-        let view = guest.view;
-        let disabled = view.exists(DISABLED)?;
-        let mut evidence = Vec::new();
-        match guest.goal.cloud_init {
-            Policy::Disable if !disabled => {
-                let (place, what) = match datasources(view)? {
-                    Some((place, list)) => (place, format!("cloud-init looks for {list}")),
-                    None => ("/etc/cloud/cloud.cfg".into(), "cloud-init looks for any cloud".into()),
-                };
-                evidence.push(Evidence::new(place, what));
+        Policy::Disable => {}
+        Policy::Azure => {
+            if disabled {
+                evidence.push(Evidence::new(DISABLED, "cloud-init is disabled"));
             }
-            Policy::Disable => {}
-            Policy::Azure => {
-                if disabled {
-                    evidence.push(Evidence::new(DISABLED, "cloud-init is disabled"));
+            match datasources(view)? {
+                Some((_, list)) if list == "Azure" => {}
+                Some((place, list)) => {
+                    evidence.push(Evidence::new(place, format!("cloud-init looks for {list}")))
                 }
-                match datasources(view)? {
-                    Some((_, list)) if list == "Azure" => {}
-                    Some((place, list)) => {
-                        evidence.push(Evidence::new(place, format!("cloud-init looks for {list}")))
-                    }
-                    None => evidence.push(Evidence::new(CONFIGS, "no datasource_list")),
-                }
-                if view.exists(DS_IDENTIFY)? {
-                    evidence.push(Evidence::new(
-                        DS_IDENTIFY,
-                        "chooses the data source before the configuration does",
-                    ));
-                }
-                if !view.exists(SPECIALIZED)? {
-                    evidence.push(Evidence::new(SPECIALIZED, "nothing keeps host keys and hostname"));
-                }
+                None => evidence.push(Evidence::new(CONFIGS, "no datasource_list")),
+            }
+            if view.exists(DS_IDENTIFY)? {
+                evidence.push(Evidence::new(
+                    DS_IDENTIFY,
+                    "chooses the data source before the configuration does",
+                ));
+            }
+            if !view.exists(SPECIALIZED)? {
+                evidence.push(Evidence::new(SPECIALIZED, "nothing keeps host keys and hostname"));
             }
         }
-        Ok(Finding::from_evidence(evidence))
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        if guest.goal.cloud_init == Policy::Disable {
-            stage.put(DISABLED, "# made by refloat: this machine came from EC2 and keeps its identity\n")?;
-            return Ok(Fixed::Staged);
-        }
-        let last = datasources(guest.view)?.map(|(place, _)| place).unwrap_or_default();
-        let last =
-            last.rsplit('/').next().unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
-        let name =
-            if last.as_str() > DATASOURCE && last != "cloud.cfg" { LAST_DATASOURCE } else { DATASOURCE };
-        stage.put(&format!("{CONFIGS}/{name}"), DATASOURCE_TEXT)?;
-        stage.put(SPECIALIZED, SPECIALIZED_TEXT)?;
-        stage.remove(DS_IDENTIFY)?;
-        stage.remove(DISABLED)?;
-        Ok(Fixed::Staged)
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    if guest.goal.cloud_init == Policy::Disable {
+        stage.put(DISABLED, "# made by refloat: this machine came from EC2 and keeps its identity\n")?;
+        return Ok(Fixed::Staged);
     }
+    let place = datasources(guest.view)?.map(|(place, _)| place);
+    let last = place.as_ref().and_then(Place::path).and_then(|path| path.rsplit('/').next());
+    let is_later = last.is_some_and(|last| last > DATASOURCE && last != "cloud.cfg");
+    let name = if is_later { LAST_DATASOURCE } else { DATASOURCE };
+    stage.put(&format!("{CONFIGS}/{name}"), DATASOURCE_TEXT)?;
+    stage.put(SPECIALIZED, SPECIALIZED_TEXT)?;
+    stage.remove(DS_IDENTIFY)?;
+    stage.remove(DISABLED)?;
+    Ok(Fixed::Staged)
 }
 
 /// Where the data sources are named last, and which they are, with commas between them.
-fn datasources(view: &dyn View) -> Result<Option<(String, String)>> {
+fn datasources(view: &dyn View) -> Result<Option<(Place, String)>> {
     let mut files = vec!["/etc/cloud/cloud.cfg".to_owned()];
     files.extend(view.glob(CONFIGS, ".cfg")?);
     let mut last = None;
@@ -118,7 +118,7 @@ fn datasources(view: &dyn View) -> Result<Option<(String, String)>> {
                 let items = node.value.trim_matches(['[', ']']).split(',');
                 items.map(|item| item.trim().trim_matches(['"', '\''])).collect::<Vec<_>>().join(", ")
             };
-            last = Some((format!("{file}:{}", node.line), list));
+            last = Some((Place::line(&file, node.line), list));
         }
     }
     Ok(last)
@@ -139,17 +139,17 @@ mod tests {
     #[test]
     fn it_is_disabled_unless_asked_for() {
         assert_eq!(
-            on_ec2().findings(&CloudInit),
+            on_ec2().findings(&RULE),
             ["/etc/cloud/cloud.cfg.d/90_dpkg.cfg:2: cloud-init looks for Ec2, None"]
         );
-        on_ec2().mended(&CloudInit, |view| assert!(view.exists(DISABLED).unwrap()));
+        on_ec2().mended(&RULE, |view| assert!(view.exists(DISABLED).unwrap()));
     }
 
     #[test]
     fn it_is_led_to_azure_if_asked_for() {
         let bench = on_ec2().cloud_init(Policy::Azure);
-        assert_eq!(bench.findings(&CloudInit).len(), 3);
-        bench.mended(&CloudInit, |view| {
+        assert_eq!(bench.findings(&RULE).len(), 3);
+        bench.mended(&RULE, |view| {
             assert!(view.exists("/etc/cloud/cloud.cfg.d/91-azure_datasource.cfg").unwrap());
             assert!(!view.exists(DS_IDENTIFY).unwrap());
             assert!(view.text(SPECIALIZED).unwrap().unwrap().contains("ssh_deletekeys: false"));
@@ -158,9 +158,9 @@ mod tests {
             .file("/etc/cloud/cloud.cfg.d/99-mine.cfg", "datasource_list:\n  - Ec2\n")
             .file(DISABLED, "");
         assert_eq!(
-            later.findings(&CloudInit)[1],
+            later.findings(&RULE)[1],
             "/etc/cloud/cloud.cfg.d/99-mine.cfg:1: cloud-init looks for Ec2"
         );
-        later.mended(&CloudInit, |view| assert!(!view.exists(DISABLED).unwrap()));
+        later.mended(&RULE, |view| assert!(!view.exists(DISABLED).unwrap()));
     }
 }

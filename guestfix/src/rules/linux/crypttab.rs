@@ -3,79 +3,81 @@
 use super::fstab::Patience;
 use crate::facts::{Facts, Machine};
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{crypttab, fstab};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// Encrypted volumes that are named as EC2 names them, or are not here.
-pub(in crate::rules) struct Crypttab;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.crypttab",
-    title: "crypttab names volumes of this disk by UUID, and waits for no other",
-    phase: Phase::Mounts,
-    severity: Severity::Blocker,
-    cause: "xvda2 and nvme0n1p2 are names that disks have on EC2 only: the boot waits 90 s for one and goes on without it. A line that \
-            encrypts an instance store anew at each boot may on Azure hit another disk and destroy what is on it.",
-    fix: "A volume of this disk gets its UUID; one with an EC2 device name that is on another disk becomes a comment, and what is mounted \
-          from it gets nofail; one with a UUID gets nofail.",
-    source: "crypttab(5), 2026-11; virt-v2v 71376bdb, crypttab (behaviour), 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.crypttab",
+        title: "crypttab names volumes of this disk by UUID, and waits for no other",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "xvda2 and nvme0n1p2 are names that disks have on EC2 only: the boot waits 90 s for one and \
+                goes on without it. A line that encrypts an instance store anew at each boot may on Azure \
+                hit another disk and destroy what is on it.",
+        fix: "A volume of this disk gets its UUID; one with an EC2 device name that is on another disk \
+              becomes a comment, and what is mounted from it gets nofail; one with a UUID gets nofail.",
+        source: &[
+            Source::new("crypttab(5)", "", "2026-11"),
+            Source::new("virt-v2v 71376bdb", "crypttab (behaviour)", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const PATH: &str = "/etc/crypttab";
 const OPTIONAL: &[&str] = &["nofail"];
 const WHY: &str = "a disk of AWS that is not here";
 
-impl Rule for Crypttab {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let Some(text) = guest.view.text(PATH)? else {
+        return Ok(Finding::NotApplicable("there is no crypttab"));
+    };
+    let machine = guest.view.machine();
+    let entries = crypttab::entries(&text);
+    let evidence = entries.iter().filter_map(|entry| {
+        let (what, _) = judge(entry, machine, guest.facts)?;
+        Some(Evidence::new(Place::line(PATH, entry.line), what))
+    });
+    Ok(Finding::from_evidence(evidence.collect()))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let Some(text) = guest.view.text(PATH)? else {
-            return Ok(Finding::NotApplicable("there is no crypttab"));
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let text = guest.view.text(PATH)?.unwrap_or_default();
+    let (mut changes, mut absent) = (Vec::new(), Vec::new());
+    for entry in crypttab::entries(&text) {
+        let Some((_, change)) = judge(&entry, guest.view.machine(), guest.facts) else { continue };
+        let Some(change) = change else {
+            return Ok(Fixed::ByHand(format!(
+                "the volume that {PATH}:{} names has no UUID: name it by what stays the same on Azure",
+                entry.line
+            )));
         };
-        let machine = guest.view.machine();
-        let entries = crypttab::entries(&text);
-        let evidence = entries.iter().filter_map(|entry| {
-            let (what, _) = judge(entry, machine, guest.facts)?;
-            Some(Evidence::new(format!("{PATH}:{}", entry.line), what))
-        });
-        Ok(Finding::from_evidence(evidence.collect()))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let text = guest.view.text(PATH)?.unwrap_or_default();
-        let (mut changes, mut absent) = (Vec::new(), Vec::new());
-        for entry in crypttab::entries(&text) {
-            let Some((_, change)) = judge(&entry, guest.view.machine(), guest.facts) else { continue };
-            let Some(change) = change else {
-                return Ok(Fixed::ByHand(format!(
-                    "the volume that {PATH}:{} names has no UUID: name it by what stays the same on Azure",
-                    entry.line
-                )));
-            };
-            if !matches!(change, crypttab::Change::Device(_)) {
-                absent.push(format!("/dev/mapper/{}", entry.name));
-            }
-            changes.push((entry.line, change));
+        if !matches!(change, crypttab::Change::Device(_)) {
+            absent.push(format!("/dev/mapper/{}", entry.name));
         }
-        stage.edit(PATH, |text| {
-            crypttab::edit(text, |entry| {
-                changes.iter().find(|(line, _)| *line == entry.line).map(|(_, change)| change.clone())
-            })
-        })?;
-        let optional = Patience::of(stage.guest()?.view)?.disk;
-        // what is on a volume that may not come must not be waited for either
-        stage.edit("/etc/fstab", |text| {
-            fstab::edit(text, |mount| {
-                let waits = absent.contains(&mount.spec) && !mount.has_option("noauto");
-                waits.then_some(fstab::Change::AddOptions(optional))
-            })
-        })?;
-        Ok(Fixed::Staged)
+        changes.push((entry.line, change));
     }
+    stage.edit(PATH, |text| {
+        crypttab::edit(text, |entry| {
+            changes.iter().find(|(line, _)| *line == entry.line).map(|(_, change)| change.clone())
+        })
+    })?;
+    let optional = Patience::of(stage.guest()?.view)?.disk;
+    // what is on a volume that may not come must not be waited for either
+    stage.edit("/etc/fstab", |text| {
+        fstab::edit(text, |mount| {
+            let waits = absent.contains(&mount.spec) && !mount.has_option("noauto");
+            waits.then_some(fstab::Change::AddOptions(optional))
+        })
+    })?;
+    Ok(Fixed::Staged)
 }
 
 /// What is wrong with a line, and what to do, if anything can be done.
@@ -120,7 +122,7 @@ mod tests {
         let crypttab = "# <name> <device> <key> <options>\nswap /dev/nvme0n1p2 /dev/urandom swap\nhome /dev/nvme0n1p2 none luks\nscratch /dev/nvme1n1 /dev/urandom tmp=ext4\ndata UUID=dead-beef none luks\n";
         let bench = Bench::debian().file("/etc/fstab", &fstab).file(PATH, crypttab);
         assert_eq!(
-            bench.findings(&Crypttab),
+            bench.findings(&RULE),
             [
                 "/etc/crypttab:2: swap is on /dev/nvme0n1p2, a name that p2 has on EC2",
                 "/etc/crypttab:3: home is on /dev/nvme0n1p2, a name that p2 has on EC2",
@@ -128,7 +130,7 @@ mod tests {
                 "/etc/crypttab:5: the boot waits for UUID=dead-beef, which is not on this disk",
             ]
         );
-        bench.mended(&Crypttab, |view| {
+        bench.mended(&RULE, |view| {
             let expected = crypttab
                 .replace("swap /dev/nvme0n1p2", "swap PARTUUID=1ec2a517-02")
                 .replace("/dev/nvme0n1p2", &format!("UUID={BOOT_UUID}"))
@@ -148,6 +150,6 @@ mod tests {
         let fine = format!(
             "a UUID={ROOT_UUID} none luks\nb /srv/image none luks\nc /dev/xvdf none luks,noauto\nd UUID=1 none luks,nofail\n"
         );
-        assert_eq!(Bench::debian().file(PATH, fine).findings(&Crypttab), [""; 0]);
+        assert_eq!(Bench::debian().file(PATH, fine).findings(&RULE), [""; 0]);
     }
 }

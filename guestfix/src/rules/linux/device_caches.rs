@@ -2,21 +2,31 @@
 
 use super::aside;
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Files in which programs note what disks were called.
-pub(in crate::rules) struct DeviceCaches;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.device-caches",
-    title: "no program has noted what disks are called on EC2",
-    phase: Phase::Mounts,
-    severity: Severity::Warning,
-    cause: "LVM's devices file lists the only disks that LVM looks at, by their serial numbers or names on EC2; its cache, blkid's and GRUB's \
-            device.map say which disk is which. All are wrong on another machine.",
-    fix: "They are kept aside: LVM then looks at all disks, the others are made anew when they are needed.",
-    source: "lvmdevices(8), 2026-11; virt-v2v 71376bdb, system.devices and blkid.tab (behaviour), 2026; grub-install(8), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.device-caches",
+        title: "no program has noted what disks are called on EC2",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Warning,
+        cause: "LVM's devices file lists the only disks that LVM looks at, by their serial numbers or names \
+                on EC2; its cache, blkid's and GRUB's device.map say which disk is which. All are wrong on \
+                another machine.",
+        fix: "They are kept aside: LVM then looks at all disks, the others are made anew when they are \
+              needed.",
+        source: &[
+            Source::new("lvmdevices(8)", "", "2026-11"),
+            Source::new("virt-v2v 71376bdb", "system.devices and blkid.tab (behaviour)", "2026"),
+            Source::new("grub-install(8)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// Each is wrong if it names a disk of EC2.
@@ -30,25 +40,19 @@ const FILES: [&str; 7] = [
     "/boot/grub2/device.map",
 ];
 
-impl Rule for DeviceCaches {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for (file, name) in stale(guest.view)? {
+        evidence.push(Evidence::new(file, format!("names {name}")));
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for (file, name) in stale(guest.view)? {
-            evidence.push(Evidence::new(file, format!("names {name}")));
-        }
-        Ok(Finding::from_evidence(evidence))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    for (file, _) in stale(stage.guest()?.view)? {
+        aside::take(stage, file)?;
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for (file, _) in stale(stage.guest()?.view)? {
-            aside::take(stage, file)?;
-        }
-        Ok(Fixed::Staged)
-    }
+    Ok(Fixed::Staged)
 }
 
 /// The files that name a disk of EC2, and which.
@@ -85,20 +89,20 @@ mod tests {
                 "<device DEVNO=\"0xca01\" UUID=\"x\" TYPE=\"ext4\">/dev/xvda1</device>\n",
             );
         assert_eq!(
-            bench.findings(&DeviceCaches),
+            bench.findings(&RULE),
             [
                 "/etc/lvm/devices/system.devices: names nvme.1d0f-766f6c30-416d617a6f6e-00000001",
                 "/etc/blkid.tab: names /dev/xvda1",
                 "/boot/grub/device.map: names /dev/xvda",
             ]
         );
-        bench.mended(&DeviceCaches, |view| {
+        bench.mended(&RULE, |view| {
             assert!(!view.exists(FILES[0]).unwrap());
             assert_eq!(view.text(&format!("{}.pre-azure", FILES[0])).unwrap().as_deref(), Some(devices));
         });
         let fine = Bench::debian()
             .file(FILES[0], "# LVM uses devices listed in this file.\n")
             .file("/boot/grub2/device.map", "# by grub-install, not /dev/xvda\n(hd0) /dev/sda\n");
-        assert_eq!(fine.findings(&DeviceCaches), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
     }
 }

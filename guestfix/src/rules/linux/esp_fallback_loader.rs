@@ -1,22 +1,30 @@
 //! linux.esp.fallback-loader
 
 use crate::facts::{Machine, Volume};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View};
 
 /// An EFI system partition that only starts with boot entries that stay behind in EC2's firmware.
-pub(in crate::rules) struct EspFallbackLoader;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.esp.fallback-loader",
-    title: "the EFI partition has a loader where firmware without boot entries looks",
-    phase: Phase::Boot,
-    severity: Severity::Blocker,
-    cause: "Boot entries are in the firmware's variables, which do not move with the disk. A new machine of generation 2 starts \
-            \\EFI\\BOOT\\BOOTX64.EFI or nothing.",
-    fix: "The distribution's own loader is copied there from its directory on the same partition: shim with the GRUB it starts, GRUB, or systemd-boot. \
-          Nothing is changed, so signatures stay good, and GRUB reads the configuration it was built to read.",
-    source: "UEFI Specification 2.10, 3.5.1.1; Azure/AzMigrate-Hydration 4337598c, verify_uefi_bootloader_files, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.esp.fallback-loader",
+        title: "the EFI partition has a loader where firmware without boot entries looks",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Blocker,
+        cause: "Boot entries are in the firmware's variables, which do not move with the disk. A new \
+                machine of generation 2 starts \\EFI\\BOOT\\BOOTX64.EFI or nothing.",
+        fix: "The distribution's own loader is copied there from its directory on the same partition: shim \
+              with the GRUB it starts, GRUB, or systemd-boot. Nothing is changed, so signatures stay good, \
+              and GRUB reads the configuration it was built to read.",
+        source: &[
+            Source::new("UEFI Specification 2.10", "3.5.1.1", "2026"),
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "verify_uefi_bootloader_files", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// What one machine calls its loaders.
@@ -46,66 +54,58 @@ const AA64: Names = Names {
 /// Room for a directory and what the largest clusters waste on the few files that are copied.
 const SLACK: u64 = 256 << 10;
 
-impl Rule for EspFallbackLoader {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if guest.goal.target != Target::AzureGen2 {
+        return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if guest.goal.target != Target::AzureGen2 {
-            return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
-        }
-        let mut evidence = Vec::new();
-        for esp in partitions(guest.view.machine()) {
-            let Some(root) = &esp.mounted_at else {
-                let what = "nothing can be read from the EFI system partition";
-                evidence.push(Evidence::new(esp.name.as_str(), what));
-                continue;
-            };
-            let fallback = find(guest.view, root, &["EFI", "BOOT", names(guest).fallback])?;
-            if fallback.is_some() {
-                return Ok(Finding::Ok);
-            }
-            let what = format!("there is no EFI/BOOT/{}", names(guest).fallback);
-            evidence.push(Evidence::new(root.as_str(), what));
-        }
-        if evidence.is_empty() {
-            return Ok(Finding::NotApplicable("there is no EFI system partition: see target.firmware"));
-        }
-        Ok(Finding::Wrong { evidence })
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let mut found = None;
-        for esp in partitions(guest.view.machine()) {
-            let Some(root) = &esp.mounted_at else { continue };
-            let copies = copies(&guest, root)?;
-            if !copies.is_empty() {
-                found = Some((esp.clone(), copies));
-                break;
-            }
-        }
-        let Some((esp, copies)) = found else {
-            return Ok(Fixed::ByHand(
-                "install the boot loader for removable media in the running machine: grub-install --removable, or bootctl install".into(),
-            ));
+    let mut evidence = Vec::new();
+    for esp in partitions(guest.view.machine()) {
+        let Some(root) = &esp.mounted_at else {
+            let what = "nothing can be read from the EFI system partition";
+            evidence.push(Evidence::new(Place::volume(&esp.name), what));
+            continue;
         };
-        let mut need = SLACK;
-        for (from, _) in &copies {
-            need = need.saturating_add(guest.view.stat(from)?.map_or(0, |metadata| metadata.size));
+        let fallback = find(guest.view, root, &["EFI", "BOOT", names(guest).fallback])?;
+        if fallback.is_some() {
+            return Ok(Finding::Ok);
         }
-        if let Some(free) = esp.free.filter(|free| *free < need) {
-            let what = "make room on the EFI system partition";
-            return Ok(Fixed::ByHand(format!(
-                "{what}: it has {free} bytes free, and the copies need {need}"
-            )));
-        }
-        for (from, to) in copies {
-            stage.keep(&from, &to)?;
-        }
-        Ok(Fixed::Staged)
+        let what = format!("there is no EFI/BOOT/{}", names(guest).fallback);
+        evidence.push(Evidence::new(root.as_str(), what));
     }
+    if evidence.is_empty() {
+        return Ok(Finding::NotApplicable("there is no EFI system partition: see target.firmware"));
+    }
+    Ok(Finding::Wrong { evidence })
+}
+
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let mut found = None;
+    for esp in partitions(guest.view.machine()) {
+        let Some(root) = &esp.mounted_at else { continue };
+        let copies = copies(&guest, root)?;
+        if !copies.is_empty() {
+            found = Some((esp.clone(), copies));
+            break;
+        }
+    }
+    let Some((esp, copies)) = found else {
+        return Ok(Fixed::ByHand(
+            "install the boot loader for removable media in the running machine: grub-install --removable, or bootctl install".into(),
+        ));
+    };
+    let mut need = SLACK;
+    for (from, _) in &copies {
+        need = need.saturating_add(guest.view.stat(from)?.map_or(0, |metadata| metadata.size));
+    }
+    if let Some(free) = esp.free.filter(|free| *free < need) {
+        let what = "make room on the EFI system partition";
+        return Ok(Fixed::ByHand(format!("{what}: it has {free} bytes free, and the copies need {need}")));
+    }
+    for (from, to) in copies {
+        stage.keep(&from, &to)?;
+    }
+    Ok(Fixed::Staged)
 }
 
 /// The EFI system partitions; [`Tree`](crate::Tree) mounts the first even if fstab does not.
@@ -187,8 +187,8 @@ mod tests {
             .file("/boot/efi/EFI/debian/grubx64.efi", "grub")
             .file("/boot/efi/EFI/debian/mmx64.efi", "mm")
             .file("/boot/efi/EFI/debian/grub.cfg", "configfile $prefix/grub.cfg");
-        assert_eq!(bench.findings(&EspFallbackLoader), ["/boot/efi: there is no EFI/BOOT/BOOTX64.EFI"]);
-        bench.mended(&EspFallbackLoader, |view| {
+        assert_eq!(bench.findings(&RULE), ["/boot/efi: there is no EFI/BOOT/BOOTX64.EFI"]);
+        bench.mended(&RULE, |view| {
             let text = |name: &str| view.text(&format!("/boot/efi/EFI/{name}")).unwrap();
             assert_eq!(text("BOOT/BOOTX64.EFI").as_deref(), Some("shim"));
             assert_eq!(text("BOOT/grubx64.efi").as_deref(), Some("grub"));
@@ -202,7 +202,7 @@ mod tests {
         let bench = uefi()
             .file("/boot/efi/EFI/Alien/grubx64.efi", "alien")
             .file("/boot/efi/EFI/debian/grubx64.efi", "grub");
-        bench.mended(&EspFallbackLoader, |view| {
+        bench.mended(&RULE, |view| {
             assert_eq!(view.text("/boot/efi/EFI/BOOT/BOOTX64.EFI").unwrap().as_deref(), Some("grub"));
         });
     }
@@ -210,8 +210,7 @@ mod tests {
     #[test]
     fn systemd_boot_is_copied_where_there_is_no_grub() {
         let bench = uefi().file("/boot/efi/EFI/systemd/systemd-bootx64.efi", "systemd-boot");
-        let fallback =
-            |bench: &Bench| bench.mended_text(&EspFallbackLoader, "/boot/efi/EFI/BOOT/BOOTX64.EFI");
+        let fallback = |bench: &Bench| bench.mended_text(&RULE, "/boot/efi/EFI/BOOT/BOOTX64.EFI");
         assert_eq!(fallback(&bench), "systemd-boot");
         assert_eq!(fallback(&bench.file("/boot/efi/EFI/debian/grubx64.efi", "grub")), "grub");
     }
@@ -219,21 +218,21 @@ mod tests {
     #[test]
     fn a_fallback_in_any_case_will_do_and_none_to_copy_is_left_to_the_user() {
         let fine = uefi().file("/boot/efi/EFI/boot/bootx64.efi", "shim");
-        assert_eq!(fine.findings(&EspFallbackLoader), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
         let gone = uefi().file("/boot/efi/EFI/debian/grub.cfg", "");
-        assert_eq!(gone.findings(&EspFallbackLoader).len(), 1);
-        gone.by_hand(&EspFallbackLoader);
+        assert_eq!(gone.findings(&RULE).len(), 1);
+        gone.by_hand(&RULE);
         let empty = uefi();
-        assert_eq!(empty.findings(&EspFallbackLoader).len(), 1);
-        empty.by_hand(&EspFallbackLoader);
+        assert_eq!(empty.findings(&RULE).len(), 1);
+        empty.by_hand(&RULE);
     }
 
     #[test]
     fn a_partition_that_cannot_be_read_is_no_reason_for_silence() {
         let bench = uefi().machine(|machine| machine.volumes[2].mounted_at = None);
-        let found = bench.findings(&EspFallbackLoader);
+        let found = bench.findings(&RULE);
         assert_eq!(found, ["p15: nothing can be read from the EFI system partition"]);
-        bench.by_hand(&EspFallbackLoader);
+        bench.by_hand(&RULE);
     }
 
     #[test]
@@ -241,7 +240,7 @@ mod tests {
         let bench = uefi()
             .file("/boot/efi/EFI/debian/grubx64.efi", "grub")
             .machine(|machine| machine.volumes[2].free = Some(4096));
-        let what = bench.by_hand(&EspFallbackLoader);
+        let what = bench.by_hand(&RULE);
         assert!(what.contains("4096 bytes free"), "{what}");
     }
 }

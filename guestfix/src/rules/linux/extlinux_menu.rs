@@ -1,7 +1,7 @@
 //! The menu of extlinux, and what Alpine's update-extlinux makes the next one of. Part of linux.grub.serial-menu.
 
 use crate::facts::{Boot, Site};
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::text::{extlinux, shell_assign};
 use crate::{Result, Stage, View};
 
@@ -26,7 +26,7 @@ pub(super) fn faults(view: &dyn View, boot: &Boot) -> Result<Vec<Evidence>> {
     for one in shell_assign::assignments(&view.text(DEFAULTS)?.unwrap_or_default()) {
         if let Some((_, why)) = fault(one.key, one.value) {
             out.push(Evidence::new(
-                format!("{DEFAULTS}:{}", one.line),
+                Place::line(DEFAULTS, one.line),
                 format!("{}={} {why}", one.key, one.value),
             ));
         }

@@ -1,22 +1,33 @@
 //! linux.firewall
 
 use super::systemd;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{lines, shell_assign};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity, View};
 
 /// A firewall of the guest's own that lets nobody in.
-pub(in crate::rules) struct Firewall;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.firewall",
-    title: "the guest's own firewall lets ssh in, whatever the card and the network are called",
-    phase: Phase::Network,
-    severity: Severity::Warning,
-    cause: "A firewall that lets ssh in on ens5 only, or from a net of the VPC only, or not at all because one came in by Systems Manager, shuts \
-            everybody out on Azure.",
-    fix: "None: whom a machine lets in is for its owner to say.",
-    source: "firewalld.zone(5), ufw(8), nft(8), iptables-save(8), 2026-11; Microsoft Learn, Prepare for agentless migration, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.firewall",
+        title: "the guest's own firewall lets ssh in, whatever the card and the network are called",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "A firewall that lets ssh in on ens5 only, or from a net of the VPC only, or not at all \
+                because one came in by Systems Manager, shuts everybody out on Azure.",
+        fix: "let ssh in on any card in the running machine (ufw allow ssh, firewall-cmd --permanent \
+              --add-service=ssh), or be ready to do so on the serial console",
+        source: &[
+            Source::new("firewalld.zone(5)", "", "2026-11"),
+            Source::new("ufw(8)", "", "2026-11"),
+            Source::new("nft(8)", "", "2026-11"),
+            Source::new("iptables-save(8)", "", "2026-11"),
+            Source::new("Microsoft Learn", "Prepare for agentless migration", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
 };
 
 const SSHD: &str = "/etc/ssh/sshd_config";
@@ -34,39 +45,24 @@ const RULES: [(&str, &[&str], bool); 5] = [
     ("/etc/iptables/rules-save", &["iptables.service"], false),
 ];
 
-impl Rule for Firewall {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let view = guest.view;
+    let Some(text) = view.text(SSHD)? else { return Ok(Finding::NotApplicable("sshd is not installed")) };
+    if lines(&text).any(|line| line.words().next().is_some_and(|word| word.eq_ignore_ascii_case("port"))) {
+        return Ok(Finding::NotApplicable("sshd listens at a port of its own"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let view = guest.view;
-        let Some(text) = view.text(SSHD)? else { return Ok(Finding::NotApplicable("sshd is not installed")) };
-        if lines(&text).any(|line| line.words().next().is_some_and(|word| word.eq_ignore_ascii_case("port")))
+    let mut evidence: Vec<Evidence> = ufw(view)?.into_iter().collect();
+    evidence.extend(firewalld(view)?);
+    for (file, units, is_nft) in RULES {
+        let Some(text) = view.text(file)? else { continue };
+        let judge = if is_nft { nftables } else { iptables };
+        if !systemd::started(view, units)?.is_empty()
+            && let Some(what) = judge(&text)
         {
-            return Ok(Finding::NotApplicable("sshd listens at a port of its own"));
+            evidence.push(Evidence::new(file, what));
         }
-        let mut evidence: Vec<Evidence> = ufw(view)?.into_iter().collect();
-        evidence.extend(firewalld(view)?);
-        for (file, units, is_nft) in RULES {
-            let Some(text) = view.text(file)? else { continue };
-            let judge = if is_nft { nftables } else { iptables };
-            if !systemd::started(view, units)?.is_empty()
-                && let Some(what) = judge(&text)
-            {
-                evidence.push(Evidence::new(file, what));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
     }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "let ssh in on any card in the running machine (ufw allow ssh, firewall-cmd --permanent --add-service=ssh), or be ready to do so on \
-             the serial console"
-                .into(),
-        ))
-    }
+    Ok(Finding::from_evidence(evidence))
 }
 
 const SHUT: &str = "lets no ssh in";
@@ -192,8 +188,8 @@ mod tests {
     }
 
     fn shut(bench: &Bench, place: &str, what: &str) {
-        assert_eq!(bench.findings(&Firewall), [format!("{place}: {what}")]);
-        assert!(bench.by_hand(&Firewall).contains("ufw allow ssh"));
+        assert_eq!(bench.findings(&RULE), [format!("{place}: {what}")]);
+        assert!(bench.by_hand(&RULE).contains("ufw allow ssh"));
     }
 
     #[test]
@@ -215,13 +211,10 @@ mod tests {
             "limit tcp 20:25 0.0.0.0/0 any 0.0.0.0/0 in",
             "allow any any 0.0.0.0/0 any 0.0.0.0/0 in",
         ] {
-            assert_eq!(with(open).findings(&Firewall), [""; 0], "{open}");
+            assert_eq!(with(open).findings(&RULE), [""; 0], "{open}");
         }
-        assert_eq!(bench.clone().file(UFW, "ENABLED=no\n").findings(&Firewall), [""; 0]);
-        assert_eq!(
-            bench.file(UFW_DEFAULTS, "DEFAULT_INPUT_POLICY=\"ACCEPT\"\n").findings(&Firewall),
-            [""; 0]
-        );
+        assert_eq!(bench.clone().file(UFW, "ENABLED=no\n").findings(&RULE), [""; 0]);
+        assert_eq!(bench.file(UFW_DEFAULTS, "DEFAULT_INPUT_POLICY=\"ACCEPT\"\n").findings(&RULE), [""; 0]);
     }
 
     #[test]
@@ -232,14 +225,14 @@ mod tests {
                 .file("/usr/lib/firewalld/zones/dmz.xml", text)
         };
         let open = "<zone>\n  <service name=\"ssh\"/>\n</zone>\n";
-        assert_eq!(zone(open).findings(&Firewall), [""; 0]);
+        assert_eq!(zone(open).findings(&RULE), [""; 0]);
         let closed =
             zone(open).file("/etc/firewalld/zones/dmz.xml", "<zone>\n  <service name=\"https\"/>\n</zone>\n");
         shut(&closed, "/etc/firewalld/zones/dmz.xml", "lets no ssh in, and dmz is the zone of any new card");
         let other_port = closed.file(SSHD, "Port 2222\n");
-        assert_eq!(other_port.findings(&Firewall), [""; 0]);
+        assert_eq!(other_port.findings(&RULE), [""; 0]);
         let off = guest().file("/etc/firewalld/zones/public.xml", "<zone/>");
-        assert_eq!(off.findings(&Firewall), [""; 0]);
+        assert_eq!(off.findings(&RULE), [""; 0]);
     }
 
     #[test]
@@ -258,7 +251,7 @@ mod tests {
             "tcp dport ssh ct state new accept",
             "iifname eth0 tcp dport 22 accept",
         ] {
-            assert_eq!(nft(open).findings(&Firewall), [""; 0], "{open}");
+            assert_eq!(nft(open).findings(&RULE), [""; 0], "{open}");
         }
         let file = "/etc/sysconfig/iptables";
         let old = |rule: &str| {
@@ -270,11 +263,8 @@ mod tests {
         shut(&old(""), file, SHUT);
         let rule = "-A INPUT -s 10.0.0.0/16 -p tcp -m tcp --dport 22 -j ACCEPT";
         shut(&old(rule), file, &format!("lets ssh in by this rule only: {rule}"));
-        assert_eq!(
-            old("-A INPUT -p tcp -m multiport --dports 22,443 -j ACCEPT").findings(&Firewall),
-            [""; 0]
-        );
+        assert_eq!(old("-A INPUT -p tcp -m multiport --dports 22,443 -j ACCEPT").findings(&RULE), [""; 0]);
         let idle = guest().file(file, "*filter\n:INPUT DROP [0:0]\nCOMMIT\n");
-        assert_eq!(idle.findings(&Firewall), [""; 0]);
+        assert_eq!(idle.findings(&RULE), [""; 0]);
     }
 }

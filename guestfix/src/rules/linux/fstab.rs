@@ -5,15 +5,9 @@
 use super::systemd;
 use crate::facts::{Machine, Mount};
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::fstab::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
-
-/// A rule about lines of `/etc/fstab`.
-pub(in crate::rules) struct FstabRule {
-    meta: RuleMeta,
-    fault: Fault,
-}
 
 /// What can be wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,109 +46,126 @@ impl Patience {
     }
 }
 
-pub(in crate::rules) static DEVICE_NAMES: FstabRule = FstabRule {
-    fault: Fault::DeviceName,
+pub(in crate::rules) static DEVICE_NAMES: Rule = Rule {
     meta: RuleMeta {
         id: "linux.fstab.device-names",
         title: "fstab names the volumes of this disk by UUID",
+        pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Blocker,
-        cause: "xvda1 and nvme0n1p1 are names that disks have on EC2 only; on Azure the disk is sda or nvme0n1, in no fixed order. \
-                systemd waits 90 s for a device that never comes and then drops to emergency mode.",
+        cause: "xvda1 and nvme0n1p1 are names that disks have on EC2 only; on Azure the disk is sda or \
+                nvme0n1, in no fixed order. systemd waits 90 s for a device that never comes and then drops \
+                to emergency mode.",
         fix: "The name is replaced by the UUID in the volume's own superblock; the rest of the line stays.",
-        source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; Azure/AzMigrate-Hydration 4337598c, 2026; measured boots, 2026-11-23",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure", "2026-09"),
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "", "2026"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
     },
+    detect: |guest| detect(guest, Fault::DeviceName),
+    fix: Some(|stage| fix(stage, Fault::DeviceName)),
 };
 
-pub(in crate::rules) static INSTANCE_STORE: FstabRule = FstabRule {
-    fault: Fault::InstanceStore,
+pub(in crate::rules) static INSTANCE_STORE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.fstab.instance-store",
         title: "fstab mounts no instance store",
+        pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Blocker,
-        cause: "The instance store of EC2 is not on Azure, and its device name may there be another disk. Even with nofail systemd keeps \
-                a job that waits 90 s for it.",
-        fix: "The line becomes a comment that says why. Azure's temporary disk is the Azure agent's business.",
-        source: "measured boot with a stale /dev/xvdb line, 2026-11-23; cloud-init documentation, Mounts, 2026-11",
+        cause: "The instance store of EC2 is not on Azure, and its device name may there be another disk. \
+                Even with nofail systemd keeps a job that waits 90 s for it.",
+        fix: "The line becomes a comment that says why. Azure's temporary disk is the Azure agent's \
+              business.",
+        source: &[
+            Source::new("measured boot with a stale /dev/xvdb line", "", "2026-11-23"),
+            Source::new("cloud-init documentation", "Mounts", "2026-11"),
+        ],
+        applies: Applies::LINUX,
     },
+    detect: |guest| detect(guest, Fault::InstanceStore),
+    fix: Some(|stage| fix(stage, Fault::InstanceStore)),
 };
 
-pub(in crate::rules) static ABSENT_DISKS: FstabRule = FstabRule {
-    fault: Fault::AbsentDisk,
+pub(in crate::rules) static ABSENT_DISKS: Rule = Rule {
     meta: RuleMeta {
         id: "linux.fstab.absent-disks",
         title: "the boot waits for no disk that may not be there",
+        pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Blocker,
-        cause: "A volume that is not on this disk is on another EBS volume, which may be attached on Azure later, or never. Without nofail \
-                the boot ends in emergency mode when it is not there.",
-        fix: "A UUID or label gets nofail and a device timeout of 10 s; an EC2 device name, which no disk on Azure will have, becomes a comment.",
-        source: "AWS VM Import/Export guide, Linux fstab handling, 2026; systemd.mount(5), 2026-11; measured boots, 2026-11-23",
+        cause: "A volume that is not on this disk is on another EBS volume, which may be attached on Azure \
+                later, or never. Without nofail the boot ends in emergency mode when it is not there.",
+        fix: "A UUID or label gets nofail and a device timeout of 10 s; an EC2 device name, which no disk \
+              on Azure will have, becomes a comment.",
+        source: &[
+            Source::new("AWS VM Import/Export guide", "Linux fstab handling", "2026"),
+            Source::new("systemd.mount(5)", "", "2026-11"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
     },
+    detect: |guest| detect(guest, Fault::AbsentDisk),
+    fix: Some(|stage| fix(stage, Fault::AbsentDisk)),
 };
 
-pub(in crate::rules) static NETWORK_FILESYSTEMS: FstabRule = FstabRule {
-    fault: Fault::NetworkFilesystem,
+pub(in crate::rules) static NETWORK_FILESYSTEMS: Rule = Rule {
     meta: RuleMeta {
         id: "linux.fstab.network-filesystems",
         title: "the boot waits for no file server",
+        pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Blocker,
-        cause: "EFS and FSx servers answer inside their VPC only, and any other server may not be reachable from Azure at the first boot.",
-        fix: "Mounts of EFS, FSx and S3 become comments; others get nofail, _netdev and a mount timeout of 30 s.",
-        source: "Azure/AzMigrate-Hydration 4337598c, 2026; AWS VM Import/Export guide, 2026; systemd.mount(5), 2026-11",
+        cause: "EFS and FSx servers answer inside their VPC only, and any other server may not be reachable \
+                from Azure at the first boot.",
+        fix: "Mounts of EFS, FSx and S3 become comments; others get nofail, _netdev and a mount timeout of \
+              30 s.",
+        source: &[
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "", "2026"),
+            Source::new("AWS VM Import/Export guide", "", "2026"),
+            Source::new("systemd.mount(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
     },
+    detect: |guest| detect(guest, Fault::NetworkFilesystem),
+    fix: Some(|stage| fix(stage, Fault::NetworkFilesystem)),
 };
 
-impl Rule for FstabRule {
-    fn meta(&self) -> &'static RuleMeta {
-        match self.fault {
-            Fault::DeviceName => &DEVICE_NAMES.meta,
-            Fault::InstanceStore => &INSTANCE_STORE.meta,
-            Fault::AbsentDisk => &ABSENT_DISKS.meta,
-            Fault::NetworkFilesystem => &NETWORK_FILESYSTEMS.meta,
-        }
+fn detect(guest: &Guest<'_>, wanted: Fault) -> Result<Finding> {
+    if guest.facts.fstab.is_empty() {
+        return Ok(Finding::NotApplicable("there is no fstab"));
     }
+    let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
+    let evidence = guest.facts.fstab.iter().filter_map(|mount| {
+        let (fault, what, _) = judge(mount, machine, &patience)?;
+        (fault == wanted).then(|| Evidence::new(Place::line("/etc/fstab", mount.line), what))
+    });
+    Ok(Finding::from_evidence(evidence.collect()))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if guest.facts.fstab.is_empty() {
-            return Ok(Finding::NotApplicable("there is no fstab"));
+fn fix(stage: &mut Stage<'_>, wanted: Fault) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
+    let judged =
+        guest.facts.fstab.iter().filter_map(|mount| Some((mount.line, judge(mount, machine, &patience)?)));
+    let mut changes: Vec<(usize, Change)> = Vec::new();
+    for (line, (fault, _, change)) in judged {
+        if fault != wanted {
+            continue;
         }
-        let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
-        let evidence = guest.facts.fstab.iter().filter_map(|mount| {
-            let (fault, what, _) = judge(mount, machine, &patience)?;
-            (fault == self.fault).then(|| Evidence::new(format!("/etc/fstab:{}", mount.line), what))
-        });
-        Ok(Finding::from_evidence(evidence.collect()))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
-        let judged = guest
-            .facts
-            .fstab
-            .iter()
-            .filter_map(|mount| Some((mount.line, judge(mount, machine, &patience)?)));
-        let mut changes: Vec<(usize, Change)> = Vec::new();
-        for (line, (fault, _, change)) in judged {
-            if fault != self.fault {
-                continue;
-            }
-            let Some(change) = change else {
-                return Ok(Fixed::ByHand(format!(
-                    "the volume that /etc/fstab:{line} names has no UUID: name it by LABEL= or PARTUUID="
-                )));
-            };
-            changes.push((line, change));
-        }
-        let change = |line: usize| {
-            changes.iter().find(|(number, _)| *number == line).map(|(_, change)| change.clone())
+        let Some(change) = change else {
+            return Ok(Fixed::ByHand(format!(
+                "the volume that /etc/fstab:{line} names has no UUID: name it by LABEL= or PARTUUID="
+            )));
         };
-        stage.edit("/etc/fstab", |text| fstab::edit(text, |entry| change(entry.line)))?;
-        Ok(Fixed::Staged)
+        changes.push((line, change));
     }
+    let change =
+        |line: usize| changes.iter().find(|(number, _)| *number == line).map(|(_, change)| change.clone());
+    stage.edit("/etc/fstab", |text| fstab::edit(text, |entry| change(entry.line)))?;
+    Ok(Fixed::Staged)
 }
 
 /// What is wrong with a line, in which words, and what to do; `None` if all is well.
@@ -270,10 +281,10 @@ mod tests {
     use super::*;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
 
-    const ALL: [&FstabRule; 4] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &NETWORK_FILESYSTEMS];
+    const ALL: [&Rule; 4] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &NETWORK_FILESYSTEMS];
 
     /// Each line with the rule that must claim it and what it must become; `None` for one that must be left alone.
-    const LINES: &[(&str, Option<(&FstabRule, &str)>)] = &[
+    const LINES: &[(&str, Option<(&Rule, &str)>)] = &[
         (
             "/dev/xvda1 / ext4 defaults,discard 0 1",
             Some((&DEVICE_NAMES, "UUID={root} / ext4 defaults,discard 0 1")),
@@ -337,14 +348,14 @@ mod tests {
                 }
             }
             let Some((rule, new)) = expected else { continue };
-            let text = bench.mended_text(*rule, "/etc/fstab");
+            let text = bench.mended_text(rule, "/etc/fstab");
             let mended = text.strip_prefix("# first\n").and_then(|rest| rest.strip_suffix('\n')).unwrap();
             match *new {
                 "#" => assert!(mended.starts_with("# refloat: ") && mended.ends_with(&line), "{mended}"),
                 new => assert_eq!(mended, filled(new)),
             }
             let again = bench.file("/etc/fstab", &text);
-            assert!(ALL.iter().all(|rule| again.findings(*rule).is_empty()), "{text}");
+            assert!(ALL.iter().all(|rule| again.findings(rule).is_empty()), "{text}");
         }
     }
 

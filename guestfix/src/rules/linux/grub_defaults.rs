@@ -1,5 +1,6 @@
 //! `/etc/default/grub` and what is sourced after it: what the guest's own grub-mkconfig will say next time.
 
+use crate::rule::Place;
 use crate::text::shell_assign;
 use crate::{Result, Stage, View};
 
@@ -20,7 +21,7 @@ pub(super) fn files(view: &dyn View) -> Result<Vec<String>> {
 /// One assignment.
 pub(super) struct Assigned {
     /// The file and the line.
-    pub(super) place: String,
+    pub(super) place: Place,
     pub(super) key: String,
     /// Without quotes.
     pub(super) value: String,
@@ -32,7 +33,7 @@ pub(super) fn assigned(view: &dyn View) -> Result<Vec<Assigned>> {
     for file in files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         out.extend(shell_assign::assignments(&text).iter().map(|one| Assigned {
-            place: format!("{file}:{}", one.line),
+            place: Place::line(&file, one.line),
             key: one.key.to_owned(),
             value: one.value.to_owned(),
         }));
@@ -64,12 +65,12 @@ pub(super) fn cmdline(view: &dyn View) -> Result<Option<String>> {
 }
 
 /// Where the command line that all entries share is assigned last.
-pub(super) fn place(view: &dyn View) -> Result<String> {
-    let mut place = MAIN.to_owned();
+pub(super) fn place(view: &dyn View) -> Result<Place> {
+    let mut place = Place::file(MAIN);
     for file in files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         let last = shell_assign::assignments(&text).into_iter().rfind(|assignment| assignment.key == COMMON);
-        place = last.map_or(place, |assignment| format!("{file}:{}", assignment.line));
+        place = last.map_or(place, |assignment| Place::line(&file, assignment.line));
     }
     Ok(place)
 }
@@ -107,7 +108,7 @@ pub(super) fn set_default(stage: &mut Stage<'_>, selector: &str) -> Result<()> {
 /// Changes the command line that all entries share, in the file that has the last word on it.
 pub(super) fn edit_common(stage: &mut Stage<'_>, change: impl FnOnce(&str) -> String) -> Result<()> {
     let place = place(stage.guest()?.view)?;
-    let last = place.split(':').next().unwrap_or(MAIN);
+    let last = place.path().unwrap_or(MAIN);
     stage.edit(last, |text| {
         let new = change(shell_assign::get(text, COMMON).unwrap_or_default());
         shell_assign::set(text, COMMON, &new)

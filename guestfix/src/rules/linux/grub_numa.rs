@@ -4,44 +4,50 @@ use super::boot_entries;
 use crate::Facts;
 use crate::facts::CommandLine;
 use crate::inspect::compare_versions;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::cmdline;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A kernel too old for the memory of Azure's hosts.
-pub(in crate::rules) struct GrubNuma;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.grub.numa",
-    title: "kernels before 2.6.37 are told of one memory node only",
-    phase: Phase::Boot,
-    severity: Severity::Warning,
-    cause: "Kernels before 2.6.37, and Red Hat's before 2.6.32-504, have a fault with NUMA on Hyper-V in machines of larger sizes.",
-    fix: "numa=off is added to the entries of such kernels.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure (create-upload-generic), 2026-09; Azure/AzMigrate-Hydration 4337598c, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.grub.numa",
+        title: "kernels before 2.6.37 are told of one memory node only",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Warning,
+        cause: "Kernels before 2.6.37, and Red Hat's before 2.6.32-504, have a fault with NUMA on Hyper-V \
+                in machines of larger sizes.",
+        fix: "numa=off is added to the entries of such kernels.",
+        source: &[
+            Source::new(
+                "Microsoft Learn",
+                "Prepare Linux for imaging in Azure (create-upload-generic)",
+                "2026-09",
+            ),
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for GrubNuma {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let cmdlines = guest.facts.boot.cmdlines.iter();
+    let evidence = cmdlines.filter_map(|cmdline| {
+        let version = affected(guest.facts, cmdline)?;
+        Some(Evidence::new(&cmdline.place, format!("{version} without numa=off")))
+    });
+    Ok(Finding::from_evidence(evidence.collect()))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let cmdlines = guest.facts.boot.cmdlines.iter();
-        let evidence = cmdlines.filter_map(|cmdline| {
-            let version = affected(guest.facts, cmdline)?;
-            Some(Evidence::new(&cmdline.place, format!("{version} without numa=off")))
-        });
-        Ok(Finding::from_evidence(evidence.collect()))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let facts = stage.guest()?.facts.clone();
-        boot_entries::edit_cmdlines(stage, |line| {
-            affected(&facts, line).map(|_| cmdline::append(&line.written, "numa=off"))
-        })?;
-        Ok(Fixed::Staged)
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let facts = stage.guest()?.facts.clone();
+    boot_entries::edit_cmdlines(stage, |line| {
+        affected(&facts, line).map(|_| cmdline::append(&line.written, "numa=off"))
+    })?;
+    Ok(Fixed::Staged)
 }
 
 /// The old kernel that this command line is for, and that is not told yet.
@@ -83,13 +89,7 @@ mod tests {
             .file(&format!("/boot/vmlinuz-{version}"), "")
             .file(&format!("/lib/modules/{version}/modules.dep"), "")
             .file("/boot/grub/grub.conf", &menu);
-        assert_eq!(
-            bench.findings(&GrubNuma),
-            [format!("/boot/grub/grub.conf:3: {version} without numa=off")]
-        );
-        assert_eq!(
-            bench.mended_text(&GrubNuma, "/boot/grub/grub.conf"),
-            menu.replace("rhgb", "rhgb numa=off")
-        );
+        assert_eq!(bench.findings(&RULE), [format!("/boot/grub/grub.conf:3: {version} without numa=off")]);
+        assert_eq!(bench.mended_text(&RULE, "/boot/grub/grub.conf"), menu.replace("rhgb", "rhgb numa=off"));
     }
 }

@@ -3,89 +3,89 @@
 use super::{boot_entries, grub_defaults};
 use crate::facts::{BootEntry, Machine, Volume};
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::cmdline::{self, Change};
 use crate::text::shell_assign;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A kernel that is told to look for its root where there will be none.
-pub(in crate::rules) struct GrubRootDevice;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.grub.root-device",
-    title: "every boot entry finds its root by UUID",
-    phase: Phase::Boot,
-    severity: Severity::Blocker,
-    cause: "root=/dev/xvda1 and root=/dev/nvme0n1p1 name devices of EC2; on Azure the initramfs gives up waiting for them.",
-    fix: "root= becomes the UUID in the root's own superblock: in every entry of the boot menu, grub.cfg, menu.lst or BLS, in place, in what \
-          they share (kernelopts in grubenv), and in what entries to come are made of (/etc/kernel/cmdline, /etc/default/grub). grub.cfg is \
-          not generated anew.",
-    source: "Azure/AzMigrate-Hydration 4337598c, update_root_device_uuid, 2026; measured boots, 2026-11-23",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.grub.root-device",
+        title: "every boot entry finds its root by UUID",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Blocker,
+        cause: "root=/dev/xvda1 and root=/dev/nvme0n1p1 name devices of EC2; on Azure the initramfs gives \
+                up waiting for them.",
+        fix: "root= becomes the UUID in the root's own superblock: in every entry of the boot menu, \
+              grub.cfg, menu.lst or BLS, in place, in what they share (kernelopts in grubenv), and in what \
+              entries to come are made of (/etc/kernel/cmdline, /etc/default/grub). grub.cfg is not \
+              generated anew.",
+        source: &[
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "update_root_device_uuid", "2026"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for GrubRootDevice {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let machine = guest.view.machine();
-        let Some(root) = root(machine) else {
-            return Ok(Finding::NotApplicable("there is no root file system"));
-        };
-        let mut evidence = Vec::new();
-        for cmdline in &guest.facts.boot.cmdlines {
-            if let Some(what) = fault(&cmdline.written, machine, root) {
-                evidence.push(Evidence::new(&cmdline.place, what));
-            }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let machine = guest.view.machine();
+    let Some(root) = root(machine) else {
+        return Ok(Finding::NotApplicable("there is no root file system"));
+    };
+    let mut evidence = Vec::new();
+    for cmdline in &guest.facts.boot.cmdlines {
+        if let Some(what) = fault(&cmdline.written, machine, root) {
+            evidence.push(Evidence::new(&cmdline.place, what));
         }
-        for file in grub_defaults::files(guest.view)? {
-            let text = guest.view.text(&file)?.unwrap_or_default();
-            for assignment in shell_assign::assignments(&text) {
-                let what = match assignment.key {
-                    "GRUB_CMDLINE_LINUX" | "GRUB_CMDLINE_LINUX_DEFAULT" => {
-                        fault(assignment.value, machine, root)
-                    }
-                    "GRUB_DISABLE_LINUX_UUID" if assignment.value == "true" => {
-                        Some("keeps grub-mkconfig from writing UUIDs".to_owned())
-                    }
-                    _ => None,
-                };
-                evidence.extend(what.map(|what| Evidence::new(format!("{file}:{}", assignment.line), what)));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
     }
+    for file in grub_defaults::files(guest.view)? {
+        let text = guest.view.text(&file)?.unwrap_or_default();
+        for assignment in shell_assign::assignments(&text) {
+            let what = match assignment.key {
+                "GRUB_CMDLINE_LINUX" | "GRUB_CMDLINE_LINUX_DEFAULT" => fault(assignment.value, machine, root),
+                "GRUB_DISABLE_LINUX_UUID" if assignment.value == "true" => {
+                    Some("keeps grub-mkconfig from writing UUIDs".to_owned())
+                }
+                _ => None,
+            };
+            evidence.extend(what.map(|what| Evidence::new(Place::line(&file, assignment.line), what)));
+        }
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let (machine, boot) = (guest.view.machine().clone(), guest.facts.boot.clone());
-        let Some((root, spec)) = root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?)))
-        else {
-            return Ok(Fixed::ByHand(
-                "the root file system has no UUID: give it one, or a label, and boot by that".into(),
-            ));
-        };
-        let mended = |cmdline: &str, spec: &str| {
-            cmdline::edit(cmdline, |token| match cmdline::value(token, "root") {
-                Some(old) if !finds(&machine, old, root) => Change::Replace(format!("root={spec}")),
-                _ => Change::Keep,
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let (machine, boot) = (guest.view.machine().clone(), guest.facts.boot.clone());
+    let Some((root, spec)) = root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?))) else {
+        return Ok(Fixed::ByHand(
+            "the root file system has no UUID: give it one, or a label, and boot by that".into(),
+        ));
+    };
+    let mended = |cmdline: &str, spec: &str| {
+        cmdline::edit(cmdline, |token| match cmdline::value(token, "root") {
+            Some(old) if !finds(&machine, old, root) => Change::Replace(format!("root={spec}")),
+            _ => Change::Keep,
+        })
+    };
+    boot_entries::edit_cmdlines(stage, |cmdline| {
+        Some(mended(&cmdline.written, &spec_for(boot.entry_of(cmdline), root, &spec)))
+    })?;
+    grub_defaults::edit_cmdlines(stage, |value| mended(value, &spec))?;
+    for file in grub_defaults::files(stage.guest()?.view)? {
+        stage.edit(&file, |text| {
+            shell_assign::edit(text, |assignment| {
+                (assignment.key == "GRUB_DISABLE_LINUX_UUID" && assignment.value == "true")
+                    .then(|| "false".into())
             })
-        };
-        boot_entries::edit_cmdlines(stage, |cmdline| {
-            Some(mended(&cmdline.written, &spec_for(boot.entry_of(cmdline), root, &spec)))
         })?;
-        grub_defaults::edit_cmdlines(stage, |value| mended(value, &spec))?;
-        for file in grub_defaults::files(stage.guest()?.view)? {
-            stage.edit(&file, |text| {
-                shell_assign::edit(text, |assignment| {
-                    (assignment.key == "GRUB_DISABLE_LINUX_UUID" && assignment.value == "true")
-                        .then(|| "false".into())
-                })
-            })?;
-        }
-        Ok(Fixed::Staged)
     }
+    Ok(Fixed::Staged)
 }
 
 fn root(machine: &Machine) -> Option<&Volume> {
@@ -133,10 +133,10 @@ mod tests {
             "/etc/default/grub",
             "GRUB_DISABLE_LINUX_UUID=true\nGRUB_CMDLINE_LINUX=\"root=/dev/nvme0n1p1 ro\"\n",
         );
-        let found = bench.findings(&GrubRootDevice);
+        let found = bench.findings(&RULE);
         assert_eq!(found.len(), 4);
         assert_eq!(found[0], "/boot/grub/grub.cfg:4: root=/dev/xvda1, a name that p1 has on EC2");
-        bench.mended(&GrubRootDevice, |view| {
+        bench.mended(&RULE, |view| {
             let uuid = format!("UUID={ROOT_UUID}");
             assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&uuid, "quiet "));
             let defaults = view.text("/etc/default/grub").unwrap().unwrap();
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn a_root_that_is_on_another_disk_is_wrong_and_a_partuuid_of_this_one_is_right() {
         let other = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("UUID=dead-beef", ""));
-        assert_eq!(other.findings(&GrubRootDevice).len(), 2);
+        assert_eq!(other.findings(&RULE).len(), 2);
         let this = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("PARTUUID=1ec2a517-01", ""));
-        assert_eq!(this.findings(&GrubRootDevice), [""; 0]);
+        assert_eq!(this.findings(&RULE), [""; 0]);
         let logical = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("/dev/mapper/vg-root", ""));
-        assert_eq!(logical.findings(&GrubRootDevice), [""; 0]);
+        assert_eq!(logical.findings(&RULE), [""; 0]);
     }
 
     #[test]
@@ -164,11 +164,11 @@ mod tests {
         let both = Bench::debian().file(entry, text).file("/boot/efi/loader/loader.conf", "timeout 5\n");
         for bench in [both.clone().without("/boot/grub/grub.cfg"), both] {
             assert_eq!(
-                bench.findings(&GrubRootDevice),
+                bench.findings(&RULE),
                 [format!("{entry}:4: root=/dev/nvme0n1p1, a name that p1 has on EC2")]
             );
             let mended = text.replace("/dev/nvme0n1p1", &format!("UUID={ROOT_UUID}"));
-            assert_eq!(bench.mended_text(&GrubRootDevice, entry), mended);
+            assert_eq!(bench.mended_text(&RULE, entry), mended);
         }
     }
 
@@ -179,9 +179,7 @@ mod tests {
             .filter(|line| !line.contains("initrd"))
             .map(|line| format!("{line}\n"))
             .collect::<String>();
-        let text = Bench::debian()
-            .file("/boot/grub/grub.cfg", cfg)
-            .mended_text(&GrubRootDevice, "/boot/grub/grub.cfg");
+        let text = Bench::debian().file("/boot/grub/grub.cfg", cfg).mended_text(&RULE, "/boot/grub/grub.cfg");
         assert_eq!(lines(&text).filter(|line| line.body.contains("root=PARTUUID=1ec2a517-01")).count(), 2);
     }
 }

@@ -2,66 +2,72 @@
 
 use super::{boot_entries, grub_defaults};
 use crate::facts::{CommandLine, Site};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::cmdline::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A kernel that does not talk to Azure's serial console.
-pub(in crate::rules) struct GrubSerialConsole;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.grub.serial-console",
-    title: "the kernel talks to the first serial port",
-    phase: Phase::Boot,
-    severity: Severity::Warning,
-    cause: "Azure's serial console and boot diagnostics show ttyS0. hvc0 is Xen's console and is not there on Azure; without ttyS0 nobody \
-            sees why a boot fails.",
-    fix: "In every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub: hvc0 and xencons go, and console=tty1 console=ttyS0,115200n8 \
-          earlyprintk=ttyS0,115200 are there, the serial port last. rootdelay is never added.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure (create-upload-generic), 2026-09; Azure serial console for Linux, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.grub.serial-console",
+        title: "the kernel talks to the first serial port",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Warning,
+        cause: "Azure's serial console and boot diagnostics show ttyS0. hvc0 is Xen's console and is not \
+                there on Azure; without ttyS0 nobody sees why a boot fails.",
+        fix: "In every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub: \
+              hvc0 and xencons go, and console=tty1 console=ttyS0,115200n8 earlyprintk=ttyS0,115200 are \
+              there, the serial port last. rootdelay is never added.",
+        source: &[
+            Source::new(
+                "Microsoft Learn",
+                "Prepare Linux for imaging in Azure (create-upload-generic)",
+                "2026-09",
+            ),
+            Source::new("Azure serial console for Linux", "", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const SERIAL: &str = "console=ttyS0,115200n8";
 
-impl Rule for GrubSerialConsole {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if guest.facts.boot.entries.is_empty() {
+        return Ok(Finding::NotApplicable("no boot entries were found"));
     }
+    if guest.facts.os.as_ref().is_some_and(|os| os.arch == Some("aarch64")) {
+        return Ok(Finding::NotApplicable("the serial port of an Arm machine has another name"));
+    }
+    let cmdlines = guest.facts.boot.cmdlines.iter();
+    let mut evidence: Vec<Evidence> =
+        cmdlines.filter_map(|cmdline| Some(Evidence::new(&cmdline.place, fault_of(cmdline)?))).collect();
+    if let Some(what) = grub_defaults::cmdline(guest.view)?.and_then(|cmdline| fault(&cmdline)) {
+        evidence.push(Evidence::new(grub_defaults::place(guest.view)?, what));
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if guest.facts.boot.entries.is_empty() {
-            return Ok(Finding::NotApplicable("no boot entries were found"));
-        }
-        if guest.facts.os.as_ref().is_some_and(|os| os.arch == Some("aarch64")) {
-            return Ok(Finding::NotApplicable("the serial port of an Arm machine has another name"));
-        }
-        let cmdlines = guest.facts.boot.cmdlines.iter();
-        let mut evidence: Vec<Evidence> =
-            cmdlines.filter_map(|cmdline| Some(Evidence::new(&cmdline.place, fault_of(cmdline)?))).collect();
-        if let Some(what) = grub_defaults::cmdline(guest.view)?.and_then(|cmdline| fault(&cmdline)) {
-            evidence.push(Evidence::new(grub_defaults::place(guest.view)?, what));
-        }
-        Ok(Finding::from_evidence(evidence))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    // what entries share first: then some of them are well already
+    for shared in [true, false] {
+        boot_entries::edit_cmdlines(stage, |cmdline| {
+            fault_of(cmdline).filter(|_| is_shared(cmdline) == shared)?;
+            Some(match cmdline.complete {
+                Some(_) => with_consoles(&without_serial(&cmdline.written)),
+                None => without_serial(&cmdline.written),
+            })
+        })?;
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        // what entries share first: then some of them are well already
-        for shared in [true, false] {
-            boot_entries::edit_cmdlines(stage, |cmdline| {
-                fault_of(cmdline).filter(|_| is_shared(cmdline) == shared)?;
-                Some(match cmdline.complete {
-                    Some(_) => with_consoles(&without_serial(&cmdline.written)),
-                    None => without_serial(&cmdline.written),
-                })
-            })?;
-        }
-        let defaults = grub_defaults::cmdline(stage.guest()?.view)?;
-        if defaults.is_some_and(|cmdline| fault(&cmdline).is_some()) {
-            grub_defaults::edit_cmdlines(stage, without_consoles)?;
-            grub_defaults::edit_common(stage, with_consoles)?;
-        }
-        Ok(Fixed::Staged)
+    let defaults = grub_defaults::cmdline(stage.guest()?.view)?;
+    if defaults.is_some_and(|cmdline| fault(&cmdline).is_some()) {
+        grub_defaults::edit_cmdlines(stage, without_consoles)?;
+        grub_defaults::edit_common(stage, with_consoles)?;
     }
+    Ok(Fixed::Staged)
 }
 
 /// A part has no more to be than without Xen.
@@ -165,8 +171,8 @@ mod tests {
                 "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"console=hvc0\"\n",
             )
             .file("/etc/default/grub.d/50-cloud.cfg", "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty0 splash\"\n");
-        assert_eq!(bench.findings(&GrubSerialConsole).len(), 3);
-        bench.mended(&GrubSerialConsole, |view| {
+        assert_eq!(bench.findings(&RULE).len(), 3);
+        bench.mended(&RULE, |view| {
             let consoles = "quiet console=tty1 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
             assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, consoles));
             let common = "console=tty1 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
@@ -183,6 +189,6 @@ mod tests {
             "/etc/default/grub.d/50-cloud.cfg",
             "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty1 console=ttyS0\"\n",
         );
-        assert_eq!(bench.findings(&GrubSerialConsole), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
     }
 }

@@ -3,55 +3,66 @@
 use super::{boot_entries, grub_defaults};
 use crate::facts::Machine;
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::cmdline::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// Kernel arguments that made sense on EC2 or Xen only, or never.
-pub(in crate::rules) struct GrubStaleArguments;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.grub.stale-arguments",
-    title: "no kernel argument is left that slows or hides the boot on Azure",
-    phase: Phase::Boot,
-    severity: Severity::Warning,
-    cause: "rootdelay=300 is an unconditional sleep of five minutes in initramfs-tools; resume= from a disk that is not here waits 30 s for it; \
-            clocksource=xen is not there; rd.shell=0, rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
-            timeout of NVMe a disk of Azure that hangs does so for years. quiet and rhgb leave nothing to see on the only screen there is.",
-    fix: "These arguments go, in every boot entry, in what entries share, and in /etc/kernel/cmdline and /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks for. \
-          rootdelay is never added. Where crashkernel=auto goes, kdump reserves nothing until crashkernel= has a size (crashkernel=256M).",
-    source: "measured boots (rootdelay: 306 s; panic), 2026-11-23; azure-docs issue 80400, 2021; Microsoft Learn, create-upload-generic (rhgb, quiet, \
-             crashkernel=auto), create-upload-debian and create-upload-ubuntu (nvme_core.io_timeout), 2026-09; virt-v2v 71376bdb, resume= (behaviour), 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.grub.stale-arguments",
+        title: "no kernel argument is left that slows or hides the boot on Azure",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Warning,
+        cause: "rootdelay=300 is an unconditional sleep of five minutes in initramfs-tools; resume= from a \
+                disk that is not here waits 30 s for it; clocksource=xen is not there; rd.shell=0, \
+                rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
+                timeout of NVMe a disk of Azure that hangs does so for years. quiet and rhgb leave nothing \
+                to see on the only screen there is.",
+        fix: "These arguments go, in every boot entry, in what entries share, and in /etc/kernel/cmdline \
+              and /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks \
+              for. rootdelay is never added. Where crashkernel=auto goes, kdump reserves nothing until \
+              crashkernel= has a size (crashkernel=256M).",
+        source: &[
+            Source::new("measured boots (rootdelay: 306 s", "", "2021"),
+            Source::new("panic), 2026-11-23", "", "2021"),
+            Source::new("azure-docs issue 80400", "", "2021"),
+            Source::new(
+                "Microsoft Learn",
+                "create-upload-generic (rhgb, quiet, crashkernel=auto), create-upload-debian and create-upload-ubuntu (nvme_core.io_timeout)",
+                "2026-09",
+            ),
+            Source::new("virt-v2v 71376bdb", "resume= (behaviour)", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for GrubStaleArguments {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let machine = guest.view.machine();
+    let mut evidence = Vec::new();
+    for cmdline in &guest.facts.boot.cmdlines {
+        evidence.extend(faults(&cmdline.place, &cmdline.written, machine));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let machine = guest.view.machine();
-        let mut evidence = Vec::new();
-        for cmdline in &guest.facts.boot.cmdlines {
-            evidence.extend(faults(&cmdline.place, &cmdline.written, machine));
+    for one in grub_defaults::assigned(guest.view)? {
+        if grub_defaults::is_cmdline(&one.key) {
+            evidence.extend(faults(&one.place, &one.value, machine));
         }
-        for one in grub_defaults::assigned(guest.view)? {
-            if grub_defaults::is_cmdline(&one.key) {
-                evidence.extend(faults(&one.place, &one.value, machine));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let machine = stage.guest()?.view.machine().clone();
-        boot_entries::edit_cmdlines(stage, |cmdline| Some(without_stale(&cmdline.written, &machine)))?;
-        grub_defaults::edit_cmdlines(stage, |cmdline| without_stale(cmdline, &machine))?;
-        Ok(Fixed::Staged)
-    }
+    Ok(Finding::from_evidence(evidence))
 }
 
-fn faults(place: &str, cmdline: &str, machine: &Machine) -> Vec<Evidence> {
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let machine = stage.guest()?.view.machine().clone();
+    boot_entries::edit_cmdlines(stage, |cmdline| Some(without_stale(&cmdline.written, &machine)))?;
+    grub_defaults::edit_cmdlines(stage, |cmdline| without_stale(cmdline, &machine))?;
+    Ok(Fixed::Staged)
+}
+
+fn faults(place: &Place, cmdline: &str, machine: &Machine) -> Vec<Evidence> {
     let stale = |token| {
         let (why, _) = fault(token, cmdline, machine)?;
         Some(Evidence::new(place, format!("{token} {why}")))
@@ -109,11 +120,11 @@ mod tests {
         let bench = Bench::debian()
             .file("/boot/grub/grub.cfg", grub_cfg(&root, "rootdelay=300 nosmt resume=/dev/xvda3 rd.shell=0"))
             .file("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"clocksource=xen console=ttyS0\"\n");
-        let found = bench.findings(&GrubStaleArguments);
+        let found = bench.findings(&RULE);
         assert_eq!(found.len(), 7);
         assert_eq!(found[0], "/boot/grub/grub.cfg:4: rootdelay=300 is a sleep at every boot");
         assert_eq!(found[6], "/etc/default/grub:1: clocksource=xen is no clock of Hyper-V");
-        bench.mended(&GrubStaleArguments, |view| {
+        bench.mended(&RULE, |view| {
             assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, "nosmt"));
             let defaults = view.text("/etc/default/grub").unwrap().unwrap();
             assert_eq!(defaults, "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n");
@@ -125,7 +136,7 @@ mod tests {
                 &format!("rootdelay=5 resume=UUID={BOOT_UUID} clocksource=tsc panic=10 crashkernel=256M"),
             ),
         );
-        assert_eq!(fine.findings(&GrubStaleArguments), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
     }
     #[test]
     fn what_ec2_asks_for_is_dropped_or_gets_the_value_of_azure() {
@@ -137,7 +148,7 @@ mod tests {
             ("nosmt resume=PARTUUID=1ec2a517-01 resume_offset=34816", "nosmt"),
         ] {
             let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, before));
-            assert_eq!(bench.mended_text(&GrubStaleArguments, "/boot/grub/grub.cfg"), grub_cfg(&root, after));
+            assert_eq!(bench.mended_text(&RULE, "/boot/grub/grub.cfg"), grub_cfg(&root, after));
         }
     }
 }

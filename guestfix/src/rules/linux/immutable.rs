@@ -1,19 +1,27 @@
 //! linux.immutable
 
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A system whose files are not its own to change.
-pub(in crate::rules) struct Immutable;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.immutable",
-    title: "the system is one that is changed by its files",
-    phase: Phase::Layout,
-    severity: Severity::Blocker,
-    cause: "Some systems are images that are replaced as a whole: what is edited in them is checked and refused, or gone after the next update.",
-    fix: "None: such a system is set up anew on Azure from its own image for Azure, and its data moved.",
-    source: "Microsoft Learn, Flatcar Container Linux on Azure, 2026; ostree, bootc, Bottlerocket, Talos and MicroOS documentation, 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.immutable",
+        title: "the system is one that is changed by its files",
+        pack: Pack::Linux,
+        phase: Phase::Layout,
+        severity: Severity::Blocker,
+        cause: "Some systems are images that are replaced as a whole: what is edited in them is checked and \
+                refused, or gone after the next update.",
+        fix: "None: such a system is set up anew on Azure from its own image for Azure, and its data moved.",
+        source: &[
+            Source::new("Microsoft Learn", "Flatcar Container Linux on Azure", "2026"),
+            Source::new("ostree", "bootc, Bottlerocket, Talos and MicroOS documentation", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// What a system is known by, its name, and what to do.
@@ -75,22 +83,16 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-impl Rule for Immutable {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let found = known(guest)?;
+    Ok(Finding::from_evidence(
+        found.map(|(place, known)| Evidence::new(place, known.name)).into_iter().collect(),
+    ))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let found = known(guest)?;
-        Ok(Finding::from_evidence(
-            found.map(|(place, known)| Evidence::new(place, known.name)).into_iter().collect(),
-        ))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let found = known(&stage.guest()?)?;
-        Ok(Fixed::ByHand(found.map(|(_, known)| known.advice.to_owned()).unwrap_or_default()))
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let found = known(&stage.guest()?)?;
+    Ok(Fixed::ByHand(found.map(|(_, known)| known.advice.to_owned()).unwrap_or_default()))
 }
 
 /// Where the first of these shows, and which it is.
@@ -142,8 +144,8 @@ mod tests {
                 "a system of transactional-update",
             ),
         ] {
-            assert_eq!(bench.findings(&Immutable), [format!("{place}: {name}")]);
-            assert!(bench.by_hand(&Immutable).len() > 20);
+            assert_eq!(bench.findings(&RULE), [format!("{place}: {name}")]);
+            assert!(bench.by_hand(&RULE).len() > 20);
         }
     }
 }

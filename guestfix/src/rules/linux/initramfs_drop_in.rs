@@ -4,23 +4,33 @@ use initramfs::Generator;
 
 use super::{linewise, mkinitfs};
 use crate::facts::{Driver, Facts};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{Line, append, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A generator that will build the next initramfs without the drivers.
-pub(in crate::rules) struct InitramfsDropIn;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.initramfs.drop-in",
-    title: "the next initramfs will have the drivers of Hyper-V too",
-    phase: Phase::Drivers,
-    severity: Severity::Warning,
-    cause: "The guest builds its initramfs anew with every kernel update. With MODULES=dep or list, or a host-only dracut, it would leave \
-            out what it does not see in use, and it does leave out what omit_drivers names.",
-    fix: "The modules are named in /etc/initramfs-tools/modules, in /etc/dracut.conf.d/90-azure-hyperv.conf, in a feature of mkinitfs, or in \
-          INITRD_MODULES; only those that the kernel has. omit_drivers no longer names them.",
-    source: "Microsoft Learn, Prepare a RHEL-based VM and a SLES VM for Azure, 2026-09; initramfs-tools(7); dracut.conf(5), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.initramfs.drop-in",
+        title: "the next initramfs will have the drivers of Hyper-V too",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Warning,
+        cause: "The guest builds its initramfs anew with every kernel update. With MODULES=dep or list, or \
+                a host-only dracut, it would leave out what it does not see in use, and it does leave out \
+                what omit_drivers names.",
+        fix: "The modules are named in /etc/initramfs-tools/modules, in \
+              /etc/dracut.conf.d/90-azure-hyperv.conf, in a feature of mkinitfs, or in INITRD_MODULES; only \
+              those that the kernel has. omit_drivers no longer names them.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare a RHEL-based VM and a SLES VM for Azure", "2026-09"),
+            Source::new("initramfs-tools(7)", "", "2026-11"),
+            Source::new("dracut.conf(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const MODULES: &str = "/etc/initramfs-tools/modules";
@@ -55,86 +65,79 @@ enum Builder {
     Mkinitfs,
 }
 
-impl Rule for InitramfsDropIn {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let wanted = wanted(guest.facts);
+    if !wanted.contains(&"hv_storvsc") {
+        return Ok(Finding::NotApplicable("the kernel has hv_storvsc built in, or not at all"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let wanted = wanted(guest.facts);
-        if !wanted.contains(&"hv_storvsc") {
-            return Ok(Finding::NotApplicable("the kernel has hv_storvsc built in, or not at all"));
+    let mut evidence = linewise::faults(guest.view, &dracut_files(guest.view)?, |line| {
+        without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
+    })?;
+    evidence.extend(match builder(guest)? {
+        None => return Ok(Finding::NotApplicable("it is not known what builds the next one")),
+        Some(Builder::InitramfsTools) => match policy(guest.view)? {
+            // all drivers of all disks go in
+            (_, policy) if policy == "most" => return Ok(Finding::Ok),
+            (file, policy) => {
+                let lacking = lacking(guest.view, &["hv_vmbus", "hv_storvsc"])?;
+                let what = format!("MODULES={policy}, and {MODULES} does not name {}", lacking.join(", "));
+                (!lacking.is_empty()).then(|| Evidence::new(file, what))
+            }
+        },
+        Some(Builder::Dracut) => {
+            let what = "no file adds hv_storvsc to add_drivers";
+            (!dracut_adds(guest.view)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
         }
-        let mut evidence = linewise::faults(guest.view, &dracut_files(guest.view)?, |line| {
-            without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
-        })?;
-        evidence.extend(match builder(guest)? {
-            None => return Ok(Finding::NotApplicable("it is not known what builds the next one")),
-            Some(Builder::InitramfsTools) => match policy(guest.view)? {
-                // all drivers of all disks go in
-                (_, policy) if policy == "most" => return Ok(Finding::Ok),
-                (file, policy) => {
-                    let lacking = lacking(guest.view, &["hv_vmbus", "hv_storvsc"])?;
-                    let what =
-                        format!("MODULES={policy}, and {MODULES} does not name {}", lacking.join(", "));
-                    (!lacking.is_empty()).then(|| Evidence::new(file, what))
-                }
-            },
-            Some(Builder::Dracut) => {
-                let what = "no file adds hv_storvsc to add_drivers";
-                (!dracut_adds(guest.view)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
-            }
-            Some(Builder::Mkinitfs) => mkinitfs::fault(guest.view)?,
-            Some(Builder::Mkinitrd) => {
-                let text = guest.view.text(SYSCONFIG)?.unwrap_or_default();
-                let named = shell_assign::get(&text, INITRD_MODULES).unwrap_or_default().to_owned();
-                let what = "INITRD_MODULES does not name hv_storvsc";
-                let names = |name: &str| named.split_whitespace().any(|module| module == name);
-                (!names("hv_storvsc")).then(|| Evidence::new(SYSCONFIG, what))
-            }
-        });
-        Ok(Finding::from_evidence(evidence))
-    }
+        Some(Builder::Mkinitfs) => mkinitfs::fault(guest.view)?,
+        Some(Builder::Mkinitrd) => {
+            let text = guest.view.text(SYSCONFIG)?.unwrap_or_default();
+            let named = shell_assign::get(&text, INITRD_MODULES).unwrap_or_default().to_owned();
+            let what = "INITRD_MODULES does not name hv_storvsc";
+            let names = |name: &str| named.split_whitespace().any(|module| module == name);
+            (!names("hv_storvsc")).then(|| Evidence::new(SYSCONFIG, what))
+        }
+    });
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let wanted = wanted(guest.facts);
-        match builder(&guest)? {
-            Some(Builder::Mkinitfs) => mkinitfs::mend(stage)?,
-            Some(Builder::Mkinitrd) => {
-                stage.edit(SYSCONFIG, |text| {
-                    let named = shell_assign::get(text, INITRD_MODULES).unwrap_or_default();
-                    let mut modules: Vec<&str> = named.split_whitespace().collect();
-                    let missing: Vec<&str> =
-                        wanted.iter().copied().filter(|name| !modules.contains(name)).collect();
-                    modules.extend(missing);
-                    shell_assign::set(text, INITRD_MODULES, &modules.join(" "))
-                })?;
-            }
-            Some(Builder::InitramfsTools) => {
-                let lines = lacking(guest.view, &wanted)?.join("\n");
-                let text = guest.view.text(MODULES)?.unwrap_or_default();
-                stage.put(MODULES, append(&text, &format!("# for Azure (refloat)\n{lines}")))?;
-            }
-            _ => {
-                for file in dracut_files(guest.view)? {
-                    let old = stage.guest()?.view.text(&file)?.unwrap_or_default();
-                    let new = rewrite(&old, without_hyperv);
-                    if new != old {
-                        // one of this name in /etc hides the packaged one
-                        let name = file.rsplit('/').next().unwrap_or(&file);
-                        let own = if file == MAIN { MAIN.to_owned() } else { format!("{OWN}/{name}") };
-                        stage.put(&own, new)?;
-                    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let wanted = wanted(guest.facts);
+    match builder(&guest)? {
+        Some(Builder::Mkinitfs) => mkinitfs::mend(stage)?,
+        Some(Builder::Mkinitrd) => {
+            stage.edit(SYSCONFIG, |text| {
+                let named = shell_assign::get(text, INITRD_MODULES).unwrap_or_default();
+                let mut modules: Vec<&str> = named.split_whitespace().collect();
+                let missing: Vec<&str> =
+                    wanted.iter().copied().filter(|name| !modules.contains(name)).collect();
+                modules.extend(missing);
+                shell_assign::set(text, INITRD_MODULES, &modules.join(" "))
+            })?;
+        }
+        Some(Builder::InitramfsTools) => {
+            let lines = lacking(guest.view, &wanted)?.join("\n");
+            let text = guest.view.text(MODULES)?.unwrap_or_default();
+            stage.put(MODULES, append(&text, &format!("# for Azure (refloat)\n{lines}")))?;
+        }
+        _ => {
+            for file in dracut_files(guest.view)? {
+                let old = stage.guest()?.view.text(&file)?.unwrap_or_default();
+                let new = rewrite(&old, without_hyperv);
+                if new != old {
+                    // one of this name in /etc hides the packaged one
+                    let name = file.rsplit('/').next().unwrap_or(&file);
+                    let own = if file == MAIN { MAIN.to_owned() } else { format!("{OWN}/{name}") };
+                    stage.put(&own, new)?;
                 }
-                if !dracut_adds(stage.guest()?.view)? {
-                    let text = format!("# for Azure (refloat)\nadd_drivers+=\" {} \"\n", wanted.join(" "));
-                    stage.put(DRACUT, text)?;
-                }
+            }
+            if !dracut_adds(stage.guest()?.view)? {
+                let text = format!("# for Azure (refloat)\nadd_drivers+=\" {} \"\n", wanted.join(" "));
+                stage.put(DRACUT, text)?;
             }
         }
-        Ok(Fixed::Staged)
     }
+    Ok(Fixed::Staged)
 }
 
 /// The wanted modules that the kernel that boots has as modules.
@@ -243,18 +246,18 @@ mod tests {
     #[test]
     fn initramfs_tools_get_lines_unless_they_take_most() {
         let most = Bench::debian().file("/etc/initramfs-tools/initramfs.conf", "MODULES=most\n");
-        assert_eq!(most.findings(&InitramfsDropIn), [""; 0]);
+        assert_eq!(most.findings(&RULE), [""; 0]);
         let dep = most
             .file("/etc/initramfs-tools/conf.d/driver-policy", "MODULES=dep\n")
             .file(MODULES, "nvme\nhv_vmbus");
-        let found = dep.findings(&InitramfsDropIn);
+        let found = dep.findings(&RULE);
         assert_eq!(
             found,
             [format!(
                 "/etc/initramfs-tools/conf.d/driver-policy: MODULES=dep, and {MODULES} does not name hv_storvsc"
             )]
         );
-        let text = dep.mended_text(&InitramfsDropIn, MODULES);
+        let text = dep.mended_text(&RULE, MODULES);
         assert_eq!(
             text,
             "nvme\nhv_vmbus\n# for Azure (refloat)\nhv_storvsc\nhv_netvsc\nhv_utils\npci_hyperv\nsd_mod\n"
@@ -264,13 +267,13 @@ mod tests {
     #[test]
     fn dracut_gets_a_drop_in_with_blanks_around_the_names() {
         let bench = Bench::debian().file("/etc/dracut.conf", "#\n");
-        let text = bench.mended_text(&InitramfsDropIn, DRACUT);
+        let text = bench.mended_text(&RULE, DRACUT);
         assert!(
             text.ends_with("add_drivers+=\" hv_vmbus hv_storvsc hv_netvsc hv_utils pci_hyperv sd_mod \"\n"),
             "{text}"
         );
         let done = Bench::debian().file("/etc/dracut.conf.d/x.conf", "force_drivers+=\" hv_storvsc \"\n");
-        assert_eq!(done.findings(&InitramfsDropIn), [""; 0]);
+        assert_eq!(done.findings(&RULE), [""; 0]);
     }
 
     #[test]
@@ -280,13 +283,10 @@ mod tests {
                 .file("/etc/initramfs-tools/initramfs.conf", "MODULES=most\n")
                 .file("/etc/dracut.conf", "#\n")
         };
-        assert_eq!(both().findings(&InitramfsDropIn), [""; 0]);
+        assert_eq!(both().findings(&RULE), [""; 0]);
         let image = initramfs_with(&[("usr/lib/dracut/modules.txt", "base\n"), ("init", "")]);
         let replaced = both().file("/boot/initrd.img-6.1.0-50-amd64", image);
-        assert_eq!(
-            replaced.findings(&InitramfsDropIn),
-            ["/etc/dracut.conf.d: no file adds hv_storvsc to add_drivers"]
-        );
+        assert_eq!(replaced.findings(&RULE), ["/etc/dracut.conf.d: no file adds hv_storvsc to add_drivers"]);
     }
 
     #[test]
@@ -296,15 +296,15 @@ mod tests {
             .file(packaged, "hostonly=yes\nomit_drivers+=\" floppy hv_vmbus hv-storvsc \"\n")
             .file("/etc/dracut.conf.d/x.conf", "add_drivers+=\" hv_storvsc \"\n");
         let what = "leaves out drivers of Hyper-V: omit_drivers+=\" floppy hv_vmbus hv-storvsc \"";
-        assert_eq!(bench.findings(&InitramfsDropIn), [format!("{packaged}:2: {what}")]);
-        let text = bench.mended_text(&InitramfsDropIn, "/etc/dracut.conf.d/01-ec2.conf");
+        assert_eq!(bench.findings(&RULE), [format!("{packaged}:2: {what}")]);
+        let text = bench.mended_text(&RULE, "/etc/dracut.conf.d/01-ec2.conf");
         assert_eq!(text, "hostonly=yes\nomit_drivers+=\" floppy \"\n");
     }
 
     #[test]
     fn the_mkinitrd_of_suse_11_gets_the_modules_by_name() {
         let bench = Bench::debian().file(SYSCONFIG, "INITRD_MODULES=\"xenblk ext3\"\n");
-        let text = bench.mended_text(&InitramfsDropIn, SYSCONFIG);
+        let text = bench.mended_text(&RULE, SYSCONFIG);
         assert_eq!(
             text,
             "INITRD_MODULES=\"xenblk ext3 hv_vmbus hv_storvsc hv_netvsc hv_utils pci_hyperv sd_mod\"\n"

@@ -8,22 +8,30 @@ use libdisk::vfs::FileType;
 use super::aside;
 use crate::error::chain;
 use crate::facts::{Facts, Kernel, Machine};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// An initramfs that cannot see an Azure disk.
-pub(in crate::rules) struct InitramfsHyperv;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.initramfs.hyperv",
-    title: "every initramfs of the boot menu has the drivers of Hyper-V",
-    phase: Phase::Drivers,
-    severity: Severity::Blocker,
-    cause: "An initramfs built on EC2 holds the drivers of EC2. On Azure the root file system is behind hv_vmbus and hv_storvsc; without \
-            them the boot ends with \"ALERT! ... does not exist\".",
-    fix: "The missing modules of that very kernel, with all they depend on and their indexes, are put into the initramfs, and the result \
-          is read back and checked. The original is kept beside it as .pre-azure if there is room.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; measured boots on an emulated VMBus, 2026-11-23",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.initramfs.hyperv",
+        title: "every initramfs of the boot menu has the drivers of Hyper-V",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Blocker,
+        cause: "An initramfs built on EC2 holds the drivers of EC2. On Azure the root file system is behind \
+                hv_vmbus and hv_storvsc; without them the boot ends with \"ALERT! ... does not exist\".",
+        fix: "The missing modules of that very kernel, with all they depend on and their indexes, are put \
+              into the initramfs, and the result is read back and checked. The original is kept beside it \
+              as .pre-azure if there is room.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure", "2026-09"),
+            Source::new("measured boots on an emulated VMBus", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// What must stay free on the volume when the original is kept.
@@ -47,32 +55,26 @@ impl Target {
     }
 }
 
-impl Rule for InitramfsHyperv {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let targets = targets(guest.facts);
+    if targets.is_empty() {
+        return Ok(Finding::NotApplicable("no boot entry has an initramfs and modules for it"));
     }
+    Ok(Finding::from_evidence(faults(guest, &targets)?))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let targets = targets(guest.facts);
-        if targets.is_empty() {
-            return Ok(Finding::NotApplicable("no boot entry has an initramfs and modules for it"));
-        }
-        Ok(Finding::from_evidence(faults(guest, &targets)?))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let rescue = match guest.goal.target {
-            crate::Target::AzureGen1 if has_ata(guest.facts) => RESCUE,
-            _ => "",
-        };
-        let targets = targets(guest.facts);
-        mend(stage, &targets, |path, why| {
-            format!(
-                "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine{rescue}"
-            )
-        })
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let rescue = match guest.goal.target {
+        crate::Target::AzureGen1 if has_ata(guest.facts) => RESCUE,
+        _ => "",
+    };
+    let targets = targets(guest.facts);
+    mend(stage, &targets, |path, why| {
+        format!(
+            "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine{rescue}"
+        )
+    })
 }
 
 /// Generation 1 shows the disk as one of IDE, too, unless Linux sees that it runs on Hyper-V.
@@ -254,20 +256,18 @@ mod tests {
     #[test]
     fn what_is_no_initramfs_is_evidence_and_left_to_the_user() {
         let bench = Bench::debian().file("/boot/initrd.img-6.1.0-50-amd64", "no initramfs");
-        let found = bench.findings(&InitramfsHyperv);
+        let found = bench.findings(&RULE);
         assert!(
             found.len() == 1 && found[0].starts_with("/boot/initrd.img-6.1.0-50-amd64: cannot be read: "),
             "{found:?}"
         );
         assert!(
-            bench
-                .by_hand(&InitramfsHyperv)
-                .starts_with("/boot/initrd.img-6.1.0-50-amd64 cannot be changed offline")
+            bench.by_hand(&RULE).starts_with("/boot/initrd.img-6.1.0-50-amd64 cannot be changed offline")
         );
         let ata =
             bench.file("/lib/modules/6.1.0-50-amd64/modules.builtin", "kernel/drivers/ata/ata_piix.ko\n");
-        assert!(ata.by_hand(&InitramfsHyperv).ends_with(RESCUE));
-        assert!(!ata.target(crate::Target::AzureGen2).by_hand(&InitramfsHyperv).contains("ata_piix"));
+        assert!(ata.by_hand(&RULE).ends_with(RESCUE));
+        assert!(!ata.target(crate::Target::AzureGen2).by_hand(&RULE).contains("ata_piix"));
     }
 
     #[test]

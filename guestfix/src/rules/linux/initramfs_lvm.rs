@@ -8,23 +8,31 @@ use super::device_caches::disk_of_ec2;
 use super::initramfs_hyperv::{Room, replace};
 use super::lvm_filters::{narrow, widened};
 use crate::facts::Machine;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{append, bytes, lvm_conf};
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// LVM in an initramfs that looks at the disks of EC2 only.
-pub(in crate::rules) struct InitramfsLvm;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.initramfs.lvm",
-    title: "LVM in the initramfs looks at the disks of Azure",
-    phase: Phase::Drivers,
-    severity: Severity::Blocker,
-    cause: "dracut copies lvm.conf and the devices file into the initramfs. With a filter for /dev/xvd*, or a list of EBS serial numbers, LVM there \
-            does not look at the disk of Azure, and a root on it never appears.",
-    fix: "In the initramfs filters get patterns in front that accept /dev/sd* and /dev/nvme*, and lvmlocal.conf says not to use the devices \
-          file.",
-    source: "dracut 059, modules.d/90lvm (what is copied), 2026-11; lvm.conf(5), use_devicesfile, lvmdevices(8), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.initramfs.lvm",
+        title: "LVM in the initramfs looks at the disks of Azure",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Blocker,
+        cause: "dracut copies lvm.conf and the devices file into the initramfs. With a filter for \
+                /dev/xvd*, or a list of EBS serial numbers, LVM there does not look at the disk of Azure, \
+                and a root on it never appears.",
+        fix: "In the initramfs filters get patterns in front that accept /dev/sd* and /dev/nvme*, and \
+              lvmlocal.conf says not to use the devices file.",
+        source: &[
+            Source::new("dracut 059", "modules.d/90lvm (what is copied)", "2026-11"),
+            Source::new("lvm.conf(5)", "use_devicesfile, lvmdevices(8)", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const CONFIGS: [&str; 2] = ["etc/lvm/lvm.conf", LOCAL];
@@ -33,45 +41,38 @@ const LOCAL: &str = "etc/lvm/lvmlocal.conf";
 const DEVICES: &str = "etc/lvm/devices/system.devices";
 const NO_DEVICES: &str = "# for Azure (refloat)\ndevices/use_devicesfile=0";
 
-impl Rule for InitramfsLvm {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let machine = guest.view.machine();
+    if !machine.volumes.iter().any(|volume| volume.kind.as_deref() == Some("LVM2_member")) {
+        return Ok(Finding::NotApplicable("there is no LVM on this disk"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let machine = guest.view.machine();
-        if !machine.volumes.iter().any(|volume| volume.kind.as_deref() == Some("LVM2_member")) {
-            return Ok(Finding::NotApplicable("there is no LVM on this disk"));
-        }
-        let mut evidence = Vec::new();
-        for path in images(guest) {
-            let Some(bytes) = guest.view.read(&path)? else { continue };
-            // one that cannot be read is the business of linux.initramfs.hyperv
-            let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
-            evidence
-                .extend(faults(parsed.archive(), machine).into_iter().map(|what| Evidence::new(&path, what)));
-        }
-        Ok(Finding::from_evidence(evidence))
+    let mut evidence = Vec::new();
+    for path in images(guest) {
+        let Some(bytes) = guest.view.read(&path)? else { continue };
+        // one that cannot be read is the business of linux.initramfs.hyperv
+        let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
+        evidence.extend(faults(parsed.archive(), machine).into_iter().map(|what| Evidence::new(&path, what)));
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let machine = guest.view.machine().clone();
+    let mut room = Room::of(&machine);
+    for path in images(&guest) {
         let guest = stage.guest()?;
-        let machine = guest.view.machine().clone();
-        let mut room = Room::of(&machine);
-        for path in images(&guest) {
-            let guest = stage.guest()?;
-            let Some(bytes) = guest.view.read(&path)? else { continue };
-            let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
-            let files = mended(parsed.archive(), &machine);
-            let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, &**text)).collect();
-            let new = initramfs::put_files(parsed.archive(), &files)
-                .map_err(|source| Error::Initramfs { path: path.clone(), source })?;
-            if new.mode.is_some() {
-                replace(stage, &path, new, &mut room)?;
-            }
+        let Some(bytes) = guest.view.read(&path)? else { continue };
+        let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
+        let files = mended(parsed.archive(), &machine);
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+        let new = initramfs::put_files(parsed.archive(), &files)
+            .map_err(|source| Error::Initramfs { path: path.clone(), source })?;
+        if new.mode.is_some() {
+            replace(stage, &path, new, &mut room)?;
         }
-        Ok(Fixed::Staged)
     }
+    Ok(Fixed::Staged)
 }
 
 /// The system's initramfs of each boot entry.
@@ -137,7 +138,7 @@ mod tests {
             (DEVICES, "IDTYPE=devname IDNAME=/dev/nvme0n1p2 DEVNAME=/dev/nvme0n1p2 PVID=x PART=2\n"),
         ]);
         assert_eq!(
-            bench.findings(&InitramfsLvm),
+            bench.findings(&RULE),
             [
                 format!(
                     "{IMAGE}: devices/filter in its etc/lvm/lvm.conf hides the disks of Azure: a|/dev/xvda2|, r|.*|"
@@ -145,7 +146,7 @@ mod tests {
                 format!("{IMAGE}: its {DEVICES} names /dev/nvme0n1p2"),
             ]
         );
-        bench.mended(&InitramfsLvm, |view| {
+        bench.mended(&RULE, |view| {
             let bytes = view.read(IMAGE).unwrap().unwrap();
             let archive = Archive::parse(&bytes, &initramfs::Limits::default()).unwrap();
             assert!(
@@ -160,9 +161,9 @@ mod tests {
     #[test]
     fn an_initramfs_whose_lvm_sees_all_disks_stays() {
         let fine = bench(&[(CONFIGS[0], "devices { filter = [ \"a|.*|\" ] }\n")]);
-        assert_eq!(fine.findings(&InitramfsLvm), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
         let unused =
             bench(&[(DEVICES, "DEVNAME=/dev/xvda2\n"), (LOCAL, "devices { use_devicesfile = 0 }\n")]);
-        assert_eq!(unused.findings(&InitramfsLvm), [""; 0]);
+        assert_eq!(unused.findings(&RULE), [""; 0]);
     }
 }

@@ -5,23 +5,31 @@ use std::collections::BTreeSet;
 use super::boot_entries;
 use crate::facts::BootEntry;
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, bytes, cmdline, comment_out, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A guest that looks for the image of its hibernation where none can be.
-pub(in crate::rules) struct InitramfsResume;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.initramfs.resume",
-    title: "no initramfs waits for a device of EC2 to resume from",
-    phase: Phase::Boot,
-    severity: Severity::Warning,
-    cause: "initramfs-tools and uswsusp wait at every boot for the swap device that they were told to resume from: 30 s for one that is not \
-            there.",
-    fix: "RESUME= becomes none for the initramfs that is made next, and boot entries whose initramfs has such a device in it now get noresume; a \
-          resume device of uswsusp becomes a comment.",
-    source: "initramfs-tools(7), initramfs.conf(5), 2026-11; virt-v2v 71376bdb, resume (behaviour), 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.initramfs.resume",
+        title: "no initramfs waits for a device of EC2 to resume from",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Warning,
+        cause: "initramfs-tools and uswsusp wait at every boot for the swap device that they were told to \
+                resume from: 30 s for one that is not there.",
+        fix: "RESUME= becomes none for the initramfs that is made next, and boot entries whose initramfs \
+              has such a device in it now get noresume; a resume device of uswsusp becomes a comment.",
+        source: &[
+            Source::new("initramfs-tools(7)", "", "2026-11"),
+            Source::new("initramfs.conf(5)", "", "2026-11"),
+            Source::new("virt-v2v 71376bdb", "resume (behaviour)", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const CONF_D: &str = "/etc/initramfs-tools/conf.d";
@@ -31,65 +39,59 @@ const BAKED: [&str; 3] = ["conf/initramfs.conf", "conf/conf.d/resume", "conf/con
 const NO_RESUME: &str = "noresume";
 const USWSUSP: &str = "/etc/uswsusp.conf";
 
-impl Rule for InitramfsResume {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let view = guest.view;
+    let mut evidence = Vec::new();
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        for one in shell_assign::assignments(&text) {
+            if one.key == "RESUME" && is_gone(view, one.value) {
+                let what = format!("waits for {}, which is not on this disk under this name", one.value);
+                evidence.push(Evidence::new(Place::line(&file, one.line), what));
+            }
+        }
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let view = guest.view;
-        let mut evidence = Vec::new();
-        for file in files(view)? {
-            let text = view.text(&file)?.unwrap_or_default();
-            for one in shell_assign::assignments(&text) {
-                if one.key == "RESUME" && is_gone(view, one.value) {
-                    let what = format!("waits for {}, which is not on this disk under this name", one.value);
-                    evidence.push(Evidence::new(format!("{file}:{}", one.line), what));
-                }
-            }
-        }
-        let text = view.text(USWSUSP)?.unwrap_or_default();
-        for line in lines(&text).filter(|line| resumes(view, line)) {
-            evidence.push(Evidence::new(format!("{USWSUSP}:{}", line.number), line.body.trim()));
-        }
-        for entry in &guest.facts.boot.entries {
-            if let Some((initrd, spec)) = waits(guest, entry)? {
-                let what = format!("{initrd} waits for {spec}, which is not on this disk under this name");
-                evidence.push(Evidence::new(&entry.place, what));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+    let text = view.text(USWSUSP)?.unwrap_or_default();
+    for line in lines(&text).filter(|line| resumes(view, line)) {
+        evidence.push(Evidence::new(Place::line(USWSUSP, line.number), line.body.trim()));
     }
+    for entry in &guest.facts.boot.entries {
+        if let Some((initrd, spec)) = waits(guest, entry)? {
+            let what = format!("{initrd} waits for {spec}, which is not on this disk under this name");
+            evidence.push(Evidence::new(&entry.place, what));
+        }
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for file in files(stage.guest()?.view)? {
-            let view = stage.guest()?.view;
-            let old = view.text(&file)?.unwrap_or_default();
-            let new = shell_assign::edit(&old, |one| {
-                (one.key == "RESUME" && is_gone(view, one.value)).then(|| "none".to_owned())
-            });
-            if new != old {
-                stage.put(&file, new)?;
-            }
-        }
-        let guest = stage.guest()?;
-        let mut waiting = BTreeSet::new();
-        for entry in &guest.facts.boot.entries {
-            waiting.extend(waits(&guest, entry)?.map(|_| entry.place.clone()));
-        }
-        boot_entries::edit_cmdlines(stage, |cmdline| {
-            waiting.contains(&cmdline.place).then(|| cmdline::append(&cmdline.written, NO_RESUME))
-        })?;
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    for file in files(stage.guest()?.view)? {
         let view = stage.guest()?.view;
-        if let Some(old) = view.text(USWSUSP)? {
-            let new =
-                rewrite(&old, |line| resumes(view, line).then(|| comment_out(line.body, "a device of EC2")));
-            if new != old {
-                stage.put(USWSUSP, new)?;
-            }
+        let old = view.text(&file)?.unwrap_or_default();
+        let new = shell_assign::edit(&old, |one| {
+            (one.key == "RESUME" && is_gone(view, one.value)).then(|| "none".to_owned())
+        });
+        if new != old {
+            stage.put(&file, new)?;
         }
-        Ok(Fixed::Staged)
     }
+    let guest = stage.guest()?;
+    let mut waiting = BTreeSet::new();
+    for entry in &guest.facts.boot.entries {
+        waiting.extend(waits(&guest, entry)?.map(|_| entry.place.clone()));
+    }
+    boot_entries::edit_cmdlines(stage, |cmdline| {
+        waiting.contains(&cmdline.place).then(|| cmdline::append(&cmdline.written, NO_RESUME))
+    })?;
+    let view = stage.guest()?.view;
+    if let Some(old) = view.text(USWSUSP)? {
+        let new =
+            rewrite(&old, |line| resumes(view, line).then(|| comment_out(line.body, "a device of EC2")));
+        if new != old {
+            stage.put(USWSUSP, new)?;
+        }
+    }
+    Ok(Fixed::Staged)
 }
 
 /// The initramfs of an entry that waits, and for what.
@@ -143,14 +145,14 @@ mod tests {
             .file("/boot/grub/grub.cfg", cfg("quiet"))
             .file("/boot/initrd.img-6.1.0-50-amd64", initramfs_with(&resume));
         assert_eq!(
-            bench.findings(&InitramfsResume)[0],
+            bench.findings(&RULE)[0],
             "/boot/grub/grub.cfg:4: /boot/initrd.img-6.1.0-50-amd64 waits for UUID=dead-beef, which is not on this disk under this name"
         );
-        assert_eq!(bench.mended_text(&InitramfsResume, "/boot/grub/grub.cfg"), cfg("quiet noresume"));
+        assert_eq!(bench.mended_text(&RULE, "/boot/grub/grub.cfg"), cfg("quiet noresume"));
         let other =
             [("conf/conf.d/resume", "RESUME=/dev/xvda3\n"), ("conf/conf.d/zz-resume-auto", "RESUME=none\n")];
         let fine = bench.file("/boot/initrd.img-6.1.0-50-amd64", initramfs_with(&other));
-        assert_eq!(fine.findings(&InitramfsResume), [""; 0]);
+        assert_eq!(fine.findings(&RULE), [""; 0]);
     }
 
     #[test]
@@ -160,13 +162,13 @@ mod tests {
             .file(resume, "RESUME=UUID=dead-beef\n")
             .file(USWSUSP, "# x\nresume device = /dev/xvda3\ncompress = y\n");
         assert_eq!(
-            bench.findings(&InitramfsResume),
+            bench.findings(&RULE),
             [
                 "/etc/initramfs-tools/conf.d/resume:1: waits for UUID=dead-beef, which is not on this disk under this name",
                 "/etc/uswsusp.conf:2: resume device = /dev/xvda3",
             ]
         );
-        bench.mended(&InitramfsResume, |view| {
+        bench.mended(&RULE, |view| {
             assert_eq!(view.text(resume).unwrap().unwrap(), "RESUME=none\n");
             let uswsusp = view.text(USWSUSP).unwrap().unwrap();
             assert_eq!(
@@ -181,7 +183,7 @@ mod tests {
         for value in [&format!("UUID={BOOT_UUID}"), "none", "auto", "/dev/mapper/vg-swap"] {
             let bench =
                 Bench::debian().file("/etc/initramfs-tools/conf.d/resume", format!("RESUME={value}\n"));
-            assert_eq!(bench.findings(&InitramfsResume), [""; 0], "{value}");
+            assert_eq!(bench.findings(&RULE), [""; 0], "{value}");
         }
     }
 }

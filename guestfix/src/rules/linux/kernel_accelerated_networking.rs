@@ -1,49 +1,50 @@
 //! linux.kernel.accelerated-networking
 
-use crate::rule::Evidence;
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::rule::{Applies, Evidence, Pack, Source};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A kernel without drivers for the cards that accelerated networking passes through.
-pub(in crate::rules) struct AcceleratedNetworking;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.kernel.accelerated-networking",
-    title: "the kernel drives the cards of accelerated networking",
-    phase: Phase::Drivers,
-    severity: Severity::Note,
-    cause: "Which card a machine gets depends on the host: ConnectX-3 (mlx4), ConnectX-4 and 5 (mlx5) or Microsoft's own (mana), and it may be another \
-            after each start. Without the driver all traffic goes by hv_netvsc, which works and is slower.",
-    fix: "None: drivers come with the kernel.",
-    source: "Microsoft Learn, How Accelerated Networking works in Linux, and Microsoft Azure Network Adapter, 2026; Linux, drivers/net/ethernet, 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.kernel.accelerated-networking",
+        title: "the kernel drives the cards of accelerated networking",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Note,
+        cause: "Which card a machine gets depends on the host: ConnectX-3 (mlx4), ConnectX-4 and 5 (mlx5) \
+                or Microsoft's own (mana), and it may be another after each start. Without the driver all \
+                traffic goes by hv_netvsc, which works and is slower.",
+        fix: "if the network has to be fast, install a kernel that has the drivers (on Debian \
+              linux-image-cloud-amd64)",
+        source: &[
+            Source::new(
+                "Microsoft Learn",
+                "How Accelerated Networking works in Linux, and Microsoft Azure Network Adapter",
+                "2026",
+            ),
+            Source::new("Linux", "drivers/net/ethernet", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
 };
 
 const CARDS: [&str; 3] = ["mlx4_core", "mlx5_core", "mana"];
 
-impl Rule for AcceleratedNetworking {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
+        return Ok(Finding::NotApplicable("it is not known which kernel boots"));
+    };
+    if !kernel.has("hv_vmbus") || !kernel.has("pci_hyperv") {
+        return Ok(Finding::NotApplicable("the kernel does not see such a card"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
-            return Ok(Finding::NotApplicable("it is not known which kernel boots"));
-        };
-        if !kernel.has("hv_vmbus") || !kernel.has("pci_hyperv") {
-            return Ok(Finding::NotApplicable("the kernel does not see such a card"));
-        }
-        let absent: Vec<&str> = CARDS.into_iter().filter(|name| !kernel.has(name)).collect();
-        let evidence = (!absent.is_empty()).then(|| {
-            let place = kernel.modules.clone().unwrap_or_default();
-            Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))
-        });
-        Ok(Finding::from_evidence(evidence.into_iter().collect()))
-    }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "if the network has to be fast, install a kernel that has the drivers (on Debian linux-image-cloud-amd64)".into(),
-        ))
-    }
+    let absent: Vec<&str> = CARDS.into_iter().filter(|name| !kernel.has(name)).collect();
+    let evidence = (!absent.is_empty()).then(|| {
+        let place = kernel.modules.clone().unwrap_or_default();
+        Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))
+    });
+    Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }
 
 #[cfg(test)]
@@ -65,8 +66,8 @@ mod tests {
             (mana.to_owned(), vec![]),
         ] {
             let bench = Bench::debian().file(dep, &modules);
-            assert_eq!(bench.findings(&AcceleratedNetworking), expected);
+            assert_eq!(bench.findings(&RULE), expected);
         }
-        Bench::debian().file(dep, bus).by_hand(&AcceleratedNetworking);
+        Bench::debian().file(dep, bus).by_hand(&RULE);
     }
 }

@@ -3,75 +3,78 @@
 use super::boot_entries;
 use crate::facts::{BootEntry, Family, Kernel, Os};
 use crate::inspect::compare_versions;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::cmdline;
 use crate::{Facts, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A kernel that cannot see an Azure disk whatever its initramfs holds.
-pub(in crate::rules) struct KernelHyperv;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.kernel.hyperv",
-    title: "the kernel that boots has drivers for Hyper-V",
-    phase: Phase::Drivers,
-    severity: Severity::Blocker,
-    cause: "Without hv_vmbus and hv_storvsc a kernel sees no disk on Azure. Kernels made for Xen only, and some built for EC2, have neither.",
-    fix: "The newest installed kernel that has them becomes the default of the boot menu: in grub.cfg or grubenv, menu.lst, and /etc/default/grub. \
-          Where there is none, a kernel of the distribution has to be installed before the migration.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure, 2026-09; Debian's linux-image packages, measured 2026-11-23; \
-             virt-v2v 71376bdb, best kernel and Xen-only kernels (behaviour), 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.kernel.hyperv",
+        title: "the kernel that boots has drivers for Hyper-V",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Blocker,
+        cause: "Without hv_vmbus and hv_storvsc a kernel sees no disk on Azure. Kernels made for Xen only, \
+                and some built for EC2, have neither.",
+        fix: "The newest installed kernel that has them becomes the default of the boot menu: in grub.cfg \
+              or grubenv, menu.lst, and /etc/default/grub. Where there is none, a kernel of the \
+              distribution has to be installed before the migration.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure", "2026-09"),
+            Source::new("Debian's linux-image packages", "measured", "2026-11-23"),
+            Source::new("virt-v2v 71376bdb", "best kernel and Xen-only kernels (behaviour)", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for KernelHyperv {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let facts = guest.facts;
+    if facts.kernels.is_empty() {
+        return Ok(Finding::NotApplicable("no kernel was found"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let facts = guest.facts;
-        if facts.kernels.is_empty() {
-            return Ok(Finding::NotApplicable("no kernel was found"));
-        }
-        let mut wrong: Vec<&Kernel> = Vec::new();
-        if facts.kernels.iter().any(is_usable) {
-            for (_, kernel) in unusable_defaults(facts) {
-                if !wrong.contains(&kernel) {
-                    wrong.push(kernel);
-                }
+    let mut wrong: Vec<&Kernel> = Vec::new();
+    if facts.kernels.iter().any(is_usable) {
+        for (_, kernel) in unusable_defaults(facts) {
+            if !wrong.contains(&kernel) {
+                wrong.push(kernel);
             }
-        } else {
-            wrong = facts.kernels.iter().collect();
         }
-        let mut evidence = Vec::new();
-        for kernel in wrong {
-            let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
-            let lacks = lacking(kernel).collect::<Vec<_>>().join(" and ");
-            evidence.push(Evidence::new(place, format!("{} is built without {lacks}", kernel.version)));
-            let config = xen_only(guest.view, kernel)?;
-            evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
-        }
-        Ok(Finding::from_evidence(evidence))
+    } else {
+        wrong = facts.kernels.iter().collect();
     }
+    let mut evidence = Vec::new();
+    for kernel in wrong {
+        let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
+        let lacks = lacking(kernel).collect::<Vec<_>>().join(" and ");
+        evidence.push(Evidence::new(place, format!("{} is built without {lacks}", kernel.version)));
+        let config = xen_only(guest.view, kernel)?;
+        evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let facts = stage.guest()?.facts.clone();
-        let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel)) else {
-            let package = package(facts.os.as_ref());
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let facts = stage.guest()?.facts.clone();
+    let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel)) else {
+        let package = package(facts.os.as_ref());
+        return Ok(Fixed::ByHand(format!(
+            "no kernel here sees a disk on Azure: install {package} in the running machine, boot it there, and take a new snapshot"
+        )));
+    };
+    for (entry, _) in unusable_defaults(&facts) {
+        let Some(better) = best(&facts, entry) else {
             return Ok(Fixed::ByHand(format!(
-                "no kernel here sees a disk on Azure: install {package} in the running machine, boot it there, and take a new snapshot"
+                "{} would do, but no entry of the boot menu starts it: make one in the running machine, and take a new snapshot",
+                usable.version
             )));
         };
-        for (entry, _) in unusable_defaults(&facts) {
-            let Some(better) = best(&facts, entry) else {
-                return Ok(Fixed::ByHand(format!(
-                    "{} would do, but no entry of the boot menu starts it: make one in the running machine, and take a new snapshot",
-                    usable.version
-                )));
-            };
-            boot_entries::make_default(stage, better)?;
-        }
-        Ok(Fixed::Staged)
+        boot_entries::make_default(stage, better)?;
     }
+    Ok(Fixed::Staged)
 }
 
 /// The entries that start by themselves, one for each menu, with a kernel that cannot see a disk.
@@ -133,13 +136,13 @@ mod tests {
         let bench = Bench::debian()
             .file("/lib/modules/6.1.0-50-amd64/modules.dep", "kernel/drivers/nvme/host/nvme.ko:\n")
             .file("/boot/config-6.1.0-50-amd64", "CONFIG_X86_XEN=y\n");
-        let found = bench.findings(&KernelHyperv);
+        let found = bench.findings(&RULE);
         assert_eq!(
             found[0],
             "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 is built without hv_vmbus and hv_storvsc"
         );
         assert_eq!(found[1], "/boot/config-6.1.0-50-amd64: a kernel for Xen only");
-        assert!(bench.by_hand(&KernelHyperv).contains("install linux-image-amd64 in the running machine"));
+        assert!(bench.by_hand(&RULE).contains("install linux-image-amd64 in the running machine"));
     }
 
     #[test]
@@ -148,11 +151,11 @@ mod tests {
             "/lib/modules/6.1.0-50-amd64/modules.builtin",
             "kernel/drivers/hv/hv_vmbus.ko\nkernel/drivers/scsi/hv_storvsc.ko\n",
         );
-        assert_eq!(bench.findings(&KernelHyperv), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
         let by_config = Bench::debian()
             .file("/lib/modules/6.1.0-50-amd64/modules.dep", "")
             .file("/boot/config-6.1.0-50-amd64", "CONFIG_HYPERV=y\nCONFIG_HYPERV_STORAGE=y\n");
-        assert_eq!(by_config.findings(&KernelHyperv), [""; 0]);
+        assert_eq!(by_config.findings(&RULE), [""; 0]);
     }
 
     const OLD: &str = "5.10.0-32-amd64";
@@ -169,8 +172,8 @@ mod tests {
     #[test]
     fn another_kernel_without_an_entry_is_named() {
         let bench = newest_lacks();
-        assert_eq!(bench.findings(&KernelHyperv).len(), 1);
-        assert!(bench.by_hand(&KernelHyperv).starts_with("5.10.0-32-amd64 would do"));
+        assert_eq!(bench.findings(&RULE).len(), 1);
+        assert!(bench.by_hand(&RULE).starts_with("5.10.0-32-amd64 would do"));
     }
 
     #[test]
@@ -184,7 +187,7 @@ mod tests {
         let cfg = format!("set default=\"0\"\nsubmenu 'x' --id 'more' {{\n{menu}}}\n");
         let bench =
             newest_lacks().file("/boot/grub/grub.cfg", &cfg).file("/etc/default/grub", "GRUB_DEFAULT=0\n");
-        bench.mended(&KernelHyperv, |view| {
+        bench.mended(&RULE, |view| {
             let text = |path| view.text(path).unwrap().unwrap();
             let selector = format!("more>{OLD}");
             assert_eq!(
@@ -209,7 +212,7 @@ mod tests {
                 &format!("/boot/loader/entries/m-{OLD}.conf"),
                 format!("linux /vmlinuz-{OLD}\noptions ro\n"),
             );
-        let block = bench.mended_text(&KernelHyperv, "/boot/grub2/grubenv");
+        let block = bench.mended_text(&RULE, "/boot/grub2/grubenv");
         assert!(block.contains(&format!("saved_entry=m-{OLD}\n")) && block.len() == 1024, "{block}");
     }
 
@@ -224,8 +227,8 @@ mod tests {
             .file(&format!("{entries}/m-{OLD}.conf"), entry(OLD))
             .file("/boot/efi/m/6.1.0-50-amd64/linux", "kernel")
             .file(&format!("/boot/efi/m/{OLD}/linux"), "kernel");
-        assert_eq!(bench.findings(&KernelHyperv).len(), 1);
-        let text = bench.mended_text(&KernelHyperv, config);
+        assert_eq!(bench.findings(&RULE).len(), 1);
+        let text = bench.mended_text(&RULE, config);
         assert_eq!(text, format!("timeout 5\ndefault m-{OLD}.conf\n"));
     }
 
@@ -234,7 +237,7 @@ mod tests {
         let entry = |release: &str| format!("title x\nroot (hd0)\nkernel /boot/vmlinuz-{release} ro\n");
         let menu = format!("default 0\n{}{}", entry("6.1.0-50-amd64"), entry(OLD));
         let bench = newest_lacks().without("/boot/grub/grub.cfg").file("/boot/grub/menu.lst", &menu);
-        let text = bench.mended_text(&KernelHyperv, "/boot/grub/menu.lst");
+        let text = bench.mended_text(&RULE, "/boot/grub/menu.lst");
         assert_eq!(text, menu.replace("default 0", "default 1"));
     }
 }

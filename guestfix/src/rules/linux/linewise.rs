@@ -1,6 +1,6 @@
 //! Faults that are lines of text files.
 
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::text::{self, Line, lines};
 use crate::{Result, Stage, View};
 
@@ -14,7 +14,7 @@ pub(super) fn faults(
     for file in files {
         let text = view.text(file)?.unwrap_or_default();
         let found = lines(&text).filter_map(|line| Some((line.number, fault(&line)?)));
-        evidence.extend(found.map(|(line, what)| Evidence::new(format!("{file}:{line}"), what)));
+        evidence.extend(found.map(|(line, what)| Evidence::new(Place::line(file, line), what)));
     }
     Ok(evidence)
 }

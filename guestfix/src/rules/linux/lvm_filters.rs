@@ -1,22 +1,30 @@
 //! linux.lvm.filters
 
 use crate::facts::Machine;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::lvm_conf::{self, Setting};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// LVM that is told to look at the disks of EC2 only.
-pub(in crate::rules) struct LvmFilters;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.lvm.filters",
-    title: "LVM looks at the disks of Azure",
-    phase: Phase::Mounts,
-    severity: Severity::Blocker,
-    cause: "A filter that accepts /dev/xvd* or /dev/nvme* and rejects all else hides the physical volumes on /dev/sd*: volume groups are \
-            not found, and what is on them is not mounted.",
-    fix: "Patterns that accept /dev/sd* and /dev/nvme* are put in front of those that there are; the first that matches counts.",
-    source: "lvm.conf(5), filter and global_filter, 2026-11; Azure/AzMigrate-Hydration 4337598c, update_lvm_conf, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.lvm.filters",
+        title: "LVM looks at the disks of Azure",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "A filter that accepts /dev/xvd* or /dev/nvme* and rejects all else hides the physical \
+                volumes on /dev/sd*: volume groups are not found, and what is on them is not mounted.",
+        fix: "Patterns that accept /dev/sd* and /dev/nvme* are put in front of those that there are; the \
+              first that matches counts.",
+        source: &[
+            Source::new("lvm.conf(5)", "filter and global_filter", "2026-11"),
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "update_lvm_conf", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const FILES: [&str; 2] = ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"];
@@ -24,31 +32,24 @@ const FILTERS: [&str; 2] = ["devices/filter", "devices/global_filter"];
 /// What is put in front.
 const ACCEPT: &[&str] = &["a|^/dev/sd|", "a|^/dev/nvme|"];
 
-impl Rule for LvmFilters {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut evidence = Vec::new();
-        for file in FILES {
-            let text = guest.view.text(file)?.unwrap_or_default();
-            for setting in narrow(&text, guest.view.machine()) {
-                let what =
-                    format!("{} hides the disks of Azure: {}", setting.name, setting.values.join(", "));
-                evidence.push(Evidence::new(format!("{file}:{}", setting.line), what));
-            }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for file in FILES {
+        let text = guest.view.text(file)?.unwrap_or_default();
+        for setting in narrow(&text, guest.view.machine()) {
+            let what = format!("{} hides the disks of Azure: {}", setting.name, setting.values.join(", "));
+            evidence.push(Evidence::new(Place::line(file, setting.line), what));
         }
-        Ok(Finding::from_evidence(evidence))
     }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let machine = stage.guest()?.view.machine().clone();
-        for file in FILES {
-            stage.edit(file, |text| widened(text, &machine))?;
-        }
-        Ok(Fixed::Staged)
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let machine = stage.guest()?.view.machine().clone();
+    for file in FILES {
+        stage.edit(file, |text| widened(text, &machine))?;
     }
+    Ok(Fixed::Staged)
 }
 
 /// The filters that let no disk of Azure through.
@@ -95,7 +96,7 @@ mod tests {
         let text = "devices {\n\tfilter = [ \"a|^/dev/nvme0n1p2$|\", \"r|.*|\" ] # ours\n\tglobal_filter = [\"r|^/dev/sd.*|\"]\n}\n";
         let bench = Bench::debian().file(FILES[0], text);
         assert_eq!(
-            bench.findings(&LvmFilters),
+            bench.findings(&RULE),
             [
                 "/etc/lvm/lvm.conf:2: devices/filter hides the disks of Azure: a|^/dev/nvme0n1p2$|, r|.*|",
                 "/etc/lvm/lvm.conf:3: devices/global_filter hides the disks of Azure: r|^/dev/sd.*|"
@@ -105,7 +106,7 @@ mod tests {
         let expected = text
             .replace("[ \"a|^/dev/nvme0", &format!("[ {front}\"a|^/dev/nvme0"))
             .replace("[\"r|", &format!("[ {front}\"r|"));
-        assert_eq!(bench.mended_text(&LvmFilters, FILES[0]), expected);
+        assert_eq!(bench.mended_text(&RULE, FILES[0]), expected);
     }
 
     #[test]
@@ -116,11 +117,11 @@ mod tests {
             "devices { filter = [ \"r|/dev/cdrom|\" ] }\n",
             "devices/filter=[\"a|.*|\"]\n",
         ] {
-            assert_eq!(Bench::debian().file(FILES[1], fine).findings(&LvmFilters), [""; 0], "{fine}");
+            assert_eq!(Bench::debian().file(FILES[1], fine).findings(&RULE), [""; 0], "{fine}");
         }
         let lvm = Bench::debian()
             .machine(|machine| machine.volumes[1].kind = Some("LVM2_member".into()))
             .file(FILES[0], "devices { filter = [ \"a|^/dev/sda2$|\", \"r|.*|\" ] }\n");
-        assert_eq!(lvm.findings(&LvmFilters), [""; 0]);
+        assert_eq!(lvm.findings(&RULE), [""; 0]);
     }
 }

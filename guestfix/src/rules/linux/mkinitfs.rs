@@ -50,7 +50,7 @@ fn covers(pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::linux::initramfs_drop_in::InitramfsDropIn;
+    use crate::rules::linux::initramfs_drop_in;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -60,10 +60,10 @@ mod tests {
             .file(CONFIG, "features=\"base ext4 ena nvme\"\n")
             .file(&ena, "kernel/drivers/net/ethernet/amazon/ena\n");
         assert_eq!(
-            bench.findings(&InitramfsDropIn),
+            bench.findings(&initramfs_drop_in::RULE),
             [format!("{CONFIG}: no feature has hv_storvsc: base ext4 ena nvme")]
         );
-        bench.mended(&InitramfsDropIn, |view| {
+        bench.mended(&initramfs_drop_in::RULE, |view| {
             let text = view.text(CONFIG).unwrap().unwrap();
             assert_eq!(text, "features=\"base ext4 ena nvme hyperv\"\n");
             assert_eq!(view.text("/etc/mkinitfs/features.d/hyperv.modules").unwrap().as_deref(), Some(TEXT));
@@ -71,6 +71,6 @@ mod tests {
         let scsi = bench
             .file(CONFIG, "features=\"base scsi\"\n")
             .file("/usr/share/mkinitfs/features.d/scsi.modules", "kernel/drivers/scsi/*.ko*\n");
-        assert_eq!(scsi.findings(&InitramfsDropIn), [""; 0]);
+        assert_eq!(scsi.findings(&initramfs_drop_in::RULE), [""; 0]);
     }
 }

@@ -1,21 +1,30 @@
 //! linux.modprobe.blacklist
 
 use super::linewise;
+use crate::rule::{Applies, Pack, Source};
 use crate::text::{Line, comment_out};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Drivers that somebody forbade and that Azure needs.
-pub(in crate::rules) struct ModprobeBlacklist;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.modprobe.blacklist",
-    title: "modprobe may load what Azure needs",
-    phase: Phase::Drivers,
-    severity: Severity::Blocker,
-    cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure hv_* are disk and network, vfat is the EFI \
-            partition and udf the provisioning disc.",
-    fix: "The blacklist and install lines of these modules become comments.",
-    source: "Microsoft Learn, Prepare Linux for imaging in Azure (udf and vfat), 2026-09; linux-hyperv-issue, Scenario 3, 2026; modprobe.d(5)",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.modprobe.blacklist",
+        title: "modprobe may load what Azure needs",
+        pack: Pack::Linux,
+        phase: Phase::Drivers,
+        severity: Severity::Blocker,
+        cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure hv_* are disk \
+                and network, vfat is the EFI partition and udf the provisioning disc.",
+        fix: "The blacklist and install lines of these modules become comments.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure (udf and vfat)", "2026-09"),
+            Source::new("linux-hyperv-issue", "Scenario 3", "2026"),
+            Source::new("modprobe.d(5)", "", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const NEEDED: &[&str] = &[
@@ -34,23 +43,17 @@ const NEEDED: &[&str] = &[
     "fat",
 ];
 
-impl Rule for ModprobeBlacklist {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let what = |line: &Line<'_>| forbidden(line).map(|module| format!("{module} is not to be loaded"));
+    Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let what = |line: &Line<'_>| forbidden(line).map(|module| format!("{module} is not to be loaded"));
-        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let files = files(stage.guest()?.view)?;
-        let allowed =
-            |line: &Line<'_>| forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"));
-        linewise::rewrite(stage, &files, allowed)?;
-        Ok(Fixed::Staged)
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let files = files(stage.guest()?.view)?;
+    let allowed =
+        |line: &Line<'_>| forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"));
+    linewise::rewrite(stage, &files, allowed)?;
+    Ok(Fixed::Staged)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -90,7 +93,7 @@ mod tests {
     fn lines_that_forbid_become_comments() {
         let text = "# hardening\nblacklist hv-vmbus\nblacklist floppy\ninstall udf /bin/true\ninstall vfat /sbin/modprobe --ignore-install vfat\n";
         let bench = Bench::debian().file("/etc/modprobe.d/cis.conf", text);
-        let found = bench.findings(&ModprobeBlacklist);
+        let found = bench.findings(&RULE);
         assert_eq!(
             found,
             [
@@ -98,7 +101,7 @@ mod tests {
                 "/etc/modprobe.d/cis.conf:4: udf is not to be loaded"
             ]
         );
-        let mended = bench.mended_text(&ModprobeBlacklist, "/etc/modprobe.d/cis.conf");
+        let mended = bench.mended_text(&RULE, "/etc/modprobe.d/cis.conf");
         let why = "# refloat: Azure needs this module: ";
         let expected = text
             .replace("blacklist hv", &format!("{why}blacklist hv"))

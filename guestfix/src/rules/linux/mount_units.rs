@@ -4,24 +4,33 @@ use super::fstab::Patience;
 use super::{aside, fstab, systemd};
 use crate::facts::Mount;
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::fstab::Change;
 use crate::text::{append, ini};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// Units of systemd that mount what is not there, or is there under another name.
-pub(in crate::rules) struct MountUnits;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.mount-units",
-    title: "no unit of systemd mounts a disk by its name on EC2",
-    phase: Phase::Mounts,
-    severity: Severity::Warning,
-    cause: "A .mount or .swap unit is a line of fstab in another place: with What=/dev/nvme1n1 it waits 90 s for a disk that never comes, or \
-            takes another one on Azure.",
-    fix: "A volume of this disk is named by its UUID; a swap unit, whose file name is its device, becomes a line of fstab. A unit for a disk \
-          or a service of AWS is kept aside and no longer started.",
-    source: "systemd.mount(5), systemd.swap(5), systemd.automount(5), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.mount-units",
+        title: "no unit of systemd mounts a disk by its name on EC2",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Warning,
+        cause: "A .mount or .swap unit is a line of fstab in another place: with What=/dev/nvme1n1 it waits \
+                90 s for a disk that never comes, or takes another one on Azure.",
+        fix: "A volume of this disk is named by its UUID; a swap unit, whose file name is its device, \
+              becomes a line of fstab. A unit for a disk or a service of AWS is kept aside and no longer \
+              started.",
+        source: &[
+            Source::new("systemd.mount(5)", "", "2026-11"),
+            Source::new("systemd.swap(5)", "", "2026-11"),
+            Source::new("systemd.automount(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const DIR: &str = "/etc/systemd/system";
@@ -43,38 +52,32 @@ enum Mend {
     Aside,
 }
 
-impl Rule for MountUnits {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let evidence = |hit: Hit| Evidence::new(Place::line(&hit.file, hit.line), hit.what);
+    Ok(Finding::from_evidence(hits(guest)?.into_iter().map(evidence).collect()))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let evidence = |hit: Hit| Evidence::new(format!("{}:{}", hit.file, hit.line), hit.what);
-        Ok(Finding::from_evidence(hits(guest)?.into_iter().map(evidence).collect()))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        for hit in hits(&stage.guest()?)? {
-            match hit.mend {
-                Mend::What(what) => {
-                    stage.edit(&hit.file, |text| {
-                        ini::edit(text, |entry| (entry.line == hit.line).then(|| what.clone()))
-                    })?;
-                }
-                Mend::Fstab(line) => {
-                    let fstab = stage.guest()?.view.text("/etc/fstab")?.unwrap_or_default();
-                    stage.put("/etc/fstab", append(&fstab, &line))?;
-                    put_aside(stage, &hit.file)?;
-                }
-                Mend::Aside => {
-                    put_aside(stage, &hit.file)?;
-                    let automount = hit.file.replace(".mount", ".automount");
-                    put_aside(stage, &automount)?;
-                }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    for hit in hits(&stage.guest()?)? {
+        match hit.mend {
+            Mend::What(what) => {
+                stage.edit(&hit.file, |text| {
+                    ini::edit(text, |entry| (entry.line == hit.line).then(|| what.clone()))
+                })?;
+            }
+            Mend::Fstab(line) => {
+                let fstab = stage.guest()?.view.text("/etc/fstab")?.unwrap_or_default();
+                stage.put("/etc/fstab", append(&fstab, &line))?;
+                put_aside(stage, &hit.file)?;
+            }
+            Mend::Aside => {
+                put_aside(stage, &hit.file)?;
+                let automount = hit.file.replace(".mount", ".automount");
+                put_aside(stage, &automount)?;
             }
         }
-        Ok(Fixed::Staged)
     }
+    Ok(Fixed::Staged)
 }
 
 /// Takes a unit away, with the links that start it.
@@ -136,11 +139,11 @@ mod tests {
         let text = "[Unit]\nDescription=x\n[Mount]\nWhat=/dev/xvda1\nWhere=/srv\nType=ext4\n";
         let bench = Bench::debian().file(&unit, text);
         assert_eq!(
-            bench.findings(&MountUnits),
+            bench.findings(&RULE),
             [format!("{unit}:4: /srv is mounted from /dev/xvda1, a name that p1 has on EC2")]
         );
         assert_eq!(
-            bench.mended_text(&MountUnits, &unit),
+            bench.mended_text(&RULE, &unit),
             text.replace("/dev/xvda1", &format!("/dev/disk/by-uuid/{ROOT_UUID}"))
         );
     }
@@ -152,7 +155,7 @@ mod tests {
             .file(&format!("{DIR}/data.mount"), "[Mount]\nWhat=/dev/nvme1n1\nWhere=/data\n")
             .file(&format!("{DIR}/data.automount"), "[Automount]\nWhere=/data\n")
             .link(&wants, &format!("{DIR}/data.automount"));
-        bench.mended(&MountUnits, |view| {
+        bench.mended(&RULE, |view| {
             for gone in [wants.as_str(), &format!("{DIR}/data.mount"), &format!("{DIR}/data.automount")] {
                 assert!(view.lstat(gone).unwrap().is_none(), "{gone}");
             }
@@ -164,7 +167,7 @@ mod tests {
     fn a_swap_unit_becomes_a_line_of_fstab() {
         let unit = format!("{DIR}/dev-nvme0n1p2.swap");
         let bench = Bench::debian().file(&unit, "[Swap]\nWhat=/dev/nvme0n1p2\n");
-        bench.mended(&MountUnits, |view| {
+        bench.mended(&RULE, |view| {
             assert!(!view.exists(&unit).unwrap());
             let fstab = view.text("/etc/fstab").unwrap().unwrap();
             assert!(fstab.ends_with(&format!("\nUUID={BOOT_UUID} none swap sw 0 0\n")), "{fstab}");
@@ -177,6 +180,6 @@ mod tests {
             .file(&format!("{DIR}/a.mount"), "[Mount]\nWhat=tmpfs\nWhere=/a\nType=tmpfs\n")
             .file(&format!("{DIR}/b.mount"), "[Mount]\nWhat=/dev/disk/by-label/data\nWhere=/b\n")
             .file(&format!("{DIR}/c.swap"), "[Swap]\nWhat=/swapfile\n");
-        assert_eq!(bench.findings(&MountUnits), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
     }
 }

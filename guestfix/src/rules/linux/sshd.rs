@@ -1,22 +1,31 @@
 //! linux.sshd
 
 use super::{linewise, systemd};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::Line;
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A server for logins that does not start.
-pub(in crate::rules) struct Sshd;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.sshd",
-    title: "sshd starts at boot, and answers at any address",
-    phase: Phase::Network,
-    severity: Severity::Warning,
-    cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on Azure. Without sshd, or with one \
-            that listens at an address of the VPC only, the serial console is the only way in.",
-    fix: "None: whether a machine is to be reached by ssh is for its owner to say.",
-    source: "Microsoft Learn, Prepare for agentless migration (Enable ssh), 2026; sshd(8), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.sshd",
+        title: "sshd starts at boot, and answers at any address",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on \
+                Azure. Without sshd, or with one that listens at an address of the VPC only, the serial \
+                console is the only way in.",
+        fix: "see to it in the running machine (systemctl enable sshd, no ListenAddress), or be ready to \
+              log in on the serial console",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare for agentless migration (Enable ssh)", "2026"),
+            Source::new("sshd(8)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
 };
 
 const CONFIG: &str = "/etc/ssh/sshd_config";
@@ -24,30 +33,17 @@ const UNITS: &[&str] = &["sshd.service", "ssh.service", "sshd.socket", "ssh.sock
 /// Upstart starts it by this.
 const UPSTART: &str = "/etc/init/ssh.conf";
 
-impl Rule for Sshd {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if !guest.view.exists(CONFIG)? {
+        return Ok(Finding::NotApplicable("sshd is not installed"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if !guest.view.exists(CONFIG)? {
-            return Ok(Finding::NotApplicable("sshd is not installed"));
-        }
-        let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
-        let mut evidence: Vec<Evidence> = Vec::new();
-        evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
-        let mut files = vec![CONFIG.to_owned()];
-        files.extend(guest.view.glob("/etc/ssh/sshd_config.d", ".conf")?);
-        evidence.extend(linewise::faults(guest.view, &files, bound)?);
-        Ok(Finding::from_evidence(evidence))
-    }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "see to it in the running machine (systemctl enable sshd, no ListenAddress), or be ready to log in on the serial console"
-                .into(),
-        ))
-    }
+    let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
+    let mut evidence: Vec<Evidence> = Vec::new();
+    evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
+    let mut files = vec![CONFIG.to_owned()];
+    files.extend(guest.view.glob("/etc/ssh/sshd_config.d", ".conf")?);
+    evidence.extend(linewise::faults(guest.view, &files, bound)?);
+    Ok(Finding::from_evidence(evidence))
 }
 
 /// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress 10.0.0.5`,
@@ -81,14 +77,14 @@ mod tests {
     #[test]
     fn an_sshd_that_is_not_started_is_named() {
         let bench = Bench::debian().file(CONFIG, "UsePAM yes\n");
-        assert_eq!(bench.findings(&Sshd), [format!("{CONFIG}: nothing starts sshd at boot")]);
-        bench.by_hand(&Sshd);
+        assert_eq!(bench.findings(&RULE), [format!("{CONFIG}: nothing starts sshd at boot")]);
+        bench.by_hand(&RULE);
         for link in [
             "/etc/systemd/system/multi-user.target.wants/sshd.service",
             "/etc/rc3.d/S55sshd",
             "/etc/systemd/system/sockets.target.wants/ssh.socket",
         ] {
-            assert_eq!(bench.clone().link(link, "/x").findings(&Sshd), [""; 0], "{link}");
+            assert_eq!(bench.clone().link(link, "/x").findings(&RULE), [""; 0], "{link}");
         }
     }
 
@@ -101,7 +97,7 @@ mod tests {
                 .link("/etc/systemd/system/multi-user.target.wants/sshd.service", "/x")
         };
         assert_eq!(
-            started(config).findings(&Sshd),
+            started(config).findings(&RULE),
             [
                 format!("{CONFIG}:2: ListenAddress 10.0.0.5, an address on EC2"),
                 format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*, an address on EC2")
@@ -109,6 +105,6 @@ mod tests {
         );
         let fine =
             "#ListenAddress 10.0.0.5\nListenAddress ::\nAllowUsers admin@10.0.* ops\nAllowGroups wheel\n";
-        assert_eq!(started(fine).findings(&Sshd), [""; 0]);
+        assert_eq!(started(fine).findings(&RULE), [""; 0]);
     }
 }

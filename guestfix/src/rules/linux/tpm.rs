@@ -1,21 +1,32 @@
 //! linux.tpm
 
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{crypttab, fstab};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A volume whose key only the machine on EC2 can give.
-pub(in crate::rules) struct Tpm;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.tpm",
-    title: "no key is sealed by the TPM of the machine on EC2",
-    phase: Phase::Mounts,
-    severity: Severity::Warning,
-    cause: "A key that NitroTPM sealed is opened by that TPM only, and one that a server of the VPC gives (Tang, KMS) by that server. On Azure \
-            the volume stays shut, and the boot waits for a passphrase at the console.",
-    fix: "None offline: a volume gets a passphrase in the running machine, and is sealed again on Azure.",
-    source: "crypttab(5), tpm2-device=, 2026-11; clevis(1), 2026-11; AWS, NitroTPM, 2026; virt-v2v manual, TPM, 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.tpm",
+        title: "no key is sealed by the TPM of the machine on EC2",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Warning,
+        cause: "A key that NitroTPM sealed is opened by that TPM only, and one that a server of the VPC \
+                gives (Tang, KMS) by that server. On Azure the volume stays shut, and the boot waits for a \
+                passphrase at the console.",
+        fix: "see that a passphrase opens the volume too (cryptsetup luksAddKey in the running machine), \
+              and seal it again on Azure",
+        source: &[
+            Source::new("crypttab(5)", "tpm2-device=", "2026-11"),
+            Source::new("clevis(1)", "", "2026-11"),
+            Source::new("AWS", "NitroTPM", "2026"),
+            Source::new("virt-v2v manual", "TPM", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
 };
 
 const PATH: &str = "/etc/crypttab";
@@ -24,40 +35,27 @@ const OPTIONS: [&str; 4] = ["tpm2-device=", "tpm2-pcrs=", "fido2-device=", "pkcs
 /// Clevis opens what has a key slot for it, whatever crypttab says.
 const CLEVIS: [&str; 2] = ["/usr/bin/clevis-luks-unlock", "/usr/lib/dracut/modules.d/60clevis"];
 
-impl Rule for Tpm {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let text = guest.view.text(PATH)?.unwrap_or_default();
+    let mut evidence = Vec::new();
+    for entry in crypttab::entries(&text) {
+        let from = OPTIONS.iter().find(|option| fstab::has_option(entry.options, option));
+        let script = || fstab::has_option(entry.options, "keyscript=").then_some(&"keyscript=");
+        if let Some(option) = from.or_else(script) {
+            let what = format!("{} gets its key by {}", entry.name, option.trim_end_matches('='));
+            evidence.push(Evidence::new(Place::line(PATH, entry.line), what));
+        }
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let text = guest.view.text(PATH)?.unwrap_or_default();
-        let mut evidence = Vec::new();
-        for entry in crypttab::entries(&text) {
-            let from = OPTIONS.iter().find(|option| fstab::has_option(entry.options, option));
-            let script = || fstab::has_option(entry.options, "keyscript=").then_some(&"keyscript=");
-            if let Some(option) = from.or_else(script) {
-                let what = format!("{} gets its key by {}", entry.name, option.trim_end_matches('='));
-                evidence.push(Evidence::new(format!("{PATH}:{}", entry.line), what));
+    let encrypted = |kind: &Option<String>| kind.as_deref() == Some("crypto_LUKS");
+    if let Some(volume) = guest.view.machine().volumes.iter().find(|volume| encrypted(&volume.kind)) {
+        for path in CLEVIS {
+            if guest.view.exists(path)? {
+                evidence.push(Evidence::new(path, format!("may have sealed the key of {}", volume.name)));
+                break;
             }
         }
-        let encrypted = |kind: &Option<String>| kind.as_deref() == Some("crypto_LUKS");
-        if let Some(volume) = guest.view.machine().volumes.iter().find(|volume| encrypted(&volume.kind)) {
-            for path in CLEVIS {
-                if guest.view.exists(path)? {
-                    evidence.push(Evidence::new(path, format!("may have sealed the key of {}", volume.name)));
-                    break;
-                }
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
     }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "see that a passphrase opens the volume too (cryptsetup luksAddKey in the running machine), and seal it again on Azure"
-                .into(),
-        ))
-    }
+    Ok(Finding::from_evidence(evidence))
 }
 
 #[cfg(test)]
@@ -70,16 +68,16 @@ mod tests {
         let table = "a UUID=1 none luks,tpm2-device=auto\nb UUID=2 none luks,keyscript=/usr/bin/kms\nc UUID=3 none luks,nofail\n";
         let bench = Bench::debian().file(PATH, table);
         assert_eq!(
-            bench.findings(&Tpm),
+            bench.findings(&RULE),
             [
                 "/etc/crypttab:1: a gets its key by tpm2-device",
                 "/etc/crypttab:2: b gets its key by keyscript"
             ]
         );
-        bench.by_hand(&Tpm);
+        bench.by_hand(&RULE);
         let clevis = Bench::debian().file(CLEVIS[0], "");
-        assert_eq!(clevis.findings(&Tpm), [""; 0], "nothing is encrypted");
+        assert_eq!(clevis.findings(&RULE), [""; 0], "nothing is encrypted");
         let sealed = clevis.machine(|machine| machine.volumes[1].kind = Some("crypto_LUKS".into()));
-        assert_eq!(sealed.findings(&Tpm), [format!("{}: may have sealed the key of p2", CLEVIS[0])]);
+        assert_eq!(sealed.findings(&RULE), [format!("{}: may have sealed the key of p2", CLEVIS[0])]);
     }
 }

@@ -5,58 +5,54 @@ use std::sync::Arc;
 use super::initramfs_hyperv::{Target, lacking_in};
 use crate::error::chain;
 use crate::inspect::devices;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{bytes, cmdline};
-use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
+use crate::{Error, Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A kernel, its initramfs and its command line in one file of UEFI, which is signed as a whole.
-pub(in crate::rules) struct UnifiedKernel;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.boot.unified-kernel",
-    title: "unified kernel images find their root on Azure",
-    phase: Phase::Boot,
-    severity: Severity::Blocker,
-    cause: "In a unified kernel image initramfs and command line are sections of one file. What is missing there cannot be added without breaking \
-            its signature.",
-    fix: "None offline: the image has to be built anew in the running machine, with the drivers of Hyper-V and a root by UUID.",
-    source: "uapi-group.org, Unified Kernel Image, 2026; systemd-stub(7), ukify(1), 2026-11; Microsoft PE Format, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.boot.unified-kernel",
+        title: "unified kernel images find their root on Azure",
+        pack: Pack::Linux,
+        phase: Phase::Boot,
+        severity: Severity::Blocker,
+        cause: "In a unified kernel image initramfs and command line are sections of one file. What is \
+                missing there cannot be added without breaking its signature.",
+        fix: "build the image anew in the running machine (dracut --uefi --add-drivers \"hv_vmbus \
+              hv_storvsc\", or ukify), with root=UUID=, and sign it again or leave Secure Boot off",
+        source: &[
+            Source::new("uapi-group.org", "Unified Kernel Image", "2026"),
+            Source::new("systemd-stub(7)", "", "2026-11"),
+            Source::new("ukify(1)", "", "2026-11"),
+            Source::new("Microsoft PE Format", "", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
 };
 
 /// Where systemd-boot, and the specification, have them; and kernel-install on a /boot of its own.
 const DIRS: [&str; 3] = ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"];
 
-impl Rule for UnifiedKernel {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if guest.goal.target != crate::Target::AzureGen2 {
+        return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
     }
-
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if guest.goal.target != crate::Target::AzureGen2 {
-            return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
-        }
-        if !guest.facts.boot.entries.is_empty() {
-            return Ok(Finding::NotApplicable("a boot menu starts its kernels"));
-        }
-        let mut evidence = Vec::new();
-        for dir in DIRS {
-            for path in guest.view.glob(dir, ".efi")? {
-                let Some(image) = guest.view.read(&path)? else { continue };
-                for what in faults(guest, &path, &image)? {
-                    evidence.push(Evidence::new(&path, what));
-                }
+    if !guest.facts.boot.entries.is_empty() {
+        return Ok(Finding::NotApplicable("a boot menu starts its kernels"));
+    }
+    let mut evidence = Vec::new();
+    for dir in DIRS {
+        for path in guest.view.glob(dir, ".efi")? {
+            let Some(image) = guest.view.read(&path)? else { continue };
+            for what in faults(guest, &path, &image)? {
+                evidence.push(Evidence::new(&path, what));
             }
         }
-        Ok(Finding::from_evidence(evidence))
     }
-
-    fn fix(&self, _stage: &mut Stage<'_>) -> Result<Fixed> {
-        Ok(Fixed::ByHand(
-            "build the image anew in the running machine (dracut --uefi --add-drivers \"hv_vmbus hv_storvsc\", or ukify), with root=UUID=, and sign it \
-             again or leave Secure Boot off"
-                .into(),
-        ))
-    }
+    Ok(Finding::from_evidence(evidence))
 }
 
 /// What in the sections of an image does not fit Azure.
@@ -153,26 +149,26 @@ mod tests {
     #[test]
     fn an_image_without_drivers_or_with_a_root_of_ec2_is_named() {
         let bench = bench("root=/dev/nvme0n1p1 ro\0", &empty_initramfs());
-        let found = bench.findings(&UnifiedKernel);
+        let found = bench.findings(&RULE);
         assert_eq!(found[0], format!("{PATH}: root=/dev/nvme0n1p1, a name that a disk has on EC2"));
         assert!(
             found.len() == 2 && found[1].starts_with(&format!("{PATH}: its initramfs lacks hv_")),
             "{found:?}"
         );
-        bench.by_hand(&UnifiedKernel);
+        bench.by_hand(&RULE);
     }
 
     #[test]
     fn an_image_with_drivers_and_one_that_is_none_are_left_alone() {
         let built_in = bench("root=UUID=1", &initramfs_with(&[("init", "x")]))
             .file("/lib/modules/6.1.0-50-amd64/modules.builtin", "kernel/drivers/hv/hv_vmbus.ko\nkernel/drivers/scsi/hv_storvsc.ko\nkernel/drivers/scsi/sd_mod.ko\n");
-        assert_eq!(built_in.findings(&UnifiedKernel), [""; 0]);
+        assert_eq!(built_in.findings(&RULE), [""; 0]);
         for broken in [&b"MZ"[..], &[0xff; 0x100], &image(&[(".initrd", b"")])] {
-            assert_eq!(bench("", b"").file(PATH, broken).findings(&UnifiedKernel), [""; 0]);
+            assert_eq!(bench("", b"").file(PATH, broken).findings(&RULE), [""; 0]);
         }
         let menu = bench("root=/dev/xvda1", b"").file("/boot/grub/grub.cfg", grub_cfg("UUID=1", ""));
-        assert_eq!(menu.findings(&UnifiedKernel), [""; 0]);
+        assert_eq!(menu.findings(&RULE), [""; 0]);
         let other = bench("root=/dev/xvda1", &empty_initramfs()).target(crate::Target::AzureGen1);
-        assert_eq!(other.findings(&UnifiedKernel), [""; 0]);
+        assert_eq!(other.findings(&RULE), [""; 0]);
     }
 }

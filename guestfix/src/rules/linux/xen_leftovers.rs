@@ -1,22 +1,31 @@
 //! linux.xen.leftovers
 
 use super::{linewise, systemd};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, comment_out, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// What a guest of Xen keeps and Hyper-V has no use for.
-pub(in crate::rules) struct XenLeftovers;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.xen.leftovers",
-    title: "nothing is left that only Xen can do",
-    phase: Phase::Identity,
-    severity: Severity::Warning,
-    cause: "Aliases lead to Xen's drivers, modules that cannot be loaded make units fail, gettys start over and over on a console that is \
-            not there.",
-    fix: "Lines that load or alias Xen's drivers become comments, gettys on hvc0 and xvc0 and Xen's own agents are not started any more.",
-    source: "virt-v2v 71376bdb, convert_linux (behaviour), 2026; modprobe.d(5); modules-load.d(5), 2026-11",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.xen.leftovers",
+        title: "nothing is left that only Xen can do",
+        pack: Pack::Linux,
+        phase: Phase::Identity,
+        severity: Severity::Warning,
+        cause: "Aliases lead to Xen's drivers, modules that cannot be loaded make units fail, gettys start \
+                over and over on a console that is not there.",
+        fix: "Lines that load or alias Xen's drivers become comments, gettys on hvc0 and xvc0 and Xen's own \
+              agents are not started any more.",
+        source: &[
+            Source::new("virt-v2v 71376bdb", "convert_linux (behaviour)", "2026"),
+            Source::new("modprobe.d(5)", "", "2026-11"),
+            Source::new("modules-load.d(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const WHY: &str = "only for Xen";
@@ -31,49 +40,42 @@ const UNITS: &[&str] = &[
 const SYSCONFIG: &str = "/etc/sysconfig/kernel";
 const SYSCONFIG_KEYS: [&str; 2] = ["INITRD_MODULES", "DOMU_INITRD_MODULES"];
 
-impl Rule for XenLeftovers {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let view = guest.view;
+    let mut evidence = systemd::started(view, UNITS)?;
+    for (file, is_xen) in files(view)? {
+        let what = |line: &Line<'_>| is_xen(line).then(|| line.body.trim().to_owned());
+        evidence.extend(linewise::faults(view, &[file], what)?);
     }
+    let text = view.text(SYSCONFIG)?.unwrap_or_default();
+    for assignment in shell_assign::assignments(&text) {
+        if SYSCONFIG_KEYS.contains(&assignment.key) && assignment.value.split_whitespace().any(is_xen_module)
+        {
+            let what = format!("{} names drivers of Xen", assignment.key);
+            evidence.push(Evidence::new(Place::line(SYSCONFIG, assignment.line), what));
+        }
+    }
+    Ok(Finding::from_evidence(evidence))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let view = guest.view;
-        let mut evidence = systemd::started(view, UNITS)?;
-        for (file, is_xen) in files(view)? {
-            let what = |line: &Line<'_>| is_xen(line).then(|| line.body.trim().to_owned());
-            evidence.extend(linewise::faults(view, &[file], what)?);
-        }
-        let text = view.text(SYSCONFIG)?.unwrap_or_default();
-        for assignment in shell_assign::assignments(&text) {
-            if SYSCONFIG_KEYS.contains(&assignment.key)
-                && assignment.value.split_whitespace().any(is_xen_module)
-            {
-                let what = format!("{} names drivers of Xen", assignment.key);
-                evidence.push(Evidence::new(format!("{SYSCONFIG}:{}", assignment.line), what));
-            }
-        }
-        Ok(Finding::from_evidence(evidence))
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    systemd::disable_started(stage, UNITS)?;
+    for (file, is_xen) in files(stage.guest()?.view)? {
+        linewise::rewrite(stage, &[file], |line| is_xen(line).then(|| comment_out(line.body, WHY)))?;
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        systemd::disable_started(stage, UNITS)?;
-        for (file, is_xen) in files(stage.guest()?.view)? {
-            linewise::rewrite(stage, &[file], |line| is_xen(line).then(|| comment_out(line.body, WHY)))?;
-        }
-        stage.edit(SYSCONFIG, |text| {
-            shell_assign::edit(text, |assignment| {
-                let kept = assignment
-                    .value
-                    .split_whitespace()
-                    .filter(|module| !is_xen_module(module))
-                    .collect::<Vec<_>>();
-                let hit = SYSCONFIG_KEYS.contains(&assignment.key)
-                    && assignment.value.split_whitespace().any(is_xen_module);
-                hit.then(|| kept.join(" "))
-            })
-        })?;
-        Ok(Fixed::Staged)
-    }
+    stage.edit(SYSCONFIG, |text| {
+        shell_assign::edit(text, |assignment| {
+            let kept = assignment
+                .value
+                .split_whitespace()
+                .filter(|module| !is_xen_module(module))
+                .collect::<Vec<_>>();
+            let hit = SYSCONFIG_KEYS.contains(&assignment.key)
+                && assignment.value.split_whitespace().any(is_xen_module);
+            hit.then(|| kept.join(" "))
+        })
+    })?;
+    Ok(Fixed::Staged)
 }
 
 /// A file and what makes one of its lines Xen's.
@@ -143,8 +145,8 @@ mod tests {
                 "/etc/systemd/system/getty.target.wants/serial-getty@hvc0.service",
                 "/lib/systemd/system/serial-getty@.service",
             );
-        assert_eq!(bench.findings(&XenLeftovers).len(), 6);
-        bench.mended(&XenLeftovers, |view| {
+        assert_eq!(bench.findings(&RULE).len(), 6);
+        bench.mended(&RULE, |view| {
             let text = |path| view.text(path).unwrap().unwrap();
             let why = "# refloat: only for Xen: ";
             assert_eq!(text("/etc/modprobe.d/xen.conf"), format!("{why}alias eth0 xennet\nblacklist xen_fbfront\n{why}alias scsi_hostadapter xen-blkfront\n"));

@@ -1,67 +1,65 @@
 //! target.firmware
 
 use super::paravirtual;
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
 
 /// A disk that the firmware of the target cannot start.
-pub(in crate::rules) struct Firmware;
-
-static META: RuleMeta = RuleMeta {
-    id: "target.firmware",
-    title: "the disk boots with the firmware of the target",
-    phase: Phase::Layout,
-    severity: Severity::Blocker,
-    cause: "Azure's generation 1 starts a disk by BIOS, generation 2 by UEFI; neither can do the other's.",
-    fix: "None: choose the generation that the disk was made for. It is fixed when the disk is created on Azure.",
-    source: "Microsoft Learn, Support for Generation 2 VMs on Azure, 2026-09",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "target.firmware",
+        title: "the disk boots with the firmware of the target",
+        pack: Pack::Target,
+        phase: Phase::Layout,
+        severity: Severity::Blocker,
+        cause: "Azure's generation 1 starts a disk by BIOS, generation 2 by UEFI; neither can do the \
+                other's.",
+        fix: "None: choose the generation that the disk was made for. It is fixed when the disk is created \
+              on Azure.",
+        source: &[Source::new("Microsoft Learn", "Support for Generation 2 VMs on Azure", "2026-09")],
+        applies: Applies::ALWAYS,
+    },
+    detect,
+    fix: Some(fix),
 };
 
-impl Rule for Firmware {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let machine = guest.view.machine();
+    let (here, there, wanted) = match guest.goal.target {
+        Target::AzureGen1 => (&machine.bios, &machine.uefi, "BIOS"),
+        Target::AzureGen2 => (&machine.uefi, &machine.bios, "UEFI"),
+    };
+    if !here.is_empty() {
+        return Ok(Finding::Ok);
     }
+    if paravirtual::is_to_be_started(guest) {
+        return Ok(Finding::NotApplicable("the disk never started by a firmware: see target.paravirtual"));
+    }
+    let mut evidence = vec![Evidence::new(Place::DISK, format!("nothing on it starts by {wanted}"))];
+    evidence.extend(there.iter().map(|line| Evidence::new(Place::DISK, line.as_str())));
+    Ok(Finding::Wrong { evidence })
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let machine = guest.view.machine();
-        let (here, there, wanted) = match guest.goal.target {
-            Target::AzureGen1 => (&machine.bios, &machine.uefi, "BIOS"),
-            Target::AzureGen2 => (&machine.uefi, &machine.bios, "UEFI"),
-        };
-        if !here.is_empty() {
-            return Ok(Finding::Ok);
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let machine = guest.view.machine();
+    let fits = match guest.goal.target {
+        Target::AzureGen1 if !machine.uefi.is_empty() => Some("azure-gen2"),
+        Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
+        _ => None,
+    };
+    Ok(Fixed::ByHand(match fits {
+        Some(target) => format!("the disk fits --for {target}"),
+        None if paravirtual::is(&guest) => {
+            "a paravirtual AMI, which has nothing that UEFI starts: with --for azure-gen1 a disk that starts by BIOS is made of it"
+                .into()
         }
-        if paravirtual::is_to_be_started(guest) {
-            return Ok(Finding::NotApplicable(
-                "the disk never started by a firmware: see target.paravirtual",
-            ));
+        None if guest.facts.os.is_none() => {
+            "no system was found on the disk: one with data only is made a VHD by refloat convert, and attached to a machine on Azure"
+                .into()
         }
-        let mut evidence = vec![Evidence::new("disk", format!("nothing on it starts by {wanted}"))];
-        evidence.extend(there.iter().map(|line| Evidence::new("disk", line.as_str())));
-        Ok(Finding::Wrong { evidence })
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let machine = guest.view.machine();
-        let fits = match guest.goal.target {
-            Target::AzureGen1 if !machine.uefi.is_empty() => Some("azure-gen2"),
-            Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
-            _ => None,
-        };
-        Ok(Fixed::ByHand(match fits {
-            Some(target) => format!("the disk fits --for {target}"),
-            None if paravirtual::is(&guest) => {
-                "a paravirtual AMI, which has nothing that UEFI starts: with --for azure-gen1 a disk that starts by BIOS is made of it"
-                    .into()
-            }
-            None if guest.facts.os.is_none() => {
-                "no system was found on the disk: one with data only is made a VHD by refloat convert, and attached to a machine on Azure"
-                    .into()
-            }
-            None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
-        }))
-    }
+        None => "no boot loader was found on the disk: it boots nowhere as it is".into(),
+    }))
 }
 
 #[cfg(test)]
@@ -71,13 +69,13 @@ mod tests {
 
     #[test]
     fn the_firmware_of_the_target_must_find_a_loader() {
-        assert_eq!(Bench::debian().findings(&Firmware), [""; 0]);
+        assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
         let gen2 = Bench::debian().target(Target::AzureGen2);
         assert_eq!(
-            gen2.findings(&Firmware),
+            gen2.findings(&RULE),
             ["disk: nothing on it starts by UEFI", "disk: boot code in the MBR"]
         );
-        assert_eq!(gen2.by_hand(&Firmware), "the disk fits --for azure-gen1");
+        assert_eq!(gen2.by_hand(&RULE), "the disk fits --for azure-gen1");
     }
 
     #[test]
@@ -85,8 +83,8 @@ mod tests {
         let hybrid = Bench::debian().machine(|machine| machine.uefi.push("EFI system partition 15".into()));
         let empty = Bench::debian().machine(|machine| machine.bios.clear());
         for target in [Target::AzureGen1, Target::AzureGen2] {
-            assert_eq!(hybrid.clone().target(target).findings(&Firmware), [""; 0]);
-            let what = empty.clone().target(target).by_hand(&Firmware);
+            assert_eq!(hybrid.clone().target(target).findings(&RULE), [""; 0]);
+            let what = empty.clone().target(target).by_hand(&RULE);
             assert!(what.contains("boots nowhere"), "{what}");
         }
     }
@@ -100,9 +98,9 @@ mod tests {
                 machine.table = "none";
                 machine.bios.clear();
             });
-        assert_eq!(bench.findings(&Firmware), [""; 0]);
+        assert_eq!(bench.findings(&RULE), [""; 0]);
         let gen2 = bench.target(Target::AzureGen2);
-        assert_eq!(gen2.findings(&Firmware), ["disk: nothing on it starts by UEFI"]);
-        assert!(gen2.by_hand(&Firmware).starts_with("a paravirtual AMI"));
+        assert_eq!(gen2.findings(&RULE), ["disk: nothing on it starts by UEFI"]);
+        assert!(gen2.by_hand(&RULE).starts_with("a paravirtual AMI"));
     }
 }

@@ -7,25 +7,35 @@ use libdisk::volume::{embed, wrap};
 
 use crate::edit::sha256;
 use crate::facts::{Machine, Site, Volume};
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::menu_lst;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
 
 /// A paravirtual AMI: a file system, on the bare disk or on its first partition, which EC2's own PV-GRUB started by its menu.lst.
-pub(in crate::rules) struct Paravirtual;
-
-static META: RuleMeta = RuleMeta {
-    id: "target.paravirtual",
-    title: "the disk of a paravirtual AMI gets a boot loader",
-    phase: Phase::Layout,
-    severity: Severity::Blocker,
-    cause: "The disk of a paravirtual AMI is one file system, or has one on its first partition. EC2's PV-GRUB, which is no part of the disk, \
-            read the menu.lst in it; a BIOS finds nothing to start there.",
-    fix: "GRUB, which is taken from the Debian package grub-pc-bin of this machine or from --grub DIR, goes into the gap before the first \
-          partition. Where there is no partition table, 1 MiB goes before the file system, with a table that has it as the one partition: the \
-          disk grows by that, so the result is always a new file. A grub.cfg is made of the entries of menu.lst, which stays as it is; its \
-          passwords are not taken over. Not for azure-gen2.",
-    source: "AWS, Linux AMI virtualization types, and PV-GRUB, 2026; GRUB manual 2.12, Images, 2023; measured boots, 2026-11-23",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "target.paravirtual",
+        title: "the disk of a paravirtual AMI gets a boot loader",
+        pack: Pack::Target,
+        phase: Phase::Layout,
+        severity: Severity::Blocker,
+        cause: "The disk of a paravirtual AMI is one file system, or has one on its first partition. EC2's \
+                PV-GRUB, which is no part of the disk, read the menu.lst in it; a BIOS finds nothing to \
+                start there.",
+        fix: "GRUB, which is taken from the Debian package grub-pc-bin of this machine or from --grub DIR, \
+              goes into the gap before the first partition. Where there is no partition table, 1 MiB goes \
+              before the file system, with a table that has it as the one partition: the disk grows by \
+              that, so the result is always a new file. A grub.cfg is made of the entries of menu.lst, \
+              which stays as it is; its passwords are not taken over. Not for azure-gen2.",
+        source: &[
+            Source::new("AWS", "Linux AMI virtualization types, and PV-GRUB", "2026"),
+            Source::new("GRUB manual 2.12", "Images", "2023"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::ALWAYS,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
@@ -36,77 +46,70 @@ const HEADER: &str = "\
 # does not add them here. With the package grub-pc installed, update-grub makes this file anew.
 ";
 
-impl Rule for Paravirtual {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if !is(guest) {
+        return Ok(Finding::NotApplicable("this is no paravirtual AMI"));
     }
+    if !is_to_be_started(guest) {
+        return Ok(Finding::NotApplicable("a disk that starts by BIOS can be made of it, and no other"));
+    }
+    let machine = guest.view.machine();
+    let first = machine.volumes.first();
+    let kind = first.and_then(|volume| volume.kind.as_deref()).unwrap_or("file system");
+    let what = match first {
+        Some(volume) if is_partitioned(machine) => Evidence::new(
+            Place::volume(&volume.name),
+            format!("{kind} with a menu.lst, which EC2's PV-GRUB starts, and no boot loader before it"),
+        ),
+        _ => Evidence::new(
+            Place::DISK,
+            format!("{kind} without a partition table, which EC2's PV-GRUB starts, and no BIOS"),
+        ),
+    };
+    Ok(Finding::from_evidence(vec![what]))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        if !is(guest) {
-            return Ok(Finding::NotApplicable("this is no paravirtual AMI"));
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let machine = guest.view.machine();
+    let Some(grub) = guest.view.grub().filter(|_| is_simple(machine)).cloned() else {
+        return Ok(Fixed::ByHand(without(machine)));
+    };
+    let menu = guest.facts.boot.cmdlines.iter().find(|cmdline| cmdline.site == Site::Kernel);
+    let menu = menu.map_or(Ok(None), |cmdline| guest.view.text(&cmdline.file))?;
+    let Some(script) = menu.as_deref().and_then(script) else {
+        return Ok(Fixed::ByHand("menu.lst has no entry with a kernel: write one".into()));
+    };
+    let head = if is_partitioned(machine) {
+        let record = guest.view.disk_bytes(0, SECTOR)?;
+        embed::head(&record, first_byte(machine), &grub)
+    } else {
+        wrap::head(machine.size, disk_signature(machine), &grub)
+    };
+    let head = match head {
+        Ok(head) => head,
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            return Ok(Fixed::ByHand(by_another_disk(&error)));
         }
-        if !is_to_be_started(guest) {
-            return Ok(Finding::NotApplicable("a disk that starts by BIOS can be made of it, and no other"));
-        }
-        let machine = guest.view.machine();
-        let first = machine.volumes.first();
-        let kind = first.and_then(|volume| volume.kind.as_deref()).unwrap_or("file system");
-        let what = match first {
-            Some(volume) if is_partitioned(machine) => Evidence::new(
-                volume.name.as_str(),
-                format!("{kind} with a menu.lst, which EC2's PV-GRUB starts, and no boot loader before it"),
-            ),
-            _ => Evidence::new(
-                "disk",
-                format!("{kind} without a partition table, which EC2's PV-GRUB starts, and no BIOS"),
-            ),
-        };
-        Ok(Finding::from_evidence(vec![what]))
+        Err(error) => return Err(error.into()),
+    };
+    let loader = format!("GRUB's boot.img in it, and core.img behind it, {} sectors", grub.core_sectors());
+    if is_partitioned(machine) {
+        let partition =
+            "the boot record: its partitions stay; one is active, the first if none was".to_owned();
+        stage.put_loader(head, vec![partition, loader])?;
+    } else {
+        let size = machine.size;
+        let partition = format!(
+            "an MBR: all that was there, {size} bytes, is partition 1 (Linux, active) at sector 2048"
+        );
+        let grown =
+            format!("the disk becomes 1 MiB larger; sha256 of what goes before it: {}", sha256(&head));
+        stage.wrap(head, vec![partition, loader, grown])?;
     }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let guest = stage.guest()?;
-        let machine = guest.view.machine();
-        let Some(grub) = guest.view.grub().filter(|_| is_simple(machine)).cloned() else {
-            return Ok(Fixed::ByHand(without(machine)));
-        };
-        let menu = guest.facts.boot.cmdlines.iter().find(|cmdline| cmdline.site == Site::Kernel);
-        let menu = menu.map_or(Ok(None), |cmdline| guest.view.text(&cmdline.file))?;
-        let Some(script) = menu.as_deref().and_then(script) else {
-            return Ok(Fixed::ByHand("menu.lst has no entry with a kernel: write one".into()));
-        };
-        let head = if is_partitioned(machine) {
-            let record = guest.view.disk_bytes(0, SECTOR)?;
-            embed::head(&record, first_byte(machine), &grub)
-        } else {
-            wrap::head(machine.size, disk_signature(machine), &grub)
-        };
-        let head = match head {
-            Ok(head) => head,
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                return Ok(Fixed::ByHand(by_another_disk(&error)));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let loader =
-            format!("GRUB's boot.img in it, and core.img behind it, {} sectors", grub.core_sectors());
-        if is_partitioned(machine) {
-            let partition =
-                "the boot record: its partitions stay; one is active, the first if none was".to_owned();
-            stage.put_loader(head, vec![partition, loader])?;
-        } else {
-            let size = machine.size;
-            let partition = format!(
-                "an MBR: all that was there, {size} bytes, is partition 1 (Linux, active) at sector 2048"
-            );
-            let grown =
-                format!("the disk becomes 1 MiB larger; sha256 of what goes before it: {}", sha256(&head));
-            stage.wrap(head, vec![partition, loader, grown])?;
-        }
-        stage.keep(GRUB_CFG, &format!("{GRUB_CFG}.pre-azure"))?;
-        stage.put(GRUB_CFG, script)?;
-        Ok(Fixed::Staged)
-    }
+    stage.keep(GRUB_CFG, &format!("{GRUB_CFG}.pre-azure"))?;
+    stage.put(GRUB_CFG, script)?;
+    Ok(Fixed::Staged)
 }
 
 /// Whether the guest is one.
@@ -224,13 +227,13 @@ mod tests {
     fn without_grub_it_says_where_to_get_it() {
         let bench = bench(MENU);
         assert_eq!(
-            bench.findings(&Paravirtual),
+            bench.findings(&RULE),
             ["disk: ext4 without a partition table, which EC2's PV-GRUB starts, and no BIOS"]
         );
-        let what = bench.by_hand(&Paravirtual);
+        let what = bench.by_hand(&RULE);
         assert!(what.contains("grub-pc-bin") && what.contains("--grub DIR"), "{what}");
         let more = bench.machine(|machine| machine.volumes.push(machine.volumes[0].clone()));
-        assert!(more.by_hand(&Paravirtual).contains("more than one file system"));
+        assert!(more.by_hand(&RULE).contains("more than one file system"));
     }
 
     #[test]
@@ -241,22 +244,22 @@ mod tests {
             machine.volumes[0].number = 1;
         });
         let found = ["p1: ext4 with a menu.lst, which EC2's PV-GRUB starts, and no boot loader before it"];
-        assert_eq!(partitioned.findings(&Paravirtual), found);
-        assert!(partitioned.by_hand(&Paravirtual).contains("--grub DIR"));
+        assert_eq!(partitioned.findings(&RULE), found);
+        assert!(partitioned.by_hand(&RULE).contains("--grub DIR"));
         let second = partitioned.clone().machine(|machine| machine.volumes[0].number = 2);
-        assert!(second.by_hand(&Paravirtual).contains("not the first partition"));
+        assert!(second.by_hand(&RULE).contains("not the first partition"));
         let started = partitioned.clone().machine(|machine| machine.bios.push("boot code of GRUB".into()));
-        assert_eq!(started.findings(&Paravirtual), [""; 0]);
+        assert_eq!(started.findings(&RULE), [""; 0]);
         let gpt = partitioned.machine(|machine| machine.table = "gpt");
-        assert_eq!(gpt.findings(&Paravirtual), [""; 0]);
+        assert_eq!(gpt.findings(&RULE), [""; 0]);
     }
 
     #[test]
     fn other_disks_and_other_targets_are_no_business_of_it() {
-        assert_eq!(Bench::debian().findings(&Paravirtual), [""; 0]);
-        assert_eq!(bench(MENU).target(Target::AzureGen2).findings(&Paravirtual), [""; 0]);
+        assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
+        assert_eq!(bench(MENU).target(Target::AzureGen2).findings(&RULE), [""; 0]);
         let grub2 = Bench::debian().machine(|machine| machine.table = "none");
-        assert_eq!(grub2.findings(&Paravirtual), [""; 0]);
+        assert_eq!(grub2.findings(&RULE), [""; 0]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! ifcfg: shell assignments, in `/etc/sysconfig/network-scripts` (Red Hat) or `/etc/sysconfig/network` (SUSE, wicked). The file
 //! of eth0 is edited, those of other cards are moved aside.
 
+use libdisk::vfs::{FileType, Metadata};
+
 use super::is_azure_name;
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::rules::linux::linewise;
 use crate::text::{Line, comment_out, rewrite, shell_assign};
 use crate::{Result, Stage, View};
 
 /// A place for such files.
-struct Place {
+struct Layout {
     dir: &'static str,
     /// What eth0 gets where it has no file.
     text: &'static str,
@@ -16,38 +18,38 @@ struct Place {
     routes: &'static str,
 }
 
-const RED_HAT: Place = Place {
+const RED_HAT: Layout = Layout {
     dir: "/etc/sysconfig/network-scripts",
     text: "# for Azure (refloat)\nDEVICE=eth0\nONBOOT=yes\nBOOTPROTO=dhcp\nTYPE=Ethernet\nUSERCTL=no\nPEERDNS=yes\nIPV6INIT=no\n\
            PERSISTENT_DHCLIENT=yes\n",
     routes: "/etc/sysconfig/network",
 };
-const SUSE: Place = Place {
+const SUSE: Layout = Layout {
     dir: "/etc/sysconfig/network",
     text: "# for Azure (refloat)\nBOOTPROTO='dhcp'\nSTARTMODE='auto'\n",
     routes: "/etc/sysconfig/network/routes",
 };
-const PLACES: [Place; 2] = [RED_HAT, SUSE];
+const LAYOUTS: [Layout; 2] = [RED_HAT, SUSE];
 const WHY: &str = "a network card of EC2";
 
 pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
-    for place in &PLACES {
-        out.extend(faults_in(view, place)?);
+    for layout in &LAYOUTS {
+        out.extend(faults_in(view, layout)?);
     }
     Ok(out)
 }
 
 pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
-    for place in &PLACES {
-        mend_in(stage, place)?;
+    for layout in &LAYOUTS {
+        mend_in(stage, layout)?;
     }
     Ok(())
 }
 
-fn faults_in(view: &dyn View, place: &Place) -> Result<Vec<Evidence>> {
+fn faults_in(view: &dyn View, layout: &Layout) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
-    for file in files(view, place)? {
+    for file in files(view, layout)? {
         let text = view.text(&file)?.unwrap_or_default();
         if let Some(name) = foreign(&file, &text) {
             out.push(Evidence::new(&file, format!("{name} is not the card's name on Azure")));
@@ -56,19 +58,19 @@ fn faults_in(view: &dyn View, place: &Place) -> Result<Vec<Evidence>> {
         for assignment in shell_assign::assignments(&text) {
             let what = fault(assignment.key, assignment.value)
                 .then(|| format!("{}={} {}", assignment.key, assignment.value, why(assignment.key)));
-            out.extend(what.map(|what| Evidence::new(format!("{file}:{}", assignment.line), what)));
+            out.extend(what.map(|what| Evidence::new(Place::line(&file, assignment.line), what)));
         }
     }
-    out.extend(linewise::faults(view, &[place.routes.to_owned()], way_out)?);
+    out.extend(linewise::faults(view, &routes(view, layout)?, way_out)?);
     Ok(out)
 }
 
-fn mend_in(stage: &mut Stage<'_>, place: &Place) -> Result<()> {
-    if faults_in(stage.guest()?.view, place)?.is_empty() {
+fn mend_in(stage: &mut Stage<'_>, layout: &Layout) -> Result<()> {
+    if faults_in(stage.guest()?.view, layout)?.is_empty() {
         return Ok(());
     }
-    let dir = place.dir;
-    let files = files(stage.guest()?.view, place)?;
+    let dir = layout.dir;
+    let files = files(stage.guest()?.view, layout)?;
     for file in &files {
         let text = stage.guest()?.view.text(file)?.unwrap_or_default();
         if foreign(file, &text).is_some() {
@@ -82,21 +84,26 @@ fn mend_in(stage: &mut Stage<'_>, place: &Place) -> Result<()> {
     }
     let ours = format!("{dir}/ifcfg-eth0");
     if !files.is_empty() && !stage.guest()?.view.exists(&ours)? {
-        stage.put(&ours, place.text)?;
+        stage.put(&ours, layout.text)?;
     }
-    linewise::rewrite(stage, &[place.routes.to_owned()], |line| {
-        way_out(line).map(|_| comment_out(line.body, WHY))
-    })
+    let routes = routes(stage.guest()?.view, layout)?;
+    linewise::rewrite(stage, &routes, |line| way_out(line).map(|_| comment_out(line.body, WHY)))
 }
 
 /// The files of Ethernet cards.
-fn files(view: &dyn View, place: &Place) -> Result<Vec<String>> {
+/// The file with the routes, where it is one: what is a file of Red Hat is a folder of SUSE.
+fn routes(view: &dyn View, layout: &Layout) -> Result<Vec<String>> {
+    let is_file = |metadata: &Metadata| metadata.file_type != FileType::Directory;
+    Ok(view.stat(layout.routes)?.filter(is_file).map(|_| layout.routes.to_owned()).into_iter().collect())
+}
+
+fn files(view: &dyn View, layout: &Layout) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for name in view.list(place.dir)? {
+    for name in view.list(layout.dir)? {
         let card = name
             .strip_prefix("ifcfg-")
             .filter(|card| card.starts_with('e') && !card.contains(['~', '.', ':']));
-        out.extend(card.map(|_| format!("{}/{name}", place.dir)));
+        out.extend(card.map(|_| format!("{}/{name}", layout.dir)));
     }
     Ok(out)
 }
@@ -162,7 +169,7 @@ fn by_dhcp(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
     const OURS: &str = "/etc/sysconfig/network-scripts/ifcfg-eth0";
@@ -174,8 +181,8 @@ mod tests {
             .file(ours, "DEVICE=eth0\nHWADDR=0a:ff\nBOOTPROTO=static\nIPADDR=10.0.0.5\nONBOOT=no\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-ens5", "DEVICE=\"ens5\"\nBOOTPROTO=dhcp\n");
-        assert_eq!(bench.findings(&MacPinned).len(), 4);
-        bench.mended(&MacPinned, |view| {
+        assert_eq!(bench.findings(&network::RULE).len(), 4);
+        bench.mended(&network::RULE, |view| {
             let why = "# refloat: a network card of EC2: ";
             let eth0 =
                 format!("DEVICE=eth0\n{why}HWADDR=0a:ff\nBOOTPROTO=dhcp\n{why}IPADDR=10.0.0.5\nONBOOT=yes\n");
@@ -183,13 +190,13 @@ mod tests {
             assert_eq!(view.list(dir).unwrap(), ["ifcfg-eth0", "ifcfg-lo", "pre-azure-ifcfg-ens5"]);
         });
         let fine = Bench::debian().file(OURS, RED_HAT.text);
-        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+        assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 
     #[test]
     fn a_card_with_another_name_only_is_replaced_by_eth0() {
         let bench = Bench::debian().file("/etc/sysconfig/network-scripts/ifcfg-ens5", "BOOTPROTO=dhcp\n");
-        assert_eq!(bench.mended_text(&MacPinned, OURS), RED_HAT.text);
+        assert_eq!(bench.mended_text(&network::RULE, OURS), RED_HAT.text);
     }
 
     #[test]
@@ -198,7 +205,7 @@ mod tests {
         let text = "NETWORKING=yes\nGATEWAY=10.0.0.1\nGATEWAYDEV=ens5\n";
         let bench = Bench::debian().file(path, text);
         assert_eq!(
-            bench.findings(&MacPinned),
+            bench.findings(&network::RULE),
             [
                 format!("{path}:2: GATEWAY=10.0.0.1 is a way out of the VPC"),
                 format!("{path}:3: GATEWAYDEV=ens5 is a way out of the VPC")
@@ -208,9 +215,9 @@ mod tests {
         let expected = text
             .replace("GATEWAY=", &format!("{why}GATEWAY="))
             .replace("GATEWAYDEV", &format!("{why}GATEWAYDEV"));
-        assert_eq!(bench.mended_text(&MacPinned, path), expected);
+        assert_eq!(bench.mended_text(&network::RULE, path), expected);
         let fine = Bench::debian().file(path, "NETWORKING=yes\nNOZEROCONF=yes\nGATEWAYDEV=eth0\n");
-        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+        assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 
     #[test]
@@ -219,8 +226,8 @@ mod tests {
         let bench = Bench::debian()
             .file(eth0, "BOOTPROTO='static'\nIPADDR='10.0.0.5/24'\nSTARTMODE='manual'\nLLADDR='0a:ff'\n")
             .file(routes, "default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n");
-        assert_eq!(bench.findings(&MacPinned).len(), 4);
-        bench.mended(&MacPinned, |view| {
+        assert_eq!(bench.findings(&network::RULE).len(), 4);
+        bench.mended(&network::RULE, |view| {
             let why = "# refloat: a network card of EC2: ";
             let text = |path| view.text(path).unwrap().unwrap();
             assert_eq!(
@@ -232,8 +239,8 @@ mod tests {
             assert_eq!(text(routes), format!("{why}default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n"));
         });
         let other = Bench::debian().file("/etc/sysconfig/network/ifcfg-ens5", "BOOTPROTO='dhcp'\n");
-        assert_eq!(other.mended_text(&MacPinned, eth0), SUSE.text);
+        assert_eq!(other.mended_text(&network::RULE, eth0), SUSE.text);
         let fine = Bench::debian().file(eth0, "BOOTPROTO='dhcp4'\nSTARTMODE='hotplug'\nMTU=''\n");
-        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+        assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 }

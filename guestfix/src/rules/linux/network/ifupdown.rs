@@ -1,7 +1,7 @@
 //! ifupdown: `/etc/network/interfaces` and what it sources. Stanzas that do not fit become comments.
 
 use super::is_azure_name;
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::text::interfaces::{Stanza, comment_out_stanzas, stanzas};
 use crate::text::{append, lines};
 use crate::{Result, Stage, View};
@@ -15,7 +15,7 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
         let text = view.text(&file)?.unwrap_or_default();
         for stanza in stanzas(&text) {
             let what = fault(&stanza);
-            out.extend(what.map(|what| Evidence::new(format!("{file}:{}", stanza.line), what)));
+            out.extend(what.map(|what| Evidence::new(Place::line(&file, stanza.line), what)));
         }
     }
     Ok(out)
@@ -78,7 +78,7 @@ fn is_ethernet(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -86,8 +86,8 @@ mod tests {
         let text =
             "auto lo\niface lo inet loopback\n\nauto ens5\niface ens5 inet dhcp\n    hwaddress ether 0a:ff\n";
         let bench = Bench::debian().file(MAIN, text);
-        assert_eq!(bench.findings(&MacPinned).len(), 2);
-        let new = bench.mended_text(&MacPinned, MAIN);
+        assert_eq!(bench.findings(&network::RULE).len(), 2);
+        let new = bench.mended_text(&network::RULE, MAIN);
         let why = "# refloat: a network card of EC2: ";
         assert_eq!(
             new,
@@ -103,10 +103,10 @@ mod tests {
             .file(MAIN, "source /etc/network/interfaces.d/*\nauto lo eth0\n")
             .file("/etc/network/interfaces.d/50-eth0", "iface eth0 inet static\n  address 10.0.0.5\n");
         assert_eq!(
-            bench.findings(&MacPinned),
+            bench.findings(&network::RULE),
             ["/etc/network/interfaces.d/50-eth0:1: eth0 has a fixed address"]
         );
-        let main = bench.mended_text(&MacPinned, MAIN);
+        let main = bench.mended_text(&network::RULE, MAIN);
         assert!(main.ends_with("# for Azure (refloat)\niface eth0 inet dhcp\n"), "{main}");
     }
 }

@@ -1,21 +1,29 @@
 //! linux.network.mtu
 
+use crate::rule::{Applies, Pack, Source};
 use crate::rules::linux::linewise;
 use crate::text::{Line, comment_out};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Frames that the network of EC2 takes.
-pub(in crate::rules) struct Mtu;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.network.mtu",
-    title: "network cards send no larger frames than Azure takes",
-    phase: Phase::Network,
-    severity: Severity::Warning,
-    cause: "Within a VPC frames of 9001 bytes pass; on Azure 1500 is the rule. A larger size that is set by hand makes connections hang as soon as \
-            they carry much.",
-    fix: "The lines that set it become comments: DHCP and the driver know better.",
-    source: "AWS EC2 user guide, Network MTU, 2026; Microsoft Learn, TCP/IP performance tuning for Azure VMs, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.network.mtu",
+        title: "network cards send no larger frames than Azure takes",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "Within a VPC frames of 9001 bytes pass; on Azure 1500 is the rule. A larger size that is \
+                set by hand makes connections hang as soon as they carry much.",
+        fix: "The lines that set it become comments: DHCP and the driver know better.",
+        source: &[
+            Source::new("AWS EC2 user guide", "Network MTU", "2026"),
+            Source::new("Microsoft Learn", "TCP/IP performance tuning for Azure VMs", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 /// Directories, and what the names of files in them begin and end with.
@@ -33,24 +41,16 @@ const DIRS: &[(&str, &str, &str)] = &[
 const KEYS: [&str; 4] = ["mtu", "MTU", "MTUBytes", "interface-mtu"];
 const USUAL: u32 = 1500;
 
-impl Rule for Mtu {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
-    }
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let jumbo =
+        |line: &Line<'_>| jumbo(line).map(|_| format!("{}, more than Azure's {USUAL}", line.body.trim()));
+    Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, jumbo)?))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let jumbo =
-            |line: &Line<'_>| jumbo(line).map(|_| format!("{}, more than Azure's {USUAL}", line.body.trim()));
-        Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, jumbo)?))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        let files = files(stage.guest()?.view)?;
-        linewise::rewrite(stage, &files, |line| {
-            jumbo(line).map(|_| comment_out(line.body, "frames of EC2"))
-        })?;
-        Ok(Fixed::Staged)
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let files = files(stage.guest()?.view)?;
+    linewise::rewrite(stage, &files, |line| jumbo(line).map(|_| comment_out(line.body, "frames of EC2")))?;
+    Ok(Fixed::Staged)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -92,16 +92,16 @@ mod tests {
             ("/etc/dhcp/dhclient.conf", "supersede interface-mtu 9001;\n", 1),
         ] {
             let bench = Bench::debian().file(path, text);
-            let found = bench.findings(&Mtu);
+            let found = bench.findings(&RULE);
             assert!(found.len() == 1 && found[0].starts_with(&format!("{path}:{line}: ")), "{found:?}");
-            assert!(bench.mended_text(&Mtu, path).contains("# refloat: frames of EC2: "));
+            assert!(bench.mended_text(&RULE, path).contains("# refloat: frames of EC2: "));
         }
         for (path, fine) in [
             ("/etc/sysconfig/network-scripts/ifcfg-eth0", "MTU=1500\nDEVICE=eth0\n"),
             ("/etc/sysconfig/network/ifcfg-eth0", "MTU=''\n"),
             ("/etc/dhcp/dhclient.conf", "request subnet-mask, interface-mtu, ntp-servers;\n# mtu 9001\n"),
         ] {
-            assert_eq!(Bench::debian().file(path, fine).findings(&Mtu), [""; 0]);
+            assert_eq!(Bench::debian().file(path, fine).findings(&RULE), [""; 0]);
         }
     }
 }

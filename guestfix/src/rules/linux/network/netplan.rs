@@ -1,7 +1,7 @@
 //! netplan: YAML in `/etc/netplan`. Files that do not fit are moved aside as a whole, and one of ours is written.
 
 use super::is_azure_name;
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
 use crate::text::yaml_outline::{Node, outline};
 use crate::{Guest, Result, Stage, View};
@@ -36,7 +36,7 @@ pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
     for file in files(guest.view)? {
         let text = guest.view.text(&file)?.unwrap_or_default();
         let faults = faults_in(&text);
-        out.extend(faults.into_iter().map(|(line, what)| Evidence::new(format!("{file}:{line}"), what)));
+        out.extend(faults.into_iter().map(|(line, what)| Evidence::new(Place::line(&file, line), what)));
     }
     Ok(out)
 }
@@ -113,7 +113,7 @@ fn fits(glob: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
     const PINNED: &str = "network:\n    ethernets:\n        ens5:\n            dhcp4: true\n            match:\n                macaddress: 0a:ff:c0:a8:01:0a\n            set-name: ens5\n    version: 2\n";
@@ -123,13 +123,13 @@ mod tests {
         let path = "/etc/netplan/50-cloud-init.yaml";
         let bench = Bench::debian().file(path, PINNED);
         assert_eq!(
-            bench.findings(&MacPinned),
+            bench.findings(&network::RULE),
             [
                 format!("{path}:6: ens5 is matched by its address 0a:ff:c0:a8:01:0a"),
                 format!("{path}:7: ens5 is named ens5"),
             ]
         );
-        bench.mended(&MacPinned, |view| {
+        bench.mended(&network::RULE, |view| {
             assert_eq!(view.text(OURS).unwrap().unwrap(), TEXT);
             assert_eq!(view.lstat(OURS).unwrap().unwrap().mode, 0o600);
             assert_eq!(view.text(&format!("{path}.pre-azure")).unwrap().unwrap(), PINNED);
@@ -146,7 +146,7 @@ mod tests {
             "network:\n  ethernets:\n    all:\n      match: {name: \"e*\"}\n      dhcp4: true\n",
         ] {
             assert_eq!(
-                Bench::debian().file("/etc/netplan/01.yaml", fine).findings(&MacPinned),
+                Bench::debian().file("/etc/netplan/01.yaml", fine).findings(&network::RULE),
                 [""; 0],
                 "{fine}"
             );
@@ -157,7 +157,7 @@ mod tests {
             "network:\n  ethernets:\n    x:\n      match: {macaddress: \"0a:0b\"}\n",
         ] {
             assert_eq!(
-                Bench::debian().file("/etc/netplan/01.yaml", wrong).findings(&MacPinned).len(),
+                Bench::debian().file("/etc/netplan/01.yaml", wrong).findings(&network::RULE).len(),
                 1,
                 "{wrong}"
             );

@@ -1,6 +1,6 @@
 //! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
 
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
 use crate::text::ini;
 use crate::{Guest, Result, Stage, View};
@@ -12,10 +12,10 @@ const TEXT: &str = "# for Azure (refloat)\n[Match]\nDriver=hv_netvsc\n\n[Network
 pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
     for (file, line, what) in misfits(guest.view)? {
-        out.push(Evidence::new(format!("{file}:{line}"), what));
+        out.push(Evidence::new(Place::line(&file, line), what));
     }
     // where another tool configures the network, networkd has nothing to do
-    let alone = guest.facts.network == ["networkd"];
+    let alone = guest.facts.network.as_slice() == ["networkd"];
     if out.is_empty() && alone && !fits_azure(guest.view)? {
         out.push(Evidence::new(DIR, "no file matches a card of Azure"));
     }
@@ -27,7 +27,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     if faults(&guest)?.is_empty() {
         return Ok(());
     }
-    let alone = guest.facts.network == ["networkd"];
+    let alone = guest.facts.network.as_slice() == ["networkd"];
     let mut files: Vec<String> = misfits(guest.view)?.into_iter().map(|(file, _, _)| file).collect();
     let networks = files.iter().any(|file| file.ends_with(".network"));
     files.dedup();
@@ -96,7 +96,7 @@ fn fits_azure(view: &dyn View) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
     fn networkd() -> Bench {
@@ -108,8 +108,8 @@ mod tests {
         let bench = networkd()
             .file("/etc/systemd/network/10-ens5.link", "[Match]\nMACAddress=0a:ff\n\n[Link]\nName=ens5\n")
             .file("/etc/systemd/network/20-ens5.network", "[Match]\nName=ens5\n\n[Network]\nDHCP=yes\n");
-        assert_eq!(bench.findings(&MacPinned).len(), 2);
-        bench.mended(&MacPinned, |view| {
+        assert_eq!(bench.findings(&network::RULE).len(), 2);
+        bench.mended(&network::RULE, |view| {
             assert_eq!(
                 view.list(DIR).unwrap(),
                 ["10-azure.network", "10-ens5.link.pre-azure", "20-ens5.network.pre-azure"]
@@ -123,10 +123,10 @@ mod tests {
         let bench = networkd()
             .link(link, "/usr/lib/systemd/system/systemd-networkd.service")
             .file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
-        assert_eq!(bench.findings(&MacPinned), [format!("{DIR}: no file matches a card of Azure")]);
-        assert_eq!(bench.mended_text(&MacPinned, OURS), TEXT);
+        assert_eq!(bench.findings(&network::RULE), [format!("{DIR}: no file matches a card of Azure")]);
+        assert_eq!(bench.mended_text(&network::RULE, OURS), TEXT);
         let fine =
             networkd().file("/etc/systemd/network/any.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n");
-        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+        assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`. Keys that do not fit become comments.
 
 use super::is_azure_name;
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::text::ini::{self, Entry};
 use crate::{Result, Stage, View};
 
@@ -18,7 +18,7 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
         let text = view.text(&file)?.unwrap_or_default();
         for entry in ini::entries(&text).into_iter().filter(|entry| is_ethernet(&text) && misfits(entry)) {
             out.push(Evidence::new(
-                format!("{file}:{}", entry.line),
+                Place::line(&file, entry.line),
                 format!("{}={} fits EC2 only", entry.key, entry.value),
             ));
         }
@@ -111,7 +111,7 @@ fn is_address(entry: &Entry<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{OURS, TEXT};
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
         let path = "/etc/NetworkManager/system-connections/ens5.nmconnection";
         let text = "[connection]\ntype=ethernet\ninterface-name=ens5\n\n[ethernet]\nmac-address=0A:FF\n\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24,10.0.0.1\n";
         let bench = Bench::debian().file(path, text);
-        assert_eq!(bench.findings(&MacPinned).len(), 3);
-        let new = bench.mended_text(&MacPinned, path);
+        assert_eq!(bench.findings(&network::RULE).len(), 3);
+        let new = bench.mended_text(&network::RULE, path);
         let why = "# refloat: a network card of EC2: ";
         assert_eq!(
             new,
@@ -131,15 +131,15 @@ mod tests {
         let none = Bench::debian()
             .file("/usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
         assert_eq!(
-            none.findings(&MacPinned),
+            none.findings(&network::RULE),
             [
                 "/usr/lib/NetworkManager/conf.d/00-server.conf: no card gets a profile by itself, and none has one"
             ]
         );
-        assert_eq!(none.mended_text(&MacPinned, OURS), TEXT);
+        assert_eq!(none.mended_text(&network::RULE, OURS), TEXT);
         let fine = none.file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n");
-        assert_eq!(fine.findings(&MacPinned), [""; 0]);
+        assert_eq!(fine.findings(&network::RULE), [""; 0]);
         let bridge = Bench::debian().file(path, "[connection]\ntype=bridge\ninterface-name=br0\n");
-        assert_eq!(bridge.findings(&MacPinned), [""; 0]);
+        assert_eq!(bridge.findings(&network::RULE), [""; 0]);
     }
 }

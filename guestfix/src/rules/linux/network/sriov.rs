@@ -1,20 +1,28 @@
 //! linux.network.sriov
 
-use crate::rule::Evidence;
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// NetworkManager, which takes the second card of accelerated networking for one of its own.
-pub(in crate::rules) struct Sriov;
-
-static META: RuleMeta = RuleMeta {
-    id: "linux.network.sriov",
-    title: "NetworkManager leaves the second card of accelerated networking alone",
-    phase: Phase::Network,
-    severity: Severity::Warning,
-    cause: "With accelerated networking the machine sees a second card of the same address, which hv_netvsc bonds to the first by itself. \
-            NetworkManager would configure it too, and connections go astray.",
-    fix: "A udev rule marks cards of the driver hv_pci as not managed.",
-    source: "Microsoft Learn, Prepare a RHEL-based VM for Azure, 2026-09; How Accelerated Networking works in Linux, 2026",
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.network.sriov",
+        title: "NetworkManager leaves the second card of accelerated networking alone",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "With accelerated networking the machine sees a second card of the same address, which \
+                hv_netvsc bonds to the first by itself. NetworkManager would configure it too, and \
+                connections go astray.",
+        fix: "A udev rule marks cards of the driver hv_pci as not managed.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare a RHEL-based VM for Azure", "2026-09"),
+            Source::new("How Accelerated Networking works in Linux", "", "2026"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: Some(fix),
 };
 
 const DIRS: [&str; 2] = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d"];
@@ -24,32 +32,25 @@ const TEXT: &str = "# for Azure (refloat): accelerated networking shows a card t
 /// By any of these NetworkManager is known to be installed.
 const MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/lib/systemd/system/NetworkManager.service"];
 
-impl Rule for Sriov {
-    fn meta(&self) -> &'static RuleMeta {
-        &META
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    let mut installed = guest.facts.network.contains(&"networkmanager");
+    for path in MANAGER {
+        installed |= guest.view.exists(path)?;
     }
+    if !installed {
+        return Ok(Finding::NotApplicable("NetworkManager is not installed"));
+    }
+    let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
+    if kernel.is_some_and(|kernel| !kernel.has("pci_hyperv")) {
+        return Ok(Finding::NotApplicable("the kernel does not see such a card"));
+    }
+    let evidence = (!has_rule(guest.view)?).then(|| Evidence::new(DIRS[0], "no rule for cards of hv_pci"));
+    Ok(Finding::from_evidence(evidence.into_iter().collect()))
+}
 
-    fn detect(&self, guest: &Guest<'_>) -> Result<Finding> {
-        let mut installed = guest.facts.network.contains(&"networkmanager");
-        for path in MANAGER {
-            installed |= guest.view.exists(path)?;
-        }
-        if !installed {
-            return Ok(Finding::NotApplicable("NetworkManager is not installed"));
-        }
-        let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
-        if kernel.is_some_and(|kernel| !kernel.has("pci_hyperv")) {
-            return Ok(Finding::NotApplicable("the kernel does not see such a card"));
-        }
-        let evidence =
-            (!has_rule(guest.view)?).then(|| Evidence::new(DIRS[0], "no rule for cards of hv_pci"));
-        Ok(Finding::from_evidence(evidence.into_iter().collect()))
-    }
-
-    fn fix(&self, stage: &mut Stage<'_>) -> Result<Fixed> {
-        stage.put(OURS, TEXT)?;
-        Ok(Fixed::Staged)
-    }
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    stage.put(OURS, TEXT)?;
+    Ok(Fixed::Staged)
 }
 
 fn has_rule(view: &dyn View) -> Result<bool> {
@@ -75,11 +76,11 @@ mod tests {
     #[test]
     fn network_manager_is_told_unless_it_knows() {
         let bench = Bench::debian().file(MANAGER[1], "[Unit]\n");
-        assert_eq!(bench.findings(&Sriov), ["/etc/udev/rules.d: no rule for cards of hv_pci"]);
-        assert_eq!(bench.mended_text(&Sriov, OURS), TEXT);
+        assert_eq!(bench.findings(&RULE), ["/etc/udev/rules.d: no rule for cards of hv_pci"]);
+        assert_eq!(bench.mended_text(&RULE, OURS), TEXT);
         let told = bench.clone().file("/usr/lib/udev/rules.d/68-x.rules", TEXT);
-        assert_eq!(told.findings(&Sriov), [""; 0]);
+        assert_eq!(told.findings(&RULE), [""; 0]);
         let blind = bench.file("/lib/modules/6.1.0-50-amd64/modules.dep", "kernel/drivers/hv/hv_vmbus.ko:\n");
-        assert_eq!(blind.findings(&Sriov), [""; 0]);
+        assert_eq!(blind.findings(&RULE), [""; 0]);
     }
 }

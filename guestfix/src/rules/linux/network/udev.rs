@@ -1,6 +1,6 @@
 //! udev: rules that give a card its name by its address.
 
-use crate::rule::Evidence;
+use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
 use crate::rules::linux::udev_rules::{self, OWN};
 use crate::text::lines;
@@ -12,7 +12,7 @@ const GENERATORS: [&str; 2] = ["75-persistent-net-generator.rules", "85-persiste
 pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
     for (file, line) in naming(view)? {
-        out.push(Evidence::new(format!("{file}:{line}"), "names a network card by its address"));
+        out.push(Evidence::new(Place::line(&file, line), "names a network card by its address"));
     }
     for name in GENERATORS {
         let file = udev_rules::in_force(view, name)?;
@@ -53,7 +53,7 @@ fn naming(view: &dyn View) -> Result<Vec<(String, usize)>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::linux::network::MacPinned;
+    use crate::rules::linux::network;
     use crate::rules::linux::udev_rules::PACKAGED;
     use crate::rules::testing::Bench;
 
@@ -64,7 +64,7 @@ mod tests {
             .file(rules, "# x\nSUBSYSTEM==\"net\", ATTR{address}==\"0a:ff\", NAME=\"eth0\"\n")
             .file("/usr/lib/udev/rules.d/75-persistent-net-generator.rules", "# x\n");
         assert_eq!(
-            bench.findings(&MacPinned),
+            bench.findings(&network::RULE),
             [
                 format!("{rules}:2: names a network card by its address"),
                 format!(
@@ -73,12 +73,12 @@ mod tests {
                 ),
             ]
         );
-        bench.mended(&MacPinned, |view| {
+        bench.mended(&network::RULE, |view| {
             assert!(!view.exists(rules).unwrap() && view.exists(&format!("{rules}.pre-azure")).unwrap());
             let mask = view.read_link("/etc/udev/rules.d/75-persistent-net-generator.rules").unwrap();
             assert_eq!(mask.as_deref(), Some("/dev/null"));
         });
         let comments = Bench::debian().file(rules, "# nothing\n");
-        assert_eq!(comments.findings(&MacPinned), [""; 0]);
+        assert_eq!(comments.findings(&network::RULE), [""; 0]);
     }
 }
