@@ -202,6 +202,9 @@ fn arrived(view: &dyn View, edit: &Edit) -> Result<()> {
             let ok = match content {
                 Content::Text(text) => found.as_deref() == Some(text.as_bytes()),
                 Content::Bytes(bytes) => found.as_deref() == Some(bytes.as_slice()),
+                Content::Edited { sha256: planned, .. } => {
+                    found.as_deref().is_some_and(|content| sha256(content) == *planned)
+                }
                 // The original was checked when it was copied; by now it may have changed.
                 Content::CopyOf(_) => found.is_some(),
             };

@@ -1,5 +1,9 @@
 //! The whole instruction set of `apply`: six operations.
 
+pub(crate) mod pieces;
+
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -37,6 +41,26 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// What this other path holds before the plan is applied: how an original is kept.
     CopyOf(String),
+    /// What the file holds before the plan is applied, changed. So is a file written that has secrets in it: they are not in
+    /// the plan.
+    Edited {
+        /// Of the new content.
+        sha256: Digest,
+        /// Of the new content, in bytes.
+        size: u64,
+        /// The new content, piece by piece.
+        pieces: Vec<Piece>,
+    },
+}
+
+/// A part of the new content of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Piece {
+    /// These bytes of the old content.
+    Keep(Range<u64>),
+    /// This text, as [`bytes`](crate::text::bytes) carries it.
+    Put(String),
 }
 
 /// Owner, mode and extended attributes of a file or link.

@@ -38,6 +38,14 @@ pub enum Error {
         /// What is wrong with it and where.
         what: String,
     },
+    /// More than refloat reads of one guest: see `limits`. The text says of what, and the limit.
+    #[error("{path} in the guest: {what}")]
+    TooLarge {
+        /// The path in the guest's own tree.
+        path: String,
+        /// What there is too much of, and how much refloat reads.
+        what: String,
+    },
     /// An initramfs could not be read or made.
     #[error("{path} in the guest")]
     Initramfs {
@@ -75,7 +83,7 @@ impl Error {
     /// The error itself if it is about more: the device failed, or refloat did.
     pub(crate) fn unread(self) -> Result<Evidence> {
         match self {
-            Error::Malformed { path, what } => Ok(Evidence::new(path, what)),
+            Error::Malformed { path, what } | Error::TooLarge { path, what } => Ok(Evidence::new(path, what)),
             Error::Initramfs { path, source } => Ok(Evidence::new(path, chain(&source))),
             Error::Guest { path, source } if !is_device(&source) => Ok(Evidence::new(path, chain(&*source))),
             Error::Volume { volume, source } if !is_device(&source) => {

@@ -200,6 +200,7 @@ fn content_size(content: &Content, view: &dyn View) -> Result<u64> {
     Ok(match content {
         Content::Text(text) => text.len() as u64,
         Content::Bytes(bytes) => bytes.len() as u64,
+        Content::Edited { size, .. } => *size,
         Content::CopyOf(path) => view.stat(path)?.map_or(0, |metadata| metadata.size),
     })
 }

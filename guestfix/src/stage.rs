@@ -14,6 +14,7 @@ use crate::facts::Facts;
 use crate::label::Labels;
 use crate::path::{Last, Place, shown, split_str};
 use crate::rule::Goal;
+use crate::secrets::{holds_secret, is_secret as is_secret_path, is_secret_text, masked};
 use crate::text::bytes::{decode, encode};
 use crate::tree::{volume_at, wrapped};
 use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
@@ -301,12 +302,15 @@ impl<'a> Stage<'a> {
         Ok(match self.overlay.staged(&path) {
             Some(Staged::File(file)) => {
                 let after = Before::File { sha256: sha256(&file.content), size: file.content.len() as u64 };
-                (before != after).then(|| Edit::PutFile {
+                if before == after {
+                    return Ok(None);
+                }
+                Some(Edit::PutFile {
+                    content: self.content_of(&path, &before, file, copy_of.as_deref())?,
                     path,
                     before,
-                    content: content_of(file, copy_of.as_deref()),
                     ownership: ownership_of(file),
-                    rendering: rendering.clone(),
+                    rendering: rendering.iter().map(|line| masked(line).into_owned()).collect(),
                 })
             }
             Some(Staged::Link(target)) => {
@@ -317,6 +321,30 @@ impl<'a> Stage<'a> {
             Some(Staged::Removed) => (before != Before::Absent).then_some(Edit::Remove { path, before }),
             Some(Staged::Directory(_)) | None => None,
         })
+    }
+
+    /// The content that a file gets, as the plan has it; `before` is what is there now.
+    fn content_of(
+        &self,
+        path: &str,
+        before: &Before,
+        file: &StagedFile,
+        copy_of: Option<&str>,
+    ) -> Result<Content> {
+        if let Some(original) = copy_of {
+            return Ok(Content::CopyOf(original.to_owned()));
+        }
+        let text = str::from_utf8(&file.content).ok().filter(|text| !text.contains('\0'));
+        let Before::File { .. } = before else { return Ok(plain(text, file)) };
+        let old = self.base.read(path)?.unwrap_or_default();
+        let is_secret = |content: &[u8]| {
+            let text = decode(content);
+            !content.contains(&0) && (is_secret_text(&text) || holds_secret(&text))
+        };
+        if is_secret_path(path) || is_secret(&old) || is_secret(&file.content) {
+            return Content::edited(path, &old, &file.content);
+        }
+        Ok(plain(text, file))
     }
 
     /// What the guest as it is has at a resolved path.
@@ -431,14 +459,8 @@ pub(crate) fn before(view: &dyn View, path: &str) -> Result<Before> {
     })
 }
 
-fn content_of(file: &StagedFile, copy_of: Option<&str>) -> Content {
-    if let Some(original) = copy_of {
-        return Content::CopyOf(original.to_owned());
-    }
-    match str::from_utf8(&file.content) {
-        Ok(text) if !text.contains('\0') => Content::Text(text.to_owned()),
-        _ => Content::Bytes(file.content.to_vec()),
-    }
+fn plain(text: Option<&str>, file: &StagedFile) -> Content {
+    text.map_or_else(|| Content::Bytes(file.content.to_vec()), |text| Content::Text(text.to_owned()))
 }
 
 fn ownership_of(file: &StagedFile) -> Ownership {

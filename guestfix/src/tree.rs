@@ -15,16 +15,16 @@ pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
 use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
 use crate::text::bytes::{decode, encode};
-use crate::{Error, Result, View};
-
-/// The largest file that is read whole.
-const FILE_LIMIT: u64 = 1 << 30;
+use crate::{Error, Result, View, limits};
 
 /// File content is read in pieces of this size: a size from the disk never sizes an allocation.
 const PIECE: usize = 1 << 20;
 
 /// How much content is kept for the next reader.
-const CACHE_LIMIT: usize = 256 << 20;
+const CACHE_LIMIT: usize = 32 << 20;
+
+/// How many paths are remembered; they may be 4,096 bytes long each.
+const KNOWN_NODES: usize = 8192;
 
 /// A guest's file systems, mounted where its own fstab says, read only.
 pub struct Tree {
@@ -178,7 +178,11 @@ impl Tree {
                 Err(source) => return Err(failed(path, source)),
             },
         };
-        self.nodes.borrow_mut().insert(path.to_vec(), found);
+        let mut nodes = self.nodes.borrow_mut();
+        if nodes.len() == KNOWN_NODES {
+            nodes.clear();
+        }
+        nodes.insert(path.to_vec(), found);
         Ok(found)
     }
 
@@ -200,6 +204,8 @@ impl Tree {
     /// The names in the directory at a resolved path, sorted; mount points are among them.
     fn names(&self, dir: &[u8]) -> Result<Option<Vec<Vec<u8>>>> {
         let Some(node) = self.node(dir)? else { return Ok(None) };
+        let size = self.node_metadata(dir, node)?.size;
+        limits::at_most(&shown(dir), size, limits::DIRECTORY, "bytes of names")?;
         let mut names: Vec<_> = match self.mounts[node.mount].fs.read_dir(node.id) {
             Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
             Err(FsError::NotADirectory) => return Ok(None),
@@ -239,10 +245,7 @@ impl Tree {
         if let Some(content) = self.contents.borrow().files.get(&node) {
             return Ok(content.clone());
         }
-        if size > FILE_LIMIT {
-            let what = format!("{size} bytes are more than the limit of 1 GiB for a file that is read whole");
-            return Err(Error::Malformed { path: shown(path), what });
-        }
+        limits::at_most(&shown(path), size, limits::FILE, "bytes")?;
         let mut content = Vec::new();
         self.pieces(path, node, size, |piece| {
             content.extend_from_slice(piece);
@@ -296,7 +299,9 @@ impl View for Tree {
 
     fn list(&self, path: &str) -> Result<Vec<String>> {
         let Some((dir, _)) = self.find(&encode(path), Last::Follow)? else { return Ok(Vec::new()) };
-        Ok(self.names(&dir)?.unwrap_or_default().iter().map(|name| decode(name)).collect())
+        let names = self.names(&dir)?.unwrap_or_default();
+        limits::at_most(path, names.len() as u64, limits::NAMES, "names")?;
+        Ok(names.iter().map(|name| decode(name)).collect())
     }
 
     fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -308,6 +313,21 @@ impl View for Tree {
         let disk = self.disk.as_ref();
         let disk = disk.ok_or_else(|| Error::Refused("this guest has no disk below its files".into()))?;
         Ok(disk.read_vec(offset, len)?)
+    }
+
+    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+        let Some((path, node)) = self.find(&encode(path), Last::Follow)? else { return Ok(None) };
+        let metadata = self.node_metadata(&path, node)?;
+        if metadata.file_type != FileType::Regular {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let size = metadata.size.min(len as u64);
+        self.pieces(&path, node, size, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(Some(bytes))
     }
 
     fn grub(&self) -> Option<&Grub> {

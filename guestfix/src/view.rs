@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use libdisk::vfs::Metadata;
+use libdisk::vfs::{FileType, Metadata};
 use libdisk::volume::grub::Grub;
 
-use crate::Result;
 use crate::facts::Machine;
 use crate::rule::Evidence;
 use crate::text::bytes;
+use crate::{Result, limits};
 
 /// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
 ///
@@ -43,7 +43,7 @@ pub trait View {
     /// The whole content of a regular file, links followed; `None` if there is none.
     ///
     /// # Errors
-    /// As above; `Malformed` for a file over 1 GiB.
+    /// As above; `TooLarge` for a file that is not held in memory.
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>>;
 
     /// The target of a symbolic link as it is written; `None` if it is not one.
@@ -87,9 +87,21 @@ pub trait View {
     /// A text file, with bytes that are not UTF-8 as [`bytes::decode`] carries them.
     ///
     /// # Errors
-    /// As above.
+    /// As above; `TooLarge` for more than a text at this place ever has.
     fn text(&self, path: &str) -> Result<Option<String>> {
+        let Some(metadata) = self.stat(path)? else { return Ok(None) };
+        if metadata.file_type == FileType::Regular {
+            limits::at_most(path, metadata.size, limits::text(path), "bytes")?;
+        }
         Ok(self.read(path)?.map(|content| bytes::decode(&content)))
+    }
+
+    /// The first bytes of a regular file, at most `len`; `None` if there is none.
+    ///
+    /// # Errors
+    /// As above.
+    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+        Ok(self.read(path)?.map(|content| content[..content.len().min(len)].to_vec()))
     }
 
     /// Whether anything is there, links followed.
@@ -100,16 +112,20 @@ pub trait View {
         Ok(self.stat(path)?.is_some())
     }
 
-    /// The paths of all names in `dir` that end in `suffix`, sorted.
+    /// The paths of all names in `dir` that end in `suffix`, sorted; without a suffix, of all that is no directory.
     ///
     /// # Errors
     /// As above.
     fn glob(&self, dir: &str, suffix: &str) -> Result<Vec<String>> {
         let names = self.list(dir)?;
-        Ok(names
-            .into_iter()
-            .filter(|name| name.ends_with(suffix))
-            .map(|name| format!("{dir}/{name}"))
-            .collect())
+        let mut paths = Vec::new();
+        for name in names.into_iter().filter(|name| name.ends_with(suffix)) {
+            let path = format!("{dir}/{name}");
+            let is_directory = |metadata: Metadata| metadata.file_type == FileType::Directory;
+            if !suffix.is_empty() || !self.stat(&path)?.is_some_and(is_directory) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
     }
 }

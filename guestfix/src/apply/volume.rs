@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libdisk::vfs::{Attributes, FileSystemMut, FileType, FsError, NodeId, Timestamp, Transaction};
 
+use crate::edit::pieces::assemble;
 use crate::edit::{Content, Ownership};
 use crate::label::Labels;
 use crate::path::below;
@@ -56,7 +57,7 @@ impl Writer<'_> {
     fn edit(&mut self, edit: &Edit) -> Result<()> {
         match edit {
             Edit::PutFile { path, content, ownership, .. } => {
-                let content = self.content(content)?;
+                let content = self.content(path, content)?;
                 self.put_file(path, &content, ownership)
             }
             Edit::PutLink { path, target, .. } => {
@@ -76,8 +77,12 @@ impl Writer<'_> {
         }
     }
 
-    fn content(&self, content: &Content) -> Result<Vec<u8>> {
+    fn content(&self, path: &str, content: &Content) -> Result<Vec<u8>> {
         match content {
+            Content::Edited { sha256, pieces, .. } => {
+                let old = self.original.read(path)?.unwrap_or_default();
+                assemble(path, &old, pieces, sha256)
+            }
             Content::Text(text) => Ok(text.clone().into_bytes()),
             Content::Bytes(bytes) => Ok(bytes.clone()),
             Content::CopyOf(path) => {

@@ -9,7 +9,7 @@ use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
 use crate::rule::Place;
 use crate::text::grub_cfg::{self, Search};
 use crate::text::{cmdline, grubenv, lines};
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 /// Where distributions keep the real grub.cfg.
 const GRUB_CONFIGS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
@@ -55,6 +55,7 @@ fn grub_configs(view: &dyn View) -> Result<Vec<String>> {
 fn add_grub(view: &dyn View, config: &str, boot: &mut Boot) -> Result<Vec<CommandLine>> {
     let text = view.text(config)?.unwrap_or_default();
     let entries = grub_cfg::entries(&text);
+    limits::at_most(config, entries.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     let uses_bls = grub_cfg::uses_blscfg(&text);
     if entries.is_empty() && !uses_bls {
         return Ok(Vec::new());
@@ -66,6 +67,12 @@ fn add_grub(view: &dyn View, config: &str, boot: &mut Boot) -> Result<Vec<Comman
     for entry in entries {
         let prefix = prefix(view, entry.search.as_ref());
         let mut initrds = Vec::new();
+        limits::at_most(
+            config,
+            entry.initrds.len() as u64,
+            limits::INITRDS,
+            "initramfs images of one entry",
+        )?;
         for path in &entry.initrds {
             initrds.push(in_tree(view, &prefix, path)?);
         }

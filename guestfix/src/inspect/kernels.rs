@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare_versions;
 use crate::facts::{Boot, Driver, Kernel};
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 /// The drivers that are looked for, by module name with underscores, and the kernel option that builds each in.
 const DRIVERS: &[(&str, &str)] = &[
@@ -49,6 +49,7 @@ pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
     }
     modules.retain(|version| !found.iter().any(|(known, _)| known == version));
     found.extend(modules.into_iter().map(|version| (version, None)));
+    limits::at_most(MODULE_DIRS[0], found.len() as u64, limits::KERNELS, "kernels")?;
     found.sort_by(|(a, _), (b, _)| compare_versions(b, a));
     found.into_iter().map(|(version, image)| kernel(view, boot, image, version)).collect()
 }
@@ -88,7 +89,8 @@ fn known_release(view: &dyn View, image: &str, name: &str) -> Result<Option<Stri
             return Ok(Some(name.to_owned()));
         }
     }
-    Ok(view.read(image)?.and_then(|bytes| bz_image_release(&bytes)))
+    // the version stands in the first 64 KiB and a bit, for its place is a number of 16 bits
+    Ok(view.start(image, 0x10000 + 0x400)?.and_then(|bytes| bz_image_release(&bytes)))
 }
 
 /// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot: `kernel_version`).
@@ -138,15 +140,20 @@ fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
 
 fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
+    let name_of = |name: &str| DRIVERS.iter().map(|(known, _)| *known).find(|known| is_module(name, known));
     let (mut built_in, mut loadable) = (String::new(), String::new());
     if let Some(dir) = modules {
         built_in = text(format!("{dir}/modules.builtin"))?;
         loadable = text(format!("{dir}/modules.dep"))?;
     }
     let config = text(format!("/boot/config-{version}"))?;
-    let built_in: BTreeSet<String> = built_in.lines().map(module_name).collect();
-    let loadable: BTreeSet<String> =
-        loadable.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| module_name(path)).collect();
+    let built_in: BTreeSet<&str> = built_in.lines().filter_map(name_of).collect();
+    let is_listed = loadable.contains(':');
+    let loadable: BTreeSet<&str> = loadable
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter_map(|(path, _)| name_of(path))
+        .collect();
     let configured = |option: &str, value: &str| {
         config
             .lines()
@@ -161,7 +168,7 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
                 && !config.contains("CONFIG_HYPERV_VMBUS"));
         let driver = if built_in.contains(name) || in_config {
             Driver::BuiltIn
-        } else if loadable.contains(name) || (loadable.is_empty() && has_file(view, modules, name)?) {
+        } else if loadable.contains(name) || (!is_listed && has_file(view, modules, name)?) {
             Driver::Module
         } else {
             Driver::Absent
@@ -187,13 +194,14 @@ fn has_file(view: &dyn View, modules: Option<&str>, name: &str) -> Result<bool> 
         _ => return Ok(false),
     };
     let names = view.list(&format!("{modules}/kernel/drivers/{dir}"))?;
-    Ok(names.iter().any(|file| file.contains(".ko") && module_name(file) == name))
+    Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, name)))
 }
 
-/// The name of a module from its path: `kernel/drivers/hid/hid-hyperv.ko.xz` is `hid_hyperv`.
-fn module_name(path: &str) -> String {
+/// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of `hid_hyperv`.
+fn is_module(path: &str, name: &str) -> bool {
     let file = path.trim().rsplit('/').next().unwrap_or(path);
-    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+    let stem = file.split(".ko").next().unwrap_or(file);
+    stem.len() == name.len() && stem.bytes().zip(name.bytes()).all(|(c, n)| c == n || c == b'-' && n == b'_')
 }
 
 #[cfg(test)]
@@ -217,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_module_name_has_underscores_and_no_suffix() {
-        assert_eq!(module_name("kernel/drivers/hid/hid-hyperv.ko.xz"), "hid_hyperv");
-        assert_eq!(module_name("kernel/drivers/hv/hv_vmbus.ko"), "hv_vmbus");
+        assert!(is_module("kernel/drivers/hid/hid-hyperv.ko.xz", "hid_hyperv"));
+        assert!(is_module("kernel/drivers/hv/hv_vmbus.ko", "hv_vmbus"));
+        assert!(!is_module("kernel/drivers/hv/hv_vmbus2.ko", "hv_vmbus"));
     }
 }

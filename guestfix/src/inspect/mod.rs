@@ -14,7 +14,7 @@ use crate::facts::{Facts, Mount};
 use crate::rule::Evidence;
 use crate::text::{fstab, shell_assign};
 use crate::unread::{Known, Noting, distinct};
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 pub use os::os;
 
@@ -61,6 +61,7 @@ fn hostname(view: &dyn View) -> Result<Option<String>> {
 fn mounts(view: &dyn View) -> Result<Vec<Mount>> {
     let Some(text) = view.text("/etc/fstab")? else { return Ok(Vec::new()) };
     let entries = fstab::entries(&text);
+    limits::at_most("/etc/fstab", entries.len() as u64, limits::MOUNTS, "lines")?;
     let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
     let machine = view.machine();
     let volume = |entry: &fstab::Entry| {

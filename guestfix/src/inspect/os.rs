@@ -48,7 +48,7 @@ fn family(id: &str, like: &str) -> Family {
 /// From the ELF header of the first program there is (System V ABI, e_machine).
 fn arch(view: &dyn View) -> Result<Option<&'static str>> {
     for program in PROGRAMS {
-        let Some(bytes) = view.read(program)? else { continue };
+        let Some(bytes) = view.start(program, 64)? else { continue };
         if let [0x7f, b'E', b'L', b'F', ..] = &bytes[..]
             && let Some(machine) = bytes.get(18..20)
         {

@@ -2,8 +2,10 @@
 
 use similar::TextDiff;
 
+use crate::edit::pieces::assemble;
 use crate::edit::{Before, Content, Edit, Step};
 use crate::report::{Ink, Line, Page};
+use crate::secrets::{is_secret, is_secret_text, masked};
 use crate::text::bytes;
 use crate::{Result, View};
 
@@ -31,6 +33,12 @@ fn edit(page: &mut Page, edit: &Edit, view: &dyn View) -> Result<()> {
         Edit::PutFile { path, before, content: Content::Bytes(new), rendering, .. } => {
             put(page, path, before, new, rendering, view)?;
         }
+        Edit::PutFile {
+            path, before, content: Content::Edited { sha256, pieces, .. }, rendering, ..
+        } => {
+            let old = view.read(path)?.unwrap_or_default();
+            put(page, path, before, &assemble(path, &old, pieces, sha256)?, rendering, view)?;
+        }
         Edit::PutFile { path, content: Content::CopyOf(from), .. } => {
             page.prose(0, format!("copy {from} to {path}"));
         }
@@ -39,7 +47,7 @@ fn edit(page: &mut Page, edit: &Edit, view: &dyn View) -> Result<()> {
         }
         Edit::Remove { path, before } => match old_text(before, path, view)? {
             Some(old) => unified(page, path, false, &old, ""),
-            None => page.prose(0, format!("remove {path}, {}", was(before))),
+            None => page.prose(0, format!("remove {path}, {}{}", was(before), unshown(path))),
         },
         Edit::PutBytes { offset, content, rendering, .. } => {
             page.prose(0, format!("change {} bytes of the disk at byte {offset:#x}", content.len()));
@@ -58,29 +66,43 @@ fn put(
     rendering: &[String],
     view: &dyn View,
 ) -> Result<()> {
-    let texts = old_text(before, path, view)?.zip(text(new)).filter(|_| rendering.is_empty());
+    let texts = old_text(before, path, view)?.zip(text(path, new)).filter(|_| rendering.is_empty());
     match texts {
+        Some((old, new)) if old == new && *before != Before::Absent => {
+            page.prose(0, format!("change {path} in a value that is not shown"));
+        }
         Some((old, new)) => unified(page, path, *before == Before::Absent, &old, &new),
         None => {
-            page.prose(0, format!("put {} bytes at {path}, over {}", new.len(), was(before)));
+            let (len, unshown) = (new.len(), unshown(path));
+            page.prose(0, format!("put {len} bytes at {path}, over {}{unshown}", was(before)));
             lines(page, rendering);
         }
     }
     Ok(())
 }
 
-/// The old text, empty where there was nothing; `None` where there was something that is not text.
+/// What is said of a file that is a secret.
+fn unshown(path: &str) -> &'static str {
+    if is_secret(path) { ": it holds secrets and is not shown" } else { "" }
+}
+
+/// The old text, empty where there was nothing; `None` where there was something that is not shown as text.
 fn old_text(before: &Before, path: &str, view: &dyn View) -> Result<Option<String>> {
     match before {
         Before::Absent => Ok(Some(String::new())),
         Before::Link { .. } => Ok(None),
-        Before::File { .. } => Ok(view.read(path)?.and_then(|old| text(&old))),
+        Before::File { .. } => Ok(view.read(path)?.and_then(|old| text(path, &old))),
     }
 }
 
-/// Content as text, bytes that are not UTF-8 as `\xE9`; `None` for what is no text at all.
-fn text(content: &[u8]) -> Option<String> {
-    (!content.contains(&0)).then(|| bytes::shown_bytes(content))
+/// Content as text, bytes that are not UTF-8 as `\xE9`, secrets in it masked; `None` for what is no text, or a secret as a
+/// whole.
+fn text(path: &str, content: &[u8]) -> Option<String> {
+    if content.contains(&0) || is_secret(path) {
+        return None;
+    }
+    let text = bytes::shown_bytes(content);
+    (!is_secret_text(&text)).then(|| masked(&text).into_owned())
 }
 
 fn was(before: &Before) -> String {

@@ -195,6 +195,15 @@ impl View for Overlay<'_> {
         }
     }
 
+    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+        let Some(path) = self.find(path, Last::Follow)? else { return Ok(None) };
+        match self.nodes.get(&path) {
+            Some(Staged::File(file)) => Ok(Some(file.content[..file.content.len().min(len)].to_vec())),
+            Some(_) => Ok(None),
+            None => self.base.start(&path, len),
+        }
+    }
+
     fn grub(&self) -> Option<&Grub> {
         self.base.grub()
     }

@@ -2,6 +2,7 @@
 //! Never is one generated anew: what grub-mkconfig would say of the guest only the guest can know.
 
 use super::{Line, lines, rewrite};
+use crate::limits;
 
 /// Where a menu entry stands: its number among its siblings, title and identifier, from the outermost submenu inwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +62,15 @@ impl Entry {
     }
 }
 
-/// All entries, in the order of the script.
+/// All entries, in the order of the script; of more than are ever looked at, one more than that.
 pub fn entries(text: &str) -> Vec<Entry> {
     let mut scan = Scan::default();
-    lines(text).for_each(|line| scan.line(&line));
+    for line in lines(text) {
+        scan.line(&line);
+        if scan.entries.len() > limits::BOOT_ENTRIES {
+            break;
+        }
+    }
     scan.entries
 }
 
@@ -252,6 +258,8 @@ impl Scan {
     }
 
     fn open(&mut self, block: Option<(Step, usize)>) {
+        // Each entry remembers the menus that it is in: deeper ones are none.
+        let block = block.filter(|_| self.blocks.len() < limits::MENU_DEPTH);
         self.blocks.push(block);
         self.search.push(None);
         self.open = false;

@@ -5,7 +5,7 @@ use crate::facts::{Boot, BootEntry, CommandLine, Site};
 use crate::inspect::compare_versions;
 use crate::rule::Place;
 use crate::text::bls;
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 const DIR: &str = "/boot/loader/entries";
 
@@ -27,6 +27,7 @@ pub(super) fn add(view: &dyn View, menu: &Menu, boot: &mut Boot) -> Result<()> {
 /// The files of entries in the order of the menu: newest version first.
 pub(super) fn files(view: &dyn View, dir: &str) -> Result<Vec<String>> {
     let mut files = view.glob(dir, ".conf")?;
+    limits::at_most(dir, files.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     files.sort_by(|a, b| compare_versions(b, a));
     Ok(files)
 }

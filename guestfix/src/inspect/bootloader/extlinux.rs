@@ -3,7 +3,7 @@
 use super::{Written, in_tree};
 use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
 use crate::text::{extlinux, lines, shell_assign};
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 /// Where it is; the first there is counts.
 const PLACES: [&str; 2] = ["/boot/extlinux.conf", "/boot/extlinux/extlinux.conf"];
@@ -22,6 +22,7 @@ pub(super) fn add(view: &dyn View, boot: &mut Boot) -> Result<Vec<CommandLine>> 
     let Some(file) = found else { return Ok(Vec::new()) };
     let text = view.text(&file)?.unwrap_or_default();
     let entries = extlinux::entries(&text);
+    limits::at_most(&file, entries.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     let dir = file.rsplit_once('/').map_or("", |(dir, _)| dir);
     let absolute = |path: &str| if path.starts_with('/') { path.to_owned() } else { format!("{dir}/{path}") };
     let named = extlinux::default(&text);

@@ -3,7 +3,7 @@
 use super::{Written, in_tree};
 use crate::facts::{Boot, BootEntry, CommandLine, Loader, Site};
 use crate::text::menu_lst;
-use crate::{Result, View};
+use crate::{Result, View, limits};
 
 /// Where it is; the first there is counts, the others are links to it.
 const PLACES: [&str; 3] = ["/boot/grub/menu.lst", "/boot/grub/grub.conf", "/boot/efi/EFI/redhat/grub.conf"];
@@ -19,6 +19,7 @@ pub(super) fn add(view: &dyn View, boot: &mut Boot) -> Result<Vec<CommandLine>> 
     let Some(file) = found else { return Ok(Vec::new()) };
     let text = view.text(&file)?.unwrap_or_default();
     let entries = menu_lst::entries(&text);
+    limits::at_most(&file, entries.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     let chosen = menu_lst::default(&text).and_then(|index| index.parse().ok()).unwrap_or(0);
     let default =
         entries.iter().find(|entry| entry.index == chosen).or(entries.first()).map(|entry| entry.index);

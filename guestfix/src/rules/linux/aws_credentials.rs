@@ -29,7 +29,7 @@ const IN_HOMES: [&str; 4] = [".aws/credentials", ".boto", ".s3cfg", ".passwd-s3f
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let mut homes = vec!["/root".to_owned()];
-    homes.extend(guest.view.glob("/home", "")?);
+    homes.extend(guest.view.list("/home")?.into_iter().map(|name| format!("/home/{name}")));
     let mut files: Vec<String> = FILES.iter().map(|&file| file.to_owned()).collect();
     files.extend(homes.iter().flat_map(|home| IN_HOMES.map(|file| format!("{home}/{file}"))));
     let mut evidence = Vec::new();

@@ -1,6 +1,6 @@
 //! Changing the kernel command lines that the boot loader has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{grub_defaults, loader_conf};
 use crate::facts::{Boot, BootEntry, CommandLine, Site};
@@ -21,32 +21,40 @@ pub(super) fn edit_cmdlines(
         .collect();
     let files: BTreeSet<&str> = changed.iter().map(|(cmdline, _)| cmdline.file.as_str()).collect();
     for file in files {
-        for (cmdline, new) in changed.iter().filter(|(cmdline, _)| cmdline.file == file) {
-            edit(stage, cmdline, new)?;
+        let mut left: Vec<&(&CommandLine, String)> =
+            changed.iter().filter(|(cmdline, _)| cmdline.file == file).collect();
+        while let Some((CommandLine { site, .. }, _)) = left.first() {
+            let (now, later): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(cmdline, _)| cmdline.site == *site);
+            edit(stage, file, *site, &now)?;
+            left = later;
         }
     }
     Ok(())
 }
 
-/// Writes one command line. No line of the file moves by that.
-fn edit(stage: &mut Stage<'_>, cmdline: &CommandLine, new: &str) -> Result<()> {
-    let CommandLine { file, line, .. } = cmdline;
-    let here = |number: usize| (number == *line).then(|| new.to_owned());
-    let change = |text: &str| match cmdline.site {
+/// Writes command lines that are written alike in one file, in one pass over it. No line of the file moves by that.
+fn edit(stage: &mut Stage<'_>, file: &str, site: Site, new: &[&(&CommandLine, String)]) -> Result<()> {
+    if let Site::Variable(name) = site {
+        return new.iter().try_for_each(|(_, new)| set_variable(stage, file, name, Some(new)));
+    }
+    let by_line: BTreeMap<usize, &String> = new.iter().map(|(cmdline, new)| (cmdline.line, new)).collect();
+    let here = |number: usize| by_line.get(&number).map(|new| (*new).clone());
+    let one_by_one = |text: &str, set: &dyn Fn(&str, usize, &str) -> String| {
+        by_line.iter().fold(text.to_owned(), |text, (line, new)| set(&text, *line, new))
+    };
+    let change = |text: &str| match site {
         Site::Linux => grub_cfg::edit_cmdlines(text, here),
-        Site::Set(name) => grub_cfg::set_variable(text, *line, name, new),
+        Site::Set(name) => one_by_one(text, &|text, line, new| grub_cfg::set_variable(text, line, name, new)),
         Site::Options => bls::edit_options(text, here),
         Site::Kernel => menu_lst::edit_cmdlines(text, here),
         Site::Append => extlinux::edit_cmdlines(text, here),
         Site::Assigned(_) => shell_assign::edit(text, |one| here(one.line)),
-        Site::Comment(key) => menu_lst::set_comment(text, key, new),
+        Site::Comment(key) => one_by_one(text, &|text, _, new| menu_lst::set_comment(text, key, new)),
         Site::Line => rewrite(text, |line| here(line.number)),
         Site::Variable(_) => text.to_owned(),
     };
-    match cmdline.site {
-        Site::Variable(name) => set_variable(stage, file, name, Some(new)),
-        _ => stage.edit(file, change).map(drop),
-    }
+    stage.edit(file, change).map(drop)
 }
 
 /// The entries of the menu that this entry is in.
@@ -59,7 +67,8 @@ pub(super) fn menu_of<'a>(boot: &'a Boot, entry: &BootEntry) -> Vec<&'a BootEntr
         let menu = if of_options { file.rsplit_once('/').map_or(file, |(dir, _)| dir) } else { file };
         menu.to_owned()
     };
-    boot.entries.iter().filter(|other| menu(other) == menu(entry)).collect()
+    let own = menu(entry);
+    boot.entries.iter().filter(|other| menu(other) == own).collect()
 }
 
 /// Has an entry start by itself.
