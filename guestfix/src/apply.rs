@@ -10,7 +10,7 @@ mod volume;
 
 use std::collections::BTreeMap;
 
-use libdisk::block::{Disk, Event, Observer, Overlay, Sealed};
+use libdisk::block::{DiskMut, Event, Observer, Overlay, Sealed};
 use libdisk::vfs::FsError;
 use libdisk::volume::wrap;
 
@@ -22,15 +22,20 @@ use crate::plan::{Identity, Plan, Verdict, judge, unsatisfied};
 use crate::stage::before;
 use crate::tree::{Tree, volume_at};
 use crate::unread::Noting;
-use crate::{Edit, Error, Result, Rule, Stage, View, rules};
+use crate::{Disks, Edit, Error, Result, Rule, Stage, View, rules};
 
-/// Applies a plan to `disk` and proves the result. The disk itself does not change.
+/// Applies a plan to the disks of a guest and proves the result: an overlay over each. The disks themselves do not change.
 ///
 /// # Errors
 /// `OtherImage` at the first thing that is not as the plan says, `Refused` for what cannot be done: nothing was written
 /// then. `Unsatisfied` if a rule of the plan still finds its fault in the result; what the file systems report.
-pub fn apply(disk: Disk, identity: &Identity, plan: &Plan, observer: &dyn Observer) -> Result<Sealed> {
-    apply_with(rules::ALL, disk, identity, plan, observer)
+pub fn apply(
+    disks: impl Into<Disks>,
+    identities: &[Identity],
+    plan: &Plan,
+    observer: &dyn Observer,
+) -> Result<Vec<Sealed>> {
+    apply_with(rules::ALL, disks, identities, plan, observer)
 }
 
 /// [`apply`] for a plan that was made with other rules than the built-in ones.
@@ -39,44 +44,51 @@ pub fn apply(disk: Disk, identity: &Identity, plan: &Plan, observer: &dyn Observ
 /// As [`apply`].
 pub fn apply_with(
     rules: &[&Rule],
-    disk: Disk,
-    identity: &Identity,
+    disks: impl Into<Disks>,
+    identities: &[Identity],
     plan: &Plan,
     observer: &dyn Observer,
-) -> Result<Sealed> {
+) -> Result<Vec<Sealed>> {
     let total = Some(plan.totals.bytes);
     observer.on(Event::started("check the image against the plan", None));
-    same_image(identity, &plan.source)?;
-    let disk = match plan.head() {
-        Some(head) => wrap::wrap_bare(disk, head)?,
-        None => disk,
-    };
-    let tree = Tree::open(disk.clone())?;
+    same_images(identities, &plan.source)?;
+    let mut disks = disks.into();
+    if let (Some(head), Some(first)) = (plan.head(), disks.all().first()) {
+        disks = disks.with_first(wrap::wrap_bare(first.clone(), head)?);
+    }
+    let tree = Tree::open(disks.clone())?;
     same_befores(&tree, plan)?;
     observer.on(Event::finished());
 
     observer.on(Event::started("apply", total));
-    let overlay = Overlay::new(disk)?;
+    let overlays: Vec<_> = disks.all().iter().cloned().map(Overlay::new).collect::<Result<_, _>>()?;
+    let writers: Vec<_> = overlays.iter().map(Overlay::writer).collect();
     for step in &plan.steps {
         if let Edit::ReplayJournal { volume } = &step.edit {
-            replay(&overlay, to_replay(&tree, volume)?)?;
+            replay(&writers, to_replay(&tree, volume)?)?;
         }
     }
     for (volume, steps) in by_volume(&tree, plan)? {
-        write_volume(&overlay, volume, &steps, &tree, plan.time)?;
+        write_volume(&writers, volume, &steps, &tree, plan.time)?;
     }
     for step in &plan.steps {
-        if let Edit::PutBytes { offset, content, .. } = &step.edit {
-            overlay.writer().write_at(content, *offset)?;
+        if let Edit::PutBytes { disk, offset, content, .. } = &step.edit {
+            let writer = writers.get(*disk).ok_or_else(|| no_disk(*disk))?;
+            writer.write_at(content, *offset)?;
         }
     }
-    let sealed = overlay.seal()?;
+    drop(writers);
+    let sealed = overlays.into_iter().map(Overlay::seal).collect::<Result<Vec<_>, _>>()?;
     observer.on(Event::finished());
 
     observer.on(Event::started("verify", None));
-    verify_with(rules, &Tree::open(sealed.disk())?, plan)?;
+    verify_with(rules, &Tree::open(disks.with(&sealed))?, plan)?;
     observer.on(Event::finished());
     Ok(sealed)
+}
+
+fn no_disk(disk: usize) -> Error {
+    Error::OtherImage { what: format!("it has no disk {}", disk + 1) }
 }
 
 /// Proves that a guest is what the plan wanted: every path has the content planned, and no rule that had a part in the
@@ -101,9 +113,22 @@ pub fn verify_with(rules: &[&Rule], view: &dyn View, plan: &Plan) -> Result<()> 
     Ok(())
 }
 
-/// Refuses an image that is not the plan's. Where it was is no matter.
-fn same_image(identity: &Identity, planned: &Identity) -> Result<()> {
-    let other = |what: String| Err(Error::OtherImage { what });
+/// Refuses disks that are not the plan's. Where they were is no matter.
+fn same_images(identities: &[Identity], planned: &[Identity]) -> Result<()> {
+    if identities.len() != planned.len() {
+        let what = format!("it has {} disks, and the plan's had {}", identities.len(), planned.len());
+        return Err(Error::OtherImage { what });
+    }
+    identities
+        .iter()
+        .zip(planned)
+        .enumerate()
+        .try_for_each(|(index, (identity, planned))| same_image(index, identity, planned))
+}
+
+fn same_image(index: usize, identity: &Identity, planned: &Identity) -> Result<()> {
+    let which = if index == 0 { String::new() } else { format!("disk {}: ", index + 1) };
+    let other = |what: String| Err(Error::OtherImage { what: which + &what });
     if identity.size != planned.size {
         return other(format!("it has {} bytes, and the plan's had {}", identity.size, planned.size));
     }
@@ -128,8 +153,8 @@ pub(crate) fn same_befores(view: &dyn View, plan: &Plan) -> Result<()> {
                     return Err(Error::OtherImage { what: format!("{path} is {found}, and was {planned}") });
                 }
             }
-            Edit::PutBytes { offset, sha256: planned, content, .. } => {
-                if sha256(&view.disk_bytes(*offset, content.len())?) != *planned {
+            Edit::PutBytes { disk, offset, sha256: planned, content, .. } => {
+                if sha256(&view.disk_bytes(*disk, *offset, content.len())?) != *planned {
                     let what = format!("the {} bytes of the disk at {offset:#x} are others", content.len());
                     return Err(Error::OtherImage { what });
                 }
@@ -150,9 +175,9 @@ fn to_replay<'a>(view: &'a dyn View, name: &str) -> Result<&'a Volume> {
     volume.ok_or_else(|| Error::OtherImage { what: format!("{name} has no journal that must be replayed") })
 }
 
-fn replay(overlay: &Overlay, volume: &Volume) -> Result<()> {
+fn replay(disks: &[DiskMut], volume: &Volume) -> Result<()> {
     let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
-    let device = volume.device.open_mut(&overlay.writer())?;
+    let device = volume.device.open_mut(disks)?;
     libdisk::replay_filesystem(&device).map_err(failed)?;
     Ok(device.flush()?)
 }
@@ -174,7 +199,7 @@ fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<
         if let Edit::PutFile { path, .. } | Edit::PutLink { path, .. } | Edit::Remove { path, .. } = edit {
             let volume = volume_at(tree.machine(), path);
             let volume =
-                volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this disk")))?;
+                volume.ok_or_else(|| Error::Refused(format!("{path} is on no volume of this machine")))?;
             edits.entry(&volume.name).or_default().push(edit);
         }
     }
@@ -182,9 +207,9 @@ fn by_volume<'a>(tree: &'a Tree, plan: &'a Plan) -> Result<Vec<(&'a Volume, Vec<
     Ok(volumes.filter_map(|volume| Some((volume, edits.remove(volume.name.as_str())?))).collect())
 }
 
-fn write_volume(overlay: &Overlay, volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {
+fn write_volume(disks: &[DiskMut], volume: &Volume, edits: &[&Edit], tree: &Tree, time: i64) -> Result<()> {
     let failed = |source: FsError| Error::Volume { volume: volume.name.clone(), source: source.into() };
-    let device = volume.device.open_mut(&overlay.writer())?;
+    let device = volume.device.open_mut(disks)?;
     let fs = libdisk::open_filesystem_mut(&device).map_err(failed)?;
     let mut fs = fs.ok_or_else(|| Error::Refused(format!("volume {} has no file system", volume.name)))?;
     let point = volume.mounted_at.as_deref().unwrap_or("/");
@@ -212,10 +237,12 @@ fn arrived(view: &dyn View, edit: &Edit) -> Result<()> {
         }
         Edit::PutLink { path, target, .. } => (path.clone(), view.read_link(path)?.as_ref() == Some(target)),
         Edit::Remove { path, .. } => (path.clone(), view.lstat(path)?.is_none()),
-        Edit::PutBytes { offset, content, .. } => {
-            (format!("byte {offset:#x}"), view.disk_bytes(*offset, content.len())? == *content)
+        Edit::PutBytes { disk, offset, content, .. } => {
+            (format!("byte {offset:#x}"), view.disk_bytes(*disk, *offset, content.len())? == *content)
         }
-        Edit::Wrap { head, .. } => ("the boot record".to_owned(), view.disk_bytes(0, head.len())? == *head),
+        Edit::Wrap { head, .. } => {
+            ("the boot record".to_owned(), view.disk_bytes(0, 0, head.len())? == *head)
+        }
         Edit::ReplayJournal { volume } => {
             let known = view.machine().volumes.iter().find(|known| known.name == *volume);
             (volume.clone(), known.is_some_and(|volume| !volume.needs_recovery))

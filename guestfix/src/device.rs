@@ -1,19 +1,29 @@
-//! Where on the disk a volume is.
+//! Where on the disks of a guest a volume is.
 
 use std::ops::Range;
 
-use libdisk::block::{Disk, DiskMut, Error, Result};
+use libdisk::block::{Disk, DiskMut, Error, ErrorKind, Result};
 use libdisk::volume::lvm2;
 use serde::Serialize;
 
-/// Where on the disk a volume is.
+/// Where on the disks of a guest a volume is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// One run of bytes: a partition, or the whole disk.
-    Range(Range<u64>),
+    /// One run of bytes: a partition, or a whole disk.
+    Range(Part),
     /// A logical volume of LVM.
     Logical(Logical),
+}
+
+/// A run of bytes of one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The index of the disk, from 0.
+    pub disk: usize,
+    /// Where on it.
+    #[serde(flatten)]
+    pub range: Range<u64>,
 }
 
 /// Where a logical volume is.
@@ -31,44 +41,65 @@ impl Device {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         match self {
-            Self::Range(range) => range.end.saturating_sub(range.start),
+            Self::Range(part) => part.range.end.saturating_sub(part.range.start),
             Self::Logical(logical) => logical.size,
         }
     }
 
-    /// The one run of bytes of the disk that it is, if it is one.
-    pub fn range(&self) -> Option<Range<u64>> {
+    /// The one run of bytes that it is, if it is one.
+    pub fn part(&self) -> Option<&Part> {
         match self {
-            Self::Range(range) => Some(range.clone()),
+            Self::Range(part) => Some(part),
             Self::Logical(_) => None,
         }
     }
 
-    /// The volume on its disk.
-    ///
-    /// # Errors
-    /// `Unsupported` for a logical volume that cannot be opened; `OutOfRange` if it does not lie inside the disk.
-    pub fn open(&self, disk: &Disk) -> Result<Disk> {
+    /// The run of bytes of the first disk that it is, if it is one.
+    pub fn range(&self) -> Option<Range<u64>> {
+        self.part().filter(|part| part.disk == 0).map(|part| part.range.clone())
+    }
+
+    /// The disks that have a part in it, in ascending order.
+    pub fn disks(&self) -> Vec<usize> {
         match self {
-            Self::Range(range) => disk.slice(range.clone()),
-            Self::Logical(logical) => logical.map()?.open(std::slice::from_ref(disk)),
+            Self::Range(part) => vec![part.disk],
+            Self::Logical(logical) => logical.map.devices(),
         }
     }
 
-    /// The volume on its disk, to be written.
+    /// The volume on the disks of its machine.
+    ///
+    /// # Errors
+    /// `Unsupported` for a logical volume that cannot be opened; `OutOfRange` if it does not lie inside the disks.
+    pub fn open(&self, disks: &[Disk]) -> Result<Disk> {
+        match self {
+            Self::Range(Part { disk, range }) => {
+                disks.get(*disk).ok_or_else(|| absent(*disk))?.slice(range.clone())
+            }
+            Self::Logical(logical) => logical.map()?.open(disks),
+        }
+    }
+
+    /// The volume on the disks of its machine, to be written.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_mut(&self, disk: &DiskMut) -> Result<DiskMut> {
+    pub fn open_mut(&self, disks: &[DiskMut]) -> Result<DiskMut> {
         match self {
-            Self::Range(range) => disk.slice(range.clone()),
-            Self::Logical(logical) => logical.map()?.open_mut(std::slice::from_ref(disk)),
+            Self::Range(Part { disk, range }) => {
+                disks.get(*disk).ok_or_else(|| absent(*disk))?.slice(range.clone())
+            }
+            Self::Logical(logical) => logical.map()?.open_mut(disks),
         }
     }
 }
 
+fn absent(disk: usize) -> Error {
+    Error::new(ErrorKind::OutOfRange, "machine", format!("there is no disk {}", disk.saturating_add(1)))
+}
+
 impl Logical {
-    /// From what [`lvm2::scan_disk`] has found.
+    /// From what [`lvm2::scan_places`] has found.
     pub(crate) fn new(volume: &lvm2::LogicalVolume) -> Self {
         let map = volume.map.clone();
         Self { size: volume.size, refused: map.as_ref().err().cloned(), map: map.unwrap_or_default() }

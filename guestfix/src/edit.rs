@@ -81,8 +81,8 @@ pub struct Ownership {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Edit {
-    /// Put a partition table and a boot loader before a disk that is one file system, which becomes partition 1. All other
-    /// edits are of the disk that this makes.
+    /// Put a partition table and a boot loader before a first disk that is one file system, which becomes partition 1. All
+    /// other edits are of the disk that this makes.
     Wrap {
         /// What goes before it: see [`libdisk::volume::wrap`].
         #[serde(with = "base64_bytes")]
@@ -125,8 +125,10 @@ pub enum Edit {
         /// What was there.
         before: Before,
     },
-    /// Change bytes of the disk outside any file system: partition tables, boot code.
+    /// Change bytes of a disk outside any file system: partition tables, boot code.
     PutBytes {
+        /// The index of the disk in the plan's `source`.
+        disk: usize,
         /// On the whole disk.
         offset: u64,
         /// Of the bytes that were there, as many as `content`.

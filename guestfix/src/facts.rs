@@ -8,26 +8,50 @@ use crate::Device;
 use crate::rule::{Evidence, Place};
 use crate::unread::Known;
 
-/// The disk below the guest's files.
+/// The disks below the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Machine {
-    /// Size of the disk in bytes.
+    /// Size of the disk that the machine starts from, in bytes.
     pub size: u64,
-    /// "gpt", "mbr" or "none".
+    /// Its partition table: "gpt", "mbr" or "none".
     pub table: &'static str,
     /// What is wrong with it, although it can be read.
     pub table_faults: Vec<&'static str>,
+    /// Its other disks.
+    pub data_disks: Vec<DataDisk>,
     /// What speaks for a start by BIOS: each a line of evidence; empty if nothing does.
     pub bios: Vec<String>,
     /// What speaks for a start by UEFI.
     pub uefi: Vec<String>,
-    /// The volumes in the order of the disk, logical ones behind them.
+    /// The volumes in the order of the disks, logical ones behind them.
     pub volumes: Vec<Volume>,
-    /// What LVM has on it.
+    /// What LVM has on all disks.
     pub lvm: Lvm,
 }
 
+/// A disk beside that of the operating system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DataDisk {
+    /// Its name in findings and addresses: "disk2" for the machine's second.
+    pub name: String,
+    /// The device that it was on its machine, if that is known: "/dev/sdf".
+    pub device: Option<String>,
+    /// In bytes.
+    pub size: u64,
+    /// Its partition table, as [`Machine::table`].
+    pub table: &'static str,
+    /// What is wrong with the table, although it can be read.
+    pub table_faults: Vec<&'static str>,
+    /// Why the table cannot be read, if it cannot; nothing is known of what is on the disk then.
+    pub unreadable: Option<String>,
+}
+
 impl Machine {
+    /// The volumes that have a part on the disk with this index.
+    pub fn volumes_on(&self, disk: usize) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter(move |volume| volume.device.disks().contains(&disk))
+    }
+
     /// Whether a firmware finds something to start.
     pub fn starts(&self) -> bool {
         !self.bios.is_empty() || !self.uefi.is_empty()
@@ -39,7 +63,7 @@ impl Machine {
     }
 }
 
-/// What LVM has on a disk, beside its logical volumes, which are [`Volume`]s.
+/// What LVM has on the disks, beside its logical volumes, which are [`Volume`]s.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Lvm {
     /// The volume groups.
@@ -55,18 +79,18 @@ pub struct VolumeGroup {
     pub name: String,
     /// Its UUID.
     pub uuid: String,
-    /// The volumes of this disk that it is made of.
+    /// The volumes of the machine that it is made of.
     pub on: Vec<String>,
 }
 
-/// A partition, a logical volume, or the whole disk where there is no table.
+/// A partition, a logical volume, or a whole disk where there is no table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Volume {
-    /// Its name in addresses: "p1", "vg0/root"; "disk" for the whole.
+    /// Its name in addresses: "p1", "vg0/root", "disk" for the whole; on further disks "disk2p1", "disk2".
     pub name: String,
-    /// Partition number; 0 for the whole disk, and for a logical volume.
+    /// Partition number; 0 for a whole disk, and for a logical volume.
     pub number: u32,
-    /// Where on the disk it is.
+    /// Where on the disks it is.
     #[serde(flatten)]
     pub device: Device,
     /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing is known.
@@ -278,7 +302,7 @@ pub struct Mount {
     pub kind: String,
     /// Options.
     pub options: String,
-    /// Volume of this disk that the spec names, if it does.
+    /// Volume of the machine that the spec names, if it does.
     pub volume: Option<String>,
 }
 

@@ -113,6 +113,7 @@ mod tests {
             size: 0,
             table: "none",
             table_faults: Vec::new(),
+            data_disks: Vec::new(),
             bios: Vec::new(),
             uefi: Vec::new(),
             volumes: Vec::new(),

@@ -9,6 +9,7 @@
 pub mod apply;
 mod archives;
 pub mod device;
+mod disks;
 pub mod edit;
 mod error;
 pub mod facts;
@@ -31,6 +32,7 @@ pub mod view;
 
 pub use archives::Archives;
 pub use device::Device;
+pub use disks::Disks;
 pub use edit::Edit;
 pub use error::{Error, Result};
 pub use facts::Facts;

@@ -24,15 +24,18 @@ pub(crate) use self::check::{judge, unsatisfied};
 /// The schema of a plan file.
 pub const SCHEMA: &str = "refloat.plan/2";
 
-/// Which image a plan is for.
+/// Which disk a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Where it was, for people; another path is no other image.
     pub path: String,
     /// Size of the disk in bytes.
     pub size: u64,
-    /// A digest that tells it from other images.
+    /// A digest that tells it from other disks.
     pub sha256: String,
+    /// The device that it was on its machine, where that was known: fstab may name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// A fault that a plan leaves to the user.
@@ -75,8 +78,8 @@ pub struct Plan {
     pub schema: String,
     /// The version of refloat that made it.
     pub refloat: String,
-    /// The image it is for.
-    pub source: Identity,
+    /// The disks it is for, that which the machine starts from first.
+    pub source: Vec<Identity>,
     /// What the user asked for.
     pub goal: Goal,
     /// The time that everything written gets, in seconds since 1970: the newest one of the files and directories that
@@ -105,7 +108,7 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// What goes before the disk, where that is part of the plan: the result is larger than the image then, and all in it moves.
+    /// What goes before the first disk, where that is part of the plan: the result is larger than the image then, and all in it moves.
     pub fn head(&self) -> Option<&[u8]> {
         self.steps.iter().find_map(|step| match &step.edit {
             Edit::Wrap { head, .. } => Some(head.as_slice()),
@@ -134,10 +137,17 @@ impl Plan {
         let refused = |error: serde_json::Error| Error::Refused(format!("this is not a plan: {error}"));
         let header: Header = serde_json::from_str(text).map_err(refused)?;
         if header.schema != SCHEMA {
-            let what = format!("the plan has the schema {:?}; this refloat reads {SCHEMA:?}", header.schema);
+            let what = format!(
+                "the plan has the schema {:?}, and this refloat reads {SCHEMA:?}: make a new plan",
+                header.schema
+            );
             return Err(Error::Refused(what));
         }
-        serde_json::from_str(text).map_err(refused)
+        let plan: Self = serde_json::from_str(text).map_err(refused)?;
+        if plan.source.is_empty() {
+            return Err(Error::Refused("the plan names no disk".into()));
+        }
+        Ok(plan)
     }
 
     /// SHA-256 of the plan file: names the plan in an undo file.
@@ -157,19 +167,19 @@ impl Plan {
     }
 }
 
-/// What to change so that every rule is satisfied that can be.
+/// What to change so that every rule is satisfied that can be; `source` are the guest's disks, the first one first.
 ///
 /// # Errors
 /// As [`check`]; `Refused` if a volume has not enough space for the changes.
-pub fn plan(view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
-    plan_with(rules::ALL, view, identity, goal)
+pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
+    plan_with(rules::ALL, view, source, goal)
 }
 
 /// [`plan`] with other rules than the built-in ones.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_with(rules: &[&Rule], view: &dyn View, identity: &Identity, goal: &Goal) -> Result<Plan> {
+pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
     let (items, steps) = examine(rules, view, goal)?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
@@ -185,7 +195,7 @@ pub fn plan_with(rules: &[&Rule], view: &dyn View, identity: &Identity, goal: &G
     Ok(Plan {
         schema: SCHEMA.to_owned(),
         refloat: env!("CARGO_PKG_VERSION").to_owned(),
-        source: identity.clone(),
+        source: source.to_vec(),
         goal: goal.clone(),
         time: newest_time(&steps, view)?,
         by_hand,
@@ -249,6 +259,6 @@ impl Identity {
 
     /// The identity of a disk of `size` bytes whose [`libdisk::identity`] is known.
     pub fn new(path: &str, size: u64, digest: &[u8; 32]) -> Self {
-        Self { path: path.to_owned(), size, sha256: hex(digest) }
+        Self { path: path.to_owned(), size, sha256: hex(digest), device: None }
     }
 }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libdisk::vfs::FileType;
 
-use self::overlay::{Overlay, Staged, StagedFile, new_metadata};
+use self::overlay::{Bytes, Overlay, Staged, StagedFile, new_metadata};
 use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
 use crate::label::Labels;
@@ -62,6 +62,7 @@ enum What {
         rendering: Vec<String>,
     },
     Bytes {
+        disk: usize,
         offset: u64,
         content: Vec<u8>,
         rendering: Vec<String>,
@@ -199,29 +200,35 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Changes bytes of the disk outside any file system.
+    /// Changes bytes of a disk, by its index, outside any file system.
     ///
     /// # Errors
     /// As above.
-    pub fn put_bytes(&mut self, offset: u64, content: Vec<u8>, rendering: Vec<String>) -> Result<()> {
-        if self.overlay.disk_bytes(offset, content.len())? != content {
-            self.overlay.bytes.push((offset, content.clone()));
-            self.touch(What::Bytes { offset, content, rendering });
+    pub fn put_bytes(
+        &mut self,
+        disk: usize,
+        offset: u64,
+        content: Vec<u8>,
+        rendering: Vec<String>,
+    ) -> Result<()> {
+        if self.overlay.disk_bytes(disk, offset, content.len())? != content {
+            self.overlay.bytes.push(Bytes { disk, offset, content: content.clone() });
+            self.touch(What::Bytes { disk, offset, content, rendering });
         }
         Ok(())
     }
 
-    /// Puts a boot record with a loader, and what it loads, at the beginning of the disk: it starts by BIOS from now on.
+    /// Puts a boot record with a loader, and what it loads, at the beginning of the first disk: it starts by BIOS from now on.
     ///
     /// # Errors
     /// As above.
     pub fn put_loader(&mut self, head: Vec<u8>, rendering: Vec<String>) -> Result<()> {
-        self.put_bytes(0, head, rendering)?;
+        self.put_bytes(0, 0, head, rendering)?;
         self.overlay.machine.bios = vec!["boot code in the MBR".into()];
         Ok(())
     }
 
-    /// Puts `head` before a disk that is one file system: see [`libdisk::volume::wrap`]. That is the first thing that will be
+    /// Puts `head` before a first disk that is one file system: see [`libdisk::volume::wrap`]. That is the first thing that will be
     /// done; the volume of the whole disk is that of partition 1 from now on.
     ///
     /// # Errors
@@ -230,10 +237,13 @@ impl<'a> Stage<'a> {
         if !self.overlay.bytes.is_empty() {
             return Err(Error::Refused("bytes of the disk are to change where they are now".into()));
         }
+        let whole = self.overlay.machine.volumes.first().map(|whole| whole.name.clone());
         self.overlay.machine = wrapped(&self.overlay.machine, &head)?;
         for change in &mut self.changes {
-            if let (What::Replay { volume }, [whole]) = (&mut change.what, &*self.overlay.machine.volumes) {
-                volume.clone_from(&whole.name);
+            if let (What::Replay { volume }, [first, ..]) = (&mut change.what, &*self.overlay.machine.volumes)
+                && Some(&*volume) == whole.as_ref()
+            {
+                volume.clone_from(&first.name);
             }
         }
         self.overlay.head = Some(head.clone());
@@ -286,11 +296,11 @@ impl<'a> Stage<'a> {
     fn step(&self, what: &What) -> Result<Option<Edit>> {
         let (path, copy_of, rendering) = match what {
             What::Path { path, copy_of, rendering } => (path, copy_of, rendering),
-            What::Bytes { offset, content, rendering } => {
-                let old = self.overlay.old_bytes(*offset, content.len())?;
-                let rendering = rendering.clone();
-                let (offset, content) = (*offset, content.clone());
-                return Ok(Some(Edit::PutBytes { offset, sha256: sha256(&old), content, rendering }));
+            What::Bytes { disk, offset, content, rendering } => {
+                let (disk, offset) = (*disk, *offset);
+                let old = self.overlay.old_bytes(disk, offset, content.len())?;
+                let (content, rendering) = (content.clone(), rendering.clone());
+                return Ok(Some(Edit::PutBytes { disk, offset, sha256: sha256(&old), content, rendering }));
             }
             What::Replay { volume } => return Ok(Some(Edit::ReplayJournal { volume: volume.clone() })),
             What::Wrap { head, rendering } => {

@@ -28,7 +28,8 @@ const KNOWN_NODES: usize = 8192;
 
 /// A guest's file systems, mounted where its own fstab says, read only.
 pub struct Tree {
-    disk: Option<Disk>,
+    /// None below a tree of file systems that were open already.
+    disks: Vec<Disk>,
     machine: Machine,
     grub: Option<Grub>,
     mounts: Vec<Mounted>,
@@ -65,7 +66,7 @@ impl Tree {
         let mounts = filesystems.into_iter();
         let mounts = mounts.map(|(point, fs)| Mounted { point: point.into_bytes(), fs }).collect();
         let (nodes, contents) = (RefCell::default(), RefCell::default());
-        Self { disk: None, machine, grub: None, mounts, nodes, contents }
+        Self { disks: Vec::new(), machine, grub: None, mounts, nodes, contents }
     }
 
     /// With GRUB for BIOS, for a disk without a boot loader.
@@ -309,9 +310,10 @@ impl View for Tree {
         self.mounts[node.mount].fs.xattrs(node.id).map_err(|source| failed(&path, source))
     }
 
-    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let disk = self.disk.as_ref();
-        let disk = disk.ok_or_else(|| Error::Refused("this guest has no disk below its files".into()))?;
+    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let disk = self.disks.get(disk);
+        let disk =
+            disk.ok_or_else(|| Error::Refused("this guest has no such disk below its files".into()))?;
         Ok(disk.read_vec(offset, len)?)
     }
 

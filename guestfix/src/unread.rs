@@ -86,8 +86,8 @@ impl View for Noting<'_> {
         self.view.xattrs(path)
     }
 
-    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        self.view.disk_bytes(offset, len)
+    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.view.disk_bytes(disk, offset, len)
     }
 
     fn grub(&self) -> Option<&Grub> {

@@ -19,7 +19,7 @@ use crate::{Result, limits};
 /// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s view, the
 /// guest as it will be.
 pub trait View {
-    /// The disk: partition table, volumes, boot evidence.
+    /// The disks: partition tables, volumes, boot evidence.
     fn machine(&self) -> &Machine;
 
     /// What `lstat` tells: the last name is not followed if it is a symbolic link.
@@ -64,12 +64,12 @@ pub trait View {
     /// As above.
     fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
-    /// Bytes of the disk below, at most 64 MiB at once: partition tables, boot code.
+    /// Bytes of one of the disks below, by its index, at most 64 MiB at once: partition tables, boot code.
     ///
     /// # Errors
-    /// As above; `Refused` where there is no disk below the files.
-    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let _ = (offset, len);
+    /// As above; `Refused` where there is no such disk below the files.
+    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let _ = (disk, offset, len);
         Err(crate::Error::Refused("this guest has no disk below its files".into()))
     }
 

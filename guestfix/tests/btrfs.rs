@@ -6,7 +6,7 @@ use std::path::Path;
 use guestfix::plan::{Identity, Verdict, check, plan};
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{Device, Goal, Target, View};
+use guestfix::{Goal, Target, View};
 use libdisk::block::{Disk, FileDisk};
 use testimages::{judge, phony};
 
@@ -19,7 +19,7 @@ fn disk(path: &Path) -> Option<Disk> {
     let tree = Tree::open(FileDisk::open(&debian).unwrap().disk()).unwrap();
     let root =
         tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
-    let Device::Range(range) = root.device.clone() else { panic!("a partition") };
+    let Some(range) = root.device.range() else { panic!("a partition") };
 
     fs::File::create(path).unwrap().set_len(256 << 20).unwrap();
     judge::run(judge::tool("mkfs.btrfs").arg("-q").arg(path));
@@ -52,7 +52,7 @@ fn a_guest_on_subvolumes_is_read_and_not_edited() {
     assert!(why.contains("writing to btrfs"), "{why}");
 
     let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
-    let plan = plan(&tree, &Identity::of("disk.img", &disk).unwrap(), &goal).unwrap();
+    let plan = plan(&tree, &[Identity::of("disk.img", &disk).unwrap()], &goal).unwrap();
     assert!(plan.steps.is_empty() && !plan.by_hand.is_empty(), "{plan:?}");
     let told = format!("{:?}", plan.by_hand);
     assert!(told.contains("writing to btrfs"), "{told}");

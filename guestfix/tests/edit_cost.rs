@@ -127,9 +127,9 @@ fn an_initramfs_of_30_mib_on_64_gib_of_xfs_on_lvm() {
         let disk = count.disk(&FileDisk::open(&image).unwrap().disk());
         let start = Instant::now();
         let tree = Tree::open(disk.clone()).unwrap();
-        let identity = Identity::of("disk.raw", &disk).unwrap();
+        let identity = [Identity::of("disk.raw", &disk).unwrap()];
         let plan = plan(&tree, &identity, &goal).unwrap();
-        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
+        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0);
         let cost = (start.elapsed(), count.reads().bytes);
         best = Some(best.map_or(cost, |best| best.min(cost)));
         result = Some((plan, sealed));

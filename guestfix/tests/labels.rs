@@ -177,7 +177,7 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
         assert_eq!(relabelled, "", "{} as it is made", guest.name);
 
         let disk = FileDisk::open(&copy).unwrap().disk();
-        let identity = Identity::of("disk.img", &disk).unwrap();
+        let identity = [Identity::of("disk.img", &disk).unwrap()];
         let target = match guest.generation {
             Generation::Gen1 => Target::AzureGen1,
             Generation::Gen2 => Target::AzureGen2,
@@ -187,7 +187,7 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
         if plan.steps.is_empty() {
             continue;
         }
-        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
+        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0);
         let target = FileDisk::open_mut(&copy).unwrap().disk_mut();
         sealed.merge_into(&target).unwrap();
         target.flush().unwrap();
@@ -207,10 +207,11 @@ fn a_guest_without_labels_gets_none() {
     for name in ["amzn-2", "sles-12"] {
         let Some(image) = phony::named(name).path() else { return };
         let disk = FileDisk::open(&image).unwrap().disk();
-        let identity = Identity::of("disk.img", &disk).unwrap();
+        let identity = [Identity::of("disk.img", &disk).unwrap()];
         let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
-        let tree = Tree::open(apply::apply(disk, &identity, &plan, &Silent).unwrap().disk()).unwrap();
+        let tree =
+            Tree::open(apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0).disk()).unwrap();
         for step in &plan.steps {
             let (guestfix::Edit::PutFile { path, .. } | guestfix::Edit::PutLink { path, .. }) = &step.edit
             else {

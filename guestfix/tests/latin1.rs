@@ -82,8 +82,8 @@ impl View for Commented<'_> {
         self.guest.xattrs(path)
     }
 
-    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        self.guest.disk_bytes(offset, len)
+    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.guest.disk_bytes(disk, offset, len)
     }
 }
 
@@ -119,7 +119,7 @@ fn bytes_that_are_not_utf8_change_no_verdict_and_stay() {
         let (plain, with) = (check(&tree, &goal).unwrap(), check(&commented, &goal).unwrap());
         assert_eq!(with, plain, "{}", guest.name);
 
-        let plans = (plan(&tree, &identity(), &goal), plan(&commented, &identity(), &goal));
+        let plans = (plan(&tree, &[identity()], &goal), plan(&commented, &[identity()], &goal));
         let (plain, with) = match plans {
             (Ok(plain), Ok(with)) => (plain, with),
             (Err(Error::Refused(_)), Err(Error::Refused(_))) => continue,
@@ -192,6 +192,7 @@ fn machine() -> Machine {
         size: 0,
         table: "none",
         table_faults: Vec::new(),
+        data_disks: vec![],
         bios: Vec::new(),
         uefi: Vec::new(),
         volumes: Vec::new(),

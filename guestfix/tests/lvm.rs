@@ -58,16 +58,16 @@ fn edits_go_through_and_nothing_is_written_beside_the_volumes() {
     let disk = FileDisk::open(&copy).unwrap().disk();
     let tree = Tree::open(disk.clone()).unwrap();
     let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
-    let identity = Identity::of("disk.img", &disk).unwrap();
+    let identity = [Identity::of("disk.img", &disk).unwrap()];
     let plan = plan(&tree, &identity, &goal).unwrap();
     assert!(plan.ready() && !plan.is_empty(), "{:?}", plan.by_hand);
-    let sealed = apply::apply(disk.clone(), &identity, &plan, &Silent).unwrap();
+    let sealed = apply::apply(disk.clone(), &identity, &plan, &Silent).unwrap().remove(0);
 
     // Nothing but volumes that are mounted has changed: their bytes set back, the disk is what it was.
     let overlay = Overlay::new(sealed.disk()).unwrap();
     for volume in tree.machine().volumes.iter().filter(|volume| volume.mounted_at.is_some()) {
-        let original = volume.device.open(&disk).unwrap();
-        let writer = volume.device.open_mut(&overlay.writer()).unwrap();
+        let original = volume.device.open(std::slice::from_ref(&disk)).unwrap();
+        let writer = volume.device.open_mut(&[overlay.writer()]).unwrap();
         writer.write_at(&original.read_vec(0, original.size() as usize).unwrap(), 0).unwrap();
     }
     for at in (0..disk.size()).step_by(1 << 20) {

@@ -35,11 +35,12 @@ fn disk(path: &Path) -> Disk {
 
 fn plan_of(disk: &Disk, goal: &Goal) -> guestfix::Result<Plan> {
     let tree = Tree::open(disk.clone())?;
-    plan(&tree, &Identity::of("disk.img", disk)?, goal)
+    plan(&tree, &[Identity::of("disk.img", disk)?], goal)
 }
 
 fn apply_to(disk: &Disk, plan: &Plan) -> guestfix::Result<Sealed> {
-    apply::apply(disk.clone(), &Identity::of("elsewhere.img", disk)?, plan, &Silent)
+    let identity = Identity::of("elsewhere.img", disk)?;
+    Ok(apply::apply(disk.clone(), &[identity], plan, &Silent)?.remove(0))
 }
 
 /// The plan of a guest that can be fixed. One that cannot be must say so: with a blocker that is left to the user.
@@ -146,13 +147,15 @@ fn a_change_in_place_is_undone_to_the_bit() {
         let Some(plan) = planned(guest, &disk(&copy)) else { continue };
         let digest = plan.digest().unwrap();
         let image = Exclusive::take(&copy).unwrap();
-        assert_eq!(undo::prepare(&image, &digest).unwrap(), Prepared::Ready);
+        assert_eq!(undo::prepare(std::slice::from_ref(&image), &digest).unwrap(), Prepared::Ready);
         let sealed = apply_to(&disk(&copy), &plan).unwrap();
-        undo::apply_in_place(&image, &raw::FORMAT, &sealed, &plan.source.sha256, &digest).unwrap();
+        let identity = &plan.source[0].sha256;
+        let change = undo::Change { image: &image, format: &raw::FORMAT, sealed: &sealed, identity };
+        undo::apply_in_place(&[change], &digest).unwrap();
         drop(sealed);
         assert!(plan.is_empty() || judge::sha256(&copy) != original, "{}", guest.name);
         assert_eq!(plan_of(&disk(&copy), &goal(guest)).unwrap().steps, []);
-        undo::undo(&image).unwrap();
+        undo::undo(std::slice::from_ref(&image)).unwrap();
         assert_eq!(judge::sha256(&copy), original, "{}", guest.name);
         assert!(!undo::undo_path(&copy).exists());
     }
@@ -196,16 +199,17 @@ fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
     let original = judge::sha256(&copy);
     let open = || libdisk::open(&libdisk::Address::file(&copy), &libdisk::OpenOptions::default()).unwrap();
     let opened = open();
-    assert_eq!(opened.format, &vhd::FORMAT);
+    assert_eq!(opened.origin.format(), &vhd::FORMAT);
     let plan = plan_of(&opened.disk, &goal(phony::demo())).unwrap();
     let sealed = apply_to(&opened.disk, &plan).unwrap();
     let image = Exclusive::take(&copy).unwrap();
-    undo::apply_in_place(&image, opened.format, &sealed, &plan.source.sha256, &plan.digest().unwrap())
-        .unwrap();
+    let (format, identity) = (opened.origin.format(), &plan.source[0].sha256);
+    let change = undo::Change { image: &image, format, sealed: &sealed, identity };
+    undo::apply_in_place(&[change], &plan.digest().unwrap()).unwrap();
     drop(image); // or QEMU is refused
     let info = judge::qemu_img_info(&copy, "vpc");
     assert_eq!(info["virtual-size"], opened.disk.size());
     assert_eq!(plan_of(&open().disk, &goal(phony::demo())).unwrap().steps, []);
-    undo::undo(&Exclusive::take(&copy).unwrap()).unwrap();
+    undo::undo(&[Exclusive::take(&copy).unwrap()]).unwrap();
     assert_eq!(judge::sha256(&copy), original);
 }

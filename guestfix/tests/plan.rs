@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use guestfix::device::Part;
 use guestfix::edit::{Before, Content, Edit, Step};
 use guestfix::facts::{Lvm, Machine, Volume};
 use guestfix::plan::{Check, Identity, Plan, Verdict, check_with, plan_with};
@@ -43,7 +44,7 @@ fn machine() -> Machine {
     let volume = |number: u32, point: &str| Volume {
         name: format!("p{number}"),
         number,
-        device: Device::Range(u64::from(number) << 20..u64::from(number + 1) << 20),
+        device: Device::Range(Part { disk: 0, range: u64::from(number) << 20..u64::from(number + 1) << 20 }),
         kind: Some("ext4".into()),
         uuid: None,
         label: None,
@@ -62,6 +63,7 @@ fn machine() -> Machine {
         size: 4 << 20,
         table: "gpt",
         table_faults: vec![],
+        data_disks: vec![],
         bios: vec![],
         uefi: vec![],
         volumes,
@@ -99,11 +101,11 @@ fn goal() -> Goal {
 }
 
 fn identity() -> Identity {
-    Identity { path: "disk.img".into(), size: 4 << 20, sha256: "00".repeat(32) }
+    Identity { path: "disk.img".into(), size: 4 << 20, sha256: "00".repeat(32), device: None }
 }
 
 fn plan_of(view: &dyn View, rules: &[&Rule]) -> Result<Plan> {
-    plan_with(rules, view, &identity(), &goal())
+    plan_with(rules, view, &[identity()], &goal())
 }
 
 fn check_of(view: &dyn View, rules: &[&Rule]) -> Result<Check> {

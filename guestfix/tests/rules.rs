@@ -66,15 +66,15 @@ fn a_guest_that_keeps_cloud_init_is_mended_once() {
         let Some(path) = guest.path() else { return };
         let disk: Disk = FileDisk::open(&path).unwrap().disk();
         let goal = goal(guest, CloudInit::Azure);
-        let identity = Identity::of("disk.img", &disk).unwrap();
+        let identity = [Identity::of("disk.img", &disk).unwrap()];
         let tree = Tree::open(disk.clone()).unwrap();
         let first = match plan(&tree, &identity, &goal) {
             Ok(plan) => plan,
             Err(Error::Refused(_)) => continue,
             Err(error) => panic!("{}: {error:?}", guest.name),
         };
-        let sealed = apply::apply(disk, &identity, &first, &Silent).unwrap();
-        let identity = Identity::of("disk.img", &sealed.disk()).unwrap();
+        let sealed = apply::apply(disk, &identity, &first, &Silent).unwrap().remove(0);
+        let identity = [Identity::of("disk.img", &sealed.disk()).unwrap()];
         let second = plan(&Tree::open(sealed.disk()).unwrap(), &identity, &goal).unwrap();
         assert_eq!(second.steps, [], "{}", guest.name);
         mended += usize::from(!first.steps.is_empty());
@@ -85,9 +85,9 @@ fn a_guest_that_keeps_cloud_init_is_mended_once() {
 /// The guest after its plan; `None` if it cannot be made here.
 fn mended(guest: &PhonyGuest, cloud_init: CloudInit) -> Option<Tree> {
     let disk = FileDisk::open(&guest.path()?).unwrap().disk();
-    let identity = Identity::of("disk.img", &disk).unwrap();
+    let identity = [Identity::of("disk.img", &disk).unwrap()];
     let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal(guest, cloud_init)).unwrap();
-    let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap();
+    let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0);
     Some(Tree::open(sealed.disk()).unwrap())
 }
 
@@ -115,11 +115,11 @@ fn a_root_of_xfs_is_mended() {
     let dir = tempfile::tempdir().unwrap();
     let Some(copy) = guest.copy_into(dir.path()) else { return };
     let disk = FileDisk::open(&guest.path().unwrap()).unwrap().disk();
-    let identity = Identity::of("disk.img", &disk).unwrap();
+    let identity = [Identity::of("disk.img", &disk).unwrap()];
     let tree = Tree::open(disk.clone()).unwrap();
     let plan = plan(&tree, &identity, &goal(guest, CloudInit::Disable)).unwrap();
     let target = FileDisk::open_mut(&copy).unwrap().disk_mut();
-    apply::apply(disk, &identity, &plan, &Silent).unwrap().merge_into(&target).unwrap();
+    apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0).merge_into(&target).unwrap();
     target.flush().unwrap();
     let root =
         tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();

@@ -53,6 +53,7 @@ fn tree(fs: &MemoryFs) -> Tree {
         size: 8 << 30,
         table: "mbr",
         table_faults: Vec::new(),
+        data_disks: Vec::new(),
         bios: vec!["boot code in the MBR".into()],
         uefi: Vec::new(),
         volumes: Vec::new(),
@@ -78,7 +79,7 @@ fn no_secret_is_in_a_diff_or_a_plan() {
     let mut fs = guest();
     let before = tree(&fs);
     let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
-    let plan = plan(&before, &Identity::new("disk.img", 0, &[0; 32]), &goal).unwrap();
+    let plan = plan(&before, &[Identity::new("disk.img", 0, &[0; 32])], &goal).unwrap();
     let changed = paths(&plan);
     for path in ["/var/lib/amazon/ssm/Vault/Store/RegistrationKey", "/etc/fstab", "/boot/grub/grub.cfg"] {
         assert!(changed.contains(&path), "{path} is not changed, only {changed:?}");
@@ -107,7 +108,7 @@ fn a_file_that_changed_meanwhile_is_not_put_together() {
     let mut fs = guest();
     let before = tree(&fs);
     let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
-    let plan = plan(&before, &Identity::new("disk.img", 0, &[0; 32]), &goal).unwrap();
+    let plan = plan(&before, &[Identity::new("disk.img", 0, &[0; 32])], &goal).unwrap();
     let edited = plan.steps.iter().map(|step| &step.edit).find(|edit| {
         matches!(edit, Edit::PutFile { content: Content::Edited { .. }, path, .. } if path == "/etc/fstab")
     });

@@ -102,10 +102,11 @@ fn what_holds_no_guest_opens_empty() {
 #[test]
 fn bytes_of_the_disk_are_read_and_their_changes_conditional() {
     let tree = Tree::open(Disk::new(Memory::new(vec![7; 4096]))).unwrap();
-    assert_eq!(tree.disk_bytes(4000, 3).unwrap(), [7; 3]);
-    assert!(matches!(tree.disk_bytes(4095, 2), Err(Error::Device(_))));
+    assert_eq!(tree.disk_bytes(0, 4000, 3).unwrap(), [7; 3]);
+    assert!(matches!(tree.disk_bytes(0, 4095, 2), Err(Error::Device(_))));
     // The plan format names them as well.
-    let edit = Edit::PutBytes { offset: 440, sha256: "00".into(), content: vec![1], rendering: vec![] };
+    let edit =
+        Edit::PutBytes { disk: 0, offset: 440, sha256: "00".into(), content: vec![1], rendering: vec![] };
     let json = serde_json::to_string(&edit).unwrap();
     assert_eq!(serde_json::from_str::<Edit>(&json).unwrap(), edit);
 }

@@ -1,7 +1,8 @@
 //! From an image down to the files in its file systems.
 //!
-//! A facade over small crates, and two things of its own: [`Address`] says what is meant, and [`open`](open()) opens it. Which
-//! formats there are is said in [`FORMATS`], and which file systems in [`FILE_SYSTEMS`].
+//! A facade over small crates, and two things of its own: [`Address`] says what is meant, [`open`](open()) opens it, and
+//! [`open_machine`] all disks of a machine. Which formats there are is said in [`FORMATS`], and which file systems in
+//! [`FILE_SYSTEMS`].
 //!
 //! ```no_run
 //! let address: libdisk::Address = "disk.qcow2#p1".parse()?;
@@ -14,18 +15,18 @@
 
 mod address;
 mod filesystem;
+mod identity;
+mod machine;
 mod open;
 #[cfg(feature = "cloud")]
 mod snapshots;
-mod source;
 
 pub use address::{Address, AddressError, Location, Place};
 pub use filesystem::{FILE_SYSTEMS, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem};
+pub use identity::identity;
 pub use image::{FORMATS, Format, Layer};
-pub use open::{OpenOptions, Opened, open};
-#[cfg(feature = "cloud")]
-pub use snapshots::Member;
-pub use source::{FileSource, Source, identity};
+pub use machine::{CloudFacts, Machine, MachineDisk, Origin, Role, open, open_machine};
+pub use open::OpenOptions;
 
 #[cfg(feature = "cloud")]
 pub use cloud;

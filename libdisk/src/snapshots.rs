@@ -1,63 +1,57 @@
 //! Opening snapshots in AWS: one, or all of a machine.
 
-use std::path::PathBuf;
-
 use block::{Error, ErrorKind, Result};
-use cloud::ebs::{Address, Description, Ebs, Name, Options, Set, Snapshot};
+use cloud::ebs::{Address, Description, Ebs, Name, Options, Set};
 
-use image::{Layer, raw};
+use image::Layer;
 
-use crate::Opened;
+use crate::{CloudFacts, MachineDisk, Origin};
 
-/// A disk of a machine that is a snapshot.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The device that it was: "/dev/xvda"; empty if that is not known.
-    pub device: String,
-    /// The snapshot.
-    pub snapshot: Snapshot,
-}
-
-/// Opens the snapshots that `name` names. The first is the disk.
-pub(crate) fn open(name: &str, options: &Options) -> Result<Opened> {
+/// Opens the snapshots that `name` names. The first is the disk that the machine starts from.
+pub(crate) fn open(name: &str, options: &Options) -> Result<(Vec<MachineDisk>, Option<CloudFacts>)> {
     let wrong = |error| Error::new(ErrorKind::Unsupported, "ebs", "an address").because(error);
     let address: Address = name.parse().map_err(wrong)?;
     let region = address.region.clone().or(options.region.clone());
     let ebs = Ebs::connect(&Options { region, ..options.clone() })?;
     let (members, set) = members(&ebs, &address.name)?;
-    let mut layers = Vec::new();
-    let mut snapshots = Vec::new();
+    let mut disks = Vec::new();
     for (device, id, known) in members {
         let snapshot = ebs.snapshot(&id)?;
         let mut text = format!("{id}@{}, {} bytes", ebs.region(), snapshot.disk().size());
-        if !device.is_empty() {
+        if let Some(device) = &device {
             text = format!("{device}: {text}");
         }
         if let Some(Description { started, .. }) = known {
             text += &format!(", started {started}");
         }
-        layers.push(Layer { name: "ebs", text });
-        snapshots.push(Member { device, snapshot });
+        let layers = vec![Layer { name: "ebs", text }];
+        disks.push(MachineDisk::new(snapshot.disk(), layers, Origin::Snapshot(snapshot), device));
     }
-    if let Some(times) = set.as_ref().and_then(Set::unequal_times) {
+    let unequal_times = set.as_ref().and_then(Set::unequal_times);
+    if let Some(times) = &unequal_times {
         let text = format!("the disks are not of one instant: {times}");
         tracing::warn!("{text}");
-        layers.push(Layer { name: "note", text });
+        if let Some(last) = disks.last_mut() {
+            last.layers.push(Layer { name: "note", text });
+        }
     }
-    let first = snapshots.first().ok_or_else(|| Error::unsupported("ebs", "an address of no snapshots"))?;
-    let disk = first.snapshot.disk();
-    let path = PathBuf::from(format!("ebs:{}@{}", address.name, ebs.region()));
-    Ok(Opened { disk, format: &raw::FORMAT, path, snapshots, layers })
+    let instance = match &address.name {
+        Name::Instance(id) => Some(id.clone()),
+        Name::Snapshots(_) => None,
+    };
+    let facts = CloudFacts { region: ebs.region().to_owned(), instance, unequal_times };
+    Ok((disks, Some(facts)))
 }
 
 /// A disk of the machine: the device, the snapshot, and what EC2 knows of it.
-type Found = (String, String, Option<Description>);
+type Found = (Option<String>, String, Option<Description>);
 
-/// The disks that a name means, the first the one that the machine starts from. Of a single snapshot EC2 is not asked, which takes another permission.
+/// The disks that a name means, the first the one that the machine starts from. Of a single snapshot EC2 is not asked, which
+/// takes another permission.
 fn members(ebs: &Ebs, name: &Name) -> Result<(Vec<Found>, Option<Set>)> {
     let set = match name {
         Name::Snapshots(ids) if ids.len() == 1 => {
-            return Ok((ids.iter().map(|id| (String::new(), id.clone(), None)).collect(), None));
+            return Ok((ids.iter().map(|id| (None, id.clone(), None)).collect(), None));
         }
         Name::Snapshots(ids) => {
             let members = ebs.describe(ids)?;
@@ -65,7 +59,9 @@ fn members(ebs: &Ebs, name: &Name) -> Result<(Vec<Found>, Option<Set>)> {
         }
         Name::Instance(id) => ebs.instance_set(id)?,
     };
-    let found =
-        |(device, member): &(String, Description)| (device.clone(), member.id.clone(), Some(member.clone()));
+    let found = |(device, member): &(String, Description)| {
+        let device = Some(device.clone()).filter(|device| !device.is_empty());
+        (device, member.id.clone(), Some(member.clone()))
+    };
     Ok((set.members.iter().map(found).collect(), Some(set)))
 }

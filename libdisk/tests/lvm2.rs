@@ -4,11 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use block::ErrorKind;
-use libdisk::{Address, OpenOptions, Opened, identity, open};
+use libdisk::{Address, MachineDisk, OpenOptions, identity, open};
 use testimages::lvm::{self, Devices};
 use testimages::{judge, phony};
 
-fn opened(path: &Path, place: &str) -> block::Result<Opened> {
+fn opened(path: &Path, place: &str) -> block::Result<MachineDisk> {
     let address: Address = format!("{}#{place}", path.display()).parse().unwrap();
     open(&address, &OpenOptions::default())
 }

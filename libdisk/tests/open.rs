@@ -8,7 +8,7 @@ use std::process::Command;
 use libdisk::block::{self, Disk, ErrorKind};
 use libdisk::image::qcow2::{self, Backing};
 use libdisk::image::{raw, vhd};
-use libdisk::{Address, FORMATS, FileSource, OpenOptions, Opened, Source, open};
+use libdisk::{Address, FORMATS, MachineDisk, OpenOptions, open};
 use testimages::judge;
 
 const SIZE: u64 = 8 << 20;
@@ -39,7 +39,7 @@ fn address(path: &Path, place: &str) -> Address {
     format!("{}{place}", path.display()).parse().unwrap()
 }
 
-fn open_plain(address: &Address) -> block::Result<Opened> {
+fn open_plain(address: &Address) -> block::Result<MachineDisk> {
     open(address, &OpenOptions::default())
 }
 
@@ -50,7 +50,7 @@ fn every_format_gives_the_same_disk_partition_and_identity() {
     for format in FORMATS {
         let path = raw.with_extension(format.name);
         let opened = open_plain(&address(&path, "")).unwrap();
-        assert_eq!((opened.format, opened.disk.size()), (format, SIZE));
+        assert_eq!((opened.origin.format(), opened.disk.size()), (format, SIZE));
         assert_eq!(opened.layers.first().map(|layer| layer.name), Some("file"));
 
         let partition = open_plain(&address(&path, "#p1")).unwrap();
@@ -60,11 +60,7 @@ fn every_format_gives_the_same_disk_partition_and_identity() {
         assert_eq!(partition.disk.size(), 4096 * 512);
         assert_eq!(partition.layers.last().map(|layer| layer.name), Some("partition"));
 
-        let source = FileSource::new(address(&path, ""), OpenOptions::default());
-        digests.push((
-            source.identity().unwrap(),
-            block::digest(&source.open().unwrap(), &block::Silent).unwrap(),
-        ));
+        digests.push((opened.identity().unwrap(), block::digest(&opened.disk, &block::Silent).unwrap()));
     }
     assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
 }
@@ -136,7 +132,10 @@ fn a_forced_format_beats_the_probe() {
     let Some((_folder, raw)) = disks() else { return };
     let qcow2 = raw.with_extension("qcow2");
     let forced = open_plain(&format!("raw:{}", qcow2.display()).parse().unwrap()).unwrap();
-    assert_eq!((forced.format, forced.disk.size()), (&raw::FORMAT, qcow2.metadata().unwrap().len() & !511));
+    assert_eq!(
+        (forced.origin.format(), forced.disk.size()),
+        (&raw::FORMAT, qcow2.metadata().unwrap().len() & !511)
+    );
     let options = OpenOptions { format: Some(&qcow2::FORMAT), ..OpenOptions::default() };
     assert!(open(&address(&raw, ""), &options).is_err());
     // A guest that writes the marks of qcow2 to its disk does not choose how it is read, once the format is given.

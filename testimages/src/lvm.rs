@@ -112,10 +112,19 @@ impl Devices {
 #[track_caller]
 pub fn cut(image: &Path, places: &[Range<u64>], volume: &str) -> tempfile::NamedTempFile {
     let places: Vec<_> = places.iter().map(|range| (image, range.clone())).collect();
-    let runs = Devices::over(&places).runs(volume);
+    cut_from(&places, volume)
+}
+
+/// The same, of a volume whose physical volumes are in several images.
+///
+/// # Panics
+/// When lvm2 has no such volume there.
+#[track_caller]
+pub fn cut_from(places: &[(&Path, Range<u64>)], volume: &str) -> tempfile::NamedTempFile {
+    let runs = Devices::over(places).runs(volume);
     let mut cut = tempfile::NamedTempFile::new().expect("a temporary file");
     for (device, range) in runs {
-        let start = places[device].1.start;
+        let (image, Range { start, .. }) = places[device];
         let mut run = judge::cut(image, start + range.start..start + range.end);
         run.as_file_mut().rewind().expect("seek");
         std::io::copy(run.as_file_mut(), cut.as_file_mut()).expect("copy");

@@ -1,4 +1,4 @@
-//! Which volume of this disk a device specification means.
+//! Which volume of the machine a device specification means.
 
 use crate::Device;
 use crate::facts::{Facts, Machine, Volume};
@@ -7,10 +7,10 @@ use crate::facts::{Facts, Machine, Volume};
 const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
 
 /// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*` forms, a logical
-/// volume by its group and name, or a disk device name. `root` is what "/" is mounted from, from which the name of this disk is learned.
+/// volume by its group and name, or a disk device name. `root` is what "/" is mounted from, from which the name of the disk
+/// that the machine starts from is learned; those of its other disks are known where EC2 was asked.
 ///
-/// Of a device name this is a guess, though the one that was true when the machine last ran: another disk than the
-/// root disk is never meant.
+/// Of a device name this is a guess, though the one that was true when the machine last ran.
 pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Option<&'a Volume> {
     if let Some((tag, value)) = tag(spec) {
         return machine.volumes.iter().find(|volume| has_tag(volume, tag, value));
@@ -20,13 +20,32 @@ pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Opti
         return logical;
     }
     let (disk, number) = split_name(spec)?;
-    let ours = match root.and_then(split_name) {
+    let is_root_disk = match root.and_then(split_name) {
         Some((root, _)) => disk == root,
         None => ROOT_DISKS.contains(&disk),
     };
-    let mut physical = machine.volumes.iter().filter(|volume| volume.device.range().is_some());
+    let index = if is_root_disk { 0 } else { data_disk(machine, disk)? };
+    let mut parts = machine.volumes.iter().filter(|volume| is_on(volume, index));
     // Xen shows a disk without partitions as xvda, or as xvda1
-    physical.find(|volume| ours && (volume.number == number || volume.number == 0 && number == 1))
+    parts.find(|volume| volume.number == number || volume.number == 0 && number == 1)
+}
+
+/// Whether the volume is a part of this disk, and of no other.
+fn is_on(volume: &Volume, disk: usize) -> bool {
+    volume.device.part().is_some_and(|part| part.disk == disk)
+}
+
+/// The index of the data disk that has this name in the guest: EC2's "/dev/sdf" is "xvdf" or "sdf" there. (As an NVMe device it
+/// has a number that says nothing.)
+fn data_disk(machine: &Machine, name: &str) -> Option<usize> {
+    let letters = |name: &str| {
+        let rest = ["xvd", "sd"].iter().find_map(|kind| name.strip_prefix(kind))?;
+        Some(rest.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned())
+    };
+    let wanted = letters(name)?;
+    let is = |device: &str| letters(device.strip_prefix("/dev/").unwrap_or(device)) == Some(wanted.clone());
+    let found = machine.data_disks.iter().position(|disk| disk.device.as_deref().is_some_and(is))?;
+    found.checked_add(1)
 }
 
 /// What fstab mounts "/" from.
@@ -122,13 +141,14 @@ mod tests {
     use libdisk::volume::lvm2::LogicalVolume;
 
     use super::*;
-    use crate::device::Logical;
+    use crate::device::{Logical, Part};
+    use crate::facts::DataDisk;
 
     fn machine() -> Machine {
         let volume = |number: u32, mounted_at: &str| Volume {
             name: format!("p{number}"),
             number,
-            device: Device::Range(0..1),
+            device: Device::Range(Part { disk: 0, range: 0..1 }),
             kind: Some("ext4".into()),
             uuid: Some(format!("aaaa-{number}")),
             label: Some(format!("label{number}")),
@@ -147,6 +167,7 @@ mod tests {
             size: 1,
             table: "gpt",
             table_faults: vec![],
+            data_disks: vec![],
             bios: vec![],
             uefi: vec![],
             volumes,
@@ -203,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_specification_finds_its_volume_on_this_disk_only() {
+    fn a_specification_finds_its_volume() {
         let machine = machine();
         let find = |spec: &str, root: Option<&str>| resolve(&machine, spec, root).map(|volume| volume.number);
         assert_eq!(find("UUID=AAAA-15", None), Some(15));
@@ -215,5 +236,25 @@ mod tests {
         assert_eq!(find("/dev/xvde1", Some("/dev/xvde1")), Some(1));
         assert_eq!(find("/dev/xvda1", Some("/dev/xvde1")), None);
         assert_eq!(find("/dev/xvda15", Some("UUID=aaaa-1")), Some(15));
+    }
+
+    #[test]
+    fn a_further_disk_has_the_name_that_ec2_gave_it() {
+        let mut machine = machine();
+        let disk = |device: &str| DataDisk { device: Some(device.into()), ..DataDisk::default() };
+        machine.data_disks = vec![DataDisk::default(), disk("/dev/sdf"), disk("xvdba")];
+        for (disk, number) in [(1, 1), (2, 0), (3, 1), (3, 2)] {
+            let device = Device::Range(Part { disk, range: 0..1 });
+            let name = format!("disk{} {number}", disk + 1);
+            machine.volumes.push(Volume { name, number, device, ..machine.volumes[0].clone() });
+        }
+        let find = |spec: &str| resolve(&machine, spec, Some("/dev/xvda1")).map(|v| v.name.as_str());
+        assert_eq!(find("/dev/xvda1"), Some("p1"));
+        assert_eq!(find("/dev/xvdf"), Some("disk3 0"));
+        assert_eq!(find("/dev/sdf"), Some("disk3 0"));
+        assert_eq!(find("/dev/xvdba2"), Some("disk4 2"));
+        assert_eq!(find("/dev/xvdba3"), None);
+        assert_eq!(find("/dev/xvdb1"), None, "nobody knows which one that was");
+        assert_eq!(find("/dev/nvme1n1p1"), None);
     }
 }

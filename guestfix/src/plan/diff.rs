@@ -49,8 +49,9 @@ fn edit(page: &mut Page, edit: &Edit, view: &dyn View) -> Result<()> {
             Some(old) => unified(page, path, false, &old, ""),
             None => page.prose(0, format!("remove {path}, {}{}", was(before), unshown(path))),
         },
-        Edit::PutBytes { offset, content, rendering, .. } => {
-            page.prose(0, format!("change {} bytes of the disk at byte {offset:#x}", content.len()));
+        Edit::PutBytes { disk, offset, content, rendering, .. } => {
+            let disk = libdisk::volume::volume_name(*disk, None);
+            page.prose(0, format!("change {} bytes of {disk} at byte {offset:#x}", content.len()));
             lines(page, rendering);
         }
     }

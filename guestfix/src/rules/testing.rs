@@ -3,6 +3,7 @@
 use libdisk::vfs::{FileSystemMut, MemoryFs};
 
 use super::linux::{crypttab, fstab, grub_root_device, immutable, kernel_hyperv, lvm_filters, network};
+use crate::device::Part;
 use crate::facts::{Lvm, Machine, Volume};
 use crate::plan::{Item, check, judge};
 use crate::rule::{CloudInit, Goal, Place};
@@ -80,7 +81,7 @@ impl Bench {
         let volume = |number: u32, mounted_at: Option<&str>, kind: &str, uuid: &str| Volume {
             name: format!("p{number}"),
             number,
-            device: Device::Range(1 << 20..2 << 20),
+            device: Device::Range(Part { disk: 0, range: 1 << 20..2 << 20 }),
             kind: Some(kind.into()),
             uuid: Some(uuid.into()),
             label: None,
@@ -98,6 +99,7 @@ impl Bench {
             size: 8 << 30,
             table: "mbr",
             table_faults: Vec::new(),
+            data_disks: Vec::new(),
             bios: vec!["boot code in the MBR".into()],
             uefi: Vec::new(),
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],

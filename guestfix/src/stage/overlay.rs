@@ -37,10 +37,18 @@ pub(super) struct Overlay<'a> {
     base: &'a dyn View,
     pub(super) machine: Machine,
     nodes: BTreeMap<String, Staged>,
-    /// What will be before the disk of the base.
+    /// What will be before the first disk of the base.
     pub(super) head: Option<Vec<u8>>,
-    /// Bytes of the disk that will change, in the order staged.
-    pub(super) bytes: Vec<(u64, Vec<u8>)>,
+    /// Bytes of the disks that will change, in the order staged.
+    pub(super) bytes: Vec<Bytes>,
+}
+
+/// Bytes that will be on one of the disks.
+#[derive(Debug, Clone)]
+pub(super) struct Bytes {
+    pub(super) disk: usize,
+    pub(super) offset: u64,
+    pub(super) content: Vec<u8>,
 }
 
 impl<'a> Overlay<'a> {
@@ -56,12 +64,14 @@ impl<'a> Overlay<'a> {
         self.nodes.get(path)
     }
 
-    /// Bytes of the disk as they are, behind what will be before it.
-    pub(super) fn old_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let Some(head) = &self.head else { return self.base.disk_bytes(offset, len) };
+    /// Bytes of a disk as they are, behind what will be before it.
+    pub(super) fn old_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let Some(head) = self.head.as_ref().filter(|_| disk == 0) else {
+            return self.base.disk_bytes(disk, offset, len);
+        };
         let before = (offset..HEAD).take(len).map(|at| head.get(at as usize).copied().unwrap_or(0));
         let mut bytes: Vec<u8> = before.collect();
-        bytes.extend(self.base.disk_bytes(offset.saturating_sub(HEAD), len - bytes.len())?);
+        bytes.extend(self.base.disk_bytes(disk, offset.saturating_sub(HEAD), len - bytes.len())?);
         Ok(bytes)
     }
 
@@ -212,10 +222,10 @@ impl View for Overlay<'_> {
         self.base.take_unread()
     }
 
-    fn disk_bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let mut bytes = self.old_bytes(offset, len)?;
-        for (start, content) in &self.bytes {
-            for (at, new) in (*start..).zip(content) {
+    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = self.old_bytes(disk, offset, len)?;
+        for staged in self.bytes.iter().filter(|staged| staged.disk == disk) {
+            for (at, new) in (staged.offset..).zip(&staged.content) {
                 let index = at.checked_sub(offset).and_then(|index| usize::try_from(index).ok());
                 if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
                     *byte = *new;

@@ -1,17 +1,17 @@
-//! From a disk to a tree: the partition table, every file system, the root, and the guest's own fstab.
+//! From disks to a tree: the partition tables, every file system, the root, and the guest's own fstab.
 
-use libdisk::block::{Disk, Overlay, Zeros};
+use libdisk::block::{self, Disk, ErrorKind, Overlay, Zeros};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
-use libdisk::volume::{self, Kind, Partition, PartitionTable, lvm2, wrap};
+use libdisk::volume::{self, Kind, Partition, PartitionTable, lvm2, volume_name, wrap};
 
 use super::{Mounted, Tree};
-use crate::device::{Device, Logical};
-use crate::facts::{Lvm, Machine, Volume, VolumeGroup};
+use crate::device::{Device, Logical, Part};
+use crate::facts::{DataDisk, Lvm, Machine, Volume, VolumeGroup};
 use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
 use crate::text::bytes::{decode, encode};
 use crate::text::fstab;
-use crate::{Error, Result, View};
+use crate::{Disks, Error, Result, View};
 
 /// A volume and its file system, if it has one that we read.
 struct Found {
@@ -21,21 +21,38 @@ struct Found {
 }
 
 impl Tree {
-    /// Reads a disk: its partition table, its file systems, the guest's own fstab. Nothing is written: journals that must be
-    /// replayed are, in overlays, and the tree shows what that gives.
+    /// Reads the disks of a guest: their partition tables, their file systems, the guest's own fstab. Nothing is written:
+    /// journals that must be replayed are, in overlays, and the tree shows what that gives.
     ///
-    /// A disk without a root file system opens too; [`has_root`](Self::has_root) tells. A disk with one file system and
-    /// no operating system shows that file system at "/".
+    /// Volume groups, and what fstab names, are looked for on all disks together. Disks without a root file system open too;
+    /// [`has_root`](Self::has_root) tells. A first disk with one file system and no operating system shows that file system
+    /// at "/".
     ///
     /// # Errors
-    /// If the disk cannot be read, or its partition table or the root file system is corrupt.
-    pub fn open(disk: Disk) -> Result<Self> {
-        let table = volume::read(&disk)?;
-        let mut found = volumes(&disk, &table)?;
-        let lvm = logical_volumes(&disk, &table, &mut found)?;
+    /// If a disk cannot be read, or the partition table of the first or the root file system is corrupt.
+    pub fn open(disks: impl Into<Disks>) -> Result<Self> {
+        let disks = disks.into();
+        let (mut found, mut data_disks, mut machine) = (Vec::new(), Vec::new(), None);
+        for (index, (disk, device)) in disks.all().iter().zip(disks.devices()).enumerate() {
+            let table = match volume::read(disk) {
+                Err(error) if index > 0 && is_of_the_content(&error) => {
+                    data_disks.push(data_disk(index, disk, device, Err(error.to_string())));
+                    continue;
+                }
+                table => table?,
+            };
+            match index {
+                0 => machine = Some(without_volumes(disk, &table)?),
+                _ => data_disks.push(data_disk(index, disk, device, Ok(&table))),
+            }
+            found.extend(volumes(disks.all(), index, &table)?);
+        }
+        let machine = machine.ok_or_else(|| Error::Refused("a guest without a disk".into()))?;
+        let lvm = logical_volumes(disks.all(), &mut found)?;
         let volumes = found.iter().map(|found| found.volume.clone()).collect();
-        let mut machine = Machine { volumes, lvm, ..without_volumes(&disk, &table)? };
-        let mut tree = Self { disk: Some(disk), ..Self::from_filesystems(Vec::new(), machine.clone()) };
+        let mut machine = Machine { data_disks, volumes, lvm, ..machine };
+        let mut tree =
+            Self { disks: disks.all().to_vec(), ..Self::from_filesystems(Vec::new(), machine.clone()) };
         if let Some(root) = root_of(&found)? {
             tree.add(&mut machine, &mut found, root, b"/".to_vec());
             tree.mount_the_rest(&mut machine, &mut found)?;
@@ -84,10 +101,8 @@ impl Tree {
     /// a path is looked up on one volume, not on one subvolume.
     fn choose_subvolume(&self, machine: &Machine, found: &mut Found, index: usize, name: &str) -> Result<()> {
         let volume = &machine.volumes[index];
-        if let Some(disk) = &self.disk
-            && matches!(volume.mounted_at.as_deref(), None | Some("/"))
-        {
-            let opened = libdisk::open_subvolume(&volume.device.open(disk)?, name);
+        if !self.disks.is_empty() && matches!(volume.mounted_at.as_deref(), None | Some("/")) {
+            let opened = libdisk::open_subvolume(&volume.device.open(&self.disks)?, name);
             found.fs = opened.map_err(|source| failed(volume, source))?.or(found.fs.take());
         }
         Ok(())
@@ -107,17 +122,43 @@ impl Tree {
     }
 }
 
-/// What the disk is, but for what is on it.
+/// Whether the bytes are at fault, and not the device that they are read from.
+fn is_of_the_content(error: &block::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::OutOfRange)
+}
+
+fn data_disk(
+    index: usize,
+    disk: &Disk,
+    device: &Option<String>,
+    table: Result<&PartitionTable, String>,
+) -> DataDisk {
+    let (name, device, size) = (volume_name(index, None), device.clone(), disk.size());
+    match table {
+        Ok(table) => {
+            let (faults, table) = (table_faults(&table.kind), table_name(&table.kind));
+            DataDisk { name, device, size, table, table_faults: faults, unreadable: None }
+        }
+        Err(why) => DataDisk { name, device, size, unreadable: Some(why), ..DataDisk::default() },
+    }
+}
+
+fn table_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Gpt { .. } => "gpt",
+        Kind::Mbr { .. } => "mbr",
+        Kind::None => "none",
+    }
+}
+
+/// What the disk that the machine starts from is, but for what is on it.
 fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
     let firmware = volume::boot::firmware(disk, table)?;
     Ok(Machine {
         size: disk.size(),
-        table: match table.kind {
-            Kind::Gpt { .. } => "gpt",
-            Kind::Mbr { .. } => "mbr",
-            Kind::None => "none",
-        },
+        table: table_name(&table.kind),
         table_faults: table_faults(&table.kind),
+        data_disks: Vec::new(),
         bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
         uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
         volumes: Vec::new(),
@@ -145,32 +186,41 @@ fn table_faults(kind: &Kind) -> Vec<&'static str> {
 pub(crate) fn wrapped(machine: &Machine, head: &[u8]) -> Result<Machine> {
     let disk = wrap::wrap_bare(Disk::new(Zeros::new(machine.size)), head)?;
     let table = volume::read(&disk)?;
-    let ([whole], [partition]) = (machine.volumes.as_slice(), table.partitions.as_slice()) else {
+    let (first, mut others): (Vec<_>, Vec<_>) =
+        machine.volumes.iter().cloned().partition(|volume| volume.device.disks().contains(&0));
+    let ([whole], [partition]) = (first.as_slice(), table.partitions.as_slice()) else {
         return Err(Error::Refused("the disk is more than one file system".into()));
     };
-    let Volume { name, number, device, partuuid, partlabel, type_name, .. } = on_partition(partition);
+    let Volume { name, number, device, partuuid, partlabel, type_name, .. } = on_partition(0, partition);
     let volume = Volume { name, number, device, partuuid, partlabel, type_name, ..whole.clone() };
-    Ok(Machine { volumes: vec![volume], lvm: machine.lvm.clone(), ..without_volumes(&disk, &table)? })
+    others.insert(0, volume);
+    Ok(Machine {
+        volumes: others,
+        lvm: machine.lvm.clone(),
+        data_disks: machine.data_disks.clone(),
+        ..without_volumes(&disk, &table)?
+    })
 }
 
-/// Every partition that holds something, or the whole disk where there is no table.
-fn volumes(disk: &Disk, table: &PartitionTable) -> Result<Vec<Found>> {
+/// Every partition of a disk that holds something, or the whole disk where there is no table.
+fn volumes(disks: &[Disk], index: usize, table: &PartitionTable) -> Result<Vec<Found>> {
     if table.kind == Kind::None {
-        let volume = Volume { name: "disk".to_owned(), device: Device::Range(0..disk.size()), ..blank() };
-        return Ok(vec![identify(disk, volume, false)?]);
+        let part = Part { disk: index, range: 0..disks[index].size() };
+        let volume = Volume { name: volume_name(index, None), device: Device::Range(part), ..blank() };
+        return Ok(vec![identify(disks, volume, false)?]);
     }
     let partitions = table.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
     partitions
-        .map(|partition| identify(disk, on_partition(partition), partition.partition_type.is_esp()))
+        .map(|partition| identify(disks, on_partition(index, partition), partition.partition_type.is_esp()))
         .collect()
 }
 
-/// The volume on a partition, as far as the table tells.
-fn on_partition(partition: &Partition) -> Volume {
+/// The volume on a partition of the disk with this index, as far as the table tells.
+fn on_partition(disk: usize, partition: &Partition) -> Volume {
     Volume {
-        name: format!("p{}", partition.number),
+        name: volume_name(disk, Some(partition.number)),
         number: partition.number,
-        device: Device::Range(partition.range.clone()),
+        device: Device::Range(Part { disk, range: partition.range.clone() }),
         partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
         partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
         type_name: Some(partition.partition_type.to_string()),
@@ -179,8 +229,13 @@ fn on_partition(partition: &Partition) -> Volume {
 }
 
 /// Adds the logical volumes; those that cannot be opened have nothing on them.
-fn logical_volumes(disk: &Disk, table: &PartitionTable, found: &mut Vec<Found>) -> Result<Lvm> {
-    let scan = lvm2::scan_disk(disk, table)?;
+fn logical_volumes(disks: &[Disk], found: &mut Vec<Found>) -> Result<Lvm> {
+    let place = |found: &Found| {
+        let Part { disk, range } = found.volume.device.part()?.clone();
+        Some(volume::Place { disk, name: found.volume.name.clone(), range })
+    };
+    let places: Vec<_> = found.iter().filter_map(place).collect();
+    let scan = lvm2::scan_places(disks, &places)?;
     let mut groups = Vec::new();
     for group in &scan.groups {
         for logical in &group.volumes {
@@ -191,7 +246,7 @@ fn logical_volumes(disk: &Disk, table: &PartitionTable, found: &mut Vec<Found>) 
                 ..blank()
             };
             found.push(match &logical.map {
-                Ok(_) => identify(disk, volume, false)?,
+                Ok(_) => identify(disks, volume, false)?,
                 Err(_) => Found { volume, fs: None, is_esp: false },
             });
         }
@@ -209,7 +264,7 @@ fn blank() -> Volume {
     Volume {
         name: String::new(),
         number: 0,
-        device: Device::Range(0..0),
+        device: Device::Range(Part { disk: 0, range: 0..0 }),
         kind: None,
         uuid: None,
         label: None,
@@ -227,8 +282,8 @@ fn blank() -> Volume {
 
 /// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the others: it stays
 /// without a file system.
-fn identify(disk: &Disk, mut volume: Volume, is_esp: bool) -> Result<Found> {
-    let device = volume.device.open(disk)?;
+fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
+    let device = volume.device.open(disks)?;
     let opened = libdisk::open_filesystem(&device)
         .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
     let fs = match opened {
@@ -307,10 +362,16 @@ fn describe(volume: &mut Volume, info: Info) {
 }
 
 /// The volume that holds the guest's root: the first with an os-release, else the first that looks like one, else the
-/// only file system there is.
+/// only file system of the first disk. Volumes that have a part on that disk come before all others.
 fn root_of(found: &[Found]) -> Result<Option<usize>> {
+    let on_first = |index: &usize| found[*index].volume.device.disks().contains(&0);
+    let (mut order, others): (Vec<_>, Vec<_>) = (0..found.len()).partition(on_first);
+    let mut of_first = order.clone().into_iter().filter(|index| found[*index].fs.is_some());
+    let only = of_first.next().filter(|_| of_first.next().is_none());
+    order.extend(others);
     let mut likely = None;
-    for (index, candidate) in found.iter().enumerate() {
+    for index in order {
+        let candidate = &found[index];
         let Some(fs) = &candidate.fs else { continue };
         if is_root(&**fs).map_err(|source| failed(&candidate.volume, source))? {
             return Ok(Some(index));
@@ -320,11 +381,7 @@ fn root_of(found: &[Found]) -> Result<Option<usize>> {
             likely = likely.or(Some(index));
         }
     }
-    let mut with_fs = found.iter().enumerate().filter(|(_, found)| found.fs.is_some());
-    Ok(likely.or_else(|| match (with_fs.next(), with_fs.next()) {
-        (Some((only, _)), None) => Some(only),
-        _ => None,
-    }))
+    Ok(likely.or(only))
 }
 
 /// Where installers put the root if it is not in the default subvolume: Ubuntu and openSUSE, Debian, Fedora.

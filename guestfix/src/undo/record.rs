@@ -10,13 +10,19 @@
 //! | 32 | 64 | identity of the image before, in hexadecimal |
 //! | 96 | 64 | digest of the plan, in hexadecimal |
 //! | 160 | 4 | CRC-32C of the table of ranges |
+//! | 164 | 4 | bytes of the list of images, at the end of the file |
+//! | 168 | 4 | CRC-32C of that list |
 //! | 508 | 4 | CRC-32C of the bytes before |
 //! | 512 | 512 | state: magic, a number, CRC-32C; alone in its sector, as it is the only one written twice |
 //! | 1024 | 16 each | the ranges: offset and length |
 //! | then | 8 each | for every sector of the ranges: CRC-32C of its old and of its new content |
 //! | then | | the old content |
+//! | then | | the images that were changed together with this one: their paths, each with a zero byte behind it |
 
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use libdisk::block::{Disk, DiskMut};
 
@@ -43,6 +49,18 @@ pub(super) struct Header {
     pub(super) identity: String,
     /// Digest of the plan, in hexadecimal.
     pub(super) plan: String,
+    /// The images that were changed together with this one; a path without folder is that of a neighbour.
+    pub(super) others: Vec<PathBuf>,
+}
+
+/// The longest list of images that is read, in bytes.
+const OTHERS_LIMIT: u32 = 1 << 20;
+
+impl Header {
+    /// The list of images as it is written.
+    fn list(&self) -> Vec<u8> {
+        self.others.iter().flat_map(|path| [path.as_os_str().as_bytes(), &[0]].concat()).collect()
+    }
 }
 
 /// A record that was read, its header and table checked.
@@ -64,7 +82,11 @@ fn sectors(range: &Range<u64>) -> u64 {
 }
 
 /// Size of a record of these ranges, in bytes.
-pub(super) fn size(ranges: &[Range<u64>]) -> u64 {
+pub(super) fn size(header: &Header, ranges: &[Range<u64>]) -> u64 {
+    list_at(ranges) + header.list().len() as u64
+}
+
+fn list_at(ranges: &[Range<u64>]) -> u64 {
     let content: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     content_at(ranges) + content
 }
@@ -117,6 +139,8 @@ pub(super) fn write(
         undo.write_at(&sums, piece.sums)?;
         undo.write_at(&old, piece.content)?;
     }
+    let list = header.list();
+    undo.write_at(&list, list_at(ranges))?;
     let mut first = [0; SECTOR];
     first[..16].copy_from_slice(MAGIC);
     first[16..24].copy_from_slice(&header.size.to_le_bytes());
@@ -127,6 +151,8 @@ pub(super) fn write(
         first[field.start..field.start + len].copy_from_slice(&bytes[..len]);
     }
     first[160..164].copy_from_slice(&crc32c::crc32c(&table).to_le_bytes());
+    first[164..168].copy_from_slice(&(list.len() as u32).to_le_bytes());
+    first[168..172].copy_from_slice(&crc32c::crc32c(&list).to_le_bytes());
     let sum = crc32c::crc32c(&first[..508]);
     first[508..].copy_from_slice(&sum.to_le_bytes());
     undo.write_at(&first, 0)?;
@@ -183,8 +209,12 @@ impl Record {
         if crc32c::crc32c(&table) != le32(&first, 160) {
             return Err(damaged("the checksum of its table is wrong"));
         }
-        let header =
-            Header { size: le64(&first, 16), identity: text(&first[32..96]), plan: text(&first[96..160]) };
+        let mut header = Header {
+            size: le64(&first, 16),
+            identity: text(&first[32..96]),
+            plan: text(&first[96..160]),
+            others: Vec::new(),
+        };
         let mut ranges = Vec::new();
         let mut last = 0;
         for entry in table.chunks_exact(RANGE_LEN as usize) {
@@ -193,9 +223,16 @@ impl Record {
             last = end.ok_or_else(|| damaged("a range does not lie inside the image"))?;
             ranges.push(start..last);
         }
-        if disk.size() != size(&ranges) {
+        let len = le32(&first, 164);
+        if len > OTHERS_LIMIT || disk.size() != list_at(&ranges) + u64::from(len) {
             return Err(damaged("its size does not fit its table"));
         }
+        let list = disk.read_vec(list_at(&ranges), len as usize)?;
+        if crc32c::crc32c(&list) != le32(&first, 168) {
+            return Err(damaged("the checksum of its list of images is wrong"));
+        }
+        let others = list.split_inclusive(|byte| *byte == 0).filter_map(|path| path.strip_suffix(&[0]));
+        header.others = others.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
         Ok(Self { disk, header, ranges })
     }
 

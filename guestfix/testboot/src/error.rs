@@ -32,6 +32,14 @@ pub enum Error {
     /// QEMU cannot be given this path.
     #[error("{}: QEMU takes no path that is not UTF-8", .0.display())]
     Path(PathBuf),
+    /// The machine has more disks than there are places for, or none.
+    #[error("the machine has {given} disks, and 1 to {} can be attached", most + 1)]
+    Disks {
+        /// So many beside the first.
+        most: usize,
+        /// So many there are.
+        given: usize,
+    },
     /// QEMU ended with an error of its own: it refuses the image, say.
     #[error("QEMU ended with {0}")]
     Qemu(String),

@@ -12,5 +12,5 @@ mod verdict;
 
 pub use error::{Error, Result};
 pub use machine::Devices;
-pub use run::{Milestone, Outcome, Request, run};
+pub use run::{Drive, Milestone, Outcome, Request, run};
 pub use verdict::{Step, Verdict};

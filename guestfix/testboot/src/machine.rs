@@ -11,7 +11,7 @@ use libdisk::image::vhd;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use crate::{Error, Request, Result};
+use crate::{Drive, Error, Request, Result};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,18 +85,20 @@ impl Qemu {
         // Without these two CPU features some kernels fail under TCG.
         let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
         command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
-        match self.devices(request.target) {
+        let (first, data) = request.disks.split_first().ok_or(Error::Disks { most: MOST_DATA, given: 0 })?;
+        let devices = self.devices(request.target);
+        match devices {
             Devices::VmBus => {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by VMBus only,
                 // because on Microsoft's machine ata_piix steps aside.
                 command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
-                command.args(["-smbios", MICROSOFT, "-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
+                command.args(["-smbios", MICROSOFT, "-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
                 command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
-                command.args(["-drive", &drive(request, "disk")?, "-device", "scsi-hd,drive=disk,bus=hvs.0"]);
+                command.args(["-drive", &drive(first, "disk")?, "-device", "scsi-hd,drive=disk,bus=hvs.0"]);
             }
             Devices::EmulatedIde => {
                 command.args(["-machine", "pc"]).args(NETWORK.split(' '));
-                command.args(["-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
+                command.args(["-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
             }
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
@@ -105,8 +107,16 @@ impl Qemu {
                 let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
                 command.args(["-machine", "q35"]).args(NETWORK.split(' '));
                 command.args(["-drive", &(flash(code) + ",readonly=on"), "-drive", &flash(&copy)]);
-                command.args(["-drive", &drive(request, "boot")?, "-device", IDE_BOOT]);
+                command.args(["-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
             }
+        }
+        for (number, further) in (1..).zip(data) {
+            let id = format!("data{number}");
+            command.args(["-drive", &drive(further, &id)?]);
+            command.args(
+                attach(devices, number, &id)
+                    .ok_or(Error::Disks { most: MOST_DATA, given: request.disks.len() })?,
+            );
         }
         tracing::debug!(?command, "starting the machine");
         let errors = state.path().join("errors");
@@ -136,14 +146,37 @@ const MICROSOFT: &str = "type=1,manufacturer=Microsoft Corporation,product=Virtu
 /// The VMBus channel that stands for the first IDE controller's disks.
 const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899-0000-000000000000";
 
+/// As many further disks have a place on every machine here: PIIX has two IDE channels of two disks.
+const MOST_DATA: usize = 3;
+
+/// The options that give a further disk, the drive `id`, to the guest; `number` counts from 1. `None` where there is no place.
+fn attach(devices: Devices, number: usize, id: &str) -> Option<Vec<String>> {
+    if number > MOST_DATA {
+        return None;
+    }
+    let options =
+        |options: &[String]| Some(options.iter().flat_map(|o| ["-device".into(), o.clone()]).collect());
+    match devices {
+        // Each on a channel of its own, of which Linux asks for the first unit alone.
+        Devices::VmBus => options(&[
+            format!("hv-storvsc,id=hvs{number},instanceid=0000000{number}-0000-8899-0000-000000000000"),
+            format!("scsi-hd,drive={id},bus=hvs{number}.0"),
+        ]),
+        Devices::EmulatedIde => {
+            options(&[format!("ide-hd,drive={id},bus=ide.{},unit={}", number / 2, number % 2)])
+        }
+        Devices::EmulatedAhci => options(&[format!("ide-hd,drive={id},bus=ide.{number}")]),
+    }
+}
+
 /// The option that opens the image as the drive `id`, writes going elsewhere.
-fn drive(request: &Request, id: &str) -> Result<String> {
-    let path = request.image.to_str().ok_or_else(|| Error::Path(request.image.clone()))?.replace(',', ",,");
-    let format = if *request.format == vhd::FORMAT {
+fn drive(image: &Drive, id: &str) -> Result<String> {
+    let path = image.path.to_str().ok_or_else(|| Error::Path(image.path.clone()))?.replace(',', ",,");
+    let format = if *image.format == vhd::FORMAT {
         // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
-        format!("raw,size={}", request.size)
+        format!("raw,size={}", image.size)
     } else {
-        request.format.qemu_name.to_owned()
+        image.format.qemu_name.to_owned()
     };
     Ok(format!("if=none,id={id},file={path},format={format},snapshot=on,file.locking=off"))
 }

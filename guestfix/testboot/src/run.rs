@@ -28,12 +28,8 @@ const FIRMWARE_SILENCE: Duration = Duration::from_secs(90);
 /// What to boot, and how.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The image; it is opened for reading only.
-    pub image: PathBuf,
-    /// Its format, which QEMU is told: it must never guess.
-    pub format: &'static Format,
-    /// The size of the disk in it, in bytes.
-    pub size: u64,
+    /// The disks of the machine, that which it starts from first; they are opened for reading only.
+    pub disks: Vec<Drive>,
     /// The platform whose machine it is booted on.
     pub target: Target,
     /// The QEMU to use instead of `qemu-system-x86_64`.
@@ -44,6 +40,17 @@ pub struct Request {
     pub timeout: Duration,
     /// Where to keep what the serial console said, byte for byte.
     pub log: PathBuf,
+}
+
+/// A disk of the machine to boot.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    /// The image.
+    pub path: PathBuf,
+    /// Its format, which QEMU is told: it must never guess.
+    pub format: &'static Format,
+    /// The size of the disk in it, in bytes.
+    pub size: u64,
 }
 
 /// A step, and when it was reached.
@@ -85,7 +92,7 @@ pub struct Outcome {
 /// When QEMU or its firmware is missing, or refuses the image; when the log cannot be written; [`Error::Cancelled`].
 pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
     let qemu = Qemu::find(request.qemu.as_deref())?;
-    let mut file = block::open_sidecar(&request.log, block::mode_like(&request.image)?)?;
+    let mut file = block::open_sidecar(&request.log, mode_of_log(request)?)?;
     file.set_len(0).map_err(Error::log(&request.log))?;
     let start = Instant::now();
     let mut machine = qemu.start(request)?;
@@ -195,6 +202,13 @@ fn listen(console: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>
     receive
 }
 
+/// The log may quote any of the disks, so it is for those alone who may read them all.
+fn mode_of_log(request: &Request) -> Result<u32> {
+    let modes = request.disks.iter().map(|drive| block::mode_like(&drive.path));
+    let modes = modes.collect::<block::Result<Vec<_>>>()?;
+    Ok(modes.into_iter().fold(block::ANY_MODE, |all, mode| all & mode))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -207,9 +221,11 @@ mod tests {
     fn request(image: &Path, target: Target, qemu: Option<PathBuf>) -> (Request, tempfile::NamedTempFile) {
         let log = tempfile::NamedTempFile::new().unwrap();
         let request = Request {
-            image: image.to_owned(),
-            format: &libdisk::image::raw::FORMAT,
-            size: image.metadata().unwrap().len(),
+            disks: vec![Drive {
+                path: image.to_owned(),
+                format: &libdisk::image::raw::FORMAT,
+                size: image.metadata().unwrap().len(),
+            }],
             target,
             qemu,
             memory: 1024,
@@ -221,9 +237,9 @@ mod tests {
 
     #[track_caller]
     fn stopped(request: &Request) -> (Step, String) {
-        let before = judge::sha256(&request.image);
+        let before = judge::sha256(&request.disks[0].path);
         let outcome = run(request, &AtomicBool::new(false), |_| ()).unwrap();
-        assert_eq!(judge::sha256(&request.image), before, "the image changed");
+        assert_eq!(judge::sha256(&request.disks[0].path), before, "the image changed");
         assert!(request.log.metadata().unwrap().len() > 0);
         match outcome.verdict {
             Verdict::Stopped { step, evidence, .. } => (step, evidence),

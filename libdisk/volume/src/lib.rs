@@ -35,4 +35,4 @@ pub mod wrap;
 
 pub use pad::pad_to_mib;
 pub use signature::{Raid, Signature, SignatureKind, UnknownKind, signature};
-pub use table::{Kind, Partition, PartitionTable, PartitionType, TableKind, read};
+pub use table::{Kind, Partition, PartitionTable, PartitionType, Place, TableKind, read, volume_name};

@@ -25,14 +25,45 @@ impl PartitionTable {
         self.partitions.iter().find(|partition| partition.number == number)
     }
 
-    /// Where something may be on a disk of `size` bytes, with its name in addresses: the partitions ("p1") but for extended
-    /// ones, or all of the disk ("disk") where there is no table.
-    pub fn places(&self, size: u64) -> Vec<(String, Range<u64>)> {
+    /// Where something may be on the disk with the index `disk`, of `size` bytes: the partitions but for extended ones, or
+    /// all of the disk where there is no table.
+    pub fn places(&self, disk: usize, size: u64) -> Vec<Place> {
         if self.kind == Kind::None {
-            return vec![("disk".to_owned(), 0..size)];
+            return vec![Place { disk, name: volume_name(disk, None), range: 0..size }];
         }
         let partitions = self.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
-        partitions.map(|partition| (format!("p{}", partition.number), partition.range.clone())).collect()
+        let place = |partition: &Partition| Place {
+            disk,
+            name: volume_name(disk, Some(partition.number)),
+            range: partition.range.clone(),
+        };
+        partitions.map(place).collect()
+    }
+}
+
+/// A part of one of the disks of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The index of the disk, from 0.
+    pub disk: usize,
+    /// Its name in addresses: see [`volume_name`].
+    pub name: String,
+    /// Where on the disk it is, in bytes.
+    pub range: Range<u64>,
+}
+
+/// The name in addresses of a partition, or of a whole disk, of a machine with several: "p1" and "disk" on the first disk,
+/// "disk2p1" and "disk2" on the second. `disk` counts from 0, and the names from 1. (A logical volume is "group/volume": no
+/// such name is one of these.)
+pub fn volume_name(disk: usize, partition: Option<u32>) -> String {
+    let whole = match disk {
+        0 => "disk".to_owned(),
+        _ => format!("disk{}", disk.saturating_add(1)),
+    };
+    match (disk, partition) {
+        (_, None) => whole,
+        (0, Some(number)) => format!("p{number}"),
+        (_, Some(number)) => format!("{whole}p{number}"),
     }
 }
 

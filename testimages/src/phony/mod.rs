@@ -140,6 +140,62 @@ impl PhonyGuest {
     }
 }
 
+/// A guest of several disks, each a raw image.
+#[derive(Clone, Copy)]
+pub struct PhonyMachine {
+    /// Its name in tests.
+    pub name: &'static str,
+    /// What is special about it.
+    pub description: &'static str,
+    /// The machine it is meant for.
+    pub generation: Generation,
+    disks: usize,
+    build: fn(&[PathBuf]) -> Result<()>,
+}
+
+impl PhonyMachine {
+    /// The names of its files, that of the disk it starts from first.
+    fn files(&self) -> Vec<String> {
+        let further = (1..self.disks).map(|number| format!("{}-data{number}.raw", self.name));
+        std::iter::once(format!("{}.raw", self.name)).chain(further).collect()
+    }
+
+    /// The raw images, as [`PhonyGuest::path`].
+    ///
+    /// # Panics
+    /// When a tool that is there fails.
+    #[track_caller]
+    pub fn paths(&self) -> Option<Vec<PathBuf>> {
+        judge::need_all(TOOLS).then(|| {
+            let files = self.files();
+            let recipe: Vec<&[u8]> = [self.name.as_bytes()].iter().chain(RECIPE).copied().collect();
+            let build =
+                |out: &Path| (self.build)(&files.iter().map(|file| out.join(file)).collect::<Vec<_>>());
+            let first = cache::cached(&files[0], &recipe, build).unwrap_or_else(|error| panic!("{error:?}"));
+            files.iter().map(|file| first.with_file_name(file)).collect()
+        })
+    }
+
+    /// Copies to write to, in a directory of their own; holes stay holes.
+    ///
+    /// # Panics
+    /// When they cannot be built or copied.
+    #[track_caller]
+    pub fn copy_into(&self, directory: &Path) -> Option<Vec<PathBuf>> {
+        let copy = |path: PathBuf| {
+            let copy = directory.join(path.file_name().expect("a file"));
+            judge::qemu_img_convert((&path, "raw"), (&copy, "raw"), "");
+            copy
+        };
+        Some(self.paths()?.into_iter().map(copy).collect())
+    }
+}
+
+/// Every phony guest of several disks.
+pub fn machines() -> &'static [PhonyMachine] {
+    if crate::lvm::need() { guests::lvm::MACHINES } else { &[] }
+}
+
 /// An image format around a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Wrapping {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use guestfix::plan::{Identity, Plan};
-use guestfix::undo::Prepared;
+use guestfix::plan::Plan;
+use guestfix::undo::{Change, Prepared};
 use guestfix::{apply, undo};
 use libdisk::block::Sealed;
+use libdisk::image::in_use::Exclusive;
 use libdisk::image::qcow2::{self, BackingFile};
 use libdisk::image::{Durability, Output};
-use libdisk::{Address, Location};
+use libdisk::{Location, MachineDisk};
 use serde::Serialize;
 
 use crate::answer::{Answer, Help, Outcome};
@@ -18,6 +19,8 @@ use crate::context::Context;
 use crate::convert;
 use crate::convert::Job;
 use crate::image::{self, Image};
+use crate::next::{self, Command};
+use crate::snapshot::Pull;
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -28,62 +31,117 @@ struct Applied {
     /// What puts it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
+    /// With several disks, every file that was written: the overlays, or the undo files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disks: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let text = std::fs::read_to_string(&args.plan).with_context(|| args.plan.display().to_string());
     let help = "refloat plan IMAGE --for TARGET -o plan.json makes one";
     let plan = text.and_then(|text| Ok(Plan::from_json(&text)?)).help(help)?;
-    let name = args.image.clone().unwrap_or_else(|| plan.source.path.clone());
+    let (name, further) = named(context, args, &plan);
     let applied = match &args.output {
         Some(output) => {
-            let image = image::open(context, &name).help("name the image with --image if it has moved")?;
-            let sealed = sealed(context, &image, &plan)?;
-            write(context, &image, &plan, &sealed, output, args.force)?;
-            Applied { edits: plan.totals.edits, output: output.display().to_string(), undo: None }
+            let mut image = image::open_disks(context, &name, &further)
+                .help("name the image with --image, and further disks with --disk, if they have moved")?;
+            let sealed = sealed(context, &mut image, &plan)?;
+            let written = write_all(context, &image, &plan, &sealed, args, output)?;
+            let (output, edits) = (output.display().to_string(), plan.totals.edits);
+            let text = written_page(output.clone(), &written, &plan);
+            (Applied { edits, output, undo: None, disks: names(&written) }, text)
         }
-        None => in_place(context, &name, &plan)?,
+        None => in_place(context, &name, &further, &plan)?,
     };
-    context.answer("refloat.apply/1", &applied, || Ok(render(&applied, &plan).into()))?;
+    let (applied, text) = applied;
+    context.answer("refloat.apply/1", &applied, || Ok(text.into()))?;
     Ok(Answer::Yes)
 }
 
-/// The plan carried out and verified, in an overlay.
-pub(crate) fn sealed(context: &Context, image: &Image, plan: &Plan) -> Result<Sealed> {
-    apply::apply(image.disk().clone(), &image.plan_identity()?, plan, &*context.observer)
+/// The images that are meant: those that the user names, or where the plan had them.
+fn named(context: &Context, args: &ApplyArgs, plan: &Plan) -> (String, Vec<String>) {
+    let mut planned = plan.source.iter().map(|disk| disk.path.clone());
+    let first = planned.next().unwrap_or_default();
+    let further = if args.image.is_none() && context.global.disks.is_empty() {
+        planned.collect()
+    } else {
+        context.global.disks.clone()
+    };
+    (args.image.clone().unwrap_or(first), further)
+}
+
+/// The plan carried out and verified, in an overlay over each disk.
+pub(crate) fn sealed(context: &Context, image: &mut Image, plan: &Plan) -> Result<Vec<Sealed>> {
+    image.machine.name_devices(plan.source.iter().map(|disk| disk.device.clone()));
+    apply::apply(&image.machine, &image.plan_identities()?, plan, &*context.observer)
         .with_context(|| image.name.clone())
         .help("refloat plan makes a new plan for this image; nothing was written")
+}
+
+/// Writes one file: with several disks one for each, in a folder.
+fn write_all(
+    context: &Context,
+    image: &Image,
+    plan: &Plan,
+    sealed: &[Sealed],
+    args: &ApplyArgs,
+    output: &Path,
+) -> Result<Vec<PathBuf>> {
+    let disks = image.machine.disks();
+    let first = match disks {
+        [_] => output.to_owned(),
+        _ => {
+            if output.is_file() {
+                let error: Result<()> = Err(anyhow!("{} is a file", output.display()));
+                error.help("the machine has several disks: name a folder for one overlay a disk")?;
+            }
+            std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
+            output.join(next::output_name(&disks[0].origin.to_string(), "qcow2"))
+        }
+    };
+    let mut written = Vec::new();
+    for (index, (disk, sealed)) in disks.iter().zip(sealed).enumerate() {
+        let moves = index == 0 && plan.head().is_some();
+        let target = convert::target_of(&first, index);
+        write(context, disk, moves, sealed, &target, args.force)?;
+        written.push(target);
+    }
+    Ok(written)
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    match paths {
+        [_] => Vec::new(),
+        several => several.iter().map(|path| path.display().to_string()).collect(),
+    }
 }
 
 /// Writes an overlay over the image, or all of it where nothing could open an overlay: over a snapshot, and where everything
 /// moves.
 fn write(
     context: &Context,
-    image: &Image,
-    plan: &Plan,
+    disk: &MachineDisk,
+    moves: bool,
     sealed: &Sealed,
     output: &Path,
     force: bool,
 ) -> Result<()> {
-    if plan.head().is_some() || matches!(image.address.location, Location::Ebs(_)) {
+    let Some(path) = disk.origin.path().filter(|_| !moves) else {
         let job = Job {
             disk: sealed.disk(),
-            identity: image.identity()?,
+            identity: disk.identity()?,
             target: output,
             format: OutputFormat::Qcow2,
             force,
             durability: Durability::Synced,
-            mode: image.mode()?,
-            pull: image.pull(None),
+            mode: image::mode(disk)?,
+            pull: Pull::of(disk, None),
         };
         return convert::write(context, &job).map(drop);
-    }
-    convert::free_to_write(output, force)?;
-    let backing = BackingFile {
-        path: &backing_name(&image.opened.path, output)?,
-        format: image.opened.format.qemu_name,
     };
-    let file = Output { existing: convert::existing(force), mode: image.mode()?, ..Output::new(output) };
+    convert::free_to_write(output, force)?;
+    let backing = BackingFile { path: &backing_name(path, output)?, format: disk.origin.format().qemu_name };
+    let file = Output { existing: convert::existing(force), mode: image::mode(disk)?, ..Output::new(output) };
     let written = qcow2::write_overlay(sealed, &file, &backing, &*context.observer);
     convert::written(written, output, force).map(drop)
 }
@@ -99,42 +157,64 @@ fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     })
 }
 
-fn in_place(context: &Context, name: &str, plan: &Plan) -> Result<Applied> {
-    let address: Address = name.parse()?;
-    let Location::File { path, .. } = &address.location else {
-        bail!("{name}: only a file of this machine can be changed in place");
-    };
+fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> Result<(Applied, String)> {
+    let addresses = image::addresses(name, further)?;
     if plan.head().is_some() {
-        let error: Result<Applied> = Err(anyhow!(
+        let error: Result<(Applied, String)> = Err(anyhow!(
             "{name}: the plan puts a partition table and a boot loader of 1 MiB before all that is there, which no change in place can"
         ));
         return error.help("apply the plan to a new file with -o FIXED.qcow2, or refloat migrate to a VHD");
     }
-    let undo = undo::undo_path(path).display().to_string();
-    let applied = Applied { edits: plan.totals.edits, output: name.to_owned(), undo: Some(undo) };
-    let digest = plan.digest()?;
-    let taken = image::take(path)?;
-    if undo::prepare(&taken, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
-        return Ok(applied);
+    let mut taken = Vec::new();
+    for address in &addresses {
+        let Location::File { path, .. } = &address.location else {
+            bail!("{address}: only a file of this machine can be changed in place");
+        };
+        taken.push(image::take(path)?);
     }
-    let image = image::open_any(context, name, address)?;
-    let sealed = sealed(context, &image, plan)?;
-    let Identity { sha256, .. } = image.plan_identity()?;
-    undo::apply_in_place(&taken, image.opened.format, &sealed, &sha256, &digest)
+    let done = |images: &[Exclusive]| -> Result<(Applied, String)> {
+        let undo: Vec<_> = images.iter().map(|image| undo::undo_path(image.path())).collect();
+        let undo: Vec<_> = undo.into_iter().filter(|undo| undo.exists()).collect();
+        let applied = Applied {
+            edits: plan.totals.edits,
+            output: name.to_owned(),
+            undo: undo.first().map(|undo| undo.display().to_string()),
+            disks: names(&undo),
+        };
+        let ways = undo.iter().map(|undo| undo.display().to_string()).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "{name}: {} changes, verified\n\nthe way back is in {ways}: refloat undo {name}\n",
+            plan.totals.edits
+        );
+        Ok((applied, text))
+    };
+    let digest = plan.digest()?;
+    if undo::prepare(&taken, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
+        return done(&taken);
+    }
+    let mut image = image::open_any(context, name, &addresses)?;
+    let sealed = sealed(context, &mut image, plan)?;
+    let identities = image.plan_identities()?;
+    let changes = taken.iter().zip(&sealed).zip(image.machine.disks()).zip(&identities);
+    let changes = changes.map(|(((image, sealed), disk), identity)| Change {
+        image,
+        format: disk.origin.format(),
+        sealed,
+        identity: &identity.sha256,
+    });
+    undo::apply_in_place(&changes.collect::<Vec<_>>(), &digest)
         .help(format!("refloat undo {name} puts back what was changed, if anything was"))?;
-    Ok(applied)
+    done(&taken)
 }
 
-fn render(applied: &Applied, plan: &Plan) -> String {
-    let Applied { edits, output, undo } = applied;
+fn written_page(output: String, written: &[PathBuf], plan: &Plan) -> String {
+    let (target, edits) = (target_name(plan.goal.target), plan.totals.edits);
     let mut text = format!("{output}: {edits} changes, verified\n\n");
-    match undo {
-        Some(undo) => text += &format!("{undo} holds the way back: refloat undo {output}\n"),
-        None => {
-            let target = target_name(plan.goal.target);
-            let folder = image::folder_of(Path::new(output)).display();
-            text += &format!("next: refloat boot {output} --allow-backing {folder} --for {target}\n");
-        }
+    if let Some((first, further)) = written.split_first() {
+        let folder = image::folder_of(first);
+        let boot = Command::new("boot").path(first).disks(further).option("--for", target);
+        let boot = boot.word("--allow-backing").path(folder);
+        text += &format!("next: {}\n", boot.text());
     }
     text
 }

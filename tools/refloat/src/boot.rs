@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use guestfix::report::{Line, Page};
-use libdisk::Place;
-use testboot::{Error, Outcome, Request, Verdict};
+use libdisk::{MachineDisk, Origin, Place};
+use testboot::{Drive, Error, Outcome, Request, Verdict};
 
 use crate::answer::{self, Answer, Help};
 use crate::cli::BootArgs;
@@ -22,12 +22,18 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
     ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
-    let log = args.log.clone().unwrap_or_else(|| default_log(&image.opened.path));
+    let drive = |disk: &MachineDisk| match &disk.origin {
+        Origin::File { path, format } => Ok(Drive { path: path.clone(), format, size: disk.disk.size() }),
+        Origin::Snapshot(_) => {
+            let error: Result<Drive> = Err(anyhow!("{}: QEMU cannot read a snapshot", disk.origin));
+            error.help("copy the machine to files first: refloat convert SRC disk.qcow2; then boot those")
+        }
+    };
+    let disks = image.machine.disks().iter().map(drive).collect::<Result<Vec<_>>>()?;
+    let log = args.log.clone().unwrap_or_else(|| default_log(&disks[0].path));
     image::not_read(&log).help(OTHER_LOG)?;
     let request = Request {
-        image: image.opened.path.clone(),
-        format: image.opened.format,
-        size: image.disk().size(),
+        disks,
         target: args.target.into(),
         qemu: args.qemu.clone(),
         memory: args.memory,

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
 
+use crate::answer::Help;
+
 const AFTER_HELP: &str = "\
 Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#/etc/fstab (a path in \
 the guest), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
@@ -43,6 +45,9 @@ pub(crate) struct Global {
     /// Tell more on standard error (-vv: all)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// A further disk of the machine; give it once for each
+    #[arg(long = "disk", global = true, value_name = "IMAGE")]
+    pub(crate) disks: Vec<String>,
     /// Let images name backing files inside this folder (else they are refused)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) allow_backing: Option<PathBuf>,
@@ -93,6 +98,19 @@ pub(crate) enum Verb {
     Fs(FsArgs),
     /// List the rules, or tell all about one
     Rules(RulesArgs),
+}
+
+/// Refuses further disks where a verb could not tell whose they are.
+pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
+    let why = match verb {
+        _ if global.disks.is_empty() => return Ok(()),
+        Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
+        Verb::Demo(_) | Verb::Rules(_) => "this verb reads no machine",
+        Verb::Fs(FsArgs { verb: FsVerb::Diff { .. } }) => "fs diff reads two machines",
+        _ => return Ok(()),
+    };
+    let error: anyhow::Result<()> = Err(anyhow::anyhow!("--disk cannot be used here: {why}"));
+    error.help("leave --disk out")
 }
 
 /// Where the guest is to boot.

@@ -7,7 +7,7 @@ use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
 use libdisk::cloud::Ahead;
 use libdisk::cloud::transfer::{self, Begin};
 use libdisk::image::{Durability, Existing, Output, partial_path, qcow2, raw, vhd};
-use libdisk::{Member, volume};
+use libdisk::volume;
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
@@ -51,26 +51,24 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let format = format_of(&args.target, args.format)?;
     let source = image::open(context, &args.source)?;
     let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
-    let mut pull = source.pull(None);
-    match (&args.since, &mut pull) {
+    let disks = source.machine.disks();
+    match (&args.since, disks) {
         (None, _) => {}
-        (Some(_), Some(_)) if format == OutputFormat::Qcow2 => bail!("--since goes with .vhd and .raw only"),
-        (Some(_), Some(_)) if source.opened.snapshots.len() > 1 => {
-            bail!("--since goes with a single snapshot")
-        }
-        (Some(since), Some(pull)) => pull.since = Some(since),
-        (Some(_), None) => bail!("--since goes with a snapshot in AWS, ebs:snap-…"),
+        (Some(_), _) if format == OutputFormat::Qcow2 => bail!("--since goes with .vhd and .raw only"),
+        (Some(_), [disk]) if disk.origin.snapshot().is_some() => {}
+        (Some(_), [_]) => bail!("--since goes with a snapshot in AWS, ebs:snap-…"),
+        (Some(_), _) => bail!("--since goes with a single snapshot"),
     }
-    let (force, mode, mut data) = (args.force, source.mode()?, Vec::new());
-    let (disk, identity) = (source.disk().clone(), source.identity()?);
-    let job = Job { disk, identity, target: &args.target, format, force, durability, mode, pull };
-    let written = write(context, &job)?;
-    for (Member { snapshot, .. }, number) in source.opened.snapshots.iter().skip(1).zip(1..) {
-        let (disk, target) = (snapshot.disk(), &data_target(&args.target, number));
-        let pull = Some(Pull { snapshot, changes: None, since: None });
-        let identity = libdisk::identity(&disk)?;
-        data.push(write(context, &Job { disk, identity, target, format, force, durability, mode, pull })?);
+    let (force, mut all) = (args.force, Vec::new());
+    for (index, disk) in disks.iter().enumerate() {
+        let (identity, target) = (disk.identity()?, &target_of(&args.target, index));
+        let mode = image::mode(disk)?;
+        let pull = Pull::of(disk, None).map(|pull| Pull { since: args.since.as_deref(), ..pull });
+        let disk = disk.disk.clone();
+        all.push(write(context, &Job { disk, identity, target, format, force, durability, mode, pull })?);
     }
+    let data = all.split_off(1);
+    let Some(written) = all.pop() else { bail!("{}: nothing was written", args.source) };
     let converted = Converted { written, data };
     context.answer("refloat.convert/1", &converted, || {
         let lines = std::iter::once(&converted.written).chain(&converted.data).map(Written::line);
@@ -79,10 +77,13 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     Ok(Answer::Yes)
 }
 
-/// The file for another disk of the machine whose first one is `target`.
-fn data_target(target: &Path, number: u32) -> PathBuf {
+/// The file for the disk with this index of a machine whose first one goes to `target`.
+pub(crate) fn target_of(target: &Path, index: usize) -> PathBuf {
+    if index == 0 {
+        return target.to_owned();
+    }
     let mut name = target.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-data{number}"));
+    name.push(format!("-data{index}"));
     if let Some(extension) = target.extension() {
         name.push(".");
         name.push(extension);

@@ -5,7 +5,7 @@ use guestfix::facts::{Mount, Volume};
 use guestfix::report::{self, Page};
 use guestfix::tree::Tree;
 use guestfix::{Severity, View, inspect};
-use libdisk::Member;
+use libdisk::MachineDisk;
 use serde::Serialize;
 
 use crate::image::Image;
@@ -33,7 +33,7 @@ pub(crate) struct DataDisk {
 
 /// Looks at the disks of `image` but for the first, on which `os` is.
 pub(crate) fn look(image: &Image, os: &Tree) -> Result<Vec<DataDisk>> {
-    let members = image.opened.snapshots.get(1..).unwrap_or_default();
+    let members = image.machine.data_disks();
     if members.is_empty() {
         return Ok(Vec::new());
     }
@@ -58,9 +58,9 @@ fn group_names(tree: &Tree, disk: &str) -> Vec<(String, String)> {
     tree.machine().lvm.groups.iter().map(|group| (group.uuid.clone(), disk.to_owned())).collect()
 }
 
-fn one(member: &Member, fstab: &[Mount], groups: &mut Vec<(String, String)>) -> Result<DataDisk> {
-    let (device, id) = (member.device.as_str(), member.snapshot.id());
-    let disk = member.snapshot.disk();
+fn one(member: &MachineDisk, fstab: &[Mount], groups: &mut Vec<(String, String)>) -> Result<DataDisk> {
+    let (device, id) = (member.device.as_deref().unwrap_or_default(), member.origin.to_string());
+    let disk = &member.disk;
     let tree = Tree::open(disk.clone())?;
     let machine = tree.machine();
     let (mut stops, mut notes) = (Vec::new(), machine.lvm.problems.clone());
@@ -75,10 +75,10 @@ fn one(member: &Member, fstab: &[Mount], groups: &mut Vec<(String, String)>) -> 
             ));
         }
     }
-    groups.extend(group_names(&tree, if device.is_empty() { id } else { device }));
+    groups.extend(group_names(&tree, if device.is_empty() { &id } else { device }));
     let mut volumes = Vec::new();
     for volume in &machine.volumes {
-        let mounts = || fstab.iter().filter(|mount| mount.volume.is_none());
+        let mounts = || fstab.iter();
         let mounted = mounts().find(|mount| names(mount, volume));
         let at = mounted.map(|mount| format!(", at {} by fstab", mount.target)).unwrap_or_default();
         let kind = volume.kind.as_deref().unwrap_or("unknown");
@@ -113,10 +113,10 @@ fn is_device(mount: &Mount, device: &str, volume: &Volume) -> bool {
 
 impl DataDisk {
     /// Before anything of it is looked at.
-    fn of(Member { device, snapshot }: &Member) -> Self {
+    fn of(disk: &MachineDisk) -> Self {
         let (volumes, stops, notes) = Default::default();
-        let size = snapshot.disk().size();
-        Self { device: device.clone(), snapshot: snapshot.id().to_owned(), size, volumes, stops, notes }
+        let (size, device) = (disk.disk.size(), disk.device.clone().unwrap_or_default());
+        Self { device, snapshot: disk.origin.to_string(), size, volumes, stops, notes }
     }
 
     /// Lines for people.

@@ -1,6 +1,5 @@
 //! Opening what the user names, and refusing what is half changed.
 
-use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -8,66 +7,46 @@ use guestfix::plan::Identity;
 use guestfix::rule::Target;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
-use libdisk::block::{self, Disk, ErrorKind};
+use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::Backing;
-use libdisk::{Address, Location, OpenOptions, Opened};
+use libdisk::{Address, Location, Machine, MachineDisk, OpenOptions};
 
 use crate::answer::Help;
 use crate::cli::GoalArgs;
 use crate::context::Context;
 use crate::grub;
-use crate::snapshot::{self, Pull};
+use crate::snapshot;
 
-/// An image as the user named it.
+/// A machine as the user named it: one image, several, or an instance.
 pub(crate) struct Image {
-    /// What was typed.
+    /// What was typed for the disk that it starts from.
     pub(crate) name: String,
     /// Taken apart.
     pub(crate) address: Address,
     /// Opened.
-    pub(crate) opened: Opened,
-    /// Nobody changes it meanwhile, as far as locks go.
-    _reading: Option<Reading>,
-    /// Once it was asked for.
-    identity: OnceCell<[u8; 32]>,
+    pub(crate) machine: Machine,
+    /// Nobody changes the images meanwhile, as far as locks go.
+    _reading: Vec<Reading>,
 }
 
 impl Image {
-    /// The device.
-    pub(crate) fn disk(&self) -> &Disk {
-        &self.opened.disk
-    }
-
-    /// What tells this image from others, cheap to find; as it was when this was first asked.
-    pub(crate) fn identity(&self) -> Result<[u8; 32]> {
-        if let Some(known) = self.identity.get() {
-            return Ok(*known);
-        }
-        let found = libdisk::identity(self.disk())?;
-        Ok(*self.identity.get_or_init(|| found))
-    }
-
-    /// The same, as plans carry it.
-    pub(crate) fn plan_identity(&self) -> Result<Identity> {
-        let path = match &self.address.location {
-            Location::File { .. } => std::path::absolute(&self.opened.path)?,
-            Location::Ebs(_) | Location::Azure(_) => self.opened.path.clone(),
+    /// What tells its disks from others, as plans carry it.
+    pub(crate) fn plan_identities(&self) -> Result<Vec<Identity>> {
+        let identity = |disk: &MachineDisk| {
+            let path = match disk.origin.path() {
+                Some(path) => std::path::absolute(path)?.display().to_string(),
+                None => disk.origin.to_string(),
+            };
+            let identity = Identity::new(&path, disk.disk.size(), &disk.identity()?);
+            Ok(Identity { device: disk.device.clone(), ..identity })
         };
-        Ok(Identity::new(&path.display().to_string(), self.disk().size(), &self.identity()?))
-    }
-
-    /// The mode of a file that holds what is in it.
-    pub(crate) fn mode(&self) -> Result<u32> {
-        match &self.address.location {
-            Location::File { path, .. } => Ok(block::mode_like(path)?),
-            Location::Ebs(_) | Location::Azure(_) => Ok(block::ANY_MODE),
-        }
+        self.machine.disks().iter().map(identity).collect()
     }
 
     /// The guest in it.
     pub(crate) fn tree(&self) -> Result<Tree> {
-        Tree::open(self.disk().clone()).with_context(|| self.name.clone())
+        Tree::open(&self.machine).with_context(|| self.name.clone())
     }
 
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
@@ -82,12 +61,6 @@ impl Image {
         })
     }
 
-    /// How it is pulled, if it is a snapshot in AWS. `changes` is the digest of what was changed in it.
-    pub(crate) fn pull(&self, changes: Option<[u8; 32]>) -> Option<Pull<'_>> {
-        let first = self.opened.snapshots.first()?;
-        Some(Pull { snapshot: &first.snapshot, changes, since: None })
-    }
-
     /// The guest in it, which must have a root file system.
     pub(crate) fn guest(&self) -> Result<Tree> {
         let tree = self.tree()?;
@@ -100,27 +73,55 @@ impl Image {
     }
 }
 
+/// The mode of a file that holds what is on a disk.
+pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
+    match disk.origin.path() {
+        Some(path) => Ok(block::mode_like(path)?),
+        None => Ok(block::ANY_MODE),
+    }
+}
+
 /// What to do about an image that others use.
 const NOT_ALONE: &str =
     "shut the machine down, or unmount the image, and try again; or work on a copy or snapshot of it";
 
-/// Opens an image for reading. One that an interrupted `apply --in-place` left half changed is refused; that another
-/// program may change it meanwhile is told.
+/// Opens the machine that `name` and the user's `--disk` name, for reading. An image that an interrupted `apply --in-place`
+/// left half changed is refused; that another program may change one meanwhile is told.
 pub(crate) fn open(context: &Context, name: &str) -> Result<Image> {
-    let address: Address = name.parse().help("refloat --help shows what an address looks like")?;
-    if let libdisk::Location::File { path, .. } = &address.location
-        && path.exists()
-    {
-        let users = in_use::users(path)?;
-        let writer = users.iter().find(|user| user.writes);
-        if undo::pending(path)? {
-            return half_changed(name, writer);
-        }
-        if let Some(User { who, .. }) = writer {
-            context.note(format!("note: {name} is in use, and may change while it is read: {who}"));
+    open_disks(context, name, &context.global.disks)
+}
+
+/// The same of a second machine, which `--disk` is not about.
+pub(crate) fn open_other(context: &Context, name: &str) -> Result<Image> {
+    open_disks(context, name, &[])
+}
+
+/// The same with these further disks.
+pub(crate) fn open_disks(context: &Context, name: &str, further: &[String]) -> Result<Image> {
+    let addresses = addresses(name, further)?;
+    for address in &addresses {
+        if let Location::File { path, .. } = &address.location
+            && path.exists()
+        {
+            let name = path.display();
+            let users = in_use::users(path)?;
+            let writer = users.iter().find(|user| user.writes);
+            if undo::pending(path)? {
+                return half_changed(&name.to_string(), writer);
+            }
+            if let Some(User { who, .. }) = writer {
+                context.note(format!("note: {name} is in use, and may change while it is read: {who}"));
+            }
         }
     }
-    open_any(context, name, address)
+    open_any(context, name, &addresses)
+}
+
+/// The addresses of a machine's disks, that of the disk that it starts from first.
+pub(crate) fn addresses(name: &str, further: &[String]) -> Result<Vec<Address>> {
+    let names = std::iter::once(name).chain(further.iter().map(String::as_str));
+    let addresses = names.map(str::parse).collect::<Result<_, _>>();
+    addresses.help("refloat --help shows what an address looks like")
 }
 
 fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
@@ -132,23 +133,25 @@ fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
     error.help(format!("refloat undo {name} puts it back; the same apply finishes it"))
 }
 
-/// Opens an image for reading, half changed or not.
-pub(crate) fn open_any(context: &Context, name: &str, address: Address) -> Result<Image> {
+/// Opens a machine for reading, half changed or not.
+pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> Result<Image> {
     let global = &context.global;
     let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
     let options = OpenOptions { format: None, backing, ebs: snapshot::options(global) };
-    let reading = match &address.location {
+    let reading = addresses.iter().filter_map(|address| match &address.location {
         Location::File { path, .. } => Reading::take(path),
         _ => None,
-    };
-    match libdisk::open(&address, &options) {
-        Ok(opened) => {
-            context.opened.add(&opened.snapshots);
-            let (name, identity) = (name.to_owned(), OnceCell::new());
-            Ok(Image { name, address, opened, _reading: reading, identity })
+    });
+    let reading = reading.collect();
+    match libdisk::open_machine(addresses, &options) {
+        Ok(machine) => {
+            context.opened.add(machine.disks());
+            let address = addresses.first().cloned().unwrap_or_else(|| Address::file(Path::new(name)));
+            Ok(Image { name: name.to_owned(), address, machine, _reading: reading })
         }
         Err(error) => {
             let help = match error.kind() {
+                _ if error.layer() == "machine" => "name each disk once, and further disks as a whole",
                 _ if error.layer() == "lvm2" => "refloat inspect IMAGE shows which volumes are there",
                 ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",
                 ErrorKind::Unsupported if error.layer() == "file" => "name an image file or a block device",

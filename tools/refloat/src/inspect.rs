@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use guestfix::device::Logical;
-use guestfix::facts::{Facts, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::facts::{DataDisk, Facts, Lvm, Machine, Volume, VolumeGroup};
 use guestfix::report::{Ink, Line, Page};
 use guestfix::{Device, View, inspect};
 use serde::Serialize;
@@ -40,10 +40,11 @@ pub(crate) fn run(context: &Context, args: &ImageArgs) -> Outcome {
 fn look(image: &Image) -> Result<Inspection> {
     let tree = image.tree()?;
     let guest = if tree.has_root() { Some(inspect::gather(&tree)?) } else { None };
-    let layers = image.opened.layers.iter().map(|layer| Layer { name: layer.name, text: layer.text.clone() });
+    let layers = image.machine.disks().iter().flat_map(|disk| &disk.layers);
+    let layers = layers.map(|layer| Layer { name: layer.name, text: layer.text.clone() });
     Ok(Inspection {
         image: image.name.clone(),
-        format: image.opened.format.to_string(),
+        format: image.machine.os_disk().origin.format().to_string(),
         layers: layers.collect(),
         machine: tree.machine().clone(),
         guest,
@@ -52,7 +53,8 @@ fn look(image: &Image) -> Result<Inspection> {
 
 fn render(inspection: &Inspection) -> Page {
     let mut page = Page::new();
-    let Machine { size: disk, table, table_faults, bios, uefi, volumes, lvm } = &inspection.machine;
+    let Machine { size: disk, table, table_faults, data_disks, bios, uefi, volumes, lvm } =
+        &inspection.machine;
     page.line(Line::default().ink(Ink::Heading, &inspection.image));
     page.gap();
     page.line(Line::new("layers"));
@@ -70,6 +72,12 @@ fn render(inspection: &Inspection) -> Page {
     let paravirtual = paravirtual(inspection);
     table_faults.iter().for_each(|fault| field(&mut page, "", fault));
     bios.iter().chain(uefi).chain(&paravirtual).for_each(|line| field(&mut page, "", line));
+    for DataDisk { name, device, size: bytes, table, table_faults, unreadable } in data_disks {
+        let device = device.as_ref().map(|device| format!(", {device} on its machine")).unwrap_or_default();
+        field(&mut page, name, format!("{}, partition table {table}{device}", size(*bytes)));
+        table_faults.iter().for_each(|fault| field(&mut page, "", fault));
+        unreadable.iter().for_each(|why| field(&mut page, "", why));
+    }
     let width = volumes.iter().map(|volume| volume.name.len()).max().unwrap_or(0).max(5);
     for volume in volumes {
         page.line(Line::new(format!("  {}", volume_line(volume, width))).hang(4));
@@ -143,7 +151,7 @@ fn render_guest(page: &mut Page, facts: &Facts) {
         page.line(Line::new(format!("      {} {}", entry.kernel, entry.cmdline)).hang(8));
     }
     for mount in facts.fstab.iter() {
-        let volume = mount.volume.as_deref().unwrap_or("not on this disk");
+        let volume = mount.volume.as_deref().unwrap_or("not on this machine");
         field(page, "mount", format!("{} on {} ({volume})", mount.spec, mount.target));
     }
     field(page, "network", facts.network.join(", "));

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
+    cli::check(&context.global, verb)?;
     match verb {
         cli::Verb::Demo(args) => demo::run(context, args),
         cli::Verb::Inspect(args) => inspect::run(context, args),

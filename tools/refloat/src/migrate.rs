@@ -1,5 +1,7 @@
 //! `refloat migrate`: check, plan, apply, convert and verify in one run.
 
+use std::path::PathBuf;
+
 use guestfix::plan;
 use guestfix::report::Page;
 use libdisk::image::Durability;
@@ -11,34 +13,48 @@ use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs, OutputFormat};
 use crate::context::Context;
 use crate::convert::{Job, Written};
 use crate::next::{self, Command};
+use crate::snapshot::Pull;
 use crate::verify::{self, Verdict};
 use crate::{apply, convert, image};
 
-/// What was done, for `--json`. The parts after `plan` are absent where blockers were left.
+/// What was done, for `--json`. The disks are absent where blockers were left.
 #[derive(Serialize)]
 struct Migrated {
     ready: bool,
     edits: usize,
     by_hand: Vec<plan::ByHand>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    written: Option<Written>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<Verdict>,
+    /// The disk that the machine starts from.
+    #[serde(flatten)]
+    os: Option<Moved>,
+    /// Its other disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<Moved>,
+}
+
+/// A disk that was written.
+#[derive(Serialize)]
+struct Moved {
+    written: Written,
+    verdict: Verdict,
 }
 
 pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
-    let image = image::open(context, &args.source)?;
+    let mut image = image::open(context, &args.source)?;
     // A snapshot may have been pulled there before; that is seen when it is known what is to be pulled.
-    if image.opened.snapshots.is_empty() {
-        convert::free_to_write(&args.target, args.force)?;
+    let disks = image.machine.disks();
+    let targets: Vec<_> = (0..disks.len()).map(|index| convert::target_of(&args.target, index)).collect();
+    for (disk, target) in disks.iter().zip(&targets) {
+        if disk.origin.snapshot().is_none() {
+            convert::free_to_write(target, args.force)?;
+        }
     }
-    let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identity()?, &args.goal.goal())?;
+    let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identities()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
         crate::plan::write(path, &plan)?;
     }
     context.say(crate::plan::summary(&plan, context.global.verbose > 0))?;
     let (ready, by_hand) = (plan.ready(), plan.by_hand.clone());
-    let mut migrated = Migrated { ready, edits: plan.totals.edits, by_hand, written: None, verdict: None };
+    let mut migrated = Migrated { ready, edits: plan.totals.edits, by_hand, os: None, data: Vec::new() };
     if !ready && !args.allow_blockers {
         let mut page = Page::new();
         page.gap();
@@ -47,42 +63,62 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
         context.say(page)?;
         return finish(context, &migrated, Answer::No);
     }
-    let sealed = apply::sealed(context, &image, &plan)?;
+    let sealed = apply::sealed(context, &mut image, &plan)?;
+    let disks = image.machine.disks();
     context.say("applied and verified in an overlay; the source is untouched\n".to_owned())?;
-    let job = Job {
-        disk: sealed.disk(),
-        identity: image.identity()?,
-        target: &args.target,
-        format: OutputFormat::Vhd,
-        force: args.force,
-        durability: Durability::Synced,
-        mode: image.mode()?,
-        pull: image.pull(Some(Sha256::digest(plan.to_json()?).into())),
-    };
-    let written = convert::write(context, &job)?;
-    context.say(written.line())?;
-    let verdict = verify::well_formed(&args.target)?;
-    let answer = Answer::from_bool(verdict.well_formed);
-    context.say(last_lines(args, ready, verdict.well_formed))?;
-    (migrated.written, migrated.verdict) = (Some(written), Some(verdict));
+    let changes: [u8; 32] = Sha256::digest(plan.to_json()?).into();
+    let mut moved = Vec::new();
+    for ((disk, sealed), target) in disks.iter().zip(&sealed).zip(&targets) {
+        let job = Job {
+            disk: sealed.disk(),
+            identity: disk.identity()?,
+            target,
+            format: OutputFormat::Vhd,
+            force: args.force,
+            durability: Durability::Synced,
+            mode: image::mode(disk)?,
+            pull: Pull::of(disk, Some(changes)),
+        };
+        let written = convert::write(context, &job)?;
+        context.say(written.line())?;
+        moved.push(Moved { written, verdict: verify::well_formed(target)? });
+    }
+    let wrong: Vec<_> = moved
+        .iter()
+        .zip(&targets)
+        .filter(|(moved, _)| !moved.verdict.well_formed)
+        .map(|(_, to)| to)
+        .collect();
+    context.say(last_lines(args, ready, &targets, &wrong))?;
+    let answer = Answer::from_bool(wrong.is_empty());
+    migrated.data = moved.split_off(1);
+    migrated.os = moved.pop();
     finish(context, &migrated, answer)
 }
 
 /// What has come of it, and what is next.
-fn last_lines(args: &MigrateArgs, ready: bool, well_formed: bool) -> Page {
+fn last_lines(args: &MigrateArgs, ready: bool, targets: &[PathBuf], wrong: &[&PathBuf]) -> Page {
     let (target, mut page) = (args.target.display(), Page::new());
     page.gap();
-    if !well_formed {
-        page.line(next::verdict(false, format!("{target} is not a valid VHD for Azure")));
-        page.line(next::line(&Command::new("verify").path(&args.target)));
-    } else if !ready {
+    for target in wrong {
+        page.line(next::verdict(false, format!("{} is not a valid VHD for Azure", target.display())));
+        page.line(next::line(&Command::new("verify").path(target)));
+    }
+    if wrong.is_empty() && !ready {
         let text = format!("{target} is written, but blockers remain: it will not boot until they are fixed");
         page.line(next::verdict(false, text));
-    } else {
-        page.line(next::verdict(true, format!("{target} can be uploaded")));
+    } else if wrong.is_empty() {
+        let further = targets.get(1..).unwrap_or_default();
+        let and = match further.len() {
+            0 => String::new(),
+            1 => " and the machine's other disk".to_owned(),
+            several => format!(" and the machine's {several} other disks"),
+        };
+        page.line(next::verdict(true, format!("{target}{and} can be uploaded")));
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
-        page.line(next::line(&Command::new("boot").path(&args.target).goal(&goal)));
-        page.append(next::upload(&args.target, args.goal.target.into()));
+        let boot = Command::new("boot").path(&args.target).disks(further).goal(&goal);
+        page.line(next::line(&boot));
+        targets.iter().for_each(|target| page.append(next::upload(target, args.goal.target.into())));
     }
     page
 }

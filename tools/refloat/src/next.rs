@@ -57,10 +57,17 @@ impl Command {
     /// What the image needs to be opened, as the user gave it.
     #[must_use]
     pub(crate) fn opening(self, context: &Context) -> Self {
-        match &context.global.allow_backing {
+        let command = match &context.global.allow_backing {
             Some(folder) => self.word("--allow-backing").path(folder),
             None => self,
-        }
+        };
+        context.global.disks.iter().fold(command, |command, disk| command.option("--disk", disk))
+    }
+
+    /// Further disks of the machine.
+    #[must_use]
+    pub(crate) fn disks(self, paths: &[PathBuf]) -> Self {
+        paths.iter().fold(self, |command, path| command.word("--disk").path(path))
     }
 
     /// Where the guest is to boot, and how, as the user gave it.
@@ -76,7 +83,7 @@ impl Command {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         present::command(self.0.iter().map(String::as_str))
     }
 }

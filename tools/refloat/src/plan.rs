@@ -18,7 +18,7 @@ use crate::next::{self, Command};
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
     let image = image::open(context, &args.image)?;
     let guest = image.guest_for(&args.goal)?;
-    let plan = plan::plan(&guest, &image.plan_identity()?, &args.goal.goal())?;
+    let plan = plan::plan(&guest, &image.plan_identities()?, &args.goal.goal())?;
     if let Some(output) = &args.output {
         write(output, &plan)?;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use libdisk::cloud::ebs::{self, Failure, Snapshot, Tally};
 use libdisk::cloud::transfer::{self, Begin, Busy, Plan, Since};
-use libdisk::{Member, image};
+use libdisk::{MachineDisk, image};
 use sha2::{Digest, Sha256};
 
 use crate::answer::Help;
@@ -24,9 +24,9 @@ pub(crate) struct Opened(Mutex<Vec<Snapshot>>);
 
 impl Opened {
     /// Takes note of what was opened.
-    pub(crate) fn add(&self, members: &[Member]) {
+    pub(crate) fn add(&self, disks: &[MachineDisk]) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.extend(members.iter().map(|member| member.snapshot.clone()));
+        opened.extend(disks.iter().filter_map(|disk| disk.origin.snapshot().cloned()));
     }
 
     /// What has been read of all snapshots so far; `None` if there are none.
@@ -60,7 +60,12 @@ pub(crate) struct Pull<'a> {
     pub(crate) since: Option<&'a str>,
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
+    /// How a disk is pulled, if it is a snapshot in AWS. `changes` is the digest of what was changed in it.
+    pub(crate) fn of(disk: &'a MachineDisk, changes: Option<[u8; 32]>) -> Option<Self> {
+        Some(Self { snapshot: disk.origin.snapshot()?, changes, since: None })
+    }
+
     /// Begins, or goes on with, the pull of `size` bytes into `target`.
     pub(crate) fn begin(
         &self,

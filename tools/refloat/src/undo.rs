@@ -12,14 +12,22 @@ use crate::image;
 #[derive(Serialize)]
 struct Undone {
     image: String,
+    /// The images that were changed together with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, args: &UndoArgs) -> Outcome {
-    let image = image::take(&args.image)?;
-    guestfix::undo::undo(&image).help("the image and its .undo file must be as refloat left them")?;
-    let undone = Undone { image: args.image.display().to_string() };
+    // What one plan changed is put back as one.
+    let set = guestfix::undo::set_of(&args.image)?;
+    let taken = set.iter().map(|image| image::take(image)).collect::<anyhow::Result<Vec<_>>>()?;
+    guestfix::undo::undo(&taken).help("the images and their .undo files must be as refloat left them")?;
+    let mut names = set.iter().map(|image| image.display().to_string());
+    let undone = Undone { image: names.next().unwrap_or_default(), others: names.collect() };
     context.answer("refloat.undo/1", &undone, || {
-        Ok(Page::from(format!("{}: every changed range is as it was before\n", escape(&undone.image))))
+        let line = |image: &String| format!("{}: every changed range is as it was before\n", escape(image));
+        let lines = std::iter::once(&undone.image).chain(&undone.others).map(line);
+        Ok(Page::from(lines.collect::<String>()))
     })?;
     Ok(Answer::Yes)
 }

@@ -1,12 +1,12 @@
 //! `refloat verify`: is it a well-formed upload, and has it the content of another image?
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use libdisk::block::{Disk, ExtentKind};
 use libdisk::image::vhd;
-use libdisk::volume;
+use libdisk::{MachineDisk, volume};
 use serde::Serialize;
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::{Answer, Help, Outcome};
 use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::image;
@@ -38,12 +38,45 @@ pub(crate) struct Finding {
 
 pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
     let image = image::open(context, &args.image)?;
-    let mut verdict = well_formed(&image.opened.path)?;
-    if let Some(other) = &args.other {
-        compare(&mut verdict, image.disk(), image::open(context, other)?.disk())?;
+    let mut verdicts = Vec::new();
+    for MachineDisk { origin, .. } in image.machine.disks() {
+        let Some(path) = origin.path() else {
+            let error: Outcome = Err(anyhow!("{origin} is no file, so it has no form to judge"));
+            return error.help("give the file first: refloat verify FILE ebs:… compares its content");
+        };
+        verdicts.push((origin.to_string(), well_formed(path)?));
     }
-    context.answer("refloat.verify/1", &verdict, || Ok(render(&verdict, args).into()))?;
-    Ok(Answer::from_bool(verdict.well_formed && verdict.same != Some(false)))
+    if let Some(other) = &args.other {
+        let other = image::open_other(context, other)?;
+        let (ours, theirs) = (image.machine.disks(), other.machine.disks());
+        if ours.len() != theirs.len() {
+            let what =
+                format!("{} has {} disks, and {} has {}", image.name, ours.len(), other.name, theirs.len());
+            let error: Outcome = Err(anyhow!(what));
+            return error.help("name the further disks of the first machine with --disk");
+        }
+        for ((ours, theirs), (_, verdict)) in ours.iter().zip(theirs).zip(&mut verdicts) {
+            compare(verdict, &ours.disk, &theirs.disk)?;
+        }
+    }
+    let good = |verdict: &Verdict| verdict.well_formed && verdict.same != Some(false);
+    let answer = Answer::from_bool(verdicts.iter().all(|(_, verdict)| good(verdict)));
+    let text: String = verdicts.iter().map(|(name, verdict)| render(verdict, name, args)).collect();
+    let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
+    let verified = Verified { os: verdicts.next(), data: verdicts.collect() };
+    context.answer("refloat.verify/1", &verified, || Ok(text.into()))?;
+    Ok(answer)
+}
+
+/// The answer, for `--json`.
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// Of the disk that the machine starts from.
+    #[serde(flatten)]
+    os: Option<Verdict>,
+    /// Of its other disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<Verdict>,
 }
 
 /// The form of the file alone.
@@ -90,7 +123,7 @@ fn first_difference(a: &Disk, b: &Disk) -> Result<Option<u64>> {
     Ok(None)
 }
 
-fn render(verdict: &Verdict, args: &VerifyArgs) -> String {
+fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
     let mut out = String::new();
     for Finding { id, ok, text } in &verdict.findings {
         let mark = if *ok { "ok     " } else { "WRONG  " };
@@ -111,7 +144,7 @@ fn render(verdict: &Verdict, args: &VerifyArgs) -> String {
         (false, Some(true)) => "not a valid VHD for Azure; the content is the same",
         (false, _) => "not a valid VHD for Azure",
     };
-    out + &format!("\n{}: {answer}\n", args.image)
+    out + &format!("\n{name}: {answer}\n")
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         return Ok(Fixed::ByHand("menu.lst has no entry with a kernel: write one".into()));
     };
     let head = if is_partitioned(machine) {
-        let record = guest.view.disk_bytes(0, SECTOR)?;
+        let record = guest.view.disk_bytes(0, 0, SECTOR)?;
         embed::head(&record, first_byte(machine), &grub)
     } else {
         wrap::head(machine.size, disk_signature(machine), &grub)
@@ -132,7 +132,8 @@ fn is_simple(machine: &Machine) -> bool {
     if is_partitioned(machine) {
         machine.volumes.iter().any(|volume| volume.number == 1 && is_root(volume))
     } else {
-        matches!(machine.volumes.as_slice(), [volume] if is_root(volume))
+        let first: Vec<_> = machine.volumes_on(0).collect();
+        matches!(first.as_slice(), [volume] if is_root(volume))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the bytes of a logical volume are, and the device that reads and writes them there.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use block::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, FileRange, Result};
@@ -77,7 +78,13 @@ impl Map {
         self
     }
 
-    /// The devices that have a part in it.
+    /// The devices that have a part in it, in ascending order, each once.
+    pub fn devices(&self) -> Vec<usize> {
+        let devices: BTreeSet<_> = self.areas().map(|area| area.device).collect();
+        devices.into_iter().collect()
+    }
+
+    /// All pieces of devices that it is made of.
     fn areas(&self) -> impl Iterator<Item = &Area> {
         self.segments.iter().flat_map(|segment| &segment.areas)
     }

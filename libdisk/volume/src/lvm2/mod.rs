@@ -1,8 +1,7 @@
 //! Logical volumes of Linux (LVM2): from physical volumes to devices.
 //!
-//! [`scan`] takes devices, finds the physical volumes among them and puts their groups together; [`scan_disk`] does so with the
-//! partitions of one disk. A [`LogicalVolume`] then has
-//! a [`Map`], which opens on the same devices, for reading or for writing; or it says why it has none: linear and striped
+//! [`scan`] takes devices, finds the physical volumes among them and puts their groups together; [`scan_places`] does so with
+//! the partitions of all disks of a machine. A [`LogicalVolume`] then has a [`Map`], which opens on the same devices, for reading or for writing; or it says why it has none: linear and striped
 //! volumes open, those of other types are refused by name, as are volumes that lie on a device that is missing or there twice.
 //!
 //! Where several physical volumes know of different states of their group the newest one counts, as LVM has it. Metadata
@@ -32,6 +31,6 @@ mod text;
 pub use group::{LogicalVolume, VolumeGroup};
 pub(crate) use label::uuid;
 pub use map::Map;
-pub use scan::{PhysicalVolume, Scan, scan, scan_disk};
+pub use scan::{PhysicalVolume, Scan, scan, scan_disk, scan_places};
 
 const LAYER: &str = "lvm2";

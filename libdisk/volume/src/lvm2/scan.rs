@@ -8,7 +8,7 @@ use super::group::{self, VolumeGroup};
 use super::label::Label;
 use super::metadata::Metadata;
 use super::{LAYER, Map, area};
-use crate::PartitionTable;
+use crate::{PartitionTable, Place};
 
 /// The metadata of all devices together: hostile ones must not take all memory.
 const TEXT_BUDGET: u64 = 16 << 20;
@@ -128,10 +128,20 @@ pub fn scan(devices: &[(String, Disk)]) -> Result<Scan> {
 /// # Errors
 /// What the disk reports.
 pub fn scan_disk(disk: &Disk, table: &PartitionTable) -> Result<Scan> {
-    let places = table.places(disk.size());
-    let devices = places.iter().map(|(name, range)| Ok((name.clone(), disk.slice(range.clone())?)));
-    let mut scan = scan(&devices.collect::<Result<Vec<_>>>()?)?;
-    let starts: Vec<_> = places.iter().map(|(_, range)| (0, range.start)).collect();
+    scan_places(std::slice::from_ref(disk), &table.places(0, disk.size()))
+}
+
+/// [`scan`] of parts of the disks of a machine; the maps are of the whole disks, in their order.
+///
+/// # Errors
+/// What the disks report; `OutOfRange` for a place that is not on its disk.
+pub fn scan_places(disks: &[Disk], places: &[Place]) -> Result<Scan> {
+    let device = |Place { disk, name, range }: &Place| {
+        let absent = || Error::new(ErrorKind::OutOfRange, LAYER, format!("there is no disk for {name}"));
+        Ok((name.clone(), disks.get(*disk).ok_or_else(absent)?.slice(range.clone())?))
+    };
+    let mut scan = scan(&places.iter().map(device).collect::<Result<Vec<_>>>()?)?;
+    let starts: Vec<_> = places.iter().map(|place| (place.disk, place.range.start)).collect();
     for volume in scan.groups.iter_mut().flat_map(|group| &mut group.volumes) {
         volume.map = std::mem::replace(&mut volume.map, Ok(Map::default())).map(|map| map.inside(&starts));
     }

@@ -96,7 +96,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     make_xfs(&volume("root"), 80 * MIB, ROOT_UUID, &tree)?;
     File::create(volume("swap"))?.set_len(4 * MIB)?;
     run(tool("mkswap").args(["-q", "-U", SWAP_UUID]).arg(volume("swap")), &[])?;
-    place_volumes(out, &devices, &[PHYSICAL], "rhel", &["root", "swap"], work.path())
+    place_volumes(&devices, &[(out, PHYSICAL)], "rhel", &["root", "swap"], work.path())
 }
 
 #[cfg(test)]

@@ -1,59 +1,13 @@
-//! Where a migration starts, and what tells one source from another.
+//! What tells one disk from another.
 
 use block::{Disk, Result};
 use sha2::{Digest, Sha256};
 use volume::lvm2;
 
-use crate::{Address, OpenOptions, open};
-
 /// How much of the start of the disk, and of each partition, makes its identity: every super block lies in it.
 const HEAD: u64 = 68 << 10;
 /// How much of the end: the backup GPT.
 const TAIL: u64 = 33 * 512;
-
-/// A disk that can be opened again and again, and recognised.
-pub trait Source: Send + Sync {
-    /// A digest that differs for different disks; cheap, and the same however the disk is stored.
-    ///
-    /// # Errors
-    /// What the layers report.
-    fn identity(&self) -> Result<[u8; 32]>;
-
-    /// The disk.
-    ///
-    /// # Errors
-    /// What the layers report.
-    fn open(&self) -> Result<Disk>;
-}
-
-/// An image file of this machine.
-#[derive(Debug, Clone)]
-pub struct FileSource {
-    address: Address,
-    options: OpenOptions,
-}
-
-impl FileSource {
-    /// The source at `address`; nothing is opened yet.
-    pub fn new(address: Address, options: OpenOptions) -> Self {
-        Self { address, options }
-    }
-
-    /// The address.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-}
-
-impl Source for FileSource {
-    fn identity(&self) -> Result<[u8; 32]> {
-        identity(&self.open()?)
-    }
-
-    fn open(&self) -> Result<Disk> {
-        Ok(open(&self.address, &self.options)?.disk)
-    }
-}
 
 /// SHA-256 over the size, both ends, the partition table, and the start of each partition and logical volume with its super
 /// block. A few hundred KiB are read; a change deep inside a file that leaves every super block as it was is not seen.
