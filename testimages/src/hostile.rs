@@ -13,16 +13,18 @@ use std::time::{Duration, Instant};
 pub use fastrand::Rng;
 pub use peak_alloc::PeakAlloc as Memory;
 
+use crate::length::times;
+
 /// How long one case may take, on a busy machine and in a build for tests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `case` with `count` seeds, fifty times as many where `REFLOAT_LONG` is set. The tests of the process that run at the same
-/// time may hold `ceiling` bytes more than at the start, together.
+/// Runs `case` with `count` seeds: fifty times as many in a long run, a fifth in a quick one. The tests of the process
+/// that run at the same time may hold `ceiling` bytes more than at the start, together.
 ///
 /// # Panics
 /// With the case that panicked, took too long, or broke through the ceiling.
 pub fn cases(what: &str, count: u64, ceiling: usize, mut case: impl FnMut(&mut Rng)) {
-    let count = if std::env::var_os("REFLOAT_LONG").is_some() { count * 50 } else { count };
+    let count = times(count, count * 50);
     let before = Memory.current_usage();
     for seed in 0..count {
         let began = Instant::now();

@@ -16,6 +16,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::length;
+
 /// The Debian package of each program a test may ask for, when it does not bear the program's name.
 const PACKAGES: &[(&str, &str)] = &[
     ("blkid", "util-linux"),
@@ -64,6 +66,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
+/// Programs whose tests take long: they boot, trace every call, or install from a network.
+const SLOW: &[&str] = &["debootstrap", "linux.uml", "python3", "qemu-system-x86_64", "strace"];
+
 /// Where administrators' programs are, for users whose `PATH` leaves them out.
 const SBIN: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
@@ -72,6 +77,10 @@ const SBIN: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 /// # Panics
 /// When `CI=true` and the program is missing: a runner that cannot judge must not pass.
 pub fn need(program: &str) -> Option<PathBuf> {
+    if SLOW.contains(&program) && length::quick() {
+        skip(&format!("{program}, which a quick run leaves out"));
+        return None;
+    }
     let found = find(program);
     if found.is_none() {
         let package =
@@ -88,6 +97,10 @@ pub fn need_all(programs: &[&str]) -> bool {
 
 /// Whether this process may loop-mount file systems (root, and a kernel with loop devices); a visible skip if not.
 pub fn need_kernel_mounts() -> bool {
+    if length::quick() {
+        skip("a mount, which a quick run leaves out");
+        return false;
+    }
     let able = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
     if !able {
         missing("root and loop devices, for a kernel mount");
@@ -108,8 +121,11 @@ pub fn shared() -> Option<PathBuf> {
 
 /// Says that the running test is skipped for want of `what`; for requirements that no package meets.
 pub fn skip(what: &str) {
+    // A runner that gives each test a process of its own runs it on the main thread, and tells its name.
+    let named = std::env::var("NEXTEST_TEST_NAME").ok();
     let thread = std::thread::current();
-    let line = format!("SKIPPED: {} needs {what}\n", thread.name().unwrap_or("a test"));
+    let name = named.as_deref().or(thread.name()).unwrap_or("a test");
+    let line = format!("SKIPPED: {name} needs {what}\n");
     // The handle, not `eprintln!`: the test harness captures the latter and hides it when the test passes.
     let _ = std::io::stderr().write_all(line.as_bytes());
     // target/debug/deps/<test> -> target

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod hostile;
 pub mod judge;
 pub mod lab;
+pub mod length;
 pub mod loader;
 pub mod lvm;
 pub mod moto;

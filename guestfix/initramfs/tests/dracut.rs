@@ -32,7 +32,7 @@ fn build(kernel: &Kernel) -> PathBuf {
 fn images_by_dracut_get_the_drivers() {
     let programs = ["dracut", "lsinitrd", "cpio", "modprobe", "gzip", "lz4", "xz", "zstd"];
     let Some(kernel) = Kernel::cloud().filter(|_| judge::need_all(&programs)) else { return };
-    let long = std::env::var_os("REFLOAT_LONG").is_some();
+    let long = testimages::length::long();
     let plain = fs::read(build(&kernel)).unwrap();
     for codec in [Codec::Zstd, Codec::Gzip, Codec::Lz4, Codec::Xz] {
         // packing some ten MiB again takes xz long

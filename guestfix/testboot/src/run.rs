@@ -218,8 +218,8 @@ mod tests {
 
     use super::*;
 
-    fn request(image: &Path, target: Target, qemu: Option<PathBuf>) -> (Request, tempfile::NamedTempFile) {
-        let log = tempfile::NamedTempFile::new().unwrap();
+    fn request(image: &Path, target: Target, qemu: Option<PathBuf>) -> (Request, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
         let request = Request {
             disks: vec![Drive {
                 path: image.to_owned(),
@@ -230,9 +230,9 @@ mod tests {
             qemu,
             memory: 1024,
             timeout: Duration::from_secs(500),
-            log: log.path().to_owned(),
+            log: folder.path().join("serial.log"),
         };
-        (request, log)
+        (request, folder)
     }
 
     #[track_caller]
@@ -254,14 +254,14 @@ mod tests {
         }
         // No partition table, so no 0x55AA either.
         let Some(image) = phony::named("bare-ext4-pv").path() else { return };
-        let (request, _log) = request(&image, Target::AzureGen1, None);
+        let (request, _folder) = request(&image, Target::AzureGen1, None);
         let (step, evidence) = stopped(&request);
         assert!(step == Step::Firmware && evidence.contains("not a bootable disk"), "{step:?}: {evidence}");
     }
 
     #[test]
     fn a_disk_without_an_efi_loader_does_not_leave_uefi() {
-        if std::env::var_os("REFLOAT_LONG").is_none() {
+        if !testimages::length::long() {
             return judge::skip("REFLOAT_LONG=1, as a real guest is booted to the same end");
         }
         if judge::need("qemu-system-x86_64").is_none() {
@@ -271,18 +271,18 @@ mod tests {
             return judge::skip("UEFI firmware (Debian package ovmf)");
         }
         let Some(image) = phony::named("debian-gpt-efi").path() else { return };
-        let (request, _log) = request(&image, Target::AzureGen2, None);
+        let (request, _folder) = request(&image, Target::AzureGen2, None);
         let (step, _) = stopped(&request);
         assert_eq!(step, Step::Firmware);
     }
 
     #[test]
     fn a_real_guest_out_of_ec2_does_not_find_its_root_on_hyper_v() {
-        if std::env::var_os("REFLOAT_LONG").is_none() {
+        if !testimages::length::long() {
             return judge::skip("REFLOAT_LONG=1, as the boot takes a minute or two");
         }
         let (Some(image), Some(qemu)) = (real::debian(), lab::qemu()) else { return };
-        let (request, _log) = request(&image, Target::AzureGen1, Some(qemu));
+        let (request, _folder) = request(&image, Target::AzureGen1, Some(qemu));
         let (step, evidence) = stopped(&request);
         assert!(
             step == Step::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_qemu_that_is_not_there_is_an_error() {
-        let (request, _log) =
+        let (request, _folder) =
             request(Path::new("/dev/null"), Target::AzureGen1, Some("/nonexistent/qemu".into()));
         let error = run(&request, &AtomicBool::new(false), |_| ()).unwrap_err();
         assert!(matches!(&error, Error::Start { .. }) && error.to_string().contains("/nonexistent/qemu"));
@@ -324,7 +324,7 @@ mod tests {
         let pid = folder.path().join("pid");
         let machine = format!("echo $$ > {}; echo SeaBIOS; exec sleep 100", pid.display());
         let qemu = pretender(folder.path(), &machine);
-        let (request, _log) = request(Path::new("/dev/null"), Target::AzureGen1, Some(qemu));
+        let (request, _folder) = request(Path::new("/dev/null"), Target::AzureGen1, Some(qemu));
         let (start, cancel) = (Instant::now(), AtomicBool::new(false));
         let error = run(&request, &cancel, |_| cancel.store(true, Ordering::Relaxed)).unwrap_err();
         assert!(matches!(error, Error::Cancelled), "{error}");
@@ -336,14 +336,14 @@ mod tests {
     #[test]
     fn a_machine_that_ends_at_once_is_not_told_as_a_timeout() {
         let folder = tempfile::tempdir().unwrap();
-        let (quiet, _log) =
+        let (quiet, _kept) =
             request(Path::new("/dev/null"), Target::AzureGen1, Some(pretender(folder.path(), "exit 0")));
         match run(&quiet, &AtomicBool::new(false), |_| ()).unwrap().verdict {
             Verdict::Unknown { why } => assert!(why.contains("powered off or reset"), "{why}"),
             other => panic!("{other:?}"),
         }
         let complaint = pretender(folder.path(), "echo no such machine >&2; exit 1");
-        let (failing, _log) = request(Path::new("/dev/null"), Target::AzureGen1, Some(complaint));
+        let (failing, _too) = request(Path::new("/dev/null"), Target::AzureGen1, Some(complaint));
         let error = run(&failing, &AtomicBool::new(false), |_| ()).unwrap_err();
         assert!(error.to_string().contains("no such machine"), "{error}");
     }

@@ -8,6 +8,7 @@ mod support;
 use std::time::Instant;
 
 use support::{Image, VARIANTS, find};
+use testimages::length::times;
 use vfs::conformance::{ModelRun, fixed_cases, model};
 
 fn cases(name: &str) {
@@ -39,7 +40,7 @@ fn fixed_cases_ext2() {
 
 /// Random operations on a volume of this kind, judged after every 100.
 fn random(name: &str) {
-    let operations = 10_000;
+    let operations = times(10_000, 10_000) as usize;
     let Some(mut image) = Image::new(&find(name), 32 << 20) else { return };
     let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
     let start = Instant::now();

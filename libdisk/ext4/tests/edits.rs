@@ -269,7 +269,7 @@ fn volumes_of_many_groups() {
 
 #[test]
 fn a_directory_of_more_directories_than_can_be_counted() {
-    if std::env::var_os("REFLOAT_LONG").is_none() {
+    if !testimages::length::long() {
         return;
     }
     let Some(image) = Image::with_options(&find("1k_blocks"), 512 << 20, &["-N", "80000"]) else { return };

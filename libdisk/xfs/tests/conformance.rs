@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Image, VARIANTS, Variant, find};
+use testimages::length::times;
 use vfs::FileSystemMut;
 use vfs::conformance::{Capabilities, ModelRun, Subject, fixed_cases, model};
 
@@ -48,9 +49,10 @@ fn fixed_cases_1k_everything() {
 /// These get 10,000 random operations in every run.
 const FULL: &[&str] = &["everything", "1k_everything"];
 
-/// Random operations on a volume of this kind: 1000, or 10,000 for some and if `REFLOAT_LONG` is set; judged after every 100.
+/// Random operations on a volume of this kind: 1000, or 10,000 for some and in a long run; judged after every 100.
 fn random(name: &str) {
-    let operations = if support::long() || FULL.contains(&name) { 10_000 } else { 1000 };
+    let full = FULL.contains(&name) || support::long();
+    let operations = if full { times(10_000, 10_000) as usize } else { 1000 };
     let Some(mut volume) = Volume::new(&find(name), 64 << 20) else { return };
     let seed = VARIANTS.iter().position(|variant| variant.name == name).unwrap() as u64;
     let tally = model(&mut volume, &ModelRun { seed, operations, batch: 100, largest_file: 1 << 20 });

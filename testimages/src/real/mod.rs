@@ -137,7 +137,7 @@ mod tests {
 
     /// Whether to go on: debootstrap takes minutes.
     fn long() -> bool {
-        let long = std::env::var_os("REFLOAT_LONG").is_some();
+        let long = crate::length::long();
         if !long {
             judge::skip("REFLOAT_LONG=1, as debootstrap takes minutes");
         }

@@ -3,6 +3,8 @@
 
 mod boot_matrix;
 mod demo_image;
+mod licences;
+mod packages;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -13,16 +15,19 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask TASK
 
-  test          install what the tests need (Debian packages), then format, lints, and all tests
+  test          install what the tests need (Debian packages), then format, lints, licences, docs and all
+                tests; with --quick only format, lints and the tests that mount and boot nothing
   demo-image    make the example inside the program anew (tools/refloat/src/demo/ec2-guest.img.zst)
   boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour";
 
 fn main() -> ExitCode {
-    let task = std::env::args().nth(1);
-    let done = match task.as_deref() {
-        Some("test") => test::run(),
-        Some("demo-image") => demo_image::run(),
-        Some("boot-matrix") => boot_matrix::run(),
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["test"] => test::run(false),
+        ["test", "--quick"] => test::run(true),
+        ["demo-image"] => demo_image::run(),
+        ["boot-matrix"] => boot_matrix::run(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -44,9 +49,16 @@ fn top() -> PathBuf {
 
 /// Runs a command in the workspace and insists on success.
 fn run(program: &str, args: &[&str]) -> Result<()> {
-    eprintln!("+ {program} {}", args.join(" "));
+    run_with(program, args, &[])
+}
+
+/// The same, with more in the environment.
+fn run_with(program: &str, args: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let more: String = environment.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+    eprintln!("+ {more}{program} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
+        .envs(environment.iter().copied())
         .current_dir(top())
         .status()
         .with_context(|| format!("{program} cannot be started"))?;

@@ -1,115 +1,78 @@
-//! `cargo xtask test`: everything a submission is judged by.
+//! `cargo xtask test`: everything a submission is judged by, or with `--quick` what can be known in two minutes.
 
-use std::path::Path;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use crate::top;
+use crate::{licences, packages, top};
 
-/// The Debian packages of the judges and of the guests' makers, each with a program of it that shows it is there.
-const PACKAGES: &[(&str, &str)] = &[
-    ("e2fsprogs", "mke2fs"),
-    ("dosfstools", "mkfs.vfat"),
-    ("mtools", "mcopy"),
-    ("gdisk", "sgdisk"),
-    ("fdisk", "sfdisk"),
-    ("kmod", "depmod"),
-    ("cpio", "cpio"),
-    ("gcc", "gcc"),
-    ("binutils", "objcopy"),
-    ("zstd", "zstd"),
-    ("lz4", "lz4"),
-    ("xz-utils", "xz"),
-    ("bzip2", "bzip2"),
-    ("initramfs-tools-core", "unmkinitramfs"),
-    ("dracut-core", "dracut"),
-    ("qemu-utils", "qemu-img"),
-    ("qemu-system-x86", "qemu-system-x86_64"),
-    ("debootstrap", "debootstrap"),
-    ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
-    ("seabios", "/usr/share/seabios/bios-256k.bin"),
-    ("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd"),
-    ("attr", "setfattr"),
-    ("strace", "strace"),
-    ("hyperfine", "hyperfine"),
-    ("xfsprogs", "mkfs.xfs"),
-    ("user-mode-linux", "linux.uml"),
-    ("btrfs-progs", "mkfs.btrfs"),
-    ("exfatprogs", "mkfs.exfat"),
-    ("ntfs-3g", "mkntfs"),
-    ("jfsutils", "mkfs.jfs"),
-    ("f2fs-tools", "mkfs.f2fs"),
-    ("nilfs-tools", "mkfs.nilfs2"),
-    ("reiserfsprogs", "mkfs.reiserfs"),
-    ("ocfs2-tools", "mkfs.ocfs2"),
-    ("gfs2-utils", "mkfs.gfs2"),
-    ("squashfs-tools", "mksquashfs"),
-    ("erofs-utils", "mkfs.erofs"),
-    ("genisoimage", "genisoimage"),
-    ("udftools", "mkudffs"),
-    ("bcache-tools", "make-bcache"),
-    ("cryptsetup-bin", "cryptsetup"),
-    ("lvm2", "lvm"),
-    ("mdadm", "mdadm"),
-    ("grub-common", "grub-script-check"),
-    ("grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img"),
-    ("parted", "parted"),
-    ("policycoreutils", "setfiles"),
-    ("selinux-utils", "matchpathcon"),
-    ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
-    ("python3", "python3"),
-    ("python3-venv", "/var/lib/dpkg/info/python3-venv.list"),
-    ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
-];
-
-pub(crate) fn run() -> Result<()> {
-    install()?;
+pub(crate) fn run(quick: bool) -> Result<()> {
+    if !quick {
+        packages::install()?;
+    }
     let skipped = top().join("target/skipped.txt");
     let _ = std::fs::remove_file(&skipped);
     crate::run("cargo", &["fmt", "--all", "--check"])?;
     crate::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    crate::run("cargo", &["test", "--workspace", "--no-fail-fast"])?;
+    if !quick {
+        checks()?;
+    }
+    let summary = tests(quick)?;
     if let Ok(list) = std::fs::read_to_string(&skipped) {
-        println!("skipped for want of something:\n{list}");
+        let count = list.lines().count();
+        if quick {
+            println!("skipped {count} that the full run makes (target/skipped.txt names them)");
+        } else {
+            println!("skipped {count} for want of something:\n{list}");
+        }
     }
+    println!("{summary}{}", if quick { "; cargo xtask test runs the rest" } else { "" });
     Ok(())
 }
 
-/// Installs the packages that are missing, where this is Debian and we may; else the tests say what they skip.
-///
-/// A second round installs what the first one had to remove: qemu-system-x86 of Debian 12 takes away the qemu-utils of a
-/// newer QEMU, and with it qemu-img.
-fn install() -> Result<()> {
-    for round in 1..=2 {
-        let missing: Vec<&str> =
-            PACKAGES.iter().filter(|(_, file)| !is_there(file)).map(|(package, _)| *package).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if !Path::new("/usr/bin/apt-get").exists() || !is_root() {
-            eprintln!("not installed, so their tests will be skipped: {}", missing.join(" "));
-            return Ok(());
-        }
-        if round == 1 {
-            crate::run("apt-get", &["update", "-q"])?;
-        }
-        let mut command = vec!["install", "-q", "-y", "--no-install-recommends"];
-        command.extend(&missing);
-        crate::run("apt-get", &command)?;
-    }
-    Ok(())
+/// What is judged beside tests.
+fn checks() -> Result<()> {
+    // The library without the cloud is a build of its own, which no other step makes.
+    crate::run("cargo", &["check", "--package", "libdisk", "--no-default-features"])?;
+    licences::check()?;
+    let doc = ["doc", "--workspace", "--no-deps", "--quiet"];
+    crate::run_with("cargo", &doc, &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
-fn is_there(file: &str) -> bool {
-    if file.starts_with('/') {
-        return Path::new(file).exists();
+/// The tests: by cargo-nextest, which runs all binaries at once, where it is installed; else one binary after the other.
+/// One line that says what was run.
+fn tests(quick: bool) -> Result<String> {
+    // Random runs are short, and nothing is mounted or booted.
+    let environment: &[(&str, &str)] = if quick { &[("REFLOAT_QUICK", "1")] } else { &[] };
+    if !has_nextest() {
+        crate::run_with("cargo", &["test", "--workspace", "--no-fail-fast"], environment)?;
+        return Ok("all tests passed".to_owned());
     }
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .any(|dir| Path::new(dir).join(file).exists())
+    // Examples in documentation are not nextest's.
+    crate::run_with("cargo", &["test", "--workspace", "--doc", "--quiet"], environment)?;
+    let profile = if quick { "quick" } else { "default" };
+    let mut nextest = Command::new("cargo");
+    nextest.args(["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile]);
+    nextest.envs(environment.iter().copied()).current_dir(top()).stderr(Stdio::piped());
+    eprintln!("+ {nextest:?}");
+    let mut child = nextest.spawn().context("cargo cannot be started")?;
+    let said = child.stderr.take().context("cargo's standard error")?;
+    let mut summary = String::new();
+    for line in BufReader::new(said).lines() {
+        let line = line?;
+        eprintln!("{line}");
+        if line.trim_start().starts_with("Summary [") {
+            summary = line.trim().to_owned();
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo nextest: {status}");
+    Ok(summary)
 }
 
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+fn has_nextest() -> bool {
+    let mut version = Command::new("cargo");
+    version.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
 }

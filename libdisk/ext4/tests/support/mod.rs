@@ -84,7 +84,7 @@ const UNCHECKED: &[Variant] = &[
 
 /// Whether the long runs were asked for, by setting `REFLOAT_LONG`.
 pub(crate) fn long() -> bool {
-    std::env::var_os("REFLOAT_LONG").is_some()
+    testimages::length::long()
 }
 
 /// A file system in a file of its own.

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use testimages::judge;
+use testimages::length::times;
 use vfs::FileSystemMut;
 use vfs::conformance::{Capabilities, ModelRun, Subject, fixed_cases, model};
 
@@ -31,7 +32,7 @@ fn passes(kind: usize) {
     let (name, options, size) = KINDS[kind];
     fixed_cases(&mut || Box::new(Volume::new(options, size)));
     // judged after every 100
-    let operations = 10_000;
+    let operations = times(10_000, 10_000) as usize;
     let start = Instant::now();
     let tally = model(
         &mut Volume::new(options, size),

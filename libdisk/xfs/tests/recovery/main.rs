@@ -154,7 +154,7 @@ pub(crate) fn able() -> bool {
 
 /// Whether the long runs were asked for, by setting `REFLOAT_LONG`.
 pub(crate) fn long() -> bool {
-    std::env::var_os("REFLOAT_LONG").is_some()
+    testimages::length::long()
 }
 
 #[test]

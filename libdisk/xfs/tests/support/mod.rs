@@ -54,7 +54,7 @@ pub(crate) fn find(name: &str) -> Variant {
 
 /// Whether the long tests are asked for.
 pub(crate) fn long() -> bool {
-    std::env::var_os("REFLOAT_LONG").is_some()
+    testimages::length::long()
 }
 
 /// Version 4, which this kernel has not.

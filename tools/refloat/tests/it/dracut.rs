@@ -82,7 +82,7 @@ fn a_root_on_lvm_starts_by_uefi() {
 
 /// Whether to boot the same guest a second way, too.
 fn long() -> bool {
-    let long = std::env::var_os("REFLOAT_LONG").is_some();
+    let long = testimages::length::long();
     if !long {
         judge::skip("REFLOAT_LONG=1, as each boot takes minutes");
     }

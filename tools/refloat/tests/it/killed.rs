@@ -65,7 +65,7 @@ fn moments(folder: &Path, line: &str) -> Vec<Moment> {
 
 /// All moments, or a sample: the calls that are rare, among which are the commit points, and of the others some.
 fn chosen(moments: Vec<Moment>, seed: u64) -> Vec<Moment> {
-    if std::env::var_os("REFLOAT_LONG").is_some() {
+    if testimages::length::long() {
         eprintln!("{} moments", moments.len());
         return moments;
     }

@@ -70,7 +70,7 @@ fn each(law: u64, mut test: impl FnMut(&Case)) {
         let mut goals = vec![(own, policy())];
         let other = if own == "azure-gen1" { "azure-gen2" } else { "azure-gen1" };
         goals.push((other, policy()));
-        if std::env::var_os("REFLOAT_LONG").is_some() {
+        if testimages::length::long() {
             let all = ["azure-gen1", "azure-gen2"]
                 .map(|target| ["disable", "azure"].map(|policy| (target, policy)));
             goals = all.concat();

@@ -311,7 +311,7 @@ fn a_paravirtual_debian_is_migrated_and_booted() {
 /// The same behind a partition table, which PV-GRUB knew as hd00.
 #[test]
 fn a_paravirtual_debian_with_partitions_is_migrated_and_booted() {
-    if std::env::var_os("REFLOAT_LONG").is_none() {
+    if !testimages::length::long() {
         return judge::skip("REFLOAT_LONG=1, as the boot takes minutes");
     }
     let (Some(bare), Some(_)) = (real::debian_pv(), loader::grub()) else { return };
