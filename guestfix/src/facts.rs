@@ -107,6 +107,10 @@ pub struct Volume {
     pub type_name: Option<String>,
     /// Where it is in the guest's tree: "/", "/boot"; `None` if it is not mounted there.
     pub mounted_at: Option<String>,
+    /// Why what is on it is not opened: damage, an unknown feature, a missing disk, a format that we do not read. `None` for a file
+    /// system that is open, for swap and physical volumes, which have no files, and where nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// Its journal must be replayed before it can be edited. Its files are shown as they are after that.
     pub needs_recovery: bool,
     /// Why we cannot replay it; its files are shown without it then.

@@ -38,8 +38,8 @@ pub struct Tree {
     contents: RefCell<Contents>,
 }
 
-/// A name in a directory, as bytes, and what `lstat` tells of it.
-pub type Entry = (Vec<u8>, Metadata);
+/// A name in a directory, as bytes, and what `lstat` tells of it; or why it tells nothing: one damaged inode does not hide the others.
+pub type Entry = (Vec<u8>, Result<Metadata>);
 
 struct Mounted {
     /// Resolved; "/" for the root.
@@ -92,14 +92,19 @@ impl Tree {
     /// The names in a directory, as bytes, sorted, with what `lstat` tells of each; `None` if there is no such directory.
     ///
     /// # Errors
-    /// As [`metadata`](Self::metadata).
+    /// As [`metadata`](Self::metadata), of the directory itself; and where the device below fails.
     pub fn entries(&self, path: &[u8]) -> Result<Option<Vec<Entry>>> {
         let Some((dir, _)) = self.find(path, Last::Follow)? else { return Ok(None) };
         let Some(names) = self.names(&dir)? else { return Ok(None) };
         let mut entries = Vec::new();
         for name in names {
-            if let Some(metadata) = self.metadata(&join(&dir, &name), false)? {
-                entries.push((name, metadata));
+            match self.metadata(&join(&dir, &name), false) {
+                Ok(Some(metadata)) => entries.push((name, Ok(metadata))),
+                Ok(None) => {}
+                Err(Error::Guest { path, source }) if !matches!(*source, FsError::Device(_)) => {
+                    entries.push((name, Err(Error::Guest { path, source })));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Some(entries))
@@ -346,7 +351,7 @@ fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// The volume that a resolved path lies on: the one with the longest mount point above it.
-pub(crate) fn volume_at<'a>(machine: &'a Machine, path: &str) -> Option<&'a crate::facts::Volume> {
+pub fn volume_at<'a>(machine: &'a Machine, path: &str) -> Option<&'a crate::facts::Volume> {
     let mounted = machine.volumes.iter().filter_map(|volume| Some((volume.mounted_at.as_deref()?, volume)));
     let above = mounted.filter(|(point, _)| below(path.as_bytes(), point.as_bytes()).is_some());
     above.max_by_key(|(point, _)| point.len()).map(|(_, volume)| volume)

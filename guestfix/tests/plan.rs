@@ -52,6 +52,7 @@ fn machine() -> Machine {
         partlabel: None,
         type_name: None,
         mounted_at: Some(point.into()),
+        unreadable: None,
         needs_recovery: false,
         unrecoverable: None,
         read_only: None,

@@ -9,8 +9,8 @@ use image::Format;
 /// What a user names on the command line.
 ///
 /// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#vg0/root` (a logical
-/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
-/// an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
+/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and `disk.vhd#vg0/root:/etc` (a path in
+/// one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
 ///
 /// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub struct Address {
     pub location: Location,
     /// Which part of it is meant.
     pub place: Place,
+    /// An absolute path: in the guest's own tree, or in the volume if one is named.
+    pub path: Option<String>,
 }
 
 /// Where a disk is.
@@ -51,8 +53,6 @@ pub enum Place {
         /// The volume.
         volume: String,
     },
-    /// An absolute path in the guest's own tree.
-    Path(String),
 }
 
 /// Why something is no address.
@@ -64,6 +64,14 @@ pub enum AddressError {
     /// Partitions count from 1.
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
+    /// A path directly behind a partition; with the right form.
+    #[error("address {address:?} has no colon between the partition and the path")]
+    NoColon {
+        /// What was typed.
+        address: String,
+        /// What was meant: "disk.vhd#p1:/EFI".
+        right: String,
+    },
     /// A format that is forced, and that we do not open.
     #[error("{0} images cannot be opened; {names} can", names = Format::names())]
     Format(String),
@@ -72,7 +80,11 @@ pub enum AddressError {
 impl Address {
     /// The whole disk in the file `path`, its format probed; for paths that must not be taken apart.
     pub fn file(path: &Path) -> Self {
-        Self { location: Location::File { path: path.to_owned(), format: None }, place: Place::Disk }
+        Self {
+            location: Location::File { path: path.to_owned(), format: None },
+            place: Place::Disk,
+            path: None,
+        }
     }
 }
 
@@ -80,38 +92,75 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (disk, place) = match text.split_once("#/") {
-            Some((disk, path)) => (disk, Place::Path(format!("/{path}"))),
-            None => match text.rsplit_once('#').and_then(|(disk, rest)| Some((disk, place(rest)?))) {
-                Some(found) => found,
-                None => (text, Place::Disk),
-            },
-        };
-        if place == Place::Partition(0) {
-            return Err(AddressError::PartitionZero(text.to_owned()));
+        let mut parts = text.match_indices('#').map(|(at, _)| text.split_at(at));
+        let part = parts.find_map(|(disk, part)| Some((disk, part.strip_prefix('#').and_then(Part::of)?)));
+        let (disk, part) = part.unwrap_or((text, Part { place: Place::Disk, path: None, colon: false }));
+        let Part { place, path, colon } = part;
+        match (&place, path) {
+            (Place::Partition(0), _) => return Err(AddressError::PartitionZero(text.to_owned())),
+            (Place::Partition(number), Some(path)) if !colon => {
+                let right = format!("{disk}#p{number}:{path}");
+                return Err(AddressError::NoColon { address: text.to_owned(), right });
+            }
+            _ => {}
         }
         let location = location(disk)?;
         let empty = match &location {
             Location::File { path, .. } => path.as_os_str().is_empty(),
             Location::Ebs(name) | Location::Azure(name) => name.is_empty(),
         };
-        if empty { Err(AddressError::Empty(text.to_owned())) } else { Ok(Self { location, place }) }
+        if empty {
+            return Err(AddressError::Empty(text.to_owned()));
+        }
+        Ok(Self { location, place, path: path.map(str::to_owned) })
     }
 }
 
-/// What follows a `#`, but for paths.
-fn place(text: &str) -> Option<Place> {
-    if let Some(number) = text.strip_prefix('p').filter(|n| n.bytes().all(|b| b.is_ascii_digit())) {
-        return number.parse().ok().map(Place::Partition);
+/// What follows a `#`: a volume, a path, or both.
+struct Part<'a> {
+    place: Place,
+    path: Option<&'a str>,
+    /// Whether there is a colon between them, as there has to be.
+    colon: bool,
+}
+
+impl<'a> Part<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let colon = false;
+        if text.starts_with('/') {
+            return Some(Self { place: Place::Disk, path: Some(text), colon });
+        }
+        if let Some((volume, path)) = text.find('/').and_then(|at| text.split_at_checked(at))
+            && let Some(place) = partition_of(volume)
+        {
+            return Some(Self { place, path: Some(path), colon });
+        }
+        match text.find(":/").and_then(|at| text.split_at_checked(at)) {
+            Some((volume, path)) => {
+                Some(Self { place: volume_of(volume)?, path: path.strip_prefix(':'), colon: true })
+            }
+            None => Some(Self { place: volume_of(text)?, path: None, colon }),
+        }
     }
+}
+
+fn partition_of(text: &str) -> Option<Place> {
+    let number = text.strip_prefix('p').filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?;
+    number.parse().ok().map(Place::Partition)
+}
+
+fn volume_of(text: &str) -> Option<Place> {
     let is_lvm_name = |name: &str| {
         !name.is_empty()
             && !name.starts_with('-')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+_.-".contains(&b))
     };
-    let (group, volume) = text.split_once('/')?;
-    (is_lvm_name(group) && is_lvm_name(volume))
-        .then(|| Place::LogicalVolume { group: group.to_owned(), volume: volume.to_owned() })
+    let logical = || {
+        let (group, volume) = text.split_once('/')?;
+        (is_lvm_name(group) && is_lvm_name(volume))
+            .then(|| Place::LogicalVolume { group: group.to_owned(), volume: volume.to_owned() })
+    };
+    partition_of(text).or_else(logical)
 }
 
 fn location(text: &str) -> Result<Location, AddressError> {
@@ -143,10 +192,14 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.location)?;
         match &self.place {
-            Place::Disk => Ok(()),
-            Place::Partition(number) => write!(f, "#p{number}"),
-            Place::LogicalVolume { group, volume } => write!(f, "#{group}/{volume}"),
-            Place::Path(path) => write!(f, "#{path}"),
+            Place::Disk => {}
+            Place::Partition(number) => write!(f, "#p{number}")?,
+            Place::LogicalVolume { group, volume } => write!(f, "#{group}/{volume}")?,
+        }
+        match (&self.path, &self.place) {
+            (None, _) => Ok(()),
+            (Some(path), Place::Disk) => write!(f, "#{path}"),
+            (Some(path), _) => write!(f, ":{path}"),
         }
     }
 }
@@ -158,19 +211,29 @@ mod tests {
     use super::*;
 
     fn file(path: &str, format: Option<&'static Format>, place: Place) -> Address {
-        Address { location: Location::File { path: path.into(), format }, place }
+        Address { location: Location::File { path: path.into(), format }, place, path: None }
     }
 
     #[test]
     fn every_shape_is_read_and_written_back() {
         let volume = Place::LogicalVolume { group: "vg0".into(), volume: "root".into() };
+        let with_path =
+            |place: Place, path: &str| Address { path: Some(path.into()), ..file("disk.vhd", None, place) };
         let cases = [
             ("disk.qcow2", file("disk.qcow2", None, Place::Disk)),
             ("raw:disk.img", file("disk.img", Some(&raw::FORMAT), Place::Disk)),
             ("dir/disk.vhd#p2", file("dir/disk.vhd", None, Place::Partition(2))),
-            ("vhd:disk.vhd#vg0/root", file("disk.vhd", Some(&vhd::FORMAT), volume)),
-            ("disk.vhd#/etc/fstab", file("disk.vhd", None, Place::Path("/etc/fstab".into()))),
-            ("disk.vhd#/etc/a#p1", file("disk.vhd", None, Place::Path("/etc/a#p1".into()))),
+            ("vhd:disk.vhd#vg0/root", file("disk.vhd", Some(&vhd::FORMAT), volume.clone())),
+            ("disk.vhd#/etc/fstab", with_path(Place::Disk, "/etc/fstab")),
+            ("disk.vhd#/etc/a#p1", with_path(Place::Disk, "/etc/a#p1")),
+            ("disk.vhd#p1:/", with_path(Place::Partition(1), "/")),
+            ("disk.vhd#p15:/EFI/a:/b#/c", with_path(Place::Partition(15), "/EFI/a:/b#/c")),
+            ("disk.vhd#vg0/root:/etc", with_path(volume.clone(), "/etc")),
+            ("a#p1#p2", file("a#p1", None, Place::Partition(2))),
+            (
+                "build#7/a#p2:/x",
+                Address { path: Some("/x".into()), ..file("build#7/a", None, Place::Partition(2)) },
+            ),
             ("build#7.img", file("build#7.img", None, Place::Disk)),
             ("a:b.img", file("a:b.img", None, Place::Disk)),
         ];
@@ -189,6 +252,14 @@ mod tests {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Empty(text.into())), "{text}");
         }
         assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk".into())));
+        for (typed, right) in
+            [("a#p2/EFI", "a#p2:/EFI"), ("b:c#p1/", "b:c#p1:/"), ("a#p1/x:/y", "a#p1:/x:/y")]
+        {
+            match typed.parse::<Address>() {
+                Err(AddressError::NoColon { right: told, .. }) => assert_eq!(told, right),
+                other => panic!("{typed}: {other:?}"),
+            }
+        }
         assert_eq!("a#p0".parse::<Address>(), Err(AddressError::PartitionZero("a#p0".into())));
     }
 }

@@ -7,7 +7,10 @@ use vfs::{Driver, FileSystem, FileSystemMut, FsError, Result};
 pub static FILE_SYSTEMS: [&Driver; 4] = [&ext4::DRIVER, &xfs::DRIVER, &btrfs::DRIVER, &fat::DRIVER];
 
 /// The driver whose marks the volume has.
-fn driver(volume: &Disk) -> Result<Option<&'static Driver>> {
+///
+/// # Errors
+/// What the device reports.
+pub fn driver(volume: &Disk) -> Result<Option<&'static Driver>> {
     for driver in FILE_SYSTEMS {
         if (driver.probe)(volume)? {
             return Ok(Some(driver));

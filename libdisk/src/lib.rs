@@ -22,7 +22,9 @@ mod open;
 mod snapshots;
 
 pub use address::{Address, AddressError, Location, Place};
-pub use filesystem::{FILE_SYSTEMS, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem};
+pub use filesystem::{
+    FILE_SYSTEMS, driver, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem,
+};
 pub use identity::identity;
 pub use image::{FORMATS, Format, Layer};
 pub use machine::{CloudFacts, Machine, MachineDisk, Origin, Role, open, open_machine};

@@ -107,7 +107,7 @@ impl Machine {
     /// A part of it, which is a machine of one disk.
     fn part(mut self, place: &Place) -> Result<Self> {
         match place {
-            Place::Disk | Place::Path(_) => return Ok(self),
+            Place::Disk => return Ok(self),
             Place::Partition(number) => self.disks[0].narrow_to_partition(*number)?,
             Place::LogicalVolume { group, volume } => self.narrow_to_logical_volume(group, volume)?,
         }
@@ -238,7 +238,7 @@ pub fn open_machine(addresses: &[Address], options: &OpenOptions) -> Result<Mach
     let Some((first, further)) = addresses.split_first() else {
         return Err(Error::unsupported("machine", "no disk is named"));
     };
-    if let Some(part) = further.iter().find(|address| address.place != Place::Disk) {
+    if let Some(part) = further.iter().find(|address| address.place != Place::Disk || address.path.is_some()) {
         let what = format!("{part} names a part of a disk, and a further disk is taken as a whole");
         return Err(Error::new(ErrorKind::Refused, "machine", what));
     }

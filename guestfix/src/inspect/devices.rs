@@ -156,6 +156,7 @@ mod tests {
             partlabel: None,
             type_name: None,
             mounted_at: Some(mounted_at.into()),
+            unreadable: None,
             needs_recovery: false,
             unrecoverable: None,
             read_only: None,

@@ -89,6 +89,7 @@ impl Bench {
             partlabel: None,
             type_name: None,
             mounted_at: mounted_at.map(str::to_owned),
+            unreadable: None,
             needs_recovery: false,
             unrecoverable: None,
             read_only: None,

@@ -2,7 +2,7 @@
 
 use libdisk::block::{self, Disk, ErrorKind, Overlay, Zeros};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
-use libdisk::volume::{self, Kind, Partition, PartitionTable, lvm2, volume_name, wrap};
+use libdisk::volume::{self, Kind, Partition, PartitionTable, SignatureKind, lvm2, volume_name, wrap};
 
 use super::{Mounted, Tree};
 use crate::device::{Device, Logical, Part};
@@ -272,6 +272,7 @@ fn blank() -> Volume {
         partlabel: None,
         type_name: None,
         mounted_at: None,
+        unreadable: None,
         needs_recovery: false,
         unrecoverable: None,
         read_only: None,
@@ -303,7 +304,7 @@ fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
         Ok(None) => None,
         Err(FsError::Device(error)) => return Err(error.into()),
         Err(error) => {
-            tracing::info!(volume = volume.name, %error, "a volume without a file system that can be read");
+            volume.unreadable = why_unreadable(&device, &error)?;
             None
         }
     };
@@ -315,6 +316,20 @@ fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
         volume.label = signature.label;
     }
     Ok(Found { volume, fs, is_esp })
+}
+
+/// What to say of a volume that is not opened: nothing, where there is nothing to open.
+fn why_unreadable(device: &Disk, error: &FsError) -> Result<Option<String>> {
+    let signature = volume::signature(device)?;
+    let kind = signature.as_ref().map(|signature| signature.kind);
+    if matches!(kind, Some(SignatureKind::Swap | SignatureKind::Suspended | SignatureKind::Lvm2)) {
+        return Ok(None);
+    }
+    let no_driver = libdisk::driver(device).is_ok_and(|driver| driver.is_none());
+    Ok(Some(match signature {
+        Some(signature) if no_driver => format!("{}, which refloat does not read", signature.describe()),
+        _ => error.to_string(),
+    }))
 }
 
 /// What keeps the file system from being edited; it has no journal that must be replayed.

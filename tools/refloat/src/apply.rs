@@ -18,7 +18,7 @@ use crate::cli::{ApplyArgs, OutputFormat, target_name};
 use crate::context::Context;
 use crate::convert;
 use crate::convert::Job;
-use crate::image::{self, Image};
+use crate::image::{self, Image, Takes};
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let (name, further) = named(context, args, &plan);
     let applied = match &args.output {
         Some(output) => {
-            let mut image = image::open_disks(context, &name, &further)
+            let mut image = image::open_disks(context, &name, &further, Takes::Disk)
                 .help("name the image with --image, and further disks with --disk, if they have moved")?;
             let sealed = sealed(context, &mut image, &plan)?;
             let written = write_all(context, &image, &plan, &sealed, args, output)?;
@@ -158,7 +158,7 @@ fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
 }
 
 fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> Result<(Applied, String)> {
-    let addresses = image::addresses(name, further)?;
+    let addresses = image::addresses(name, further, Takes::Disk)?;
     if plan.head().is_some() {
         let error: Result<(Applied, String)> = Err(anyhow!(
             "{name}: the plan puts a partition table and a boot loader of 1 MiB before all that is there, which no change in place can"

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use guestfix::report::{Line, Page};
-use libdisk::{MachineDisk, Origin, Place};
+use libdisk::{MachineDisk, Origin};
 use testboot::{Drive, Error, Outcome, Request, Verdict};
 
 use crate::answer::{self, Answer, Help};
@@ -21,7 +21,6 @@ const OTHER_LOG: &str = "name another file with --log";
 pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
-    ensure!(image.address.place == Place::Disk, "{}: only a whole disk can boot", args.image);
     let drive = |disk: &MachineDisk| match &disk.origin {
         Origin::File { path, format } => Ok(Drive { path: path.clone(), format, size: disk.disk.size() }),
         Origin::Snapshot(_) => {

@@ -9,8 +9,8 @@ use guestfix::{Goal, Target};
 use crate::answer::Help;
 
 const AFTER_HELP: &str = "\
-Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#/etc/fstab (a path in \
-the guest), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
+Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#vg0/root (a logical volume), \
+disk.vhd#/etc/fstab (a path in the guest), disk.vhd#p1:/EFI (a path in one volume), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
 disks of an instance, by their newest snapshots).
 
 Snapshots are read with the credentials that the AWS CLI would use; by the proxy in HTTPS_PROXY, if any, but for the hosts in NO_PROXY; and \
@@ -315,6 +315,9 @@ pub(crate) struct MigrateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FsArgs {
+    /// Read files even where a journal cannot be replayed: they may be old
+    #[arg(long, global = true)]
+    pub(crate) stale: bool,
     #[command(subcommand)]
     pub(crate) verb: FsVerb,
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{ConvertArgs, OutputFormat};
 use crate::context::Context;
-use crate::image;
+use crate::image::{self, Takes};
 use crate::present::size;
 use crate::snapshot::{self, Pull};
 
@@ -49,7 +49,7 @@ impl Written {
 
 pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let format = format_of(&args.target, args.format)?;
-    let source = image::open(context, &args.source)?;
+    let source = image::open_part(context, &args.source, Takes::Volume)?;
     let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
     let disks = source.machine.disks();
     match (&args.since, disks) {

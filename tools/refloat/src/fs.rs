@@ -6,10 +6,12 @@ use std::io::{ErrorKind, Write};
 use anyhow::{Context as _, Result, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use guestfix::View;
+use guestfix::facts::{Machine, Volume};
 use guestfix::report::Page;
 use guestfix::report::escape::{escape, escape_bytes};
-use guestfix::tree::Tree;
-use libdisk::Place;
+use guestfix::tree::{Tree, volume_at};
+use libdisk::Address;
 use libdisk::vfs::{FileType, Metadata};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -17,14 +19,21 @@ use sha2::{Digest, Sha256};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{FsArgs, FsVerb};
 use crate::context::Context;
-use crate::image::{self, Image};
+use crate::image::{self, Takes};
 
 pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
+    let below = matches!(args.verb, FsVerb::Diff { .. });
+    let open = |address: &str| {
+        open(context, address, if args.stale { Stale::Read } else { Stale::Refuse { below } })
+    };
     match &args.verb {
-        FsVerb::Ls { address } => list(context, address),
-        FsVerb::Cat { address } => cat(context, address),
-        FsVerb::Stat { address } => stat(context, address),
-        FsVerb::Diff { left, right } => diff(context, left, right),
+        FsVerb::Ls { address } => list(context, &open(address)?, address),
+        FsVerb::Cat { address } => cat(context, &open(address)?, address),
+        FsVerb::Stat { address } => stat(context, &open(address)?, address),
+        FsVerb::Diff { left, right } => {
+            let (left, right) = (summary(open(left)?, left)?, summary(open(right)?, right)?);
+            diff(context, &left, &right)
+        }
     }
 }
 
@@ -80,64 +89,112 @@ fn text(name: &[u8]) -> String {
     std::str::from_utf8(name).map_or_else(|_| escape_bytes(name), str::to_owned)
 }
 
-/// The guest and the path that an address names; "/" where it names none.
-fn open(context: &Context, address: &str) -> Result<(Tree, Vec<u8>)> {
-    let image = image::open(context, address)?;
-    let tree = image.tree()?;
-    if !tree.has_root() {
-        let error: Result<()> =
-            Err(anyhow!("{address}: no file system that refloat reads is a guest's root"));
-        error.help(format!(
-            "refloat inspect {} shows what is there; IMAGE#p2 names a partition",
-            image.name
-        ))?;
-    }
-    Ok((tree, path_of(&image)))
+/// What to do about files that may be old, for the journal of their volume cannot be replayed.
+#[derive(Debug, Clone, Copy)]
+enum Stale {
+    Read,
+    /// Refuse them at a path, and perhaps below it.
+    Refuse {
+        below: bool,
+    },
 }
 
-fn path_of(image: &Image) -> Vec<u8> {
-    match &image.address.place {
-        Place::Path(path) => path.clone().into_bytes(),
-        _ => b"/".to_vec(),
+impl Stale {
+    fn refuses(self, machine: &Machine, volume: &Volume, path: &str) -> bool {
+        let Self::Refuse { below } = self else { return false };
+        let is_there = volume_at(machine, path).is_some_and(|there| there.name == volume.name);
+        is_there || below && volume.mounted_at.is_some()
     }
+}
+
+/// What an address names: the tree of the guest or of one volume, and the path in it, "/" where it names none.
+fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>)> {
+    let image = image::open_part(context, address, Takes::Path)?;
+    let tree = image.tree()?;
+    let machine = tree.machine();
+    if !tree.has_root() {
+        let why = machine.volumes.iter().find_map(|volume| Some((&volume.name, volume.unreadable.as_ref()?)));
+        let why = why.map(|(name, why)| format!("; {name} is not opened: {why}")).unwrap_or_default();
+        let error: Result<()> =
+            Err(anyhow!("{address}: no file system that refloat reads is a guest's root{why}"));
+        let disk = Address { path: None, ..image.address.clone() };
+        error.help(format!(
+            "refloat inspect {disk} shows what is there; IMAGE#p2:/ is a path in partition 2"
+        ))?;
+    }
+    let path = image.address.path.clone().unwrap_or_else(|| "/".to_owned());
+    let mut stale_volumes =
+        machine.volumes.iter().filter_map(|volume| Some((volume, volume.unrecoverable.as_ref()?)));
+    if let Some((volume, why)) = stale_volumes.find(|(volume, _)| stale.refuses(machine, volume, &path)) {
+        let error: Result<()> =
+            Err(anyhow!("{address}: the journal of {} cannot be replayed: {why}", volume.name));
+        error.help("files may be old without it; --stale reads them as they are")?;
+    }
+    Ok((tree, path.into_bytes()))
 }
 
 fn missing<T>(found: Option<T>, address: &str, what: &str) -> Result<T> {
     found.ok_or_else(|| anyhow!("{address}: {what}")).help("refloat fs ls IMAGE#/ lists what is there")
 }
 
+/// What is in a directory.
 #[derive(Serialize)]
 struct Listing {
     entries: Vec<Node>,
+    /// Names of which nothing more can be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
 }
 
-fn list(context: &Context, address: &str) -> Outcome {
-    let (tree, path) = open(context, address)?;
-    let entries = match tree.entries(&path)? {
+/// A name whose inode is damaged.
+#[derive(Serialize)]
+struct Unreadable {
+    path: String,
+    why: String,
+}
+
+fn list(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
+    let entries = match tree.entries(path)? {
         Some(entries) => entries,
         None => {
-            let metadata = missing(tree.metadata(&path, false)?, address, "no such file or directory")?;
-            vec![(path.clone(), metadata)]
+            let metadata = missing(tree.metadata(path, false)?, address, "no such file or directory")?;
+            vec![(path.clone(), Ok(metadata))]
         }
     };
-    let base = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
+    let base = path.strip_suffix(b"/").unwrap_or(path).to_vec();
     let full =
         |name: &[u8]| if name.starts_with(b"/") { name.to_vec() } else { [&base, &b"/"[..], name].concat() };
-    let nodes = entries.iter().map(|(name, metadata)| Node::new(&tree, &full(name), metadata));
-    let listing = Listing { entries: nodes.collect::<Result<_>>()? };
+    let mut listing = Listing { entries: Vec::new(), unreadable: Vec::new() };
+    for (name, metadata) in entries {
+        let path = full(&name);
+        match metadata.map_err(Into::into).and_then(|metadata| Node::new(tree, &path, &metadata)) {
+            Ok(node) => listing.entries.push(node),
+            Err(error) => {
+                listing.unreadable.push(Unreadable { path: text(&path), why: format!("{error:#}") })
+            }
+        }
+    }
     context.answer("refloat.fs.ls/1", &listing, || {
-        Ok(listing.entries.iter().map(Node::line).collect::<String>().into())
+        let unreadable = listing.unreadable.iter();
+        let unreadable = unreadable
+            .map(|Unreadable { path, why }| format!("{:<9} {}: {}\n", "damaged", escape(path), escape(why)));
+        Ok(listing.entries.iter().map(Node::line).chain(unreadable).collect::<String>().into())
     })?;
-    Ok(Answer::Yes)
+    if listing.unreadable.is_empty() {
+        return Ok(Answer::Yes);
+    }
+    let count = listing.unreadable.len();
+    let error: Outcome =
+        Err(anyhow!("{address}: {count} of the names lead to something that cannot be read"));
+    error.help("the others are listed; repair a copy with the file system's own program, as e2fsck")
 }
 
-fn cat(context: &Context, address: &str) -> Outcome {
-    let (tree, path) = open(context, address)?;
+fn cat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
     if context.global.json {
-        return cat_json(context, &tree, &path, address);
+        return cat_json(context, tree, path, address);
     }
     let mut out = context.out.raw();
-    let copied = match tree.copy_to(&path, &mut out) {
+    let copied = match tree.copy_to(path, &mut out) {
         // The reader had enough.
         Err(guestfix::Error::Output(cause)) if cause.kind() == ErrorKind::BrokenPipe => {
             return Ok(Answer::Yes);
@@ -148,10 +205,9 @@ fn cat(context: &Context, address: &str) -> Outcome {
     Ok(Answer::Yes)
 }
 
-fn stat(context: &Context, address: &str) -> Outcome {
-    let (tree, path) = open(context, address)?;
-    let metadata = missing(tree.metadata(&path, false)?, address, "no such file or directory")?;
-    let node = Node::new(&tree, &path, &metadata)?;
+fn stat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
+    let metadata = missing(tree.metadata(path, false)?, address, "no such file or directory")?;
+    let node = Node::new(tree, path, &metadata)?;
     context.answer("refloat.fs.stat/1", &node, || Ok(node.line().into()))?;
     Ok(Answer::Yes)
 }
@@ -211,8 +267,7 @@ struct Differences<'a> {
     differences: &'a [Difference],
 }
 
-fn diff(context: &Context, left: &str, right: &str) -> Outcome {
-    let (left, right) = (summary(context, left)?, summary(context, right)?);
+fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) -> Outcome {
     let mut differences = Vec::new();
     for path in left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))) {
         let change = match (left.get(path), right.get(path)) {
@@ -233,8 +288,7 @@ fn diff(context: &Context, left: &str, right: &str) -> Outcome {
 }
 
 /// Everything below a path: what it is, whose, and a digest of its content. Times are left out.
-fn summary(context: &Context, address: &str) -> Result<BTreeMap<String, String>> {
-    let (tree, top) = open(context, address)?;
+fn summary((tree, top): (Tree, Vec<u8>), address: &str) -> Result<BTreeMap<String, String>> {
     let mut below = top.clone();
     if !below.ends_with(b"/") {
         below.push(b'/');

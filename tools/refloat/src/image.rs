@@ -10,7 +10,7 @@ use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::Backing;
-use libdisk::{Address, Location, Machine, MachineDisk, OpenOptions};
+use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Place};
 
 use crate::answer::Help;
 use crate::cli::GoalArgs;
@@ -85,20 +85,64 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
 const NOT_ALONE: &str =
     "shut the machine down, or unmount the image, and try again; or work on a copy or snapshot of it";
 
+/// Which parts of an image a command can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Takes {
+    /// Whole disks only.
+    Disk,
+    /// A volume of one, too.
+    Volume,
+    /// A path in it, too.
+    Path,
+}
+
+/// Takes an address apart. A part of it that the command cannot use is an error: it is never ignored.
+fn parse(name: &str, takes: Takes) -> Result<Address> {
+    let parsed: Result<Address, AddressError> = name.parse();
+    let help = match &parsed {
+        Err(AddressError::NoColon { right, .. }) => format!("write {right}"),
+        _ => "refloat --help shows what an address looks like".to_owned(),
+    };
+    let address = parsed.help(help)?;
+    let (named, what) = match (&address.path, &address.place) {
+        (Some(_), _) => (Takes::Path, "a path"),
+        (None, Place::Disk) => (Takes::Disk, "a disk"),
+        (None, Place::Partition(_) | Place::LogicalVolume { .. }) => (Takes::Volume, "a volume"),
+    };
+    if named <= takes {
+        return Ok(address);
+    }
+    let taken = if takes == Takes::Disk { "a whole disk" } else { "a disk or a volume" };
+    let error = Err(anyhow!("{name} names {what}, and this command takes {taken}"));
+    let place = if takes == Takes::Disk { Place::Disk } else { address.place };
+    let right = Address { place, path: None, ..address };
+    error.help(format!("name {right}; refloat fs looks inside"))
+}
+
 /// Opens the machine that `name` and the user's `--disk` name, for reading. An image that an interrupted `apply --in-place`
 /// left half changed is refused; that another program may change one meanwhile is told.
 pub(crate) fn open(context: &Context, name: &str) -> Result<Image> {
-    open_disks(context, name, &context.global.disks)
+    open_part(context, name, Takes::Disk)
+}
+
+/// The same, or a part of it.
+pub(crate) fn open_part(context: &Context, name: &str, takes: Takes) -> Result<Image> {
+    open_disks(context, name, &context.global.disks, takes)
 }
 
 /// The same of a second machine, which `--disk` is not about.
 pub(crate) fn open_other(context: &Context, name: &str) -> Result<Image> {
-    open_disks(context, name, &[])
+    open_disks(context, name, &[], Takes::Volume)
 }
 
 /// The same with these further disks.
-pub(crate) fn open_disks(context: &Context, name: &str, further: &[String]) -> Result<Image> {
-    let addresses = addresses(name, further)?;
+pub(crate) fn open_disks(
+    context: &Context,
+    name: &str,
+    further: &[String],
+    takes: Takes,
+) -> Result<Image> {
+    let addresses = addresses(name, further, takes)?;
     for address in &addresses {
         if let Location::File { path, .. } = &address.location
             && path.exists()
@@ -118,10 +162,9 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String]) -> R
 }
 
 /// The addresses of a machine's disks, that of the disk that it starts from first.
-pub(crate) fn addresses(name: &str, further: &[String]) -> Result<Vec<Address>> {
-    let names = std::iter::once(name).chain(further.iter().map(String::as_str));
-    let addresses = names.map(str::parse).collect::<Result<_, _>>();
-    addresses.help("refloat --help shows what an address looks like")
+pub(crate) fn addresses(name: &str, further: &[String], takes: Takes) -> Result<Vec<Address>> {
+    let further = further.iter().map(|name| parse(name, Takes::Disk));
+    std::iter::once(parse(name, takes)).chain(further).collect()
 }
 
 fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
@@ -155,9 +198,10 @@ pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> 
                 _ if error.layer() == "lvm2" => "refloat inspect IMAGE shows which volumes are there",
                 ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",
                 ErrorKind::Unsupported if error.layer() == "file" => "name an image file or a block device",
+                ErrorKind::Unsupported if error.layer() == "probe" => "raw:FILE takes its bytes as they are",
                 ErrorKind::Unsupported => "convert it first, say with qemu-img convert -O qcow2",
                 ErrorKind::Corrupt => {
-                    "if the format was guessed wrongly, force it: raw:FILE, vhd:FILE or qcow2:FILE"
+                    "if the format was guessed wrongly, force it, as in raw:FILE or vhd:FILE"
                 }
                 ErrorKind::Io => "see that the file is there and can be read",
                 _ => "refloat --help shows what an address looks like",

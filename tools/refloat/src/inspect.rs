@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Outcome};
 use crate::cli::ImageArgs;
 use crate::context::Context;
-use crate::image::{self, Image};
+use crate::image::{self, Image, Takes};
 use crate::present::{self, size};
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ struct Inspection {
 }
 
 pub(crate) fn run(context: &Context, args: &ImageArgs) -> Outcome {
-    let image = image::open(context, &args.image)?;
+    let image = image::open_part(context, &args.image, Takes::Volume)?;
     let inspection = look(&image)?;
     context.answer("refloat.inspect/1", &inspection, || Ok(render(&inspection)))?;
     Ok(Answer::Yes)
@@ -117,8 +117,13 @@ fn volume_line(volume: &Volume, width: usize) -> String {
             line += &format!("  {key}{value}");
         }
     }
-    if volume.needs_recovery {
-        line += "  (its journal must be replayed)";
+    match &volume.unrecoverable {
+        Some(why) => line += &format!("  (its journal cannot be replayed: {why})"),
+        None if volume.needs_recovery => line += "  (its journal must be replayed)",
+        None => {}
+    }
+    if let Some(why) = &volume.unreadable {
+        line += &format!("  (not opened: {why})");
     }
     if let Device::Logical(Logical { refused: Some(why), .. }) = device {
         line += &format!("  (cannot be opened: {why})");

@@ -20,3 +20,4 @@ mod snapshot;
 mod terminal;
 mod tls;
 mod uefi;
+mod volumes;
