@@ -139,9 +139,9 @@ fn labels_and_types_of_fat() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for (width, mib) in [("12", 4), ("16", 64), ("32", 64)] {
+    for (width, mib, cluster) in [("12", 4, "4"), ("16", 64, "4"), ("32", 64, "1")] {
         let path = image(folder.path(), mib << 20);
-        judge::run(judge::tool("mkfs.vfat").args(["-F", width, "-s", "1", "-n", "OLD"]).arg(&path));
+        judge::run(judge::tool("mkfs.vfat").args(["-F", width, "-s", cluster, "-n", "OLD"]).arg(&path));
         judge::run(judge::tool("mlabel").arg("-i").arg(&path).arg("::NEW"));
         let mut bytes = std::fs::read(&path).unwrap();
         assert_eq!(ours(&path).unwrap().label.as_deref(), Some("NEW"));
