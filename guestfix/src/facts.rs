@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use libdisk::volume::TableFault;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Device;
 use crate::rule::{Evidence, Place};
 use crate::unread::Known;
+
+/// Facts that are shown in words.
+fn as_text<S: Serializer>(facts: &[impl ToString], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(facts.iter().map(ToString::to_string))
+}
 
 /// The disks below the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,7 +22,8 @@ pub struct Machine {
     /// Its partition table: "gpt", "mbr" or "none".
     pub table: &'static str,
     /// What is wrong with it, although it can be read.
-    pub table_faults: Vec<&'static str>,
+    #[serde(serialize_with = "as_text")]
+    pub table_faults: Vec<TableFault>,
     /// Its other disks.
     pub data_disks: Vec<DataDisk>,
     /// What speaks for a start by BIOS: each a line of evidence; empty if nothing does.
@@ -41,7 +48,8 @@ pub struct DataDisk {
     /// Its partition table, as [`Machine::table`].
     pub table: &'static str,
     /// What is wrong with the table, although it can be read.
-    pub table_faults: Vec<&'static str>,
+    #[serde(serialize_with = "as_text")]
+    pub table_faults: Vec<TableFault>,
     /// Why the table cannot be read, if it cannot; nothing is known of what is on the disk then.
     pub unreadable: Option<String>,
 }

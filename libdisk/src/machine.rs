@@ -238,7 +238,8 @@ pub fn open_machine(addresses: &[Address], options: &OpenOptions) -> Result<Mach
     let Some((first, further)) = addresses.split_first() else {
         return Err(Error::unsupported("machine", "no disk is named"));
     };
-    if let Some(part) = further.iter().find(|address| address.place != Place::Disk || address.path.is_some()) {
+    if let Some(part) = further.iter().find(|address| address.place != Place::Disk || address.path.is_some())
+    {
         let what = format!("{part} names a part of a disk, and a further disk is taken as a whole");
         return Err(Error::new(ErrorKind::Refused, "machine", what));
     }

@@ -17,6 +17,7 @@ use crate::Rule;
 pub static ALL: &[&Rule] = &[
     &disk::filesystem_state::RULE,
     &disk::partition_table::RULE,
+    &disk::sector_size::RULE,
     &disk::size_mib::RULE,
     &disk::size_limit::RULE,
     &disk::whole::RULE,

@@ -136,7 +136,7 @@ fn data_disk(
     let (name, device, size) = (volume_name(index, None), device.clone(), disk.size());
     match table {
         Ok(table) => {
-            let (faults, table) = (table_faults(&table.kind), table_name(&table.kind));
+            let (faults, table) = (table.faults(disk.sector_size()), table_name(&table.kind));
             DataDisk { name, device, size, table, table_faults: faults, unreadable: None }
         }
         Err(why) => DataDisk { name, device, size, unreadable: Some(why), ..DataDisk::default() },
@@ -157,29 +157,13 @@ fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
     Ok(Machine {
         size: disk.size(),
         table: table_name(&table.kind),
-        table_faults: table_faults(&table.kind),
+        table_faults: table.faults(disk.sector_size()),
         data_disks: Vec::new(),
         bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
         uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },
         volumes: Vec::new(),
         lvm: Lvm::default(),
     })
-}
-
-/// A GPT that has one good copy can be read.
-fn table_faults(kind: &Kind) -> Vec<&'static str> {
-    let &Kind::Gpt { primary_ok, backup_ok, backup_at_end, .. } = kind else { return Vec::new() };
-    [
-        (primary_ok, "the first copy of the GPT is damaged"),
-        (backup_ok, "the backup copy of the GPT is missing, damaged or not of the first one's time"),
-        (
-            backup_at_end || !backup_ok,
-            "the backup copy of the GPT is not at the end of the disk, which has grown since",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(is_right, what)| (!is_right).then_some(what))
-    .collect()
 }
 
 /// The machine whose disk, one file system and nothing else, gets `head` before it: see [`wrap::wrap_bare`].

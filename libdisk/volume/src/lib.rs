@@ -35,4 +35,6 @@ pub mod wrap;
 
 pub use pad::pad_to_mib;
 pub use signature::{Raid, Signature, SignatureKind, UnknownKind, signature};
-pub use table::{Kind, Partition, PartitionTable, PartitionType, Place, TableKind, read, volume_name};
+pub use table::{
+    Kind, Partition, PartitionTable, PartitionType, Place, TableFault, TableKind, read, volume_name,
+};

@@ -123,6 +123,81 @@ pub enum Kind {
     None,
 }
 
+/// What is wrong with a table that can be read all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableFault {
+    /// The first copy of a GPT is damaged.
+    FirstDamaged,
+    /// Its backup is missing, damaged, or tells something else.
+    BackupDamaged,
+    /// Its backup is not in the last sector of the disk.
+    BackupNotAtEnd,
+    /// It counts in sectors of another size than the disk has, and firmware and kernels see no partition.
+    SectorSize {
+        /// Bytes of the sectors that it counts in.
+        table: u32,
+        /// Bytes of those that the disk has.
+        disk: u32,
+    },
+    /// The partitions with these numbers share sectors.
+    Overlap(u32, u32),
+}
+
+impl fmt::Display for TableFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstDamaged => f.write_str("the first copy of the GPT is damaged"),
+            Self::BackupDamaged => {
+                f.write_str("the backup copy of the GPT is missing, damaged or older than the first one")
+            }
+            Self::BackupNotAtEnd => {
+                f.write_str("the backup copy of the GPT is not at the end of the disk, which has grown since")
+            }
+            Self::SectorSize { table, disk } => {
+                write!(f, "the GPT is for sectors of {table} bytes, and the disk has sectors of {disk} bytes")
+            }
+            Self::Overlap(one, other) => write!(f, "partitions {one} and {other} overlap"),
+        }
+    }
+}
+
+impl PartitionTable {
+    /// What is wrong with it, on a disk with sectors of so many bytes.
+    pub fn faults(&self, sector_size: u32) -> Vec<TableFault> {
+        let mut faults = Vec::new();
+        if let Kind::Gpt { primary_ok, backup_ok, backup_at_end, .. } = self.kind {
+            let found = [
+                (primary_ok, TableFault::FirstDamaged),
+                (backup_ok, TableFault::BackupDamaged),
+                (backup_at_end || !backup_ok, TableFault::BackupNotAtEnd),
+                (
+                    self.sector_size == sector_size,
+                    TableFault::SectorSize { table: self.sector_size, disk: sector_size },
+                ),
+            ];
+            faults.extend(found.into_iter().filter_map(|(is_right, fault)| (!is_right).then_some(fault)));
+        }
+        faults.extend(self.overlaps());
+        faults
+    }
+
+    /// Each partition that starts before one in front of it has ended.
+    fn overlaps(&self) -> Vec<TableFault> {
+        let mut partitions: Vec<_> =
+            self.partitions.iter().filter(|partition| !partition.partition_type.is_extended()).collect();
+        partitions.sort_by_key(|partition| partition.range.start);
+        let mut faults = Vec::new();
+        let mut farthest: Option<&Partition> = None;
+        for partition in partitions {
+            if let Some(before) = farthest.filter(|before| partition.range.start < before.range.end) {
+                faults.push(TableFault::Overlap(before.number, partition.number));
+            }
+            farthest = farthest.filter(|before| before.range.end >= partition.range.end).or(Some(partition));
+        }
+        faults
+    }
+}
+
 /// What a partition says that it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartitionType {
@@ -225,5 +300,33 @@ pub fn read(disk: &Disk) -> Result<PartitionTable> {
         Ok(table) => Ok(if signature(disk)?.is_some() { none } else { table }),
         Err(_) if signature(disk)?.is_some_and(|found| found.kind.has_boot_sector()) => Ok(none),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_overlap_are_named() {
+        let partition = |number: u32, range: Range<u64>, byte: u8| Partition {
+            number,
+            range,
+            partition_type: PartitionType::Mbr(byte),
+            part_uuid: String::new(),
+            name: String::new(),
+            active: false,
+            attributes: 0,
+        };
+        let faults = |partitions: Vec<Partition>| {
+            PartitionTable { kind: Kind::Mbr { disk_signature: 0 }, partitions, sector_size: 512 }.faults(512)
+        };
+        let apart = vec![partition(1, 10..20, 0x83), partition(2, 0..10, 0x83), partition(3, 20..30, 0x83)];
+        assert_eq!(faults(apart), []);
+        let within =
+            vec![partition(1, 0..100, 0x83), partition(2, 10..20, 0x83), partition(3, 50..150, 0x83)];
+        assert_eq!(faults(within), [TableFault::Overlap(1, 2), TableFault::Overlap(1, 3)]);
+        let extended = vec![partition(1, 0..100, 0x05), partition(5, 10..20, 0x83)];
+        assert_eq!(faults(extended), []);
     }
 }

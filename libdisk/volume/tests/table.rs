@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use block::{Disk, DiskMut, ErrorKind, FileDisk, Memory};
 use testimages::judge;
 use volume::gpt::{Moved, move_backup_to_end};
-use volume::{Kind, PartitionTable};
+use volume::{Kind, PartitionTable, TableFault};
 
 fn image(folder: &Path, size: u64) -> PathBuf {
     let path = folder.join("disk.img");
@@ -143,6 +143,8 @@ fn tables_of_4k_sectors() {
     let table = volume::read(&Disk::new(FileDisk::open(&path).unwrap())).unwrap();
     assert_eq!(table.sector_size, 4096);
     assert_eq!(table.partition(1).unwrap().range, 256 * 4096..1256 * 4096);
+    assert_eq!(table.faults(512), [TableFault::SectorSize { table: 4096, disk: 512 }]);
+    assert_eq!(table.faults(4096), []);
     assert!(matches!(table.kind, Kind::Gpt { primary_ok: true, backup_ok: true, backup_at_end: true, .. }));
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
         Verb::Demo(_) | Verb::Rules(_) => "this verb reads no machine",
-        Verb::Fs(FsArgs { verb: FsVerb::Diff { .. } }) => "fs diff reads two machines",
+        Verb::Fs(FsArgs { verb: FsVerb::Diff { .. }, .. }) => "fs diff reads two machines",
         _ => return Ok(()),
     };
     let error: anyhow::Result<()> = Err(anyhow::anyhow!("--disk cannot be used here: {why}"));

@@ -136,12 +136,7 @@ pub(crate) fn open_other(context: &Context, name: &str) -> Result<Image> {
 }
 
 /// The same with these further disks.
-pub(crate) fn open_disks(
-    context: &Context,
-    name: &str,
-    further: &[String],
-    takes: Takes,
-) -> Result<Image> {
+pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], takes: Takes) -> Result<Image> {
     let addresses = addresses(name, further, takes)?;
     for address in &addresses {
         if let Location::File { path, .. } = &address.location

@@ -70,12 +70,12 @@ fn render(inspection: &Inspection) -> Page {
     };
     field(&mut page, "disk", format!("{}, partition table {table}, {starts}", size(*disk)));
     let paravirtual = paravirtual(inspection);
-    table_faults.iter().for_each(|fault| field(&mut page, "", fault));
+    table_faults.iter().for_each(|fault| field(&mut page, "", fault.to_string()));
     bios.iter().chain(uefi).chain(&paravirtual).for_each(|line| field(&mut page, "", line));
     for DataDisk { name, device, size: bytes, table, table_faults, unreadable } in data_disks {
         let device = device.as_ref().map(|device| format!(", {device} on its machine")).unwrap_or_default();
         field(&mut page, name, format!("{}, partition table {table}{device}", size(*bytes)));
-        table_faults.iter().for_each(|fault| field(&mut page, "", fault));
+        table_faults.iter().for_each(|fault| field(&mut page, "", fault.to_string()));
         unreadable.iter().for_each(|why| field(&mut page, "", why));
     }
     let width = volumes.iter().map(|volume| volume.name.len()).max().unwrap_or(0).max(5);

@@ -1,5 +1,7 @@
 //! disk.partition-table
 
+use libdisk::volume::TableFault;
+
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -7,7 +9,7 @@ use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "disk.partition-table",
-        title: "both copies of the GPT are right, and at their places",
+        title: "both copies of the GPT are right and in their places, and no partitions overlap",
         pack: Pack::Disk,
         phase: Phase::Layout,
         severity: Severity::Warning,
@@ -30,8 +32,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if machine.table != "gpt" {
         return Ok(Finding::NotApplicable("the disk has no GPT"));
     }
-    let faults = machine.table_faults.iter();
-    Ok(Finding::from_evidence(faults.map(|what| Evidence::new(Place::DISK, *what)).collect()))
+    // That of the sector size is a rule of its own.
+    let faults = machine.table_faults.iter().filter(|fault| !matches!(fault, TableFault::SectorSize { .. }));
+    Ok(Finding::from_evidence(faults.map(|fault| Evidence::new(Place::DISK, fault.to_string())).collect()))
 }
 
 #[cfg(test)]
@@ -44,8 +47,9 @@ mod tests {
         assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
         let gpt = Bench::debian().machine(|machine| machine.table = "gpt");
         assert_eq!(gpt.findings(&RULE), [""; 0]);
-        let grown = gpt.machine(|machine| machine.table_faults.push("the backup is not at the end"));
-        assert_eq!(grown.findings(&RULE), ["disk: the backup is not at the end"]);
+        let grown = gpt.machine(|machine| machine.table_faults.push(TableFault::BackupNotAtEnd));
+        let told = "disk: the backup copy of the GPT is not at the end of the disk, which has grown since";
+        assert_eq!(grown.findings(&RULE), [told]);
         grown.by_hand(&RULE);
     }
 }
