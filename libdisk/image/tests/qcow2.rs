@@ -289,6 +289,7 @@ fn overlays_hold_only_what_changed_and_qemu_agrees() {
         block::copy(&sealed.disk(), Box::new(sink), &block::CopyOptions { threads: 2 }, &block::Silent)
             .unwrap();
         judge::qemu_img_compare((&path, "qcow2"), (&expected, "raw"));
+        a_second_reader_agrees(&path, &expected);
         let gate = Backing::AllowIn(folder.path().to_owned());
         let digest = |disk: &Disk| block::digest(disk, &block::Silent).unwrap();
         assert_eq!(digest(&open(&path, &gate)), digest(&sealed.disk()));
@@ -296,6 +297,21 @@ fn overlays_hold_only_what_changed_and_qemu_agrees() {
         let again = folder.path().join("again.qcow2");
         write_overlay(&sealed, &Output::replacing(&again), &backing, &block::Silent).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap(), "must be deterministic");
+    }
+}
+
+/// The crate imago reads the bytes of `raw` at both ends of an image.
+fn a_second_reader_agrees(path: &Path, raw: &Path) {
+    use imago::{FormatAccess, FormatDriverBuilder, PermissiveImplicitOpenGate};
+    let builder = imago::qcow2::Qcow2::<imago::file::File>::builder_path(path);
+    let theirs = FormatAccess::new(builder.open(PermissiveImplicitOpenGate::default()).unwrap());
+    let raw = block::FileDisk::open(raw).unwrap().disk();
+    assert_eq!(theirs.size(), raw.size());
+    let len = raw.size().min(2 << 20);
+    for offset in [0, raw.size() - len] {
+        let mut found = vec![0xaa; len as usize];
+        theirs.read(&mut found[..], offset).unwrap();
+        assert!(found == raw.read_vec(offset, len as usize).unwrap(), "at {offset}");
     }
 }
 
@@ -317,6 +333,7 @@ fn standalone_images_are_as_qemu_wants_them() {
         let whole = size.next_multiple_of(512);
         std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(whole).unwrap();
         judge::qemu_img_compare((&path, "qcow2"), (&raw, "raw"));
+        a_second_reader_agrees(&path, &raw);
         std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(size).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(copy("again.qcow2", 1)).unwrap());
     }

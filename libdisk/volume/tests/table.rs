@@ -179,6 +179,22 @@ fn firmware_by_boot_code_and_partitions() {
     }
 }
 
+/// The crate gpt takes both headers for valid, and finds the same partitions.
+fn a_second_reader_agrees(path: &Path, ours: &PartitionTable) {
+    let theirs = gpt::GptConfig::new().writable(false).only_valid_headers(true).open(path).unwrap();
+    let last = path.metadata().unwrap().len() / 512 - 1;
+    assert_eq!(theirs.primary_header().unwrap().backup_lba, last);
+    assert_eq!(theirs.backup_header().unwrap().current_lba, last);
+    let theirs: Vec<_> = theirs
+        .partitions()
+        .iter()
+        .map(|(number, partition)| (*number, partition.first_lba * 512..(partition.last_lba + 1) * 512))
+        .collect();
+    let ours: Vec<_> =
+        ours.partitions.iter().map(|partition| (partition.number, partition.range.clone())).collect();
+    assert_eq!(theirs, ours);
+}
+
 #[test]
 fn a_grown_or_damaged_gpt_is_repaired_as_sgdisk_wants() {
     if !judge::need_all(&["sfdisk", "sgdisk"]) {
@@ -211,6 +227,7 @@ fn a_grown_or_damaged_gpt_is_repaired_as_sgdisk_wants() {
         judge::sgdisk_verify(&path);
         let after = agree(&path);
         assert_eq!(before.partitions, after.partitions);
+        a_second_reader_agrees(&path, &after);
         assert!(matches!(
             after.kind,
             Kind::Gpt { primary_ok: true, backup_ok: true, backup_at_end: true, .. }

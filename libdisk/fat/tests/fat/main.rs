@@ -3,3 +3,4 @@
 mod conformance;
 mod mtools;
 mod oracle;
+mod second_reader;
