@@ -196,7 +196,7 @@ pub struct Kernel {
     pub modules: Option<String>,
     /// The initramfs that boot entries give it, else the one that its name asks for.
     pub initramfs: Option<String>,
-    /// The drivers that Azure needs, by module name with underscores.
+    /// The drivers of the platforms, by module name with underscores.
     pub drivers: BTreeMap<&'static str, Driver>,
 }
 

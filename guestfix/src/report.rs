@@ -142,8 +142,9 @@ fn counted(count: usize, what: &str) -> String {
 mod tests {
     use super::*;
     use crate::plan::{Item, Remedy, Verdict};
+    use crate::platform::azure;
     use crate::rule::{CloudInit, Evidence, Place};
-    use crate::{Phase, Severity, Target};
+    use crate::{Phase, Severity};
 
     fn report(items: Vec<Item>) -> Report {
         let root = Root { kind: "ext4".into(), size: 8 << 30, used: (21 << 30) / 10 };
@@ -157,7 +158,7 @@ mod tests {
         let check = Check { items, shortages: Vec::new() };
         Report {
             image: "u.qcow2".into(),
-            goal: Goal { target: Target::AzureGen2, cloud_init: CloudInit::Disable },
+            goal: Goal { target: &azure::GEN2, cloud_init: CloudInit::Disable },
             guest,
             ready: check.ready(),
             ready_after_fix: check.fixable(),

@@ -3,19 +3,10 @@
 use std::fmt;
 
 use crate::facts::{Facts, OsKind};
+use crate::platform::{self, Firmware, Platform, Target};
 use crate::{Archives, Result, Stage, View};
 
 pub use crate::place::{Evidence, Place};
-
-/// Where the guest is to boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// Azure, generation 1: BIOS, an emulated IDE disk for the boot loader, VMBus for the kernel.
-    AzureGen1,
-    /// Azure, generation 2: UEFI without stored boot entries, VMBus SCSI.
-    AzureGen2,
-}
 
 /// How to handle cloud-init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -24,7 +15,7 @@ pub enum CloudInit {
     /// Disabled: the machine keeps its users, host keys and hostname. The default.
     #[default]
     Disable,
-    /// Kept, with the Azure datasource, and told to keep users, host keys and hostname.
+    /// Kept, with the data source of the target, and told to keep users, host keys and hostname.
     Azure,
 }
 
@@ -32,7 +23,8 @@ pub enum CloudInit {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Goal {
     /// Where the guest is to boot.
-    pub target: Target,
+    #[serde(deserialize_with = "platform::deserialize")]
+    pub target: &'static Target,
     /// How to handle cloud-init.
     #[serde(default)]
     pub cloud_init: CloudInit,
@@ -125,17 +117,46 @@ impl fmt::Display for Source {
 pub struct Applies {
     /// The kind of operating system.
     pub system: Option<OsKind>,
+    /// The platform that the guest goes to.
+    pub platform: Option<&'static Platform>,
+    /// What it is to start by there.
+    pub firmware: Option<Firmware>,
 }
 
 impl Applies {
     /// To every guest on every target.
-    pub const ALWAYS: Self = Self { system: None };
+    pub const ALWAYS: Self = Self { system: None, platform: None, firmware: None };
     /// To every Linux, wherever it goes.
-    pub const LINUX: Self = Self { system: Some(OsKind::Linux) };
+    pub const LINUX: Self = Self { system: Some(OsKind::Linux), ..Self::ALWAYS };
+
+    /// On this platform only.
+    #[must_use]
+    pub const fn on(self, platform: &'static Platform) -> Self {
+        Self { platform: Some(platform), ..self }
+    }
+
+    /// For machines of this firmware only.
+    #[must_use]
+    pub const fn with(self, firmware: Firmware) -> Self {
+        Self { firmware: Some(firmware), ..self }
+    }
 
     /// Why a rule is not for this guest; `None` if it is. A guest whose system is not known gets the rules of all systems:
     /// what is not known is not ruled out.
     pub fn why_not(&self, guest: &Guest<'_>) -> Option<&'static str> {
+        let target = guest.goal.target;
+        if self.platform.is_some_and(|platform| platform != target.platform) {
+            return Some("the target is another platform");
+        }
+        match self.firmware {
+            Some(Firmware::Uefi) if target.firmware != Firmware::Uefi => {
+                return Some("the target starts by BIOS");
+            }
+            Some(Firmware::Bios) if target.firmware != Firmware::Bios => {
+                return Some("the target starts by UEFI");
+            }
+            _ => {}
+        }
         let known = guest.facts.os.peek().as_ref().map(|os| os.kind);
         match (self.system, known) {
             (Some(wanted), Some(known)) if wanted != known => Some(match wanted {

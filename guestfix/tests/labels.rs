@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guestfix::plan::{Identity, plan};
+use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::text::file_contexts::FileContexts;
 use guestfix::tree::Tree;
-use guestfix::{Goal, Target, View, apply};
+use guestfix::{Goal, View, apply};
 use libdisk::block::{FileDisk, Silent};
 use libdisk::vfs::FileType;
 use testimages::judge::{self, KernelMount};
@@ -179,8 +180,8 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
         let disk = FileDisk::open(&copy).unwrap().disk();
         let identity = [Identity::of("disk.img", &disk).unwrap()];
         let target = match guest.generation {
-            Generation::Gen1 => Target::AzureGen1,
-            Generation::Gen2 => Target::AzureGen2,
+            Generation::Gen1 => &azure::GEN1,
+            Generation::Gen2 => &azure::GEN2,
         };
         let goal = Goal { target, cloud_init: CloudInit::Disable };
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
@@ -208,7 +209,7 @@ fn a_guest_without_labels_gets_none() {
         let Some(image) = phony::named(name).path() else { return };
         let disk = FileDisk::open(&image).unwrap().disk();
         let identity = [Identity::of("disk.img", &disk).unwrap()];
-        let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
+        let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
         let tree =
             Tree::open(apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0).disk()).unwrap();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use guestfix::edit::{Before, Content, Edit, Ownership};
 use guestfix::facts::{Lvm, Machine};
 use guestfix::plan::{Identity, Plan, check, plan};
+use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::text::bytes;
 use guestfix::tree::Tree;
-use guestfix::{Error, Goal, Result, Stage, Target, View, apply};
+use guestfix::{Error, Goal, Result, Stage, View, apply};
 use libdisk::block::FileDisk;
 use libdisk::vfs::{Attributes, FileSystem, FileSystemMut, MemoryFs, Metadata};
 use testimages::phony::{self, Generation};
@@ -89,8 +90,8 @@ impl View for Commented<'_> {
 
 fn goal(generation: Generation) -> Goal {
     let target = match generation {
-        Generation::Gen1 => Target::AzureGen1,
-        Generation::Gen2 => Target::AzureGen2,
+        Generation::Gen1 => &azure::GEN1,
+        Generation::Gen2 => &azure::GEN2,
     };
     Goal { target, cloud_init: CloudInit::Disable }
 }

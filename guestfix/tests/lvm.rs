@@ -2,9 +2,10 @@
 
 use guestfix::device::Logical;
 use guestfix::plan::{Identity, plan};
+use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{Device, Goal, Target, View, apply, inspect};
+use guestfix::{Device, Goal, View, apply, inspect};
 use libdisk::block::{FileDisk, Overlay, Silent};
 use testimages::lvm;
 use testimages::phony;
@@ -57,7 +58,7 @@ fn edits_go_through_and_nothing_is_written_beside_the_volumes() {
     let Some(copy) = phony::named("debian-lvm").copy_into(dir.path()) else { return };
     let disk = FileDisk::open(&copy).unwrap().disk();
     let tree = Tree::open(disk.clone()).unwrap();
-    let goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
+    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
     let identity = [Identity::of("disk.img", &disk).unwrap()];
     let plan = plan(&tree, &identity, &goal).unwrap();
     assert!(plan.ready() && !plan.is_empty(), "{:?}", plan.by_hand);

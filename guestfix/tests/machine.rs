@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use guestfix::edit::{Before, Content, Ownership, Step};
 use guestfix::plan::{Identity, Plan, Verdict, check, plan};
+use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{Disks, Edit, Error, Goal, Target, View, apply};
+use guestfix::{Disks, Edit, Error, Goal, View, apply};
 use libdisk::block::{Disk, FileDisk, Memory, Overlay, Silent};
 use testimages::{judge, lvm, phony};
 
-const GOAL: Goal = Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable };
+const GOAL: Goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
 
 fn paths() -> Option<Vec<PathBuf>> {
     if !lvm::need() {

@@ -7,10 +7,11 @@ use std::path::Path;
 use guestfix::edit::Edit;
 use guestfix::facts::{Machine, Volume};
 use guestfix::plan::{Identity, Plan, plan};
+use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::undo::{self, Prepared};
-use guestfix::{Error, Goal, Target, View, apply};
+use guestfix::{Error, Goal, View, apply};
 use libdisk::block::{Disk, FileDisk, Sealed, Silent, digest};
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::{raw, vhd};
@@ -23,8 +24,8 @@ use support::Place;
 
 fn goal(guest: &PhonyGuest) -> Goal {
     let target = match guest.generation {
-        Generation::Gen1 => Target::AzureGen1,
-        Generation::Gen2 => Target::AzureGen2,
+        Generation::Gen1 => &azure::GEN1,
+        Generation::Gen2 => &azure::GEN2,
     };
     Goal { target, cloud_init: CloudInit::Disable }
 }

@@ -6,11 +6,11 @@ use guestfix::device::Part;
 use guestfix::edit::{Before, Content, Edit, Step};
 use guestfix::facts::{Lvm, Machine, Volume};
 use guestfix::plan::{Check, Identity, Plan, Verdict, check_with, plan_with};
+use guestfix::platform::azure;
 use guestfix::rule::{Applies, CloudInit, Evidence, Pack, Source};
 use guestfix::tree::Tree;
 use guestfix::{
-    Device, Error, Finding, Fixed, Goal, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View,
-    apply,
+    Device, Error, Finding, Fixed, Goal, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View, apply,
 };
 use libdisk::vfs::{FileSystem, MemoryFs};
 
@@ -98,7 +98,7 @@ fn tree(root: &MemoryFs, boot: &MemoryFs) -> Tree {
 }
 
 fn goal() -> Goal {
-    Goal { target: Target::AzureGen2, cloud_init: CloudInit::Disable }
+    Goal { target: &azure::GEN2, cloud_init: CloudInit::Disable }
 }
 
 fn identity() -> Identity {

@@ -6,7 +6,7 @@ use crate::archive::Archive;
 use crate::closure::Root;
 use crate::error::Result;
 use crate::kmod::dep::{Dep, Line};
-use crate::modules::{ModuleTree, REQUIRED, normalise};
+use crate::modules::{ModuleTree, normalise};
 
 /// Where a wanted module is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +47,6 @@ impl Coverage {
     /// after the injection.
     pub fn loadable(&self) -> impl Iterator<Item = &str> {
         self.named(|state| !matches!(state, ModuleState::Builtin | ModuleState::Absent))
-    }
-
-    /// Is any of [`REQUIRED`] not usable as the initramfs is?
-    #[must_use]
-    pub fn blocks_boot(&self) -> bool {
-        self.addable().chain(self.absent()).any(|name| REQUIRED.contains(&name))
     }
 
     fn named(&self, accept: impl Fn(&ModuleState) -> bool) -> impl Iterator<Item = &str> {

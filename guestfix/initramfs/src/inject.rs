@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::kmod::alias::{Aliases, Softdeps, Table};
 use crate::kmod::dep::{Dep, Line};
-use crate::modules::{FORCE_LOAD, ModuleTree, REQUIRED, normalise};
+use crate::modules::{ModuleTree, normalise};
 use crate::segment::Segment;
 
 /// How the new records get into the file.
@@ -31,8 +31,13 @@ pub enum Mode {
 pub struct Request<'a> {
     /// The kernel release, as in `/lib/modules/<kver>`.
     pub kver: &'a str,
-    /// The modules wanted. Those the kernel does not have are left out, save [`REQUIRED`], which are an error.
+    /// The modules wanted. Those the kernel does not have are left out, save the required ones.
     pub modules: &'a [&'a str],
+    /// Those of them without which the machine does not boot: it is an error if the kernel does not have them.
+    pub required: &'a [&'a str],
+    /// Those of them that are also named in the generator's own list of what to load first, so that nothing depends on
+    /// udev alone.
+    pub first: &'a [&'a str],
     /// The guest's `/lib/modules/<kver>`.
     pub tree: &'a dyn ModuleTree,
     /// How. `Append` falls back to `Rewrite` where the guest's kernel could not find the appended archive.
@@ -40,10 +45,10 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request in the default mode.
+    /// A request in the default mode, of modules that may all be absent and are loaded by udev.
     #[must_use]
     pub fn new(kver: &'a str, modules: &'a [&'a str], tree: &'a dyn ModuleTree) -> Self {
-        Self { kver, modules, tree, mode: Mode::default() }
+        Self { kver, modules, required: &[], first: &[], tree, mode: Mode::default() }
     }
 }
 
@@ -79,7 +84,8 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
     let available =
         |name: &String| present.path(name).is_some() || modules.iter().any(|module| module.name == *name);
     let (loadable, absent): (Vec<String>, Vec<String>) = wanted.into_iter().partition(available);
-    let vital: Vec<_> = absent.iter().filter(|name| REQUIRED.contains(&name.as_str())).cloned().collect();
+    let vital: Vec<_> =
+        absent.iter().filter(|name| request.required.contains(&name.as_str())).cloned().collect();
     if !vital.is_empty() {
         return Err(Error::NotInKernel { kver: request.kver.to_owned(), modules: vital });
     }
@@ -87,7 +93,7 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
     let mut new = NewFiles::new(archive);
     let added = new.modules(request.kver, &present, &modules)?;
     if !added.is_empty() {
-        new.hints(generator, &loadable)?;
+        new.hints(generator, &loadable, request)?;
     }
     let (bytes, mode) = if new.files.is_empty() {
         (archive.bytes.to_vec(), None)
@@ -276,9 +282,9 @@ impl<'a> NewFiles<'a> {
     }
 
     /// Names the modules in the generator's own list of what to load first, so that nothing depends on udev alone.
-    fn hints(&mut self, generator: Generator, loadable: &[String]) -> Result<()> {
+    fn hints(&mut self, generator: Generator, loadable: &[String], request: &Request<'_>) -> Result<()> {
         let mut names: Vec<&str> =
-            FORCE_LOAD.iter().copied().filter(|name| loadable.iter().any(|other| other == name)).collect();
+            request.first.iter().copied().filter(|name| loadable.iter().any(|other| other == name)).collect();
         let (path, text) = match generator {
             Generator::InitramfsTools => {
                 let path = "conf/modules";
@@ -296,7 +302,7 @@ impl<'a> NewFiles<'a> {
             }
             Generator::Dracut => {
                 // Loaded before anything else; the network can wait for udev.
-                names.retain(|name| REQUIRED.contains(name));
+                names.retain(|name| request.required.contains(name));
                 let text: String = names.iter().map(|name| format!("rd.driver.pre={name}\n")).collect();
                 let text = text.into_bytes();
                 ("etc/cmdline.d/90-azure.conf", text)

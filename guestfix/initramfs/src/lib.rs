@@ -42,6 +42,6 @@ pub use cpio::{Entry, Kind};
 pub use error::{Error, Result};
 pub use generator::Generator;
 pub use inject::{Injected, Mode, Request, inject, put_files};
-pub use modules::{DESIRED, FORCE_LOAD, ModuleTree, REQUIRED};
+pub use modules::ModuleTree;
 pub use segment::Segment;
 pub use verify::{Verified, verify};

@@ -1,22 +1,6 @@
-//! Which modules a guest needs on Hyper-V, and how to reach the ones it has.
+//! How to reach the modules that a guest has.
 
 use crate::error::Result;
-
-/// Without these a guest on Azure finds no root disk, whatever else it has.
-///
-/// `hv_vmbus` is the bus, `hv_storvsc` the SCSI controller on it ("Information for non-endorsed distributions", Microsoft
-/// Learn, "The Hyper-V ... drivers"), `sd_mod` the disk itself: an image built on EC2 for NVMe alone lacks all of SCSI.
-pub const REQUIRED: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod"];
-
-/// Modules worth having early, each skipped where the kernel does not have it.
-///
-/// Network, time and shutdown, keyboard and pointer, PCI pass-through ("Linux Integration Services", Microsoft Learn);
-/// `sr_mod` for the provisioning disc; `nvme` for the sizes whose remote disks are NVMe ("Enable NVMe", Microsoft Learn).
-pub const DESIRED: &[&str] =
-    &["hv_netvsc", "hv_utils", "hyperv_keyboard", "hid_hyperv", "pci_hyperv", "sr_mod", "nvme", "nvme_core"];
-
-/// The modules also named in the generator's own list of modules to load, so that nothing depends on udev alone.
-pub const FORCE_LOAD: &[&str] = &["hv_vmbus", "hv_storvsc", "hv_netvsc"];
 
 /// The guest's `/lib/modules/<kver>` directory, of one kernel. Paths are relative to it, with no leading slash:
 /// `modules.dep`, `kernel/drivers/hv/hv_vmbus.ko.xz`.

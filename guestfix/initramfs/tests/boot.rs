@@ -8,9 +8,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use initramfs::{Archive, Codec, Limits, Mode, REQUIRED, Request};
-use lab::Kernel;
+use initramfs::{Archive, Codec, Limits, Mode, Request};
 use lab::image::{self, INITRAMFS_TOOLS};
+use lab::{Kernel, REQUIRED};
 use testimages::{judge, lab as hyperv};
 
 const CODECS: [Codec; 7] =
@@ -123,7 +123,7 @@ fn a_kernel_on_hyperv_finds_its_disk() {
 /// Zeros after each keep archives aligned, and are the only end that lz4 has.
 fn inject(old: &[u8], kernel: &Kernel, mode: Mode) -> Vec<u8> {
     let archive = Archive::parse(old, &Limits::default()).unwrap();
-    let request = Request { mode, ..Request::new(&kernel.kver, REQUIRED, kernel) };
+    let request = Request { mode, ..lab::request(&kernel.kver, REQUIRED, kernel) };
     let mut bytes = initramfs::inject(&archive, &request).unwrap().bytes;
     bytes.resize((bytes.len() + 16).next_multiple_of(512), 0);
     bytes

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use initramfs::{Archive, Codec, DESIRED, Generator, Limits, REQUIRED, Request};
-use lab::{Kernel, image};
+use initramfs::{Archive, Codec, Generator, Limits};
+use lab::{DESIRED, Kernel, REQUIRED, image};
 use testimages::{cache, judge};
 
 /// What an image of EC2 would not have.
@@ -44,7 +44,7 @@ fn images_by_dracut_get_the_drivers() {
         assert_eq!(archive.generator(), Generator::Dracut);
         assert_eq!(archive.segments().last().unwrap().codec, codec);
         let wanted = [REQUIRED, DESIRED].concat();
-        let new = initramfs::inject(&archive, &Request::new(&kernel.kver, &wanted, &kernel)).unwrap();
+        let new = initramfs::inject(&archive, &lab::request(&kernel.kver, &wanted, &kernel)).unwrap();
         assert!(new.added.iter().any(|path| path.contains("hv_storvsc.ko")), "{codec}: {:?}", new.added);
         let names: Vec<&str> = new.loadable.iter().map(String::as_str).collect();
         initramfs::verify(&new.bytes, &kernel.kver, &names).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use initramfs::kmod::dep::Dep;
 use initramfs::kmod::index::{self, Index};
 use initramfs::kmod::modinfo::Modinfo;
-use initramfs::{Archive, Codec, Limits, ModuleTree, Request, Result};
+use initramfs::{Archive, Codec, Limits, ModuleTree, Result};
 use lab::Kernel;
 use lab::newc::{DIRECTORY, FILE, LINK, archive};
 use testimages::hostile::{Memory, Rng, cases, mangle};
@@ -80,7 +80,7 @@ fn damaged_images() {
                 let _ = archive.generator();
                 let _ = archive.kernels();
                 let _ = initramfs::missing(&archive, "1.0", &["a", "c", "hv_vmbus"], &NoModules);
-                let _ = initramfs::inject(&archive, &Request::new("1.0", &["a", "b"], &NoModules));
+                let _ = initramfs::inject(&archive, &lab::request("1.0", &["a", "b"], &NoModules));
                 let _ = initramfs::verify(&bytes, "1.0", &["a"]);
             }
         });
@@ -170,7 +170,7 @@ fn a_damaged_guest() {
     cases("a guest's modules", 40, CEILING, |random| {
         let guest = Damaged(&kernel, RefCell::new(random.fork()));
         let _ =
-            initramfs::inject(&archive, &Request::new(&kernel.kver, &["hv_storvsc", "hv_netvsc"], &guest));
+            initramfs::inject(&archive, &lab::request(&kernel.kver, &["hv_storvsc", "hv_netvsc"], &guest));
     });
 }
 

@@ -1,31 +1,10 @@
-//! Installed kernels, and where each has the drivers that Azure needs.
+//! Installed kernels, and where each has the drivers of the platforms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare_versions;
 use crate::facts::{Boot, Driver, Kernel};
-use crate::{Result, View, limits};
-
-/// The drivers that are looked for, by module name with underscores, and the kernel option that builds each in.
-const DRIVERS: &[(&str, &str)] = &[
-    ("hv_vmbus", "CONFIG_HYPERV_VMBUS"),
-    ("hv_storvsc", "CONFIG_HYPERV_STORAGE"),
-    ("hv_netvsc", "CONFIG_HYPERV_NET"),
-    ("hv_utils", "CONFIG_HYPERV_UTILS"),
-    ("hv_balloon", "CONFIG_HYPERV_BALLOON"),
-    ("hyperv_keyboard", "CONFIG_HYPERV_KEYBOARD"),
-    ("hid_hyperv", "CONFIG_HID_HYPERV_MOUSE"),
-    ("pci_hyperv", "CONFIG_PCI_HYPERV"),
-    ("mlx4_core", "CONFIG_MLX4_CORE"),
-    ("mlx5_core", "CONFIG_MLX5_CORE"),
-    ("mana", "CONFIG_MICROSOFT_MANA"),
-    ("sd_mod", "CONFIG_BLK_DEV_SD"),
-    ("sr_mod", "CONFIG_BLK_DEV_SR"),
-    ("ata_piix", "CONFIG_ATA_PIIX"),
-    ("nvme", "CONFIG_BLK_DEV_NVME"),
-    ("udf", "CONFIG_UDF_FS"),
-    ("vfat", "CONFIG_VFAT_FS"),
-];
+use crate::{Result, View, limits, platform};
 
 const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
@@ -140,7 +119,8 @@ fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
 
 fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
-    let name_of = |name: &str| DRIVERS.iter().map(|(known, _)| *known).find(|known| is_module(name, known));
+    let known = platform::drivers();
+    let name_of = |name: &str| known.iter().map(|driver| driver.module).find(|known| is_module(name, known));
     let (mut built_in, mut loadable) = (String::new(), String::new());
     if let Some(dir) = modules {
         built_in = text(format!("{dir}/modules.builtin"))?;
@@ -160,41 +140,27 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
             .any(|line| line.strip_prefix(option).is_some_and(|rest| rest.strip_prefix('=') == Some(value)))
     };
     let mut out = BTreeMap::new();
-    for &(name, option) in DRIVERS {
-        // before 6.18 CONFIG_HYPERV was the bus itself
-        let in_config = configured(option, "y")
-            || (name == "hv_vmbus"
-                && configured("CONFIG_HYPERV", "y")
-                && !config.contains("CONFIG_HYPERV_VMBUS"));
-        let driver = if built_in.contains(name) || in_config {
+    for driver in &known {
+        let platform::Driver { module: name, option, old_option, .. } = **driver;
+        let by_old = |old| configured(old, "y") && !config.contains(option);
+        let in_config = configured(option, "y") || old_option.is_some_and(by_old);
+        let place = if built_in.contains(name) || in_config {
             Driver::BuiltIn
-        } else if loadable.contains(name) || (!is_listed && has_file(view, modules, name)?) {
+        } else if loadable.contains(name) || (!is_listed && has_file(view, modules, driver)?) {
             Driver::Module
         } else {
             Driver::Absent
         };
-        out.insert(name, driver);
+        out.insert(name, place);
     }
     Ok(out)
 }
 
 /// Whether the module is where the kernel's own tree has it, for guests without a modules.dep.
-fn has_file(view: &dyn View, modules: Option<&str>, name: &str) -> Result<bool> {
-    let Some(modules) = modules else { return Ok(false) };
-    let dir = match name {
-        "hv_vmbus" | "hv_utils" | "hv_balloon" => "hv",
-        "hv_netvsc" => "net/hyperv",
-        "hyperv_keyboard" => "input/serio",
-        "hid_hyperv" => "hid",
-        "pci_hyperv" => "pci/controller",
-        "mlx4_core" => "net/ethernet/mellanox/mlx4",
-        "mlx5_core" => "net/ethernet/mellanox/mlx5/core",
-        "mana" => "net/ethernet/microsoft/mana",
-        "hv_storvsc" | "sd_mod" | "sr_mod" => "scsi",
-        _ => return Ok(false),
-    };
+fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform::Driver) -> Result<bool> {
+    let (Some(modules), Some(dir)) = (modules, driver.folder) else { return Ok(false) };
     let names = view.list(&format!("{modules}/kernel/drivers/{dir}"))?;
-    Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, name)))
+    Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, driver.module)))
 }
 
 /// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of `hid_hyperv`.

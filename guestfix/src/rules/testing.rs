@@ -6,6 +6,7 @@ use super::linux::{crypttab, fstab, grub_root_device, immutable, kernel_hyperv, 
 use crate::device::Part;
 use crate::facts::{Lvm, Machine, Volume};
 use crate::plan::{Item, check, judge};
+use crate::platform::azure;
 use crate::rule::{CloudInit, Goal, Place};
 use crate::tree::Tree;
 use crate::unread::Noting;
@@ -106,7 +107,7 @@ impl Bench {
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],
             lvm: Lvm::default(),
         };
-        Self { fs, machine, goal: Goal { target: Target::AzureGen1, cloud_init: CloudInit::Disable } }
+        Self { fs, machine, goal: Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable } }
     }
 
     /// With this file.
@@ -147,7 +148,7 @@ impl Bench {
         self
     }
 
-    pub(super) fn target(mut self, target: Target) -> Self {
+    pub(super) fn target(mut self, target: &'static Target) -> Self {
         self.goal.target = target;
         self
     }

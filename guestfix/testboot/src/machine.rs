@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use guestfix::rule::Target;
+use guestfix::Target;
+use guestfix::platform::Firmware;
 use libdisk::image::vhd;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -69,11 +70,11 @@ impl Qemu {
     }
 
     /// The devices that a guest for `target` will see. VMBus is for BIOS guests: QEMU's UEFI has no driver for it.
-    pub(crate) fn devices(&self, target: Target) -> Devices {
-        match target {
-            Target::AzureGen1 if self.vmbus => Devices::VmBus,
-            Target::AzureGen1 => Devices::EmulatedIde,
-            Target::AzureGen2 => Devices::EmulatedAhci,
+    pub(crate) fn devices(&self, target: &Target) -> Devices {
+        match target.firmware {
+            Firmware::Bios if self.vmbus => Devices::VmBus,
+            Firmware::Bios => Devices::EmulatedIde,
+            Firmware::Uefi => Devices::EmulatedAhci,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use guestfix::rule::Target;
+use guestfix::Target;
 use libdisk::{Format, block};
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub struct Request {
     /// The disks of the machine, that which it starts from first; they are opened for reading only.
     pub disks: Vec<Drive>,
     /// The platform whose machine it is booted on.
-    pub target: Target,
+    pub target: &'static Target,
     /// The QEMU to use instead of `qemu-system-x86_64`.
     pub qemu: Option<PathBuf>,
     /// Memory in MiB.
@@ -217,8 +217,9 @@ mod tests {
     use testimages::{judge, lab, phony, real};
 
     use super::*;
+    use guestfix::platform::azure;
 
-    fn request(image: &Path, target: Target, qemu: Option<PathBuf>) -> (Request, tempfile::TempDir) {
+    fn request(image: &Path, target: &'static Target, qemu: Option<PathBuf>) -> (Request, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let request = Request {
             disks: vec![Drive {
@@ -254,7 +255,7 @@ mod tests {
         }
         // No partition table, so no 0x55AA either.
         let Some(image) = phony::named("bare-ext4-pv").path() else { return };
-        let (request, _folder) = request(&image, Target::AzureGen1, None);
+        let (request, _folder) = request(&image, &azure::GEN1, None);
         let (step, evidence) = stopped(&request);
         assert!(step == Step::Firmware && evidence.contains("not a bootable disk"), "{step:?}: {evidence}");
     }
@@ -271,7 +272,7 @@ mod tests {
             return judge::skip("UEFI firmware (Debian package ovmf)");
         }
         let Some(image) = phony::named("debian-gpt-efi").path() else { return };
-        let (request, _folder) = request(&image, Target::AzureGen2, None);
+        let (request, _folder) = request(&image, &azure::GEN2, None);
         let (step, _) = stopped(&request);
         assert_eq!(step, Step::Firmware);
     }
@@ -282,7 +283,7 @@ mod tests {
             return judge::skip("REFLOAT_LONG=1, as the boot takes a minute or two");
         }
         let (Some(image), Some(qemu)) = (real::debian(), lab::qemu()) else { return };
-        let (request, _folder) = request(&image, Target::AzureGen1, Some(qemu));
+        let (request, _folder) = request(&image, &azure::GEN1, Some(qemu));
         let (step, evidence) = stopped(&request);
         assert!(
             step == Step::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn a_qemu_that_is_not_there_is_an_error() {
         let (request, _folder) =
-            request(Path::new("/dev/null"), Target::AzureGen1, Some("/nonexistent/qemu".into()));
+            request(Path::new("/dev/null"), &azure::GEN1, Some("/nonexistent/qemu".into()));
         let error = run(&request, &AtomicBool::new(false), |_| ()).unwrap_err();
         assert!(matches!(&error, Error::Start { .. }) && error.to_string().contains("/nonexistent/qemu"));
     }
@@ -324,7 +325,7 @@ mod tests {
         let pid = folder.path().join("pid");
         let machine = format!("echo $$ > {}; echo SeaBIOS; exec sleep 100", pid.display());
         let qemu = pretender(folder.path(), &machine);
-        let (request, _folder) = request(Path::new("/dev/null"), Target::AzureGen1, Some(qemu));
+        let (request, _folder) = request(Path::new("/dev/null"), &azure::GEN1, Some(qemu));
         let (start, cancel) = (Instant::now(), AtomicBool::new(false));
         let error = run(&request, &cancel, |_| cancel.store(true, Ordering::Relaxed)).unwrap_err();
         assert!(matches!(error, Error::Cancelled), "{error}");
@@ -337,13 +338,13 @@ mod tests {
     fn a_machine_that_ends_at_once_is_not_told_as_a_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let (quiet, _kept) =
-            request(Path::new("/dev/null"), Target::AzureGen1, Some(pretender(folder.path(), "exit 0")));
+            request(Path::new("/dev/null"), &azure::GEN1, Some(pretender(folder.path(), "exit 0")));
         match run(&quiet, &AtomicBool::new(false), |_| ()).unwrap().verdict {
             Verdict::Unknown { why } => assert!(why.contains("powered off or reset"), "{why}"),
             other => panic!("{other:?}"),
         }
         let complaint = pretender(folder.path(), "echo no such machine >&2; exit 1");
-        let (failing, _too) = request(Path::new("/dev/null"), Target::AzureGen1, Some(complaint));
+        let (failing, _too) = request(Path::new("/dev/null"), &azure::GEN1, Some(complaint));
         let error = run(&failing, &AtomicBool::new(false), |_| ()).unwrap_err();
         assert!(error.to_string().contains("no such machine"), "{error}");
     }

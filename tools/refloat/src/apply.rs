@@ -14,7 +14,7 @@ use libdisk::{Location, MachineDisk};
 use serde::Serialize;
 
 use crate::answer::{Answer, Help, Outcome};
-use crate::cli::{ApplyArgs, OutputFormat, target_name};
+use crate::cli::{ApplyArgs, OutputFormat};
 use crate::context::Context;
 use crate::convert;
 use crate::convert::Job;
@@ -208,7 +208,7 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
 }
 
 fn written_page(output: String, written: &[PathBuf], plan: &Plan) -> String {
-    let (target, edits) = (target_name(plan.goal.target), plan.totals.edits);
+    let (target, edits) = (plan.goal.target.id, plan.totals.edits);
     let mut text = format!("{output}: {edits} changes, verified\n\n");
     if let Some((first, further)) = written.split_first() {
         let folder = image::folder_of(first);

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     image::not_read(&log).help(OTHER_LOG)?;
     let request = Request {
         disks,
-        target: args.target.into(),
+        target: args.target,
         qemu: args.qemu.clone(),
         memory: args.memory,
         timeout: Duration::from_secs(args.timeout),

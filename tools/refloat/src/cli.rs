@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
 
@@ -113,28 +115,17 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
     error.help("leave --disk out")
 }
 
-/// Where the guest is to boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum For {
-    /// Azure generation 1: BIOS
-    AzureGen1,
-    /// Azure generation 2: UEFI
-    AzureGen2,
+/// A target by its id, one of the table.
+fn target() -> impl TypedValueParser<Value = &'static Target> {
+    let values = TARGETS.iter().map(|target| PossibleValue::new(target.id).help(target.name));
+    PossibleValuesParser::new(values)
+        .try_map(|id| Target::of(&id).ok_or_else(|| format!("there is no target {id}")))
 }
 
-impl From<For> for Target {
-    fn from(value: For) -> Self {
-        match value {
-            For::AzureGen1 => Target::AzureGen1,
-            For::AzureGen2 => Target::AzureGen2,
-        }
-    }
-}
-
-/// What is to become of cloud-init.
+/// How to handle cloud-init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum CloudInitArg {
-    /// Disable it: the machine stays who it is
+    /// Disable it: the machine keeps its identity
     #[default]
     Disable,
     /// Keep it, on the Azure datasource; users, host keys and hostname are kept
@@ -145,9 +136,9 @@ pub(crate) enum CloudInitArg {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GoalArgs {
     /// Where it is to boot
-    #[arg(id = "for", long, value_name = "TARGET")]
-    pub(crate) target: For,
-    /// What is to become of cloud-init
+    #[arg(id = "for", long, value_name = "TARGET", value_parser = target())]
+    pub(crate) target: &'static Target,
+    /// How to handle cloud-init
     #[arg(long, value_name = "POLICY", default_value = "disable")]
     pub(crate) cloud_init: CloudInitArg,
     /// Where GRUB's boot.img and core.img (or modules) are, for a disk without a boot loader [default: those of the package
@@ -167,15 +158,7 @@ impl GoalArgs {
             CloudInitArg::Disable => CloudInit::Disable,
             CloudInitArg::Azure => CloudInit::Azure,
         };
-        Goal { target: self.target.into(), cloud_init }
-    }
-}
-
-/// A target as a user types it.
-pub(crate) fn target_name(target: Target) -> &'static str {
-    match target {
-        Target::AzureGen1 => "azure-gen1",
-        Target::AzureGen2 => "azure-gen2",
+        Goal { target: self.target, cloud_init }
     }
 }
 
@@ -278,8 +261,8 @@ pub(crate) struct BootArgs {
     /// The image; it is not changed
     pub(crate) image: String,
     /// Where it is to boot
-    #[arg(long = "for", value_name = "TARGET")]
-    pub(crate) target: For,
+    #[arg(long = "for", value_name = "TARGET", value_parser = target())]
+    pub(crate) target: &'static Target,
     /// The QEMU to use; one with VMBus storage is used as Hyper-V [default: qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub(crate) qemu: Option<PathBuf>,

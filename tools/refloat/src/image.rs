@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use guestfix::plan::Identity;
-use guestfix::rule::Target;
+use guestfix::platform::Firmware;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
@@ -52,7 +52,7 @@ impl Image {
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
         let tree = self.guest()?;
-        if tree.machine().starts() || args.goal().target != Target::AzureGen1 {
+        if tree.machine().starts() || args.target.firmware != Firmware::Bios {
             return Ok(tree);
         }
         Ok(match grub::find(args.grub.as_deref())? {

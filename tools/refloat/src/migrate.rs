@@ -118,7 +118,7 @@ fn last_lines(args: &MigrateArgs, ready: bool, targets: &[PathBuf], wrong: &[&Pa
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
         let boot = Command::new("boot").path(&args.target).disks(further).goal(&goal);
         page.line(next::line(&boot));
-        targets.iter().for_each(|target| page.append(next::upload(target, args.goal.target.into())));
+        targets.iter().for_each(|target| page.append(next::upload(target, args.goal.target)));
     }
     page
 }

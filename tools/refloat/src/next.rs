@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use guestfix::Target;
+use guestfix::platform::{Firmware, azure};
 use guestfix::report::{Ink, Line, Page, Report};
 
-use crate::cli::{CheckArgs, GoalArgs, target_name};
+use crate::cli::{CheckArgs, GoalArgs};
 use crate::context::Context;
 use crate::present;
 
@@ -73,7 +74,7 @@ impl Command {
     /// Where the guest is to boot, and how, as the user gave it.
     #[must_use]
     pub(crate) fn goal(self, args: &GoalArgs) -> Self {
-        let mut command = self.option("--for", target_name(args.target.into()));
+        let mut command = self.option("--for", args.target.id);
         if let Some(policy) = args.cloud_init_given() {
             command = command.option("--cloud-init", policy);
         }
@@ -108,13 +109,14 @@ pub(crate) fn after_check(context: &Context, args: &CheckArgs, report: &Report) 
 }
 
 /// The target for the firmware that the disk can start by, where it is not the one that was asked for.
-fn other_firmware(report: &Report) -> Option<crate::cli::For> {
-    use crate::cli::For::{AzureGen1, AzureGen2};
-    match (report.goal.target, report.guest.firmware.as_slice()) {
-        (Target::AzureGen2, ["BIOS"]) => Some(AzureGen1),
-        (Target::AzureGen1, ["UEFI"]) => Some(AzureGen2),
-        _ => None,
-    }
+fn other_firmware(report: &Report) -> Option<&'static Target> {
+    let target = report.goal.target;
+    let other = match target.firmware {
+        Firmware::Bios => Firmware::Uefi,
+        Firmware::Uefi => Firmware::Bios,
+    };
+    let fits = report.guest.firmware.as_slice() == [other.name()];
+    target.with(other).filter(|_| fits)
 }
 
 /// A name in this folder for what is made of `image`: never the image itself.
@@ -128,13 +130,16 @@ pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
 
 /// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write. `azcopy` and
 /// `az` are Microsoft's.
-pub(crate) fn upload(vhd: &Path, target: Target) -> Page {
+pub(crate) fn upload(vhd: &Path, target: &Target) -> Page {
     let mut page = Page::new();
+    if *target.platform != azure::AZURE {
+        return page;
+    }
     let Ok(size) = vhd.metadata().map(|metadata| metadata.len()) else { return page };
     let name = vhd.file_stem().unwrap_or_default().to_string_lossy();
     // What Azure takes for a name.
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let generation = if target == Target::AzureGen1 { "V1" } else { "V2" };
+    let generation = if target.firmware == Firmware::Bios { "V1" } else { "V2" };
     let disk = format!("--resource-group $RG --name {name}");
     page.line(advice("upload it, with RG and LOCATION set to your resource group and region:"));
     for command in [

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use initramfs::{Error, ModuleTree, Result};
+use initramfs::{Error, ModuleTree, Request, Result};
 use testimages::{cache, judge};
 
 /// A directory that holds `lib/modules/<kver>`.
@@ -129,4 +129,15 @@ fn depmod(base: &Path, kver: &str) -> anyhow::Result<()> {
     let depmod = judge::need("depmod").context("depmod")?;
     ensure!(Command::new(depmod).arg("-b").arg(base).arg(kver).status()?.success(), "depmod failed");
     Ok(())
+}
+
+/// What a guest on Hyper-V needs, what is worth having early, and what is to be loaded first.
+pub(crate) const REQUIRED: &[&str] = &["hv_vmbus", "hv_storvsc", "sd_mod"];
+pub(crate) const DESIRED: &[&str] =
+    &["hv_netvsc", "hv_utils", "hyperv_keyboard", "hid_hyperv", "pci_hyperv", "sr_mod", "nvme", "nvme_core"];
+pub(crate) const FIRST: &[&str] = &["hv_vmbus", "hv_storvsc", "hv_netvsc"];
+
+/// A request for a guest on Hyper-V.
+pub(crate) fn request<'a>(kver: &'a str, modules: &'a [&'a str], tree: &'a dyn ModuleTree) -> Request<'a> {
+    Request { required: REQUIRED, first: FIRST, ..Request::new(kver, modules, tree) }
 }

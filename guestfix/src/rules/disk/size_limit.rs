@@ -1,7 +1,8 @@
 //! disk.size-limit
 
+use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity, Target};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A disk that is too large to boot from.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -12,7 +13,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         phase: Phase::Layout,
         severity: Severity::Blocker,
         cause: "A BIOS, and a partition table of DOS, see the first 2 TiB of a disk only; Azure's OS disks \
-                have at most 4095 GiB.",
+                have a limit of their own.",
         fix: "move data to a disk of its own, and the system to a smaller one, before the migration",
         source: &[Source::new(
             "Microsoft Learn",
@@ -25,14 +26,19 @@ pub(in crate::rules) static RULE: Rule = Rule {
     fix: None,
 };
 
+/// A DOS partition table has sector numbers of 32 bits, and so has what a BIOS loads a boot loader by.
 const BIOS: u64 = 2 << 40;
-const LARGEST: u64 = 4095 << 30;
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    let by_bios = guest.goal.target == Target::AzureGen1 || machine.table == "mbr";
-    let (limit, why) =
-        if by_bios { (BIOS, "2 TiB, all that a BIOS sees") } else { (LARGEST, "the 4095 GiB of an OS disk") };
+    let target = guest.goal.target;
+    let (limit, why) = if target.firmware == Firmware::Bios || machine.table == "mbr" {
+        (BIOS, "2 TiB, all that a BIOS sees")
+    } else if let Some(limit) = target.platform.os_disk {
+        (limit.bytes, limit.words)
+    } else {
+        return Ok(Finding::NotApplicable("the target has no limit"));
+    };
     let what = format!("{} bytes, more than {why}", machine.size);
     let evidence = (machine.size > limit).then(|| Evidence::new(Place::DISK, what));
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
@@ -41,6 +47,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -49,8 +56,9 @@ mod tests {
         assert_eq!(of_size(BIOS).findings(&RULE), [""; 0]);
         assert_eq!(of_size(BIOS + 1).findings(&RULE).len(), 1);
         of_size(BIOS + 1).by_hand(&RULE);
-        let gpt = |size| of_size(size).target(Target::AzureGen2).machine(|machine| machine.table = "gpt");
-        assert_eq!(gpt(LARGEST).findings(&RULE), [""; 0]);
-        assert_eq!(gpt(LARGEST + 1).findings(&RULE).len(), 1);
+        let gpt = |size| of_size(size).target(&azure::GEN2).machine(|machine| machine.table = "gpt");
+        let largest = azure::AZURE.os_disk.unwrap().bytes;
+        assert_eq!(gpt(largest).findings(&RULE), [""; 0]);
+        assert_eq!(gpt(largest + 1).findings(&RULE).len(), 1);
     }
 }

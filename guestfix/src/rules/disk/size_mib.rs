@@ -1,5 +1,6 @@
 //! disk.size-mib
 
+use crate::platform::azure;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -20,7 +21,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
             "Prepare Linux for imaging in Azure (create-upload-generic)",
             "2026-09",
         )],
-        applies: Applies::ALWAYS,
+        applies: Applies::ALWAYS.on(&azure::AZURE),
     },
     detect,
     fix: None,

@@ -1,5 +1,6 @@
 //! linux.agent.installed
 
+use crate::platform::azure;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -18,7 +19,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
             Source::new("Microsoft Learn", "Azure Linux Agent overview", "2026"),
             Source::new("Creating VMs without the agent (no-agent)", "", "2026"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.on(&azure::AZURE),
     },
     detect,
     fix: None,
@@ -28,8 +29,11 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if guest.facts.os.is_none() {
         return Ok(Finding::NotApplicable("no Linux system was found"));
     }
-    let missing = !guest.facts.agents.contains(&"walinuxagent");
-    let evidence = missing.then(|| Evidence::new("/usr/sbin/waagent", "the Azure agent is not installed"));
+    let Some(agent) = guest.goal.target.platform.agent else {
+        return Ok(Finding::NotApplicable("the target wants no agent"));
+    };
+    let missing = !guest.facts.agents.contains(&agent.name);
+    let evidence = missing.then(|| Evidence::new(agent.program, "the Azure agent is not installed"));
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }
 

@@ -1,5 +1,6 @@
 //! linux.agent.provisioning
 
+use crate::platform::azure;
 use crate::rule::{Applies, CloudInit, Evidence, Pack, Place, Source};
 use crate::text::{append, ini};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -23,7 +24,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
             ),
             Source::new("WALinuxAgent README", "Configuration", "2026"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.on(&azure::AZURE),
     },
     detect,
     fix: Some(fix),

@@ -28,13 +28,16 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let of_aws = |line: &Line<'_>| moved(line.body).map(|_| format!("a mirror of AWS: {}", line.body.trim()));
+    let archive = guest.goal.target.platform.ubuntu_archive;
+    let of_aws =
+        |line: &Line<'_>| moved(line.body, archive).map(|_| format!("a mirror of AWS: {}", line.body.trim()));
     Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, of_aws)?))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    let files = files(stage.guest()?.view)?;
-    linewise::rewrite(stage, &files, |line| moved(line.body))?;
+    let guest = stage.guest()?;
+    let (files, archive) = (files(guest.view)?, guest.goal.target.platform.ubuntu_archive);
+    linewise::rewrite(stage, &files, |line| moved(line.body, archive))?;
     Ok(Fixed::Staged)
 }
 
@@ -52,20 +55,21 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// The end of an archive's name inside AWS, and the archive that is the same elsewhere.
-const ARCHIVES: [(&str, &str); 3] = [
-    (".ec2.archive.ubuntu.com", "azure.archive.ubuntu.com"),
-    (".ec2.ports.ubuntu.com", "ports.ubuntu.com"),
-    ("cdn-aws.deb.debian.org", "deb.debian.org"),
+/// The end of an archive's name inside AWS, and the archive that is the same elsewhere; `None` for the one that the platform says.
+const ARCHIVES: [(&str, Option<&str>); 3] = [
+    (".ec2.archive.ubuntu.com", None),
+    (".ec2.ports.ubuntu.com", Some("ports.ubuntu.com")),
+    ("cdn-aws.deb.debian.org", Some("deb.debian.org")),
 ];
 
 /// The line with the archives of AWS replaced; `None` if it names none.
-fn moved(body: &str) -> Option<String> {
+fn moved(body: &str, ubuntu: &str) -> Option<String> {
     if body.trim_start().starts_with('#') {
         return None;
     }
     let mut new = body.to_owned();
     for (archive, instead) in ARCHIVES {
+        let instead = instead.unwrap_or(ubuntu);
         // the host's name begins behind "//": a region, or what cloud-init puts the region for
         while let Some(at) = new.find(archive) {
             let start = new[..at].rfind(['/', ' ']).map_or(0, |slash| slash + 1);

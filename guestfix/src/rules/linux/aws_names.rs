@@ -1,6 +1,7 @@
 //! linux.aws.names
 
 use super::linewise;
+use crate::platform::aws::{METADATA, RESOLVERS};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -13,13 +14,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Network,
         severity: Severity::Warning,
-        cause: "169.254.169.253 resolves names inside a VPC only: on Azure each look-up waits for it. A \
+        cause: "The name server of a VPC answers inside it only: on Azure each look-up waits for it. A \
                 name for the metadata service leads to that of Azure, which speaks another language.",
-        fix: "Lines that name them become comments. A resolv.conf left without a server gets 168.63.129.16, \
+        fix: "Lines that name them become comments. A resolv.conf left without a server gets that of Azure, \
               which answers on every network of Azure.",
         source: &[
             Source::new("Amazon VPC user guide", "DNS attributes", "2026"),
-            Source::new("Microsoft Learn", "What is IP address 168.63.129.16", "2026"),
+            Source::new("Microsoft Learn", "Azure's virtual public IP address", "2026"),
             Source::new("resolv.conf(5)", "", "2026-11"),
         ],
         applies: Applies::LINUX,
@@ -29,9 +30,6 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 const WHY: &str = "inside AWS";
-const RESOLVERS: [&str; 2] = ["169.254.169.253", "fd00:ec2::253"];
-const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
-const AZURE: &str = "nameserver 168.63.129.16";
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -55,11 +53,18 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    for (file, is_of_aws) in files(stage.guest()?.view)? {
+    let guest = stage.guest()?;
+    let resolver = guest.goal.target.platform.resolver;
+    for (file, is_of_aws) in files(guest.view)? {
         stage.edit(&file, |text| {
             let new = rewrite(text, |line| is_of_aws(line).then(|| comment_out(line.body, WHY)));
             let has_server = || lines(&new).any(|line| line.words().next() == Some("nameserver"));
-            if file == RESOLV_CONF && new != text && !has_server() { append(&new, AZURE) } else { new }
+            match resolver {
+                Some(resolver) if file == RESOLV_CONF && new != text && !has_server() => {
+                    append(&new, &format!("nameserver {resolver}"))
+                }
+                _ => new,
+            }
         })?;
     }
     for file in resolved(stage.guest()?.view)? {
@@ -135,7 +140,7 @@ mod tests {
             let servers = view.text(RESOLV_CONF).unwrap().unwrap();
             assert_eq!(
                 servers,
-                format!("search example.org\n# refloat: inside AWS: nameserver 169.254.169.253\n{AZURE}\n")
+                format!("search example.org\n# refloat: inside AWS: nameserver 169.254.169.253\nnameserver 168.63.129.16\n")
             );
         });
         let text = Bench::debian()

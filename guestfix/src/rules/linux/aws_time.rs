@@ -1,6 +1,7 @@
 //! linux.aws.time
 
 use super::linewise;
+use crate::platform::aws::CLOCK;
 use crate::rule::{Applies, Pack, Source};
 use crate::text::{Line, append, comment_out, ini, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -13,7 +14,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Agent,
         severity: Severity::Warning,
-        cause: "169.254.169.123 is the clock of an EC2 host, ptp_ena that of its network card. On Azure \
+        cause: "EC2 has the clock of its host at a link-local address, ptp_ena that of its network card. On Azure \
                 neither answers, and a clock that drifts breaks TLS and Kerberos in the end.",
         fix: "Lines that name them become comments. chrony gets the clock of the Azure host, \
               /dev/ptp_hyperv, where the kernel has it; where no source is left, public servers are added.",
@@ -28,7 +29,6 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 const WHY: &str = "a clock of AWS";
-const LINK_LOCAL: [&str; 2] = ["169.254.169.123", "fd00:ec2::123"];
 const REFCLOCK: &str = "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2";
 const POOL: &str = "pool pool.ntp.org iburst";
 const UDEV_RULE: &str = "/etc/udev/rules.d/99-ptp_hyperv.rules";
@@ -45,7 +45,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
     let kernel = guest.facts.default_kernel().or(guest.facts.kernels.first());
-    let host_clock = kernel.is_some_and(|kernel| kernel.has("hv_utils"));
+    let host_clock = kernel.is_some_and(|kernel| kernel.has(guest.goal.target.platform.drivers.clock));
     let (mut chrony, mut ntp) = (Vec::new(), Vec::new());
     for file in files(guest.view)? {
         if stage.edit(&file, without_aws)? {
@@ -125,13 +125,13 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 fn is_of_aws(line: &Line<'_>) -> bool {
     let body = line.body.trim_start();
     !body.starts_with(['#', ';', '!', '%'])
-        && (LINK_LOCAL.iter().any(|address| body.contains(address))
+        && (CLOCK.iter().any(|address| body.contains(address))
             || (body.starts_with("refclock") && body.contains("ptp_ena")))
 }
 
 fn without_aws(text: &str) -> String {
     let others = |value: &str| {
-        value.split_whitespace().filter(|server| !LINK_LOCAL.contains(server)).collect::<Vec<_>>().join(" ")
+        value.split_whitespace().filter(|server| !CLOCK.contains(server)).collect::<Vec<_>>().join(" ")
     };
     let time: Vec<usize> =
         ini::entries(text).iter().filter(|entry| entry.section == "Time").map(|entry| entry.line).collect();

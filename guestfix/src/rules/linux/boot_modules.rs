@@ -1,7 +1,7 @@
 //! linux.boot.modules
 
 use super::boot_entries;
-use crate::facts::{Driver, Facts, Family};
+use crate::facts::{Driver, Family};
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::cmdline::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -17,7 +17,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         cause: "Alpine's initramfs loads what modules= names before it looks for the root. On EC2 those are \
                 ena and nvme; where the disk of Azure is not found by its alias in time, the boot ends in a \
                 rescue shell.",
-        fix: "hv_vmbus, hv_storvsc and sd-mod, as far as the kernel has them as modules, are added in every \
+        fix: "The drivers of the bus, the controller and the disk, as far as the kernel has them as modules, are added in every \
               boot entry and in /etc/update-extlinux.conf.",
         source: &[
             Source::new("Alpine Linux", "mkinitfs initramfs-init.in (modules=)", "2026"),
@@ -30,14 +30,14 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 const KEY: &str = "modules";
-const WANTED: [(&str, &str); 3] =
-    [("hv_vmbus", "hv_vmbus"), ("hv_storvsc", "hv_storvsc"), ("sd_mod", "sd-mod")];
+/// The disk itself, as the kernel and as Alpine call its driver.
+const DISK: (&str, &str) = ("sd_mod", "sd-mod");
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if guest.facts.os.as_ref().is_none_or(|os| os.family != Family::Alpine) {
         return Ok(Finding::NotApplicable("this is not Alpine"));
     }
-    let wanted = wanted(guest.facts);
+    let wanted = wanted(guest);
     let cmdlines = guest.facts.boot.cmdlines.iter();
     let evidence = cmdlines.filter_map(|cmdline| {
         let token = cmdline::tokens(&cmdline.written).find(|token| extended(token, &wanted).is_some())?;
@@ -47,7 +47,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    let wanted = wanted(stage.guest()?.facts);
+    let wanted = wanted(&stage.guest()?);
     boot_entries::edit_cmdlines(stage, |cmdline| {
         Some(cmdline::edit(&cmdline.written, |token| match extended(token, &wanted) {
             Some(value) => Change::Replace(format!("{KEY}={value}")),
@@ -58,10 +58,12 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 }
 
 /// The names of those that the kernel that boots has as modules.
-fn wanted(facts: &Facts) -> Vec<&'static str> {
+fn wanted(guest: &Guest<'_>) -> Vec<&'static str> {
+    let facts = guest.facts;
     let Some(kernel) = facts.default_kernel().or(facts.kernels.first()) else { return Vec::new() };
     let is_module = |name: &str| kernel.drivers.get(name) == Some(&Driver::Module);
-    WANTED.iter().filter(|(driver, _)| is_module(driver)).map(|(_, name)| *name).collect()
+    let vital = guest.goal.target.platform.drivers.vital().map(|name| (name, name));
+    vital.into_iter().chain([DISK]).filter(|(driver, _)| is_module(driver)).map(|(_, name)| name).collect()
 }
 
 /// What a token that names modules is to name, if that is more.

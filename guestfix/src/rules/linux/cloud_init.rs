@@ -60,11 +60,14 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
         }
         Policy::Disable => {}
         Policy::Azure => {
+            let Some(wanted) = guest.goal.target.platform.data_source else {
+                return Ok(Finding::NotApplicable("the target has no data source for cloud-init"));
+            };
             if disabled {
                 evidence.push(Evidence::new(DISABLED, "cloud-init is disabled"));
             }
             match datasources(view)? {
-                Some((_, list)) if list == "Azure" => {}
+                Some((_, list)) if list == wanted => {}
                 Some((place, list)) => {
                     evidence.push(Evidence::new(place, format!("cloud-init looks for {list}")))
                 }

@@ -1,8 +1,9 @@
 //! linux.esp.fallback-loader
 
 use crate::facts::{Machine, Volume};
+use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target, View};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// An EFI system partition that only starts with boot entries that stay behind in EC2's firmware.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -21,7 +22,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
             Source::new("UEFI Specification 2.10", "3.5.1.1", "2026"),
             Source::new("Azure/AzMigrate-Hydration 4337598c", "verify_uefi_bootloader_files", "2026"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.with(Firmware::Uefi),
     },
     detect,
     fix: Some(fix),
@@ -55,9 +56,6 @@ const AA64: Names = Names {
 const SLACK: u64 = 256 << 10;
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    if guest.goal.target != Target::AzureGen2 {
-        return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
-    }
     let mut evidence = Vec::new();
     for esp in partitions(guest.view.machine()) {
         let Some(root) = &esp.mounted_at else {
@@ -165,11 +163,12 @@ fn join(dir: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
 
     /// A Debian whose EFI system partition is at /boot/efi, as Tree mounts it whether fstab does or not.
     fn uefi() -> Bench {
-        Bench::debian().target(Target::AzureGen2).machine(|machine| {
+        Bench::debian().target(&azure::GEN2).machine(|machine| {
             machine.uefi.push("EFI system partition 15".into());
             let mut esp = machine.volumes[0].clone();
             esp.name = "p15".into();

@@ -78,7 +78,7 @@ const KNOWN: &[Known] = &[
         paths: &["/ostree/deploy", "/sysroot/ostree", "/ostree/repo"],
         partlabel: None,
         name: "an ostree system",
-        advice: "add the drivers in the running machine (rpm-ostree initramfs --enable --arg=--add-drivers --arg=\"hv_vmbus hv_storvsc hv_netvsc\"; \
+        advice: "add the drivers in the running machine (rpm-ostree initramfs --enable --arg=--add-drivers --arg=DRIVERS; \
                  rpm-ostree kargs for the rest), and take a new snapshot",
     },
 ];

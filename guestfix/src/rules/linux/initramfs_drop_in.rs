@@ -3,7 +3,8 @@
 use initramfs::Generator;
 
 use super::{linewise, mkinitfs};
-use crate::facts::{Driver, Facts};
+use crate::facts::Driver;
+use crate::platform::Drivers;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{Line, append, lines, rewrite, shell_assign};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -41,19 +42,6 @@ const PACKAGED: &str = "/usr/lib/dracut/dracut.conf.d";
 const SYSCONFIG: &str = "/etc/sysconfig/kernel";
 const INITRD_MODULES: &str = "INITRD_MODULES";
 
-/// In the order in which they are written.
-const WANTED: &[&str] = &[
-    "hv_vmbus",
-    "hv_storvsc",
-    "hv_netvsc",
-    "hv_utils",
-    "hyperv_keyboard",
-    "hid_hyperv",
-    "pci_hyperv",
-    "sd_mod",
-    "nvme",
-];
-
 /// What builds the guest's initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Builder {
@@ -66,12 +54,13 @@ enum Builder {
 }
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let wanted = wanted(guest.facts);
-    if !wanted.contains(&"hv_storvsc") {
-        return Ok(Finding::NotApplicable("the kernel has hv_storvsc built in, or not at all"));
+    let (wanted, drivers) = (wanted(guest), &guest.goal.target.platform.drivers);
+    let disk = drivers.disk;
+    if !wanted.contains(&disk) {
+        return Ok(Finding::NotApplicable("the kernel has the driver of the disk built in, or not at all"));
     }
     let mut evidence = linewise::faults(guest.view, &dracut_files(guest.view)?, |line| {
-        without_hyperv(line).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
+        without_hyperv(line, drivers).map(|_| format!("leaves out drivers of Hyper-V: {}", line.body.trim()))
     })?;
     evidence.extend(match builder(guest)? {
         None => return Ok(Finding::NotApplicable("it is not known what builds the next one")),
@@ -79,22 +68,22 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
             // all drivers of all disks go in
             (_, policy) if policy == "most" => return Ok(Finding::Ok),
             (file, policy) => {
-                let lacking = lacking(guest.view, &["hv_vmbus", "hv_storvsc"])?;
+                let lacking = lacking(guest.view, &drivers.vital())?;
                 let what = format!("MODULES={policy}, and {MODULES} does not name {}", lacking.join(", "));
                 (!lacking.is_empty()).then(|| Evidence::new(file, what))
             }
         },
         Some(Builder::Dracut) => {
-            let what = "no file adds hv_storvsc to add_drivers";
-            (!dracut_adds(guest.view)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
+            let what = format!("no file adds {disk} to add_drivers");
+            (!dracut_adds(guest.view, disk)?).then(|| Evidence::new("/etc/dracut.conf.d", what))
         }
-        Some(Builder::Mkinitfs) => mkinitfs::fault(guest.view)?,
+        Some(Builder::Mkinitfs) => mkinitfs::fault(guest)?,
         Some(Builder::Mkinitrd) => {
             let text = guest.view.text(SYSCONFIG)?.unwrap_or_default();
             let named = shell_assign::get(&text, INITRD_MODULES).unwrap_or_default().to_owned();
-            let what = "INITRD_MODULES does not name hv_storvsc";
+            let what = format!("INITRD_MODULES does not name {disk}");
             let names = |name: &str| named.split_whitespace().any(|module| module == name);
-            (!names("hv_storvsc")).then(|| Evidence::new(SYSCONFIG, what))
+            (!names(disk)).then(|| Evidence::new(SYSCONFIG, what))
         }
     });
     Ok(Finding::from_evidence(evidence))
@@ -102,7 +91,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
-    let wanted = wanted(guest.facts);
+    let (wanted, drivers) = (wanted(&guest), &guest.goal.target.platform.drivers);
     match builder(&guest)? {
         Some(Builder::Mkinitfs) => mkinitfs::mend(stage)?,
         Some(Builder::Mkinitrd) => {
@@ -123,7 +112,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         _ => {
             for file in dracut_files(guest.view)? {
                 let old = stage.guest()?.view.text(&file)?.unwrap_or_default();
-                let new = rewrite(&old, without_hyperv);
+                let new = rewrite(&old, |line| without_hyperv(line, drivers));
                 if new != old {
                     // one of this name in /etc hides the packaged one
                     let name = file.rsplit('/').next().unwrap_or(&file);
@@ -131,7 +120,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
                     stage.put(&own, new)?;
                 }
             }
-            if !dracut_adds(stage.guest()?.view)? {
+            if !dracut_adds(stage.guest()?.view, drivers.disk)? {
                 let text = format!("# for Azure (refloat)\nadd_drivers+=\" {} \"\n", wanted.join(" "));
                 stage.put(DRACUT, text)?;
             }
@@ -141,9 +130,11 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 }
 
 /// The wanted modules that the kernel that boots has as modules.
-fn wanted(facts: &Facts) -> Vec<&'static str> {
+fn wanted(guest: &Guest<'_>) -> Vec<&'static str> {
+    let facts = guest.facts;
     let Some(kernel) = facts.default_kernel().or(facts.kernels.first()) else { return Vec::new() };
-    WANTED.iter().copied().filter(|name| kernel.drivers.get(name) == Some(&Driver::Module)).collect()
+    let early = guest.goal.target.platform.drivers.early.iter().copied();
+    early.filter(|name| kernel.drivers.get(name) == Some(&Driver::Module)).collect()
 }
 
 fn builder(guest: &Guest<'_>) -> Result<Option<Builder>> {
@@ -211,13 +202,12 @@ fn dracut_files(view: &dyn View) -> Result<Vec<String>> {
     Ok(files)
 }
 
-fn dracut_adds(view: &dyn View) -> Result<bool> {
+fn dracut_adds(view: &dyn View, disk: &str) -> Result<bool> {
     for file in dracut_files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         let adds = |line: Line<'_>| {
             let line = line.body.trim_start();
-            (line.starts_with("add_drivers") || line.starts_with("force_drivers"))
-                && line.contains("hv_storvsc")
+            (line.starts_with("add_drivers") || line.starts_with("force_drivers")) && line.contains(disk)
         };
         if lines(&text).any(adds) {
             return Ok(true);
@@ -227,11 +217,11 @@ fn dracut_adds(view: &dyn View) -> Result<bool> {
 }
 
 /// A line that leaves drivers out without those of Hyper-V; `None` if it names none.
-fn without_hyperv(line: &Line<'_>) -> Option<String> {
+fn without_hyperv(line: &Line<'_>, drivers: &Drivers) -> Option<String> {
     let is_end = |c: char| c.is_whitespace() || c == '"' || c == '\'';
     let kept = |word: &str| {
         let name = word.trim_end_matches(is_end);
-        let is_wanted = WANTED.contains(&name.replace('-', "_").as_str());
+        let is_wanted = drivers.early.contains(&name.replace('-', "_").as_str());
         if is_wanted { word[name.len()..].trim_start().to_owned() } else { word.to_owned() }
     };
     let new: String = line.body.split_inclusive(is_end).map(kept).collect();

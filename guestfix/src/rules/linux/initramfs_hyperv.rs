@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use initramfs::{DESIRED, ModuleTree, REQUIRED};
+use initramfs::ModuleTree;
 use libdisk::vfs::FileType;
 
 use super::aside;
 use crate::error::chain;
 use crate::facts::{Facts, Kernel, Machine};
+use crate::platform::{Drivers, Firmware};
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -20,7 +21,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         phase: Phase::Drivers,
         severity: Severity::Blocker,
         cause: "An initramfs built on EC2 holds the drivers of EC2. On Azure the root file system is behind \
-                hv_vmbus and hv_storvsc; without them the boot ends with \"ALERT! ... does not exist\".",
+                drivers of the bus and the disk; without them the boot ends with \"ALERT! ... does not exist\".",
         fix: "The missing modules of that very kernel, with all they depend on and their indexes, are put \
               into the initramfs, and the result is read back and checked. The original is kept beside it \
               as .pre-azure if there is room.",
@@ -48,15 +49,15 @@ pub(super) struct Target {
 impl Target {
     /// An initramfs for a kernel; `None` if the kernel itself lacks the drivers, which is the business of
     /// linux.kernel.hyperv.
-    pub(super) fn new(path: &str, kernel: &Kernel) -> Option<Self> {
-        let modules =
-            kernel.modules.clone().filter(|_| kernel.has("hv_vmbus") && kernel.has("hv_storvsc"))?;
+    pub(super) fn new(path: &str, kernel: &Kernel, drivers: &Drivers) -> Option<Self> {
+        let sees_disk = drivers.vital().iter().all(|name| kernel.has(name));
+        let modules = kernel.modules.clone().filter(|_| sees_disk)?;
         Some(Self { path: path.to_owned(), release: kernel.version.clone(), modules })
     }
 }
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let targets = targets(guest.facts);
+    let targets = targets(guest);
     if targets.is_empty() {
         return Ok(Finding::NotApplicable("no boot entry has an initramfs and modules for it"));
     }
@@ -65,15 +66,12 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
-    let rescue = match guest.goal.target {
-        crate::Target::AzureGen1 if has_ata(guest.facts) => RESCUE,
-        _ => "",
-    };
-    let targets = targets(guest.facts);
+    let by_ata = guest.goal.target.firmware == Firmware::Bios && has_ata(guest.facts);
+    let rescue = if by_ata { RESCUE } else { "" };
+    let vital = guest.goal.target.platform.drivers.vital().join(" and ");
+    let targets = targets(&guest);
     mend(stage, &targets, |path, why| {
-        format!(
-            "{path} cannot be changed offline ({why}): add hv_vmbus and hv_storvsc to it in the running machine{rescue}"
-        )
+        format!("{path} cannot be changed offline ({why}): add {vital} to it in the running machine{rescue}")
     })
 }
 
@@ -134,7 +132,8 @@ pub(super) fn replace(
 }
 
 /// The initramfs images that boot entries load, the default's first, each with the kernel it is for.
-fn targets(facts: &Facts) -> Vec<Target> {
+fn targets(guest: &Guest<'_>) -> Vec<Target> {
+    let (facts, drivers) = (guest.facts, &guest.goal.target.platform.drivers);
     let mut entries: Vec<_> = facts.boot.entries.iter().collect();
     entries.sort_by_key(|entry| !entry.default);
     let mut out: Vec<Target> = Vec::new();
@@ -145,7 +144,7 @@ fn targets(facts: &Facts) -> Vec<Target> {
         });
         // of several images the last one is the system's, the others are microcode
         let (Some(kernel), Some(path)) = (named, entry.initrds.last()) else { continue };
-        out.extend(Target::new(path, kernel).filter(|target| !out.contains(target)));
+        out.extend(Target::new(path, kernel, drivers).filter(|target| !out.contains(target)));
     }
     out
 }
@@ -162,7 +161,8 @@ fn lacking(guest: &Guest<'_>, target: &Target) -> Result<Vec<String>> {
 pub(super) fn lacking_in(guest: &Guest<'_>, target: &Target, bytes: &Arc<[u8]>) -> Result<Vec<String>> {
     let parsed = guest.archives.get(&target.path, bytes)?;
     let tree = Modules { view: guest.view, dir: &target.modules };
-    let coverage = initramfs::missing(parsed.archive(), &target.release, REQUIRED, &tree)
+    let drivers = &guest.goal.target.platform.drivers;
+    let coverage = initramfs::missing(parsed.archive(), &target.release, drivers.required, &tree)
         .map_err(|e| failed(target, e))?;
     Ok(coverage.addable().map(str::to_owned).collect())
 }
@@ -175,8 +175,13 @@ fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Inject
     let Some(bytes) = guest.view.read(&target.path)? else { return Ok(None) };
     let parsed = guest.archives.get(&target.path, &bytes)?;
     let tree = Modules { view: guest.view, dir: &target.modules };
-    let wanted = [REQUIRED, DESIRED].concat();
-    let request = initramfs::Request::new(&target.release, &wanted, &tree);
+    let drivers = &guest.goal.target.platform.drivers;
+    let wanted = [drivers.required, drivers.desired].concat();
+    let request = initramfs::Request {
+        required: drivers.required,
+        first: drivers.first,
+        ..initramfs::Request::new(&target.release, &wanted, &tree)
+    };
     let injected = initramfs::inject(parsed.archive(), &request).map_err(|e| failed(target, e))?;
     let loadable: Vec<&str> = injected.loadable.iter().map(String::as_str).collect();
     initramfs::verify(&injected.bytes, &target.release, &loadable).map_err(|e| failed(target, e))?;
@@ -251,6 +256,7 @@ impl ModuleTree for Modules<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -267,7 +273,7 @@ mod tests {
         let ata =
             bench.file("/lib/modules/6.1.0-50-amd64/modules.builtin", "kernel/drivers/ata/ata_piix.ko\n");
         assert!(ata.by_hand(&RULE).ends_with(RESCUE));
-        assert!(!ata.target(crate::Target::AzureGen2).by_hand(&RULE).contains("ata_piix"));
+        assert!(!ata.target(&azure::GEN2).by_hand(&RULE).contains("ata_piix"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 
 /// Those of Red Hat, of SUSE and of Debian, for each kernel.
 fn targets(guest: &Guest<'_>) -> Result<Vec<Target>> {
+    let drivers = &guest.goal.target.platform.drivers;
     let mut out = Vec::new();
     for kernel in guest.facts.kernels.iter() {
         let version = &kernel.version;
@@ -52,7 +53,7 @@ fn targets(guest: &Guest<'_>) -> Result<Vec<Target>> {
             format!("/var/lib/kdump/initramfs-{version}kdump.img"),
         ] {
             if guest.view.exists(&path)? {
-                out.extend(Target::new(&path, kernel).filter(|target| !out.contains(target)));
+                out.extend(Target::new(&path, kernel, drivers).filter(|target| !out.contains(target)));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! linux.kernel.accelerated-networking
 
+use crate::platform::azure;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -13,7 +14,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         severity: Severity::Note,
         cause: "Which card a machine gets depends on the host: ConnectX-3 (mlx4), ConnectX-4 and 5 (mlx5) \
                 or Microsoft's own (mana), and it may be another after each start. Without the driver all \
-                traffic goes by hv_netvsc, which works and is slower.",
+                traffic goes by the virtual card, which works and is slower.",
         fix: "if the network has to be fast, install a kernel that has the drivers (on Debian \
               linux-image-cloud-amd64)",
         source: &[
@@ -24,22 +25,21 @@ pub(in crate::rules) static RULE: Rule = Rule {
             ),
             Source::new("Linux", "drivers/net/ethernet", "2026-11"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.on(&azure::AZURE),
     },
     detect,
     fix: None,
 };
 
-const CARDS: [&str; 3] = ["mlx4_core", "mlx5_core", "mana"];
-
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
         return Ok(Finding::NotApplicable("it is not known which kernel boots"));
     };
-    if !kernel.has("hv_vmbus") || !kernel.has("pci_hyperv") {
+    let drivers = &guest.goal.target.platform.drivers;
+    if !kernel.has(drivers.bus) || !kernel.has(drivers.pci) {
         return Ok(Finding::NotApplicable("the kernel does not see such a card"));
     }
-    let absent: Vec<&str> = CARDS.into_iter().filter(|name| !kernel.has(name)).collect();
+    let absent: Vec<&str> = drivers.cards.iter().copied().filter(|name| !kernel.has(name)).collect();
     let evidence = (!absent.is_empty()).then(|| {
         let place = kernel.modules.clone().unwrap_or_default();
         Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))

@@ -3,6 +3,7 @@
 use super::boot_entries;
 use crate::facts::{BootEntry, Family, Kernel, Os};
 use crate::inspect::compare_versions;
+use crate::platform::Drivers;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::cmdline;
 use crate::{Facts, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -15,7 +16,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Drivers,
         severity: Severity::Blocker,
-        cause: "Without hv_vmbus and hv_storvsc a kernel sees no disk on Azure. Kernels made for Xen only, \
+        cause: "Without drivers for its bus and its disk a kernel sees no disk on Azure. Kernels made for Xen only, \
                 and some built for EC2, have neither.",
         fix: "The newest installed kernel that has them becomes the default of the boot menu: in grub.cfg \
               or grubenv, menu.lst, and /etc/default/grub. Where there is none, a kernel of the \
@@ -32,13 +33,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let facts = guest.facts;
+    let (facts, drivers) = (guest.facts, &guest.goal.target.platform.drivers);
     if facts.kernels.is_empty() {
         return Ok(Finding::NotApplicable("no kernel was found"));
     }
     let mut wrong: Vec<&Kernel> = Vec::new();
-    if facts.kernels.iter().any(is_usable) {
-        for (_, kernel) in unusable_defaults(facts) {
+    if facts.kernels.iter().any(|kernel| is_usable(kernel, drivers)) {
+        for (_, kernel) in unusable_defaults(facts, drivers) {
             if !wrong.contains(&kernel) {
                 wrong.push(kernel);
             }
@@ -49,7 +50,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let mut evidence = Vec::new();
     for kernel in wrong {
         let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
-        let lacks = lacking(kernel).collect::<Vec<_>>().join(" and ");
+        let lacks = lacking(kernel, drivers).collect::<Vec<_>>().join(" and ");
         evidence.push(Evidence::new(place, format!("{} is built without {lacks}", kernel.version)));
         let config = xen_only(guest.view, kernel)?;
         evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
@@ -58,15 +59,18 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    let facts = stage.guest()?.facts.clone();
-    let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel)) else {
+    let guest = stage.guest()?;
+    let (facts, platform) = (guest.facts.clone(), guest.goal.target.platform);
+    let drivers = &platform.drivers;
+    let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel, drivers)) else {
         let package = package(facts.os.as_ref());
         return Ok(Fixed::ByHand(format!(
-            "no kernel here sees a disk on Azure: install {package} in the running machine, boot it there, and take a new snapshot"
+            "no kernel here sees a disk on {}: install {package} in the running machine, boot it there, and take a new snapshot",
+            platform.name
         )));
     };
-    for (entry, _) in unusable_defaults(&facts) {
-        let Some(better) = best(&facts, entry) else {
+    for (entry, _) in unusable_defaults(&facts, drivers) {
+        let Some(better) = best(&facts, entry, drivers) else {
             return Ok(Fixed::ByHand(format!(
                 "{} would do, but no entry of the boot menu starts it: make one in the running machine, and take a new snapshot",
                 usable.version
@@ -78,32 +82,34 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 }
 
 /// The entries that start by themselves, one for each menu, with a kernel that cannot see a disk.
-fn unusable_defaults(facts: &Facts) -> impl Iterator<Item = (&BootEntry, &Kernel)> {
+fn unusable_defaults<'a>(
+    facts: &'a Facts,
+    drivers: &'a Drivers,
+) -> impl Iterator<Item = (&'a BootEntry, &'a Kernel)> {
     let defaults = facts.boot.entries.iter().filter(|entry| entry.default);
     let known = defaults.filter_map(|entry| Some((entry, facts.kernel_of(entry)?)));
-    known.filter(|(_, kernel)| !is_usable(kernel))
+    known.filter(|(_, kernel)| !is_usable(kernel, drivers))
 }
 
 /// The entry of the same menu with the newest kernel that has the drivers; rescue entries are for rescue.
-fn best<'a>(facts: &'a Facts, entry: &BootEntry) -> Option<&'a BootEntry> {
+fn best<'a>(facts: &'a Facts, entry: &BootEntry, drivers: &Drivers) -> Option<&'a BootEntry> {
     let is_rescue = |entry: &BootEntry| {
         entry.kernel.contains("rescue")
             || cmdline::tokens(&entry.cmdline).any(|token| matches!(token, "single" | "recovery"))
     };
     let menu = boot_entries::menu_of(&facts.boot, entry).into_iter().filter(|entry| !is_rescue(entry));
     let with_kernel = menu.filter_map(|entry| Some((entry, facts.kernel_of(entry)?)));
-    let usable = with_kernel.filter(|(_, kernel)| is_usable(kernel));
+    let usable = with_kernel.filter(|(_, kernel)| is_usable(kernel, drivers));
     usable.max_by(|(_, a), (_, b)| compare_versions(&a.version, &b.version)).map(|(entry, _)| entry)
 }
 
-fn is_usable(kernel: &Kernel) -> bool {
-    lacking(kernel).next().is_none()
+fn is_usable(kernel: &Kernel, drivers: &Drivers) -> bool {
+    lacking(kernel, drivers).next().is_none()
 }
 
 /// The drivers without which it sees no disk, as far as it lacks them.
-fn lacking(kernel: &Kernel) -> impl Iterator<Item = &'static str> {
-    let names = ["hv_vmbus", "hv_storvsc"].into_iter();
-    names.filter(|name| !kernel.has(name))
+fn lacking(kernel: &Kernel, drivers: &Drivers) -> impl Iterator<Item = &'static str> {
+    drivers.vital().into_iter().filter(|name| !kernel.has(name))
 }
 
 /// The distribution's kernel that has them.

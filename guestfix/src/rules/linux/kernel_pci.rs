@@ -1,5 +1,6 @@
 //! linux.kernel.pci-hyperv
 
+use crate::platform::azure;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -11,15 +12,15 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Drivers,
         severity: Severity::Note,
-        cause: "Accelerated networking and NVMe disks of Azure are PCI devices behind pci_hyperv. Kernels \
+        cause: "Accelerated networking and NVMe disks of Azure are PCI devices behind a virtual bus. Kernels \
                 of Amazon Linux 2023 are built without it: such a machine boots from SCSI disks, with the \
                 plain network card.",
         fix: "choose a VM size with a SCSI disk controller, and leave accelerated networking off",
         source: &[
             Source::new("AWS", "AL2023 user guide, Hyper-V supported configurations", "2026"),
-            Source::new("Linux", "drivers/pci/controller/pci-hyperv.c", "2026-11"),
+            Source::new("Linux", "drivers/pci/controller, the driver of Hyper-V", "2026-11"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.on(&azure::AZURE),
     },
     detect,
     fix: None,
@@ -29,14 +30,15 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let Some(kernel) = guest.facts.default_kernel().filter(|kernel| kernel.modules.is_some()) else {
         return Ok(Finding::NotApplicable("it is not known which kernel boots"));
     };
-    if !kernel.has("hv_vmbus") {
+    let drivers = &guest.goal.target.platform.drivers;
+    if !kernel.has(drivers.bus) {
         return Ok(Finding::NotApplicable(
             "the kernel has no drivers of Hyper-V at all: see linux.kernel.hyperv",
         ));
     }
     let place = kernel.modules.clone().unwrap_or_default();
-    let evidence = (!kernel.has("pci_hyperv"))
-        .then(|| Evidence::new(place, format!("{} has no pci_hyperv", kernel.version)));
+    let evidence = (!kernel.has(drivers.pci))
+        .then(|| Evidence::new(place, format!("{} has no {}", kernel.version, drivers.pci)));
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }
 

@@ -2,36 +2,33 @@
 
 use crate::rule::Evidence;
 use crate::text::{lines, shell_assign};
-use crate::{Result, Stage, View};
+use crate::{Guest, Result, Stage};
 
 pub(super) const CONFIG: &str = "/etc/mkinitfs/mkinitfs.conf";
 const FEATURES: &str = "features";
 const OURS: &str = "hyperv";
 const DIRS: [&str; 2] = ["/etc/mkinitfs/features.d", "/usr/share/mkinitfs/features.d"];
-/// Where the driver of the disk is in a kernel's modules, without what it is packed with.
-const STORVSC: &str = "kernel/drivers/scsi/hv_storvsc.ko";
-/// Directories and patterns; mkinitfs takes what the kernel has of them, and what that depends on.
-const TEXT: &str = "kernel/drivers/hv\nkernel/drivers/scsi/hv_storvsc.ko*\nkernel/drivers/scsi/sd_mod.ko*\n\
-                    kernel/drivers/net/hyperv\nkernel/drivers/pci/controller/pci-hyperv*\n";
-
 /// What is wrong, if no feature has the driver of the disk.
-pub(super) fn fault(view: &dyn View) -> Result<Option<Evidence>> {
+pub(super) fn fault(guest: &Guest<'_>) -> Result<Option<Evidence>> {
+    let (view, disk) = (guest.view, guest.goal.target.platform.drivers.disk);
+    let path = format!("kernel/drivers/scsi/{disk}.ko");
     let config = view.text(CONFIG)?.unwrap_or_default();
     let features = shell_assign::get(&config, FEATURES).unwrap_or_default();
     for feature in features.split_whitespace() {
         for dir in DIRS {
             let text = view.text(&format!("{dir}/{feature}.modules"))?.unwrap_or_default();
-            if lines(&text).any(|line| covers(line.body.trim())) {
+            if lines(&text).any(|line| covers(line.body.trim(), &path)) {
                 return Ok(None);
             }
         }
     }
-    Ok(Some(Evidence::new(CONFIG, format!("no feature has hv_storvsc: {features}"))))
+    Ok(Some(Evidence::new(CONFIG, format!("no feature has {disk}: {features}"))))
 }
 
 /// Adds a feature that has it.
 pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
-    stage.put(&format!("{}/{OURS}.modules", DIRS[0]), TEXT)?;
+    let patterns = stage.guest()?.goal.target.platform.drivers.mkinitfs;
+    stage.put(&format!("{}/{OURS}.modules", DIRS[0]), patterns.join("\n") + "\n")?;
     stage.edit(CONFIG, |text| {
         let old = shell_assign::get(text, FEATURES).unwrap_or_default();
         let is_on = old.split_whitespace().any(|feature| feature == OURS);
@@ -41,15 +38,18 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a directory or pattern has the driver in it.
-fn covers(pattern: &str) -> bool {
+/// Whether a directory or pattern has the driver at `path` in it.
+fn covers(pattern: &str, path: &str) -> bool {
     let start = pattern.split('*').next().unwrap_or(pattern).trim_end_matches('/');
-    !start.is_empty() && STORVSC.starts_with(start)
+    !start.is_empty() && path.starts_with(start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEXT: &str = "kernel/drivers/hv\nkernel/drivers/scsi/hv_storvsc.ko*\nkernel/drivers/scsi/sd_mod.ko*\n\
+                        kernel/drivers/net/hyperv\nkernel/drivers/pci/controller/pci-hyperv*\n";
     use crate::rules::linux::initramfs_drop_in;
     use crate::rules::testing::Bench;
 

@@ -1,6 +1,7 @@
 //! linux.modprobe.blacklist
 
 use super::linewise;
+use crate::platform::Drivers;
 use crate::rule::{Applies, Pack, Source};
 use crate::text::{Line, comment_out};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -13,7 +14,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Drivers,
         severity: Severity::Blocker,
-        cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure hv_* are disk \
+        cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure those of Hyper-V are disk \
                 and network, vfat is the EFI partition and udf the provisioning disc.",
         fix: "The blacklist and install lines of these modules become comments.",
         source: &[
@@ -27,31 +28,18 @@ pub(in crate::rules) static RULE: Rule = Rule {
     fix: Some(fix),
 };
 
-const NEEDED: &[&str] = &[
-    "hv_vmbus",
-    "hv_storvsc",
-    "hv_netvsc",
-    "hv_utils",
-    "hv_balloon",
-    "hyperv_keyboard",
-    "hid_hyperv",
-    "pci_hyperv",
-    "sd_mod",
-    "scsi_mod",
-    "udf",
-    "vfat",
-    "fat",
-];
-
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let what = |line: &Line<'_>| forbidden(line).map(|module| format!("{module} is not to be loaded"));
+    let drivers = &guest.goal.target.platform.drivers;
+    let what =
+        |line: &Line<'_>| forbidden(line, drivers).map(|module| format!("{module} is not to be loaded"));
     Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    let files = files(stage.guest()?.view)?;
-    let allowed =
-        |line: &Line<'_>| forbidden(line).map(|_| comment_out(line.body, "Azure needs this module"));
+    let guest = stage.guest()?;
+    let (files, platform) = (files(guest.view)?, guest.goal.target.platform);
+    let why = format!("{} needs this module", platform.name);
+    let allowed = |line: &Line<'_>| forbidden(line, &platform.drivers).map(|_| comment_out(line.body, &why));
     linewise::rewrite(stage, &files, allowed)?;
     Ok(Fixed::Staged)
 }
@@ -69,14 +57,14 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 }
 
 /// The module that a line forbids and Azure needs.
-fn forbidden(line: &Line<'_>) -> Option<&'static str> {
+fn forbidden(line: &Line<'_>, drivers: &Drivers) -> Option<&'static str> {
     let words: Vec<&str> = line.words().collect();
     let module = match words.as_slice() {
         ["blacklist", module, ..] => *module,
         ["install", module, command, ..] if is_nothing(command) => *module,
         _ => return None,
     };
-    NEEDED.iter().find(|needed| **needed == module.replace('-', "_")).copied()
+    drivers.allowed.iter().find(|needed| **needed == module.replace('-', "_")).copied()
 }
 
 /// A command that stands for "do not".

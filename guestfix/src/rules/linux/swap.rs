@@ -1,6 +1,7 @@
 //! linux.swap
 
 use crate::inspect::devices;
+use crate::platform::azure;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::fstab;
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -18,7 +19,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         fix: "once it runs on Azure, let the agent (ResourceDisk.EnableSwap in waagent.conf) or cloud-init \
               make swap on the temporary disk, and take the line out of /etc/fstab",
         source: &[Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure", "2026")],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.on(&azure::AZURE),
     },
     detect,
     fix: None,

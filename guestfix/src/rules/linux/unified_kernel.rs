@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::initramfs_hyperv::{Target, lacking_in};
 use crate::error::chain;
 use crate::inspect::devices;
+use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::text::{bytes, cmdline};
 use crate::{Error, Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -19,15 +20,15 @@ pub(in crate::rules) static RULE: Rule = Rule {
         severity: Severity::Blocker,
         cause: "In a unified kernel image initramfs and command line are sections of one file. What is \
                 missing there cannot be added without breaking its signature.",
-        fix: "build the image anew in the running machine (dracut --uefi --add-drivers \"hv_vmbus \
-              hv_storvsc\", or ukify), with root=UUID=, and sign it again or leave Secure Boot off",
+        fix: "build the image anew in the running machine (dracut --uefi \
+              --add-drivers, or ukify) with the drivers of Hyper-V, with root=UUID=, and sign it again or leave Secure Boot off",
         source: &[
             Source::new("uapi-group.org", "Unified Kernel Image", "2026"),
             Source::new("systemd-stub(7)", "", "2026-11"),
             Source::new("ukify(1)", "", "2026-11"),
             Source::new("Microsoft PE Format", "", "2026"),
         ],
-        applies: Applies::LINUX,
+        applies: Applies::LINUX.with(Firmware::Uefi),
     },
     detect,
     fix: None,
@@ -37,9 +38,6 @@ pub(in crate::rules) static RULE: Rule = Rule {
 const DIRS: [&str; 3] = ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"];
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    if guest.goal.target != crate::Target::AzureGen2 {
-        return Ok(Finding::NotApplicable("generation 1 starts by BIOS"));
-    }
     if !guest.facts.boot.entries.is_empty() {
         return Ok(Finding::NotApplicable("a boot menu starts its kernels"));
     }
@@ -68,7 +66,7 @@ fn faults(guest: &Guest<'_>, path: &str, image: &[u8]) -> Result<Vec<String>> {
     let release = text(".uname").unwrap_or_default();
     let release = release.trim_matches(['\0', '\n']);
     let kernel = guest.facts.kernels.iter().find(|kernel| kernel.version == release);
-    let target = kernel.and_then(|kernel| Target::new(path, kernel));
+    let target = kernel.and_then(|kernel| Target::new(path, kernel, &guest.goal.target.platform.drivers));
     let (Some(target), Some(initrd)) = (target, section(image, ".initrd")) else { return Ok(out) };
     match lacking_in(guest, &target, &Arc::from(initrd)) {
         Ok(lacking) if lacking.is_empty() => {}
@@ -106,6 +104,7 @@ fn section<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::{Bench, empty_initramfs, grub_cfg, initramfs_with};
 
     const PATH: &str = "/boot/efi/EFI/Linux/debian.efi";
@@ -139,7 +138,7 @@ mod tests {
             (".initrd", initrd),
         ];
         Bench::debian()
-            .target(crate::Target::AzureGen2)
+            .target(&azure::GEN2)
             .without("/boot/grub/grub.cfg")
             .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
             .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/scsi/hv_storvsc.ko", "")
@@ -168,7 +167,7 @@ mod tests {
         }
         let menu = bench("root=/dev/xvda1", b"").file("/boot/grub/grub.cfg", grub_cfg("UUID=1", ""));
         assert_eq!(menu.findings(&RULE), [""; 0]);
-        let other = bench("root=/dev/xvda1", &empty_initramfs()).target(crate::Target::AzureGen1);
+        let other = bench("root=/dev/xvda1", &empty_initramfs()).target(&azure::GEN1);
         assert_eq!(other.findings(&RULE), [""; 0]);
     }
 }

@@ -1,8 +1,9 @@
 //! target.firmware
 
 use super::paravirtual;
+use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A disk that the firmware of the target cannot start.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -25,9 +26,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    let (here, there, wanted) = match guest.goal.target {
-        Target::AzureGen1 => (&machine.bios, &machine.uefi, "BIOS"),
-        Target::AzureGen2 => (&machine.uefi, &machine.bios, "UEFI"),
+    let firmware = guest.goal.target.firmware;
+    let (here, there) = match firmware {
+        Firmware::Bios => (&machine.bios, &machine.uefi),
+        Firmware::Uefi => (&machine.uefi, &machine.bios),
     };
     if !here.is_empty() {
         return Ok(Finding::Ok);
@@ -35,7 +37,8 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if paravirtual::is_to_be_started(guest) {
         return Ok(Finding::NotApplicable("the disk never started by a firmware: see target.paravirtual"));
     }
-    let mut evidence = vec![Evidence::new(Place::DISK, format!("nothing on it starts by {wanted}"))];
+    let mut evidence =
+        vec![Evidence::new(Place::DISK, format!("nothing on it starts by {}", firmware.name()))];
     evidence.extend(there.iter().map(|line| Evidence::new(Place::DISK, line.as_str())));
     Ok(Finding::Wrong { evidence })
 }
@@ -43,17 +46,17 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
     let machine = guest.view.machine();
-    let fits = match guest.goal.target {
-        Target::AzureGen1 if !machine.uefi.is_empty() => Some("azure-gen2"),
-        Target::AzureGen2 if !machine.bios.is_empty() => Some("azure-gen1"),
-        _ => None,
+    let target = guest.goal.target;
+    let other = match target.firmware {
+        Firmware::Bios => target.with(Firmware::Uefi).filter(|_| !machine.uefi.is_empty()),
+        Firmware::Uefi => target.with(Firmware::Bios).filter(|_| !machine.bios.is_empty()),
     };
-    Ok(Fixed::ByHand(match fits {
-        Some(target) => format!("the disk fits --for {target}"),
-        None if paravirtual::is(&guest) => {
-            "a paravirtual AMI, which has nothing that UEFI starts: with --for azure-gen1 a disk that starts by BIOS is made of it"
-                .into()
-        }
+    let bios = target.with(Firmware::Bios).map_or("a target that starts by BIOS", |target| target.id);
+    Ok(Fixed::ByHand(match other {
+        Some(target) => format!("the disk fits --for {}", target.id),
+        None if paravirtual::is(&guest) => format!(
+            "a paravirtual AMI, which has nothing that UEFI starts: with --for {bios} a disk that starts by BIOS is made of it"
+        ),
         None if guest.facts.os.is_none() => {
             "no system was found on the disk: one with data only is made a VHD by refloat convert, and attached to a machine on Azure"
                 .into()
@@ -65,12 +68,13 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
 
     #[test]
     fn the_firmware_of_the_target_must_find_a_loader() {
         assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
-        let gen2 = Bench::debian().target(Target::AzureGen2);
+        let gen2 = Bench::debian().target(&azure::GEN2);
         assert_eq!(
             gen2.findings(&RULE),
             ["disk: nothing on it starts by UEFI", "disk: boot code in the MBR"]
@@ -82,7 +86,7 @@ mod tests {
     fn a_hybrid_disk_fits_both_generations_and_an_empty_one_neither() {
         let hybrid = Bench::debian().machine(|machine| machine.uefi.push("EFI system partition 15".into()));
         let empty = Bench::debian().machine(|machine| machine.bios.clear());
-        for target in [Target::AzureGen1, Target::AzureGen2] {
+        for target in [&azure::GEN1, &azure::GEN2] {
             assert_eq!(hybrid.clone().target(target).findings(&RULE), [""; 0]);
             let what = empty.clone().target(target).by_hand(&RULE);
             assert!(what.contains("boots nowhere"), "{what}");
@@ -99,7 +103,7 @@ mod tests {
                 machine.bios.clear();
             });
         assert_eq!(bench.findings(&RULE), [""; 0]);
-        let gen2 = bench.target(Target::AzureGen2);
+        let gen2 = bench.target(&azure::GEN2);
         assert_eq!(gen2.findings(&RULE), ["disk: nothing on it starts by UEFI"]);
         assert!(gen2.by_hand(&RULE).starts_with("a paravirtual AMI"));
     }

@@ -7,9 +7,10 @@ use libdisk::volume::{embed, wrap};
 
 use crate::edit::sha256;
 use crate::facts::{Machine, Site, Volume};
+use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::menu_lst;
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, Target};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A paravirtual AMI: a file system, on the bare disk or on its first partition, which EC2's own PV-GRUB started by its menu.lst.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -119,7 +120,7 @@ pub(super) fn is(guest: &Guest<'_>) -> bool {
 
 /// Whether it is one, and is to start by BIOS.
 pub(super) fn is_to_be_started(guest: &Guest<'_>) -> bool {
-    is(guest) && guest.goal.target == Target::AzureGen1
+    is(guest) && guest.goal.target.firmware == Firmware::Bios
 }
 
 fn is_partitioned(machine: &Machine) -> bool {
@@ -206,6 +207,7 @@ fn in_quotes(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
     use crate::text::grub_cfg;
     use crate::text::random::Random;
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn other_disks_and_other_targets_are_no_business_of_it() {
         assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
-        assert_eq!(bench(MENU).target(Target::AzureGen2).findings(&RULE), [""; 0]);
+        assert_eq!(bench(MENU).target(&azure::GEN2).findings(&RULE), [""; 0]);
         let grub2 = Bench::debian().machine(|machine| machine.table = "none");
         assert_eq!(grub2.findings(&RULE), [""; 0]);
     }

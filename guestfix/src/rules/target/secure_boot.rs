@@ -2,7 +2,7 @@
 
 use crate::facts::Family;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity, Target};
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A guest whose boot loader Azure's firmware does not trust.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -27,8 +27,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    if guest.goal.target != Target::AzureGen2 {
-        return Ok(Finding::NotApplicable("generation 1 has no Secure Boot"));
+    if !guest.goal.target.secure_boot {
+        return Ok(Finding::NotApplicable("the target has no Secure Boot"));
     }
     let of_amazon = guest.facts.os.as_ref().filter(|os| os.family == Family::Amazon);
     let evidence = of_amazon.map(|os| {
@@ -40,15 +40,16 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure;
     use crate::rules::testing::Bench;
 
     #[test]
     fn amazon_linux_does_not_start_with_secure_boot() {
         let amazon = Bench::debian().file("/etc/os-release", "ID=amzn\nPRETTY_NAME=\"Amazon Linux 2023\"\n");
         assert_eq!(amazon.findings(&RULE), [""; 0]);
-        let gen2 = amazon.target(Target::AzureGen2);
+        let gen2 = amazon.target(&azure::GEN2);
         assert_eq!(gen2.findings(&RULE), ["disk: the loaders of Amazon Linux 2023 are signed by Amazon"]);
         gen2.by_hand(&RULE);
-        assert_eq!(Bench::debian().target(Target::AzureGen2).findings(&RULE), [""; 0]);
+        assert_eq!(Bench::debian().target(&azure::GEN2).findings(&RULE), [""; 0]);
     }
 }

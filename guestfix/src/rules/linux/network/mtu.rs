@@ -1,5 +1,7 @@
 //! linux.network.mtu
 
+use libdisk::vfs::FileType;
+
 use crate::rule::{Applies, Pack, Source};
 use crate::rules::linux::linewise;
 use crate::text::{Line, comment_out};
@@ -13,7 +15,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Network,
         severity: Severity::Warning,
-        cause: "Within a VPC frames of 9001 bytes pass; on Azure 1500 is the rule. A larger size that is \
+        cause: "Within a VPC jumbo frames pass; elsewhere they do not. A larger size that is \
                 set by hand makes connections hang as soon as they carry much.",
         fix: "The lines that set it become comments: DHCP and the driver know better.",
         source: &[
@@ -39,17 +41,22 @@ const DIRS: &[(&str, &str, &str)] = &[
     ("/etc/dhcp", "dhclient", ".conf"),
 ];
 const KEYS: [&str; 4] = ["mtu", "MTU", "MTUBytes", "interface-mtu"];
-const USUAL: u32 = 1500;
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let jumbo =
-        |line: &Line<'_>| jumbo(line).map(|_| format!("{}, more than Azure's {USUAL}", line.body.trim()));
+    let platform = guest.goal.target.platform;
+    let jumbo = |line: &Line<'_>| {
+        let words = || format!("{}, more than {}'s {}", line.body.trim(), platform.name, platform.mtu);
+        jumbo(line, platform.mtu).map(|_| words())
+    };
     Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, jumbo)?))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    let files = files(stage.guest()?.view)?;
-    linewise::rewrite(stage, &files, |line| jumbo(line).map(|_| comment_out(line.body, "frames of EC2")))?;
+    let guest = stage.guest()?;
+    let (files, mtu) = (files(guest.view)?, guest.goal.target.platform.mtu);
+    linewise::rewrite(stage, &files, |line| {
+        jumbo(line, mtu).map(|_| comment_out(line.body, "frames of EC2"))
+    })?;
     Ok(Fixed::Staged)
 }
 
@@ -58,21 +65,29 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
     for (dir, start, end) in DIRS {
         for name in view.list(dir)? {
             let fits = name.starts_with(start) && name.ends_with(end) && !name.ends_with(".pre-azure");
-            out.extend(fits.then(|| format!("{dir}/{name}")));
+            let path = format!("{dir}/{name}");
+            // interfaces.d is a folder beside interfaces
+            if fits && !is_folder(view, &path)? {
+                out.push(path);
+            }
         }
     }
     Ok(out)
 }
 
-/// The size that a line sets, if it is more than usual.
-fn jumbo(line: &Line<'_>) -> Option<u32> {
+fn is_folder(view: &dyn View, path: &str) -> Result<bool> {
+    Ok(view.stat(path)?.is_some_and(|metadata| metadata.file_type == FileType::Directory))
+}
+
+/// The size that a line sets, if it is more than `mtu`.
+fn jumbo(line: &Line<'_>, mtu: u32) -> Option<u32> {
     if line.body.trim_start().starts_with(['#', ';']) {
         return None;
     }
     let is_gap = |c: char| c.is_whitespace() || "=:;\"'".contains(c);
     let mut words = line.body.split(is_gap).filter(|word| !word.is_empty());
     words.find(|word| KEYS.contains(word))?;
-    words.next()?.parse().ok().filter(|size| *size > USUAL)
+    words.next()?.parse().ok().filter(|size| *size > mtu)
 }
 
 #[cfg(test)]

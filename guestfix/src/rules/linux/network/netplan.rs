@@ -8,7 +8,7 @@ use crate::{Guest, Result, Stage, View};
 
 const OURS: &str = "/etc/netplan/90-azure.yaml";
 
-/// As in Azure's own images: eth0 is waited for, cards added later are not.
+/// With the name of the driver to be filled in. As in Azure's own images: eth0 is waited for, cards added later are not.
 const TEXT: &str = "\
 # for Azure (refloat)
 network:
@@ -16,14 +16,14 @@ network:
   ethernets:
     eth0:
       match:
-        driver: hv_netvsc
+        driver: DRIVER
         name: eth0
       dhcp4: true
       dhcp4-overrides:
         route-metric: 100
     hotplugged:
       match:
-        driver: hv_netvsc
+        driver: DRIVER
         name: \"!eth0\"
       dhcp4: true
       dhcp4-overrides:
@@ -31,25 +31,32 @@ network:
       optional: true
 ";
 
+/// What ours says, for this driver.
+fn text(driver: &str) -> String {
+    TEXT.replace("DRIVER", driver)
+}
+
 pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
+    let driver = guest.goal.target.platform.drivers.network;
     let mut out = Vec::new();
     for file in files(guest.view)? {
         let text = guest.view.text(&file)?.unwrap_or_default();
-        let faults = faults_in(&text);
+        let faults = faults_in(&text, driver);
         out.extend(faults.into_iter().map(|(line, what)| Evidence::new(Place::line(&file, line), what)));
     }
     Ok(out)
 }
 
 pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
-    let view = stage.guest()?.view;
+    let guest = stage.guest()?;
+    let (view, driver) = (guest.view, guest.goal.target.platform.drivers.network);
     let (mut moved, mut manager) = (Vec::new(), false);
     for file in files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         manager |= outline(&text)
             .iter()
             .any(|node| node.path == ["network", "renderer"] && node.value == "NetworkManager");
-        if !faults_in(&text).is_empty() {
+        if !faults_in(&text, driver).is_empty() {
             moved.push(file);
         }
     }
@@ -60,7 +67,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
         aside::take(stage, &file)?;
     }
     let renderer = if manager { "  version: 2\n  renderer: NetworkManager\n" } else { "  version: 2\n" };
-    stage.put_mode(OURS, TEXT.replace("  version: 2\n", renderer), 0o600)
+    stage.put_mode(OURS, text(driver).replace("  version: 2\n", renderer), 0o600)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -68,7 +75,7 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 }
 
 /// Lines that do not fit a card on Azure.
-fn faults_in(text: &str) -> Vec<(usize, String)> {
+fn faults_in(text: &str, driver: &str) -> Vec<(usize, String)> {
     let nodes = outline(text);
     let mut out = Vec::new();
     for node in &nodes {
@@ -81,7 +88,7 @@ fn faults_in(text: &str) -> Vec<(usize, String)> {
             ["match", "macaddress"] => {
                 out.push((node.line, format!("{interface} is matched by its address {}", node.value)))
             }
-            ["match", "driver"] if node.value != "hv_netvsc" => {
+            ["match", "driver"] if node.value != driver => {
                 out.push((node.line, format!("{interface} is matched by its driver {}", node.value)));
             }
             ["match", "name"] if !fits(node.value) => {
@@ -113,6 +120,7 @@ fn fits(glob: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure::AZURE;
     use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
@@ -130,7 +138,7 @@ mod tests {
             ]
         );
         bench.mended(&network::RULE, |view| {
-            assert_eq!(view.text(OURS).unwrap().unwrap(), TEXT);
+            assert_eq!(view.text(OURS).unwrap().unwrap(), text(AZURE.drivers.network));
             assert_eq!(view.lstat(OURS).unwrap().unwrap().mode, 0o600);
             assert_eq!(view.text(&format!("{path}.pre-azure")).unwrap().unwrap(), PINNED);
             assert!(!view.exists(path).unwrap());
@@ -140,7 +148,7 @@ mod tests {
     #[test]
     fn files_that_fit_any_cloud_are_left() {
         for fine in [
-            TEXT,
+            &text(AZURE.drivers.network),
             "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n",
             "network:\n  version: 2\n  renderer: NetworkManager\n",
             "network:\n  ethernets:\n    all:\n      match: {name: \"e*\"}\n      dhcp4: true\n",

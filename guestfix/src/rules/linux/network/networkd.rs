@@ -1,5 +1,6 @@
 //! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
 
+use crate::platform::aws;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
 use crate::text::ini;
@@ -7,16 +8,23 @@ use crate::{Guest, Result, Stage, View};
 
 const DIR: &str = "/etc/systemd/network";
 const OURS: &str = "/etc/systemd/network/10-azure.network";
-const TEXT: &str = "# for Azure (refloat)\n[Match]\nDriver=hv_netvsc\n\n[Network]\nDHCP=yes\n";
+/// With the name of the driver to be filled in.
+const TEXT: &str = "# for Azure (refloat)\n[Match]\nDriver=DRIVER\n\n[Network]\nDHCP=yes\n";
+
+/// What ours says, for this driver.
+fn text(driver: &str) -> String {
+    TEXT.replace("DRIVER", driver)
+}
 
 pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
+    let driver = guest.goal.target.platform.drivers.network;
     let mut out = Vec::new();
-    for (file, line, what) in misfits(guest.view)? {
+    for (file, line, what) in misfits(guest.view, driver)? {
         out.push(Evidence::new(Place::line(&file, line), what));
     }
     // where another tool configures the network, networkd has nothing to do
     let alone = guest.facts.network.as_slice() == ["networkd"];
-    if out.is_empty() && alone && !fits_azure(guest.view)? {
+    if out.is_empty() && alone && !fits_azure(guest.view, driver)? {
         out.push(Evidence::new(DIR, "no file matches a card of Azure"));
     }
     Ok(out)
@@ -27,21 +35,22 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     if faults(&guest)?.is_empty() {
         return Ok(());
     }
+    let driver = guest.goal.target.platform.drivers.network;
     let alone = guest.facts.network.as_slice() == ["networkd"];
-    let mut files: Vec<String> = misfits(guest.view)?.into_iter().map(|(file, _, _)| file).collect();
+    let mut files: Vec<String> = misfits(guest.view, driver)?.into_iter().map(|(file, _, _)| file).collect();
     let networks = files.iter().any(|file| file.ends_with(".network"));
     files.dedup();
     for file in files {
         aside::take(stage, &file)?;
     }
-    if (networks || alone) && !fits_azure(stage.guest()?.view)? {
-        stage.put(OURS, TEXT)?;
+    if (networks || alone) && !fits_azure(stage.guest()?.view, driver)? {
+        stage.put(OURS, text(driver))?;
     }
     Ok(())
 }
 
 /// The files that are for a card of EC2, with the line that says so.
-fn misfits(view: &dyn View) -> Result<Vec<(String, usize, String)>> {
+fn misfits(view: &dyn View, driver: &str) -> Result<Vec<(String, usize, String)>> {
     let mut out = Vec::new();
     for suffix in [".network", ".link"] {
         for file in view.glob(DIR, suffix)? {
@@ -50,7 +59,7 @@ fn misfits(view: &dyn View) -> Result<Vec<(String, usize, String)>> {
                 ("Match", "MACAddress" | "PermanentMACAddress" | "Path") => true,
                 ("Match", "Name" | "OriginalName") => entry.value.split_whitespace().all(is_of_ec2),
                 ("Match", "Driver") => {
-                    !entry.value.contains("hv_netvsc") && entry.value.split_whitespace().all(is_driver_of_ec2)
+                    !entry.value.contains(driver) && entry.value.split_whitespace().all(is_driver_of_ec2)
                 }
                 _ => false,
             });
@@ -68,11 +77,11 @@ fn is_of_ec2(name: &str) -> bool {
 }
 
 fn is_driver_of_ec2(driver: &str) -> bool {
-    matches!(driver, "ena" | "ixgbevf" | "vif" | "xen-netfront" | "xen_netfront")
+    aws::NETWORK_DRIVERS.contains(&driver)
 }
 
 /// Whether some file, of the user or of a package, configures a card of Azure.
-fn fits_azure(view: &dyn View) -> Result<bool> {
+fn fits_azure(view: &dyn View, network: &str) -> Result<bool> {
     for dir in [DIR, "/usr/lib/systemd/network"] {
         for file in view.glob(dir, ".network")? {
             let text = view.text(&file)?.unwrap_or_default();
@@ -80,7 +89,7 @@ fn fits_azure(view: &dyn View) -> Result<bool> {
             let (name, driver, kind) = (value("Name"), value("Driver"), value("Type"));
             let by_name =
                 name.split_whitespace().any(|glob| matches!(glob, "eth0" | "eth*" | "e*" | "*" | "en* eth*"));
-            let by_driver = driver.split_whitespace().any(|glob| matches!(glob, "hv_netvsc" | "*"));
+            let by_driver = driver.split_whitespace().any(|glob| glob == network || glob == "*");
             let by_kind = kind == "ether" && name.is_empty() && driver.is_empty();
             let others = !value("Virtualization").is_empty()
                 || !value("MACAddress").is_empty()
@@ -96,6 +105,7 @@ fn fits_azure(view: &dyn View) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::azure::AZURE;
     use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
@@ -124,7 +134,7 @@ mod tests {
             .link(link, "/usr/lib/systemd/system/systemd-networkd.service")
             .file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
         assert_eq!(bench.findings(&network::RULE), [format!("{DIR}: no file matches a card of Azure")]);
-        assert_eq!(bench.mended_text(&network::RULE, OURS), TEXT);
+        assert_eq!(bench.mended_text(&network::RULE, OURS), text(AZURE.drivers.network));
         let fine =
             networkd().file("/etc/systemd/network/any.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n");
         assert_eq!(fine.findings(&network::RULE), [""; 0]);
