@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::codec::Codec;
 use crate::cpio::{Entry, Kind};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
@@ -14,6 +15,10 @@ use crate::segment::{self, Segment};
 pub struct Limits {
     /// Bytes all segments together may unpack to.
     pub unpacked: u64,
+    /// Bytes a segment may unpack to however small it is.
+    pub unpacked_always: u64,
+    /// A larger one may unpack to this many times its size.
+    pub ratio: u64,
     /// Records in all segments together.
     pub entries: usize,
     /// Segments.
@@ -22,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { unpacked: 1 << 30, entries: 100_000, segments: 64 }
+        Self { unpacked: 512 << 20, unpacked_always: 64 << 20, ratio: 32, entries: 100_000, segments: 64 }
     }
 }
 
@@ -47,14 +52,24 @@ pub struct Archive<'a> {
 pub struct File<'a> {
     /// The record that made it.
     pub entry: &'a Entry,
-    /// Its content, or a symbolic link's target.
-    pub data: &'a [u8],
     /// The number of the segment it came from.
     pub segment: usize,
+    archive: &'a Archive<'a>,
+}
+
+impl<'a> File<'a> {
+    /// Its content, or a symbolic link's target. Large ones are unpacked when they are first asked for.
+    ///
+    /// # Errors
+    /// `TooLarge` if it is not held in memory.
+    pub fn data(&self) -> Result<&'a [u8]> {
+        self.archive.data(self.segment, self.entry)
+    }
 }
 
 impl<'a> Archive<'a> {
-    /// Splits and unpacks `bytes`, in memory and within `limits`. An unknown format is refused by name and offset.
+    /// Splits and unpacks `bytes`, within `limits`; what is large is not kept. An unknown format is refused by name and
+    /// offset.
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let segments = segment::split(bytes, limits)?;
         if segments.is_empty() {
@@ -163,18 +178,34 @@ impl<'a> Archive<'a> {
     fn at(&self, resolved: &str) -> Option<File<'_>> {
         let place = (*self.tree.get(resolved)?)?;
         let entry = self.entry(place)?;
-        Some(File { entry, data: self.data(place.0, entry)?, segment: place.0 })
+        Some(File { entry, segment: place.0, archive: self })
     }
 
-    /// A record's content. Of a set of hard links any one may carry it.
-    fn data(&self, segment: usize, entry: &Entry) -> Option<&[u8]> {
-        let segment = self.segment(segment)?;
-        let mut range = &entry.data;
-        if range.is_empty() && entry.kind == Kind::File && entry.nlink > 1 {
-            let links = segment.entries.iter().filter(|other| other.inode == entry.inode);
-            range = links.map(|other| &other.data).find(|data| !data.is_empty()).unwrap_or(range);
+    /// A record's content.
+    fn data<'s>(&'s self, segment: usize, entry: &'s Entry) -> Result<&'s [u8]> {
+        let Some(segment) = self.segment(segment) else { return Ok(&[]) };
+        segment.content(self.carrier(segment, entry))
+    }
+
+    /// The record with the content: of a set of hard links any one may carry it.
+    fn carrier<'s>(&'s self, segment: &'s Segment<'a>, entry: &'s Entry) -> &'s Entry {
+        if !entry.data.is_empty() || entry.kind != Kind::File || entry.nlink <= 1 {
+            return entry;
         }
-        segment.payload.get(range.clone())
+        let mut links = segment.entries.iter().filter(|other| other.inode == entry.inode);
+        links.find(|other| !other.data.is_empty()).unwrap_or(entry)
+    }
+
+    /// Gets the contents of the files at these paths ready, in one pass over each segment.
+    pub(crate) fn load<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<()> {
+        let mut wanted: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();
+        for file in paths.filter_map(|path| self.find(path)) {
+            let Some(segment) = self.segment(file.segment) else { continue };
+            wanted.entry(file.segment).or_default().push(self.carrier(segment, file.entry));
+        }
+        wanted.into_iter().try_for_each(|(segment, entries)| {
+            self.segment(segment).map_or(Ok(()), |segment| segment.load(&entries))
+        })
     }
 
     /// All paths below a resolved directory: in full, and relative to it.
@@ -210,7 +241,12 @@ impl<'a> Archive<'a> {
                 if links > MAX_LINKS {
                     return None;
                 }
-                let target = String::from_utf8_lossy(self.data(place.0, entry)?).into_owned();
+                // One that is too long to be kept leads nowhere, in the kernel too.
+                let target = match self.segment(place.0)? {
+                    segment if segment.codec == Codec::None => self.data(place.0, entry).ok()?,
+                    _ => entry.content.get()?,
+                };
+                let target = String::from_utf8_lossy(target).into_owned();
                 if target.starts_with('/') {
                     resolved.clear();
                 } else {

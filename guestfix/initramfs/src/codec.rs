@@ -28,8 +28,12 @@ pub enum Codec {
     Zstd,
 }
 
-/// Memory a decoder may take for its window, in KiB: above what any preset of `xz` or `zstd` asks for.
-const MEMORY_KIB: u32 = 256 * 1024;
+/// Memory a decoder may take for its window, in KiB: what the highest preset of `xz` asks for, and a bit.
+const MEMORY_KIB: u32 = 80 * 1024;
+/// The same for zstd, as a power of two of bytes: above what any level but `--ultra` asks for.
+const ZSTD_WINDOW: u32 = 26;
+/// As much is held to be packed as one piece of gzip.
+const GZIP_PIECE: usize = 64 << 20;
 /// The fastest preset of xz and lzma: others take ten seconds and more for an ordinary initramfs.
 const LZMA_PRESET: u32 = 0;
 /// xz blocks are packed side by side. Their size, and so the result, does not depend on the number of processors.
@@ -58,104 +62,187 @@ impl Codec {
     /// Unpacks the one compressed stream that `bytes` start with, into at most `limit` bytes. Returns the data and how
     /// many bytes of the input the stream took. `what` names the data in errors.
     pub(crate) fn decompress(self, bytes: &[u8], limit: u64, what: &str) -> Result<(Vec<u8>, usize)> {
-        let (data, rest) = self.unpack(bytes, limit).map_err(|source| Error::Decompress {
-            what: what.to_owned(),
-            codec: self,
-            source,
-        })?;
-        if u64::try_from(data.len()).unwrap_or(u64::MAX) > limit {
-            return Err(Error::TooLarge { what: "unpacked bytes", limit });
-        }
-        Ok((data, bytes.len().saturating_sub(rest)))
+        let mut data = Vec::new();
+        let taken = self.unpack_into(bytes, limit, what, &mut data)?;
+        Ok((data, taken))
     }
 
-    /// The unpacked data, one byte over the limit at the most, and how many bytes of the input are left.
-    fn unpack(self, bytes: &[u8], limit: u64) -> io::Result<(Vec<u8>, usize)> {
-        let mut data = Vec::new();
+    /// The same, handing the data on as it comes. Returns how many bytes of the input the stream took.
+    pub(crate) fn unpack_into(
+        self,
+        bytes: &[u8],
+        limit: u64,
+        what: &str,
+        out: &mut dyn Write,
+    ) -> Result<usize> {
+        let unpacked = self.unpack(bytes, limit, out);
+        let (len, rest) =
+            unpacked.map_err(|source| Error::Decompress { what: what.to_owned(), codec: self, source })?;
+        if len > limit {
+            return Err(Error::TooLarge { what: "unpacked bytes", limit });
+        }
+        Ok(bytes.len().saturating_sub(rest))
+    }
+
+    /// How many bytes were unpacked, one over the limit at the most, and how many of the input are left.
+    fn unpack(self, bytes: &[u8], limit: u64, out: &mut dyn Write) -> io::Result<(u64, usize)> {
         let limit = limit.saturating_add(1);
-        let rest = match self {
-            Self::None => {
-                bytes.take(limit).read_to_end(&mut data)?;
-                0
-            }
+        Ok(match self {
+            Self::None => (io::copy(&mut bytes.take(limit), out)?, 0),
             Self::Gzip => {
                 let mut decoder = flate2::bufread::GzDecoder::new(bytes);
-                decoder.by_ref().take(limit).read_to_end(&mut data)?;
-                decoder.into_inner().len()
+                let len = io::copy(&mut decoder.by_ref().take(limit), out)?;
+                (len, decoder.into_inner().len())
             }
             Self::Bzip2 => {
                 let mut decoder = bzip2::bufread::BzDecoder::new(bytes);
-                decoder.by_ref().take(limit).read_to_end(&mut data)?;
-                decoder.into_inner().len()
+                let len = io::copy(&mut decoder.by_ref().take(limit), out)?;
+                (len, decoder.into_inner().len())
             }
             Self::Lzma => {
                 let mut decoder = LzmaReader::new_mem_limit(bytes, MEMORY_KIB, None)?;
-                decoder.by_ref().take(limit).read_to_end(&mut data)?;
+                let len = io::copy(&mut decoder.by_ref().take(limit), out)?;
                 let (rest, read_ahead) = decoder.into_parts();
-                rest.len().saturating_add(read_ahead.len())
+                (len, rest.len().saturating_add(read_ahead.len()))
             }
             Self::Xz => {
                 let mut decoder = XzReader::new_mem_limit(bytes, false, MEMORY_KIB);
-                decoder.by_ref().take(limit).read_to_end(&mut data)?;
-                decoder.into_inner().len()
+                let len = io::copy(&mut decoder.by_ref().take(limit), out)?;
+                (len, decoder.into_inner().len())
             }
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(bytes)?.single_frame();
-                decoder.by_ref().take(limit).read_to_end(&mut data)?;
-                decoder.finish().len()
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                let len = io::copy(&mut decoder.by_ref().take(limit), out)?;
+                (len, decoder.finish().len())
             }
-            Self::Lz4 => unpack_lz4(bytes, limit, &mut data)?.len(),
-        };
-        Ok((data, rest))
+            Self::Lz4 => {
+                let (len, rest) = unpack_lz4(bytes, limit, out)?;
+                (len, rest.len())
+            }
+        })
     }
 
     /// Packs `data` into one stream that the kernel can unpack. The same data gives the same bytes.
+    #[cfg(test)]
     pub(crate) fn compress(self, data: &[u8]) -> Result<Vec<u8>> {
-        self.pack(data).map_err(|source| Error::Compress { codec: self, source })
+        self.pack(data.len(), |packer| packer.write_all(data))
     }
 
-    fn pack(self, data: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Self::None => Ok(data.to_vec()),
-            Self::Gzip => {
-                let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
-                let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
-                let len = compressor.gzip_compress(data, &mut out).map_err(io::Error::other)?;
-                out.truncate(len);
-                Ok(out)
+    /// Packs the `len` bytes that `write` writes into one stream that the kernel can unpack. The same data gives the same
+    /// bytes.
+    pub(crate) fn pack(
+        self,
+        len: usize,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Vec<u8>> {
+        let packed = Packer::new(self, len).and_then(|mut packer| {
+            write(&mut packer)?;
+            packer.finish()
+        });
+        packed.map_err(|source| Error::Compress { codec: self, source })
+    }
+}
+
+/// What packs a segment.
+enum Packer {
+    Plain(Vec<u8>),
+    /// Packed in one piece at the end, which is twice as fast.
+    Gzip(Vec<u8>),
+    LargeGzip(flate2::write::GzEncoder<Vec<u8>>),
+    Bzip2(bzip2::write::BzEncoder<Vec<u8>>),
+    Lzma(Box<LzmaWriter<Vec<u8>>>),
+    Xz(XzWriterMt<Vec<u8>>),
+    Zstd(zstd::Encoder<'static, Vec<u8>>),
+    Lz4 {
+        out: Vec<u8>,
+        blocks: Vec<u8>,
+    },
+}
+
+impl Packer {
+    fn new(codec: Codec, len: usize) -> io::Result<Self> {
+        Ok(match codec {
+            Codec::None => Self::Plain(Vec::new()),
+            Codec::Gzip if len <= GZIP_PIECE => Self::Gzip(Vec::new()),
+            Codec::Gzip => {
+                Self::LargeGzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()))
             }
-            Self::Bzip2 => {
-                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
-                encoder.write_all(data)?;
-                encoder.finish()
+            Codec::Bzip2 => Self::Bzip2(bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best())),
+            Codec::Lzma => {
+                let options = LzmaOptions::with_preset(LZMA_PRESET);
+                Self::Lzma(Box::new(LzmaWriter::new_use_header(Vec::new(), &options, None)?))
             }
-            Self::Lzma => {
-                let mut encoder =
-                    LzmaWriter::new_use_header(Vec::new(), &LzmaOptions::with_preset(LZMA_PRESET), None)?;
-                encoder.write_all(data)?;
-                encoder.finish()
-            }
-            Self::Xz => {
+            Codec::Xz => {
                 let mut options = XzOptions::with_preset(LZMA_PRESET);
                 options.set_block_size(XZ_BLOCK);
                 // The kernel's decoder knows CRC32 and no other check.
                 options.set_check_sum_type(CheckType::Crc32);
-                let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-                let threads = u32::try_from(threads).unwrap_or(1);
-                let mut encoder = XzWriterMt::new(Vec::new(), options, threads)?;
-                encoder.write_all(data)?;
-                encoder.finish()
+                Self::Xz(XzWriterMt::new(Vec::new(), options, u32::try_from(threads()).unwrap_or(1))?)
             }
-            Self::Zstd => {
+            Codec::Zstd => {
                 let mut encoder = zstd::Encoder::new(Vec::new(), 6)?;
                 encoder.include_checksum(true)?;
-                encoder.set_pledged_src_size(u64::try_from(data.len()).ok())?;
-                encoder.write_all(data)?;
-                encoder.finish()
+                encoder.set_pledged_src_size(u64::try_from(len).ok())?;
+                Self::Zstd(encoder)
             }
-            Self::Lz4 => pack_lz4(data),
+            Codec::Lz4 => Self::Lz4 { out: LZ4_LEGACY.to_vec(), blocks: Vec::new() },
+        })
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Plain(out) => Ok(out),
+            Self::Gzip(data) => {
+                let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+                let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
+                let len = compressor.gzip_compress(&data, &mut out).map_err(io::Error::other)?;
+                out.truncate(len);
+                Ok(out)
+            }
+            Self::LargeGzip(encoder) => encoder.finish(),
+            Self::Bzip2(encoder) => encoder.finish(),
+            Self::Lzma(encoder) => (*encoder).finish(),
+            Self::Xz(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::Lz4 { mut out, blocks } => {
+                pack_lz4(&blocks, &mut out)?;
+                Ok(out)
+            }
         }
     }
+}
+
+impl Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(out) | Self::Gzip(out) => out.write(bytes),
+            Self::LargeGzip(encoder) => encoder.write(bytes),
+            Self::Bzip2(encoder) => encoder.write(bytes),
+            Self::Lzma(encoder) => encoder.write(bytes),
+            Self::Xz(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+            Self::Lz4 { out, blocks } => {
+                let group = LZ4_BLOCK.saturating_mul(threads());
+                let (now, _) =
+                    bytes.split_at_checked(group.saturating_sub(blocks.len())).unwrap_or((bytes, &[]));
+                blocks.extend_from_slice(now);
+                if blocks.len() == group {
+                    pack_lz4(blocks, out)?;
+                    blocks.clear();
+                }
+                Ok(now.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 impl std::fmt::Display for Codec {
@@ -173,38 +260,39 @@ impl std::fmt::Display for Codec {
 }
 
 /// Unpacks a legacy lz4 frame: a magic, then blocks, each after its packed size. It has no end mark: the end of the
-/// input is one, or the zeros of a padding, or whatever else cannot be a block. Returns what is left of the input.
-fn unpack_lz4<'a>(bytes: &'a [u8], limit: u64, data: &mut Vec<u8>) -> io::Result<&'a [u8]> {
+/// input is one, or the zeros of a padding, or whatever else cannot be a block. Returns how many bytes it unpacks to, and
+/// what is left of the input.
+fn unpack_lz4<'a>(bytes: &'a [u8], limit: u64, out: &mut dyn Write) -> io::Result<(u64, &'a [u8])> {
     let mut rest = bytes;
+    let mut total: u64 = 0;
     let mut block = vec![0; LZ4_BLOCK];
     loop {
-        let Some((head, after)) = rest.split_first_chunk::<4>() else { return Ok(rest) };
+        let Some((head, after)) = rest.split_first_chunk::<4>() else { return Ok((total, rest)) };
         if *head == LZ4_LEGACY {
             rest = after;
             continue;
         }
         let size = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
         if size == 0 || size > lz4_flex::block::get_maximum_output_size(LZ4_BLOCK) {
-            return Ok(rest);
+            return Ok((total, rest));
         }
         let Some((packed, after)) = after.split_at_checked(size) else {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a block runs past the end"));
         };
         let len = lz4_flex::block::decompress_into(packed, &mut block).map_err(io::Error::other)?;
-        data.extend_from_slice(block.get(..len).unwrap_or_default());
+        out.write_all(block.get(..len).unwrap_or_default())?;
         rest = after;
-        if u64::try_from(data.len()).unwrap_or(u64::MAX) >= limit {
-            return Ok(rest);
+        total = total.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        if total >= limit {
+            return Ok((total, rest));
         }
     }
 }
 
 /// Blocks are packed side by side; the result does not depend on the number of processors.
-fn pack_lz4(data: &[u8]) -> io::Result<Vec<u8>> {
+fn pack_lz4(data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mode = Some(CompressionMode::HIGHCOMPRESSION(LZ4_LEVEL));
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let mut out = LZ4_LEGACY.to_vec();
-    for group in data.chunks(LZ4_BLOCK.saturating_mul(threads)) {
+    for group in data.chunks(LZ4_BLOCK.saturating_mul(threads())) {
         let packed: Vec<io::Result<Vec<u8>>> = std::thread::scope(|scope| {
             let pack = |block| scope.spawn(move || lz4::block::compress(block, mode, false));
             let running: Vec<_> = group.chunks(LZ4_BLOCK).map(pack).collect();
@@ -218,7 +306,7 @@ fn pack_lz4(data: &[u8]) -> io::Result<Vec<u8>> {
             out.extend_from_slice(&block);
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 #[cfg(test)]

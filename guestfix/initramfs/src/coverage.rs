@@ -90,9 +90,10 @@ pub(crate) struct Present {
 impl Present {
     pub(crate) fn of(archive: &Archive<'_>, kver: &str) -> Result<Self> {
         let directory = archive.module_dir(kver);
-        let read = |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data);
-        let text = read("modules.dep").map(|text| Dep::parse(text, kver));
-        let binary = read("modules.dep.bin").map(|bytes| Dep::from_index(bytes, kver)).transpose()?;
+        let read =
+            |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data()).transpose();
+        let text = read("modules.dep")?.map(|text| Dep::parse(text, kver));
+        let binary = read("modules.dep.bin")?.map(|bytes| Dep::from_index(bytes, kver)).transpose()?;
         let by_name = |dep: Dep| dep.lines.into_iter().map(|line| (normalise(&line.path), line)).collect();
         let indexes = text.into_iter().chain(binary).map(by_name).collect();
         Ok(Self { files: archive.modules(kver), indexes })

@@ -1,6 +1,7 @@
 //! The newc cpio records the kernel unpacks: `buffer-format.rst`, "cpio archive" and "cpio header".
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::archive::Limits;
 use crate::error::{Error, Result};
@@ -48,6 +49,8 @@ pub struct Entry {
     pub(crate) record: Range<usize>,
     /// The file's content, in the segment's unpacked bytes.
     pub(crate) data: Range<usize>,
+    /// The same as bytes, of a compressed segment, where they were kept or asked for.
+    pub(crate) content: OnceLock<Box<[u8]>>,
 }
 
 /// The records of one archive and where it ends.
@@ -94,58 +97,96 @@ pub(crate) fn parse(bytes: &[u8], start: usize, seen: &mut usize, limits: &Limit
 
 /// Reads the record at `at`. Tells too whether it is the trailer.
 fn record(bytes: &[u8], at: usize) -> Result<(Entry, bool)> {
-    let bad = |why: &str| Error::malformed("cpio record", at, why);
-    let truncated = || bad("it runs past the end");
+    let truncated = || truncated(at);
     let slice = |range: Range<usize>| bytes.get(range).ok_or_else(truncated);
     let after = |from: usize, len: usize| from.checked_add(len).ok_or_else(truncated);
 
-    let header = slice(at..after(at, HEADER)?)?;
-    let field = |index: usize| -> Result<u32> {
-        let from = index.saturating_mul(8).saturating_add(6);
-        header
-            .get(from..from.saturating_add(8))
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-            .ok_or_else(|| bad("a header field is not a hexadecimal number"))
-    };
-    let size = |value: u32| usize::try_from(value).map_err(|_| truncated());
-    let (mode, nlink, name_size) = (field(1)?, field(4)?, size(field(11)?)?);
-    if name_size == 0 || name_size > PATH_MAX {
-        return Err(bad("its name is empty or longer than PATH_MAX"));
-    }
+    let header = Header::parse(slice(at..after(at, HEADER)?)?, at)?;
     let name_start = after(at, HEADER)?;
-    let name = slice(name_start..after(name_start, name_size)?)?;
-    let (0, name) = name.split_last().map_or((1, name), |(last, name)| (*last, name)) else {
-        return Err(bad("its name does not end with NUL"));
-    };
-    if name.contains(&0) {
-        return Err(bad("its name holds NUL"));
-    }
-    // Everything is aligned to 4 bytes; every caller starts an archive at a multiple of 4 of the bytes it hands in.
-    let data_start = after(name_start, name_size)?.next_multiple_of(4);
-    let data_end = after(data_start, size(field(6)?)?)?;
-    slice(data_start..data_end)?;
+    let name = slice(name_start..after(name_start, header.name)?)?;
+    let (mut entry, is_trailer) = header.entry(name, at)?;
+    slice(entry.data.clone())?;
     // The padding after the very last record may be missing.
-    let end = data_end.next_multiple_of(4).min(bytes.len());
-
-    let kind = match mode & 0o170_000 {
-        0o100_000 => Kind::File,
-        0o040_000 => Kind::Directory,
-        0o120_000 => Kind::Symlink,
-        _ => Kind::Special,
-    };
-    let is_trailer = name == TRAILER;
-    let entry = Entry {
-        path: normalise(name).ok_or_else(|| bad("its name climbs out with `..`"))?,
-        kind,
-        mode,
-        nlink,
-        inode: (field(7)?, field(8)?, field(0)?),
-        record: at..end,
-        data: data_start..data_end,
-    };
+    entry.record.end = entry.record.end.min(bytes.len());
     Ok((entry, is_trailer))
+}
+
+pub(crate) fn truncated(at: usize) -> Error {
+    Error::malformed("cpio record", at, "it runs past the end")
+}
+
+/// The fixed part of a record.
+pub(crate) struct Header {
+    mode: u32,
+    nlink: u32,
+    inode: (u32, u32, u32),
+    /// Bytes of the name, its NUL with it.
+    pub(crate) name: usize,
+    /// Bytes of the data.
+    pub(crate) data: usize,
+}
+
+impl Header {
+    /// Bytes of a record before its name: a magic and 13 fields of 8 hexadecimal digits.
+    pub(crate) const LEN: usize = HEADER;
+
+    /// Reads the header of the record at `at`.
+    pub(crate) fn parse(header: &[u8], at: usize) -> Result<Self> {
+        let bad = |why: &str| Error::malformed("cpio record", at, why);
+        let field = |index: usize| -> Result<u32> {
+            let from = index.saturating_mul(8).saturating_add(6);
+            header
+                .get(from..from.saturating_add(8))
+                .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+                .and_then(|digits| std::str::from_utf8(digits).ok())
+                .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+                .ok_or_else(|| bad("a header field is not a hexadecimal number"))
+        };
+        let size = |value: u32| usize::try_from(value).map_err(|_| truncated(at));
+        let name = size(field(11)?)?;
+        if name == 0 || name > PATH_MAX {
+            return Err(bad("its name is empty or longer than PATH_MAX"));
+        }
+        let inode = (field(7)?, field(8)?, field(0)?);
+        Ok(Self { mode: field(1)?, nlink: field(4)?, inode, name, data: size(field(6)?)? })
+    }
+
+    /// Bytes of the name and of what fills it up. Everything is aligned to 4 bytes; every caller starts an archive at a
+    /// multiple of 4 of the bytes it hands in.
+    pub(crate) fn padded_name(&self) -> usize {
+        HEADER.saturating_add(self.name).next_multiple_of(4).saturating_sub(HEADER)
+    }
+
+    /// The record at `at` with this name. Tells too whether it is the trailer.
+    pub(crate) fn entry(&self, name: &[u8], at: usize) -> Result<(Entry, bool)> {
+        let bad = |why: &str| Error::malformed("cpio record", at, why);
+        let after = |from: usize, len: usize| from.checked_add(len).ok_or_else(|| truncated(at));
+        let (0, name) = name.split_last().map_or((1, name), |(last, name)| (*last, name)) else {
+            return Err(bad("its name does not end with NUL"));
+        };
+        if name.contains(&0) {
+            return Err(bad("its name holds NUL"));
+        }
+        let data = after(at, HEADER.saturating_add(self.padded_name()))?;
+        let end = after(data, self.data)?;
+        let kind = match self.mode & 0o170_000 {
+            0o100_000 => Kind::File,
+            0o040_000 => Kind::Directory,
+            0o120_000 => Kind::Symlink,
+            _ => Kind::Special,
+        };
+        let entry = Entry {
+            path: normalise(name).ok_or_else(|| bad("its name climbs out with `..`"))?,
+            kind,
+            mode: self.mode,
+            nlink: self.nlink,
+            inode: self.inode,
+            record: at..end.checked_next_multiple_of(4).ok_or_else(|| truncated(at))?,
+            data: data..end,
+            content: OnceLock::new(),
+        };
+        Ok((entry, name == TRAILER))
+    }
 }
 
 /// The path without `.` components and doubled or leading slashes; `None` if it has a `..`.

@@ -1,12 +1,13 @@
 //! Adding modules to an initramfs: files, indexes, hints, and the new bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::archive::Archive;
 use crate::closure::{Module, Root};
 use crate::codec::Codec;
 use crate::coverage::Present;
-use crate::cpio::{self, Kind};
+use crate::cpio::{self, Entry, Kind};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::kmod::alias::{Aliases, Softdeps, Table};
@@ -152,7 +153,10 @@ impl<'a> NewFiles<'a> {
 
     /// Sets a file's content, unless it is that already.
     fn put(&mut self, path: &str, content: Vec<u8>, change: String) -> Result<()> {
-        if self.archive.find(path).is_some_and(|file| file.entry.kind == Kind::File && file.data == content) {
+        if let Some(file) = self.archive.find(path)
+            && file.entry.kind == Kind::File
+            && file.data()? == content
+        {
             return Ok(());
         }
         let path = self.place(path)?;
@@ -218,12 +222,13 @@ impl<'a> NewFiles<'a> {
         paths: &BTreeMap<&str, &str>,
     ) -> Result<()> {
         let archive = self.archive;
-        let read = |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data);
-        let old = |name: &str| read(name).unwrap_or_default();
+        let read =
+            |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data()).transpose();
+        let old = |name: &str| Ok::<_, Error>(read(name)?.unwrap_or_default());
         let new: BTreeSet<&str> = paths.keys().copied().collect();
 
-        let mut dep = Dep::parse(old("modules.dep"), kver);
-        if let (true, Some(bytes)) = (dep.lines.is_empty(), read("modules.dep.bin")) {
+        let mut dep = Dep::parse(old("modules.dep")?, kver);
+        if let (true, Some(bytes)) = (dep.lines.is_empty(), read("modules.dep.bin")?) {
             dep = Dep::from_index(bytes, kver)?;
         }
         dep.lines.retain(|line| !new.contains(normalise(&line.path).as_str()));
@@ -239,14 +244,14 @@ impl<'a> NewFiles<'a> {
                 needs: module.needs.iter().filter_map(path).collect(),
             });
         }
-        let order = old("modules.order");
+        let order = old("modules.order")?;
         dep.sort(order);
         let priorities = dep.priorities();
 
         let mut texts = vec![("modules.dep", dep.text(), Some(dep.index()))];
         for table in [Table::Alias, Table::Symbols] {
-            let mut aliases = Aliases::parse(old(table.name()));
-            if let (true, Some(bytes)) = (aliases.lines.is_empty(), read(&format!("{}.bin", table.name()))) {
+            let mut aliases = Aliases::parse(old(table.name())?);
+            if let (true, Some(bytes)) = (aliases.lines.is_empty(), read(&format!("{}.bin", table.name()))?) {
                 aliases = Aliases::from_index(bytes, table)?;
             }
             aliases.lines.retain(|(_, module)| !new.contains(module.as_str()));
@@ -261,7 +266,7 @@ impl<'a> NewFiles<'a> {
             }
             texts.push((table.name(), aliases.text(table), Some(aliases.index(table, &priorities))));
         }
-        let mut softdeps = Softdeps::parse(old("modules.softdep"));
+        let mut softdeps = Softdeps::parse(old("modules.softdep")?);
         softdeps.lines.retain(|(module, _)| !new.contains(module.as_str()));
         for module in modules {
             softdeps
@@ -288,7 +293,7 @@ impl<'a> NewFiles<'a> {
         let (path, text) = match generator {
             Generator::InitramfsTools => {
                 let path = "conf/modules";
-                let old = self.archive.find(path).map(|file| file.data).unwrap_or_default();
+                let old = self.archive.find(path).map(|file| file.data()).transpose()?.unwrap_or_default();
                 let mut text = old.to_vec();
                 let lines = String::from_utf8_lossy(old);
                 let first_words = lines.lines().filter_map(|line| line.split_whitespace().next());
@@ -319,7 +324,7 @@ impl<'a> NewFiles<'a> {
     fn write(&mut self, kver: &str, wanted: Mode) -> Result<(Vec<u8>, Mode)> {
         let last =
             self.archive.segments().last().ok_or_else(|| Error::malformed("initramfs", 0, "it is empty"))?;
-        let links = self.unlink(last);
+        let links = self.unlink(last)?;
         let can_append = links.is_empty() && (last.codec != Codec::Lz4 || pads_lz4(kver));
         let mode = if can_append { wanted } else { Mode::Rewrite };
         self.files.extend(links);
@@ -339,7 +344,7 @@ impl<'a> NewFiles<'a> {
 
     /// Hard links of files that are replaced, with their content: they become files of their own, or writing the one
     /// would change the other.
-    fn unlink(&self, segment: &Segment<'_>) -> BTreeMap<String, Vec<u8>> {
+    fn unlink(&self, segment: &Segment<'_>) -> Result<BTreeMap<String, Vec<u8>>> {
         let replaced =
             segment.entries.iter().filter(|entry| entry.nlink > 1 && self.files.contains_key(&entry.path));
         let inodes: BTreeSet<_> =
@@ -347,7 +352,8 @@ impl<'a> NewFiles<'a> {
         let links = segment.entries.iter().filter(|entry| entry.kind == Kind::File && entry.nlink > 1);
         links
             .filter(|entry| inodes.contains(&entry.inode) && !self.files.contains_key(&entry.path))
-            .filter_map(|entry| Some((entry.path.clone(), self.archive.find(&entry.path)?.data.to_vec())))
+            .filter_map(|entry| Some((entry, self.archive.find(&entry.path)?)))
+            .map(|(entry, file)| Ok((entry.path.clone(), file.data()?.to_vec())))
             .collect()
     }
 
@@ -381,28 +387,36 @@ impl<'a> NewFiles<'a> {
         Ok(bytes)
     }
 
-    /// All earlier segments byte for byte, then the last one without the records that are replaced and with the new.
+    /// All earlier segments byte for byte, then the last one without the records that are replaced and with the new. It is
+    /// packed as it unpacks: neither is ever whole in memory.
     fn rewrite(&self, last: &Segment<'_>, records: &[u8]) -> Result<Vec<u8>> {
-        let mut payload = Vec::with_capacity(last.payload.len().saturating_add(records.len()));
-        let mut kept = 0;
-        let replaced = last
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::File && self.files.contains_key(&entry.path));
-        for entry in replaced {
-            payload.extend_from_slice(last.payload.get(kept..entry.record.start).unwrap_or_default());
-            kept = entry.record.end;
-        }
-        payload.extend_from_slice(last.payload.get(kept..last.trailer).unwrap_or_default());
-        cpio::pad(&mut payload, 4);
-        payload.extend_from_slice(records);
-        cpio::write_trailer(&mut payload)?;
-        cpio::pad(&mut payload, cpio::BLOCK);
+        let is_replaced = |entry: &&Entry| entry.kind == Kind::File && self.files.contains_key(&entry.path);
+        let mut left_out: Vec<Range<usize>> =
+            last.entries.iter().filter(is_replaced).map(|entry| entry.record.clone()).collect();
+        let gone = left_out.iter().map(ExactSizeIterator::len).fold(0, usize::saturating_add);
+        let kept = last.trailer.saturating_sub(gone);
+        left_out.push(last.trailer..usize::MAX);
+
+        let gap = vec![0; kept.next_multiple_of(4).saturating_sub(kept)];
+        let mut new = records.to_vec();
+        cpio::write_trailer(&mut new)?;
+        let len = kept.saturating_add(gap.len()).saturating_add(new.len());
+        let padding = len.next_multiple_of(cpio::BLOCK).saturating_sub(len);
+        let tail = [gap, new, vec![0; padding]].concat();
 
         let start = usize::try_from(last.offset).unwrap_or(usize::MAX);
         let mut bytes = self.archive.bytes.get(..start).unwrap_or_default().to_vec();
+        let mut unpacked = Ok(());
         // Nothing follows a compressed stream: old kernels take zeros after lz4 for a broken block.
-        bytes.extend(last.codec.compress(&payload)?);
+        let packed = last.codec.pack(kept.saturating_add(tail.len()), |packer| {
+            unpacked = last.stream(&left_out, |piece, left_out| match left_out {
+                None => packer.write_all(piece),
+                Some(_) => Ok(()),
+            });
+            packer.write_all(&tail)
+        });
+        unpacked?;
+        bytes.extend(packed?);
         Ok(bytes)
     }
 }

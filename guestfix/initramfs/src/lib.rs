@@ -32,6 +32,7 @@ mod generator;
 mod inject;
 pub mod kmod;
 mod modules;
+mod scan;
 mod segment;
 mod verify;
 

@@ -1,11 +1,16 @@
 //! The segments of an initramfs: archives and compressed streams one after the other, zeros between them.
 
-use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 
 use crate::archive::Limits;
 use crate::codec::Codec;
 use crate::cpio::{self, Entry};
 use crate::error::{Error, Result};
+use crate::scan::{Cut, Scanner};
+
+/// The most bytes of contents that are unpacked again at once.
+const LOADED: usize = 64 << 20;
 
 /// One segment: an archive as it is, or a compressed stream of archives.
 #[derive(Debug)]
@@ -18,13 +23,62 @@ pub struct Segment<'a> {
     pub len: u64,
     /// Its records, in order.
     pub entries: Vec<Entry>,
-    /// What it unpacks to.
-    pub(crate) payload: Cow<'a, [u8]>,
-    /// Where in the payload its last trailer starts: new records go before it.
+    /// Its bytes in the file.
+    pub(crate) packed: &'a [u8],
+    /// Where in what it unpacks to its last trailer starts: new records go before it.
     pub(crate) trailer: usize,
 }
 
 impl Segment<'_> {
+    /// The content of a record, or a symbolic link's target. Unpacks the segment again if it was not kept.
+    pub(crate) fn content<'s>(&'s self, entry: &'s Entry) -> Result<&'s [u8]> {
+        if self.codec == Codec::None {
+            return Ok(self.packed.get(entry.data.clone()).unwrap_or_default());
+        }
+        if entry.content.get().is_none() {
+            self.load(&[entry])?;
+        }
+        Ok(entry.content.get().map(AsRef::as_ref).unwrap_or_default())
+    }
+
+    /// Gets the contents of these records, in one pass.
+    pub(crate) fn load(&self, entries: &[&Entry]) -> Result<()> {
+        let is_missing = |entry: &&Entry| self.codec != Codec::None && entry.content.get().is_none();
+        let mut wanted: Vec<&Entry> = entries.iter().copied().filter(is_missing).collect();
+        wanted.sort_by_key(|entry| entry.data.start);
+        wanted.dedup_by_key(|entry| entry.data.start);
+        let total = wanted.iter().map(|entry| entry.data.len()).fold(0, usize::saturating_add);
+        if total > LOADED {
+            let limit = u64::try_from(LOADED).unwrap_or(u64::MAX);
+            return Err(Error::TooLarge { what: "bytes in the files that are looked at", limit });
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut contents: Vec<Vec<u8>> = vec![Vec::new(); wanted.len()];
+        self.stream(&wanted.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>(), |piece, range| {
+            if let Some(content) = range.and_then(|range| contents.get_mut(range)) {
+                content.extend_from_slice(piece);
+            }
+            Ok(())
+        })?;
+        for (entry, content) in wanted.iter().zip(contents) {
+            _ = entry.content.set(content.into_boxed_slice());
+        }
+        Ok(())
+    }
+
+    /// Unpacks the segment again, piece by piece: `take` gets each with the number of the range in `ranges` it lies in.
+    pub(crate) fn stream(
+        &self,
+        ranges: &[Range<usize>],
+        take: impl FnMut(&[u8], Option<usize>) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut cut = Cut { ranges, at: 0, take };
+        // It was unpacked before, within the limits.
+        self.codec.unpack_into(self.packed, u64::MAX, &what(self.offset), &mut cut).map(drop)
+    }
+
     /// Is this processor microcode, which the kernel reads before it unpacks anything?
     #[must_use]
     pub fn is_microcode(&self) -> bool {
@@ -49,8 +103,7 @@ pub(crate) fn split<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Segment<
             let limit = u64::try_from(limits.segments).unwrap_or(u64::MAX);
             return Err(Error::TooLarge { what: "segments", limit });
         }
-        let (segment, len) = read(bytes, at, &mut seen, budget, limits)?;
-        let size = u64::try_from(segment.payload.len()).unwrap_or(u64::MAX);
+        let (segment, len, size) = read(bytes, at, &mut seen, budget, limits)?;
         budget = budget.saturating_sub(size);
         segments.push(segment);
         at = at.saturating_add(len);
@@ -58,14 +111,14 @@ pub(crate) fn split<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Segment<
     Ok(segments)
 }
 
-/// Reads the segment at `at`; `budget` bounds what it may unpack to. Tells its length in the file too.
+/// Reads the segment at `at`; `budget` bounds what it may unpack to. Tells its length in the file and unpacked too.
 fn read<'a>(
     bytes: &'a [u8],
     at: usize,
     seen: &mut usize,
     budget: u64,
     limits: &Limits,
-) -> Result<(Segment<'a>, usize)> {
+) -> Result<(Segment<'a>, usize, u64)> {
     let rest = bytes.get(at..).unwrap_or_default();
     let offset = u64::try_from(at).unwrap_or(u64::MAX);
     if cpio::is_newc(rest) {
@@ -74,42 +127,34 @@ fn read<'a>(
         }
         let parsed = cpio::parse(rest, 0, seen, limits)?;
         let len = parsed.end;
-        let payload = Cow::Borrowed(rest.get(..len).unwrap_or_default());
+        let packed = rest.get(..len).unwrap_or_default();
         let (entries, trailer) = (parsed.entries, parsed.trailer);
-        let len_on_disk = u64::try_from(len).unwrap_or(u64::MAX);
-        return Ok((
-            Segment { codec: Codec::None, offset, len: len_on_disk, entries, payload, trailer },
-            len,
-        ));
+        let size = u64::try_from(len).unwrap_or(u64::MAX);
+        return Ok((Segment { codec: Codec::None, offset, len: size, entries, packed, trailer }, len, size));
     }
     let codec = Codec::detect(rest).ok_or_else(|| Error::unsupported(name_of(rest), at))?;
-    let what = format!("the segment at offset {offset:#x} of the initramfs");
-    let (payload, len) = match codec.decompress(rest, budget, &what) {
-        Err(Error::TooLarge { what, .. }) => Err(Error::TooLarge { what, limit: limits.unpacked }),
-        other => other,
-    }?;
-    let (entries, trailer) = archives(&payload, seen, limits)?;
+    // No real one packs as well as this; zeros do.
+    let packed = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+    let plausible = packed.saturating_mul(limits.ratio).saturating_add(limits.unpacked_always);
+    let mut scanner = Scanner::new(seen, limits);
+    let unpacked = codec.unpack_into(rest, budget.min(plausible), &what(offset), &mut scanner);
+    let len = match (unpacked, scanner.error()) {
+        (_, Some(error)) => return Err(error),
+        (Err(Error::TooLarge { what, .. }), _) => {
+            return Err(Error::TooLarge { what, limit: limits.unpacked.min(plausible) });
+        }
+        (unpacked, None) => unpacked?,
+    };
+    let size = scanner.len();
+    let (entries, trailer) = scanner.finish()?;
+    let packed = rest.get(..len).unwrap_or_default();
     let len_on_disk = u64::try_from(len).unwrap_or(u64::MAX);
-    let payload = Cow::Owned(payload);
-    Ok((Segment { codec, offset, len: len_on_disk, entries, payload, trailer }, len))
+    Ok((Segment { codec, offset, len: len_on_disk, entries, packed, trailer }, len, size))
 }
 
-/// Reads the archives that a compressed segment unpacks to: usually one. Tells where the last trailer starts.
-fn archives(payload: &[u8], seen: &mut usize, limits: &Limits) -> Result<(Vec<Entry>, usize)> {
-    let mut entries = Vec::new();
-    let mut trailer = 0;
-    let mut at = 0;
-    while let Some(zeros) = payload.get(at..).and_then(|rest| rest.iter().position(|byte| *byte != 0)) {
-        at = at.saturating_add(zeros);
-        if !at.is_multiple_of(4) {
-            return Err(Error::malformed("cpio archive", at, "it does not start on a multiple of 4"));
-        }
-        let parsed = cpio::parse(payload, at, seen, limits)?;
-        entries.extend(parsed.entries);
-        trailer = parsed.trailer;
-        at = parsed.end;
-    }
-    Ok((entries, trailer))
+/// The segment's name in errors.
+fn what(offset: u64) -> String {
+    format!("the segment at offset {offset:#x} of the initramfs")
 }
 
 /// A name for a format that is not one of an initramfs's.

@@ -41,21 +41,26 @@ pub fn verify(bytes: &[u8], kver: &str, wanted: &[&str]) -> Result<Verified> {
         let line = indexes.dep(&name, kver)?;
         let mut order: Vec<String> = line.needs.into_iter().rev().collect();
         order.push(line.path);
+        verified.order.insert(name, order);
+    }
+    let paths: Vec<String> =
+        verified.order.values().flatten().map(|path| format!("{}/{path}", verified.directory)).collect();
+    archive.load(paths.iter().map(String::as_str))?;
+    for (name, order) in &verified.order {
         let mut aliases = Vec::new();
-        for path in &order {
+        for path in order {
             let full = format!("{}/{path}", verified.directory);
             let file =
-                archive.find(&full).ok_or_else(|| failed("files", format!("{full} is not there")))?.data;
+                archive.find(&full).ok_or_else(|| failed("files", format!("{full} is not there")))?.data()?;
             let unpacked = unpack(file, path)?;
             let info = Modinfo::parse(unpacked.as_deref().unwrap_or(file), path)?;
             info.check(kver, path)?;
             aliases = info.aliases;
         }
         for alias in aliases {
-            indexes.alias(&alias, &name)?;
+            indexes.alias(&alias, name)?;
             verified.aliases.push((alias, name.clone()));
         }
-        verified.order.insert(name, order);
     }
     Ok(verified)
 }
@@ -72,15 +77,16 @@ struct Indexes<'a> {
 impl<'a> Indexes<'a> {
     fn of(archive: &'a Archive<'_>, kver: &str) -> Result<Self> {
         let directory = archive.module_dir(kver);
-        let read = |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data);
-        let alias_text = read("modules.alias").map(|text| {
+        let read =
+            |name: &str| archive.find(&format!("{directory}/{name}")).map(|file| file.data()).transpose();
+        let alias_text = read("modules.alias")?.map(|text| {
             let lines = Aliases::parse(text).lines.into_iter();
             lines.map(|(alias, module)| (Table::Alias.key(&alias), module)).collect()
         });
         let indexes = Self {
-            dep: read("modules.dep.bin"),
-            dep_text: read("modules.dep").map(|text| Dep::parse(text, kver).lines),
-            alias: read("modules.alias.bin"),
+            dep: read("modules.dep.bin")?,
+            dep_text: read("modules.dep")?.map(|text| Dep::parse(text, kver).lines),
+            alias: read("modules.alias.bin")?,
             alias_text,
         };
         if indexes.dep.is_none() && indexes.dep_text.is_none() {

@@ -281,7 +281,10 @@ fn hints_by_generator() {
     let new = inject(&build(&INITRAMFS_TOOLS, &kernel, Codec::Zstd), &kernel, Mode::Rewrite);
     let archive = parse(&new.bytes);
     assert_eq!(archive.generator(), Generator::InitramfsTools);
-    assert_eq!(archive.find("conf/modules").unwrap().data, b"nvme\nhv_vmbus\nhv_storvsc\nhv_netvsc\n");
+    assert_eq!(
+        archive.find("conf/modules").unwrap().data().unwrap(),
+        b"nvme\nhv_vmbus\nhv_storvsc\nhv_netvsc\n"
+    );
 
     let new = inject(&build(&DRACUT, &kernel, Codec::Zstd), &kernel, Mode::Rewrite);
     let archive = parse(&new.bytes);
@@ -321,7 +324,7 @@ fn hard_links_to_a_replaced_index() {
             let out = tempfile::tempdir().unwrap();
             unpack(&new.bytes, out.path());
             assert!(fs::read(out.path().join(carrier)).unwrap() == before);
-            assert!(parse(&new.bytes).find(carrier).unwrap().data == before);
+            assert!(parse(&new.bytes).find(carrier).unwrap().data().unwrap() == before);
         }
     }
 }

@@ -10,7 +10,7 @@ fn parse(bytes: &[u8]) -> Archive<'_> {
 }
 
 fn data<'a>(archive: &'a Archive<'_>, path: &str) -> Option<&'a [u8]> {
-    archive.find(path).map(|file| file.data)
+    archive.find(path).map(|file| file.data().unwrap())
 }
 
 fn refused(bytes: &[u8]) -> String {
