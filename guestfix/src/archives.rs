@@ -7,13 +7,24 @@ use initramfs::{Archive, Limits};
 
 use crate::{Error, Result};
 
-/// How many parsed images are kept: those of two kernels, before and after. Unpacked, one may take hundreds of MiB.
+/// How many parsed images are kept: those of two kernels, before and after.
 const KEPT: usize = 4;
+/// How many bytes they may have together, the last one aside.
+const KEPT_BYTES: usize = 64 << 20;
 
-/// A cache of parsed initramfs images, by their content.
+/// A cache of parsed initramfs images, by their content, and of those that are none.
 #[derive(Default)]
 pub struct Archives {
     parsed: RefCell<Vec<Arc<Parsed>>>,
+    refused: RefCell<Vec<Refused>>,
+}
+
+/// An image that cannot be read. It is known again by its path, size and checksum, for it may be large.
+struct Refused {
+    path: String,
+    size: usize,
+    crc: u32,
+    source: Arc<initramfs::Error>,
 }
 
 self_cell::self_cell!(
@@ -49,15 +60,36 @@ impl Archives {
         if let Some(known) = self.parsed.borrow().iter().find(same) {
             return Ok(known.clone());
         }
-        let cell = Cell::try_new(bytes.clone(), |bytes| Archive::parse(bytes, &Limits::default()));
-        let cell = cell.map_err(|source| Error::Initramfs { path: path.to_owned(), source })?;
-        let parsed = Arc::new(Parsed(cell));
-        let mut cache = self.parsed.borrow_mut();
-        if cache.len() == KEPT {
-            cache.remove(0);
+        let (size, crc) = (bytes.len(), crc32c::crc32c(bytes));
+        let refused = |source: Arc<initramfs::Error>| Error::Initramfs { path: path.to_owned(), source };
+        let is_known = |known: &&Refused| known.path == path && known.size == size && known.crc == crc;
+        if let Some(known) = self.refused.borrow().iter().find(is_known) {
+            return Err(refused(known.source.clone()));
         }
-        cache.push(parsed.clone());
-        Ok(parsed)
+        self.make_room();
+        match Cell::try_new(bytes.clone(), |bytes| Archive::parse(bytes, &Limits::default())) {
+            Ok(cell) => {
+                let parsed = Arc::new(Parsed(cell));
+                self.parsed.borrow_mut().push(parsed.clone());
+                Ok(parsed)
+            }
+            Err(source) => {
+                let source = Arc::new(source);
+                let path = path.to_owned();
+                self.refused.borrow_mut().push(Refused { path, size, crc, source: source.clone() });
+                Err(refused(source))
+            }
+        }
+    }
+
+    /// Forgets the oldest, so that one more can be kept.
+    fn make_room(&self) {
+        let mut parsed = self.parsed.borrow_mut();
+        while parsed.len() >= KEPT
+            || parsed.iter().map(|known| known.bytes().len()).sum::<usize>() > KEPT_BYTES
+        {
+            parsed.remove(0);
+        }
     }
 }
 
@@ -78,5 +110,8 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &b));
         let error = archives.get("/boot/c", &Arc::from(&b"no initramfs"[..]));
         assert!(matches!(error, Err(Error::Initramfs { path, .. }) if path == "/boot/c"));
+        let again = archives.get("/boot/c", &Arc::from(&b"no initramfs"[..]));
+        assert!(matches!(again, Err(Error::Initramfs { path, .. }) if path == "/boot/c"));
+        assert_eq!(archives.refused.borrow().len(), 1);
     }
 }

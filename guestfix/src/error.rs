@@ -1,5 +1,7 @@
 //! Why guestfix could not do it.
 
+use std::sync::Arc;
+
 use libdisk::vfs::FsError;
 
 use crate::rule::{Evidence, Place};
@@ -52,7 +54,7 @@ pub enum Error {
         /// The path in the guest's own tree.
         path: String,
         /// What the initramfs crate said.
-        source: initramfs::Error,
+        source: Arc<initramfs::Error>,
     },
     /// A rule does not satisfy itself: a fault of refloat, found before anything was written.
     #[error("rule {rule} staged a fix that does not satisfy it: {what}")]
@@ -84,7 +86,7 @@ impl Error {
     pub(crate) fn unread(self) -> Result<Evidence> {
         match self {
             Error::Malformed { path, what } | Error::TooLarge { path, what } => Ok(Evidence::new(path, what)),
-            Error::Initramfs { path, source } => Ok(Evidence::new(path, chain(&source))),
+            Error::Initramfs { path, source } => Ok(Evidence::new(path, chain(&*source))),
             Error::Guest { path, source } if !is_device(&source) => Ok(Evidence::new(path, chain(&*source))),
             Error::Volume { volume, source } if !is_device(&source) => {
                 Ok(Evidence::new(Place::volume(&volume), chain(&*source)))

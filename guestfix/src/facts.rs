@@ -270,7 +270,7 @@ pub struct CommandLine {
 }
 
 /// The boot loader's kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Loader {
@@ -278,11 +278,12 @@ pub enum Loader {
     GrubLegacy,
     SystemdBoot,
     Extlinux,
+    #[default]
     None,
 }
 
 /// How the guest boots.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Boot {
     /// Its loader.
     pub loader: Loader,

@@ -20,7 +20,9 @@ const TEXTS: [(&str, u64); 9] = [
 ];
 
 /// The largest file that is read whole into memory, in bytes: an initramfs, a unified kernel image, a module.
-pub(crate) const FILE: u64 = 192 * MIB;
+pub(crate) const FILE: u64 = 160 * MIB;
+/// The largest module, in bytes: twice the largest known, `amdgpu` with symbols.
+pub(crate) const MODULE: u64 = 64 * MIB;
 /// The largest directory that is listed, in bytes of the file system: some hundred thousand names.
 pub(crate) const DIRECTORY: u64 = 32 * MIB;
 /// The most names in a directory that a rule looks through.

@@ -60,6 +60,21 @@ struct Contents {
     bytes: usize,
 }
 
+impl Contents {
+    /// Forgets what is kept if so much more would be too much.
+    fn make_room(&mut self, size: usize) {
+        if self.bytes + size > CACHE_LIMIT {
+            *self = Self::default();
+        }
+    }
+
+    /// Keeps a file; the last one, however large it is.
+    fn keep(&mut self, node: Node, content: Arc<[u8]>) {
+        self.bytes += content.len();
+        self.files.insert(node, content);
+    }
+}
+
 impl Tree {
     /// A tree of file systems that are open already, each with its mount point, the root first.
     pub fn from_filesystems(filesystems: Vec<(String, Box<dyn FileSystem>)>, machine: Machine) -> Self {
@@ -252,17 +267,20 @@ impl Tree {
             return Ok(content.clone());
         }
         limits::at_most(&shown(path), size, limits::FILE, "bytes")?;
-        let mut content = Vec::new();
-        self.pieces(path, node, size, |piece| {
-            content.extend_from_slice(piece);
+        self.contents.borrow_mut().make_room(size as usize);
+        // Read where it stays: a copy more of an initramfs counts.
+        let mut content: Arc<[u8]> = std::iter::repeat_n(0, size as usize).collect();
+        let buf = Arc::get_mut(&mut content).unwrap_or_default();
+        let mut at = 0;
+        let read = self.pieces(path, node, size, |piece| {
+            buf[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
             Ok(())
         })?;
-        let content: Arc<[u8]> = content.into();
-        let mut contents = self.contents.borrow_mut();
-        if contents.bytes + content.len() <= CACHE_LIMIT {
-            contents.bytes += content.len();
-            contents.files.insert(node, content.clone());
+        if read < size {
+            content = content[..read as usize].into();
         }
+        self.contents.borrow_mut().keep(node, content.clone());
         Ok(content)
     }
 }

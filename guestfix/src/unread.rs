@@ -28,7 +28,8 @@ impl<'a> Noting<'a> {
         Self { view, unread: RefCell::default() }
     }
 
-    fn note<T: Default>(&self, answer: Result<T>) -> Result<T> {
+    /// The answer, or nothing if that is what is noted.
+    pub(crate) fn note<T: Default>(&self, answer: Result<T>) -> Result<T> {
         answer.or_else(|error| {
             self.unread.borrow_mut().push(error.unread()?);
             Ok(T::default())
@@ -71,6 +72,18 @@ impl View for Noting<'_> {
             self.note_odd(path)?;
         }
         Ok(content)
+    }
+
+    fn text(&self, path: &str) -> Result<Option<String>> {
+        let text = self.note(self.view.text(path))?;
+        if text.is_none() {
+            self.note_odd(path)?;
+        }
+        Ok(text)
+    }
+
+    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+        self.note(self.view.start(path, len))
     }
 
     fn read_link(&self, path: &str) -> Result<Option<String>> {

@@ -290,7 +290,7 @@ fn hints_by_generator() {
     let archive = parse(&new.bytes);
     assert_eq!(archive.generator(), Generator::Dracut);
     let file = archive.find("etc/cmdline.d/90-azure.conf").unwrap();
-    assert_eq!(file.data, b"rd.driver.pre=hv_vmbus\nrd.driver.pre=hv_storvsc\n");
+    assert_eq!(file.data().unwrap(), b"rd.driver.pre=hv_vmbus\nrd.driver.pre=hv_storvsc\n");
     assert_eq!(archive.kernels(), std::slice::from_ref(&kernel.kver));
 }
 

@@ -26,9 +26,9 @@ pub use os::os;
 pub fn gather(view: &dyn View) -> Result<Facts> {
     let view = &Noting::new(view);
     let mut unread: Vec<Evidence> = Vec::new();
-    let boot = known(view, &mut unread, bootloader::boot(view)?);
+    let boot = known(view, &mut unread, view.note(bootloader::boot(view))?);
     // Kernels are found by what boots them too.
-    let kernels = kernels::kernels(view, &boot)?;
+    let kernels = view.note(kernels::kernels(view, &boot))?;
     let kernels = Known::new(kernels, [boot.unread(), &view.take_unread()].concat());
     unread.extend_from_slice(kernels.unread());
     let mut facts = Facts {
@@ -36,7 +36,7 @@ pub fn gather(view: &dyn View) -> Result<Facts> {
         hostname: known(view, &mut unread, hostname(view)?),
         kernels,
         boot,
-        fstab: known(view, &mut unread, mounts(view)?),
+        fstab: known(view, &mut unread, view.note(mounts(view))?),
         network: known(view, &mut unread, network::network(view)?),
         agents: known(view, &mut unread, agents::agents(view)?),
         selinux: known(view, &mut unread, selinux(view)?),

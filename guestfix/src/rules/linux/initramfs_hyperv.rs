@@ -10,7 +10,7 @@ use crate::error::chain;
 use crate::facts::{Facts, Kernel, Machine};
 use crate::platform::{Drivers, Firmware};
 use crate::rule::{Applies, Evidence, Pack, Source};
-use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View, limits};
 
 /// An initramfs that cannot see an Azure disk.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -90,7 +90,7 @@ pub(super) fn faults(guest: &Guest<'_>, targets: &[Target]) -> Result<Vec<Eviden
         let what = match lacking(guest, target) {
             Ok(lacking) if lacking.is_empty() => continue,
             Ok(lacking) => format!("lacks {}", lacking.join(", ")),
-            Err(Error::Initramfs { source, .. }) => format!("cannot be read: {}", chain(&source)),
+            Err(Error::Initramfs { source, .. }) => format!("cannot be read: {}", chain(&*source)),
             Err(error) => return Err(error),
         };
         evidence.push(Evidence::new(&target.path, what));
@@ -189,7 +189,7 @@ fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Inject
 }
 
 fn failed(target: &Target, source: initramfs::Error) -> Error {
-    Error::Initramfs { path: target.path.clone(), source }
+    Error::Initramfs { path: target.path.clone(), source: source.into() }
 }
 
 /// Free space by volume, less what was planned already.
@@ -222,10 +222,15 @@ struct Modules<'a> {
 
 impl ModuleTree for Modules<'_> {
     fn read(&self, path: &str) -> initramfs::Result<Option<Vec<u8>>> {
-        let bytes = self
-            .view
-            .read(&format!("{}/{path}", self.dir))
-            .map_err(|error| initramfs::Error::tree(path, error))?;
+        let full = format!("{}/{path}", self.dir);
+        // the lists that depmod makes, or a module
+        let limit = if path.contains('/') { limits::MODULE } else { limits::text(&full) };
+        let read = || {
+            let size = self.view.stat(&full)?.map_or(0, |metadata| metadata.size);
+            limits::at_most(&full, size, limit, "bytes")?;
+            self.view.read(&full)
+        };
+        let bytes = read().map_err(|error| initramfs::Error::tree(path, error))?;
         Ok(bytes.map(|bytes| bytes.to_vec()))
     }
 
@@ -248,6 +253,8 @@ impl ModuleTree for Modules<'_> {
                     _ => {}
                 }
             }
+            let found = (out.len() + todo.len()) as u64;
+            limits::at_most(self.dir, found, limits::NAMES, "files").map_err(failed)?;
         }
         Ok(out)
     }

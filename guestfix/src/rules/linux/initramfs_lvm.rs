@@ -51,7 +51,8 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
         let Some(bytes) = guest.view.read(&path)? else { continue };
         // one that cannot be read is the business of linux.initramfs.hyperv
         let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
-        evidence.extend(faults(parsed.archive(), machine).into_iter().map(|what| Evidence::new(&path, what)));
+        let found = faults(parsed.archive(), machine).map_err(|source| failed(&path, source))?;
+        evidence.extend(found.into_iter().map(|what| Evidence::new(&path, what)));
     }
     Ok(Finding::from_evidence(evidence))
 }
@@ -64,10 +65,9 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         let guest = stage.guest()?;
         let Some(bytes) = guest.view.read(&path)? else { continue };
         let Ok(parsed) = guest.archives.get(&path, &bytes) else { continue };
-        let files = mended(parsed.archive(), &machine);
+        let files = mended(parsed.archive(), &machine).map_err(|source| failed(&path, source))?;
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, &**text)).collect();
-        let new = initramfs::put_files(parsed.archive(), &files)
-            .map_err(|source| Error::Initramfs { path: path.clone(), source })?;
+        let new = initramfs::put_files(parsed.archive(), &files).map_err(|source| failed(&path, source))?;
         if new.mode.is_some() {
             replace(stage, &path, new, &mut room)?;
         }
@@ -80,42 +80,49 @@ fn images(guest: &Guest<'_>) -> BTreeSet<String> {
     guest.facts.boot.entries.iter().filter_map(|entry| entry.initrds.last().cloned()).collect()
 }
 
-fn text(archive: &Archive<'_>, path: &str) -> String {
-    archive.find(path).map(|file| bytes::decode(file.data)).unwrap_or_default()
+fn failed(path: &str, source: initramfs::Error) -> Error {
+    Error::Initramfs { path: path.to_owned(), source: source.into() }
+}
+
+fn text(archive: &Archive<'_>, path: &str) -> initramfs::Result<String> {
+    archive.find(path).map_or(Ok(String::new()), |file| file.data().map(bytes::decode))
 }
 
 /// The disk of EC2 that a devices file names which LVM uses.
-fn listed(archive: &Archive<'_>) -> Option<String> {
-    let mut settings = CONFIGS.iter().flat_map(|path| lvm_conf::settings(&text(archive, path)));
-    let last = settings.rfind(|setting| setting.name == "devices/use_devicesfile");
+fn listed(archive: &Archive<'_>) -> initramfs::Result<Option<String>> {
+    let mut settings = Vec::new();
+    for path in CONFIGS {
+        settings.extend(lvm_conf::settings(&text(archive, path)?));
+    }
+    let last = settings.iter().rfind(|setting| setting.name == "devices/use_devicesfile");
     let used = last.is_none_or(|setting| setting.values != ["0"]);
-    disk_of_ec2(&text(archive, DEVICES)).filter(|_| used).map(str::to_owned)
+    Ok(disk_of_ec2(&text(archive, DEVICES)?).filter(|_| used).map(str::to_owned))
 }
 
-fn faults(archive: &Archive<'_>, machine: &Machine) -> Vec<String> {
+fn faults(archive: &Archive<'_>, machine: &Machine) -> initramfs::Result<Vec<String>> {
     let mut out = Vec::new();
     for path in CONFIGS {
-        let hiding = narrow(&text(archive, path), machine);
+        let hiding = narrow(&text(archive, path)?, machine);
         out.extend(hiding.into_iter().map(|setting| {
             format!("{} in its {path} hides the disks of Azure: {}", setting.name, setting.values.join(", "))
         }));
     }
-    out.extend(listed(archive).map(|disk| format!("its {DEVICES} names {disk}")));
-    out
+    out.extend(listed(archive)?.map(|disk| format!("its {DEVICES} names {disk}")));
+    Ok(out)
 }
 
 /// The files with a fault, without it.
-fn mended(archive: &Archive<'_>, machine: &Machine) -> Vec<(&'static str, Vec<u8>)> {
+fn mended(archive: &Archive<'_>, machine: &Machine) -> initramfs::Result<Vec<(&'static str, Vec<u8>)>> {
     let mut out = Vec::new();
     for path in CONFIGS {
-        let old = text(archive, path);
+        let old = text(archive, path)?;
         let mut new = widened(&old, machine);
-        if path == LOCAL && listed(archive).is_some() {
+        if path == LOCAL && listed(archive)?.is_some() {
             new = append(&new, NO_DEVICES);
         }
         out.extend((new != old).then(|| (path, bytes::encode(&new).into_owned())));
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -151,9 +158,10 @@ mod tests {
             let archive = Archive::parse(&bytes, &initramfs::Limits::default()).unwrap();
             assert!(
                 text(&archive, CONFIGS[0])
+                    .unwrap()
                     .contains("[ \"a|^/dev/sd|\", \"a|^/dev/nvme|\", \"a|/dev/xvda2|\"")
             );
-            assert_eq!(text(&archive, LOCAL), format!("{NO_DEVICES}\n"));
+            assert_eq!(text(&archive, LOCAL).unwrap(), format!("{NO_DEVICES}\n"));
             assert!(view.exists(&format!("{IMAGE}.pre-azure")).unwrap());
         });
     }

@@ -7,7 +7,7 @@ use crate::facts::BootEntry;
 use crate::inspect::devices;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{Line, bytes, cmdline, comment_out, lines, rewrite, shell_assign};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A guest that looks for the image of its hibernation where none can be.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -104,8 +104,13 @@ fn waits(guest: &Guest<'_>, entry: &BootEntry) -> Result<Option<(String, String)
         let Some(bytes) = guest.view.read(path)? else { continue };
         // one that cannot be read is the business of linux.initramfs.hyperv
         let Ok(parsed) = guest.archives.get(path, &bytes) else { continue };
-        let texts = BAKED.iter().filter_map(|name| Some(bytes::decode(parsed.archive().find(name)?.data)));
-        let last = texts.filter_map(|text| shell_assign::get(&text, "RESUME").map(str::to_owned)).next_back();
+        let mut last = None;
+        for file in BAKED.iter().filter_map(|name| parsed.archive().find(name)) {
+            let failed =
+                |source: initramfs::Error| Error::Initramfs { path: path.clone(), source: source.into() };
+            let text = bytes::decode(file.data().map_err(failed)?);
+            last = shell_assign::get(&text, "RESUME").map(str::to_owned).or(last);
+        }
         if let Some(spec) = last.filter(|spec| is_gone(guest.view, spec)) {
             return Ok(Some((path.clone(), spec)));
         }
