@@ -15,6 +15,7 @@ pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
 use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
 use crate::text::bytes::{decode, encode};
+use crate::unread::Noting;
 use crate::{Error, Result, View, limits};
 
 /// File content is read in pieces of this size: a size from the disk never sizes an allocation.
@@ -93,6 +94,19 @@ impl Tree {
     /// Whether there is a root file system: on a disk without one every path is absent.
     pub fn has_root(&self) -> bool {
         !self.mounts.is_empty()
+    }
+
+    /// Whether there is an operating system in the root file system, known or not: a disk may hold data only, or a system that
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub fn has_system(&self) -> Result<bool> {
+        let noting = Noting::new(self);
+        let has = |path: &str| Ok::<_, Error>(noting.lstat(path)?.is_some());
+        Ok(has("/etc/os-release")?
+            || has("/usr/lib/os-release")?
+            || has("/etc")? && (has("/usr")? || has("/bin")?))
     }
 
     /// What `stat` (`follow`) or `lstat` tells of a path in bytes; `None` if nothing is there.

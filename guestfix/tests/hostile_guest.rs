@@ -58,6 +58,7 @@ fn machine() -> Machine {
         table_faults: Vec::new(),
         bios: Vec::new(),
         uefi: Vec::new(),
+        data_disks: Vec::new(),
         volumes: Vec::new(),
         lvm: Lvm::default(),
     }

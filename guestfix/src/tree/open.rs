@@ -11,6 +11,7 @@ use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
 use crate::text::bytes::{decode, encode};
 use crate::text::fstab;
+use crate::unread::Noting;
 use crate::{Disks, Error, Result, View};
 
 /// A volume and its file system, if it has one that we read.
@@ -63,7 +64,9 @@ impl Tree {
 
     /// Mounts what fstab names, outer mounts first, and the EFI system partition where it usually is.
     fn mount_the_rest(&mut self, machine: &mut Machine, found: &mut [Found]) -> Result<()> {
-        let entries = fstab::entries(&self.text("/etc/fstab")?.unwrap_or_default());
+        // One that cannot be read is told by the rules that look at it: here the other volumes still count.
+        let text = Noting::new(&*self).text("/etc/fstab")?;
+        let entries = fstab::entries(&text.unwrap_or_default());
         let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
         let mut points: Vec<(String, usize, Option<String>)> = entries
             .into_iter()
@@ -84,7 +87,15 @@ impl Tree {
         }
         for (target, index, subvolume) in points {
             // As systemd does, a missing mount point is thought to be there; one through a file is not.
-            match resolve(self, &encode(&target), Last::Follow)? {
+            let place = match resolve(self, &encode(&target), Last::Follow) {
+                Ok(place) => place,
+                Err(error) => {
+                    let why = error.unread()?.to_string();
+                    tracing::warn!(target, why, "a mount point of fstab is not reached");
+                    continue;
+                }
+            };
+            match place {
                 Place::Found(point) | Place::Absent(point) => {
                     if let Some(name) = subvolume {
                         self.choose_subvolume(machine, &mut found[index], index, &name)?;
@@ -361,11 +372,12 @@ fn describe(volume: &mut Volume, info: Info) {
 }
 
 /// The volume that holds the guest's root: the first with an os-release, else the first that looks like one, else the
-/// only file system of the first disk. Volumes that have a part on that disk come before all others.
+/// only file system of the first disk, the EFI partition aside. Volumes that have a part on that disk come before all others.
 fn root_of(found: &[Found]) -> Result<Option<usize>> {
     let on_first = |index: &usize| found[*index].volume.device.disks().contains(&0);
     let (mut order, others): (Vec<_>, Vec<_>) = (0..found.len()).partition(on_first);
-    let mut of_first = order.clone().into_iter().filter(|index| found[*index].fs.is_some());
+    let shows = |index: &usize| found[*index].fs.is_some() && !found[*index].is_esp;
+    let mut of_first = order.clone().into_iter().filter(shows);
     let only = of_first.next().filter(|_| of_first.next().is_none());
     order.extend(others);
     let mut likely = None;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use guestfix::facts::Volume;
 use guestfix::plan::Identity;
 use guestfix::platform::Firmware;
 use guestfix::tree::Tree;
@@ -61,14 +62,23 @@ impl Image {
         })
     }
 
-    /// The guest in it, which must have a root file system.
+    /// The guest in it. A disk without an operating system is none, nor is one whose system cannot be read.
     pub(crate) fn guest(&self) -> Result<Tree> {
         let tree = self.tree()?;
-        if tree.has_root() {
+        if tree.has_root() && tree.has_system()? {
             return Ok(tree);
         }
-        let error: Result<Tree> =
-            Err(anyhow!("{}: no operating system that refloat knows is in it", self.name));
+        let holds = |volume: &Volume| {
+            let kind = volume.kind.as_deref().unwrap_or("nothing that refloat knows");
+            match (&volume.mounted_at, &volume.unrecoverable) {
+                (_, Some(why)) => format!("{} ({kind}: {why})", volume.name),
+                (Some(_), None) => format!("{} ({kind}, without a system)", volume.name),
+                (None, None) => format!("{} ({kind}, not opened)", volume.name),
+            }
+        };
+        let volumes: Vec<String> = tree.machine().volumes.iter().map(holds).collect();
+        let what = if volumes.is_empty() { "no volumes".to_owned() } else { volumes.join(", ") };
+        let error: Result<Tree> = Err(anyhow!("{}: no operating system found: {what}", self.name));
         error.help(format!("refloat inspect {} shows what is there", self.name))
     }
 }
