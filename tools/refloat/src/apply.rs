@@ -37,7 +37,7 @@ struct Applied {
 }
 
 pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
-    let text = std::fs::read_to_string(&args.plan).with_context(|| args.plan.display().to_string());
+    let text = plan_text(&args.plan).with_context(|| args.plan.display().to_string());
     let help = "refloat plan IMAGE --for TARGET -o plan.json makes one";
     let plan = text.and_then(|text| Ok(Plan::from_json(&text)?)).help(help)?;
     let (name, further) = named(context, args, &plan);
@@ -68,6 +68,21 @@ fn named(context: &Context, args: &ApplyArgs, plan: &Plan) -> (String, Vec<Strin
         context.global.disks.clone()
     };
     (args.image.clone().unwrap_or(first), further)
+}
+
+/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger than it is.
+const PLAN: u64 = 256 << 20;
+
+/// The text of a plan file.
+fn plan_text(path: &Path) -> Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        bail!("it is not a regular file");
+    }
+    if metadata.len() > PLAN {
+        bail!("it has {} bytes, and no plan has more than {PLAN}", metadata.len());
+    }
+    Ok(std::fs::read_to_string(path)?)
 }
 
 /// The plan carried out and verified, in an overlay over each disk.
