@@ -70,10 +70,9 @@ impl Image {
         }
         let holds = |volume: &Volume| {
             let kind = volume.kind.as_deref().unwrap_or("nothing that refloat knows");
-            match (&volume.mounted_at, &volume.unrecoverable) {
-                (_, Some(why)) => format!("{} ({kind}: {why})", volume.name),
-                (Some(_), None) => format!("{} ({kind}, without a system)", volume.name),
-                (None, None) => format!("{} ({kind}, not opened)", volume.name),
+            match volume.unreadable.as_ref().or(volume.unrecoverable.as_ref()) {
+                Some(why) => format!("{} ({kind}: {why})", volume.name),
+                None => format!("{} ({kind})", volume.name),
             }
         };
         let volumes: Vec<String> = tree.machine().volumes.iter().map(holds).collect();
