@@ -7,24 +7,32 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
+use libdisk::Format;
 
 use crate::answer::Help;
 
-const AFTER_HELP: &str = "\
-Images: raw, fixed VHD, qcow2. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#vg0/root (a logical volume), \
-disk.vhd#/etc/fstab (a path in the guest), disk.vhd#p1:/EFI (a path in one volume), raw:disk.img (format forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all \
-disks of an instance, by their newest snapshots).
+/// What is told below the options.
+fn after_help() -> String {
+    format!(
+        "Images: {}. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#vg0/root (a logical \
+volume), disk.vhd#/etc/fstab (a path in the guest), disk.vhd#p1:/EFI (a path in one volume), raw:disk.img (format \
+forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all disks of an \
+instance, by their newest snapshots).
 
-Snapshots are read with the credentials that the AWS CLI would use; by the proxy in HTTPS_PROXY, if any, but for the hosts in NO_PROXY; and \
-with the certificates that this system trusts, or those in the PEM file that AWS_CA_BUNDLE or SSL_CERT_FILE names.
+Snapshots are read with the credentials that the AWS CLI would use; by the proxy in HTTPS_PROXY, if any, but for \
+the hosts in NO_PROXY; and with the certificates that this system trusts, or those in the PEM file that AWS_CA_BUNDLE \
+or SSL_CERT_FILE names.
 
 Exit codes: 0 done, ready or same; 1 the answer is no; 2 could not do it; 3 stopped, and the same command resumes.
 
-Start with:  refloat demo";
+Start with:  refloat demo",
+        Format::names()
+    )
+}
 
 /// Know if a machine will boot on Azure before moving a byte; fix it with no root and no VM; undo everything.
 #[derive(Debug, Parser)]
-#[command(name = "refloat", version, about, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "refloat", version, about, after_help = after_help(), max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
