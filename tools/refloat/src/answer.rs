@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use guestfix::report::{Ink, Line};
 use libdisk::block;
-use libdisk::vfs::FsError;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::present::Out;
-use crate::snapshot;
+use crate::{help, snapshot};
 
 /// What a verb answers. Errors are "could not do it".
 pub(crate) type Outcome = Result<Answer>;
@@ -92,14 +92,36 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         drop(error.print());
         return ExitCode::SUCCESS;
     }
-    let out = Out::new();
-    for line in error.render().to_string().trim_end().lines() {
-        out.tell(match line.strip_prefix("error:") {
-            Some(rest) => Line::default().ink(Ink::Bad, "error:").text(rest).hang(7),
-            None => Line::new(line).hang(2),
-        });
+    let (out, text) = (Out::new(), error.render().to_string());
+    let (first, rest) = text.trim_end().split_once('\n').unwrap_or((text.trim_end(), ""));
+    let what = first.strip_prefix("error: ").unwrap_or(first);
+    if std::env::args_os().any(|word| word == "--json") {
+        // That nobody reads it is no failure either: the exit code says it.
+        drop(out.json(&Failed::new(what, Vec::new(), "refloat help VERB shows what can be typed", 2)));
     }
+    out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {what}")).hang(7));
+    rest.lines().for_each(|line| out.tell(Line::new(line).hang(2)));
     ExitCode::from(2)
+}
+
+/// An error, for `--json`.
+#[derive(Debug, Serialize)]
+struct Failed<'a> {
+    schema: &'static str,
+    /// What went wrong, with where.
+    error: &'a str,
+    /// Why, each the cause of the one before it.
+    causes: Vec<String>,
+    /// What to do next.
+    help: &'a str,
+    /// The exit code: 2, or 3 where the same command resumes.
+    exit: u8,
+}
+
+impl<'a> Failed<'a> {
+    fn new(error: &'a str, causes: Vec<String>, help: &'a str, exit: u8) -> Self {
+        Self { schema: "refloat.error/1", error, causes, help, exit }
+    }
 }
 
 /// Tells the error, if there is one, and gives the exit code.
@@ -109,20 +131,43 @@ pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
         Ok(Answer::No) => return ExitCode::from(1),
         Err(error) => error,
     };
-    let helped = causes(&error).find_map(|cause| cause.downcast_ref::<Helped>());
-    if is_cancelled(&error) {
-        let help = helped.map_or("run the same command to start over", |helped| &helped.help);
-        context.out.tell(Line::new(format!("stopped; {help}")));
-        return ExitCode::from(3);
+    let (help, resumes) = next_step(&error);
+    let stopped = is_cancelled(&error);
+    let code = if resumes || stopped { 3 } else { 2 };
+    if context.global.json && !context.answered() {
+        let what = if stopped { "stopped".to_owned() } else { error.to_string() };
+        let causes = error.chain().skip(1).map(ToString::to_string).collect();
+        // The text below says it as well.
+        drop(context.out.json(&Failed::new(&what, causes, &help, code)));
     }
-    let failure = snapshot::failure(&error);
-    let told = helped.map(|helped| helped.help.as_str());
-    let help = failure.map(|failure| failure.help()).or(told).unwrap_or_else(|| next_step(&error));
-    context.out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {error:#}")).hang(7));
-    context.out.tell(Line::default().ink(Ink::Note, "help:").text(format!(" {help}")).hang(6));
-    let goes_on =
-        failure.is_some_and(|failure| failure.is_resumable()) || helped.is_some_and(|helped| helped.goes_on);
-    ExitCode::from(if goes_on { 3 } else { 2 })
+    if stopped {
+        context.out.tell(Line::new(format!("stopped; {help}")));
+    } else {
+        context.out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {error:#}")).hang(7));
+        context.out.tell(Line::default().ink(Ink::Note, "help:").text(format!(" {help}")).hang(6));
+    }
+    ExitCode::from(code)
+}
+
+/// The help line, and whether the same command resumes. What AWS or the operating system said comes first, then the verb,
+/// then the cause.
+fn next_step(error: &anyhow::Error) -> (String, bool) {
+    let helped = causes(error).find_map(|cause| cause.downcast_ref::<Helped>());
+    let resumes = helped.is_some_and(|helped| helped.goes_on);
+    if let Some(failure) = snapshot::failure(error) {
+        return (help::of_failure(failure).to_owned(), resumes || failure.is_resumable());
+    }
+    let told = helped.map(|helped| helped.help.clone());
+    let system = || io_kinds(error).find_map(help::of_system).map(str::to_owned);
+    let cause = || causes(error).find_map(help::of_cause).map(str::to_owned);
+    let help = if is_cancelled(error) {
+        told.unwrap_or_else(|| help::START_OVER.to_owned())
+    } else if resumes {
+        told.unwrap_or_default()
+    } else {
+        system().or(told).or_else(cause).unwrap_or_else(|| help::MORE.to_owned())
+    };
+    (help, resumes)
 }
 
 /// The error of work that the user stopped.
@@ -134,51 +179,6 @@ pub(crate) fn stopped() -> anyhow::Error {
 pub(crate) fn is_cancelled(error: &anyhow::Error) -> bool {
     let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<block::Error>());
     causes.any(|cause| cause.kind() == block::ErrorKind::Cancelled)
-}
-
-/// The next step after an error to which nobody added one: what is damaged, or full, was found to be so in the middle of the work.
-fn next_step(error: &anyhow::Error) -> &'static str {
-    const OF_FILES: &str =
-        "see that the files are there, and that their disk works and has room, and try again";
-    if is_no_room(error) {
-        return "make room there, and give the same command again";
-    }
-    if io_kinds(error).any(|kind| kind == ErrorKind::FileTooLarge) {
-        return "raise the limit of file sizes (ulimit -f), or write to a file system that takes larger files";
-    }
-    let of_guest = |error: &FsError| match error {
-        // Not found is, here, what a directory names and is not there.
-        FsError::Corrupt { .. } | FsError::NotFound => Some(
-            "repair a copy with the file system's own program (e2fsck, xfs_repair, fsck.vfat, btrfs check), or take a new snapshot",
-        ),
-        FsError::NoSpace(_) => {
-            Some("make room in that file system of the guest, or enlarge it, and try again")
-        }
-        _ => None,
-    };
-    let of_file = |error: &guestfix::Error| match error {
-        guestfix::Error::Malformed { .. } | guestfix::Error::Initramfs { .. } => {
-            Some("look at that file with refloat fs, mend it in the guest, and take a new snapshot")
-        }
-        _ => None,
-    };
-    let of_image = |error: &block::Error| match error.kind() {
-        block::ErrorKind::Corrupt | block::ErrorKind::OutOfRange => {
-            Some("copy the image again, or see what its own program makes of it, say qemu-img check")
-        }
-        block::ErrorKind::Unsupported => Some("refloat --help names the formats; try another one"),
-        block::ErrorKind::Io => Some(OF_FILES),
-        block::ErrorKind::Changed => Some("see that nobody else changes the image, and try again"),
-        _ => None,
-    };
-    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
-        let boxed = || cause.downcast_ref::<Box<FsError>>().map(|error| &**error);
-        let guest = cause.downcast_ref().or_else(boxed).and_then(of_guest);
-        let file = || cause.downcast_ref().and_then(of_file);
-        let image = || cause.downcast_ref().and_then(of_image);
-        guest.or_else(file).or_else(image).or_else(|| cause.is::<std::io::Error>().then_some(OF_FILES))
-    };
-    error.chain().find_map(of_cause).unwrap_or("the same with -v tells more")
 }
 
 /// Whether the file system is full, or the user's share of it.

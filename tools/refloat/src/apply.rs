@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use guestfix::plan::Plan;
+use guestfix::report::Page;
 use guestfix::undo::{Change, Prepared};
 use guestfix::{apply, undo};
-use libdisk::block::Sealed;
+use libdisk::block::{self, Sealed};
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::qcow2::{self, BackingFile};
 use libdisk::image::{Durability, Output};
@@ -16,11 +17,11 @@ use serde::Serialize;
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{ApplyArgs, OutputFormat};
 use crate::context::Context;
-use crate::convert;
 use crate::convert::Job;
 use crate::image::{self, Image, Takes};
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
+use crate::{convert, help, present};
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -37,24 +38,24 @@ struct Applied {
 }
 
 pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
-    let text = plan_text(&args.plan).with_context(|| args.plan.display().to_string());
-    let help = "refloat plan IMAGE --for TARGET -o plan.json makes one";
-    let plan = text.and_then(|text| Ok(Plan::from_json(&text)?)).help(help)?;
+    let plan = crate::plan::read(&args.plan)?;
+    if let Some(output) = args.output.as_deref().filter(|output| same(output, &args.plan)) {
+        return Err(anyhow!("{}: the output is the plan itself", output.display())).help(help::OTHER_NAME);
+    }
     let (name, further) = named(context, args, &plan);
     let applied = match &args.output {
         Some(output) => {
-            let mut image = image::open_disks(context, &name, &further, Takes::Disk)
-                .help("name the image with --image, and further disks with --disk, if they have moved")?;
+            let mut image = image::open_disks(context, &name, &further, Takes::Disk).help(help::MOVED)?;
             let sealed = sealed(context, &mut image, &plan)?;
             let written = write_all(context, &image, &plan, &sealed, args, output)?;
-            let (output, edits) = (output.display().to_string(), plan.totals.edits);
-            let text = written_page(output.clone(), &written, &plan);
+            let (output, edits) = (output.display().to_string(), plan.steps.len());
+            let text = written_page(&output, &written, &plan);
             (Applied { edits, output, undo: None, disks: names(&written) }, text)
         }
         None => in_place(context, &name, &further, &plan)?,
     };
     let (applied, text) = applied;
-    context.answer("refloat.apply/1", &applied, || Ok(text.into()))?;
+    context.answer("refloat.apply/1", &applied, || Ok(text))?;
     Ok(Answer::Yes)
 }
 
@@ -70,19 +71,9 @@ fn named(context: &Context, args: &ApplyArgs, plan: &Plan) -> (String, Vec<Strin
     (args.image.clone().unwrap_or(first), further)
 }
 
-/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger than it is.
-const PLAN: u64 = 256 << 20;
-
-/// The text of a plan file.
-fn plan_text(path: &Path) -> Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        bail!("it is not a regular file");
-    }
-    if metadata.len() > PLAN {
-        bail!("it has {} bytes, and no plan has more than {PLAN}", metadata.len());
-    }
-    Ok(std::fs::read_to_string(path)?)
+/// Whether both names are of one file.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.metadata(), b.metadata()), (Ok(a), Ok(b)) if block::is_same_file(&a, &b))
 }
 
 /// The plan carried out and verified, in an overlay over each disk.
@@ -90,7 +81,7 @@ pub(crate) fn sealed(context: &Context, image: &mut Image, plan: &Plan) -> Resul
     image.machine.name_devices(plan.source.iter().map(|disk| disk.device.clone()));
     apply::apply(&image.machine, &image.plan_identities()?, plan, &*context.observer)
         .with_context(|| image.name.clone())
-        .help("refloat plan makes a new plan for this image; nothing was written")
+        .help(help::NEW_PLAN)
 }
 
 /// Writes one file: with several disks one for each, in a folder.
@@ -172,10 +163,10 @@ fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     })
 }
 
-fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> Result<(Applied, String)> {
+fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> Result<(Applied, Page)> {
     let addresses = image::addresses(name, further, Takes::Disk)?;
     if plan.head().is_some() {
-        let error: Result<(Applied, String)> = Err(anyhow!(
+        let error: Result<(Applied, Page)> = Err(anyhow!(
             "{name}: the plan puts a partition table and a boot loader of 1 MiB before all that is there, which no change in place can"
         ));
         return error.help("apply the plan to a new file with -o FIXED.qcow2, or refloat migrate to a VHD");
@@ -183,28 +174,28 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
     let mut taken = Vec::new();
     for address in &addresses {
         let Location::File { path, .. } = &address.location else {
-            bail!("{address}: only a file of this machine can be changed in place");
+            return Err(anyhow!("{address}: only a local file can be changed in place"))
+                .help("apply the plan to a new file with -o FIXED.qcow2");
         };
         taken.push(image::take(path)?);
     }
-    let done = |images: &[Exclusive]| -> Result<(Applied, String)> {
+    let done = |images: &[Exclusive]| -> Result<(Applied, Page)> {
         let undo: Vec<_> = images.iter().map(|image| undo::undo_path(image.path())).collect();
         let undo: Vec<_> = undo.into_iter().filter(|undo| undo.exists()).collect();
         let applied = Applied {
-            edits: plan.totals.edits,
+            edits: plan.steps.len(),
             output: name.to_owned(),
             undo: undo.first().map(|undo| undo.display().to_string()),
             disks: names(&undo),
         };
         let ways = undo.iter().map(|undo| undo.display().to_string()).collect::<Vec<_>>().join(", ");
-        let text = format!(
-            "{name}: {} changes, verified\n\nthe way back is in {ways}: refloat undo {name}\n",
-            plan.totals.edits
-        );
+        let mut text = done_page(name, plan);
+        text.prose(0, format!("what was there before is in {ways}"));
+        text.line(next::line(&Command::new("undo").path(Path::new(name))));
         Ok((applied, text))
     };
     let digest = plan.digest()?;
-    if undo::prepare(&taken, &digest).help(format!("refloat undo {name}"))? == Prepared::Applied {
+    if undo::prepare(&taken, &digest).help(present::command(["undo", name]))? == Prepared::Applied {
         return done(&taken);
     }
     let mut image = image::open_any(context, name, &addresses)?;
@@ -218,18 +209,24 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
         identity: &identity.sha256,
     });
     undo::apply_in_place(&changes.collect::<Vec<_>>(), &digest)
-        .help(format!("refloat undo {name} puts back what was changed, if anything was"))?;
+        .help(format!("{} puts back what was changed, if anything was", present::command(["undo", name])))?;
     done(&taken)
 }
 
-fn written_page(output: String, written: &[PathBuf], plan: &Plan) -> String {
-    let (target, edits) = (plan.goal.target.id, plan.totals.edits);
-    let mut text = format!("{output}: {edits} changes, verified\n\n");
+fn done_page(output: &str, plan: &Plan) -> Page {
+    let mut page = Page::new();
+    let changes = if plan.steps.len() == 1 { "change" } else { "changes" };
+    page.line(next::verdict(true, format!("{output}: {} {changes}, verified", plan.steps.len())));
+    page.gap();
+    page
+}
+
+fn written_page(output: &str, written: &[PathBuf], plan: &Plan) -> Page {
+    let mut page = done_page(output, plan);
     if let Some((first, further)) = written.split_first() {
-        let folder = image::folder_of(first);
-        let boot = Command::new("boot").path(first).disks(further).option("--for", target);
-        let boot = boot.word("--allow-backing").path(folder);
-        text += &format!("next: {}\n", boot.text());
+        let boot = Command::new("boot").path(first).disks(further);
+        let boot = boot.option("--for", plan.goal.target.id);
+        page.line(next::line(&boot.word("--allow-backing").path(image::folder_of(first))));
     }
-    text
+    page
 }

@@ -11,12 +11,7 @@ use testboot::{Drive, Error, Outcome, Request, Verdict};
 use crate::answer::{self, Answer, Help};
 use crate::cli::BootArgs;
 use crate::context::Context;
-use crate::{image, next};
-
-/// What to do where there is no QEMU that can.
-const NEEDS_QEMU: &str = "test boots need QEMU: Debian packages qemu-system-x86 and ovmf, or --qemu PATH";
-/// What to do about a log that cannot be kept.
-const OTHER_LOG: &str = "name another file with --log";
+use crate::{help, image, next};
 
 pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
@@ -30,7 +25,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     };
     let disks = image.machine.disks().iter().map(drive).collect::<Result<Vec<_>>>()?;
     let log = args.log.clone().unwrap_or_else(|| default_log(&disks[0].path));
-    image::not_read(&log).help(OTHER_LOG)?;
+    image::not_read(&log).help(help::LOG)?;
     let request = Request {
         disks,
         target: args.target,
@@ -45,9 +40,9 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     let outcome = match told {
         Ok(outcome) => outcome,
         Err(Error::Cancelled) => return Err(answer::stopped()),
-        Err(error @ (Error::Log { .. } | Error::NoLog(_))) => return Err(error).help(OTHER_LOG),
+        Err(error @ (Error::Log { .. } | Error::NoLog(_))) => return Err(error).help(help::LOG),
         Err(error @ (Error::Start { .. } | Error::NotQemu { .. } | Error::NoFirmware)) => {
-            return Err(error).help(NEEDS_QEMU);
+            return Err(error).help(help::NEEDS_QEMU);
         }
         Err(error) => return Err(error.into()),
     };

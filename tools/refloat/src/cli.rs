@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
@@ -14,16 +14,30 @@ use crate::answer::Help;
 /// What is told below the options.
 fn after_help() -> String {
     format!(
-        "Images: {}. An address may name a part: disk.vhd#p2 (partition 2), disk.vhd#vg0/root (a logical \
-volume), disk.vhd#/etc/fstab (a path in the guest), disk.vhd#p1:/EFI (a path in one volume), raw:disk.img (format \
-forced), ebs:snap-0abc@eu-west-1 (a snapshot in AWS, read as far as needed), ebs:i-0abc@eu-west-1 (all disks of an \
-instance, by their newest snapshots).
+        "\
+Addresses:
+  disk.qcow2                  an image: {}
+  raw:disk.img                an image whose format is known
+  disk.vhd#p2                 partition 2
+  disk.vhd#vg0/root           a logical volume
+  disk.vhd#/etc/fstab         a path in the guest
+  disk.vhd#p1:/EFI            a path in one volume
+  ebs:snap-0abc@eu-west-1     a snapshot in AWS, of which only what is needed is read
+  ebs:i-0abc@eu-west-1        all disks of an instance, by their newest snapshots
 
-Snapshots are read with the credentials that the AWS CLI would use; by the proxy in HTTPS_PROXY, if any, but for \
-the hosts in NO_PROXY; and with the certificates that this system trusts, or those in the PEM file that AWS_CA_BUNDLE \
-or SSL_CERT_FILE names.
+Environment:
+  AWS_PROFILE, AWS_REGION, .. the credentials and region that the AWS CLI would use
+  AWS_CA_BUNDLE               a PEM file with the certificates to trust [default: this system's]
+  HTTPS_PROXY, NO_PROXY       the proxy to AWS, and the hosts that need none
+  REFLOAT_CACHE               the folder for snapshot blocks
+  REFLOAT_LOG                 what to log on standard error, as in REFLOAT_LOG=debug
+  NO_COLOR                    no colours
 
-Exit codes: 0 done, ready or same; 1 the answer is no; 2 could not do it; 3 stopped, and the same command resumes.
+Exit codes:
+  0  done, ready or same
+  1  the answer is no
+  2  error
+  3  interrupted; run the same command to resume
 
 Start with:  refloat demo",
         Format::names()
@@ -32,7 +46,7 @@ Start with:  refloat demo",
 
 /// Know if a machine will boot on Azure before moving a byte; fix it with no root and no VM; undo everything.
 #[derive(Debug, Parser)]
-#[command(name = "refloat", version, about, after_help = after_help(), max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "refloat", version, about, after_help = after_help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -52,22 +66,22 @@ pub(crate) struct Global {
     /// How to show progress on standard error
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: Progress,
-    /// Tell more on standard error (-vv: all)
+    /// Show all evidence, and log more on standard error (-vv: all)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// A further disk of the machine; give it once for each
     #[arg(long = "disk", global = true, value_name = "IMAGE")]
     pub(crate) disks: Vec<String>,
-    /// Let images name backing files inside this folder (else they are refused)
+    /// Allow images to use backing files in this folder; without it they are refused
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) allow_backing: Option<PathBuf>,
     /// Threads for copying [default: one per core; 64 from a snapshot]
     #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) threads: usize,
-    /// Blocks of snapshots fetched in a second, at most, by all refloats here together; AWS allows an account, and each snapshot, 1000
+    /// Maximum snapshot blocks per second, shared by all refloat processes on this machine (AWS allows 1000)
     #[arg(long, global = true, value_name = "N", default_value_t = 900.0)]
     pub(crate) ebs_requests_per_second: f64,
-    /// How long a request to AWS that is throttled or gets no answer is made again
+    /// How long to keep retrying a request to AWS that is throttled or gets no answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) ebs_patience: u64,
 }
@@ -88,26 +102,30 @@ pub(crate) enum Verb {
     Demo(DemoArgs),
     /// Show layers, partitions, file systems, operating system and boot chain
     Inspect(ImageArgs),
-    /// Will it boot there? Lists findings and writes nothing
+    /// Will it boot there? List findings; write nothing
     Check(CheckArgs),
     /// Show what would change, as a diff, and write the plan
     Plan(PlanArgs),
-    /// Carry out a plan: into an overlay, or in place with an undo file
+    /// Apply a plan: to an overlay, or in place with an undo file
     Apply(ApplyArgs),
-    /// Put back what `apply --in-place` changed, to the bit
+    /// Put back what `apply --in-place` changed, bit for bit
     Undo(UndoArgs),
     /// Copy an image into a fixed VHD, raw or qcow2 file
     Convert(ConvertArgs),
-    /// Is it a well-formed upload? With two images: have they the same content?
+    /// Is it a valid VHD for Azure? With two images: do they have the same content?
     Verify(VerifyArgs),
-    /// Test boot on a throw-away overlay, with the devices of the target
+    /// Boot it in QEMU with the target's devices; the image is not changed
     Boot(BootArgs),
-    /// Check, plan, apply and convert in one run
+    /// Check, plan, apply and convert in one resumable run
     Migrate(MigrateArgs),
     /// Look inside without mounting
     Fs(FsArgs),
-    /// List the rules, or tell all about one
+    /// List the rules, or explain one
     Rules(RulesArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print a man page
+    Man(ManArgs),
 }
 
 /// Refuses further disks where a verb could not tell whose they are.
@@ -115,12 +133,37 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
     let why = match verb {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
-        Verb::Demo(_) | Verb::Rules(_) => "this verb reads no machine",
+        Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) => "this verb reads no machine",
         Verb::Fs(FsArgs { verb: FsVerb::Diff { .. }, .. }) => "fs diff reads two machines",
         _ => return Ok(()),
     };
     let error: anyhow::Result<()> = Err(anyhow::anyhow!("--disk cannot be used here: {why}"));
     error.help("leave --disk out")
+}
+
+impl Cli {
+    /// What was typed.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::whole().try_get_matches()?)
+    }
+
+    /// All that can be typed. `plan --show` is the one way without a target.
+    pub(crate) fn whole() -> clap::Command {
+        let unless_shown = |arg: clap::Arg| arg.required(false).required_unless_present("show");
+        Self::command().mut_subcommand("plan", |plan| plan.mut_arg("for", unless_shown))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The verb [default: refloat itself]
+    pub(crate) verb: Option<String>,
 }
 
 /// A target by its id, one of the table.
@@ -133,10 +176,10 @@ fn target() -> impl TypedValueParser<Value = &'static Target> {
 /// How to handle cloud-init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum CloudInitArg {
-    /// Disable it: the machine keeps its identity
+    /// Disable it: cloud-init does not reconfigure the machine
     #[default]
     Disable,
-    /// Keep it, on the Azure datasource; users, host keys and hostname are kept
+    /// Keep it, with the Azure datasource; users, host keys and hostname stay
     Azure,
 }
 
@@ -149,8 +192,8 @@ pub(crate) struct GoalArgs {
     /// How to handle cloud-init
     #[arg(long, value_name = "POLICY", default_value = "disable")]
     pub(crate) cloud_init: CloudInitArg,
-    /// Where GRUB's boot.img and core.img (or modules) are, for a disk without a boot loader [default: those of the package
-    /// grub-pc-bin]
+    /// Folder with GRUB's boot.img and core.img, or its modules, for a disk without a boot loader [default: that of the
+    /// package grub-pc-bin]
     #[arg(long, value_name = "DIR")]
     pub(crate) grub: Option<PathBuf>,
 }
@@ -186,13 +229,20 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// The image
-    pub(crate) image: String,
+    /// The image; with --show it is where the plan says
+    #[arg(required_unless_present = "show")]
+    pub(crate) image: Option<String>,
     #[command(flatten)]
-    pub(crate) goal: GoalArgs,
+    pub(crate) goal: Option<GoalArgs>,
     /// Where to write the plan [default: only show it]
     #[arg(short, long, value_name = "PLAN.json")]
     pub(crate) output: Option<PathBuf>,
+    /// Replace a plan that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Show a plan that was written before
+    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["for", "cloud_init", "grub", "output", "force"])]
+    pub(crate) show: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -211,7 +261,7 @@ pub(crate) struct ApplyArgs {
     /// Change the image itself (raw or VHD), keeping IMAGE.undo
     #[arg(long)]
     pub(crate) in_place: bool,
-    /// The image, where it is not where the plan says
+    /// The image, if it is not where the plan says
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
     /// Replace an output that exists
@@ -242,7 +292,7 @@ pub(crate) struct ConvertArgs {
     pub(crate) source: String,
     /// The file to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
     pub(crate) target: PathBuf,
-    /// The target holds this older snapshot of the same volume: fetch only what has changed since
+    /// The target already holds this older snapshot of the same volume: fetch only what has changed since
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) since: Option<String>,
     /// Its format [default: by its extension]
@@ -251,7 +301,7 @@ pub(crate) struct ConvertArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
-    /// Do not wait until the disk has it all: for scratch copies
+    /// Skip the final fsync: for scratch copies
     #[arg(long)]
     pub(crate) no_sync: bool,
 }
@@ -260,7 +310,7 @@ pub(crate) struct ConvertArgs {
 pub(crate) struct VerifyArgs {
     /// The image to judge
     pub(crate) image: String,
-    /// An image whose content it must have
+    /// An image to compare it with
     pub(crate) other: Option<String>,
 }
 
@@ -274,7 +324,7 @@ pub(crate) struct BootArgs {
     /// The QEMU to use; one with VMBus storage is used as Hyper-V [default: qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub(crate) qemu: Option<PathBuf>,
-    /// Give up after so many seconds
+    /// Give up after this long
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u64,
     /// Where to keep the serial console's log [default: IMAGE.serial.log in this folder]
@@ -296,7 +346,7 @@ pub(crate) struct MigrateArgs {
     /// Keep the plan here
     #[arg(long, value_name = "PLAN.json")]
     pub(crate) plan: Option<PathBuf>,
-    /// Go on though blockers are left that must be fixed by hand
+    /// Continue even if blockers remain
     #[arg(long)]
     pub(crate) allow_blockers: bool,
     /// Replace an output that exists
@@ -325,7 +375,7 @@ pub(crate) enum FsVerb {
         /// IMAGE#/path
         address: String,
     },
-    /// Show what is known of a file
+    /// Show a file's metadata
     Stat {
         /// IMAGE#/path
         address: String,

@@ -1,5 +1,7 @@
 //! What every verb is given: the options, where the answer goes, who watches, and what was read so far.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use guestfix::report::{Line, Page};
 use libdisk::block::{Cancel, Observer};
@@ -19,13 +21,22 @@ pub(crate) struct Context {
     pub(crate) cancel: Cancel,
     /// The snapshots that were opened, and so what they cost.
     pub(crate) opened: Opened,
+    /// The answer is out: an error after it gets no document of its own.
+    answered: AtomicBool,
 }
 
 impl Context {
     pub(crate) fn new(global: &Global) -> Self {
         let (out, cancel) = (Out::new(), Cancel::default());
         let observer = present::observer(global, out, cancel.clone());
-        Self { global: global.clone(), out, observer, cancel, opened: Opened::default() }
+        Self {
+            global: global.clone(),
+            out,
+            observer,
+            cancel,
+            opened: Opened::default(),
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// Gives the answer: with `--json` one document, with its schema, else text.
@@ -58,11 +69,17 @@ impl Context {
             #[serde(skip_serializing_if = "Option::is_none")]
             transfer: Option<Tally>,
         }
+        self.answered.store(true, Ordering::Relaxed);
         if self.global.json {
             self.out.json(&Told { document, transfer: self.opened.tally() })
         } else {
             self.out.page(&text()?)
         }
+    }
+
+    /// Whether the answer is out.
+    pub(crate) fn answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// A part of the answer that comes before the whole is known; `--json` waits for the whole.

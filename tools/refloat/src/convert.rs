@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
 use libdisk::cloud::Ahead;
 use libdisk::cloud::transfer::{self, Begin};
@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{ConvertArgs, OutputFormat};
 use crate::context::Context;
+use crate::help;
 use crate::image::{self, Takes};
-use crate::present::size;
+use crate::present::{self, size};
 use crate::snapshot::{self, Pull};
 
 /// What was written, for `--json`.
@@ -54,10 +55,18 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let disks = source.machine.disks();
     match (&args.since, disks) {
         (None, _) => {}
-        (Some(_), _) if format == OutputFormat::Qcow2 => bail!("--since goes with .vhd and .raw only"),
+        (Some(_), _) if format == OutputFormat::Qcow2 => {
+            return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
+        }
         (Some(_), [disk]) if disk.origin.snapshot().is_some() => {}
-        (Some(_), [_]) => bail!("--since goes with a snapshot in AWS, ebs:snap-…"),
-        (Some(_), _) => bail!("--since goes with a single snapshot"),
+        (Some(_), [_]) => {
+            return Err(anyhow!("--since works with snapshots in AWS only"))
+                .help("leave --since out, or name ebs:snap-…");
+        }
+        (Some(_), _) => {
+            return Err(anyhow!("--since works with one snapshot only"))
+                .help("convert each disk by its own snapshot");
+        }
     }
     let (force, mut all) = (args.force, Vec::new());
     for (index, disk) in disks.iter().enumerate() {
@@ -68,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
         all.push(write(context, &Job { disk, identity, target, format, force, durability, mode, pull })?);
     }
     let data = all.split_off(1);
-    let Some(written) = all.pop() else { bail!("{}: nothing was written", args.source) };
+    let Some(written) = all.pop() else { return Err(anyhow!("{}: nothing was written", args.source)) };
     let converted = Converted { written, data };
     context.answer("refloat.convert/1", &converted, || {
         let lines = std::iter::once(&converted.written).chain(&converted.data).map(Written::line);
@@ -126,8 +135,8 @@ pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<Ou
         (None, Some("qcow2")) => OutputFormat::Qcow2,
         _ => {
             let error: Result<OutputFormat> =
-                Err(anyhow!("{}: no format is known by this extension", target.display()));
-            return error.help("name the file .vhd, .raw or .qcow2, or give --format");
+                Err(anyhow!("{}: cannot tell the format from the extension", target.display()));
+            return error.help(help::EXTENSION);
         }
     })
 }
@@ -141,9 +150,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         context.note(format!("note: {target}: {told}"));
     }
     match write_out(context, job) {
-        Err(error) if logged && answer::is_cancelled(&error) => {
-            Err(error).goes_on("run the same command to resume")
-        }
+        Err(error) if logged && answer::is_cancelled(&error) => Err(error).goes_on(help::RESUME),
         Err(error) if logged && answer::is_no_room(&error) => {
             let help = format!("make room beside {target}, then run the same command to resume");
             Err(error).goes_on(help)
@@ -221,7 +228,16 @@ pub(crate) fn existing(force: bool) -> Existing {
 /// Nor is it to be what this run reads, or to be written where that is.
 pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
     for written in [target, &partial_path(target)] {
-        image::not_read(written).help("give the output another name: the source never changes")?;
+        image::not_read(written).help(help::OTHER_OUTPUT)?;
+    }
+    let folder = image::folder_of(target);
+    if !folder.is_dir() {
+        let error: Result<()> = Err(anyhow!("{}: there is no folder {}", target.display(), folder.display()));
+        return error.help(format!("make it first: mkdir -p {}", present::quote(&folder.to_string_lossy())));
+    }
+    if target.is_dir() {
+        let error: Result<()> = Err(anyhow!("{} is a folder", target.display()));
+        return error.help("name a file, say in that folder");
     }
     if !target.exists() {
         return Ok(());
@@ -229,15 +245,15 @@ pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
     if force {
         return image::replaceable(target);
     }
-    let error: Result<()> = Err(anyhow!("{} exists already", target.display()));
-    error.help("give --force to replace it")
+    let error: Result<()> = Err(anyhow!("{} already exists", target.display()));
+    error.help(help::FORCE)
 }
 
 /// Adds the way out where a target was refused.
 pub(crate) fn written<T>(result: block::Result<T>, target: &Path, force: bool) -> Result<T> {
     match result {
         Err(error) if error.kind() == ErrorKind::Refused => Err(error).help(if target.exists() && !force {
-            "give --force to replace it"
+            help::FORCE
         } else {
             "give the output another name, or wait until nobody else writes it"
         }),

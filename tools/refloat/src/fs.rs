@@ -20,6 +20,7 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{FsArgs, FsVerb};
 use crate::context::Context;
 use crate::image::{self, Takes};
+use crate::present;
 
 pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
     let below = matches!(args.verb, FsVerb::Diff { .. });
@@ -119,7 +120,8 @@ fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>
             Err(anyhow!("{address}: no file system that refloat reads is a guest's root{why}"));
         let disk = Address { path: None, ..image.address.clone() };
         error.help(format!(
-            "refloat inspect {disk} shows what is there; IMAGE#p2:/ is a path in partition 2"
+            "{} shows what is there; IMAGE#p2:/ is a path in partition 2",
+            present::command(["inspect", &disk.to_string()])
         ))?;
     }
     let path = image.address.path.clone().unwrap_or_else(|| "/".to_owned());

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use libdisk::volume::grub::Grub;
 
 use crate::answer::Help;
+use crate::help;
 
 /// Where the Debian package grub-pc-bin puts it.
 const FOLDER: &str = "/usr/lib/grub/i386-pc";
@@ -50,9 +51,8 @@ const MODULES: &[&str] = &[
 /// If there is none where the user says, or it is no GRUB for BIOS.
 pub(crate) fn find(given: Option<&Path>) -> Result<Option<Grub>> {
     let folder = given.unwrap_or(Path::new(FOLDER));
-    let help = "give --grub a folder with GRUB's boot.img and core.img for i386-pc, or the modules that grub-mkimage makes one of";
-    match (read(folder).help(help), given) {
-        (Ok(None), Some(_)) => Err(anyhow!("{}: there is no boot.img", folder.display())).help(help),
+    match (read(folder).help(help::GRUB), given) {
+        (Ok(None), Some(_)) => Err(anyhow!("{}: there is no boot.img", folder.display())).help(help::GRUB),
         (found, _) => found,
     }
 }

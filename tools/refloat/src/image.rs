@@ -16,8 +16,8 @@ use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions
 use crate::answer::Help;
 use crate::cli::GoalArgs;
 use crate::context::Context;
-use crate::grub;
 use crate::snapshot;
+use crate::{grub, help, present};
 
 /// A machine as the user named it: one image, several, or an instance.
 pub(crate) struct Image {
@@ -52,6 +52,9 @@ impl Image {
 
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
+        if let Some(folder) = args.grub.as_deref().filter(|folder| !folder.is_dir()) {
+            return Err(anyhow!("{}: there is no such folder", folder.display())).help(help::GRUB);
+        }
         let tree = self.guest()?;
         if tree.machine().starts() || args.target.firmware != Firmware::Bios {
             return Ok(tree);
@@ -78,7 +81,7 @@ impl Image {
         let volumes: Vec<String> = tree.machine().volumes.iter().map(holds).collect();
         let what = if volumes.is_empty() { "no volumes".to_owned() } else { volumes.join(", ") };
         let error: Result<Tree> = Err(anyhow!("{}: no operating system found: {what}", self.name));
-        error.help(format!("refloat inspect {} shows what is there", self.name))
+        error.help(format!("{} shows what is there", present::command(["inspect", &self.name])))
     }
 }
 
@@ -89,10 +92,6 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
         None => Ok(block::ANY_MODE),
     }
 }
-
-/// What to do about an image that others use.
-const NOT_ALONE: &str =
-    "shut the machine down, or unmount the image, and try again; or work on a copy or snapshot of it";
 
 /// Which parts of an image a command can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +109,7 @@ fn parse(name: &str, takes: Takes) -> Result<Address> {
     let parsed: Result<Address, AddressError> = name.parse();
     let help = match &parsed {
         Err(AddressError::NoColon { right, .. }) => format!("write {right}"),
-        _ => "refloat --help shows what an address looks like".to_owned(),
+        _ => help::ADDRESS.to_owned(),
     };
     let address = parsed.help(help)?;
     let (named, what) = match (&address.path, &address.place) {
@@ -148,6 +147,9 @@ pub(crate) fn open_other(context: &Context, name: &str) -> Result<Image> {
 pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], takes: Takes) -> Result<Image> {
     let addresses = addresses(name, further, takes)?;
     for address in &addresses {
+        if let Location::Ebs(name) = &address.location {
+            no_snapshot(name)?;
+        }
         if let Location::File { path, .. } = &address.location
             && path.exists()
         {
@@ -174,10 +176,10 @@ pub(crate) fn addresses(name: &str, further: &[String], takes: Takes) -> Result<
 fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
     if let Some(User { who, .. }) = writer {
         let error = Err(anyhow!("{name}: an apply --in-place or an undo is at work on it: {who}"));
-        return error.help("wait until it has ended");
+        return error.help(help::WAIT);
     }
     let error = Err(anyhow!("{name}: an apply --in-place was interrupted, so it is half changed"));
-    error.help(format!("refloat undo {name} puts it back; the same apply finishes it"))
+    error.help(format!("{} puts it back; the same apply finishes it", present::command(["undo", name])))
 }
 
 /// Opens a machine for reading, half changed or not.
@@ -190,42 +192,45 @@ pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> 
         _ => None,
     });
     let reading = reading.collect();
-    match libdisk::open_machine(addresses, &options) {
-        Ok(machine) => {
-            context.opened.add(machine.disks());
-            let address = addresses.first().cloned().unwrap_or_else(|| Address::file(Path::new(name)));
-            Ok(Image { name: name.to_owned(), address, machine, _reading: reading })
-        }
-        Err(error) => {
-            let help = match error.kind() {
-                _ if error.layer() == "machine" => "name each disk once, and further disks as a whole",
-                _ if error.layer() == "lvm2" => "refloat inspect IMAGE shows which volumes are there",
-                ErrorKind::Refused => "if you trust the image, allow its files with --allow-backing DIR",
-                ErrorKind::Unsupported if error.layer() == "file" => "name an image file or a block device",
-                ErrorKind::Unsupported if error.layer() == "probe" => "raw:FILE takes its bytes as they are",
-                ErrorKind::Unsupported => "convert it first, say with qemu-img convert -O qcow2",
-                ErrorKind::Corrupt => {
-                    "if the format was guessed wrongly, force it, as in raw:FILE or vhd:FILE"
-                }
-                ErrorKind::Io => "see that the file is there and can be read",
-                _ => "refloat --help shows what an address looks like",
-            };
-            Err(error).help(help)
-        }
+    let machine = libdisk::open_machine(addresses, &options)?;
+    context.opened.add(machine.disks());
+    if let Some(empty) = machine.disks().iter().find(|disk| disk.disk.size() == 0) {
+        return Err(anyhow!("{} is empty: it has 0 bytes", empty.origin)).help(help::EMPTY);
     }
+    let address = addresses.first().cloned().unwrap_or_else(|| Address::file(Path::new(name)));
+    Ok(Image { name: name.to_owned(), address, machine, _reading: reading })
+}
+
+/// What people take for the address of a snapshot.
+fn no_snapshot(name: &str) -> Result<()> {
+    let id = name.split('@').next().unwrap_or(name);
+    let help = match id.split_once('-').map(|(kind, _)| kind) {
+        Some("vol") => {
+            format!(
+                "take a snapshot of it first: aws ec2 create-snapshot --volume-id {id}; then name ebs:snap-…"
+            )
+        }
+        Some("ami") => {
+            format!("aws ec2 describe-images --image-ids {id} names its snapshots; then name ebs:snap-…")
+        }
+        _ => return Ok(()),
+    };
+    Err(anyhow!("ebs:{name} is not a snapshot or instance")).help(help)
 }
 
 /// Takes an image to change it: nobody else may use it.
 pub(crate) fn take(path: &Path) -> Result<Exclusive> {
     let taken = Exclusive::take(path);
-    let in_use = taken.as_ref().is_err_and(|error| error.kind() == ErrorKind::Refused);
-    taken.help(if in_use { NOT_ALONE } else { "see that the file is there and can be written" })
+    match taken {
+        Err(error) if error.kind() == ErrorKind::Refused => Err(error).help(help::IN_USE),
+        taken => Ok(taken?),
+    }
 }
 
 /// Refuses to write over what this run reads.
 pub(crate) fn not_read(output: &Path) -> Result<()> {
     if in_use::is_open_here(output) {
-        bail!("{} would be written over, and is what is read", output.display());
+        bail!("{}: the output is the same file as the input", output.display());
     }
     Ok(())
 }
@@ -234,7 +239,7 @@ pub(crate) fn not_read(output: &Path) -> Result<()> {
 pub(crate) fn replaceable(target: &Path) -> Result<()> {
     match in_use::users(target)?.first() {
         None => Ok(()),
-        Some(User { who, .. }) => Err(anyhow!("{} is in use: {who}", target.display())).help(NOT_ALONE),
+        Some(User { who, .. }) => Err(anyhow!("{} is in use: {who}", target.display())).help(help::IN_USE),
     }
 }
 

@@ -14,8 +14,10 @@ mod demo;
 mod disks;
 mod fs;
 mod grub;
+mod help;
 mod image;
 mod inspect;
+mod manual;
 mod migrate;
 mod next;
 mod plan;
@@ -28,11 +30,10 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use context::Context;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::read() {
         Ok(cli) => cli,
         Err(error) => return answer::usage(&error),
     };
@@ -61,5 +62,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Migrate(args) => migrate::run(context, args),
         cli::Verb::Fs(args) => fs::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
+        cli::Verb::Completions(args) => manual::completions(context, args),
+        cli::Verb::Man(args) => manual::page(context, args),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     }
     let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identities()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
-        crate::plan::write(path, &plan)?;
+        crate::plan::write(path, &plan, args.force)?;
     }
     context.say(crate::plan::summary(&plan, context.global.verbose > 0))?;
     let (ready, by_hand) = (plan.ready(), plan.by_hand.clone());

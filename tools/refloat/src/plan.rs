@@ -4,48 +4,117 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use guestfix::plan::{self, Plan, SCHEMA};
+use guestfix::View;
+use guestfix::plan::{self, Identity, Plan, SCHEMA};
 use guestfix::report::{self, Ink, Line, Page};
 use libdisk::block;
 use libdisk::image::{Output, write_file};
 
 use crate::answer::{Answer, Help, Outcome};
-use crate::cli::PlanArgs;
+use crate::cli::{GoalArgs, PlanArgs};
 use crate::context::Context;
-use crate::image;
+use crate::help;
+use crate::image::{self, Takes};
 use crate::next::{self, Command};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
-    let image = image::open(context, &args.image)?;
-    let guest = image.guest_for(&args.goal)?;
-    let plan = plan::plan(&guest, &image.plan_identities()?, &args.goal.goal())?;
+    if let Some(file) = &args.show {
+        return show(context, file, args.image.as_deref());
+    }
+    let (Some(name), Some(goal)) = (&args.image, &args.goal) else {
+        return Err(anyhow!("there is no image to plan for")).help("refloat plan IMAGE --for TARGET");
+    };
+    let image = image::open(context, name)?;
     if let Some(output) = &args.output {
-        write(output, &plan)?;
+        free(output, args.force)?;
+    }
+    let guest = image.guest_for(goal)?;
+    let plan = plan::plan(&guest, &image.plan_identities()?, &goal.goal())?;
+    if let Some(output) = &args.output {
+        write(output, &plan, args.force)?;
     }
     context.document(&plan, || {
-        let mut page = plan.diff(&guest)?;
-        page.append(summary(&plan, context.global.verbose > 0));
+        let mut page = page(context, &plan, &guest)?;
         if !plan.is_empty() {
             page.gap();
-            page.line(next::line(&next(context, args)));
+            page.line(next::line(&next(context, name, goal, args.output.as_deref())));
         }
         Ok(page)
     })?;
     Ok(Answer::from_bool(plan.ready()))
 }
 
+/// A plan that was written before, over the image it was made for.
+fn show(context: &Context, file: &Path, image: Option<&str>) -> Outcome {
+    let plan = read(file)?;
+    let mut planned = plan.source.iter().map(|disk| disk.path.as_str());
+    let first = planned.next().unwrap_or_default();
+    let further: Vec<String> = match image {
+        None if context.global.disks.is_empty() => planned.map(str::to_owned).collect(),
+        _ => context.global.disks.clone(),
+    };
+    let mut image =
+        image::open_disks(context, image.unwrap_or(first), &further, Takes::Disk).help(help::WHERE_IS)?;
+    image.machine.name_devices(plan.source.iter().map(|disk| disk.device.clone()));
+    let sha256 = |disk: &Identity| disk.sha256.clone();
+    if !image.plan_identities()?.iter().map(sha256).eq(plan.source.iter().map(sha256)) {
+        return Err(anyhow!("{}: not the image that the plan was made for", image.name)).help(help::NEW_PLAN);
+    }
+    let tree = image.tree()?;
+    context.document(&plan, || {
+        let mut page = page(context, &plan, &tree)?;
+        if !plan.is_empty() {
+            page.gap();
+            let output = next::output_name(first, "qcow2");
+            page.line(next::line(
+                &Command::new("apply").path(file).word("-o").path(&output).opening(context),
+            ));
+        }
+        Ok(page)
+    })?;
+    Ok(Answer::from_bool(plan.ready()))
+}
+
+fn page(context: &Context, plan: &Plan, view: &dyn View) -> Result<Page> {
+    let mut page = plan.diff(view)?;
+    page.append(summary(plan, context.global.verbose > 0));
+    Ok(page)
+}
+
 /// Carry it out; or, where it was only shown, make it a file first.
-fn next(context: &Context, args: &PlanArgs) -> Command {
-    match &args.output {
+fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>) -> Command {
+    match output {
         Some(plan) => {
-            let output = next::output_name(&args.image, "qcow2");
+            let output = next::output_name(image, "qcow2");
             Command::new("apply").path(plan).word("-o").path(&output).opening(context)
         }
         None => {
-            let plan = Command::new("plan").word(&args.image).goal(&args.goal).opening(context);
+            let plan = Command::new("plan").word(image).goal(goal).opening(context);
             plan.option("-o", "plan.json")
         }
     }
+}
+
+/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger than it is.
+const PLAN: u64 = 256 << 20;
+
+/// The text of a plan file.
+fn text(path: &Path) -> Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(anyhow!("it is not a regular file"));
+    }
+    if metadata.len() > PLAN {
+        return Err(anyhow!("it has {} bytes, and no plan has more than {PLAN}", metadata.len()));
+    }
+    Ok(std::fs::read_to_string(path)?)
+}
+
+/// Reads a plan file.
+pub(crate) fn read(file: &Path) -> Result<Plan> {
+    let text = self::text(file).with_context(|| file.display().to_string());
+    text.and_then(|text| Plan::from_json(&text).with_context(|| file.display().to_string()))
+        .help(help::MAKE_A_PLAN)
 }
 
 /// The plan in numbers, and what it leaves to the user; `all` shows every piece of evidence.
@@ -71,19 +140,28 @@ pub(crate) fn summary(plan: &Plan, all: bool) -> Page {
     page
 }
 
-/// Writes the plan in one step, over an older plan but over nothing else.
-pub(crate) fn write(path: &Path, plan: &Plan) -> Result<()> {
-    if block::check_sidecar(path).help("give another name")? {
-        let mut start = Vec::new();
-        let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-        file.take(64).read_to_end(&mut start)?;
-        let schema = SCHEMA.split('/').next().unwrap_or(SCHEMA);
-        if !String::from_utf8_lossy(&start).contains(schema) {
-            let error: Result<()> = Err(anyhow!("{} exists and is not a plan", path.display()));
-            return error.help("give another name");
-        }
+/// Whether a plan may be written there: over an older plan if that is wanted, and over nothing else.
+pub(crate) fn free(path: &Path, force: bool) -> Result<()> {
+    if !block::check_sidecar(path).help(help::OTHER_NAME)? {
+        return Ok(());
     }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    file.take(64).read_to_end(&mut start)?;
+    let schema = SCHEMA.split('/').next().unwrap_or(SCHEMA);
+    if !String::from_utf8_lossy(&start).contains(schema) {
+        return Err(anyhow!("{} exists and is not a plan", path.display())).help(help::OTHER_NAME);
+    }
+    if !force {
+        return Err(anyhow!("{} already exists", path.display())).help(help::FORCE);
+    }
+    Ok(())
+}
+
+/// Writes the plan in one step.
+pub(crate) fn write(path: &Path, plan: &Plan, force: bool) -> Result<()> {
+    free(path, force)?;
     // It quotes files of the guest, so it is nobody else's to read.
     let output = Output { mode: 0o600, ..Output::replacing(path) };
-    write_file(&output, plan.to_json()?.as_bytes()).help("give the plan another name")
+    write_file(&output, plan.to_json()?.as_bytes()).help(help::OTHER_NAME)
 }

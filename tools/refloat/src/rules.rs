@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::RulesArgs;
 use crate::context::Context;
+use crate::help;
 
 #[derive(Serialize)]
 struct Row {
@@ -43,7 +44,7 @@ pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
         rules.retain(|rule| rule.id == id);
         if rules.is_empty() {
             let error: anyhow::Result<()> = Err(anyhow!("there is no rule {id}"));
-            error.help("refloat rules lists them all")?;
+            error.help(help::RULES)?;
         }
     }
     let table = Table { rules };

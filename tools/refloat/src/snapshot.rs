@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use libdisk::cloud::ebs::{self, Failure, Snapshot, Tally};
 use libdisk::cloud::transfer::{self, Begin, Busy, Plan, Since};
 use libdisk::{MachineDisk, image};
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::answer::Help;
 use crate::cli::{Global, OutputFormat};
 use crate::context::Context;
+use crate::help;
 
 /// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one block.
 pub(crate) const THREADS: usize = 72;
@@ -88,7 +89,8 @@ impl<'a> Pull<'a> {
             Some(name) => {
                 let id = name.split('@').next().unwrap_or(name);
                 if !id.starts_with("snap-") {
-                    bail!("--since {name}: an older snapshot of the same volume is meant, snap-…");
+                    return Err(anyhow!("--since {name}: not the id of a snapshot"))
+                        .help("give the older snapshot of the same volume that the target holds: snap-…");
                 }
                 let changes = self.snapshot.changes_since(id)?;
                 context.note(format!("{} blocks have changed since {id}", changes.count()));
@@ -109,7 +111,7 @@ impl<'a> Pull<'a> {
         let busy = begun.as_ref().is_err_and(|error| error.source().is_some_and(|cause| cause.is::<Busy>()));
         begun.help(match busy {
             true => "wait until it has ended, or write to another file",
-            false => "convert the snapshot in full, without --since, to another file",
+            false => help::WITHOUT_SINCE,
         })
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::UndoArgs;
 use crate::context::Context;
-use crate::image;
+use crate::{help, image};
 
 #[derive(Serialize)]
 struct Undone {
@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, args: &UndoArgs) -> Outcome {
     // What one plan changed is put back as one.
     let set = guestfix::undo::set_of(&args.image)?;
     let taken = set.iter().map(|image| image::take(image)).collect::<anyhow::Result<Vec<_>>>()?;
-    guestfix::undo::undo(&taken).help("the images and their .undo files must be as refloat left them")?;
+    guestfix::undo::undo(&taken).help(help::UNDO_FILE)?;
     let mut names = set.iter().map(|image| image.display().to_string());
     let undone = Undone { image: names.next().unwrap_or_default(), others: names.collect() };
     context.answer("refloat.undo/1", &undone, || {

@@ -62,53 +62,6 @@ impl Failure {
     pub fn is_resumable(&self) -> bool {
         self.resumable
     }
-
-    /// The next step, one sentence.
-    pub fn help(&self) -> &'static str {
-        match self.fault.kind() {
-            FaultKind::Throttled => {
-                "others use the same quota: give the same command again later, or ask for fewer requests with --ebs-requests-per-second"
-            }
-            FaultKind::Server => "give the same command again later; it goes on from here",
-            FaultKind::Connection => {
-                "see that the network and the region (or AWS_ENDPOINT_URL_EBS) are right, and give the same command again"
-            }
-            FaultKind::Certificate => {
-                "see that this machine's clock is right; if a proxy here opens TLS, name the PEM file with its CA in AWS_CA_BUNDLE or SSL_CERT_FILE"
-            }
-            FaultKind::Proxy => {
-                "set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT as the proxy wants it, or NO_PROXY to the hosts that need none"
-            }
-            FaultKind::Damaged => {
-                "give the same command again; if it is this block again, the snapshot itself is damaged"
-            }
-            FaultKind::Token => "give the same command again; it lists the blocks anew",
-            FaultKind::Credentials => {
-                "set AWS_PROFILE, or log in again (aws sts get-caller-identity tests the credentials), then give the same command again"
-            }
-            FaultKind::Clock => {
-                "set this machine's clock (timedatectl tells what it is), then give the same command again"
-            }
-            FaultKind::Region => "name the region, as in ebs:snap-0abc@eu-west-1, or set AWS_REGION",
-            FaultKind::Access => {
-                "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot, and for an instance ec2:DescribeInstances and ec2:DescribeSnapshots"
-            }
-            FaultKind::Key => {
-                "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"
-            }
-            FaultKind::NotFound => {
-                "see that it is in this region, this account and completed, since a minute at least; restore an archived snapshot, or copy a public one, first"
-            }
-            FaultKind::Quota => {
-                "raise the quota in Service Quotas (most often it is that of KMS), or give the same command again later; it goes on from here"
-            }
-            FaultKind::Unrelated => "convert the second snapshot in full, without --since",
-            FaultKind::Invalid => {
-                "see that the endpoint is that of AWS; if it is, this is a fault of refloat: please report it with this message"
-            }
-            FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
-        }
-    }
 }
 
 /// One request as often as it takes.

@@ -80,6 +80,11 @@ impl Out {
         std::io::stdout().lock()
     }
 
+    /// Writes text that is all ours to standard output: a script, a man page.
+    pub(crate) fn own(&self, text: &[u8]) -> Result<()> {
+        answer(text)
+    }
+
     /// Writes a line of the story to standard error. That nobody listens is no failure.
     pub(crate) fn tell(&self, line: Line) {
         story(&wrap::render(&[line], self.stderr));

@@ -113,7 +113,11 @@ fn the_rules_are_told() {
     let rules = json(folder.path(), "rules", 0);
     for rule in rules["rules"].as_array().unwrap() {
         let said = refloat(folder.path(), &format!("rules {}", rule["id"].as_str().unwrap()), 0);
-        assert!(said.contains(rule["source"].as_str().unwrap()), "{said}");
+        let sources = rule["source"].as_array().unwrap();
+        assert!(!sources.is_empty(), "{rule}");
+        for source in sources {
+            assert!(said.contains(source["document"].as_str().unwrap()), "{said}");
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Bench {
         ] {
             let said = failure(self.path(), &line);
             assert!(said.contains("in use") && said.contains(who), "refloat {line}: {said}");
-            assert!(said.contains("\nhelp: shut the machine down, or unmount"), "refloat {line}: {said}");
+            assert!(said.contains("\nhelp: shut the machine down or unmount"), "refloat {line}: {said}");
         }
         assert_eq!(judge::sha256(&self.path().join(image)), before);
         assert!(!self.path().join(format!("{image}.undo")).exists());

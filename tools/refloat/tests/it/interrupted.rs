@@ -161,11 +161,11 @@ fn who_asks_wrongly_is_told_what_and_what_next() {
     });
     contains(&said, &[ID, "the credentials do not work: there are none", "help: set AWS_PROFILE"]);
     let said = of(&format!("inspect ebs:{NEWER}@eu-west-1"), 2, &|_| {});
-    contains(&said, &[NEWER, "SNAPSHOT_NOT_FOUND", "help: see that it is in this region"]);
+    contains(&said, &[NEWER, "SNAPSHOT_NOT_FOUND", "help: check that it is in this region"]);
     let said = of("inspect ebs:S --ebs-patience 1", 3, &|command| {
         command.env("AWS_ENDPOINT_URL", "https://ebs.no-such-region.invalid");
     });
-    contains(&said, &[ID, "no answer", "help: see that the network and the region"]);
+    contains(&said, &[ID, "no answer", "help: check that the network and the region"]);
 
     // The clock; then, in the midst of a pull, a token that expires and a quota that is used up: the same command goes on.
     cloud.server.set_faults(Faults::default().at(Call::List, 0..9, Fault::ClockSkew));

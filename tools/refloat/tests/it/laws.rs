@@ -31,7 +31,7 @@ impl Case {
 
     /// The plan; `None` where there is none to be had, because no system is in there, say. That writes nothing.
     fn plan(&self) -> Option<serde_json::Value> {
-        let line = format!("plan {} {} -o plan.json", self.image, self.goal);
+        let line = format!("plan {} {} -o plan.json --force", self.image, self.goal);
         let output = command(self.path(), &line).output().unwrap();
         let file = self.path().join("plan.json");
         match output.status.code() {

@@ -5,6 +5,7 @@ mod answers;
 mod cloud;
 mod disks;
 mod dracut;
+mod errors;
 mod in_use;
 mod interrupted;
 mod killed;

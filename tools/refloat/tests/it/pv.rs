@@ -41,7 +41,7 @@ fn it_is_named_and_the_way_is_shown() {
     assert!(said.contains("nothing that UEFI starts: with --for azure-gen1"), "{said}");
 
     // a machine without GRUB says where to get it, and plans the rest
-    let mut without = command(folder, "plan pv.img --for azure-gen1 -o plan.json");
+    let mut without = command(folder, "plan pv.img --for azure-gen1 -o plan.json --force");
     let output = without.env("PATH", folder).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
@@ -54,7 +54,7 @@ fn it_is_named_and_the_way_is_shown() {
 fn a_plan_carries_its_boot_loader() {
     let Some((folder, image)) = phony_guest() else { return };
     let (folder, before) = (folder.path(), judge::sha256(&image));
-    let said = refloat(folder, "plan pv.img --for azure-gen1 -o plan.json", 0);
+    let said = refloat(folder, "plan pv.img --for azure-gen1 -o plan.json --force", 0);
     assert!(said.starts_with("# target.paravirtual\nput 1 MiB before the disk"), "{said}");
     let steps = plan(folder)["steps"].as_array().unwrap().clone();
     assert_eq!((&steps[0]["op"], &steps[0]["rules"][0]), (&"wrap".into(), &"target.paravirtual".into()));
@@ -224,7 +224,7 @@ fn a_bare_xfs_is_made_to_start() {
 #[test]
 fn grub_is_taken_from_where_the_user_says() {
     let Some((folder, _)) = phony_guest() else { return };
-    let (folder, line) = (folder.path(), "plan pv.img --for azure-gen1 -o plan.json");
+    let (folder, line) = (folder.path(), "plan pv.img --for azure-gen1 -o plan.json --force");
     let (boot, core) = loader::grub().unwrap();
     let own = folder.join("own");
     std::fs::create_dir(&own).unwrap();

@@ -66,7 +66,7 @@ fn faults_are_named_in_time(folder: &Path) {
 
 fn plan_and_apply_in_time(folder: &Path) {
     let took = best_of_three(|| {
-        refloat(folder, "plan aws.raw --for azure-gen1 -o plan.json", 0);
+        refloat(folder, "plan aws.raw --for azure-gen1 -o plan.json --force", 0);
         refloat(folder, "apply plan.json -o fixed.qcow2 --force", 0);
     });
     eprintln!("plan and apply took {took:?}");

@@ -69,7 +69,7 @@ fn what_lies_in_the_way_of_a_sidecar_is_refused_and_kept() {
             let error = failure(folder.path(), line);
             // Who reads and writes one file by two names is told that first.
             let told = error.contains(said)
-                || error.contains("is what is read")
+                || error.contains("same file as the input")
                 || error.contains("this run reads it");
             assert!(told && error.contains(sidecar), "{line}, {kind}: {error}");
             assert_eq!(judge::sha256(&at("in.raw")), before, "{line}, {kind}");

@@ -1,0 +1,185 @@
+//! Every help line: the next step after an error, one for each cause.
+
+use std::io::ErrorKind::{
+    self, AlreadyExists, FileTooLarge, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+};
+
+use libdisk::block;
+use libdisk::cloud::ebs::{Failure, FaultKind};
+use libdisk::vfs::FsError;
+
+// Where a verb knows more than the cause of the error tells.
+pub(crate) const ADDRESS: &str = "refloat --help shows what an address looks like";
+pub(crate) const ALLOW_BACKING: &str =
+    "if you trust the image, allow its other files with --allow-backing DIR";
+pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
+pub(crate) const EXTENSION: &str = "name the file .vhd, .raw or .qcow2, or add --format";
+pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
+pub(crate) const GRUB: &str = "give --grub a folder with GRUB's boot.img and core.img for i386-pc, or with the modules for grub-mkimage";
+pub(crate) const IN_USE: &str =
+    "shut the machine down or unmount the image, then try again; or work on a copy or snapshot of it";
+pub(crate) const LOG: &str = "give another file with --log";
+pub(crate) const MAKE_A_PLAN: &str = "refloat plan IMAGE --for TARGET -o plan.json makes one";
+pub(crate) const MOVED: &str =
+    "if the images have moved, say where they are: --image IMAGE, and --disk IMAGE for further disks";
+pub(crate) const NEEDS_QEMU: &str =
+    "test boots need QEMU: install the Debian packages qemu-system-x86 and ovmf, or give --qemu PATH";
+pub(crate) const NEW_PLAN: &str = "refloat plan makes a new plan for this image; nothing was written";
+pub(crate) const OTHER_NAME: &str = "give the output another name";
+pub(crate) const OTHER_OUTPUT: &str = "give the output another name: the source never changes";
+pub(crate) const RESUME: &str = "run the same command to resume";
+pub(crate) const RULES: &str = "refloat rules lists them all";
+pub(crate) const START_OVER: &str = "run the same command to start over";
+pub(crate) const UNDO_FILE: &str = "the image and its .undo file must be as refloat left them";
+pub(crate) const VOLUMES: &str = "refloat inspect IMAGE shows which volumes are there";
+pub(crate) const WAIT: &str = "wait until it has ended, then try again";
+pub(crate) const WHERE_IS: &str =
+    "name the image after the plan if it has moved: plan --show PLAN.json IMAGE";
+pub(crate) const WITHOUT_SINCE: &str = "leave --since out to fetch all of the snapshot";
+
+/// What the operating system says, where that is all there is to know and no verb knows better.
+pub(crate) fn of_system(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        StorageFull | QuotaExceeded => "make room there, then run the same command again",
+        FileTooLarge => {
+            "raise the limit of file sizes (ulimit -f), or write to a file system that takes larger files"
+        }
+        PermissionDenied => "check with ls -l who may read and write it, and run refloat as that user",
+        ReadOnlyFilesystem => "write to another folder: this file system is mounted read-only",
+        _ => return None,
+    })
+}
+
+/// The next step by the cause alone.
+pub(crate) fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<FsError>() {
+        return of_guest(error);
+    }
+    if let Some(error) = cause.downcast_ref::<Box<FsError>>() {
+        return of_guest(error);
+    }
+    if let Some(error) = cause.downcast_ref::<block::Error>() {
+        return of_image(error);
+    }
+    if let Some(guestfix::Error::Malformed { .. } | guestfix::Error::Initramfs { .. }) = cause.downcast_ref()
+    {
+        return Some("look at that file with refloat fs, fix it in the guest, then take a new snapshot");
+    }
+    cause.downcast_ref::<std::io::Error>().map(|error| of_file(error.kind()))
+}
+
+/// Where nothing is known of the cause.
+pub(crate) const MORE: &str = "run the same command with -v to see more";
+
+fn of_guest(error: &FsError) -> Option<&'static str> {
+    match error {
+        // Not found is, here, what a directory names and is not there.
+        FsError::Corrupt { .. } | FsError::NotFound => Some(
+            "repair a copy with the file system's own program (e2fsck, xfs_repair, fsck.vfat, btrfs check), \
+             or take a new snapshot",
+        ),
+        FsError::NoSpace(_) => {
+            Some("make room in that file system of the guest, or enlarge it, then try again")
+        }
+        FsError::Unsupported(_) => {
+            Some("refloat does not change such a file system; use another tool for this one")
+        }
+        _ => None,
+    }
+}
+
+fn of_file(kind: ErrorKind) -> &'static str {
+    match kind {
+        NotFound => "check the name, and that the folder exists",
+        IsADirectory => "this is a folder: name a file",
+        NotADirectory => "a part of this path is a file: check the name",
+        AlreadyExists => "give another name",
+        _ => "check that the disk under these files works and has room, then try again",
+    }
+}
+
+/// An image, or a layer of it.
+fn of_image(error: &block::Error) -> Option<&'static str> {
+    use block::ErrorKind::{Changed, Corrupt, Io, OutOfRange, Poisoned, Refused, Unsupported};
+    let told = error.to_string();
+    Some(match (error.kind(), error.layer()) {
+        (_, "machine") => "name each disk once, and further disks as a whole",
+        (_, "lvm2") => VOLUMES,
+        (OutOfRange, "partition table") => "refloat inspect IMAGE shows which partitions are there",
+        (Unsupported, "probe") if told.contains("first with") => {
+            "do that, then name the file that comes out of it"
+        }
+        (Unsupported, "probe") => "name the file or snapshot that holds the disk",
+        (Unsupported, "file") => "name an image file or a block device",
+        (Unsupported, "ebs") => ADDRESS,
+        (Unsupported, "azure") => "download it first: az disk grant-access, then azcopy",
+        (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
+        (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
+        (Refused, "qcow2") => ALLOW_BACKING,
+        (Corrupt, "vhd" | "qcow2" | "vdi") => {
+            "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
+        }
+        (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",
+        (OutOfRange, _) => "the image is cut short: copy it again",
+        (Changed, _) => "make sure that nobody else changes the image, then try again",
+        (Poisoned, _) => "an earlier write failed: check the disk under the output, then try again",
+        // What the operating system said is the cause of this one, and tells more.
+        (Io, _) => return None,
+        _ => return None,
+    })
+}
+
+/// After a request to AWS failed for good.
+pub(crate) fn of_failure(failure: &Failure) -> &'static str {
+    match failure.kind() {
+        FaultKind::Throttled => {
+            "others use the same quota: run the same command again later, or lower --ebs-requests-per-second"
+        }
+        FaultKind::Server => "run the same command again later to resume",
+        FaultKind::Connection => {
+            "check that the network and the region (or AWS_ENDPOINT_URL_EBS) are right, then run the same command again"
+        }
+        FaultKind::Certificate => {
+            "check that this machine's clock is right; if a proxy here opens TLS, name the PEM file with its CA in \
+             AWS_CA_BUNDLE or SSL_CERT_FILE"
+        }
+        FaultKind::Proxy => {
+            "set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT as the proxy wants it, or NO_PROXY to the hosts that \
+             need none"
+        }
+        FaultKind::Damaged => {
+            "run the same command again; if the same block fails again, the snapshot itself is damaged"
+        }
+        FaultKind::Token => "run the same command again; it lists the blocks anew",
+        FaultKind::Credentials => {
+            "set AWS_PROFILE, or log in again (aws sts get-caller-identity tests the credentials), then run the same \
+             command again"
+        }
+        FaultKind::Clock => {
+            "set this machine's clock (timedatectl shows it), then run the same command again"
+        }
+        FaultKind::Region => "name the region, as in ebs:snap-0abc@eu-west-1, or set AWS_REGION",
+        FaultKind::Access => {
+            "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot, and for \
+             an instance ec2:DescribeInstances and ec2:DescribeSnapshots"
+        }
+        FaultKind::Key => {
+            "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"
+        }
+        FaultKind::NotFound => {
+            "check that it is in this region and this account, and completed at least a minute ago; restore an \
+             archived snapshot, or copy a public one, first"
+        }
+        FaultKind::Quota => {
+            "raise the quota in Service Quotas (most often it is that of KMS), or run the same command again later \
+             to resume"
+        }
+        FaultKind::Unrelated => WITHOUT_SINCE,
+        FaultKind::Invalid => {
+            "check that the endpoint is that of AWS; if it is, this is a fault of refloat: please report it with \
+             this message"
+        }
+        FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
+    }
+}
