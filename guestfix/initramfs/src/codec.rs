@@ -145,6 +145,7 @@ impl Codec {
 }
 
 /// What packs a segment.
+#[allow(clippy::large_enum_variant, reason = "there is one of it, for as long as a file is packed")]
 enum Packer {
     Plain(Vec<u8>),
     /// Packed in one piece at the end, which is twice as fast.
