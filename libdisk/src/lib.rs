@@ -14,6 +14,7 @@
 //! ```
 
 mod address;
+mod destination;
 mod filesystem;
 mod identity;
 mod machine;
@@ -22,6 +23,9 @@ mod open;
 mod snapshots;
 
 pub use address::{Address, AddressError, Location, Place};
+pub use destination::{
+    Begin, Destination, DiskSpec, FileDestination, FileFormat, FormatError, Older, Taken, Upload,
+};
 pub use filesystem::{
     FILE_SYSTEMS, driver, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem,
 };

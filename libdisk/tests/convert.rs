@@ -13,7 +13,7 @@ use testimages::judge;
 fn convert(from: &Path, to: &Path, threads: usize) {
     let opened = open(&from.display().to_string().parse().unwrap(), &OpenOptions::default()).unwrap();
     let id = Identity::derive(&identity(&opened.disk).unwrap());
-    let disk = volume::pad_to_mib(opened.disk).unwrap();
+    let disk = volume::pad(opened.disk, whole_mib).unwrap();
     let sink = FixedSink::create(&Output::new(to), disk.size(), id).unwrap();
     copy(&disk, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
 }
@@ -46,4 +46,8 @@ fn a_disk_of_an_odd_size_becomes_an_upload_the_same_one_every_time() {
     judge::qemu_img_convert((&at("a.vhd"), "vpc"), (&at("back.raw"), "raw"), "");
     assert_eq!(at("back.raw").metadata().unwrap().len(), 34 << 20);
     judge::sgdisk_verify(&at("back.raw"));
+}
+
+fn whole_mib(size: u64) -> libdisk::block::Result<u64> {
+    Ok(size.next_multiple_of(1 << 20))
 }

@@ -1,5 +1,6 @@
 //! The one copy loop: any device into any sink.
 
+mod look;
 mod plan;
 
 use std::num::NonZero;
@@ -7,9 +8,10 @@ use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crate::zero::nonzero_runs;
-use crate::{Disk, Error, Event, FileRange, Observer, Result};
-use plan::{Plan, Step};
+use crate::zero::{GRANULE, nonzero_runs};
+use crate::{ContentSum, Disk, Error, Event, FileRange, Observer, Result};
+pub use look::{compare, content_sum};
+use plan::{Cut, Plan, Step};
 
 /// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in the cache.
 const UNIT: usize = 1 << 20;
@@ -23,6 +25,16 @@ pub struct SinkCaps {
     pub max_write: usize,
     /// How many chunks it takes at once.
     pub parallel: usize,
+    /// Chunks start and end at multiples of this, in bytes, or end where the device ends. A power of two.
+    pub alignment: usize,
+    /// Zeros of fewer bytes than this between two pieces of data are sent with them: to leave them out would cost more.
+    pub min_run: usize,
+}
+
+impl SinkCaps {
+    /// What a new file can do: it is full of holes, and takes anything anywhere. Larger writes than these are no faster.
+    pub const FILE: Self =
+        Self { starts_zeroed: true, max_write: UNIT, parallel: usize::MAX, alignment: 1, min_run: 0 };
 }
 
 /// A piece of the device on its way into a sink.
@@ -65,27 +77,46 @@ pub trait Sink: Send + Sync {
         Ok(false)
     }
 
-    /// Takes note that all of a stretch of data, which reads as `bytes`, has been put. Called as [`put`](Self::put) is, after it; not for zero
-    /// extents, nor for what was shared.
+    /// Takes note that all that is not zero in a range has been put, with its sum. Called as [`put`](Self::put) is, after it,
+    /// for all but what is shared; ranges that are all zero are not told.
     ///
     /// # Errors
     /// As `put`.
-    fn done(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let _ = (offset, bytes);
+    fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
+        let _ = (range, sum);
         Ok(())
     }
 
-    /// Ranges that an earlier, interrupted run has put already; ascending.
+    /// What an earlier, interrupted run has put already.
     ///
     /// # Errors
     /// What the target reports.
-    fn already_done(&self) -> Result<Vec<Range<u64>>>;
+    fn already_done(&self) -> Result<Done> {
+        Ok(Done::default())
+    }
 
-    /// Makes the target complete: only now may it look finished.
+    /// Makes the target complete: only now may it look finished. `content` is the sum of all that it holds; `None` where
+    /// something was never read: what is shared, for one.
     ///
     /// # Errors
     /// What the target reports.
-    fn finish(self: Box<Self>) -> Result<Receipt>;
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt>;
+}
+
+/// What an earlier run has put into a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Where; ascending, at multiples of 4 KiB or up to the end of the device.
+    pub ranges: Vec<Range<u64>>,
+    /// The sum of what is there; `None` if that is not known.
+    pub sum: Option<ContentSum>,
+}
+
+impl Default for Done {
+    /// Nothing, whose sum is known.
+    fn default() -> Self {
+        Self { ranges: Vec::new(), sum: Some(ContentSum::default()) }
+    }
 }
 
 /// What a finished sink has to say.
@@ -97,6 +128,8 @@ pub struct Receipt {
     pub written: u64,
     /// Bytes that are shared with the source's file, and so were not.
     pub shared: u64,
+    /// The sum of the content, as it was sent; `None` if that is not known.
+    pub content: Option<ContentSum>,
 }
 
 /// How to copy.
@@ -109,7 +142,8 @@ pub struct CopyOptions {
 /// Copies all of `source` into `sink` and finishes it.
 ///
 /// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink that starts
-/// zeroed. What the sink can share with the source's file is not read either. Each thread holds one buffer of at most 1 MiB.
+/// zeroed, unless it wants longer runs. What the sink can share with the source's file is not read either. Each thread holds
+/// one buffer of at most 1 MiB.
 ///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
@@ -119,18 +153,34 @@ pub fn copy(
     options: &CopyOptions,
     observer: &dyn Observer,
 ) -> Result<Receipt> {
+    run("copy", source, sink, options, observer)
+}
+
+fn run(
+    step: &'static str,
+    source: &Disk,
+    sink: Box<dyn Sink>,
+    options: &CopyOptions,
+    observer: &dyn Observer,
+) -> Result<Receipt> {
     let caps = sink.caps();
-    let unit = UNIT.min(caps.max_write).max(1);
+    let granule = GRANULE.max(caps.alignment);
+    let unit = UNIT.min(caps.max_write).max(1).next_multiple_of(granule);
+    let max_write = (caps.max_write - caps.max_write % caps.alignment.max(1)).max(caps.alignment).max(1);
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
 
-    observer.on(Event::started("copy", Some(source.size())));
+    observer.on(Event::started(step, Some(source.size())));
+    let done = sink.already_done()?;
+    let cut = Cut { unit: unit as u64, granule: granule as u64, min_run: caps.min_run as u64 };
     let work = Work {
         source,
         sink: &*sink,
-        starts_zeroed: caps.starts_zeroed,
+        caps: SinkCaps { max_write, ..caps },
+        granule,
         unit,
-        plan: Mutex::new(Plan::new(source, &*sink, sink.already_done()?, unit as u64)),
+        plan: Mutex::new(Plan::new(source, &*sink, done.ranges, cut)),
+        sum: Mutex::default(),
         failed: OnceLock::new(),
         observer,
     };
@@ -143,7 +193,10 @@ pub fn copy(
     if let Some(error) = work.failed.into_inner() {
         return Err(error);
     }
-    let receipt = sink.finish()?;
+    let shared = work.plan.into_inner().unwrap_or_else(PoisonError::into_inner).has_shared();
+    let sum = work.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let content = done.sum.filter(|_| !shared).map(|before| before.and(sum));
+    let receipt = sink.finish(content)?;
     observer.on(Event::finished());
     Ok(receipt)
 }
@@ -152,9 +205,11 @@ pub fn copy(
 struct Work<'a> {
     source: &'a Disk,
     sink: &'a dyn Sink,
-    starts_zeroed: bool,
+    caps: SinkCaps,
+    granule: usize,
     unit: usize,
     plan: Mutex<Plan<'a>>,
+    sum: Mutex<ContentSum>,
     /// The first error; it stops every thread.
     failed: OnceLock<Error>,
     observer: &'a dyn Observer,
@@ -187,31 +242,73 @@ impl Work<'_> {
                 self.zero(range.clone())?;
                 range
             }
-            Step::Data(range) => {
-                let bytes = &mut buf[..(range.end - range.start) as usize];
-                self.source.read_at(bytes, range.start)?;
-                self.put(bytes, range.start)?;
-                self.sink.done(range.start, bytes)?;
+            Step::Unit { range, data } => {
+                let (mut sum, mut at) = (ContentSum::default(), range.start);
+                for piece in data {
+                    self.zero(at..piece.start)?;
+                    at = piece.end;
+                    let bytes = &mut buf[..(piece.end - piece.start) as usize];
+                    self.source.read_at(bytes, piece.start)?;
+                    sum = sum.and(self.put(bytes, piece.start)?);
+                }
+                self.zero(at..range.end)?;
+                self.sink.done(range.clone(), sum)?;
+                let mut total = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+                *total = total.and(sum);
                 range
             }
         };
         Ok(range.end - range.start)
     }
 
-    /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them.
-    fn put(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        let mut at = offset;
+    /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them; gives the sum.
+    fn put(&self, bytes: &[u8], offset: u64) -> Result<ContentSum> {
+        let mut sum = ContentSum::default();
+        // What is to be sent next, and up to where all has been sent.
+        let (mut next, mut sent) = (0..0, 0);
         for run in nonzero_runs(bytes) {
-            let start = offset + run.start as u64;
-            self.zero(at..start)?;
-            at = offset + run.end as u64;
-            self.sink.put(Chunk::Data { offset: start, bytes: &bytes[run] })?;
+            sum = sum.and(ContentSum::of(&bytes[run.clone()], offset + run.start as u64));
+            let run =
+                run.start - run.start % self.granule..run.end.next_multiple_of(self.granule).min(bytes.len());
+            if next.is_empty() {
+                next = run;
+            } else if run.start < next.end + self.caps.min_run.max(1) {
+                next.end = run.end;
+            } else {
+                sent = self.send(bytes, offset, sent..next.start, next)?;
+                next = run;
+            }
         }
-        self.zero(at..offset + bytes.len() as u64)
+        if !next.is_empty() {
+            sent = self.send(bytes, offset, sent..next.start, next)?;
+        }
+        self.gap(bytes, offset, sent..bytes.len())?;
+        Ok(sum)
+    }
+
+    /// Sends the zeros of `gap` and what follows, `run`; gives the end of it.
+    fn send(&self, bytes: &[u8], offset: u64, gap: Range<usize>, run: Range<usize>) -> Result<usize> {
+        self.gap(bytes, offset, gap)?;
+        self.data(bytes, offset, run.clone())?;
+        Ok(run.end)
+    }
+
+    /// Sends zeros, if the sink needs them: as data if they are few.
+    fn gap(&self, bytes: &[u8], offset: u64, gap: Range<usize>) -> Result<()> {
+        if !self.caps.starts_zeroed && gap.len() < self.caps.min_run {
+            return self.data(bytes, offset, gap);
+        }
+        self.zero(offset + gap.start as u64..offset + gap.end as u64)
+    }
+
+    fn data(&self, bytes: &[u8], offset: u64, run: Range<usize>) -> Result<()> {
+        let starts = (offset + run.start as u64..).step_by(self.caps.max_write);
+        let chunks = bytes[run].chunks(self.caps.max_write);
+        chunks.zip(starts).try_for_each(|(bytes, offset)| self.sink.put(Chunk::Data { offset, bytes }))
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        if self.starts_zeroed || range.is_empty() {
+        if self.caps.starts_zeroed || range.is_empty() {
             return Ok(());
         }
         self.sink.put(Chunk::Zero { offset: range.start, len: range.end - range.start })
@@ -285,11 +382,12 @@ mod tests {
             [(0, 1, 1 << 22), (0, 4, 1 << 22), (9, 3, 1 << 16), (9, 0, 4096), (9, 2, 1000)]
         {
             let (target, log) = (target(fill), Arc::<Log>::default());
-            let caps = SinkCaps { starts_zeroed: fill == 0, max_write, parallel: 8 };
+            let caps = SinkCaps { starts_zeroed: fill == 0, max_write, parallel: 8, ..SinkCaps::FILE };
             let sink = DeviceSink::with(tap_mut(&target, &log), caps);
             let receipt = copy(&source, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
             assert!(content(&target.disk()) == bytes, "fill {fill}, {threads} threads, {max_write} at once");
             assert_eq!(receipt.size, SIZE);
+            assert_eq!(receipt.content, Some(ContentSum::of(&bytes, 0)));
 
             let (mut put, zeros, finished) = log.sorted();
             assert!(finished);
@@ -381,6 +479,77 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert_eq!(observer.0.into_inner(), 1);
         assert!(!log.sorted().2);
+    }
+
+    /// What a sink was sent.
+    struct Sent(SinkCaps, Arc<Mutex<Vec<Range<u64>>>>, DiskMut);
+
+    impl Sink for Sent {
+        fn caps(&self) -> SinkCaps {
+            self.0
+        }
+
+        fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+            let (offset, len) = match chunk {
+                Chunk::Data { offset, bytes } => {
+                    assert!(
+                        bytes.len() <= self.0.max_write.max(self.0.alignment),
+                        "{} bytes at once",
+                        bytes.len()
+                    );
+                    self.2.write_at(bytes, offset)?;
+                    (offset, bytes.len() as u64)
+                }
+                Chunk::Zero { offset, len } => {
+                    assert!(!self.0.starts_zeroed);
+                    self.2.zero_range(offset..offset + len)?;
+                    (offset, len)
+                }
+            };
+            self.1.lock().unwrap().push(offset..offset + len);
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
+            Ok(Receipt { content, ..Receipt::default() })
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Whatever a sink can do, it gets every byte, and nothing else than it can.
+        #[test]
+        fn a_sink_gets_what_it_asked_for(
+            seed in 0u64..1000, share in 0.0f64..1.0, tail in 0u64..5000, starts_zeroed: bool,
+            alignment in 0u32..17, min_run in 0usize..200_000, max_write in 1usize..2_000_000, threads in 1usize..5,
+        ) {
+            let size = (2 << 20) + tail;
+            let source = Disk::new(crate::testing::pattern::Pattern::new(size, seed, share));
+            let bytes = source.read_vec(0, size as usize).unwrap();
+            let alignment = 1 << alignment;
+            let caps = SinkCaps { starts_zeroed, max_write, parallel: 4, alignment, min_run };
+            let target = DiskMut::new(Memory::new(vec![if starts_zeroed { 0 } else { 9 }; size as usize]));
+            let sent = Arc::<Mutex<Vec<Range<u64>>>>::default();
+            let sink = Sent(caps, sent.clone(), target.clone());
+            let receipt = copy(&source, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
+            assert!(target.disk().read_vec(0, size as usize).unwrap() == bytes);
+            assert_eq!(receipt.content, Some(ContentSum::of(&bytes, 0)));
+
+            let mut sent = sent.lock().unwrap().clone();
+            sent.sort_by_key(|range| range.start);
+            assert!(sent.is_sorted_by(|a, b| a.end <= b.start), "ranges never overlap");
+            for range in &sent {
+                let aligned = |place: u64| place.is_multiple_of(alignment as u64);
+                assert!(aligned(range.start) && (aligned(range.end) || range.end == size), "{range:?}");
+            }
+            // What is left out between two pieces of data is worth it, but where threads share the work.
+            let unit = (max_write.min(UNIT)).next_multiple_of(GRANULE.max(alignment)) as u64;
+            for gap in sent.windows(2).map(|two| two[0].end..two[1].start).filter(|gap| !gap.is_empty()) {
+                let same_unit = gap.start / unit == gap.end / unit && !gap.start.is_multiple_of(unit);
+                assert!(!same_unit || gap.end - gap.start >= min_run as u64, "{gap:?}");
+            }
+        }
     }
 
     #[test]

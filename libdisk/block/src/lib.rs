@@ -20,7 +20,9 @@
 //!
 //! No write-back cache, no asynchronous calls, no discard. Formats of image files are in the crate `image`.
 
+mod bitmap;
 mod concat;
+mod content;
 mod copy;
 mod digest;
 mod disk;
@@ -37,8 +39,10 @@ mod slice;
 pub mod testing;
 mod zero;
 
+pub use bitmap::Bitmap;
 pub use concat::Concat;
-pub use copy::{Chunk, CopyOptions, Receipt, Sink, SinkCaps, copy};
+pub use content::ContentSum;
+pub use copy::{Chunk, CopyOptions, Done, Receipt, Sink, SinkCaps, compare, content_sum, copy};
 pub use digest::digest;
 pub use disk::{Disk, DiskMut};
 pub use error::{Error, ErrorKind, Result};

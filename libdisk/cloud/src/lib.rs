@@ -16,8 +16,6 @@
 )]
 
 mod ahead;
-mod bitmap;
 pub mod ebs;
-pub mod transfer;
 
 pub use ahead::Ahead;

@@ -81,6 +81,18 @@ pub fn write_file(output: &Output, bytes: &[u8]) -> Result<()> {
     partial.commit()
 }
 
+/// What to do with an output that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Left {
+    /// One from an earlier run is emptied, and this one is removed.
+    #[default]
+    Remove,
+    /// One from an earlier run is emptied, and this one is kept.
+    Keep,
+    /// One from an earlier run is gone on with, and this one is kept.
+    Resume,
+}
+
 /// What the file `target` is called until it is whole.
 pub fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
@@ -89,8 +101,7 @@ pub fn partial_path(target: &Path) -> PathBuf {
 }
 
 /// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before that, it is
-/// removed; after a crash, `NAME.partial` is left over and the next run starts it afresh. One that was opened with
-/// [`resume`](Self::resume) is kept in both cases.
+/// removed, unless it is to be kept; after a crash, `NAME.partial` is left over. What the next run does with it [`Left`] says.
 #[derive(Debug)]
 pub(crate) struct Partial {
     layer: &'static str,
@@ -102,31 +113,26 @@ pub(crate) struct Partial {
     /// Whether a place is found for each write before it is made.
     placing: bool,
     committed: bool,
-    /// Whether it stays when it is dropped unfinished.
-    kept: bool,
+    left: Left,
 }
 
 impl Partial {
     /// An empty sparse file of `len` bytes. It is locked, so that two runs cannot write the same target.
     pub(crate) fn create(layer: &'static str, output: &Output, len: u64) -> Result<Self> {
-        Ok(Self::open(layer, output, len, false)?.0)
+        Ok(Self::open(layer, output, len, Left::Remove)?.0)
     }
 
-    /// What an earlier run left of such a file, cut or extended to `len` bytes, or else an empty one; says which: `true` if it was empty.
-    pub(crate) fn resume(layer: &'static str, output: &Output, len: u64) -> Result<(Self, bool)> {
-        Self::open(layer, output, len, true)
-    }
-
-    fn open(layer: &'static str, output: &Output, len: u64, kept: bool) -> Result<(Self, bool)> {
+    /// The same, or what an earlier run left, cut or extended to `len` bytes; says which: `true` if it was empty.
+    pub(crate) fn open(layer: &'static str, output: &Output, len: u64, left: Left) -> Result<(Self, bool)> {
         check_target(layer, &output.path, output.existing)?;
         let path = partial_path(&output.path);
         let file = open_locked(layer, &path, output.mode)?;
         // From here on an error removes it.
         let output = output.clone();
         let mut partial =
-            Self { layer, file, path, output, sharing: None, placing: false, committed: false, kept };
+            Self { layer, file, path, output, sharing: None, placing: false, committed: false, left };
         let left_over = partial.start(len)?;
-        Ok((partial, !(left_over && kept)))
+        Ok((partial, !(left_over && left == Left::Resume)))
     }
 
     /// Brings the file to `len` bytes, empties it if it is not kept, and finds out what its file system can do. Gives
@@ -136,7 +142,7 @@ impl Partial {
         // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
         // waits at close until all of it has its place.
         let left_over = self.file.metadata().map_err(|cause| self.failed(look, cause))?.len() > 0;
-        if left_over && !self.kept {
+        if left_over && self.left != Left::Resume {
             self.file.set_len(0).map_err(|cause| self.failed("cannot empty the output", cause))?;
         }
         self.sharing = sharing(&self.file).map_err(|cause| self.failed(look, cause))?;
@@ -272,7 +278,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.committed
-            && !self.kept
+            && self.left == Left::Remove
             && let Err(cause) = std::fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
@@ -357,14 +363,14 @@ mod tests {
     fn a_left_over_is_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        let (output, empty) = Partial::resume("raw", &Output::new(&target), 300_000).unwrap();
+        let (output, empty) = Partial::open("raw", &Output::new(&target), 300_000, Left::Resume).unwrap();
         assert!(empty);
         output.write_at(&[7; 300_000], 0).unwrap();
         // A program that was started meanwhile has it open, and does not hold its lock.
         let file = output.file.try_clone().unwrap();
         let mut other = std::process::Command::new("sleep").arg("100").stdin(file).spawn().unwrap();
         drop(output);
-        let (output, empty) = Partial::resume("raw", &Output::new(&target), 200_000).unwrap();
+        let (output, empty) = Partial::open("raw", &Output::new(&target), 200_000, Left::Resume).unwrap();
         assert!(!empty);
         other.kill().unwrap();
         other.wait().unwrap();

@@ -136,7 +136,7 @@ fn damaged_vdis() {
 fn fixed_vhd(path: &Path) -> Vec<u8> {
     let identity = Identity { uuid: [7; 16], timestamp: 1 };
     let sink = FixedSink::create(&Output::new(path), 1 << 20, identity).unwrap();
-    block::Sink::finish(Box::new(sink)).unwrap();
+    block::Sink::finish(Box::new(sink), None).unwrap();
     std::fs::read(path).unwrap()
 }
 

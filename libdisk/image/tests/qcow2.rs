@@ -341,7 +341,7 @@ fn standalone_images_are_as_qemu_wants_them() {
     let sink = Box::new(Sink::create(&Output::new(&huge), 64 << 40).unwrap());
     block::Sink::put(&*sink, block::Chunk::Data { offset: (64 << 40) - 3, bytes: b"end" }).unwrap();
     assert!(!huge.exists());
-    block::Sink::finish(sink).unwrap();
+    block::Sink::finish(sink, None).unwrap();
     judge::qemu_img_check(&huge, "qcow2");
     let mut end = [0; 3];
     open(&huge, &Backing::Deny).read_at(&mut end, (64 << 40) - 3).unwrap();

@@ -4,7 +4,7 @@
 //! - [`signature`] names what a volume holds by its magic numbers;
 //! - [`lvm2`] puts volume groups of Linux together, and opens their logical volumes;
 //! - [`boot`] tells which firmware a disk has been made for;
-//! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad_to_mib`] makes it grow;
+//! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad`] makes it grow;
 //! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`], and [`embed`] of one that has partitions.
 //!
 //! RAID and encryption are named, not opened.
@@ -33,7 +33,7 @@ mod table;
 mod types;
 pub mod wrap;
 
-pub use pad::pad_to_mib;
+pub use pad::pad;
 pub use signature::{Raid, Signature, SignatureKind, UnknownKind, signature};
 pub use table::{
     Kind, Partition, PartitionTable, PartitionType, Place, TableFault, TableKind, read, volume_name,

@@ -1,21 +1,18 @@
-//! Making a disk a whole number of MiB.
+//! Making a disk larger.
 
 use block::{Concat, Disk, Overlay, Result};
 
 use crate::gpt;
 
-/// Azure takes disks of a whole number of MiB.
-const MIB: u64 = 1 << 20;
-
-/// `disk` with zeros after it, up to a whole number of MiB. If it has a GPT whose backup is then not at the end (or is
-/// missing, or damaged), the GPT is repaired, in an overlay; where a partition lies in the backup's place, one MiB more makes
-/// room for it. A disk that needs nothing is given back as it is.
+/// `disk` with zeros after it, up to the size that `fit` gives for its own; where a GPT needs more room, for that. If it has a GPT whose backup is then not at the end (or is
+/// missing, or damaged), the GPT is repaired, in an overlay; where a partition lies in the backup's place, it gets
+/// room behind it. A disk that needs nothing is given back as it is.
 ///
 /// # Errors
-/// What the device reports; `Corrupt` if the GPT cannot be repaired.
-pub fn pad_to_mib(disk: Disk) -> Result<Disk> {
+/// What the device and `fit` report; `Corrupt` if the GPT cannot be repaired.
+pub fn pad(disk: Disk, fit: impl FnOnce(u64) -> Result<u64>) -> Result<Disk> {
     let size = disk.size().max(gpt::size_needed(&disk)?);
-    let padded = Concat::padded(disk, size.next_multiple_of(MIB))?;
+    let padded = Concat::padded(disk, fit(size)?)?;
     if !gpt::needed(&padded)? {
         return Ok(padded);
     }

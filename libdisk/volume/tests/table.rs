@@ -246,15 +246,15 @@ fn padding_moves_the_backup_and_leaves_the_source_alone() {
     sfdisk(&path, CLOUD_GPT);
     let source = judge::sha256(&path);
     let disk = Disk::new(FileDisk::open(&path).unwrap());
-    let padded = volume::pad_to_mib(disk.clone()).unwrap();
+    let padded = volume::pad(disk.clone(), whole_mib).unwrap();
     assert_eq!(padded.size(), 301 << 20);
     let out = folder.path().join("padded.img");
     std::fs::write(&out, read_all(&padded)).unwrap();
     judge::sgdisk_verify(&out);
     assert_eq!(judge::sha256(&path), source);
-    let again = volume::pad_to_mib(disk).unwrap();
+    let again = volume::pad(disk, whole_mib).unwrap();
     assert_eq!(read_all(&again), read_all(&padded), "must be deterministic");
-    assert_eq!(volume::pad_to_mib(padded.clone()).unwrap().layer(), padded.layer(), "nothing left to do");
+    assert_eq!(volume::pad(padded.clone(), whole_mib).unwrap().layer(), padded.layer(), "nothing left to do");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_disk_that_ends_with_its_last_partition_gets_room_for_the_backup() {
     let path = image(folder.path(), 300 << 20);
     sfdisk(&path, "label: gpt\nstart=1MiB, size=298MiB\n");
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(299 << 20).unwrap();
-    let padded = volume::pad_to_mib(Disk::new(FileDisk::open(&path).unwrap())).unwrap();
+    let padded = volume::pad(Disk::new(FileDisk::open(&path).unwrap()), whole_mib).unwrap();
     assert_eq!(padded.size(), 300 << 20);
     let out = folder.path().join("padded.img");
     std::fs::write(&out, read_all(&padded)).unwrap();
@@ -322,4 +322,8 @@ fn a_loop_of_logical_partitions_ends() {
     let error = volume::read(&Disk::new(Memory::new(bytes))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("loop"), "{error}");
+}
+
+fn whole_mib(size: u64) -> block::Result<u64> {
+    Ok(size.next_multiple_of(1 << 20))
 }

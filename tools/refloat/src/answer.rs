@@ -78,7 +78,7 @@ fn helped(help: String, goes_on: bool, source: anyhow::Error) -> anyhow::Error {
 }
 
 /// An error and all its causes, those that have a help line included.
-fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+pub(crate) fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     error.chain().flat_map(|cause| {
         let helped = cause.downcast_ref::<Helped>().map(|helped| helped.source.as_ref());
         std::iter::once(cause).chain(helped)

@@ -10,18 +10,22 @@ use guestfix::{apply, undo};
 use libdisk::block::{self, Sealed};
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::qcow2::{self, BackingFile};
-use libdisk::image::{Durability, Output};
-use libdisk::{Location, MachineDisk};
+use libdisk::image::{Durability, Existing, transfer};
+use libdisk::{FileDestination, FileFormat, Location, MachineDisk};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Help, Outcome};
-use crate::cli::{ApplyArgs, OutputFormat};
+use crate::cli::ApplyArgs;
 use crate::context::Context;
 use crate::convert::Job;
 use crate::image::{self, Image, Takes};
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
 use crate::{convert, help, present};
+
+/// How much of what changed is read at once, in bytes.
+const PIECE: usize = 1 << 20;
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -94,6 +98,10 @@ fn write_all(
     output: &Path,
 ) -> Result<Vec<PathBuf>> {
     let disks = image.machine.disks();
+    let format = match (disks, args.format) {
+        ([_], asked) => convert::format_of(output, asked)?,
+        (_, asked) => asked.map_or(FileFormat::Qcow2, FileFormat::from),
+    };
     let first = match disks {
         [_] => output.to_owned(),
         _ => {
@@ -102,14 +110,15 @@ fn write_all(
                 error.help("the machine has several disks: name a folder for one overlay a disk")?;
             }
             std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
-            output.join(next::output_name(&disks[0].origin.to_string(), "qcow2"))
+            output.join(next::output_name(&disks[0].origin.to_string(), &format.to_string()))
         }
     };
     let mut written = Vec::new();
     for (index, (disk, sealed)) in disks.iter().zip(sealed).enumerate() {
         let moves = index == 0 && plan.head().is_some();
         let target = convert::target_of(&first, index);
-        write(context, disk, moves, sealed, &target, args.force)?;
+        let to = convert::destination(&target, format, args.force, Durability::Synced, image::mode(disk)?);
+        write(context, disk, moves, plan, sealed, &to)?;
         written.push(target);
     }
     Ok(written)
@@ -122,34 +131,54 @@ fn names(paths: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// Writes an overlay over the image, or all of it where nothing could open an overlay: over a snapshot, and where everything
-/// moves.
+/// What a plan made of a disk: equal texts promise equal bytes over equal bases.
+pub(crate) fn changes(plan: &Plan, sealed: &Sealed) -> Result<String> {
+    let (disk, mut hash) = (sealed.disk(), Sha256::new());
+    for range in sealed.dirty() {
+        for start in range.clone().step_by(PIECE) {
+            let len = usize::try_from(range.end - start)?.min(PIECE);
+            hash.update(start.to_le_bytes());
+            hash.update(disk.read_vec(start, len)?);
+        }
+    }
+    let content: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{content}", plan.digest()?))
+}
+
+/// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could open an overlay,
+/// over a snapshot and where everything moves.
 fn write(
     context: &Context,
     disk: &MachineDisk,
     moves: bool,
+    plan: &Plan,
     sealed: &Sealed,
-    output: &Path,
-    force: bool,
+    to: &FileDestination,
 ) -> Result<()> {
-    let Some(path) = disk.origin.path().filter(|_| !moves) else {
+    let whole = moves || to.format != FileFormat::Qcow2;
+    let output = to.output.path.as_path();
+    let Some(path) = disk.origin.path().filter(|_| !whole) else {
+        let changes = changes(plan, sealed)?;
         let job = Job {
             disk: sealed.disk(),
             identity: disk.identity()?,
             target: output,
-            format: OutputFormat::Qcow2,
-            force,
-            durability: Durability::Synced,
-            mode: image::mode(disk)?,
-            pull: Pull::of(disk, None),
+            format: to.format,
+            force: to.output.existing == Existing::Replace,
+            durability: to.output.durability,
+            mode: to.output.mode,
+            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
+            pull: Pull::of(disk, Some(changes)),
         };
         return convert::write(context, &job).map(drop);
     };
-    convert::free_to_write(output, force)?;
+    convert::free_to_write(to)?;
     let backing = BackingFile { path: &backing_name(path, output)?, format: disk.origin.format().qemu_name };
-    let file = Output { existing: convert::existing(force), mode: image::mode(disk)?, ..Output::new(output) };
-    let written = qcow2::write_overlay(sealed, &file, &backing, &*context.observer);
-    convert::written(written, output, force).map(drop)
+    let written = qcow2::write_overlay(sealed, &to.output, &backing, &*context.observer);
+    written.map_err(anyhow::Error::from).map_err(convert::refused)?;
+    // That of what was there before is not that of the overlay.
+    transfer::forget(output)?;
+    Ok(())
 }
 
 /// The image as the overlay names it: by its file name alone where they are neighbours, so that both can move.

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
-use libdisk::Format;
+use libdisk::{FileFormat, Format};
 
 use crate::answer::Help;
 
@@ -235,7 +235,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) goal: Option<GoalArgs>,
     /// Where to write the plan [default: only show it]
-    #[arg(short, long, value_name = "PLAN.json")]
+    #[arg(short, long, value_name = "PLAN.json", value_parser = file_name())]
     pub(crate) output: Option<PathBuf>,
     /// Replace a plan that exists
     #[arg(long)]
@@ -249,15 +249,19 @@ pub(crate) struct PlanArgs {
 pub(crate) struct ApplyArgs {
     /// The plan
     pub(crate) plan: PathBuf,
-    /// The overlay to write: a qcow2 file whose backing file is the image
+    /// The file to write: a .qcow2 is an overlay whose backing file is the image; a .vhd or .raw is the whole disk
     #[arg(
         short,
         long,
         value_name = "FIXED.qcow2",
+        value_parser = file_name(),
         required_unless_present = "in_place",
         conflicts_with = "in_place"
     )]
     pub(crate) output: Option<PathBuf>,
+    /// Its format [default: by its extension]
+    #[arg(long, value_name = "FORMAT", conflicts_with = "in_place")]
+    pub(crate) format: Option<OutputFormat>,
     /// Change the image itself (raw or VHD), keeping IMAGE.undo
     #[arg(long)]
     pub(crate) in_place: bool,
@@ -286,11 +290,30 @@ pub(crate) enum OutputFormat {
     Qcow2,
 }
 
+impl From<OutputFormat> for FileFormat {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Vhd => Self::Vhd,
+            OutputFormat::Raw => Self::Raw,
+            OutputFormat::Qcow2 => Self::Qcow2,
+        }
+    }
+}
+
+/// The name of a file that is written: "-" is none, and nothing is written to standard output.
+fn file_name() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.to_str() {
+        Some("-") => Err("this is no file name, and refloat writes no images to standard output"),
+        _ => Ok(path),
+    })
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// Any image
     pub(crate) source: String,
     /// The file to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
+    #[arg(value_parser = file_name())]
     pub(crate) target: PathBuf,
     /// The target already holds this older snapshot of the same volume: fetch only what has changed since
     #[arg(long, value_name = "SNAPSHOT")]
@@ -306,6 +329,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) no_sync: bool,
 }
 
+/// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two images: they must
+/// have the same content, and the first must be a valid VHD if it is a VHD or is named .vhd.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The image to judge
@@ -328,7 +353,7 @@ pub(crate) struct BootArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u64,
     /// Where to keep the serial console's log [default: IMAGE.serial.log in this folder]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
     pub(crate) log: Option<PathBuf>,
     /// Memory of the machine in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
@@ -339,12 +364,16 @@ pub(crate) struct BootArgs {
 pub(crate) struct MigrateArgs {
     /// Any image
     pub(crate) source: String,
-    /// The VHD to write
+    /// The file to write: a VHD to upload, or a .raw or .qcow2
+    #[arg(value_parser = file_name())]
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
+    /// Its format [default: by its extension]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<OutputFormat>,
     /// Keep the plan here
-    #[arg(long, value_name = "PLAN.json")]
+    #[arg(long, value_name = "PLAN.json", value_parser = file_name())]
     pub(crate) plan: Option<PathBuf>,
     /// Continue even if blockers remain
     #[arg(long)]

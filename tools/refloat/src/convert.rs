@@ -1,13 +1,14 @@
 //! `refloat convert`: any image into a fixed VHD, raw or qcow2 file.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt, Sink};
+use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt};
 use libdisk::cloud::Ahead;
-use libdisk::cloud::transfer::{self, Begin};
-use libdisk::image::{Durability, Existing, Output, partial_path, qcow2, raw, vhd};
-use libdisk::volume;
+use libdisk::image::transfer::{Busy, ResumeKey};
+use libdisk::image::{Durability, Existing, Output};
+use libdisk::{Begin, Destination, DiskSpec, FileDestination, FileFormat, Taken};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
@@ -18,13 +19,16 @@ use crate::image::{self, Takes};
 use crate::present::{self, size};
 use crate::snapshot::{self, Pull};
 
+/// How much of a local copy is recorded at once, in bytes: what a kill can cost each thread.
+const PIECE: u32 = 1 << 20;
+
 /// What was written, for `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Written {
     /// The file.
     pub(crate) target: String,
     /// Its format.
-    pub(crate) format: &'static str,
+    pub(crate) format: String,
     /// Size of the disk in bytes, padding included.
     pub(crate) size: u64,
     /// Zeros added to reach a whole number of MiB.
@@ -55,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let disks = source.machine.disks();
     match (&args.since, disks) {
         (None, _) => {}
-        (Some(_), _) if format == OutputFormat::Qcow2 => {
+        (Some(_), _) if format == FileFormat::Qcow2 => {
             return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
         }
         (Some(_), [disk]) if disk.origin.snapshot().is_some() => {}
@@ -71,10 +75,11 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let (force, mut all) = (args.force, Vec::new());
     for (index, disk) in disks.iter().enumerate() {
         let (identity, target) = (disk.identity()?, &target_of(&args.target, index));
-        let mode = image::mode(disk)?;
+        let (mode, key) = (image::mode(disk)?, image::resume_key(context, disk)?);
         let pull = Pull::of(disk, None).map(|pull| Pull { since: args.since.as_deref(), ..pull });
         let disk = disk.disk.clone();
-        all.push(write(context, &Job { disk, identity, target, format, force, durability, mode, pull })?);
+        let job = Job { disk, identity, target, format, force, durability, mode, key, pull };
+        all.push(write(context, &job)?);
     }
     let data = all.split_off(1);
     let Some(written) = all.pop() else { return Err(anyhow!("{}: nothing was written", args.source)) };
@@ -91,13 +96,8 @@ pub(crate) fn target_of(target: &Path, index: usize) -> PathBuf {
     if index == 0 {
         return target.to_owned();
     }
-    let mut name = target.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-data{index}"));
-    if let Some(extension) = target.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    target.with_file_name(name)
+    let first = destination(target, FileFormat::Raw, false, Durability::default(), block::ANY_MODE);
+    first.companion_path(u32::try_from(index).unwrap_or(u32::MAX))
 }
 
 /// All that was written, for `--json`.
@@ -116,120 +116,106 @@ pub(crate) struct Job<'a> {
     /// The source's: equal sources make equal files.
     pub(crate) identity: [u8; 32],
     pub(crate) target: &'a Path,
-    pub(crate) format: OutputFormat,
+    pub(crate) format: FileFormat,
     pub(crate) force: bool,
     pub(crate) durability: Durability,
     /// Its mode bits.
     pub(crate) mode: u32,
-    /// How to go on after an interruption.
+    /// What it is made of, if that can be told again after an interruption.
+    pub(crate) key: Option<ResumeKey>,
+    /// How it is pulled, if it is a snapshot.
     pub(crate) pull: Option<Pull<'a>>,
 }
 
-/// The format asked for, else the one that the extension names.
-pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<OutputFormat> {
-    let extension = target.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    Ok(match (asked, extension.as_deref()) {
-        (Some(format), _) => format,
-        (None, Some("vhd")) => OutputFormat::Vhd,
-        (None, Some("raw" | "img")) => OutputFormat::Raw,
-        (None, Some("qcow2")) => OutputFormat::Qcow2,
-        _ => {
-            let error: Result<OutputFormat> =
-                Err(anyhow!("{}: cannot tell the format from the extension", target.display()));
-            return error.help(help::EXTENSION);
-        }
-    })
+/// The format that the extension names, or the one asked for where it names none.
+pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<FileFormat> {
+    FileFormat::of(target, asked.map(FileFormat::from)).help(help::EXTENSION)
+}
+
+impl Job<'_> {
+    fn destination(&self) -> FileDestination {
+        destination(self.target, self.format, self.force, self.durability, self.mode)
+    }
+}
+
+/// A file as a destination.
+pub(crate) fn destination(
+    target: &Path,
+    format: FileFormat,
+    force: bool,
+    durability: Durability,
+    mode: u32,
+) -> FileDestination {
+    let existing = if force { Existing::Replace } else { Existing::Refuse };
+    FileDestination { output: Output { path: target.to_owned(), existing, durability, mode }, format }
 }
 
 /// Writes a disk to a file.
 pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
-    let target = job.target.display();
-    let logged = job.pull.is_some() && job.format != OutputFormat::Qcow2;
-    if job.pull.is_some() && !logged {
-        let told = "a qcow2 pull cannot be resumed; if it is stopped, the same command starts over (a .vhd or .raw resumes)";
-        context.note(format!("note: {target}: {told}"));
-    }
-    match write_out(context, job) {
-        Err(error) if logged && answer::is_cancelled(&error) => Err(error).goes_on(help::RESUME),
-        Err(error) if logged && answer::is_no_room(&error) => {
-            let help = format!("make room beside {target}, then run the same command to resume");
-            Err(error).goes_on(help)
-        }
-        written => written,
-    }
-}
-
-/// Writes it; what to do about an interruption is not told yet.
-fn write_out(context: &Context, job: &Job<'_>) -> Result<Written> {
-    let &Job { ref disk, target, format, force, durability, mode, .. } = job;
-    let (name, disk) = match format {
-        OutputFormat::Vhd => ("vhd", volume::pad_to_mib(disk.clone())?),
-        OutputFormat::Raw => ("raw", disk.clone()),
-        // It is written by one thread, in order.
-        OutputFormat::Qcow2 if job.pull.is_some() => ("qcow2", Disk::new(Ahead::new(disk.clone()))),
-        OutputFormat::Qcow2 => ("qcow2", disk.clone()),
+    let (to, observer) = (job.destination(), &*context.observer);
+    in_folder(job.target)?;
+    const SMALLER: &str = "write it to a .raw or .qcow2 file, or make the disk smaller first";
+    let mut disk = match to.fit(job.disk.clone()) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error).help(SMALLER),
+        fitted => fitted?,
     };
     let size = disk.size();
     let written = |Receipt { written, shared, .. }| Written {
-        target: target.display().to_string(),
-        format: name,
+        target: to.name(),
+        format: to.format.to_string(),
         size,
         padding: size - job.disk.size(),
         written,
         shared,
     };
-    let pull = job.pull.as_ref();
-    // A qcow2 file cannot be gone on with: what is where in it is known only when it is whole.
-    if pull.is_none() || !transfer::log_path(target).exists() {
-        free_to_write(target, force)?;
+    let mut spec = DiskSpec {
+        size,
+        identity: job.identity,
+        key: job.key.clone(),
+        piece: PIECE,
+        since: None,
+        keep: false,
+    };
+    if let Some(pull) = &job.pull {
+        pull.describe(context, &mut spec)?;
     }
-    let begun = match pull.filter(|_| format != OutputFormat::Qcow2) {
-        Some(pull) => Some(pull.begin(context, target, format, size, force, mode)?),
-        None => None,
+    let begun = to.begin(spec, observer).map_err(anyhow::Error::from).map_err(refused)?;
+    let (sink, resumes) = match begun {
+        Begin::Complete(receipt) => return Ok(written(receipt)),
+        Begin::Go { sink, resumes } => (sink, resumes),
     };
-    let transfer = match begun {
-        Some(Begin::Complete) => return Ok(written(Receipt::default())),
-        Some(Begin::Go(transfer)) => Some(transfer),
-        None => None,
-    };
-    free_to_write(target, force)?;
-    let output = Output { path: target.to_owned(), existing: existing(force), durability, mode };
-    let sink: block::Result<Box<dyn Sink>> = match format {
-        OutputFormat::Vhd => {
-            let make = if transfer.is_some() { vhd::FixedSink::resume } else { vhd::FixedSink::create };
-            let sink = make(&output, size, vhd::Identity::derive(&job.identity));
-            sink.map(|sink| Box::new(sink) as _)
-        }
-        OutputFormat::Raw => {
-            let make = if transfer.is_some() { raw::RawSink::resume } else { raw::RawSink::create };
-            make(&output, size).map(|sink| Box::new(sink) as _)
-        }
-        OutputFormat::Qcow2 => qcow2::Sink::create(&output, size).map(|sink| Box::new(sink) as _),
-    };
-    let (mut sink, observer) = (self::written(sink, target, force)?, &*context.observer);
-    if let Some(transfer) = transfer {
-        sink = transfer.sink(sink, durability == Durability::Synced, observer)?;
-    }
-    let threads = context.global.threads;
-    let mut options = CopyOptions { threads };
-    if let Some(pull) = pull {
+    let mut options = CopyOptions { threads: context.global.threads };
+    if let Some(pull) = &job.pull {
         pull.snapshot.set_streaming(true);
-        options.threads = if threads == 0 { snapshot::THREADS } else { threads };
+        if options.threads == 0 {
+            options.threads = snapshot::THREADS;
+        }
+        if sink.caps().parallel == 1 {
+            disk = Disk::new(Ahead::new(disk));
+        }
+        if !resumes {
+            let told = "a qcow2 pull cannot be resumed; if it is stopped, the same command starts over (a .vhd or .raw resumes)";
+            context.note(format!("note: {}: {told}", to.name()));
+        }
     }
-    Ok(written(block::copy(&disk, sink, &options, observer)?))
+    match block::copy(&disk, sink, &options, observer).map_err(anyhow::Error::from) {
+        Ok(receipt) => Ok(written(receipt)),
+        Err(error) if resumes && answer::is_cancelled(&error) => Err(error).goes_on(help::RESUME),
+        Err(error) if resumes && answer::is_no_room(&error) => {
+            let help = format!("make room beside {}, then run the same command to resume", to.name());
+            Err(error).goes_on(help)
+        }
+        // What a network or an account refused may work later. What is wrong with a file of this machine stays so.
+        Err(error) if job.pull.is_some() => Err(error),
+        Err(error) => {
+            to.discard()?;
+            Err(error)
+        }
+    }
 }
 
-/// What to do with a target that exists.
-pub(crate) fn existing(force: bool) -> Existing {
-    if force { Existing::Replace } else { Existing::Refuse }
-}
-
-/// Says so early where the target exists and may not be replaced: before the work, not after it.
-/// Nor is it to be what this run reads, or to be written where that is.
-pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
-    for written in [target, &partial_path(target)] {
-        image::not_read(written).help(help::OTHER_OUTPUT)?;
-    }
+/// Whether there is a folder for the target, and no folder in its place.
+fn in_folder(target: &Path) -> Result<()> {
     let folder = image::folder_of(target);
     if !folder.is_dir() {
         let error: Result<()> = Err(anyhow!("{}: there is no folder {}", target.display(), folder.display()));
@@ -239,24 +225,35 @@ pub(crate) fn free_to_write(target: &Path, force: bool) -> Result<()> {
         let error: Result<()> = Err(anyhow!("{} is a folder", target.display()));
         return error.help("name a file, say in that folder");
     }
-    if !target.exists() {
-        return Ok(());
-    }
-    if force {
-        return image::replaceable(target);
-    }
-    let error: Result<()> = Err(anyhow!("{} already exists", target.display()));
-    error.help(help::FORCE)
+    Ok(())
 }
 
-/// Adds the way out where a target was refused.
-pub(crate) fn written<T>(result: block::Result<T>, target: &Path, force: bool) -> Result<T> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::Refused => Err(error).help(if target.exists() && !force {
-            help::FORCE
-        } else {
+/// Says so early where the target may not be written: before the work, not after it.
+pub(crate) fn free_to_write(to: &FileDestination) -> Result<()> {
+    in_folder(&to.output.path)?;
+    to.free().map_err(anyhow::Error::from).map_err(refused)
+}
+
+/// Adds the way out where an output was refused.
+pub(crate) fn refused(error: anyhow::Error) -> anyhow::Error {
+    let is_busy = error.chain().any(|cause| cause.is::<Busy>());
+    let taken = error.chain().find_map(|cause| cause.downcast_ref::<Taken>());
+    let refusal = error.downcast_ref::<block::Error>();
+    let kind = refusal.map(block::Error::kind);
+    let help = match taken {
+        Some(Taken::Input) => help::OTHER_OUTPUT,
+        Some(Taken::Exists) => help::FORCE,
+        Some(Taken::InUse(_)) => help::IN_USE,
+        None if is_busy => "wait until it has ended, or write to another file",
+        None if refusal.is_some_and(|error| error.layer() == "transfer")
+            && kind == Some(ErrorKind::Refused) =>
+        {
+            help::WITHOUT_SINCE
+        }
+        None if kind == Some(ErrorKind::Refused) => {
             "give the output another name, or wait until nobody else writes it"
-        }),
-        other => Ok(other?),
-    }
+        }
+        None => return error,
+    };
+    Err::<Infallible, _>(error).help(help).map_or_else(|error| error, |never| match never {})
 }

@@ -1,6 +1,6 @@
 //! Opening what the user names, and refusing what is half changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use guestfix::facts::Volume;
@@ -10,7 +10,8 @@ use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
-use libdisk::image::qcow2::Backing;
+use libdisk::image::qcow2::{self, Backing};
+use libdisk::image::transfer::ResumeKey;
 use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Place};
 
 use crate::answer::Help;
@@ -91,6 +92,34 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
         Some(path) => Ok(block::mode_like(path)?),
         None => Ok(block::ANY_MODE),
     }
+}
+
+/// What a disk's bytes are, if that can be told again: for files of this machine, that nobody has written them since.
+pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option<ResumeKey>> {
+    let Some(path) = disk.origin.path() else { return Ok(None) };
+    // A volume may have parts on other disks.
+    if disk.layers.iter().any(|layer| layer.name == "logical volume") {
+        return Ok(None);
+    }
+    let format = disk.origin.format().name;
+    let files = match format {
+        "qcow2" => qcow2::Image::open(path, &backing(context))?.files().to_vec(),
+        _ => vec![path.to_owned()],
+    };
+    let Some(key) = ResumeKey::of_files(files.iter().map(PathBuf::as_path))? else { return Ok(None) };
+    let identity: String = disk.identity()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = disk.layers.iter().filter(|layer| layer.name == "partition").map(|layer| layer.text.as_str());
+    Ok(Some(
+        key.with("read-as", format)
+            .with("part", part.collect::<String>())
+            .with("disk-size", disk.disk.size())
+            .with("identity", identity),
+    ))
+}
+
+/// Which other files an image may open.
+fn backing(context: &Context) -> Backing {
+    context.global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn)
 }
 
 /// Which parts of an image a command can use.
@@ -184,9 +213,8 @@ fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
 
 /// Opens a machine for reading, half changed or not.
 pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> Result<Image> {
-    let global = &context.global;
-    let backing = global.allow_backing.clone().map_or(Backing::Deny, Backing::AllowIn);
-    let options = OpenOptions { format: None, backing, ebs: snapshot::options(global) };
+    let options =
+        OpenOptions { format: None, backing: backing(context), ebs: snapshot::options(&context.global) };
     let reading = addresses.iter().filter_map(|address| match &address.location {
         Location::File { path, .. } => Reading::take(path),
         _ => None,
@@ -233,14 +261,6 @@ pub(crate) fn not_read(output: &Path) -> Result<()> {
         bail!("{}: the output is the same file as the input", output.display());
     }
     Ok(())
-}
-
-/// Refuses to put a new file in the place of one that others use.
-pub(crate) fn replaceable(target: &Path) -> Result<()> {
-    match in_use::users(target)?.first() {
-        None => Ok(()),
-        Some(User { who, .. }) => Err(anyhow!("{} is in use: {who}", target.display())).help(help::IN_USE),
-    }
 }
 
 /// The folder a file is in, or will be.

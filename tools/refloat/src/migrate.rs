@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use guestfix::plan;
 use guestfix::report::Page;
-use libdisk::image::Durability;
+use libdisk::FileFormat;
+use libdisk::image::{Durability, transfer};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Outcome};
-use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs, OutputFormat};
+use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs};
 use crate::context::Context;
 use crate::convert::{Job, Written};
 use crate::next::{self, Command};
@@ -35,18 +35,20 @@ struct Migrated {
 #[derive(Serialize)]
 struct Moved {
     written: Written,
-    verdict: Verdict,
+    /// Of a VHD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
+    let format = convert::format_of(&args.target, args.format)?;
     let mut image = image::open(context, &args.source)?;
-    // A snapshot may have been pulled there before; that is seen when it is known what is to be pulled.
+    // An earlier run may have been interrupted there; that is seen when it is known what is to be written.
     let disks = image.machine.disks();
     let targets: Vec<_> = (0..disks.len()).map(|index| convert::target_of(&args.target, index)).collect();
-    for (disk, target) in disks.iter().zip(&targets) {
-        if disk.origin.snapshot().is_none() {
-            convert::free_to_write(target, args.force)?;
-        }
+    for target in targets.iter().filter(|target| !transfer::log_path(target).exists()) {
+        let durability = Durability::Synced;
+        convert::free_to_write(&convert::destination(target, format, args.force, durability, 0o600))?;
     }
     let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identities()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
@@ -66,30 +68,33 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     let sealed = apply::sealed(context, &mut image, &plan)?;
     let disks = image.machine.disks();
     context.say("applied and verified in an overlay; the source is untouched\n".to_owned())?;
-    let changes: [u8; 32] = Sha256::digest(plan.to_json()?).into();
     let mut moved = Vec::new();
     for ((disk, sealed), target) in disks.iter().zip(&sealed).zip(&targets) {
+        let changes = apply::changes(&plan, sealed)?;
         let job = Job {
             disk: sealed.disk(),
             identity: disk.identity()?,
             target,
-            format: OutputFormat::Vhd,
+            format,
             force: args.force,
             durability: Durability::Synced,
             mode: image::mode(disk)?,
+            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
             pull: Pull::of(disk, Some(changes)),
         };
         let written = convert::write(context, &job)?;
         context.say(written.line())?;
-        moved.push(Moved { written, verdict: verify::well_formed(target)? });
+        // Only a VHD is for Azure to take as it is.
+        let verdict = (format == FileFormat::Vhd).then(|| verify::well_formed(target)).transpose()?;
+        moved.push(Moved { written, verdict });
     }
     let wrong: Vec<_> = moved
         .iter()
         .zip(&targets)
-        .filter(|(moved, _)| !moved.verdict.well_formed)
+        .filter(|(moved, _)| moved.verdict.as_ref().is_some_and(|verdict| verdict.well_formed != Some(true)))
         .map(|(_, to)| to)
         .collect();
-    context.say(last_lines(args, ready, &targets, &wrong))?;
+    context.say(last_lines(args, ready, &targets, &wrong, format))?;
     let answer = Answer::from_bool(wrong.is_empty());
     migrated.data = moved.split_off(1);
     migrated.os = moved.pop();
@@ -97,7 +102,13 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
 }
 
 /// What has come of it, and what is next.
-fn last_lines(args: &MigrateArgs, ready: bool, targets: &[PathBuf], wrong: &[&PathBuf]) -> Page {
+fn last_lines(
+    args: &MigrateArgs,
+    ready: bool,
+    targets: &[PathBuf],
+    wrong: &[&PathBuf],
+    format: FileFormat,
+) -> Page {
     let (target, mut page) = (args.target.display(), Page::new());
     page.gap();
     for target in wrong {
@@ -107,6 +118,8 @@ fn last_lines(args: &MigrateArgs, ready: bool, targets: &[PathBuf], wrong: &[&Pa
     if wrong.is_empty() && !ready {
         let text = format!("{target} is written, but blockers remain: it will not boot until they are fixed");
         page.line(next::verdict(false, text));
+    } else if format != FileFormat::Vhd {
+        page.line(next::verdict(true, format!("{target} is written; to upload it, convert it to a .vhd")));
     } else if wrong.is_empty() {
         let further = targets.get(1..).unwrap_or_default();
         let and = match further.len() {

@@ -1,24 +1,25 @@
 //! `refloat verify`: is it a well-formed upload, and has it the content of another image?
 
+use std::path::Path;
+
 use anyhow::{Result, anyhow};
-use libdisk::block::{Disk, ExtentKind};
-use libdisk::image::vhd;
-use libdisk::{MachineDisk, volume};
+use guestfix::undo;
+use libdisk::block::{self, CopyOptions, Disk, ErrorKind};
+use libdisk::image::{transfer, vhd};
+use libdisk::{Address, Location, MachineDisk, Place, volume};
 use serde::Serialize;
 
-use crate::answer::{Answer, Help, Outcome};
+use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::image;
 
-/// How much is compared at once, in bytes.
-const PIECE: usize = 1 << 20;
-
 /// What was found, for `--json`.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Verdict {
-    /// It can be uploaded as it is.
-    pub(crate) well_formed: bool,
+    /// It can be uploaded as it is; absent where two images that are no VHDs are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) well_formed: Option<bool>,
     /// What was looked at.
     pub(crate) findings: Vec<Finding>,
     /// Whether it has the content of the other image; absent where none was given.
@@ -37,14 +38,41 @@ pub(crate) struct Finding {
 }
 
 pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
-    let image = image::open(context, &args.image)?;
+    let verdicts = judge(context, args)?;
+    let good =
+        |verdict: &Verdict| verdict.findings.iter().all(|finding| finding.ok) && verdict.same != Some(false);
+    let answer = Answer::from_bool(verdicts.iter().all(|(_, verdict)| good(verdict)));
+    let text: String = verdicts.iter().map(|(name, verdict)| render(verdict, name, args)).collect();
+    let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
+    let verified = Verified { os: verdicts.next(), data: verdicts.collect() };
+    context.answer("refloat.verify/1", &verified, || Ok(text.into()))?;
+    Ok(answer)
+}
+
+/// A verdict on each disk of the machine, with its name.
+fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>> {
+    let image = match image::open(context, &args.image) {
+        Ok(image) => image,
+        Err(error) => return Ok(vec![(args.image.clone(), malformed(&args.image, error)?)]),
+    };
     let mut verdicts = Vec::new();
-    for MachineDisk { origin, .. } in image.machine.disks() {
-        let Some(path) = origin.path() else {
-            let error: Outcome = Err(anyhow!("{origin} is no file, so it has no form to judge"));
-            return error.help("give the file first: refloat verify FILE ebs:… compares its content");
+    for disk in image.machine.disks() {
+        let file = disk.origin.path().filter(|_| image.address.place == Place::Disk);
+        if file.is_none() && args.other.is_none() {
+            let error: Result<Verdict> =
+                Err(anyhow!("{}: not a file that could be a VHD for Azure", args.image));
+            error.help("name a second image to compare its content with")?;
+        }
+        let mut verdict = match file {
+            Some(path) if args.other.is_none() || is_vhd(path, disk) => well_formed(path)?,
+            _ => Verdict::default(),
         };
-        verdicts.push((origin.to_string(), well_formed(path)?));
+        if let Some(path) = file {
+            verdict.findings.extend(as_written(context, path, disk)?);
+            let good = verdict.findings.iter().all(|finding| finding.ok);
+            verdict.well_formed = verdict.well_formed.map(|_| good);
+        }
+        verdicts.push((disk.origin.to_string(), verdict));
     }
     if let Some(other) = &args.other {
         let other = image::open_other(context, other)?;
@@ -52,20 +80,56 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
         if ours.len() != theirs.len() {
             let what =
                 format!("{} has {} disks, and {} has {}", image.name, ours.len(), other.name, theirs.len());
-            let error: Outcome = Err(anyhow!(what));
-            return error.help("name the further disks of the first machine with --disk");
+            let error: Result<()> = Err(anyhow!(what));
+            error.help("name the further disks of the first machine with --disk")?;
         }
         for ((ours, theirs), (_, verdict)) in ours.iter().zip(theirs).zip(&mut verdicts) {
-            compare(verdict, &ours.disk, &theirs.disk)?;
+            compare(context, verdict, &ours.disk, &theirs.disk)?;
         }
     }
-    let good = |verdict: &Verdict| verdict.well_formed && verdict.same != Some(false);
-    let answer = Answer::from_bool(verdicts.iter().all(|(_, verdict)| good(verdict)));
-    let text: String = verdicts.iter().map(|(name, verdict)| render(verdict, name, args)).collect();
-    let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
-    let verified = Verified { os: verdicts.next(), data: verdicts.collect() };
-    context.answer("refloat.verify/1", &verified, || Ok(text.into()))?;
-    Ok(answer)
+    Ok(verdicts)
+}
+
+/// Whether it is a VHD, or is called one.
+fn is_vhd(path: &Path, disk: &MachineDisk) -> bool {
+    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vhd"));
+    named || disk.origin.format().name == "vhd"
+}
+
+/// What cannot be opened may be a malformed VHD, and that is an answer.
+fn malformed(name: &str, error: anyhow::Error) -> Result<Verdict> {
+    let of_image = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().map(block::Error::kind);
+    let kind = answer::causes(&error).find_map(of_image);
+    let readable = matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported));
+    if let Ok(Address { location: Location::File { path, .. }, place: Place::Disk, path: None }) =
+        name.parse()
+        && readable
+        && path.is_file()
+    {
+        let verdict = well_formed(&path)?;
+        if verdict.well_formed == Some(false) {
+            return Ok(verdict);
+        }
+    }
+    Err(error)
+}
+
+/// Whether the content is what refloat wrote, if it did.
+fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Option<Finding>> {
+    let Some(written) = transfer::content(path)? else { return Ok(None) };
+    if undo::status(path)?.is_some() {
+        let text = "not compared with what was written: apply --in-place has changed it since".to_owned();
+        return Ok(Some(Finding { id: "content", ok: true, text }));
+    }
+    let options = CopyOptions { threads: context.global.threads };
+    let found = block::content_sum(&disk.disk, &options, &*context.observer)?;
+    let ok = found == written;
+    let text = if ok {
+        format!("as it was written (XXH3 sum {found})")
+    } else {
+        format!("not what was written: the XXH3 sum is {found}, and was {written}")
+    };
+    Ok(Some(Finding { id: "content", ok, text }))
 }
 
 /// The answer, for `--json`.
@@ -80,47 +144,35 @@ struct Verified {
 }
 
 /// The form of the file alone.
-pub(crate) fn well_formed(path: &std::path::Path) -> Result<Verdict> {
+pub(crate) fn well_formed(path: &Path) -> Result<Verdict> {
     let report = vhd::check(path)?;
-    let well_formed = report.well_formed();
+    let well_formed = Some(report.well_formed());
     let findings =
         report.findings.into_iter().map(|found| Finding { id: found.id, ok: found.ok, text: found.text });
     Ok(Verdict { well_formed, findings: findings.collect(), ..Verdict::default() })
 }
 
 /// The content: that of `other`, padded as `convert` pads it.
-fn compare(verdict: &mut Verdict, disk: &Disk, other: &Disk) -> Result<()> {
-    let padded = if disk.size() == other.size() { other.clone() } else { volume::pad_to_mib(other.clone())? };
-    verdict.first_difference = if disk.size() == padded.size() {
-        first_difference(disk, &padded)?
-    } else {
-        Some(disk.size().min(padded.size()))
+fn compare(context: &Context, verdict: &mut Verdict, disk: &Disk, other: &Disk) -> Result<()> {
+    let size = disk.size();
+    let mib = |size: u64| Ok(size.next_multiple_of(vhd::SIZE_UNIT));
+    // As it is, as refloat pads it, and as others do.
+    let padded = match other.size() == size {
+        true => Some(other.clone()),
+        false => [vhd::upload_size as fn(u64) -> block::Result<u64>, mib]
+            .into_iter()
+            .filter_map(|fit| volume::pad(other.clone(), fit).ok())
+            .find(|padded| padded.size() == size),
+    };
+    verdict.first_difference = match padded {
+        Some(padded) => {
+            let options = CopyOptions { threads: context.global.threads };
+            block::compare(disk, &padded, &options, &*context.observer)?
+        }
+        None => Some(size.min(other.size())),
     };
     verdict.same = Some(verdict.first_difference.is_none());
     Ok(())
-}
-
-/// The first byte at which two devices of the same size differ. What is zero on both sides is not read.
-fn first_difference(a: &Disk, b: &Disk) -> Result<Option<u64>> {
-    let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
-    let mut at = 0;
-    while at < a.size() {
-        let (x, y) = (a.extent_at(at..a.size())?, b.extent_at(at..b.size())?);
-        let run = x.len.min(y.len);
-        if (x.kind, y.kind) == (ExtentKind::Zero, ExtentKind::Zero) {
-            at += run;
-            continue;
-        }
-        let len = run.min(PIECE as u64) as usize;
-        a.read_at(&mut left[..len], at)?;
-        b.read_at(&mut right[..len], at)?;
-        if left[..len] != right[..len] {
-            let within = left[..len].iter().zip(&right[..len]).position(|(x, y)| x != y).unwrap_or(0);
-            return Ok(Some(at + within as u64));
-        }
-        at += len as u64;
-    }
-    Ok(None)
 }
 
 fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
@@ -138,27 +190,13 @@ fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
         };
     }
     let answer = match (verdict.well_formed, verdict.same) {
-        (true, None) => "a valid VHD for Azure",
-        (true, Some(true)) => "a valid VHD for Azure, with the same content",
-        (true, Some(false)) => "a valid VHD for Azure, but its content differs",
-        (false, Some(true)) => "not a valid VHD for Azure; the content is the same",
-        (false, _) => "not a valid VHD for Azure",
+        (Some(true), None) => "a valid VHD for Azure",
+        (Some(true), Some(true)) => "a valid VHD for Azure, with the same content",
+        (Some(true), Some(false)) => "a valid VHD for Azure, but its content differs",
+        (Some(false), Some(true)) => "not a valid VHD for Azure; the content is the same",
+        (Some(false), _) => "not a valid VHD for Azure",
+        (None, Some(true)) => "the same content",
+        (None, _) => "the content differs",
     };
     out + &format!("\n{name}: {answer}\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use libdisk::block::{Memory, Zeros};
-
-    use super::*;
-
-    #[test]
-    fn the_first_difference_is_found() {
-        let mut bytes = vec![0; 3 << 20];
-        let zeros = Disk::new(Zeros::new(3 << 20));
-        assert_eq!(first_difference(&Disk::new(Memory::new(bytes.clone())), &zeros).unwrap(), None);
-        bytes[(2 << 20) + 17] = 1;
-        assert_eq!(first_difference(&zeros, &Disk::new(Memory::new(bytes))).unwrap(), Some((2 << 20) + 17));
-    }
 }

@@ -18,8 +18,19 @@ pub(super) enum Step {
     Skip(Range<u64>),
     /// It is zero; of any length.
     Zero(Range<u64>),
-    /// It has to be read; at most one unit long and inside one unit of the device.
-    Data(Range<u64>),
+    /// At most one unit of the device, of which the ranges `data` have to be read; what else is in it is zero.
+    Unit { range: Range<u64>, data: Vec<Range<u64>> },
+}
+
+/// How a device is cut, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// What one thread takes at once; a multiple of `granule`.
+    pub(super) unit: u64,
+    /// What is read starts and ends at multiples of this.
+    pub(super) granule: u64,
+    /// Zeros of fewer bytes between data are read with it.
+    pub(super) min_run: u64,
 }
 
 /// Cuts a device into steps, ascending and without gaps, as its extents are asked for.
@@ -27,17 +38,24 @@ pub(super) struct Plan<'a> {
     source: &'a Disk,
     sink: &'a dyn Sink,
     done: Peekable<vec::IntoIter<Range<u64>>>,
-    unit: u64,
+    cut: Cut,
     /// Where the next step starts.
     at: u64,
-    /// The end and the kind of the extent at `at`, as far as it is known.
-    extent: (u64, ExtentKind),
+    /// The extent that was asked for last.
+    extent: (Range<u64>, ExtentKind),
+    has_shared: bool,
 }
 
 impl<'a> Plan<'a> {
     /// A plan for all of `source` but the ranges `done`, which ascend.
-    pub(super) fn new(source: &'a Disk, sink: &'a dyn Sink, done: Vec<Range<u64>>, unit: u64) -> Self {
-        Self { source, sink, done: done.into_iter().peekable(), unit, at: 0, extent: (0, ExtentKind::Data) }
+    pub(super) fn new(source: &'a Disk, sink: &'a dyn Sink, done: Vec<Range<u64>>, cut: Cut) -> Self {
+        let (done, extent) = (done.into_iter().peekable(), (0..0, ExtentKind::Data));
+        Self { source, sink, done, cut, at: 0, extent, has_shared: false }
+    }
+
+    /// Whether the sink has shared anything.
+    pub(super) fn has_shared(&self) -> bool {
+        self.has_shared
     }
 
     /// The next step; `None` when all were taken. An error ends the plan.
@@ -67,25 +85,61 @@ impl<'a> Plan<'a> {
     /// The step at the start of `range`, of which all has to be copied.
     fn cut(&mut self, range: Range<u64>) -> Result<Step> {
         let start = range.start;
-        if self.kind_at(start)? == ExtentKind::Zero {
-            self.at = self.extent.0.min(range.end);
-            return Ok(Step::Zero(start..self.at));
+        // Units that are all zero are one step.
+        let mut zeros = self.zeros(start, range.end)?;
+        if zeros < range.end {
+            zeros -= zeros % self.cut.unit;
+        }
+        if zeros > start {
+            self.at = zeros;
+            return Ok(Step::Zero(start..zeros));
         }
         self.at = self.shared(range.clone())?;
         if self.at > start {
             return Ok(Step::Skip(start..self.at));
         }
-        let end = (start + 1).next_multiple_of(self.unit).min(range.end);
-        while self.at < end && self.kind_at(self.at)? == ExtentKind::Data {
-            self.at = self.extent.0.min(end);
+        let end = (start + 1).next_multiple_of(self.cut.unit).min(range.end);
+        let data = self.data(start..end)?;
+        self.at = end;
+        Ok(Step::Unit { range: start..end, data })
+    }
+
+    /// Where the zeros that start at `start` end, at `end` at the latest.
+    fn zeros(&mut self, start: u64, end: u64) -> Result<u64> {
+        let mut at = start;
+        while at < end && self.kind_at(at)? == ExtentKind::Zero {
+            at = self.extent.0.end.min(end);
         }
-        Ok(Step::Data(start..self.at))
+        Ok(at)
+    }
+
+    /// The data in `range`, of which each starts and ends at a granule and no two are so near that the zeros between them
+    /// are not worth leaving out.
+    fn data(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
+        let Cut { granule, min_run, .. } = self.cut;
+        let mut data: Vec<Range<u64>> = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let kind = self.kind_at(at)?;
+            let end = self.extent.0.end.min(range.end);
+            if kind == ExtentKind::Data {
+                let start = (at - at % granule).max(range.start);
+                let stop = end.next_multiple_of(granule).min(range.end);
+                match data.last_mut() {
+                    Some(last) if start < last.end + min_run.max(1) => last.end = last.end.max(stop),
+                    _ => data.push(start..stop),
+                }
+            }
+            at = end;
+        }
+        Ok(data)
     }
 
     /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already. Holes of the
     /// file are shared with what is around them: one call then is enough for a whole raw image.
     fn shared(&mut self, range: Range<u64>) -> Result<u64> {
-        let mut at = range.start;
+        // Where anything was shared last; zeros after it belong to whatever follows.
+        let (mut at, mut shared) = (range.start, range.start);
         for _ in 0..RUNS_AT_ONCE {
             if at >= range.end {
                 break;
@@ -94,7 +148,7 @@ impl<'a> Plan<'a> {
                 if !self.sink.caps().starts_zeroed {
                     break;
                 }
-                at = self.extent.0.min(range.end);
+                at = self.extent.0.end.min(range.end);
                 continue;
             }
             let Some(from) = self.source.file_range(at..range.end.min(at + SHARED_AT_ONCE))? else { break };
@@ -102,15 +156,17 @@ impl<'a> Plan<'a> {
             if !self.sink.share(at, from)? {
                 break;
             }
+            self.has_shared = true;
             at += len;
+            shared = at;
         }
-        Ok(at)
+        Ok(if at >= range.end && shared > range.start { at } else { shared })
     }
 
     fn kind_at(&mut self, offset: u64) -> Result<ExtentKind> {
-        if self.extent.0 <= offset {
+        if !self.extent.0.contains(&offset) {
             let extent = self.source.extent_at(offset..self.source.size())?;
-            self.extent = (offset + extent.len, extent.kind);
+            self.extent = (offset..offset + extent.len, extent.kind);
         }
         Ok(self.extent.1)
     }

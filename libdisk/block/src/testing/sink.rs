@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Chunk, DiskMut, Receipt, Result, Sink, SinkCaps};
+use crate::{Chunk, ContentSum, DiskMut, Done, Receipt, Result, Sink, SinkCaps};
 
 /// Puts what it gets into a device of the size of the source, and flushes it when it is finished.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct DeviceSink {
 impl DeviceSink {
     /// A sink that takes up to 16 chunks of up to 4 MiB at once. `starts_zeroed` says what `target` holds.
     pub fn new(target: DiskMut, starts_zeroed: bool) -> Self {
-        Self::with(target, SinkCaps { starts_zeroed, max_write: 4 << 20, parallel: 16 })
+        Self::with(target, SinkCaps { starts_zeroed, max_write: 4 << 20, parallel: 16, ..SinkCaps::FILE })
     }
 
     /// A sink with these capabilities.
@@ -48,12 +48,15 @@ impl Sink for DeviceSink {
         }
     }
 
-    fn already_done(&self) -> Result<Vec<Range<u64>>> {
-        Ok(self.done.clone())
+    fn already_done(&self) -> Result<Done> {
+        if self.done.is_empty() {
+            return Ok(Done::default());
+        }
+        Ok(Done { ranges: self.done.clone(), sum: None })
     }
 
-    fn finish(self: Box<Self>) -> Result<Receipt> {
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
         self.target.flush()?;
-        Ok(Receipt { size: self.target.size(), written: self.written.into_inner(), shared: 0 })
+        Ok(Receipt { size: self.target.size(), written: self.written.into_inner(), shared: 0, content })
     }
 }

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use block::{BlockRead, Disk, Error, ErrorKind, Extent, Result};
+use block::{Bitmap, BlockRead, Disk, Error, ErrorKind, Extent, Result};
 use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
-use super::changes::Changes;
 use super::client::Client;
 use super::fault::{Fault, FaultKind};
 use super::index::{Entry, Index};
@@ -113,9 +112,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`FaultKind::Unrelated`] if the two are not of one volume; what the service says.
-    pub fn changes_since(&self, older: &str) -> Result<Changes, Failure> {
+    pub fn changes_since(&self, older: &str) -> Result<Bitmap, Failure> {
         let inner = &*self.0;
-        let mut changes = Changes::new(inner.blocks);
+        let mut changes = Bitmap::new(inner.blocks);
         let (mut from, mut next, mut empty) = (0, None::<String>, 0u32);
         loop {
             let start = from;
@@ -134,7 +133,7 @@ impl Snapshot {
             };
             empty = if page.blocks.is_empty() { empty.saturating_add(1) } else { 0 };
             for (block, _) in &page.blocks {
-                changes.add(*block);
+                changes.set(*block, true);
                 from = from.max(block.saturating_add(1));
             }
             if page.next.is_none() {

@@ -30,7 +30,6 @@
 mod address;
 mod aws;
 mod cache;
-mod changes;
 mod client;
 mod device;
 mod ec2;
@@ -48,7 +47,6 @@ mod tally;
 
 pub use address::{Address, AddressError, Name};
 pub use cache::default_folder;
-pub use changes::Changes;
 pub use client::{Ebs, Options};
 pub use device::Snapshot;
 pub use ec2::{Description, Set};

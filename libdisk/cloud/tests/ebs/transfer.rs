@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::support::{connect, fill, options, serve, volume};
 use block::{CopyOptions, Disk, ErrorKind, FileDisk, Result, Silent, copy};
 use cloud::ebs::{BLOCK, Ebs, Snapshot};
-use cloud::transfer::{self, Begin, Plan, Since};
 use image::raw::RawSink;
+use image::transfer::{self, Begin, Since, Spec};
 use image::{Durability, Output, partial_path};
 use standin::{BLOCK_TOKEN_LIFE, Call, Fault, Faults, Server};
 
@@ -35,19 +35,22 @@ fn pull_as(durable: bool, snapshot: &Snapshot, target: &Path, since: Option<&str
         since.map(|id| Since { key: key(id), name: id.into(), changes: snapshot.changes_since(id).unwrap() });
     snapshot.set_streaming(true);
     let disk = snapshot.disk();
-    let plan = Plan {
+    let spec = Spec {
         target: target.to_owned(),
-        partial: partial_path(target),
         key: key(snapshot.id()),
         size: disk.size(),
+        piece: BLOCK as u32,
         since,
         replace: false,
         mode: block::ANY_MODE,
+        keep: true,
+        durable,
     };
-    let Begin::Go(transfer) = transfer::begin(plan)? else { return Ok(false) };
+    let Begin::Go(transfer) = transfer::begin(spec, &Silent)? else { return Ok(false) };
     let durability = if durable { Durability::Synced } else { Durability::Buffered };
-    let sink = RawSink::resume(&Output { durability, ..Output::new(target) }, disk.size())?;
-    let sink = transfer.sink(Box::new(sink), durable, &Silent)?;
+    let output = Output { durability, ..Output::new(target) };
+    let sink = RawSink::resume(&output, disk.size(), transfer.left())?;
+    let sink = transfer.sink(Box::new(sink))?;
     copy(&disk, sink, &CopyOptions { threads: 8 }, &Silent)?;
     Ok(true)
 }

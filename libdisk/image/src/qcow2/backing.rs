@@ -31,11 +31,18 @@ pub(super) struct Chain<'a> {
     gate: &'a Backing,
     /// Device and inode of every image so far.
     seen: BTreeSet<(u64, u64)>,
+    /// Every file that was opened.
+    files: Vec<PathBuf>,
 }
 
 impl<'a> Chain<'a> {
     pub(super) fn new(gate: &'a Backing) -> Self {
-        Self { gate, seen: BTreeSet::new() }
+        Self { gate, seen: BTreeSet::new(), files: Vec::new() }
+    }
+
+    /// Every file that was opened so far.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Notes the image `path`.
@@ -48,11 +55,12 @@ impl<'a> Chain<'a> {
         if self.seen.len() > MAX_DEPTH {
             return Err(refused("the chain of backing files is too long"));
         }
+        self.files.push(path.to_owned());
         Ok(())
     }
 
     /// The real path of the file `name` that the image `from` names, if it may be opened.
-    pub(super) fn admit(&self, from: &Path, role: &'static str, name: &OsStr) -> Result<PathBuf> {
+    pub(super) fn admit(&mut self, from: &Path, role: &'static str, name: &OsStr) -> Result<PathBuf> {
         let shown = name.as_bytes().escape_ascii().to_string();
         let refused = |why: &str| {
             Error::new(ErrorKind::Refused, LAYER, format!("the {role} \"{shown}\" {why}")).in_file(from)
@@ -72,6 +80,7 @@ impl<'a> Chain<'a> {
         };
         let path = real(&from.parent().unwrap_or(Path::new("")).join(name))?;
         if path.starts_with(real(folder)?) {
+            self.files.push(path.clone());
             Ok(path)
         } else {
             Err(refused("lies outside the allowed folder"))

@@ -29,7 +29,7 @@ pub fn write_overlay(
     for range in ranges {
         copy(&disk, &mut writer, range, observer)?;
     }
-    let receipt = Receipt { size: disk.size(), written: writer.written(), shared: 0 };
+    let receipt = Receipt { size: disk.size(), written: writer.written(), shared: 0, content: None };
     writer.finish()?;
     observer.on(Event::finished());
     Ok(receipt)

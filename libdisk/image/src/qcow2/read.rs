@@ -31,6 +31,7 @@ pub struct Image {
     map: Map,
     backing: Option<Disk>,
     backing_layers: Vec<Layer>,
+    files: Vec<PathBuf>,
     decoders: Decoders,
     clusters: Cache<Vec<u8>>,
 }
@@ -41,7 +42,9 @@ impl Image {
     /// # Errors
     /// `Refused` if it names files that the gate keeps shut, `Unsupported` for features by name, `Corrupt`, `Io`.
     pub fn open(path: &Path, backing: &Backing) -> Result<Self> {
-        Self::open_in(path, &mut Chain::new(backing))
+        let mut chain = Chain::new(backing);
+        let image = Self::open_in(path, &mut chain)?;
+        Ok(Self { files: chain.files().to_vec(), ..image })
     }
 
     pub(super) fn open_in(path: &Path, chain: &mut Chain<'_>) -> Result<Self> {
@@ -77,7 +80,13 @@ impl Image {
             map,
             backing,
             backing_layers,
+            files: Vec::new(),
         })
+    }
+
+    /// The image and every other file that was opened for it.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The image and everything below it, the lowest first, for people.

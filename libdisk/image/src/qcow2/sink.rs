@@ -1,9 +1,8 @@
 //! A standalone image as the target of a copy.
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use block::{Chunk, Error, ErrorKind, Receipt, Result, SinkCaps};
+use block::{Chunk, ContentSum, Error, ErrorKind, Receipt, Result, SinkCaps};
 
 use super::LAYER;
 use super::write::Writer;
@@ -30,7 +29,7 @@ impl Sink {
 impl block::Sink for Sink {
     /// One chunk at a time: clusters are laid as they come, and equal disks should make equal images.
     fn caps(&self) -> SinkCaps {
-        SinkCaps { starts_zeroed: true, max_write: 1 << 20, parallel: 1 }
+        SinkCaps { parallel: 1, ..SinkCaps::FILE }
     }
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {
@@ -43,16 +42,12 @@ impl block::Sink for Sink {
         self.writer.lock().map_err(|_| poisoned())?.write(bytes, offset)
     }
 
-    fn already_done(&self) -> Result<Vec<Range<u64>>> {
-        Ok(Vec::new())
-    }
-
-    fn finish(self: Box<Self>) -> Result<Receipt> {
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
         if self.writer.is_poisoned() {
             return Err(poisoned());
         }
         let writer = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let receipt = Receipt { size: self.size, written: writer.written(), shared: 0 };
+        let receipt = Receipt { size: self.size, written: writer.written(), shared: 0, content };
         writer.finish()?;
         Ok(receipt)
     }

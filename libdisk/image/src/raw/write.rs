@@ -1,15 +1,11 @@
 //! Writing: a sparse file that appears under its name when it is complete.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{Chunk, Error, ErrorKind, FileRange, Receipt, Result, Sink, SinkCaps};
+use block::{Chunk, ContentSum, Error, ErrorKind, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use crate::len64;
-use crate::partial::{Output, Partial};
-
-/// The largest chunk asked for: larger writes are no faster, and buffers of this size stay in the cache.
-const MAX_WRITE: usize = 1 << 20;
+use crate::partial::{Left, Output, Partial};
 
 /// Writes a raw image.
 #[derive(Debug)]
@@ -29,34 +25,26 @@ impl RawSink {
     /// # Errors
     /// `Refused` if it exists and must not be replaced, or is not a regular file; `Io`.
     pub fn create(output: &Output, size: u64) -> Result<Self> {
-        Self::start("raw", output, size)
+        Self::start("raw", output, size, Left::Remove)
     }
 
-    /// Goes on with what an interrupted run left in [`partial_path`](crate::partial_path), or starts. It is kept if it is
-    /// not finished. Nothing is known of what is in it, so zeros have to be put, too.
+    /// The same, with what an earlier run left, and keeping what this one leaves. Where something is there already nothing is
+    /// known of the rest, so zeros have to be put, too.
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn resume(output: &Output, size: u64) -> Result<Self> {
-        Self::go_on("raw", output, size)
+    pub fn resume(output: &Output, size: u64, left: Left) -> Result<Self> {
+        Self::start("raw", output, size, left)
     }
 
-    pub(crate) fn start(layer: &'static str, output: &Output, size: u64) -> Result<Self> {
-        Ok(Self::new(Partial::create(layer, output, size)?, layer, size, true))
+    pub(crate) fn start(layer: &'static str, output: &Output, size: u64, left: Left) -> Result<Self> {
+        let (output, empty) = Partial::open(layer, output, size, left)?;
+        Ok(Self { output, layer, size, empty, written: AtomicU64::new(0), shared: AtomicU64::new(0) })
     }
 
-    pub(crate) fn go_on(layer: &'static str, output: &Output, size: u64) -> Result<Self> {
-        let (output, empty) = Partial::resume(layer, output, size)?;
-        Ok(Self::new(output, layer, size, empty))
-    }
-
-    fn new(output: Partial, layer: &'static str, size: u64, empty: bool) -> Self {
-        Self { output, layer, size, empty, written: AtomicU64::new(0), shared: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn receipt(&self) -> Receipt {
+    pub(crate) fn receipt(&self, content: Option<ContentSum>) -> Receipt {
         let (written, shared) = (self.written.load(Ordering::Relaxed), self.shared.load(Ordering::Relaxed));
-        Receipt { size: self.size, written, shared }
+        Receipt { size: self.size, written, shared, content }
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<()> {
@@ -70,7 +58,7 @@ impl RawSink {
 
 impl Sink for RawSink {
     fn caps(&self) -> SinkCaps {
-        SinkCaps { starts_zeroed: self.empty, max_write: MAX_WRITE, parallel: usize::MAX }
+        SinkCaps { starts_zeroed: self.empty, ..SinkCaps::FILE }
     }
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {
@@ -99,12 +87,8 @@ impl Sink for RawSink {
         Ok(shared)
     }
 
-    fn already_done(&self) -> Result<Vec<Range<u64>>> {
-        Ok(Vec::new())
-    }
-
-    fn finish(self: Box<Self>) -> Result<Receipt> {
-        let receipt = self.receipt();
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
+        let receipt = self.receipt(content);
         self.output.commit()?;
         Ok(receipt)
     }

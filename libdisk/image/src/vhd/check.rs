@@ -9,12 +9,8 @@ use block::{Disk, FileDisk, Result};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::footer::{DiskType, FOOTER_LEN, Geometry};
-use super::{SIZE_UNIT, ondisk};
+use super::{MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, ondisk};
 
-/// The smallest disk that can be uploaded.
-const MIN_UPLOAD: u64 = 20 << 20;
-/// The largest disk that can be uploaded.
-const MAX_UPLOAD: u64 = 32 << 40;
 /// Creators whose current size readers believe; for others they compute it from the geometry.
 const TRUSTED_CREATORS: [[u8; 4]; 3] = [*b"win ", *b"qem2", *b"wa\0\0"];
 
@@ -107,7 +103,7 @@ fn check_size(report: &mut Report, raw: &ondisk::Footer, file_len: u64) {
     report.add("geometry", fits, format!("the geometry {found} {text}"));
 
     let whole = size.is_multiple_of(SIZE_UNIT);
-    let fits = (MIN_UPLOAD..=MAX_UPLOAD).contains(&size);
+    let fits = (MIN_UPLOAD..=MAX_SIZE).contains(&size);
     let text = match (whole, fits) {
         (false, _) => "not a whole number of MiB",
         (true, false) => "not between 20 MiB and 32 TiB",

@@ -15,7 +15,7 @@ mod write;
 pub use check::{Finding, Report, check};
 pub use footer::{DiskType, Footer, Geometry, Identity};
 pub use read::{Fixed, open};
-pub use write::{FixedSink, MAX_SIZE, SIZE_UNIT};
+pub use write::{FixedSink, MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, upload_size};
 
 const LAYER: &str = "vhd";
 

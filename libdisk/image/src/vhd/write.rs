@@ -1,18 +1,29 @@
 //! Writing a fixed disk.
 
-use std::ops::Range;
-
-use block::{Chunk, Error, FileRange, Receipt, Result, Sink, SinkCaps};
+use block::{Chunk, ContentSum, Error, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use super::LAYER;
 use super::footer::{Footer, Identity};
-use crate::partial::Output;
+use crate::partial::{Left, Output};
 use crate::raw::RawSink;
 
 /// Azure takes disks of a whole number of MiB.
 pub const SIZE_UNIT: u64 = 1 << 20;
-/// The largest disk written: Azure's largest is 64 TiB.
-pub const MAX_SIZE: u64 = 64 << 40;
+/// The smallest disk that Azure takes as an upload: "Upload a VHD to Azure or copy a managed disk to another region",
+/// learn.microsoft.com, 2026-02.
+pub const MIN_UPLOAD: u64 = 20 << 20;
+/// The largest one, from the same page, and the largest that is written.
+pub const MAX_SIZE: u64 = 32 << 40;
+
+/// The size that a disk of `size` bytes has as an upload: a whole number of MiB, and 20 of them at least.
+///
+/// # Errors
+/// `Unsupported` for a disk of no bytes, and for one larger than [`MAX_SIZE`].
+pub fn upload_size(size: u64) -> Result<u64> {
+    let padded = size.checked_next_multiple_of(SIZE_UNIT).filter(|padded| (1..=MAX_SIZE).contains(padded));
+    let what = || format!("a disk of {size} bytes: Azure takes 1 byte to 32 TiB ({MAX_SIZE} bytes)");
+    Ok(padded.ok_or_else(|| Error::unsupported(LAYER, what()))?.max(MIN_UPLOAD))
+}
 
 /// Writes a fixed VHD. The footer is the commit record: it is written when all data is on the disk, not before.
 #[derive(Debug)]
@@ -29,26 +40,22 @@ impl FixedSink {
     /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if the file exists and must not be
     /// replaced; `Io`.
     pub fn create(output: &Output, size: u64, identity: Identity) -> Result<Self> {
-        Self::new(size, identity, |padded| RawSink::start(LAYER, output, padded))
+        Self::resume(output, size, identity, Left::Remove)
     }
 
-    /// Goes on with what an interrupted run left; see [`RawSink::resume`].
+    /// The same, with what an earlier run left; see [`RawSink::resume`].
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn resume(output: &Output, size: u64, identity: Identity) -> Result<Self> {
-        Self::new(size, identity, |padded| RawSink::go_on(LAYER, output, padded))
-    }
-
-    fn new(size: u64, identity: Identity, payload: impl FnOnce(u64) -> Result<RawSink>) -> Result<Self> {
+    pub fn resume(output: &Output, size: u64, identity: Identity, left: Left) -> Result<Self> {
         let padded = size
             .checked_next_multiple_of(SIZE_UNIT)
             .filter(|padded| (1..=MAX_SIZE).contains(padded))
             .ok_or_else(|| {
-                Error::unsupported(LAYER, format!("a disk of {size} bytes: 1 byte to 64 TiB fit"))
+                Error::unsupported(LAYER, format!("a disk of {size} bytes: 1 byte to 32 TiB fit"))
             })?;
         let footer = Footer::fixed(padded, identity);
-        Ok(Self { payload: payload(padded)?, footer })
+        Ok(Self { payload: RawSink::start(LAYER, output, padded, left)?, footer })
     }
 
     /// Size of the disk in bytes, padding included.
@@ -70,12 +77,8 @@ impl Sink for FixedSink {
         self.payload.share(offset, from)
     }
 
-    fn already_done(&self) -> Result<Vec<Range<u64>>> {
-        self.payload.already_done()
-    }
-
-    fn finish(self: Box<Self>) -> Result<Receipt> {
-        let receipt = self.payload.receipt();
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
+        let receipt = self.payload.receipt(content);
         let output = self.payload.output;
         output.sync()?;
         output.write_at(&self.footer.to_bytes(), self.footer.size())?;

@@ -16,6 +16,7 @@ mod parts;
 mod program;
 mod pv;
 mod real_guest;
+mod resume;
 mod sidecars;
 mod snapshot;
 mod terminal;

@@ -1,16 +1,17 @@
-//! A bit for each block of a volume: 16 MiB for the largest one.
+//! A set of numbers, one bit each: 16 MiB for the blocks of the largest volume.
 
 use std::ops::Range;
 
 /// Which of the first `len` numbers are in a set.
 #[derive(Debug, Clone)]
-pub(crate) struct Bitmap {
+pub struct Bitmap {
     words: Vec<u64>,
     len: u64,
 }
 
 impl Bitmap {
-    pub(crate) fn new(len: u64) -> Self {
+    /// The empty set.
+    pub fn new(len: u64) -> Self {
         Self { words: vec![0; usize::try_from(len.div_ceil(64)).unwrap_or(usize::MAX)], len }
     }
 
@@ -19,7 +20,7 @@ impl Bitmap {
     }
 
     /// Puts `at` in or takes it out. What is past the end is neither.
-    pub(crate) fn set(&mut self, at: u64, value: bool) {
+    pub fn set(&mut self, at: u64, value: bool) {
         let bit = 1 << (at % 64);
         match self.word(at) {
             Some(word) if value => *word |= bit,
@@ -28,16 +29,19 @@ impl Bitmap {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Takes all out.
+    pub fn clear(&mut self) {
         self.words.fill(0);
     }
 
-    pub(crate) fn contains(&self, at: u64) -> bool {
+    /// Whether `at` is in the set.
+    pub fn contains(&self, at: u64) -> bool {
         let word = usize::try_from(at / 64).ok().and_then(|word| self.words.get(word));
         word.is_some_and(|word| word & (1 << (at % 64)) != 0)
     }
 
-    pub(crate) fn count(&self) -> u64 {
+    /// How many are in the set.
+    pub fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).fold(0, u64::saturating_add)
     }
 
@@ -59,7 +63,7 @@ impl Bitmap {
     }
 
     /// The runs of the set, ascending.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = Range<u64>> {
+    pub fn runs(&self) -> impl Iterator<Item = Range<u64>> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let start = self.next(at, true)?;

@@ -1,0 +1,365 @@
+//! Where a disk goes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use block::{
+    Bitmap, ContentSum, Disk, Error, ErrorKind, Observer, Receipt, Result, Sink, check_sidecar, is_open_here,
+};
+use image::transfer::{self, ResumeKey, Since, Spec};
+use image::{Durability, Existing, Left, Output, in_use, partial_path, qcow2, raw, vhd};
+
+const LAYER: &str = "output";
+
+/// A place that takes a disk. It knows by itself how to go on with what an earlier run left.
+pub trait Destination: Send + Sync {
+    /// What it is called, for people; no secret is in it.
+    fn name(&self) -> String;
+
+    /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its GPT behind them.
+    ///
+    /// # Errors
+    /// `Unsupported` if it does not fit; what the disk reports.
+    fn fit(&self, disk: Disk) -> Result<Disk>;
+
+    /// Whether it may be written: to be asked before the work.
+    ///
+    /// # Errors
+    /// `Refused` if something is there that must not be replaced, is in use, or is what this process reads.
+    fn free(&self) -> Result<()>;
+
+    /// Begins to write a disk, or goes on with it, if it has a key.
+    ///
+    /// # Errors
+    /// `Refused` as [`free`](Self::free), or if another process writes it; `Unsupported` if it does not fit; `Io`.
+    fn begin(&self, disk: DiskSpec, observer: &dyn Observer) -> Result<Begin>;
+
+    /// Removes what an unfinished run has left and nobody will go on with.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn discard(&self) -> Result<()>;
+
+    /// Where another disk of the same machine goes: `number` counts from 1.
+    fn companion(&self, number: u32) -> Box<dyn Destination>;
+
+    /// What is there: whether it is well formed, and the content it was written with.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn verify(&self) -> Result<Upload>;
+}
+
+/// Why something may not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Taken {
+    /// It would destroy what is read.
+    #[error("it is the same file as the input")]
+    Input,
+    /// It is there, and must not be replaced.
+    #[error("it exists already")]
+    Exists,
+    /// Others use it.
+    #[error("it is in use: {0}")]
+    InUse(String),
+}
+
+/// A disk that is to be written.
+#[derive(Debug)]
+pub struct DiskSpec {
+    /// Its size in bytes, once it [fits](Destination::fit).
+    pub size: u64,
+    /// What tells it from others: equal disks with equal identities become equal files.
+    pub identity: [u8; 32],
+    /// What it is made of; without one nothing can be gone on with.
+    pub key: Option<ResumeKey>,
+    /// How much is recorded at once, in bytes.
+    pub piece: u32,
+    /// An older snapshot that the destination holds.
+    pub since: Option<Older>,
+    /// Whether it may become a newer snapshot later.
+    pub keep: bool,
+}
+
+/// An older snapshot.
+#[derive(Debug)]
+pub struct Older {
+    /// What it was made of.
+    pub key: ResumeKey,
+    /// Its name, for messages.
+    pub name: String,
+    /// The numbers of the pieces that have changed since.
+    pub changes: Bitmap,
+}
+
+/// How a disk begins to be written.
+pub enum Begin {
+    /// It is there already.
+    Complete(Receipt),
+    /// It has to be copied there.
+    Go {
+        /// Where to copy it to.
+        sink: Box<dyn Sink>,
+        /// Whether the same again goes on from where this one was stopped.
+        resumes: bool,
+    },
+}
+
+/// What is at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Whether it is as Azure takes it, for a VHD.
+    pub form: Option<vhd::Report>,
+    /// The sum of the content that it was written with, if that was recorded.
+    pub content: Option<ContentSum>,
+}
+
+/// A format that a file can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    /// Fixed VHD, as Azure takes it.
+    Vhd,
+    /// The bytes of the disk.
+    Raw,
+    /// qcow2, version 3.
+    Qcow2,
+}
+
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vhd => "vhd",
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        })
+    }
+}
+
+/// Why a file's format is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Its extension says nothing.
+    #[error("{0}: cannot tell the format from the extension")]
+    Unknown(String),
+    /// Its extension says something else than was asked for.
+    #[error("{path}: the extension says {named}, and {asked} was asked for")]
+    Contradiction {
+        /// The file.
+        path: String,
+        /// What its extension says.
+        named: FileFormat,
+        /// What was asked for.
+        asked: FileFormat,
+    },
+}
+
+impl FileFormat {
+    /// The format that an extension names.
+    fn named(extension: &str) -> Option<Self> {
+        match extension.to_ascii_lowercase().as_str() {
+            "vhd" => Some(Self::Vhd),
+            "raw" | "img" => Some(Self::Raw),
+            "qcow2" => Some(Self::Qcow2),
+            _ => None,
+        }
+    }
+
+    /// The format that the extension of `path` names, which must be the one that was asked for, if any was.
+    ///
+    /// # Errors
+    /// If it names none and none was asked for, or another one.
+    pub fn of(path: &Path, asked: Option<Self>) -> Result<Self, FormatError> {
+        let named = path.extension().and_then(|extension| Self::named(&extension.to_string_lossy()));
+        let shown = || path.display().to_string();
+        match (named, asked) {
+            (Some(named), Some(asked)) if named != asked => {
+                Err(FormatError::Contradiction { path: shown(), named, asked })
+            }
+            (named, asked) => asked.or(named).ok_or_else(|| FormatError::Unknown(shown())),
+        }
+    }
+}
+
+/// A file of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileDestination {
+    /// Which one, and how it is to be written.
+    pub output: Output,
+    /// Its format.
+    pub format: FileFormat,
+}
+
+impl FileDestination {
+    fn path(&self) -> &Path {
+        &self.output.path
+    }
+
+    fn sink(&self, size: u64, identity: &[u8; 32], left: Left) -> Result<Box<dyn Sink>> {
+        Ok(match self.format {
+            FileFormat::Vhd => {
+                let identity = vhd::Identity::derive(identity);
+                Box::new(vhd::FixedSink::resume(&self.output, size, identity, left)?)
+            }
+            FileFormat::Raw => Box::new(raw::RawSink::resume(&self.output, size, left)?),
+            FileFormat::Qcow2 => Box::new(qcow2::Sink::create(&self.output, size)?),
+        })
+    }
+
+    /// Whether an interrupted run can be gone on with. What is where in a qcow2 file is known only when it is whole.
+    fn resumes(&self, size: u64) -> bool {
+        self.format != FileFormat::Qcow2 && size <= transfer::MAX_SIZE
+    }
+
+    fn spec(&self, disk: DiskSpec, key: ResumeKey, size: u64) -> Spec {
+        let key_of = |key: ResumeKey| key.with("format", self.format).digest();
+        let older = |Older { key, name, changes }| Since { key: key_of(key), name, changes };
+        Spec {
+            target: self.output.path.clone(),
+            key: key_of(key),
+            size,
+            piece: disk.piece,
+            since: disk.since.map(older),
+            replace: self.output.existing == Existing::Replace,
+            mode: self.output.mode,
+            keep: disk.keep,
+            durable: self.output.durability == Durability::Synced,
+        }
+    }
+
+    /// The file for another disk of the machine.
+    pub fn companion_path(&self, number: u32) -> PathBuf {
+        let mut name = self.path().file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-data{number}"));
+        if let Some(extension) = self.path().extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        self.path().with_file_name(name)
+    }
+}
+
+impl Destination for FileDestination {
+    fn name(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    fn fit(&self, disk: Disk) -> Result<Disk> {
+        match self.format {
+            FileFormat::Vhd => {
+                volume::pad(disk, |size| vhd::upload_size(size).map_err(|error| error.in_file(self.path())))
+            }
+            FileFormat::Raw | FileFormat::Qcow2 => Ok(disk),
+        }
+    }
+
+    fn free(&self) -> Result<()> {
+        let path = self.path();
+        let refused = |why: Taken, path: &Path| {
+            Err(Error::new(ErrorKind::Refused, LAYER, "cannot write the output").because(why).in_file(path))
+        };
+        if let Some(same) = [path, &partial_path(path)].into_iter().find(|written| is_open_here(written)) {
+            return refused(Taken::Input, same);
+        }
+        check_sidecar(&partial_path(path))?;
+        check_sidecar(&transfer::log_path(path))?;
+        if !path.exists() {
+            return Ok(());
+        }
+        if self.output.existing == Existing::Refuse {
+            return refused(Taken::Exists, path);
+        }
+        match in_use::users(path)?.first() {
+            None => Ok(()),
+            Some(user) => refused(Taken::InUse(user.who.clone()), path),
+        }
+    }
+
+    fn begin(&self, disk: DiskSpec, observer: &dyn Observer) -> Result<Begin> {
+        let (size, identity) = (disk.size, disk.identity);
+        let Some(key) = disk.key.clone().filter(|_| self.resumes(size)) else {
+            self.free()?;
+            let sink = self.sink(size, &identity, Left::Remove)?;
+            // That of what was there before is not that of what will be.
+            transfer::forget(self.path())?;
+            return Ok(Begin::Go { sink, resumes: false });
+        };
+        let recorded = transfer::log_path(self.path()).exists();
+        if !recorded {
+            self.free()?;
+        }
+        match transfer::begin(self.spec(disk, key, size), observer)? {
+            transfer::Begin::Complete(content) => {
+                Ok(Begin::Complete(Receipt { size, content, ..Receipt::default() }))
+            }
+            transfer::Begin::Go(transfer) => {
+                let left = transfer.left();
+                let sink = self.free().and_then(|()| self.sink(size, &identity, left));
+                match sink.and_then(|sink| transfer.sink(sink)) {
+                    Ok(sink) => Ok(Begin::Go { sink, resumes: true }),
+                    Err(error) => {
+                        // What has not begun leaves nothing. What was refused is somebody else's.
+                        if left == Left::Keep && error.kind() != ErrorKind::Refused {
+                            self.discard()?;
+                        } else if !recorded {
+                            transfer::forget(self.path())?;
+                        }
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    fn discard(&self) -> Result<()> {
+        transfer::discard(self.path())
+    }
+
+    fn companion(&self, number: u32) -> Box<dyn Destination> {
+        let output = Output { path: self.companion_path(number), ..self.output.clone() };
+        Box::new(Self { output, format: self.format })
+    }
+
+    fn verify(&self) -> Result<Upload> {
+        let form = match self.format {
+            FileFormat::Vhd => Some(vhd::check(self.path())?),
+            FileFormat::Raw | FileFormat::Qcow2 => None,
+        };
+        Ok(Upload { form, content: transfer::content(self.path())? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_decides() {
+        use FileFormat::{Qcow2, Raw, Vhd};
+        for (name, asked, found) in [
+            ("a.vhd", None, Some(Vhd)),
+            ("a.VHD", None, Some(Vhd)),
+            ("a.raw", None, Some(Raw)),
+            ("a.b.img", None, Some(Raw)),
+            ("a.qcow2", Some(Qcow2), Some(Qcow2)),
+            ("a.bin", Some(Raw), Some(Raw)),
+            ("a", Some(Vhd), Some(Vhd)),
+            ("a.vhdx", None, None),
+            ("vhd", None, None),
+            ("a.bin", None, None),
+            ("a.vhd", Some(Raw), None),
+            ("a.img", Some(Qcow2), None),
+        ] {
+            assert_eq!(FileFormat::of(Path::new(name), asked).ok(), found, "{name}, {asked:?}");
+        }
+    }
+
+    #[test]
+    fn companions_lie_beside() {
+        let of = |name: &str| {
+            let output = Output::new(name);
+            FileDestination { output, format: FileFormat::Vhd }.companion(2).name()
+        };
+        assert_eq!(of("x/disk.vhd"), "x/disk-data2.vhd");
+        assert_eq!(of("disk"), "disk-data2");
+    }
+}
