@@ -2,10 +2,11 @@
 //!
 //! That it leaves new files without labels of SELinux is the business of `tests/labels.rs`.
 
-use super::linux::{
-    aws_mirrors, aws_registration, aws_repositories, grub_initrdless, grub_root_device, grub_serial_console,
-    grub_stale_arguments, initramfs_drop_in, initramfs_hyperv, kernel_hyperv, lvm_filters, network,
-};
+use super::linux::agents::{aws_mirrors, aws_registration, aws_repositories};
+use super::linux::boot::{grub_initrdless, grub_root_device, grub_serial_console, grub_stale_arguments};
+use super::linux::kernel::{initramfs_drop_in, initramfs_hyperv, kernel_hyperv};
+use super::linux::mounts::lvm_filters;
+use super::linux::network;
 use super::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
 
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";

@@ -2,7 +2,10 @@
 
 use libdisk::vfs::{FileSystemMut, MemoryFs};
 
-use super::linux::{crypttab, fstab, grub_root_device, immutable, kernel_hyperv, lvm_filters, network};
+use super::linux::boot::{grub_root_device, immutable};
+use super::linux::kernel::kernel_hyperv;
+use super::linux::mounts::{crypttab, fstab, lvm_filters};
+use super::linux::network;
 use crate::device::Part;
 use crate::facts::{Lvm, Machine, Volume};
 use crate::plan::{Item, check, judge};

@@ -3,15 +3,15 @@
 use crate::{Result, Stage};
 
 /// What the names of files set aside end in.
-pub(super) const SUFFIX: &str = ".pre-azure";
+pub(in crate::rules) const SUFFIX: &str = ".pre-azure";
 
 /// Keeps a copy of what a file holds.
-pub(super) fn keep(stage: &mut Stage<'_>, path: &str) -> Result<()> {
+pub(in crate::rules) fn keep(stage: &mut Stage<'_>, path: &str) -> Result<()> {
     stage.keep(path, &format!("{path}{SUFFIX}"))
 }
 
 /// Takes a file away, and keeps a copy.
-pub(super) fn take(stage: &mut Stage<'_>, path: &str) -> Result<()> {
+pub(in crate::rules) fn take(stage: &mut Stage<'_>, path: &str) -> Result<()> {
     keep(stage, path)?;
     stage.remove(path)
 }

@@ -5,7 +5,7 @@ use crate::text::{self, Line, lines};
 use crate::{Result, Stage, View};
 
 /// The lines of these files of which `fault` says what is wrong; a file that is not there has none.
-pub(super) fn faults(
+pub(in crate::rules) fn faults(
     view: &dyn View,
     files: &[String],
     fault: impl Fn(&Line<'_>) -> Option<String>,
@@ -20,7 +20,7 @@ pub(super) fn faults(
 }
 
 /// Changes lines of these files: `change` answers the new body of a line, or `None` to leave it.
-pub(super) fn rewrite(
+pub(in crate::rules) fn rewrite(
     stage: &mut Stage<'_>,
     files: &[String],
     change: impl Fn(&Line<'_>) -> Option<String>,

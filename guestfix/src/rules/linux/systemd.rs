@@ -8,14 +8,14 @@ const DIR: &str = "/etc/systemd/system";
 const RUNLEVELS: &str = "/etc/runlevels";
 
 /// Whether the guest has another init, from before systemd.
-pub(super) fn is_absent(view: &dyn View) -> Result<bool> {
+pub(in crate::rules) fn is_absent(view: &dyn View) -> Result<bool> {
     Ok(!view.exists("/usr/lib/systemd/systemd")?
         && !view.exists("/lib/systemd/systemd")?
         && (view.exists("/etc/inittab")? || view.exists("/etc/init")?))
 }
 
 /// What starts these units at boot.
-pub(super) fn started(view: &dyn View, units: &[&str]) -> Result<Vec<Evidence>> {
+pub(in crate::rules) fn started(view: &dyn View, units: &[&str]) -> Result<Vec<Evidence>> {
     let mut evidence = Vec::new();
     for unit in units {
         let links = starting_links(view, unit)?;
@@ -25,7 +25,7 @@ pub(super) fn started(view: &dyn View, units: &[&str]) -> Result<Vec<Evidence>> 
 }
 
 /// Keeps those of these units that are started at boot from it.
-pub(super) fn disable_started(stage: &mut Stage<'_>, units: &[&str]) -> Result<()> {
+pub(in crate::rules) fn disable_started(stage: &mut Stage<'_>, units: &[&str]) -> Result<()> {
     for unit in units {
         if !starting_links(stage.guest()?.view, unit)?.is_empty() {
             disable(stage, unit)?;
@@ -70,7 +70,7 @@ fn links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
 }
 
 /// Takes the links to a unit away.
-pub(super) fn unlink(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
+pub(in crate::rules) fn unlink(stage: &mut Stage<'_>, unit: &str) -> Result<()> {
     for link in links(stage.guest()?.view, unit)? {
         stage.remove(&link)?;
     }

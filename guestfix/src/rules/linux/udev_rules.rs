@@ -4,12 +4,12 @@ use super::aside;
 use crate::{Result, Stage, View};
 
 /// The administrator's own.
-pub(super) const OWN: &str = "/etc/udev/rules.d";
+pub(in crate::rules) const OWN: &str = "/etc/udev/rules.d";
 /// Older systems have the second.
-pub(super) const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+pub(in crate::rules) const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 
 /// The file of this name that udev reads: one in /etc hides the packaged one, a link to /dev/null both.
-pub(super) fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
+pub(in crate::rules) fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
     let own = format!("{OWN}/{name}");
     if view.lstat(&own)?.is_some() {
         let masked = view.read_link(&own)?.as_deref() == Some("/dev/null");
@@ -25,7 +25,7 @@ pub(super) fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
 }
 
 /// Takes the file of this name aside if it is in /etc, and masks the packaged one.
-pub(super) fn disable(stage: &mut Stage<'_>, name: &str) -> Result<()> {
+pub(in crate::rules) fn disable(stage: &mut Stage<'_>, name: &str) -> Result<()> {
     let own = format!("{OWN}/{name}");
     if in_force(stage.guest()?.view, name)?.is_some_and(|file| file == own) {
         aside::take(stage, &own)?;

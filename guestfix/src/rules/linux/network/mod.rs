@@ -4,7 +4,9 @@
 //! place on a bus that a name could be made of, so it keeps the kernel's name), with another address than on EC2, and DHCP
 //! tells it all.
 
+pub(in crate::rules) mod aws_names;
 pub(in crate::rules) mod dhcp_hostname;
+pub(in crate::rules) mod firewall;
 mod ifcfg;
 mod ifupdown;
 pub(in crate::rules) mod mtu;
@@ -12,6 +14,7 @@ mod netplan;
 mod networkd;
 mod networkmanager;
 pub(in crate::rules) mod sriov;
+pub(in crate::rules) mod sshd;
 mod udev;
 
 use crate::rule::{Applies, Evidence, Pack, Source};

@@ -1,0 +1,384 @@
+//! linux.fstab.device-names, linux.fstab.instance-store, linux.fstab.absent-disks, linux.fstab.network-filesystems
+//!
+//! One judgement of each line, so that no two of these rules ever claim the same one.
+
+use crate::facts::{Machine, Mount};
+use crate::inspect::devices;
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use crate::rules::linux::systemd;
+use crate::text::fstab::{self, Change};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+
+/// What can be wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::rules) enum Fault {
+    DeviceName,
+    InstanceStore,
+    AbsentDisk,
+    NetworkFilesystem,
+}
+
+/// The options by which a boot does not wait.
+pub(in crate::rules) struct Patience {
+    /// For a device that may come later, or not at all.
+    pub(in crate::rules) disk: &'static [&'static str],
+    /// For a file server.
+    server: &'static [&'static str],
+}
+
+const SYSTEMD: Patience = Patience {
+    disk: &["nofail", "x-systemd.device-timeout=10"],
+    server: &["nofail", "_netdev", "x-systemd.mount-timeout=30"],
+};
+/// Ubuntu's mountall, with Upstart.
+const MOUNTALL: Patience = Patience { disk: &["nobootwait"], server: &["nobootwait", "_netdev"] };
+/// mount of old hands options of systemd to the file system, which refuses them.
+const MOUNT: Patience = Patience { disk: &["nofail"], server: &["nofail", "_netdev"] };
+
+impl Patience {
+    /// That of the guest's init.
+    pub(in crate::rules) fn of(view: &dyn View) -> Result<Self> {
+        Ok(match (systemd::is_absent(view)?, view.exists("/etc/init/mountall.conf")?) {
+            (false, _) => SYSTEMD,
+            (true, true) => MOUNTALL,
+            (true, false) => MOUNT,
+        })
+    }
+}
+
+pub(in crate::rules) static DEVICE_NAMES: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.fstab.device-names",
+        title: "fstab names the volumes of this disk by UUID",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "xvda1 and nvme0n1p1 are names that disks have on EC2 only; on Azure the disk is sda or \
+                nvme0n1, in no fixed order. systemd waits 90 s for a device that never comes and then drops \
+                to emergency mode.",
+        fix: "The name is replaced by the UUID in the volume's own superblock; the rest of the line stays.",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure", "2026-09"),
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "", "2026"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect: |guest| detect(guest, Fault::DeviceName),
+    fix: Some(|stage| fix(stage, Fault::DeviceName)),
+};
+
+pub(in crate::rules) static INSTANCE_STORE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.fstab.instance-store",
+        title: "fstab mounts no instance store",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "The instance store of EC2 is not on Azure, and its device name may there be another disk. \
+                Even with nofail systemd keeps a job that waits 90 s for it.",
+        fix: "The line becomes a comment that says why. Azure's temporary disk is the Azure agent's \
+              business.",
+        source: &[
+            Source::new("measured boot with a stale /dev/xvdb line", "", "2026-11-23"),
+            Source::new("cloud-init documentation", "Mounts", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect: |guest| detect(guest, Fault::InstanceStore),
+    fix: Some(|stage| fix(stage, Fault::InstanceStore)),
+};
+
+pub(in crate::rules) static ABSENT_DISKS: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.fstab.absent-disks",
+        title: "the boot waits for no disk that may not be there",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "A volume that is not on this disk is on another EBS volume, which may be attached on Azure \
+                later, or never. Without nofail the boot ends in emergency mode when it is not there.",
+        fix: "A UUID or label gets nofail and a device timeout of 10 s; an EC2 device name, which no disk \
+              on Azure will have, becomes a comment.",
+        source: &[
+            Source::new("AWS VM Import/Export guide", "Linux fstab handling", "2026"),
+            Source::new("systemd.mount(5)", "", "2026-11"),
+            Source::new("measured boots", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect: |guest| detect(guest, Fault::AbsentDisk),
+    fix: Some(|stage| fix(stage, Fault::AbsentDisk)),
+};
+
+pub(in crate::rules) static NETWORK_FILESYSTEMS: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.fstab.network-filesystems",
+        title: "the boot waits for no file server",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Blocker,
+        cause: "EFS and FSx servers answer inside their VPC only, and any other server may not be reachable \
+                from Azure at the first boot.",
+        fix: "Mounts of EFS, FSx and S3 become comments; others get nofail, _netdev and a mount timeout of \
+              30 s.",
+        source: &[
+            Source::new("Azure/AzMigrate-Hydration 4337598c", "", "2026"),
+            Source::new("AWS VM Import/Export guide", "", "2026"),
+            Source::new("systemd.mount(5)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect: |guest| detect(guest, Fault::NetworkFilesystem),
+    fix: Some(|stage| fix(stage, Fault::NetworkFilesystem)),
+};
+
+fn detect(guest: &Guest<'_>, wanted: Fault) -> Result<Finding> {
+    if guest.facts.fstab.is_empty() {
+        return Ok(Finding::NotApplicable("there is no fstab"));
+    }
+    let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
+    let evidence = guest.facts.fstab.iter().filter_map(|mount| {
+        let (fault, what, _) = judge(mount, machine, &patience)?;
+        (fault == wanted).then(|| Evidence::new(Place::line("/etc/fstab", mount.line), what))
+    });
+    Ok(Finding::from_evidence(evidence.collect()))
+}
+
+fn fix(stage: &mut Stage<'_>, wanted: Fault) -> Result<Fixed> {
+    let guest = stage.guest()?;
+    let (machine, patience) = (guest.view.machine(), Patience::of(guest.view)?);
+    let judged =
+        guest.facts.fstab.iter().filter_map(|mount| Some((mount.line, judge(mount, machine, &patience)?)));
+    let mut changes: Vec<(usize, Change)> = Vec::new();
+    for (line, (fault, _, change)) in judged {
+        if fault != wanted {
+            continue;
+        }
+        let Some(change) = change else {
+            return Ok(Fixed::ByHand(format!(
+                "the volume that /etc/fstab:{line} names has no UUID: name it by LABEL= or PARTUUID="
+            )));
+        };
+        changes.push((line, change));
+    }
+    let change =
+        |line: usize| changes.iter().find(|(number, _)| *number == line).map(|(_, change)| change.clone());
+    stage.edit("/etc/fstab", |text| fstab::edit(text, |entry| change(entry.line)))?;
+    Ok(Fixed::Staged)
+}
+
+/// What is wrong with a line, in which words, and what to do; `None` if all is well.
+pub(in crate::rules) fn judge(
+    mount: &Mount,
+    machine: &Machine,
+    patience: &Patience,
+) -> Option<(Fault, String, Option<Change>)> {
+    let has = |option: &str| fstab::has_option(&mount.options, option);
+    let (spec, target) = (&mount.spec, &mount.target);
+    let volume = machine.volumes.iter().find(|volume| mount.volume.as_ref() == Some(&volume.name));
+    if let Some(volume) = volume {
+        return devices::is_disk_name(spec).then(|| {
+            let what = format!("{target} is mounted from {spec}, a name that {} has on EC2", volume.name);
+            (Fault::DeviceName, what, devices::stable_spec(volume).map(Change::Spec))
+        });
+    }
+    if target == "/" && devices::is_device(spec) {
+        let root = machine.volumes.iter().find(|volume| devices::is_root(volume))?;
+        let what = format!("/ is mounted from {spec}, which is not on this disk");
+        return Some((Fault::DeviceName, what, devices::stable_spec(root).map(Change::Spec)));
+    }
+    if has("noauto") {
+        return None;
+    }
+    if is_network(mount) {
+        return if is_of_aws(mount) {
+            let what = format!("{target} is mounted from {spec}, a service inside AWS");
+            Some((Fault::NetworkFilesystem, what, Some(Change::CommentOut("a service inside AWS"))))
+        } else if patience.server.iter().take(2).all(|option| has(option)) {
+            None
+        } else {
+            let what = format!("the boot waits for {spec} at {target}");
+            Some((Fault::NetworkFilesystem, what, Some(Change::AddOptions(patience.server))))
+        };
+    }
+    if !devices::is_device(spec) {
+        return None;
+    }
+    if mount.kind == "swap" {
+        let what = format!("swap on {spec}, which is not on this disk");
+        return Some((
+            Fault::InstanceStore,
+            what,
+            Some(Change::CommentOut("swap on a device of AWS that is not here")),
+        ));
+    }
+    if devices::is_disk_name(spec) {
+        return Some(if is_ephemeral(mount) {
+            let what = format!("{target} is mounted from {spec}, an instance store of EC2");
+            (Fault::InstanceStore, what, Some(Change::CommentOut("an instance store of AWS")))
+        } else {
+            let what = format!("{target} is mounted from {spec}, a disk that has another name on Azure");
+            let why = "a disk of AWS that is not here, to be mounted by UUID where it is attached";
+            (Fault::AbsentDisk, what, Some(Change::CommentOut(why)))
+        });
+    }
+    let optional = patience.disk.iter().all(|option| match option.split_once('=') {
+        Some((name, _)) => has(&format!("{name}=")) || has("x-systemd.automount"),
+        None => has(option),
+    });
+    (!optional).then(|| {
+        let what = format!("the boot waits for {spec} at {target}, which is not on this disk");
+        (Fault::AbsentDisk, what, Some(Change::AddOptions(patience.disk)))
+    })
+}
+
+fn is_network(mount: &Mount) -> bool {
+    const KINDS: &[&str] = &[
+        "nfs",
+        "nfs4",
+        "efs",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "lustre",
+        "sshfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "s3fs",
+        "glusterfs",
+        "ceph",
+    ];
+    KINDS.contains(&mount.kind.as_str()) || is_s3(mount)
+}
+
+fn is_s3(mount: &Mount) -> bool {
+    mount.kind.contains("s3fs") || mount.spec.starts_with("s3fs#")
+}
+
+fn is_of_aws(mount: &Mount) -> bool {
+    let spec = &mount.spec;
+    mount.kind == "efs"
+        || is_s3(mount)
+        || spec.contains(".amazonaws.com")
+        || (spec.starts_with("fs-") && spec.contains(':'))
+}
+
+/// Where EC2 and cloud-init mount instance stores, and the names they have there.
+fn is_ephemeral(mount: &Mount) -> bool {
+    let place = mount.target == "/mnt"
+        || ["/mnt/ephemeral", "/media/ephemeral", "/ephemeral"]
+            .iter()
+            .any(|dir| mount.target.starts_with(dir));
+    let mapping =
+        ["/dev/xvdb", "/dev/xvdc", "/dev/xvdd", "/dev/xvde", "/dev/sdb", "/dev/sdc", "/dev/sdd", "/dev/sde"];
+    let by_cloud_init = fstab::has_option(&mount.options, "comment=cloudconfig");
+    place || (by_cloud_init && mapping.contains(&mount.spec.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
+
+    const ALL: [&Rule; 4] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &NETWORK_FILESYSTEMS];
+
+    /// Each line with the rule that must claim it and what it must become; `None` for one that must be left alone.
+    const LINES: &[(&str, Option<(&Rule, &str)>)] = &[
+        (
+            "/dev/xvda1 / ext4 defaults,discard 0 1",
+            Some((&DEVICE_NAMES, "UUID={root} / ext4 defaults,discard 0 1")),
+        ),
+        ("/dev/xvda2\tnone\tswap\tsw 0 0", Some((&DEVICE_NAMES, "UUID={swap}\tnone\tswap\tsw 0 0"))),
+        (
+            "/dev/xvda1 /mnt/bind ext4 noauto 0 0",
+            Some((&DEVICE_NAMES, "UUID={root} /mnt/bind ext4 noauto 0 0")),
+        ),
+        ("/dev/xvdb /mnt auto defaults,nofail,comment=cloudconfig 0 2", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/xvdb /data auto defaults,comment=cloudconfig 0 2", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/nvme1n1 /mnt ext4 defaults 0 2", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/xvda3 none swap sw 0 0", Some((&INSTANCE_STORE, "#"))),
+        ("UUID=dead-beef none swap sw 0 0", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/xvdf /data xfs defaults 0 2", Some((&ABSENT_DISKS, "#"))),
+        ("/dev/disk/by-id/nvme-x /data xfs nofail 0 2", Some((&ABSENT_DISKS, "#"))),
+        (
+            "LABEL=data /data xfs defaults 0 2",
+            Some((&ABSENT_DISKS, "LABEL=data /data xfs defaults,nofail,x-systemd.device-timeout=10 0 2")),
+        ),
+        (
+            "UUID=dead-beef /data xfs nofail 0 2",
+            Some((&ABSENT_DISKS, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
+        ),
+        ("fs-0123:/ /srv efs _netdev,tls 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        ("fs-1.efs.eu-west-1.amazonaws.com:/ /opt nfs4 _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        ("s3fs#bucket /s3 fuse _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        (
+            "nas:/x /x nfs rw 0 0",
+            Some((&NETWORK_FILESYSTEMS, "nas:/x /x nfs rw,nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
+        ("UUID={root} / ext4 defaults 0 1", None),
+        ("UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=5s 0 2", None),
+        ("/dev/xvdf /data xfs noauto 0 2", None),
+        ("nas:/x /x nfs nofail,_netdev 0 0", None),
+        ("/swapfile none swap sw 0 0", None),
+        ("tmpfs /tmp tmpfs defaults 0 0", None),
+        ("/dev/mapper/vg0-data /data xfs defaults 0 0", None),
+        ("# /dev/xvdb /mnt auto defaults 0 2", None),
+    ];
+
+    fn filled(line: &str) -> String {
+        line.replace("{root}", ROOT_UUID).replace("{swap}", BOOT_UUID)
+    }
+
+    #[test]
+    fn each_line_is_claimed_by_one_rule_and_mended() {
+        for (line, expected) in LINES {
+            let line = filled(line);
+            let bench = Bench::debian().file("/etc/fstab", format!("# first\n{line}\n"));
+            for rule in ALL {
+                let found = bench.findings(rule);
+                match expected {
+                    Some((claims, _)) if std::ptr::eq(*claims, rule) => {
+                        assert!(
+                            found.len() == 1 && found[0].starts_with("/etc/fstab:2: "),
+                            "{line}: {found:?}"
+                        );
+                    }
+                    _ => assert!(found.is_empty(), "{line}: {found:?}"),
+                }
+            }
+            let Some((rule, new)) = expected else { continue };
+            let text = bench.mended_text(rule, "/etc/fstab");
+            let mended = text.strip_prefix("# first\n").and_then(|rest| rest.strip_suffix('\n')).unwrap();
+            match *new {
+                "#" => assert!(mended.starts_with("# refloat: ") && mended.ends_with(&line), "{mended}"),
+                new => assert_eq!(mended, filled(new)),
+            }
+            let again = bench.file("/etc/fstab", &text);
+            assert!(ALL.iter().all(|rule| again.findings(rule).is_empty()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_nowhere_becomes_the_root_there_is() {
+        let bench = Bench::debian().file("/etc/fstab", "UUID=dead-beef / ext4 defaults 0 1\n");
+        assert_eq!(
+            bench.mended_text(&DEVICE_NAMES, "/etc/fstab"),
+            format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n")
+        );
+        let bench = Bench::debian()
+            .file("/etc/fstab", "/dev/xvde1 / ext4 defaults 0 1\n/dev/xvde2 none swap sw 0 0\n");
+        assert_eq!(bench.findings(&DEVICE_NAMES).len(), 2);
+    }
+
+    #[test]
+    fn an_init_before_systemd_gets_the_options_that_it_knows() {
+        let line = "UUID=dead-beef /data ext4 defaults 0 2\n";
+        let red_hat_6 = Bench::debian().file("/etc/inittab", "id:3:initdefault:\n").file("/etc/fstab", line);
+        let ubuntu_14 = Bench::debian().file("/etc/init/mountall.conf", "").file("/etc/fstab", line);
+        for (bench, option) in [(red_hat_6, "nofail"), (ubuntu_14, "nobootwait")] {
+            let text = bench.mended_text(&ABSENT_DISKS, "/etc/fstab");
+            assert_eq!(text, line.replace("defaults", &format!("defaults,{option}")));
+        }
+    }
+}

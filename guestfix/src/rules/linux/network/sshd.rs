@@ -1,0 +1,110 @@
+//! linux.sshd
+
+use crate::rule::{Applies, Evidence, Pack, Source};
+use crate::rules::linux::{linewise, systemd};
+use crate::text::Line;
+use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
+
+/// A server for logins that does not start.
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.sshd",
+        title: "sshd starts at boot, and answers at any address",
+        pack: Pack::Linux,
+        phase: Phase::Network,
+        severity: Severity::Warning,
+        cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on \
+                Azure. Without sshd, or with one that listens at an address of the VPC only, the serial \
+                console is the only way in.",
+        fix: "see to it in the running machine (systemctl enable sshd, no ListenAddress), or be ready to \
+              log in on the serial console",
+        source: &[
+            Source::new("Microsoft Learn", "Prepare for agentless migration (Enable ssh)", "2026"),
+            Source::new("sshd(8)", "", "2026-11"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect,
+    fix: None,
+};
+
+const CONFIG: &str = "/etc/ssh/sshd_config";
+const UNITS: &[&str] = &["sshd.service", "ssh.service", "sshd.socket", "ssh.socket"];
+/// Upstart starts it by this.
+const UPSTART: &str = "/etc/init/ssh.conf";
+
+fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if !guest.view.exists(CONFIG)? {
+        return Ok(Finding::NotApplicable("sshd is not installed"));
+    }
+    let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
+    let mut evidence: Vec<Evidence> = Vec::new();
+    evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
+    let mut files = vec![CONFIG.to_owned()];
+    files.extend(guest.view.glob("/etc/ssh/sshd_config.d", ".conf")?);
+    evidence.extend(linewise::faults(guest.view, &files, bound)?);
+    Ok(Finding::from_evidence(evidence))
+}
+
+/// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress 10.0.0.5`,
+/// `AllowUsers admin@10.0.*`.
+fn bound(line: &Line<'_>) -> Option<String> {
+    let mut words = line.words();
+    let key = words.next()?.to_ascii_lowercase();
+    let is_open = |address: &str| {
+        matches!(
+            address.trim_matches(['[', ']']),
+            "0.0.0.0" | "::" | "*" | "0.0.0.0:22" | "127.0.0.1" | "::1"
+        )
+    };
+    let hit = match key.as_str() {
+        "listenaddress" => !words.next().is_none_or(is_open),
+        "allowusers" => {
+            let mut hosts = words.map(|user| user.split_once('@').map(|(_, host)| host));
+            // one who may come from anywhere is enough
+            hosts.all(|host| host.is_some_and(|host| !is_open(host)))
+        }
+        _ => false,
+    };
+    hit.then(|| format!("{}, an address on EC2", line.body.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn an_sshd_that_is_not_started_is_named() {
+        let bench = Bench::debian().file(CONFIG, "UsePAM yes\n");
+        assert_eq!(bench.findings(&RULE), [format!("{CONFIG}: nothing starts sshd at boot")]);
+        bench.by_hand(&RULE);
+        for link in [
+            "/etc/systemd/system/multi-user.target.wants/sshd.service",
+            "/etc/rc3.d/S55sshd",
+            "/etc/systemd/system/sockets.target.wants/ssh.socket",
+        ] {
+            assert_eq!(bench.clone().link(link, "/x").findings(&RULE), [""; 0], "{link}");
+        }
+    }
+
+    #[test]
+    fn an_sshd_for_one_net_is_named() {
+        let config = "ListenAddress 0.0.0.0\nListenAddress 10.0.0.5\nAllowUsers admin@10.0.* ops@10.1.*\n";
+        let started = |config: &str| {
+            Bench::debian()
+                .file(CONFIG, config)
+                .link("/etc/systemd/system/multi-user.target.wants/sshd.service", "/x")
+        };
+        assert_eq!(
+            started(config).findings(&RULE),
+            [
+                format!("{CONFIG}:2: ListenAddress 10.0.0.5, an address on EC2"),
+                format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*, an address on EC2")
+            ]
+        );
+        let fine =
+            "#ListenAddress 10.0.0.5\nListenAddress ::\nAllowUsers admin@10.0.* ops\nAllowGroups wheel\n";
+        assert_eq!(started(fine).findings(&RULE), [""; 0]);
+    }
+}
