@@ -1,6 +1,7 @@
 //! What is known of a guest, gathered once by `inspect` and read by every rule.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use libdisk::volume::TableFault;
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,13 +15,36 @@ fn as_text<S: Serializer>(facts: &[impl ToString], serializer: S) -> Result<S::O
     serializer.collect_seq(facts.iter().map(ToString::to_string))
 }
 
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// GUID partition table.
+    Gpt,
+    /// That of DOS, in the master boot record.
+    Mbr,
+    /// There is none: the disk is one volume, or empty.
+    #[default]
+    None,
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+            Self::None => "none",
+        })
+    }
+}
+
 /// The disks below the guest's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// Size of the disk that the machine starts from, in bytes.
     pub size: u64,
-    /// Its partition table: "gpt", "mbr" or "none".
-    pub table: &'static str,
+    /// Its partition table.
+    pub table: TableKind,
     /// What is wrong with it, although it can be read.
     #[serde(serialize_with = "as_text")]
     pub table_faults: Vec<TableFault>,
@@ -45,8 +69,8 @@ pub struct DataDisk {
     pub device: Option<String>,
     /// In bytes.
     pub size: u64,
-    /// Its partition table, as [`Machine::table`].
-    pub table: &'static str,
+    /// Its partition table.
+    pub table: TableKind,
     /// What is wrong with the table, although it can be read.
     #[serde(serialize_with = "as_text")]
     pub table_faults: Vec<TableFault>,
@@ -67,7 +91,7 @@ impl Machine {
 
     /// Whether it is a paravirtual AMI, if this is its boot loader: no firmware starts its disk, and EC2's PV-GRUB did.
     pub fn is_paravirtual(&self, loader: Loader) -> bool {
-        !self.starts() && self.table != "gpt" && loader == Loader::GrubLegacy
+        !self.starts() && self.table != TableKind::Gpt && loader == Loader::GrubLegacy
     }
 }
 
@@ -130,6 +154,72 @@ pub struct Volume {
     pub free: Option<u64>,
     /// Free inodes, where there is a fixed number.
     pub free_nodes: Option<u64>,
+}
+
+/// Who configures the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum NetworkConfig {
+    Netplan,
+    Ifupdown,
+    Networkd,
+    NetworkManager,
+    Ifcfg,
+    Wicked,
+}
+
+impl fmt::Display for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Netplan => "netplan",
+            Self::Ifupdown => "ifupdown",
+            Self::Networkd => "networkd",
+            Self::NetworkManager => "networkmanager",
+            Self::Ifcfg => "ifcfg",
+            Self::Wicked => "wicked",
+        })
+    }
+}
+
+/// A program of a cloud, or one that keeps the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Agent {
+    #[serde(rename = "cloud-init")]
+    CloudInit,
+    #[serde(rename = "amazon-ssm-agent")]
+    AmazonSsm,
+    #[serde(rename = "ec2-instance-connect")]
+    InstanceConnect,
+    #[serde(rename = "amazon-cloudwatch-agent")]
+    CloudWatch,
+    #[serde(rename = "codedeploy-agent")]
+    CodeDeploy,
+    #[serde(rename = "hibagent")]
+    Hibagent,
+    #[serde(rename = "walinuxagent")]
+    WaLinux,
+    #[serde(rename = "chrony")]
+    Chrony,
+    #[serde(rename = "ntp")]
+    Ntp,
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CloudInit => "cloud-init",
+            Self::AmazonSsm => "amazon-ssm-agent",
+            Self::InstanceConnect => "ec2-instance-connect",
+            Self::CloudWatch => "amazon-cloudwatch-agent",
+            Self::CodeDeploy => "codedeploy-agent",
+            Self::Hibagent => "hibagent",
+            Self::WaLinux => "walinuxagent",
+            Self::Chrony => "chrony",
+            Self::Ntp => "ntp",
+        })
+    }
 }
 
 /// The family a distribution belongs to: what its tools and paths are like.
@@ -332,10 +422,10 @@ pub struct Facts {
     pub boot: Known<Boot>,
     /// /etc/fstab.
     pub fstab: Known<Vec<Mount>>,
-    /// Who configures the network: "netplan", "ifupdown", "networkd", "networkmanager", "ifcfg", "wicked".
-    pub network: Known<Vec<&'static str>>,
-    /// Programs of a cloud that are installed: "amazon-ssm-agent", "cloud-init", "walinuxagent", "chrony".
-    pub agents: Known<Vec<&'static str>>,
+    /// Who configures the network.
+    pub network: Known<Vec<NetworkConfig>>,
+    /// Programs of a cloud that are installed, and those that keep the time.
+    pub agents: Known<Vec<Agent>>,
     /// SELinux mode, where it is configured: "enforcing", "permissive", "disabled".
     pub selinux: Known<Option<String>>,
     /// What could not be read when these were gathered, each once.

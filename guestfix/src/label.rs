@@ -93,7 +93,7 @@ mod tests {
     use libdisk::vfs::MemoryFs;
 
     use super::*;
-    use crate::facts::{Lvm, Machine};
+    use crate::facts::{Lvm, Machine, TableKind};
     use crate::tree::Tree;
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let fs = fs.xattr("/etc", "security.selinux", "etc_t");
         let machine = Machine {
             size: 0,
-            table: "none",
+            table: TableKind::None,
             table_faults: Vec::new(),
             data_disks: Vec::new(),
             bios: Vec::new(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use guestfix::edit::{Before, Content, Edit, Ownership};
-use guestfix::facts::{Lvm, Machine};
+use guestfix::facts::{Lvm, Machine, TableKind};
 use guestfix::plan::{Identity, Plan, check, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -191,7 +191,7 @@ fn a_name_that_is_not_utf8_is_listed_read_and_written() {
 fn machine() -> Machine {
     Machine {
         size: 0,
-        table: "none",
+        table: TableKind::None,
         table_faults: Vec::new(),
         data_disks: vec![],
         bios: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use guestfix::device::Part;
 use guestfix::edit::{Before, Content, Edit, Step};
-use guestfix::facts::{Lvm, Machine, Volume};
+use guestfix::facts::{Lvm, Machine, TableKind, Volume};
 use guestfix::plan::{Check, Identity, Plan, Verdict, check_with, plan_with};
 use guestfix::platform::azure;
 use guestfix::rule::{Applies, CloudInit, Evidence, Pack, Source};
@@ -62,7 +62,7 @@ fn machine() -> Machine {
     let volumes = vec![volume(1, "/"), volume(2, "/boot")];
     Machine {
         size: 4 << 20,
-        table: "gpt",
+        table: TableKind::Gpt,
         table_faults: vec![],
         data_disks: vec![],
         bios: vec![],

@@ -1,7 +1,7 @@
 //! Secrets of the guest are in no diff and no plan, whatever is done to the files that hold them; and the files are right.
 
 use guestfix::edit::{Content, Edit};
-use guestfix::facts::{Lvm, Machine};
+use guestfix::facts::{Lvm, Machine, TableKind};
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -52,7 +52,7 @@ fn guest() -> MemoryFs {
 fn tree(fs: &MemoryFs) -> Tree {
     let machine = Machine {
         size: 8 << 30,
-        table: "mbr",
+        table: TableKind::Mbr,
         table_faults: Vec::new(),
         data_disks: Vec::new(),
         bios: vec!["boot code in the MBR".into()],

@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::device::{Logical, Part};
-    use crate::facts::DataDisk;
+    use crate::facts::{DataDisk, TableKind};
 
     fn machine() -> Machine {
         let volume = |number: u32, mounted_at: &str| Volume {
@@ -166,7 +166,7 @@ mod tests {
         let volumes = vec![volume(1, "/"), volume(15, "/boot/efi")];
         Machine {
             size: 1,
-            table: "gpt",
+            table: TableKind::Gpt,
             table_faults: vec![],
             data_disks: vec![],
             bios: vec![],

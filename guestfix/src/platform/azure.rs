@@ -1,6 +1,7 @@
 //! Azure: the one place that knows its drivers, its numbers and its names.
 
 use super::{Agent, Driver, Drivers, Firmware, Limit, Platform, Target};
+use crate::facts;
 use crate::rule::Source;
 
 /// Generation 1: BIOS, an emulated IDE disk for the boot loader, VMBus for the kernel.
@@ -26,7 +27,7 @@ pub static AZURE: Platform = Platform {
     id: "azure",
     name: "Azure",
     drivers: DRIVERS,
-    agent: Some(Agent { name: "walinuxagent", program: "/usr/sbin/waagent" }),
+    agent: Some(Agent { agent: facts::Agent::WaLinux, program: "/usr/sbin/waagent" }),
     data_source: Some("Azure"),
     // "What is IP address 168.63.129.16", Microsoft Learn, 2026
     resolver: Some("168.63.129.16"),

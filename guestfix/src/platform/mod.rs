@@ -9,6 +9,7 @@ pub mod hyperv;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::facts;
 use crate::rule::Source;
 
 /// Every target that a guest can be made ready for, in the order in which they are listed.
@@ -112,8 +113,8 @@ impl Drivers {
 /// A program that the platform wants in its guests.
 #[derive(Debug, Clone, Copy)]
 pub struct Agent {
-    /// As [`Facts::agents`](crate::Facts) calls it.
-    pub name: &'static str,
+    /// Which it is.
+    pub agent: facts::Agent,
     /// The program.
     pub program: &'static str,
 }

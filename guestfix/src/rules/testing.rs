@@ -7,7 +7,7 @@ use super::linux::kernel::kernel_hyperv;
 use super::linux::mounts::{crypttab, fstab, lvm_filters};
 use super::linux::network;
 use crate::device::Part;
-use crate::facts::{Lvm, Machine, Volume};
+use crate::facts::{Lvm, Machine, TableKind, Volume};
 use crate::plan::{Item, check, judge};
 use crate::platform::azure;
 use crate::rule::{CloudInit, Goal, Place};
@@ -102,7 +102,7 @@ impl Bench {
         };
         let machine = Machine {
             size: 8 << 30,
-            table: "mbr",
+            table: TableKind::Mbr,
             table_faults: Vec::new(),
             data_disks: Vec::new(),
             bios: vec!["boot code in the MBR".into()],

@@ -6,7 +6,7 @@ use libdisk::volume::{self, Kind, Partition, PartitionTable, SignatureKind, lvm2
 
 use super::{Mounted, Tree};
 use crate::device::{Device, Logical, Part};
-use crate::facts::{DataDisk, Lvm, Machine, Volume, VolumeGroup};
+use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume, VolumeGroup};
 use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
 use crate::text::bytes::{decode, encode};
@@ -147,18 +147,18 @@ fn data_disk(
     let (name, device, size) = (volume_name(index, None), device.clone(), disk.size());
     match table {
         Ok(table) => {
-            let (faults, table) = (table.faults(disk.sector_size()), table_name(&table.kind));
+            let (faults, table) = (table.faults(disk.sector_size()), table_kind(&table.kind));
             DataDisk { name, device, size, table, table_faults: faults, unreadable: None }
         }
         Err(why) => DataDisk { name, device, size, unreadable: Some(why), ..DataDisk::default() },
     }
 }
 
-fn table_name(kind: &Kind) -> &'static str {
+fn table_kind(kind: &Kind) -> TableKind {
     match kind {
-        Kind::Gpt { .. } => "gpt",
-        Kind::Mbr { .. } => "mbr",
-        Kind::None => "none",
+        Kind::Gpt { .. } => TableKind::Gpt,
+        Kind::Mbr { .. } => TableKind::Mbr,
+        Kind::None => TableKind::None,
     }
 }
 
@@ -167,7 +167,7 @@ fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
     let firmware = volume::boot::firmware(disk, table)?;
     Ok(Machine {
         size: disk.size(),
-        table: table_name(&table.kind),
+        table: table_kind(&table.kind),
         table_faults: table.faults(disk.sector_size()),
         data_disks: Vec::new(),
         bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },

@@ -138,6 +138,10 @@ fn render_lvm(page: &mut Page, lvm: &Lvm) {
     lvm.problems.iter().for_each(|problem| field(page, "LVM", problem));
 }
 
+fn joined(names: &[impl ToString]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn render_guest(page: &mut Page, facts: &Facts) {
     page.gap();
     if let Some(os) = facts.os.as_ref() {
@@ -159,8 +163,8 @@ fn render_guest(page: &mut Page, facts: &Facts) {
         let volume = mount.volume.as_deref().unwrap_or("not on this machine");
         field(page, "mount", format!("{} on {} ({volume})", mount.spec, mount.target));
     }
-    field(page, "network", facts.network.join(", "));
-    field(page, "agents", facts.agents.join(", "));
+    field(page, "network", joined(&facts.network));
+    field(page, "agents", joined(&facts.agents));
     if let Some(mode) = facts.selinux.as_ref() {
         field(page, "SELinux", mode);
     }

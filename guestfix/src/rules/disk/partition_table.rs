@@ -2,6 +2,7 @@
 
 use libdisk::volume::TableFault;
 
+use crate::facts::TableKind;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -29,7 +30,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    if machine.table != "gpt" {
+    if machine.table != TableKind::Gpt {
         return Ok(Finding::NotApplicable("the disk has no GPT"));
     }
     // That of the sector size is a rule of its own.
@@ -45,7 +46,7 @@ mod tests {
     #[test]
     fn a_backup_that_is_not_at_the_end_is_found() {
         assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
-        let gpt = Bench::debian().machine(|machine| machine.table = "gpt");
+        let gpt = Bench::debian().machine(|machine| machine.table = TableKind::Gpt);
         assert_eq!(gpt.findings(&RULE), [""; 0]);
         let grown = gpt.machine(|machine| machine.table_faults.push(TableFault::BackupNotAtEnd));
         let told = "disk: the backup copy of the GPT is not at the end of the disk, which has grown since";

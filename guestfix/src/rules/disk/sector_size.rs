@@ -2,6 +2,7 @@
 
 use libdisk::volume::TableFault;
 
+use crate::facts::TableKind;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -33,7 +34,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    if machine.table != "gpt" {
+    if machine.table != TableKind::Gpt {
         return Ok(Finding::NotApplicable("the disk has no GPT"));
     }
     let faults = machine.table_faults.iter().filter(|fault| matches!(fault, TableFault::SectorSize { .. }));
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_table_for_other_sectors_stops_the_machine() {
-        let gpt = Bench::debian().machine(|machine| machine.table = "gpt");
+        let gpt = Bench::debian().machine(|machine| machine.table = TableKind::Gpt);
         assert_eq!(gpt.findings(&RULE), [""; 0]);
         let other = TableFault::SectorSize { table: 4096, disk: 512 };
         let native = gpt.machine(|machine| machine.table_faults.push(other));

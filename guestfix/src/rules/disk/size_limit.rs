@@ -1,5 +1,6 @@
 //! disk.size-limit
 
+use crate::facts::TableKind;
 use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -32,7 +33,7 @@ const BIOS: u64 = 2 << 40;
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
     let target = guest.goal.target;
-    let (limit, why) = if target.firmware == Firmware::Bios || machine.table == "mbr" {
+    let (limit, why) = if target.firmware == Firmware::Bios || machine.table == TableKind::Mbr {
         (BIOS, "2 TiB, all that a BIOS sees")
     } else if let Some(limit) = target.platform.os_disk {
         (limit.bytes, limit.words)
@@ -56,7 +57,7 @@ mod tests {
         assert_eq!(of_size(BIOS).findings(&RULE), [""; 0]);
         assert_eq!(of_size(BIOS + 1).findings(&RULE).len(), 1);
         of_size(BIOS + 1).by_hand(&RULE);
-        let gpt = |size| of_size(size).target(&azure::GEN2).machine(|machine| machine.table = "gpt");
+        let gpt = |size| of_size(size).target(&azure::GEN2).machine(|machine| machine.table = TableKind::Gpt);
         let largest = azure::AZURE.os_disk.unwrap().bytes;
         assert_eq!(gpt(largest).findings(&RULE), [""; 0]);
         assert_eq!(gpt(largest + 1).findings(&RULE).len(), 1);

@@ -68,6 +68,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::TableKind;
     use crate::platform::azure;
     use crate::rules::testing::Bench;
 
@@ -99,7 +100,7 @@ mod tests {
             .without("/boot/grub/grub.cfg")
             .file("/boot/grub/menu.lst", "title x\nkernel /boot/vmlinuz-6.1.0-50-amd64 ro\n")
             .machine(|machine| {
-                machine.table = "none";
+                machine.table = TableKind::None;
                 machine.bios.clear();
             });
         assert_eq!(bench.findings(&RULE), [""; 0]);

@@ -6,7 +6,7 @@ use libdisk::block::{Error as DiskError, ErrorKind};
 use libdisk::volume::{embed, wrap};
 
 use crate::edit::sha256;
-use crate::facts::{Machine, Site, Volume};
+use crate::facts::{Machine, Site, TableKind, Volume};
 use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::menu_lst;
@@ -124,7 +124,7 @@ pub(super) fn is_to_be_started(guest: &Guest<'_>) -> bool {
 }
 
 fn is_partitioned(machine: &Machine) -> bool {
-    machine.table == "mbr"
+    machine.table == TableKind::Mbr
 }
 
 /// Whether the root file system is all of the disk, or its first partition: where GRUB's core.img looks for its menu.
@@ -218,7 +218,7 @@ mod tests {
 
     fn bench(menu: &str) -> Bench {
         let bare = |machine: &mut Machine| {
-            machine.table = "none";
+            machine.table = TableKind::None;
             machine.bios.clear();
             machine.volumes.truncate(1);
             machine.volumes[0] = Volume { name: "disk".into(), number: 0, ..machine.volumes[0].clone() };
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_menu_on_a_first_partition_that_nothing_starts_is_another() {
         let partitioned = bench(MENU).machine(|machine| {
-            machine.table = "mbr";
+            machine.table = TableKind::Mbr;
             machine.volumes[0].name = "p1".into();
             machine.volumes[0].number = 1;
         });
@@ -253,7 +253,7 @@ mod tests {
         assert!(second.by_hand(&RULE).contains("not the first partition"));
         let started = partitioned.clone().machine(|machine| machine.bios.push("boot code of GRUB".into()));
         assert_eq!(started.findings(&RULE), [""; 0]);
-        let gpt = partitioned.machine(|machine| machine.table = "gpt");
+        let gpt = partitioned.machine(|machine| machine.table = TableKind::Gpt);
         assert_eq!(gpt.findings(&RULE), [""; 0]);
     }
 
@@ -261,7 +261,7 @@ mod tests {
     fn other_disks_and_other_targets_are_no_business_of_it() {
         assert_eq!(Bench::debian().findings(&RULE), [""; 0]);
         assert_eq!(bench(MENU).target(&azure::GEN2).findings(&RULE), [""; 0]);
-        let grub2 = Bench::debian().machine(|machine| machine.table = "none");
+        let grub2 = Bench::debian().machine(|machine| machine.table = TableKind::None);
         assert_eq!(grub2.findings(&RULE), [""; 0]);
     }
 

@@ -32,7 +32,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let Some(agent) = guest.goal.target.platform.agent else {
         return Ok(Finding::NotApplicable("the target wants no agent"));
     };
-    let missing = !guest.facts.agents.contains(&agent.name);
+    let missing = !guest.facts.agents.contains(&agent.agent);
     let evidence = missing.then(|| Evidence::new(agent.program, "the Azure agent is not installed"));
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }

@@ -1,5 +1,6 @@
 //! linux.cloud-init
 
+use crate::facts::Agent;
 use crate::rule::{Applies, CloudInit as Policy, Evidence, Pack, Place, Source};
 use crate::text::yaml_outline::outline;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -44,7 +45,7 @@ const SPECIALIZED_TEXT: &str = "# for Azure (refloat): this machine has its iden
                                 network:\n  config: disabled\n";
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    if !guest.facts.agents.contains(&"cloud-init") {
+    if !guest.facts.agents.contains(&Agent::CloudInit) {
         return Ok(Finding::NotApplicable("cloud-init is not installed"));
     }
     let view = guest.view;

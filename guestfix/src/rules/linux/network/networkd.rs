@@ -1,5 +1,6 @@
 //! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
 
+use crate::facts::NetworkConfig;
 use crate::platform::aws;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
@@ -23,7 +24,7 @@ pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
         out.push(Evidence::new(Place::line(&file, line), what));
     }
     // where another tool configures the network, networkd has nothing to do
-    let alone = guest.facts.network.as_slice() == ["networkd"];
+    let alone = guest.facts.network.as_slice() == [NetworkConfig::Networkd];
     if out.is_empty() && alone && !fits_azure(guest.view, driver)? {
         out.push(Evidence::new(DIR, "no file matches a card of Azure"));
     }
@@ -36,7 +37,7 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
         return Ok(());
     }
     let driver = guest.goal.target.platform.drivers.network;
-    let alone = guest.facts.network.as_slice() == ["networkd"];
+    let alone = guest.facts.network.as_slice() == [NetworkConfig::Networkd];
     let mut files: Vec<String> = misfits(guest.view, driver)?.into_iter().map(|(file, _, _)| file).collect();
     let networks = files.iter().any(|file| file.ends_with(".network"));
     files.dedup();

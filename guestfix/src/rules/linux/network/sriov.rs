@@ -1,5 +1,6 @@
 //! linux.network.sriov
 
+use crate::facts::NetworkConfig;
 use crate::platform::{Drivers, azure};
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -32,7 +33,7 @@ const OURS: &str = "/etc/udev/rules.d/68-azure-sriov-nm-unmanaged.rules";
 const MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/lib/systemd/system/NetworkManager.service"];
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let mut installed = guest.facts.network.contains(&"networkmanager");
+    let mut installed = guest.facts.network.contains(&NetworkConfig::NetworkManager);
     for path in MANAGER {
         installed |= guest.view.exists(path)?;
     }
