@@ -151,7 +151,7 @@ fn every_error_says_what_and_what_next() {
             ] {
                 command.env_remove(name);
             }
-            command.env("HOME", "/nowhere").output().unwrap()
+            command.env("HOME", "/proc/nowhere").output().unwrap()
         };
         let output = run(line);
         let said = String::from_utf8(output.stderr).unwrap();
