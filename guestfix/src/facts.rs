@@ -79,6 +79,12 @@ pub struct DataDisk {
 }
 
 impl Machine {
+    /// The size of each disk in bytes, that of the operating system first.
+    pub fn sizes(&self) -> impl Iterator<Item = (Place, u64)> {
+        let sizes = std::iter::once(self.size).chain(self.data_disks.iter().map(|disk| disk.size));
+        (0..).map(Place::disk).zip(sizes)
+    }
+
     /// The volumes that have a part on the disk with this index.
     pub fn volumes_on(&self, disk: usize) -> impl Iterator<Item = &Volume> {
         self.volumes.iter().filter(move |volume| volume.device.disks().contains(&disk))

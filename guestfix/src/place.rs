@@ -54,6 +54,11 @@ impl Place {
     /// The disk of the operating system.
     pub const DISK: Self = Self::Disk { number: 0, offset: None };
 
+    /// A disk by its index, from 0.
+    pub fn disk(number: u32) -> Self {
+        Self::Disk { number, offset: None }
+    }
+
     /// A file as a whole.
     pub fn file(path: impl Into<String>) -> Self {
         Self::File { path: path.into(), line: None, name: None }

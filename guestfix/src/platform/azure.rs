@@ -39,6 +39,11 @@ pub static AZURE: Platform = Platform {
         words: "the 4095 GiB of an OS disk",
         source: Source::new("Microsoft Learn", "Introduction to Azure managed disks", "2026"),
     }),
+    data_disk: Some(Limit {
+        bytes: 32 << 40,
+        words: "the 32 TiB that can be uploaded",
+        source: Source::new("Microsoft Learn", "Upload a VHD to Azure", "2026-09-02"),
+    }),
 };
 
 /// The devices of Hyper-V, which Azure's hosts run.

@@ -37,4 +37,9 @@ pub static HYPERV: Platform = Platform {
         words: "the 64 TiB of a VHDX",
         source: Source::new("Microsoft Learn", "Plan for Hyper-V scalability in Windows Server", "2026"),
     }),
+    data_disk: Some(Limit {
+        bytes: 64 << 40,
+        words: "the 64 TiB of a VHDX",
+        source: Source::new("Microsoft Learn", "Plan for Hyper-V scalability in Windows Server", "2026"),
+    }),
 };

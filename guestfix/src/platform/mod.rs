@@ -140,6 +140,8 @@ pub struct Platform {
     pub mtu: u32,
     /// The largest disk to boot from by UEFI, if there is a limit.
     pub os_disk: Option<Limit>,
+    /// The largest of all other disks, if there is a limit.
+    pub data_disk: Option<Limit>,
 }
 
 impl PartialEq for Platform {

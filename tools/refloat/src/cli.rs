@@ -25,6 +25,8 @@ Addresses:
   ebs:snap-0abc@eu-west-1     a snapshot in AWS, of which only what is needed is read
   ebs:i-0abc@eu-west-1        all disks of an instance, by their newest snapshots
 
+A machine of several disks: os.qcow2 --disk data.vhd --disk more.raw
+
 Environment:
   AWS_PROFILE, AWS_REGION, .. the credentials and region that the AWS CLI would use
   AWS_CA_BUNDLE               a PEM file with the certificates to trust [default: this system's]
@@ -249,7 +251,8 @@ pub(crate) struct PlanArgs {
 pub(crate) struct ApplyArgs {
     /// The plan
     pub(crate) plan: PathBuf,
-    /// The file to write: a .qcow2 is an overlay whose backing file is the image; a .vhd or .raw is the whole disk
+    /// The file to write: a .qcow2 is an overlay whose backing file is the image; a .vhd or .raw is the whole disk; with
+    /// several disks, a folder
     #[arg(
         short,
         long,

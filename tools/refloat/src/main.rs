@@ -11,7 +11,6 @@ mod cli;
 mod context;
 mod convert;
 mod demo;
-mod disks;
 mod fs;
 mod grub;
 mod help;

@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
         let mut page = page(context, &plan, &guest)?;
         if !plan.is_empty() {
             page.gap();
-            page.line(next::line(&next(context, name, goal, args.output.as_deref())));
+            page.line(next::line(&next(context, name, goal, args.output.as_deref(), plan.source.len())));
         }
         Ok(page)
     })?;
@@ -82,10 +82,14 @@ fn page(context: &Context, plan: &Plan, view: &dyn View) -> Result<Page> {
 }
 
 /// Carry it out; or, where it was only shown, make it a file first.
-fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>) -> Command {
+fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>, disks: usize) -> Command {
     match output {
         Some(plan) => {
-            let output = next::output_name(image, "qcow2");
+            let mut output = next::output_name(image, "qcow2");
+            if disks > 1 {
+                // A folder, with a file for each disk in it.
+                output.set_extension("");
+            }
             Command::new("apply").path(plan).word("-o").path(&output).opening(context)
         }
         None => {

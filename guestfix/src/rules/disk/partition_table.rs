@@ -10,7 +10,7 @@ use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "disk.partition-table",
-        title: "both copies of the GPT are right and in their places, and no partitions overlap",
+        title: "both copies of each GPT are right and in their places, and no partitions overlap",
         pack: Pack::Disk,
         phase: Phase::Layout,
         severity: Severity::Warning,
@@ -30,17 +30,32 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    if machine.table != TableKind::Gpt {
-        return Ok(Finding::NotApplicable("the disk has no GPT"));
+    let data = || (1..).zip(&machine.data_disks);
+    let unread = data().filter_map(|(number, disk)| Some((number, disk.unreadable.as_ref()?)));
+    let unread: Vec<_> = unread.map(|(number, why)| Evidence::new(Place::disk(number), why)).collect();
+    if machine.table != TableKind::Gpt
+        && unread.is_empty()
+        && data().all(|(_, disk)| disk.table != TableKind::Gpt)
+    {
+        return Ok(Finding::NotApplicable("no disk has a GPT"));
     }
+    let first = machine.table_faults.iter().map(|fault| (0, fault));
+    let further =
+        data().flat_map(|(number, disk)| disk.table_faults.iter().map(move |fault| (number, fault)));
     // That of the sector size is a rule of its own.
-    let faults = machine.table_faults.iter().filter(|fault| !matches!(fault, TableFault::SectorSize { .. }));
-    Ok(Finding::from_evidence(faults.map(|fault| Evidence::new(Place::DISK, fault.to_string())).collect()))
+    let faults = first.chain(further).filter(|(_, fault)| !matches!(fault, TableFault::SectorSize { .. }));
+    let evidence: Vec<_> =
+        faults.map(|(number, fault)| Evidence::new(Place::disk(number), fault.to_string())).collect();
+    match (evidence.is_empty(), unread.is_empty()) {
+        (true, false) => Ok(Finding::Unknown { unread }),
+        _ => Ok(Finding::from_evidence(evidence)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::DataDisk;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -52,5 +67,12 @@ mod tests {
         let told = "disk: the backup copy of the GPT is not at the end of the disk, which has grown since";
         assert_eq!(grown.findings(&RULE), [told]);
         grown.by_hand(&RULE);
+        let disk = DataDisk {
+            table: TableKind::Gpt,
+            table_faults: vec![TableFault::BackupNotAtEnd],
+            ..DataDisk::default()
+        };
+        let data = Bench::debian().machine(|machine| machine.data_disks.push(disk));
+        assert_eq!(data.findings(&RULE), [told.replace("disk: ", "disk 2: ")]);
     }
 }

@@ -1,7 +1,7 @@
 //! disk.size-mib
 
 use crate::platform::azure;
-use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 const MIB: u64 = 1 << 20;
@@ -10,7 +10,7 @@ const MIB: u64 = 1 << 20;
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "disk.size-mib",
-        title: "the disk is a whole number of MiB",
+        title: "every disk is a whole number of MiB",
         pack: Pack::Disk,
         phase: Phase::Layout,
         severity: Severity::Note,
@@ -28,15 +28,17 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let size = guest.view.machine().size;
-    let over = size % MIB;
-    let what = format!("{size} bytes, {over} over a whole number of MiB");
-    Ok(Finding::from_evidence((over != 0).then(|| Evidence::new(Place::DISK, what)).into_iter().collect()))
+    let odd = guest.view.machine().sizes().filter(|(_, size)| size % MIB != 0);
+    let told = odd.map(|(place, size)| {
+        Evidence::new(place, format!("{size} bytes, {} over a whole number of MiB", size % MIB))
+    });
+    Ok(Finding::from_evidence(told.collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::DataDisk;
     use crate::rules::testing::Bench;
 
     #[test]
@@ -45,5 +47,8 @@ mod tests {
         let odd = Bench::debian().machine(|machine| machine.size += 512);
         assert_eq!(odd.findings(&RULE).len(), 1);
         odd.by_hand(&RULE);
+        let disk = DataDisk { size: 512, ..DataDisk::default() };
+        let data = Bench::debian().machine(|machine| machine.data_disks.push(disk));
+        assert_eq!(data.findings(&RULE), ["disk 2: 512 bytes, 512 over a whole number of MiB"]);
     }
 }

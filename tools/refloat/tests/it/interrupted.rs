@@ -148,7 +148,9 @@ fn who_asks_wrongly_is_told_what_and_what_next() {
     let cloud = Cloud::new(vec![Snapshot::from_bytes(ID, noise(1, 60))], vec![]);
     let of = |line: &str, exit: i32, change: &dyn Fn(&mut std::process::Command)| {
         let mut command = cloud.command(line);
-        change(command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("HOME", "/proc/nowhere"));
+        change(
+            command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("HOME", "/proc/nowhere"),
+        );
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(exit), "{line}: {said}");

@@ -23,7 +23,7 @@ const SAMPLE: usize = 8;
 
 /// The way into the `number`th `call` of a thread, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment {
+pub(crate) struct Moment {
     call: String,
     number: usize,
 }
@@ -43,7 +43,7 @@ fn traced(folder: &Path, line: &str, options: &[&str]) -> Output {
 }
 
 /// Every moment of a run, which is carried out once for that.
-fn moments(folder: &Path, line: &str) -> Vec<Moment> {
+pub(crate) fn moments(folder: &Path, line: &str) -> Vec<Moment> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let output = traced(folder, line, &["-o", log.path().to_str().unwrap()]);
     assert!(output.status.success(), "refloat {line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -64,7 +64,7 @@ fn moments(folder: &Path, line: &str) -> Vec<Moment> {
 }
 
 /// All moments, or a sample: the calls that are rare, among which are the commit points, and of the others some.
-fn chosen(moments: Vec<Moment>, seed: u64) -> Vec<Moment> {
+pub(crate) fn chosen(moments: Vec<Moment>, seed: u64) -> Vec<Moment> {
     if testimages::length::long() {
         eprintln!("{} moments", moments.len());
         return moments;
@@ -82,7 +82,7 @@ fn chosen(moments: Vec<Moment>, seed: u64) -> Vec<Moment> {
 }
 
 /// Runs it, and kills it then.
-fn killed_at(folder: &Path, line: &str, moment: &Moment) {
+pub(crate) fn killed_at(folder: &Path, line: &str, moment: &Moment) {
     let Moment { call, number } = moment;
     let output = traced(folder, line, &["-e", &format!("inject={call}:signal=KILL:when={number}")]);
     assert_eq!(output.status.signal(), Some(9), "refloat {line} was not killed at {moment:?}: {output:?}");

@@ -10,6 +10,7 @@ mod in_use;
 mod interrupted;
 mod killed;
 mod laws;
+mod machines;
 mod migration;
 mod output;
 mod parts;
