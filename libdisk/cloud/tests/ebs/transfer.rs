@@ -99,6 +99,7 @@ fn a_pull_is_the_volume_and_is_not_done_twice() {
     // Killed after the renaming, before the end was recorded.
     let log = OpenOptions::new().write(true).open(transfer::log_path(&target)).unwrap();
     log.set_len(log_len(&target) - RECORD).unwrap();
+    drop(log);
     assert!(!pull(&snapshot, &target, None).unwrap(), "it is there");
     // One that was changed since is not what it was.
     OpenOptions::new().write(true).open(&target).unwrap().write_all_at(b"x", 7).unwrap();
