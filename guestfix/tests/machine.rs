@@ -57,7 +57,7 @@ fn volumes_are_found_named_and_mounted_over_all_disks() {
     assert_eq!(machine.lvm.groups[0].on, ["p2", "disk2"]);
     assert_eq!(machine.lvm.problems, [] as [String; 0]);
     assert_eq!(machine.data_disks.iter().map(|disk| disk.size >> 20).collect::<Vec<_>>(), [32, 24]);
-    assert_eq!(tree.text("/srv/orders.csv").unwrap().unwrap().lines().count(), 200_000);
+    assert_eq!(tree.read("/srv/orders.csv").unwrap().unwrap().split(|byte| *byte == b'\n').count(), 200_001);
     assert!(tree.text("/data/customers.csv").unwrap().unwrap().starts_with("customer,city\n"));
     let json = serde_json::to_value(machine).unwrap();
     assert_eq!(

@@ -57,7 +57,7 @@ pub enum Taken {
     #[error("it is the same file as the input")]
     Input,
     /// It is there, and must not be replaced.
-    #[error("it exists already")]
+    #[error("it already exists")]
     Exists,
     /// Others use it.
     #[error("it is in use: {0}")]

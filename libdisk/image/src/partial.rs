@@ -312,7 +312,7 @@ fn check_target(layer: &'static str, target: &Path, existing: Existing) -> Resul
                 .in_file(target))
         }
         Ok(_) if existing == Existing::Refuse => {
-            Err(Error::new(ErrorKind::Refused, layer, "the output exists already").in_file(target))
+            Err(Error::new(ErrorKind::Refused, layer, "the output already exists").in_file(target))
         }
         Ok(_) => Ok(()),
     }

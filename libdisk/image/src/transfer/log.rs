@@ -153,6 +153,10 @@ impl FileLog {
                 .in_file(path));
         }
         let whole = read(path)?.count();
+        if whole == 0 && !is_torn_start(&log.file).map_err(failed)? {
+            let what = "this file is in the place of the log of the transfer, and is no such log";
+            return Err(Error::new(ErrorKind::Refused, LAYER, what).in_file(path));
+        }
         let len = u64::try_from(whole.saturating_mul(RECORD)).unwrap_or(u64::MAX);
         if log.file.metadata().map_err(failed)?.len() > len {
             tracing::info!(path = %path.display(), "the end of the log is torn");
@@ -176,6 +180,15 @@ impl FileLog {
         let bytes: Vec<u8> = records.iter().flat_map(|record| record.encode()).collect();
         (&self.file).write_all(&bytes).map_err(|cause| self.failed(cause))
     }
+}
+
+/// Whether what has no whole record may be a log whose first record was cut off by a crash: nothing, zeros that a file
+/// system left, or the start of a record of a source. Anything else is somebody's file, and is left alone.
+fn is_torn_start(mut file: &File) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    file.by_ref().take(RECORD as u64).read_to_end(&mut start)?;
+    let zeros = start.iter().all(|byte| *byte == 0);
+    Ok(zeros || start.iter().zip(1u32.to_le_bytes()).all(|(found, wanted)| *found == wanted))
 }
 
 /// The records of the log at `path`, up to the first that is not whole, with a position of their own.
@@ -264,6 +277,21 @@ mod tests {
             bytes[RECORD + at] ^= 0x10;
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(FileLog::open(&path, ANY_MODE).unwrap().records().unwrap().count(), 1, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.transfer");
+        for content in [&b"precious"[..], &[b'x'; 4 * RECORD], b"y"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(FileLog::open(&path, ANY_MODE).unwrap_err().kind(), ErrorKind::Refused);
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        for content in [&b""[..], &[0; RECORD], &[1, 0, 0, 0, 9], &[1, 0]] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(FileLog::open(&path, ANY_MODE).unwrap().records().unwrap().count(), 0);
         }
     }
 

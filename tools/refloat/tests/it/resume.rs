@@ -100,7 +100,7 @@ fn a_copy_told_to_stop_goes_on_and_starts_over_where_the_source_was_changed() {
     // The same once more is there already; another source is not.
     assert_eq!(json(folder.path(), line, 0)["written"], 0);
     File::options().write(true).open(at("in.raw")).unwrap().write_all_at(b"again", 5000).unwrap();
-    assert!(failure(folder.path(), line).contains("it exists already"));
+    assert!(failure(folder.path(), line).contains("it already exists"));
 }
 
 #[test]
