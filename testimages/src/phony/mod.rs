@@ -2,7 +2,7 @@
 //!
 //! Each is what an instance on EC2 leaves behind, and each trips other rules. They are built by the real tools, as any
 //! user, and none of our parsers takes part. The same recipe makes the same bytes; images are kept in the
-//! [cache](crate::cache). Kernels, modules and programs in them are phonies too: nothing of another's code is inside.
+//! [cache]. Kernels, modules and programs in them are phonies too: nothing of another's code is inside.
 
 mod alpine;
 mod disk;

@@ -1,4 +1,4 @@
-//! Real guests, which boot: built once by debootstrap, and kept in the [cache](crate::cache).
+//! Real guests, which boot: built once by debootstrap, and kept in the [cache].
 
 mod dracut;
 mod pv;

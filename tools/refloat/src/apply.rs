@@ -225,6 +225,7 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
     };
     let digest = plan.digest()?;
     if undo::prepare(&taken, &digest).help(present::command(["undo", name]))? == Prepared::Applied {
+        context.sources.add_planned(&plan.source);
         return done(&taken);
     }
     let mut image = image::open_any(context, name, &addresses)?;

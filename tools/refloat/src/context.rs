@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::Global;
 use crate::present::{self, Out};
 use crate::snapshot::Opened;
+use crate::source::{Source, Sources};
 
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) cancel: Cancel,
     /// The snapshots that were opened, and so what they cost.
     pub(crate) opened: Opened,
+    /// What the answer is about.
+    pub(crate) sources: Sources,
     /// The answer is out: an error after it gets no document of its own.
     answered: AtomicBool,
 }
@@ -35,11 +38,12 @@ impl Context {
             observer,
             cancel,
             opened: Opened::default(),
+            sources: Sources::default(),
             answered: AtomicBool::new(false),
         }
     }
 
-    /// Gives the answer: with `--json` one document, with its schema, else text.
+    /// Gives the answer: with `--json` one document, with its schema and the disks that were read, else text.
     pub(crate) fn answer(
         &self,
         schema: &str,
@@ -49,13 +53,20 @@ impl Context {
         #[derive(Serialize)]
         struct Envelope<'a, T> {
             schema: &'a str,
+            /// The disks of the machine, that of the operating system first.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            source: Vec<Source>,
+            /// The disks of the machine that it was compared with.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            other_source: Vec<Source>,
             #[serde(flatten)]
             document: &'a T,
         }
-        self.document(&Envelope { schema, document }, text)
+        let (source, other_source) = self.sources.told();
+        self.document(&Envelope { schema, source, other_source, document }, text)
     }
 
-    /// The same with a document that holds its schema.
+    /// The same with a document that holds its schema and source: a plan.
     pub(crate) fn document(
         &self,
         document: &impl Serialize,

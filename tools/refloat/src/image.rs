@@ -226,6 +226,9 @@ pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> 
         return Err(anyhow!("{} is empty: it has 0 bytes", empty.origin)).help(help::EMPTY);
     }
     let address = addresses.first().cloned().unwrap_or_else(|| Address::file(Path::new(name)));
+    if context.global.json {
+        context.sources.add(&address, &machine);
+    }
     Ok(Image { name: name.to_owned(), address, machine, _reading: reading })
 }
 

@@ -23,6 +23,7 @@ mod plan;
 mod present;
 mod rules;
 mod snapshot;
+mod source;
 mod stop;
 mod undo;
 mod verify;

@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
 fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>> {
     let image = match image::open(context, &args.image) {
         Ok(image) => image,
-        Err(error) => return Ok(vec![(args.image.clone(), malformed(&args.image, error)?)]),
+        Err(error) => return Ok(vec![(args.image.clone(), malformed(context, &args.image, error)?)]),
     };
     let mut verdicts = Vec::new();
     for disk in image.machine.disks() {
@@ -97,7 +97,7 @@ fn is_vhd(path: &Path, disk: &MachineDisk) -> bool {
 }
 
 /// What cannot be opened may be a malformed VHD, and that is an answer.
-fn malformed(name: &str, error: anyhow::Error) -> Result<Verdict> {
+fn malformed(context: &Context, name: &str, error: anyhow::Error) -> Result<Verdict> {
     let of_image = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().map(block::Error::kind);
     let kind = answer::causes(&error).find_map(of_image);
     let readable = matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported));
@@ -108,6 +108,7 @@ fn malformed(name: &str, error: anyhow::Error) -> Result<Verdict> {
     {
         let verdict = well_formed(&path)?;
         if verdict.well_formed == Some(false) {
+            context.sources.add_unreadable(&path, format!("{error:#}"));
             return Ok(verdict);
         }
     }

@@ -12,7 +12,7 @@
 //!
 //! # What can go wrong
 //!
-//! A [`Failure`] names the block, the cause and, with [`help`](Failure::help), the next step. What may pass (throttling, which is HTTP 400 here,
+//! A [`Failure`] names the block and the cause; its [kind](Failure::kind) decides the next step. What may pass (throttling, which is HTTP 400 here,
 //! a server's failure, a connection's, a damaged body) has been tried again with a growing, random pause until the
 //! [budget](Options::patience) was spent; what will not (access, keys, no such snapshot) is final at once. Tokens that have
 //! expired are renewed by listing again from that block.

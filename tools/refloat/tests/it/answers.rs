@@ -178,3 +178,43 @@ fn a_block_device_is_not_changed_in_place() {
     refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
     assert_eq!(judge::sha256(&image), before);
 }
+
+/// Every answer about a machine names the disks that it is about, with what tells them from others.
+#[test]
+fn an_answer_names_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let (name, size) = (image.file_name().unwrap().to_str().unwrap(), image.metadata().unwrap().len());
+    refloat(folder.path(), &format!("plan {name} --for azure-gen1 -o plan.json"), 0);
+    let plan: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("plan.json")).unwrap()).unwrap();
+    let sha256 = &plan["source"][0]["sha256"];
+    assert_eq!(sha256.as_str().map(str::len), Some(64));
+    for (line, exit) in [
+        ("inspect IMAGE", 0),
+        ("check IMAGE --for azure-gen1", 1),
+        ("plan IMAGE --for azure-gen1", 0),
+        ("convert IMAGE whole.vhd", 0),
+        ("verify IMAGE whole.vhd", 1),
+        ("migrate IMAGE moved.vhd --for azure-gen1", 0),
+        ("fs stat IMAGE#/etc/fstab", 0),
+        ("apply plan.json -o fixed.qcow2", 0),
+        // As it was before; the second time it is changed already.
+        ("apply plan.json --in-place", 0),
+        ("apply plan.json --in-place", 0),
+    ] {
+        let answer = json(folder.path(), &line.replace("IMAGE", name), exit);
+        let source = answer["source"].as_array().unwrap_or_else(|| panic!("refloat {line}: {answer}"));
+        assert_eq!(source.len(), 1, "refloat {line}");
+        assert_eq!((&source[0]["sha256"], &source[0]["size"]), (sha256, &size.into()), "refloat {line}");
+        assert_eq!(source[0]["path"], image.to_str().unwrap(), "refloat {line}");
+    }
+    let compared = json(folder.path(), "verify whole.vhd whole.vhd", 0);
+    assert_eq!(compared["source"][0]["format"], "vhd");
+    assert_eq!(compared["other_source"], compared["source"]);
+    let changed = json(folder.path(), &format!("inspect {name}"), 0);
+    assert_ne!(&changed["source"][0]["sha256"], sha256, "it is another disk now");
+    std::fs::write(folder.path().join("torn.vhd"), &std::fs::read(image).unwrap()[..100_000]).unwrap();
+    let torn = json(folder.path(), "verify torn.vhd", 1);
+    assert!(torn["source"][0]["address"] == "torn.vhd", "{torn}");
+}
