@@ -3,8 +3,10 @@
 
 mod boot_matrix;
 mod demo_image;
+mod fuzz;
 mod licences;
 mod packages;
+mod seeds;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ cargo xtask TASK
 
   test          install what the tests need (Debian packages), then format, lints, licences, docs and all
                 tests; with --quick only format, lints and the tests that mount and boot nothing
+  fuzz [TARGET] run a fuzz target, or all, for an hour each; --seconds N sets how long. Not part of
+                `test`: its build takes five minutes of processor time, and needs g++
   demo-image    make the example inside the program anew (tools/refloat/src/demo/ec2-guest.img.zst)
   boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour";
 
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["test"] => test::run(false),
         ["test", "--quick"] => test::run(true),
+        ["fuzz", ref options @ ..] => fuzz::verb(options),
         ["demo-image"] => demo_image::run(),
         ["boot-matrix"] => boot_matrix::run(),
         _ => {

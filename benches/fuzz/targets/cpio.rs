@@ -1,0 +1,4 @@
+//! See `fuzz::cpio`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::cpio(input));
