@@ -100,11 +100,10 @@ fn is_vhd(path: &Path, disk: &MachineDisk) -> bool {
 fn malformed(context: &Context, name: &str, error: anyhow::Error) -> Result<Verdict> {
     let of_image = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().map(block::Error::kind);
     let kind = answer::causes(&error).find_map(of_image);
-    let readable = matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported));
+    let corrupt = matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported));
     if let Ok(Address { location: Location::File { path, .. }, place: Place::Disk, path: None }) =
         name.parse()
-        && readable
-        && path.is_file()
+        && path.metadata().is_ok_and(|file| file.is_file() && (corrupt || file.len() == 0))
     {
         let verdict = well_formed(&path)?;
         if verdict.well_formed == Some(false) {
