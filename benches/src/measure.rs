@@ -47,7 +47,8 @@ impl Costs {
         self.ratio(other, &figure).min(self.least(&figure) / other.least(&figure))
     }
 
-    /// The median of the ratio of one figure, run by run, to `other`, whose runs were made in turn with these.
+    /// The median of the ratio of one figure, run by run, to `other`, whose runs were made in turn with
+    /// these.
     pub fn ratio(&self, other: &Costs, figure: impl Fn(&Cost) -> f64) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(ours, theirs)| figure(ours) / figure(theirs)).collect())
     }

@@ -13,18 +13,19 @@ use block::{Disk, ExtentKind, is_zero};
 /// A block of most file systems, in bytes: where a file starts.
 const BLOCK: usize = 4096;
 
-/// The layout of a machine with a small system on a large disk: three tenths of it are data, in runs large and small.
-/// The content is some zeros, random bytes and what compresses.
+/// The layout of a machine with a small system on a large disk: three tenths of it are data, in runs large
+/// and small. The content is some zeros, random bytes and what compresses.
 pub fn pattern(size: u64) -> Pattern {
     Pattern::new(size, 2026, 0.36)
 }
 
-/// How much coarser than a [`pattern`] an image is: so a disk of 4 GiB has some 600 runs of data, as one with a fresh Debian has
-/// (655 in the image whose figures are the bars).
+/// How much coarser than a [`pattern`] an image is: so a disk of 4 GiB has some 600 runs of data, as one with
+/// a fresh Debian has (655 in the image whose figures are the bars).
 const GRAIN: u64 = 4;
 
-/// Writes a sparse raw image of `size` bytes laid out as a [`pattern`] is, its runs `stretch` times as far apart, whose content is
-/// that of a real system: the files below `files`, one after the other, each from a new block on.
+/// Writes a sparse raw image of `size` bytes laid out as a [`pattern`] is, its runs `stretch` times as far
+/// apart, whose content is that of a real system: the files below `files`, one after the other, each from a
+/// new block on.
 ///
 /// # Errors
 /// If `path` cannot be written, or there are no files.
@@ -54,8 +55,8 @@ pub fn vm_image(path: &Path, size: u64, stretch: u64, files: &Path) -> Result<()
     Ok(())
 }
 
-/// The content of a folder's files, over and over. It holds the lists of a few folders only: what this process holds counts for
-/// the commands that it starts and measures.
+/// The content of a folder's files, over and over. It holds the lists of a few folders only: what this
+/// process holds counts for the commands that it starts and measures.
 struct Content {
     root: PathBuf,
     /// What is left of each folder on the way to the current file.
@@ -100,7 +101,8 @@ impl Content {
     }
 }
 
-/// Opens the next file that is not empty; after the last one, the first below `root`. `None` where there is none at all.
+/// Opens the next file that is not empty; after the last one, the first below `root`. `None` where there is
+/// none at all.
 fn next_file(left: &mut Vec<vec::IntoIter<PathBuf>>, root: &Path) -> Result<Option<File>> {
     let mut begun = false;
     loop {

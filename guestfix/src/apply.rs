@@ -1,10 +1,11 @@
-//! Carries out a plan: in an overlay, after every condition was checked, and proven by the rules that asked for it.
+//! Carries out a plan: in an overlay, after every condition was checked, and proven by the rules that asked
+//! for it.
 //!
 //! A disk that is to get a partition table is looked at, and written, as the disk with one that it becomes.
 //!
-//! The order is: check everything that the plan expects of the image, reading only; replay journals; write, one
-//! transaction for each volume; read the result again as a new guest and run the rules of the plan on it. What goes wrong
-//! goes wrong with an overlay that nobody has seen: the source never changes here.
+//! The order is: check everything that the plan expects of the image, reading only; replay journals; write,
+//! one transaction for each volume; read the result again as a new guest and run the rules of the plan on it.
+//! What goes wrong goes wrong with an overlay that nobody has seen: the source never changes here.
 
 mod volume;
 
@@ -24,11 +25,13 @@ use crate::tree::{Tree, volume_at};
 use crate::unread::Noting;
 use crate::{Disks, Edit, Error, Result, Rule, Stage, View, rules};
 
-/// Applies a plan to the disks of a guest and proves the result: an overlay over each. The disks themselves do not change.
+/// Applies a plan to the disks of a guest and proves the result: an overlay over each. The disks themselves
+/// do not change.
 ///
 /// # Errors
-/// `OtherImage` at the first thing that is not as the plan says, `Refused` for what cannot be done: nothing was written
-/// then. `Unsatisfied` if a rule of the plan still finds its fault in the result; what the file systems report.
+/// `OtherImage` at the first thing that is not as the plan says, `Refused` for what cannot be done: nothing
+/// was written then. `Unsatisfied` if a rule of the plan still finds its fault in the result; what the file
+/// systems report.
 pub fn apply(
     disks: impl Into<Disks>,
     identities: &[Identity],
@@ -91,8 +94,8 @@ fn no_disk(disk: usize) -> Error {
     Error::OtherImage { what: format!("it has no disk {}", disk + 1) }
 }
 
-/// Proves that a guest is what the plan wanted: every path has the content planned, and no rule that had a part in the
-/// plan finds a fault.
+/// Proves that a guest is what the plan wanted: every path has the content planned, and no rule that had a
+/// part in the plan finds a fault.
 ///
 /// # Errors
 /// `Unsatisfied` for a rule that does, `OtherImage` for a path that has not; if the guest cannot be read.

@@ -70,7 +70,8 @@ impl Device {
     /// The volume on the disks of its machine.
     ///
     /// # Errors
-    /// `Unsupported` for a logical volume that cannot be opened; `OutOfRange` if it does not lie inside the disks.
+    /// `Unsupported` for a logical volume that cannot be opened; `OutOfRange` if it does not lie inside the
+    /// disks.
     pub fn open(&self, disks: &[Disk]) -> Result<Disk> {
         match self {
             Self::Range(Part { disk, range }) => {

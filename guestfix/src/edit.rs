@@ -41,8 +41,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// What this other path holds before the plan is applied: how an original is kept.
     CopyOf(String),
-    /// What the file holds before the plan is applied, changed. So is a file written that has secrets in it: they are not in
-    /// the plan.
+    /// What the file holds before the plan is applied, changed. So is a file written that has secrets in it:
+    /// they are not in the plan.
     Edited {
         /// Of the new content.
         sha256: Digest,
@@ -77,12 +77,13 @@ pub struct Ownership {
     pub xattrs: Vec<(String, String)>,
 }
 
-/// One change. Directories above a new file are made as needed, with the owner of the directory they stand in.
+/// One change. Directories above a new file are made as needed, with the owner of the directory they stand
+/// in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Edit {
-    /// Put a partition table and a boot loader before a first disk that is one file system, which becomes partition 1. All
-    /// other edits are of the disk that this makes.
+    /// Put a partition table and a boot loader before a first disk that is one file system, which becomes
+    /// partition 1. All other edits are of the disk that this makes.
     Wrap {
         /// What goes before it: see [`libdisk::volume::wrap`].
         #[serde(with = "base64_bytes")]

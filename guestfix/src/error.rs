@@ -79,7 +79,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What cannot be read and why, if this is about one file or volume of the guest: others can be judged without it.
+    /// What cannot be read and why, if this is about one file or volume of the guest: others can be judged
+    /// without it.
     ///
     /// # Errors
     /// The error itself if it is about more: the device failed, or refloat did.

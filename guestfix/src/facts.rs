@@ -95,7 +95,8 @@ impl Machine {
         !self.bios.is_empty() || !self.uefi.is_empty()
     }
 
-    /// Whether it is a paravirtual AMI, if this is its boot loader: no firmware starts its disk, and EC2's PV-GRUB did.
+    /// Whether it is a paravirtual AMI, if this is its boot loader: no firmware starts its disk, and EC2's
+    /// PV-GRUB did.
     pub fn is_paravirtual(&self, loader: Loader) -> bool {
         !self.starts() && self.table != TableKind::Gpt && loader == Loader::GrubLegacy
     }
@@ -131,7 +132,8 @@ pub struct Volume {
     /// Where on the disks it is.
     #[serde(flatten)]
     pub device: Device,
-    /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing is known.
+    /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing
+    /// is known.
     pub kind: Option<String>,
     /// UUID as fstab writes it.
     pub uuid: Option<String>,
@@ -145,8 +147,9 @@ pub struct Volume {
     pub type_name: Option<String>,
     /// Where it is in the guest's tree: "/", "/boot"; `None` if it is not mounted there.
     pub mounted_at: Option<String>,
-    /// Why what is on it is not opened: damage, an unknown feature, a missing disk, a format that we do not read. `None` for a file
-    /// system that is open, for swap and physical volumes, which have no files, and where nothing is known.
+    /// Why what is on it is not opened: damage, an unknown feature, a missing disk, a format that we do not
+    /// read. `None` for a file system that is open, for swap and physical volumes, which have no files,
+    /// and where nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
     /// Its journal must be replayed before it can be edited. Its files are shown as they are after that.
@@ -310,10 +313,11 @@ pub struct BootEntry {
     pub place: Place,
     /// The menu title.
     pub title: String,
-    /// What the loader's default must be for this entry to start: an identifier, or a path of them with `>` between.
+    /// What the loader's default must be for this entry to start: an identifier, or a path of them with `>`
+    /// between.
     pub selector: String,
-    /// Kernel image as a path in the guest's tree (that is with /boot in front where /boot is a volume of its own), links
-    /// resolved.
+    /// Kernel image as a path in the guest's tree (that is with /boot in front where /boot is a volume of
+    /// its own), links resolved.
     pub kernel: String,
     /// Initramfs images likewise, in order; empty for a boot without one.
     pub initrds: Vec<String>,
@@ -347,8 +351,8 @@ pub enum Site {
     Line,
 }
 
-/// A kernel command line, or a part of one, where it is written: in a boot entry, or where entries, and those to come, take
-/// it from.
+/// A kernel command line, or a part of one, where it is written: in a boot entry, or where entries, and those
+/// to come, take it from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommandLine {
     /// The line, or the variable: "/boot/grub2/grubenv kernelopts".
@@ -387,7 +391,8 @@ pub struct Boot {
     pub configs: Vec<String>,
     /// All entries, in the order of the menu.
     pub entries: Vec<BootEntry>,
-    /// All command lines that are written anywhere: those of the entries, in their order, then those that are shared.
+    /// All command lines that are written anywhere: those of the entries, in their order, then those that
+    /// are shared.
     pub cmdlines: Vec<CommandLine>,
 }
 

@@ -29,9 +29,10 @@ impl<'a> Labels<'a> {
         Self { guest, policy: OnceCell::new() }
     }
 
-    /// The label for a new node at a resolved path: what the guest's policy says. Where it is silent, that of the first
-    /// labelled node of the same type in its directory, or the nearest above that exists, else that of the directory, which
-    /// is what the kernel would give it. None where the directory has no labels at all.
+    /// The label for a new node at a resolved path: what the guest's policy says. Where it is silent, that of
+    /// the first labelled node of the same type in its directory, or the nearest above that exists, else
+    /// that of the directory, which is what the kernel would give it. None where the directory has no
+    /// labels at all.
     pub(crate) fn for_new(&self, path: &str, file_type: FileType) -> Result<Option<Attribute>> {
         let Some(usual) = self.usual(path, file_type)? else { return Ok(None) };
         if self.policy.get().is_none() {

@@ -1,8 +1,8 @@
 //! What the guest is, what is wrong with it for its new home, and what to change.
 //!
 //! `check -> plan -> apply -> verify`: a [`Rule`] only reads the guest through a [`View`] and stages edits; a
-//! [`Plan`](plan::Plan) is those edits as data, each with the digest of what it replaces; [`apply`] carries them out
-//! in an overlay; the same [`Rule::detect`] that found a fault proves it gone.
+//! [`Plan`](plan::Plan) is those edits as data, each with the digest of what it replaces; [`apply`] carries
+//! them out in an overlay; the same [`Rule::detect`] that found a fault proves it gone.
 //!
 //! Start with [`rule`], then [`rules`] (one flat table of all rules), then [`plan`].
 

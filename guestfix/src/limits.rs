@@ -1,12 +1,13 @@
-//! How much of one guest is looked at. No real machine comes near these numbers; one that was made to cost time or memory is
-//! refused by name, with the place and the number.
+//! How much of one guest is looked at. No real machine comes near these numbers; one that was made to cost
+//! time or memory is refused by name, with the place and the number.
 
 use crate::{Error, Result};
 
 const MIB: u64 = 1 << 20;
 
-/// The largest text in each of these places, in bytes; elsewhere it is 1 MiB. What tools write by the thousand lines is larger
-/// than what people write: boot menus, lists of modules, policies, host lists, firewalls.
+/// The largest text in each of these places, in bytes; elsewhere it is 1 MiB. What tools write by the
+/// thousand lines is larger than what people write: boot menus, lists of modules, policies, host lists,
+/// firewalls.
 const TEXTS: [(&str, u64); 9] = [
     ("/boot/", 2 * MIB),
     ("/lib/modules/", 4 * MIB),

@@ -1,4 +1,5 @@
-//! Paths inside the guest, resolved as its own kernel would: links restart at the guest's root, `..` never leaves it.
+//! Paths inside the guest, resolved as its own kernel would: links restart at the guest's root, `..` never
+//! leaves it.
 
 use crate::text::bytes;
 use crate::{Error, Result};

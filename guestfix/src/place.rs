@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::bytes;
 
-/// A place on a machine. [`Display`](fmt::Display) is the short form for people; as JSON it is an object whose `kind`
-/// says which of these it is.
+/// A place on a machine. [`Display`](fmt::Display) is the short form for people; as JSON it is an object
+/// whose `kind` says which of these it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Place {
@@ -164,7 +164,8 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Evidence at a place; a text as place is the path of a file. Bytes of the guest that are not UTF-8 are shown as `\xE9`.
+    /// Evidence at a place; a text as place is the path of a file. Bytes of the guest that are not UTF-8 are
+    /// shown as `\xE9`.
     pub fn new(place: impl Into<Place>, what: impl Into<String>) -> Self {
         Self { place: place.into().shown(), what: shown(what.into()) }
     }

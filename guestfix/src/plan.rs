@@ -1,7 +1,8 @@
 //! What would change, as data.
 //!
-//! [`check`] and [`plan`] do the same work: run every rule, stage every fix, and prove on the staged guest that each
-//! fix satisfies its rule and breaks no other. `check` hands back the findings, `plan` the edits too. Neither writes.
+//! [`check`] and [`plan`] do the same work: run every rule, stage every fix, and prove on the staged guest
+//! that each fix satisfies its rule and breaks no other. `check` hands back the findings, `plan` the edits
+//! too. Neither writes.
 //!
 //! Both are functions of the guest, the goal and the version of refloat alone: no clock, no chance.
 
@@ -82,8 +83,8 @@ pub struct Plan {
     pub source: Vec<Identity>,
     /// What the user asked for.
     pub goal: Goal,
-    /// The time that everything written gets, in seconds since 1970: the newest one of the files and directories that
-    /// change, so that it derives from the image and is not before what it replaces.
+    /// The time that everything written gets, in seconds since 1970: the newest one of the files and
+    /// directories that change, so that it derives from the image and is not before what it replaces.
     pub time: i64,
     /// The changes, in the order in which they are made.
     pub steps: Vec<Step>,
@@ -108,7 +109,8 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// What goes before the first disk, where that is part of the plan: the result is larger than the image then, and all in it moves.
+    /// What goes before the first disk, where that is part of the plan: the result is larger than the image
+    /// then, and all in it moves.
     pub fn head(&self) -> Option<&[u8]> {
         self.steps.iter().find_map(|step| match &step.edit {
             Edit::Wrap { head, .. } => Some(head.as_slice()),
@@ -158,7 +160,8 @@ impl Plan {
         Ok(sha256(self.to_json()?.as_bytes()))
     }
 
-    /// Every change as a unified diff, or in words where it is not text; `view` is the guest the plan was made for.
+    /// Every change as a unified diff, or in words where it is not text; `view` is the guest the plan was
+    /// made for.
     ///
     /// # Errors
     /// If the guest cannot be read.
@@ -167,7 +170,8 @@ impl Plan {
     }
 }
 
-/// What to change so that every rule is satisfied that can be; `source` are the guest's disks, the first one first.
+/// What to change so that every rule is satisfied that can be; `source` are the guest's disks, the first one
+/// first.
 ///
 /// # Errors
 /// As [`check`]; `Refused` if a volume has not enough space for the changes.
@@ -233,8 +237,8 @@ fn path_of(edit: &Edit) -> Option<&str> {
     }
 }
 
-/// The newest modification time of what changes and of the directories it stands in, between 1980 (where FAT begins) and
-/// 2106 (where 32 bits end).
+/// The newest modification time of what changes and of the directories it stands in, between 1980 (where FAT
+/// begins) and 2106 (where 32 bits end).
 fn newest_time(steps: &[Step], view: &dyn View) -> Result<i64> {
     let mut newest = 315_532_800;
     for path in steps.iter().filter_map(|step| path_of(&step.edit)) {
@@ -249,7 +253,8 @@ fn newest_time(steps: &[Step], view: &dyn View) -> Result<i64> {
 }
 
 impl Identity {
-    /// The identity of a disk; see [`libdisk::identity`] for what it covers. The befores of a plan cover the rest.
+    /// The identity of a disk; see [`libdisk::identity`] for what it covers. The befores of a plan cover the
+    /// rest.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -141,8 +141,8 @@ impl Applies {
         Self { firmware: Some(firmware), ..self }
     }
 
-    /// Why a rule is not for this guest; `None` if it is. A guest whose system is not known gets the rules of all systems:
-    /// what is not known is not ruled out.
+    /// Why a rule is not for this guest; `None` if it is. A guest whose system is not known gets the rules of
+    /// all systems: what is not known is not ruled out.
     pub fn why_not(&self, guest: &Guest<'_>) -> Option<&'static str> {
         let target = guest.goal.target;
         if self.platform.is_some_and(|platform| platform != target.platform) {
@@ -236,10 +236,11 @@ pub enum Fixed {
 pub struct Rule {
     /// Id, title, phase, severity, source.
     pub meta: RuleMeta,
-    /// Looks for the fault; an error about one file of the guest makes the finding unknown. Runs three times: to find it,
-    /// on the staged guest, and on the result after apply.
+    /// Looks for the fault; an error about one file of the guest makes the finding unknown. Runs three
+    /// times: to find it, on the staged guest, and on the result after apply.
     pub detect: fn(&Guest<'_>) -> Result<Finding>,
-    /// Stages the fix; called only after `detect` said `Wrong`. Without one the user does what `meta.fix` says.
+    /// Stages the fix; called only after `detect` said `Wrong`. Without one the user does what `meta.fix`
+    /// says.
     pub fix: Option<fn(&mut Stage<'_>) -> Result<Fixed>>,
 }
 

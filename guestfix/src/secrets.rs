@@ -1,8 +1,8 @@
 //! What of a guest is never shown: keys, passwords and tokens are in no diff, no plan and no log.
 //!
-//! A file that is a secret as a whole is named and not shown. Of other files the values that look like secrets are masked.
-//! A plan that changes a file with secrets in it says which parts of the file stay, not what they are: see
-//! [`Content::Edited`](crate::edit::Content::Edited).
+//! A file that is a secret as a whole is named and not shown. Of other files the values that look like
+//! secrets are masked. A plan that changes a file with secrets in it says which parts of the file stay, not
+//! what they are: see [`Content::Edited`](crate::edit::Content::Edited).
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

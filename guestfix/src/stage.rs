@@ -22,14 +22,14 @@ use crate::{Archives, Edit, Error, Guest, Result, View, inspect};
 /// The guest with all edits staged so far. Rules see it through [`guest`](Self::guest) and change it with the
 /// verbs below; each verb records one edit with what it replaces.
 ///
-/// Paths are resolved inside the guest first: a put to `/etc/resolv.conf` that is a link changes the file it leads to,
-/// a put to `/lib/x` on a merged-usr system goes to `/usr/lib/x`.
+/// Paths are resolved inside the guest first: a put to `/etc/resolv.conf` that is a link changes the file it
+/// leads to, a put to `/lib/x` on a merged-usr system goes to `/usr/lib/x`.
 ///
-/// A file that must not change (`chattr +i`) is refused by name, and so is one on a volume whose journal is not replayed, or
-/// that cannot be written.
+/// A file that must not change (`chattr +i`) is refused by name, and so is one on a volume whose journal is
+/// not replayed, or that cannot be written.
 ///
-/// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. So do new links and
-/// directories, when the plan is applied.
+/// SELinux: a file keeps its label; a new one gets that which the guest's own policy has for its path. So do
+/// new links and directories, when the plan is applied.
 pub struct Stage<'a> {
     base: &'a dyn View,
     goal: &'a Goal,
@@ -110,8 +110,8 @@ impl<'a> Stage<'a> {
         Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives })
     }
 
-    /// Puts a text file, mode 0644 and owner root where there was none; an existing one keeps its owner, mode and
-    /// attributes. Bytes that [`bytes`](crate::text::bytes) carries become themselves again.
+    /// Puts a text file, mode 0644 and owner root where there was none; an existing one keeps its owner, mode
+    /// and attributes. Bytes that [`bytes`](crate::text::bytes) carries become themselves again.
     ///
     /// # Errors
     /// If the guest cannot be read.
@@ -153,8 +153,8 @@ impl<'a> Stage<'a> {
         self.put_file(keep, content, metadata.mode, Vec::new(), Some(original))
     }
 
-    /// Changes a text file with `change`, which gets its text and answers the new one; nothing is staged where they are
-    /// equal or there is no such file. Says whether anything was staged.
+    /// Changes a text file with `change`, which gets its text and answers the new one; nothing is staged
+    /// where they are equal or there is no such file. Says whether anything was staged.
     ///
     /// # Errors
     /// As above.
@@ -185,7 +185,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Takes a file or link away (the link itself, not what it leads to); nothing is staged where there is none.
+    /// Takes a file or link away (the link itself, not what it leads to); nothing is staged where there is
+    /// none.
     ///
     /// # Errors
     /// As above.
@@ -218,7 +219,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Puts a boot record with a loader, and what it loads, at the beginning of the first disk: it starts by BIOS from now on.
+    /// Puts a boot record with a loader, and what it loads, at the beginning of the first disk: it starts by
+    /// BIOS from now on.
     ///
     /// # Errors
     /// As above.
@@ -228,8 +230,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Puts `head` before a first disk that is one file system: see [`libdisk::volume::wrap`]. That is the first thing that will be
-    /// done; the volume of the whole disk is that of partition 1 from now on.
+    /// Puts `head` before a first disk that is one file system: see [`libdisk::volume::wrap`]. That is the
+    /// first thing that will be done; the volume of the whole disk is that of partition 1 from now on.
     ///
     /// # Errors
     /// `Refused` for a disk that is not, or of which bytes are to change.
@@ -281,8 +283,8 @@ impl<'a> Stage<'a> {
         self.facts = None;
     }
 
-    /// Every change as one step, in the order of its first touch, with what it replaces in the guest as it is. A path that
-    /// ends as it was makes no step.
+    /// Every change as one step, in the order of its first touch, with what it replaces in the guest as it
+    /// is. A path that ends as it was makes no step.
     pub(crate) fn steps(&self) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         for change in &self.changes {

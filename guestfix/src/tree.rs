@@ -39,7 +39,8 @@ pub struct Tree {
     contents: RefCell<Contents>,
 }
 
-/// A name in a directory, as bytes, and what `lstat` tells of it; or why it tells nothing: one damaged inode does not hide the others.
+/// A name in a directory, as bytes, and what `lstat` tells of it; or why it tells nothing: one damaged inode
+/// does not hide the others.
 pub type Entry = (Vec<u8>, Result<Metadata>);
 
 struct Mounted {
@@ -96,8 +97,8 @@ impl Tree {
         !self.mounts.is_empty()
     }
 
-    /// Whether there is an operating system in the root file system, known or not: a disk may hold data only, or a system that
-    /// cannot be read.
+    /// Whether there is an operating system in the root file system, known or not: a disk may hold data only,
+    /// or a system that cannot be read.
     ///
     /// # Errors
     /// If the disk cannot be read.
@@ -118,7 +119,8 @@ impl Tree {
         self.find(path, last)?.map(|(path, node)| self.node_metadata(&path, node)).transpose()
     }
 
-    /// The names in a directory, as bytes, sorted, with what `lstat` tells of each; `None` if there is no such directory.
+    /// The names in a directory, as bytes, sorted, with what `lstat` tells of each; `None` if there is no
+    /// such directory.
     ///
     /// # Errors
     /// As [`metadata`](Self::metadata), of the directory itself; and where the device below fails.
@@ -151,7 +153,8 @@ impl Tree {
         })
     }
 
-    /// Copies a regular file of any size into `out`, links followed; says how many bytes, `None` if there is no such file.
+    /// Copies a regular file of any size into `out`, links followed; says how many bytes, `None` if there is
+    /// no such file.
     ///
     /// # Errors
     /// As [`metadata`](Self::metadata); `Output` if `out` does not take it.
@@ -164,7 +167,8 @@ impl Tree {
         self.pieces(&path, node, metadata.size, |piece| out.write_all(piece).map_err(Error::Output)).map(Some)
     }
 
-    /// Calls `visit` for every path, `lstat` metadata with it, directories before what is in them, names sorted.
+    /// Calls `visit` for every path, `lstat` metadata with it, directories before what is in them, names
+    /// sorted.
     ///
     /// # Errors
     /// As [`metadata`](Self::metadata), and what `visit` returns; `Malformed` for a directory met twice.

@@ -7,12 +7,14 @@
 //! | 3 | the changes are being written into the images | every command refuses until `undo` or `apply` was run |
 //! | 4 | the images are durable, then the undo files marked complete | done; `undo` still restores bit for bit |
 //!
-//! After a crash nobody can tell 2 from 3, and nobody needs to: [`undo`] accepts any mixture of old and new sectors, and
-//! refuses everything else. An `apply` that finds its own interrupted work undoes it first ([`prepare`]).
+//! After a crash nobody can tell 2 from 3, and nobody needs to: [`undo`] accepts any mixture of old and new
+//! sectors, and refuses everything else. An `apply` that finds its own interrupted work undoes it first
+//! ([`prepare`]).
 //!
-//! The images that one plan changes are one set. Each undo file names the others, no image is written before all undo files
-//! are durable, and the change of one is complete when those of all are. [`undo`] checks all before it writes any, and removes
-//! no undo file before all images are as they were: so one that is missing means that its image was not begun, or is restored.
+//! The images that one plan changes are one set. Each undo file names the others, no image is written before
+//! all undo files are durable, and the change of one is complete when those of all are. [`undo`] checks all
+//! before it writes any, and removes no undo file before all images are as they were: so one that is missing
+//! means that its image was not begun, or is restored.
 
 mod record;
 
@@ -104,8 +106,8 @@ fn status_by(plan: &str, image: &Path) -> Result<Option<Status>> {
     Ok(status(image)?.filter(|status| status.plan == plan))
 }
 
-/// Whether a change of the image, or of one that is changed together with it, was begun and not ended: every command must
-/// refuse it then, except `undo`, and `apply` of the same plan.
+/// Whether a change of the image, or of one that is changed together with it, was begun and not ended: every
+/// command must refuse it then, except `undo`, and `apply` of the same plan.
 ///
 /// # Errors
 /// As [`status`].
@@ -127,7 +129,8 @@ pub fn set_of(image: &Path) -> Result<Vec<PathBuf>> {
     Ok(std::iter::once(image.to_owned()).chain(others).collect())
 }
 
-/// To be called by `apply` before it opens the images of a machine: undoes what an interrupted run of the same plan left.
+/// To be called by `apply` before it opens the images of a machine: undoes what an interrupted run of the
+/// same plan left.
 ///
 /// # Errors
 /// `Refused` if an image has been changed, or half changed, by another plan; as [`undo`].
@@ -164,13 +167,13 @@ fn missing(status: &Status) -> Result<Option<&PathBuf>> {
     Ok(None)
 }
 
-/// Writes changes into the images of a machine, with a way back. `plan` is the digest of the plan, which is only recorded.
-/// An image that does not change has no part in it.
+/// Writes changes into the images of a machine, with a way back. `plan` is the digest of the plan, which is
+/// only recorded. An image that does not change has no part in it.
 ///
 /// # Errors
-/// `Refused` for a format that cannot be changed in place, for a block device (the undo file would be in `/dev`, whose
-/// files the next start of the machine forgets), for changes that make a disk larger, and if there is an undo file
-/// already; what the files report.
+/// `Refused` for a format that cannot be changed in place, for a block device (the undo file would be in
+/// `/dev`, whose files the next start of the machine forgets), for changes that make a disk larger, and if
+/// there is an undo file already; what the files report.
 /// The images then have all, none or some of the changes, and [`pending`] tells.
 pub fn apply_in_place(changes: &[Change<'_>], plan: &str) -> Result<()> {
     let mut set: Vec<_> = changes.iter().filter(|change| !change.sealed.dirty().is_empty()).collect();
@@ -285,12 +288,12 @@ fn change(set: &[Writing<'_>]) -> Result<()> {
     set.iter().try_for_each(|writing| record::set_state(&writing.undo, State::Complete))
 }
 
-/// Puts back what [`apply_in_place`] changed, bit for bit, and removes the undo files. `images` are those of [`set_of`] any of
-/// them. May be interrupted and run again.
+/// Puts back what [`apply_in_place`] changed, bit for bit, and removes the undo files. `images` are those of
+/// [`set_of`] any of them. May be interrupted and run again.
 ///
 /// # Errors
-/// `Refused`, with nothing written, if there is no undo file, if one is damaged or missing, or if an image has been changed
-/// since.
+/// `Refused`, with nothing written, if there is no undo file, if one is damaged or missing, or if an image
+/// has been changed since.
 pub fn undo(images: &[Exclusive]) -> Result<()> {
     undo_all(&images.iter().collect::<Vec<_>>())
 }
@@ -412,8 +415,9 @@ mod tests {
         disk.read_vec(0, len as usize).unwrap()
     }
 
-    /// A set of images and their undo files on one device that loses unflushed sectors, the images first. (A flush of one is
-    /// then one of all, which is kinder than many files are; the order of the flushes does not rely on it.)
+    /// A set of images and their undo files on one device that loses unflushed sectors, the images first. (A
+    /// flush of one is then one of all, which is kinder than many files are; the order of the flushes
+    /// does not rely on it.)
     struct Bench {
         crash: Crash,
         sealed: Vec<Sealed>,

@@ -1,4 +1,5 @@
-//! What could not be read is noted, and whoever looked at it is told: nothing that was not looked at counts as ok.
+//! What could not be read is noted, and whoever looked at it is told: nothing that was not looked at counts
+//! as ok.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -15,8 +16,8 @@ use crate::{Result, View};
 /// What systemd and others link a file to that is to be empty.
 const NULL: &str = "/dev/null";
 
-/// A view that goes on where one file cannot be read: the file is answered as if it were not there, and noted with the
-/// reason. Errors of the device stay errors.
+/// A view that goes on where one file cannot be read: the file is answered as if it were not there, and noted
+/// with the reason. Errors of the device stay errors.
 pub struct Noting<'a> {
     view: &'a dyn View,
     unread: RefCell<Vec<Evidence>>,
@@ -125,8 +126,8 @@ pub(crate) fn distinct(evidence: Vec<Evidence>) -> Vec<Evidence> {
     once
 }
 
-/// A fact, and what could not be read when it was gathered. A rule that looks at the fact (by `Deref`) has looked at that
-/// too, and says what it finds with that in mind: see [`plan`](crate::plan).
+/// A fact, and what could not be read when it was gathered. A rule that looks at the fact (by `Deref`) has
+/// looked at that too, and says what it finds with that in mind: see [`plan`](crate::plan).
 #[derive(Debug, Clone, Default)]
 pub struct Known<T> {
     value: T,

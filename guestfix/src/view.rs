@@ -12,12 +12,12 @@ use crate::{Result, limits};
 
 /// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
 ///
-/// Paths are absolute, in the guest's own tree, with `/` between names. No path ever reaches the host. What does not
-/// exist is `None`, not an error. Names, link targets and text are Strings without loss, whatever bytes they are: see
-/// [`bytes`].
+/// Paths are absolute, in the guest's own tree, with `/` between names. No path ever reaches the host. What
+/// does not exist is `None`, not an error. Names, link targets and text are Strings without loss, whatever
+/// bytes they are: see [`bytes`].
 ///
-/// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s view, the
-/// guest as it will be.
+/// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s
+/// view, the guest as it will be.
 pub trait View {
     /// The disks: partition tables, volumes, boot evidence.
     fn machine(&self) -> &Machine;
@@ -78,8 +78,8 @@ pub trait View {
         None
     }
 
-    /// What could not be read since this was last asked, and was answered as if it were not there: none, except of a
-    /// [`Noting`](crate::unread::Noting) view.
+    /// What could not be read since this was last asked, and was answered as if it were not there: none,
+    /// except of a [`Noting`](crate::unread::Noting) view.
     fn take_unread(&self) -> Vec<Evidence> {
         Vec::new()
     }
@@ -112,7 +112,8 @@ pub trait View {
         Ok(self.stat(path)?.is_some())
     }
 
-    /// The paths of all names in `dir` that end in `suffix`, sorted; without a suffix, of all that is no directory.
+    /// The paths of all names in `dir` that end in `suffix`, sorted; without a suffix, of all that is no
+    /// directory.
     ///
     /// # Errors
     /// As above.

@@ -9,14 +9,15 @@ use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, View};
 use libdisk::block::{Disk, FileDisk};
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
-/// A file system of 256 MiB that is the whole disk, with the files of a Debian in `@` and a subvolume for `/home`.
+/// A file system of 256 MiB that is the whole disk, with the files of a Debian in `@` and a subvolume for
+/// `/home`.
 fn disk(path: &Path) -> Option<Disk> {
     if !judge::need_all(&["mkfs.btrfs", "btrfs"]) || !judge::need_kernel_mounts() {
         return None;
     }
-    let debian = phony::named("debian-mbr-ext4").path()?;
+    let debian = synthetic::named("debian-mbr-ext4").path()?;
     let tree = Tree::open(FileDisk::open(&debian).unwrap().disk()).unwrap();
     let root =
         tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
@@ -59,7 +60,8 @@ fn a_guest_on_subvolumes_is_read_and_not_edited() {
     assert!(told.contains("writing to btrfs"), "{told}");
 }
 
-/// What is wrong is found as on any other file system: names of EC2, and the subvolume that the root is on is none of it.
+/// What is wrong is found as on any other file system: names of EC2, and the subvolume that the root is on is
+/// none of it.
 #[test]
 fn a_guest_on_subvolumes_is_judged_as_any_other() {
     let dir = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ use libdisk::block::testing::count::Count;
 use libdisk::block::{FileDisk, Silent};
 use testimages::judge::{self, KernelMount};
 use testimages::lvm::{self, Devices};
-use testimages::phony;
+use testimages::synthetic;
 
 mod support;
 
@@ -33,9 +33,10 @@ const PHYSICAL: Range<u64> = 1025 * MIB..SIZE;
 /// What the initramfs of a machine with everything in it takes.
 const INITRAMFS: usize = 30 << 20;
 
-/// The phony guest of the same layout, on a disk of 64 GiB, with a large initramfs and thousands of files; where its root is.
+/// The synthetic guest of the same layout, on a disk of 64 GiB, with a large initramfs and thousands of
+/// files; where its root is.
 fn enlarged(image: &Path) -> Option<Range<u64>> {
-    let small = phony::named("rhel-9-lvm").path()?;
+    let small = synthetic::named("rhel-9-lvm").path()?;
     let machine = Tree::open(FileDisk::open(&small).unwrap().disk()).unwrap().machine().clone();
     File::create(image).unwrap().set_len(SIZE).unwrap();
     let mut sfdisk = judge::tool("sfdisk");

@@ -1,5 +1,5 @@
-//! Damaged configuration files: every editor leaves alone, to the byte, what it is not told to change, and an edit changes its own
-//! lines only. No panic, no hang, no memory without bounds, on a MiB of it either.
+//! Damaged configuration files: every editor leaves alone, to the byte, what it is not told to change, and an
+//! edit changes its own lines only. No panic, no hang, no memory without bounds, on a MiB of it either.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use guestfix::{Goal, View, apply};
 use libdisk::block::{FileDisk, Silent};
 use libdisk::vfs::FileType;
 use testimages::judge::{self, KernelMount};
-use testimages::phony::{self, Generation};
+use testimages::synthetic::{self, Generation};
 
 /// Where Debian's selinux-policy-default puts its policy.
 const DEBIAN: &str = "/etc/selinux/default/contexts/files/file_contexts";
@@ -150,15 +150,15 @@ impl Drop for Mounted {
     }
 }
 
-/// Every file, link and directory that a plan makes or changes has the label that the guest's policy gives its path: there is
-/// nothing left for a relabelling to do.
+/// Every file, link and directory that a plan makes or changes has the label that the guest's policy gives
+/// its path: there is nothing left for a relabelling to do.
 #[test]
 fn nothing_is_to_be_relabelled_after_a_plan() {
     if judge::need("setfiles").is_none() || !judge::need_kernel_mounts() {
         return;
     }
     let mut mended = Vec::new();
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let Some(image) = guest.path() else { return };
         let tree = Tree::open(FileDisk::open(&image).unwrap().disk()).unwrap();
         let is_logical = tree.machine().volumes.iter().any(|volume| volume.device.range().is_none());
@@ -206,7 +206,7 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
 #[test]
 fn a_guest_without_labels_gets_none() {
     for name in ["amzn-2", "sles-12"] {
-        let Some(image) = phony::named(name).path() else { return };
+        let Some(image) = synthetic::named(name).path() else { return };
         let disk = FileDisk::open(&image).unwrap().disk();
         let identity = [Identity::of("disk.img", &disk).unwrap()];
         let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };

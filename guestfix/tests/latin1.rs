@@ -1,5 +1,5 @@
-//! A guest whose configuration files hold bytes that are not UTF-8 gets the verdicts and the fixes that it gets without
-//! them, and the bytes stay.
+//! A guest whose configuration files hold bytes that are not UTF-8 gets the verdicts and the fixes that it
+//! gets without them, and the bytes stay.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use guestfix::tree::Tree;
 use guestfix::{Error, Goal, Result, Stage, View, apply};
 use libdisk::block::FileDisk;
 use libdisk::vfs::{Attributes, FileSystem, FileSystemMut, MemoryFs, Metadata};
-use testimages::phony::{self, Generation};
+use testimages::synthetic::{self, Generation};
 
 /// A comment in Latin-1 and one of bytes that are nothing, for formats with `#`.
 const COMMENT: &[u8] = b"# caf\xe9 \xff\xfe \xc3\n";
@@ -32,8 +32,8 @@ struct Commented<'a> {
 }
 
 impl Commented<'_> {
-    /// Configuration that takes comments at its end; what the distribution ships is left alone, and so is what is no
-    /// text or ends within a line.
+    /// Configuration that takes comments at its end; what the distribution ships is left alone, and so is
+    /// what is no text or ends within a line.
     fn takes_comment(path: &str, content: &[u8]) -> bool {
         let place = ["/etc/", "/boot/grub", "/boot/loader", "/boot/efi/", "/boot/extlinux"];
         place.iter().any(|place| path.starts_with(place))
@@ -112,7 +112,7 @@ fn content(edit: &Edit) -> Option<(&str, &[u8])> {
 #[test]
 fn bytes_that_are_not_utf8_change_no_verdict_and_stay() {
     let mut edited = BTreeSet::new();
-    for guest in GUESTS.map(phony::named) {
+    for guest in GUESTS.map(synthetic::named) {
         let Some(path) = guest.path() else { return };
         let goal = goal(guest.generation);
         let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();

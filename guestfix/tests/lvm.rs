@@ -8,7 +8,7 @@ use guestfix::tree::Tree;
 use guestfix::{Device, Goal, View, apply, inspect};
 use libdisk::block::{FileDisk, Overlay, Silent};
 use testimages::lvm;
-use testimages::phony;
+use testimages::synthetic;
 
 mod support;
 
@@ -19,7 +19,7 @@ fn volumes_are_found_named_and_mounted() {
     if !lvm::need() {
         return;
     }
-    let Some(path) = phony::named("debian-lvm").path() else { return };
+    let Some(path) = synthetic::named("debian-lvm").path() else { return };
     let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
     let machine = tree.machine();
     let line = |volume: &guestfix::facts::Volume| {
@@ -55,7 +55,7 @@ fn edits_go_through_and_nothing_is_written_beside_the_volumes() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let Some(copy) = phony::named("debian-lvm").copy_into(dir.path()) else { return };
+    let Some(copy) = synthetic::named("debian-lvm").copy_into(dir.path()) else { return };
     let disk = FileDisk::open(&copy).unwrap().disk();
     let tree = Tree::open(disk.clone()).unwrap();
     let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
@@ -94,7 +94,7 @@ fn a_volume_without_its_disk_is_listed_with_the_reason() {
     if !lvm::need() {
         return;
     }
-    let Some(path) = phony::named("debian-lvm").path() else { return };
+    let Some(path) = synthetic::named("debian-lvm").path() else { return };
     let disk = FileDisk::open(&path).unwrap().disk();
     // The second physical volume is gone: its label, that is.
     let overlay = Overlay::new(disk).unwrap();

@@ -9,7 +9,7 @@ use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Disks, Edit, Error, Goal, View, apply};
 use libdisk::block::{Disk, FileDisk, Memory, Overlay, Silent};
-use testimages::{judge, lvm, phony};
+use testimages::{judge, lvm, synthetic};
 
 const GOAL: Goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
 
@@ -17,7 +17,7 @@ fn paths() -> Option<Vec<PathBuf>> {
     if !lvm::need() {
         return None;
     }
-    phony::machines().iter().find(|machine| machine.name == "debian-three-disks")?.paths()
+    synthetic::machines().iter().find(|machine| machine.name == "debian-three-disks")?.paths()
 }
 
 fn disks(paths: &[PathBuf]) -> Vec<Disk> {
@@ -116,7 +116,7 @@ fn a_plan_is_applied_over_all_disks_and_a_second_one_is_empty() {
 
     // For the file systems' own judges, where lvm2 has them.
     let folder = tempfile::tempdir().unwrap();
-    let machine = phony::machines()[0];
+    let machine = synthetic::machines()[0];
     let copies = machine.copy_into(folder.path()).unwrap();
     for (copy, sealed) in copies.iter().zip(&sealed) {
         let target = FileDisk::open_mut(copy).unwrap().disk_mut();
@@ -151,7 +151,7 @@ fn a_plan_refuses_other_disks_in_number_order_and_content() {
 
 #[test]
 fn a_data_disk_that_cannot_be_told_costs_only_what_is_on_it() {
-    let Some(path) = phony::demo().path() else { return };
+    let Some(path) = synthetic::demo().path() else { return };
     let os = FileDisk::open(&path).unwrap().disk();
     // An MBR whose partition reaches past the end of the disk.
     let mut damaged = vec![0; 1 << 20];

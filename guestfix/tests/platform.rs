@@ -9,7 +9,7 @@ use guestfix::rule::{CloudInit, Place};
 use guestfix::tree::Tree;
 use guestfix::{Goal, rules};
 use libdisk::block::FileDisk;
-use testimages::phony::{self, Generation, PhonyGuest};
+use testimages::synthetic::{self, Generation, SyntheticGuest};
 
 /// What only `guestfix/src/platform` may say: names of drivers, addresses and numbers of a platform.
 const ITS_OWN: [&str; 8] =
@@ -60,7 +60,7 @@ fn no_name_and_no_number_of_a_platform_is_anywhere_else() {
     assert_eq!(found, [""; 0]);
 }
 
-fn checked(guest: &PhonyGuest, target: &'static Target) -> Option<Check> {
+fn checked(guest: &SyntheticGuest, target: &'static Target) -> Option<Check> {
     let tree = Tree::open(FileDisk::open(&guest.path()?).unwrap().disk()).unwrap();
     Some(check(&tree, &Goal { target, cloud_init: CloudInit::Disable }).unwrap())
 }
@@ -89,7 +89,7 @@ fn a_host_of_ones_own_wants_the_drivers_of_azure_and_nothing_else_of_it() {
         .collect();
     assert!(cloud_only.contains(&"linux.agent.installed") && cloud_only.contains(&"disk.size-mib"));
     let (mut looked_at, mut faults) = (0, 0);
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let (cloud, own) = match guest.generation {
             Generation::Gen1 => (&azure::GEN1, &hyperv::GEN1),
             Generation::Gen2 => (&azure::GEN2, &hyperv::GEN2),

@@ -1,4 +1,4 @@
-//! What every rule finds on every phony guest, against golden files: one line for each piece of evidence.
+//! What every rule finds on every synthetic guest, against golden files: one line for each piece of evidence.
 //!
 //! `REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes the golden files.
 
@@ -13,13 +13,13 @@ use guestfix::tree::Tree;
 use guestfix::{Error, Goal, Severity, View, apply};
 use libdisk::block::{Disk, FileDisk, Silent};
 use testimages::judge;
-use testimages::phony::{self, Generation, PhonyGuest};
+use testimages::synthetic::{self, Generation, SyntheticGuest};
 
 mod expected;
 
 use expected::EXPECTED;
 
-fn goal(guest: &PhonyGuest, cloud_init: CloudInit) -> Goal {
+fn goal(guest: &SyntheticGuest, cloud_init: CloudInit) -> Goal {
     let target = match guest.generation {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
@@ -48,9 +48,9 @@ fn lines(check: &Check) -> String {
 }
 
 #[test]
-fn every_phony_guest_has_the_findings_it_was_made_for() {
+fn every_synthetic_guest_has_the_findings_it_was_made_for() {
     let bless = std::env::var_os("REFLOAT_BLESS").is_some();
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let Some(path) = guest.path() else { return };
         let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
         let found = lines(&check(&tree, &goal(guest, CloudInit::Disable)).unwrap());
@@ -65,8 +65,8 @@ fn every_phony_guest_has_the_findings_it_was_made_for() {
 
 /// The verdict and the blockers of every guest are those that a person wrote down.
 #[test]
-fn every_phony_guest_is_what_was_written_down_by_hand() {
-    for guest in phony::all() {
+fn every_synthetic_guest_is_what_was_written_down_by_hand() {
+    for guest in synthetic::all() {
         let Some(path) = guest.path() else { return };
         let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
         let check = check(&tree, &goal(guest, CloudInit::Disable)).unwrap();
@@ -98,7 +98,7 @@ fn every_phony_guest_is_what_was_written_down_by_hand() {
 #[test]
 fn a_guest_that_keeps_cloud_init_is_mended_once() {
     let mut mended = 0;
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let Some(path) = guest.path() else { return };
         let disk: Disk = FileDisk::open(&path).unwrap().disk();
         let goal = goal(guest, CloudInit::Azure);
@@ -119,7 +119,7 @@ fn a_guest_that_keeps_cloud_init_is_mended_once() {
 }
 
 /// The guest after its plan; `None` if it cannot be made here.
-fn mended(guest: &PhonyGuest, cloud_init: CloudInit) -> Option<Tree> {
+fn mended(guest: &SyntheticGuest, cloud_init: CloudInit) -> Option<Tree> {
     let disk = FileDisk::open(&guest.path()?).unwrap().disk();
     let identity = [Identity::of("disk.img", &disk).unwrap()];
     let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal(guest, cloud_init)).unwrap();
@@ -134,7 +134,7 @@ fn the_boot_menu_that_is_written_is_a_script_of_grub() {
         return;
     }
     for name in ["debian-mbr-ext4", "ubuntu-gpt-hybrid"] {
-        let Some(tree) = mended(phony::named(name), CloudInit::Disable) else { return };
+        let Some(tree) = mended(synthetic::named(name), CloudInit::Disable) else { return };
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), tree.read("/boot/grub/grub.cfg").unwrap().unwrap()).unwrap();
         judge::run(judge::tool("grub-script-check").arg(file.path()));
@@ -147,7 +147,7 @@ fn a_root_of_xfs_is_mended() {
     if judge::need("xfs_repair").is_none() {
         return;
     }
-    let guest = phony::named("amzn-2023");
+    let guest = synthetic::named("amzn-2023");
     let dir = tempfile::tempdir().unwrap();
     let Some(copy) = guest.copy_into(dir.path()) else { return };
     let disk = FileDisk::open(&guest.path().unwrap()).unwrap().disk();
@@ -179,7 +179,7 @@ fn the_yaml_that_is_written_says_what_was_meant() {
     if !judge::tool("python3").args(["-c", "import yaml"]).status().unwrap().success() {
         return judge::skip("PyYAML (Debian package python3-yaml)");
     }
-    let guest = phony::named("ubuntu-gpt-hybrid");
+    let guest = synthetic::named("ubuntu-gpt-hybrid");
     let Some(tree) = mended(guest, CloudInit::Azure) else { return };
     let yaml = |path: &str| -> serde_json::Value {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,4 +1,5 @@
-//! Secrets of the guest are in no diff and no plan, whatever is done to the files that hold them; and the files are right.
+//! Secrets of the guest are in no diff and no plan, whatever is done to the files that hold them; and the
+//! files are right.
 
 use guestfix::edit::{Content, Edit};
 use guestfix::facts::{Lvm, Machine, TableKind};

@@ -1,4 +1,4 @@
-//! Opening disks as trees: what the kernel shows of a phony guest, we show; what is no guest is no panic.
+//! Opening disks as trees: what the kernel shows of a synthetic guest, we show; what is no guest is no panic.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use libdisk::block::{Disk, FileDisk, Memory, Zeros};
 use libdisk::vfs::{FileType, Metadata};
 use sha2::{Digest, Sha256};
 use testimages::judge;
-use testimages::phony;
+use testimages::synthetic;
 
 mod support;
 
@@ -30,7 +30,7 @@ fn line(tree: &Tree, path: &[u8], metadata: &Metadata) -> guestfix::Result<Strin
             let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
             (0o100000, format!("file {} {digest}", metadata.size))
         }
-        // Phony guests have none.
+        // Synthetic guests have none.
         other => panic!("{other:?}"),
     };
     let mode = kind | u32::from(metadata.mode);
@@ -54,7 +54,7 @@ fn the_tree_is_what_the_kernel_mounts() {
         return;
     }
     let mut compared = 0;
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let Some(image) = guest.path() else { return };
         let tree = Tree::open(FileDisk::open(&image).unwrap().disk()).unwrap();
         assert!(tree.has_root(), "{}", guest.name);

@@ -8,9 +8,10 @@ use image::Format;
 
 /// What a user names on the command line.
 ///
-/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#vg0/root` (a logical
-/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and `disk.vhd#vg0/root:/etc` (a path in
-/// one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
+/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#vg0/root` (a
+/// logical volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
+/// `disk.vhd#vg0/root:/etc` (a path in one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
+/// an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
 ///
 /// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -16,7 +16,8 @@ pub trait Destination: Send + Sync {
     /// What it is called, for people; no secret is in it.
     fn name(&self) -> String;
 
-    /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its GPT behind them.
+    /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its
+    /// GPT behind them.
     ///
     /// # Errors
     /// `Unsupported` if it does not fit; what the disk reports.
@@ -31,7 +32,8 @@ pub trait Destination: Send + Sync {
     /// Begins to write a disk, or goes on with it, if it has a key.
     ///
     /// # Errors
-    /// `Refused` as [`free`](Self::free), or if another process writes it; `Unsupported` if it does not fit; `Io`.
+    /// `Refused` as [`free`](Self::free), or if another process writes it; `Unsupported` if it does not fit;
+    /// `Io`.
     fn begin(&self, disk: DiskSpec, observer: &dyn Observer) -> Result<Begin>;
 
     /// Removes what an unfinished run has left and nobody will go on with.
@@ -205,7 +207,8 @@ impl FileDestination {
         })
     }
 
-    /// Whether an interrupted run can be gone on with. What is where in a qcow2 file is known only when it is whole.
+    /// Whether an interrupted run can be gone on with. What is where in a qcow2 file is known only when it is
+    /// whole.
     fn resumes(&self, size: u64) -> bool {
         self.format != FileFormat::Qcow2 && size <= transfer::MAX_SIZE
     }

@@ -30,8 +30,8 @@ pub fn open_filesystem(volume: &Disk) -> Result<Option<Box<dyn FileSystem>>> {
     }
 }
 
-/// Opens a subvolume of the file system on `volume` by its path from the top, as the mount option `subvol` of btrfs does; `None`
-/// if there is no such subvolume, or its format has none.
+/// Opens a subvolume of the file system on `volume` by its path from the top, as the mount option `subvol` of
+/// btrfs does; `None` if there is no such subvolume, or its format has none.
 ///
 /// # Errors
 /// What the driver reports.
@@ -56,11 +56,12 @@ pub fn open_filesystem_mut(volume: &DiskMut) -> Result<Option<Box<dyn FileSystem
     }
 }
 
-/// Brings the file system on `volume` into the state that its journal says; over an overlay, always. Says whether there was
-/// anything to do.
+/// Brings the file system on `volume` into the state that its journal says; over an overlay, always. Says
+/// whether there was anything to do.
 ///
 /// # Errors
-/// `Unsupported` by name for what cannot be replayed, `Corrupt` for what must not be; `volume` is as it was then.
+/// `Unsupported` by name for what cannot be replayed, `Corrupt` for what must not be; `volume` is as it was
+/// then.
 pub fn replay_filesystem(volume: &DiskMut) -> Result<bool> {
     driver(&volume.disk())?.map_or(Ok(false), |driver| (driver.replay)(volume))
 }

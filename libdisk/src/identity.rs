@@ -4,13 +4,15 @@ use block::{Disk, Result};
 use sha2::{Digest, Sha256};
 use volume::lvm2;
 
-/// How much of the start of the disk, and of each partition, makes its identity: every super block lies in it.
+/// How much of the start of the disk, and of each partition, makes its identity: every super block lies in
+/// it.
 const HEAD: u64 = 68 << 10;
 /// How much of the end: the backup GPT.
 const TAIL: u64 = 33 * 512;
 
-/// SHA-256 over the size, both ends, the partition table, and the start of each partition and logical volume with its super
-/// block. A few hundred KiB are read; a change deep inside a file that leaves every super block as it was is not seen.
+/// SHA-256 over the size, both ends, the partition table, and the start of each partition and logical volume
+/// with its super block. A few hundred KiB are read; a change deep inside a file that leaves every super
+/// block as it was is not seen.
 ///
 /// # Errors
 /// What the device reports. A damaged partition table counts as none.

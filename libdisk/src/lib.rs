@@ -1,8 +1,8 @@
 //! From an image down to the files in its file systems.
 //!
-//! A facade over small crates, and two things of its own: [`Address`] says what is meant, [`open`](open()) opens it, and
-//! [`open_machine`] all disks of a machine. Which formats there are is said in [`FORMATS`], and which file systems in
-//! [`FILE_SYSTEMS`].
+//! A facade over small crates, and two things of its own: [`Address`] says what is meant, [`open`](open())
+//! opens it, and [`open_machine`] all disks of a machine. Which formats there are is said in [`FORMATS`], and
+//! which file systems in [`FILE_SYSTEMS`].
 //!
 //! ```no_run
 //! let address: libdisk::Address = "disk.qcow2#p1".parse()?;

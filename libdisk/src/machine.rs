@@ -142,7 +142,8 @@ impl MachineDisk {
         Self { disk, layers, origin, role: Role::Os, device, identity: OnceLock::new() }
     }
 
-    /// What tells it from other disks: see [`identity`](crate::identity()). As it was when this was first asked.
+    /// What tells it from other disks: see [`identity`](crate::identity()). As it was when this was first
+    /// asked.
     ///
     /// # Errors
     /// What the layers report.
@@ -227,13 +228,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Opens the machine whose disks `addresses` name, in their order: one image, several, an instance, or any mixture. Where the
-/// first address names a part of a disk, a partition or a logical volume, the machine is that part alone; for a path in the
-/// guest's tree it is all of the machine, and finding the file is the caller's.
+/// Opens the machine whose disks `addresses` name, in their order: one image, several, an instance, or any
+/// mixture. Where the first address names a part of a disk, a partition or a logical volume, the machine is
+/// that part alone; for a path in the guest's tree it is all of the machine, and finding the file is the
+/// caller's.
 ///
 /// # Errors
-/// `Unsupported` for what we do not open, by name; `Refused` for a disk that is named twice, for a part of a further disk,
-/// and for backing files that are not allowed; `OutOfRange` for a part that is not there; what the layers report.
+/// `Unsupported` for what we do not open, by name; `Refused` for a disk that is named twice, for a part of a
+/// further disk, and for backing files that are not allowed; `OutOfRange` for a part that is not there; what
+/// the layers report.
 pub fn open_machine(addresses: &[Address], options: &OpenOptions) -> Result<Machine> {
     let Some((first, further)) = addresses.split_first() else {
         return Err(Error::unsupported("machine", "no disk is named"));

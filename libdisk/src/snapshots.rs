@@ -46,8 +46,8 @@ pub(crate) fn open(name: &str, options: &Options) -> Result<(Vec<MachineDisk>, O
 /// A disk of the machine: the device, the snapshot, and what EC2 knows of it.
 type Found = (Option<String>, String, Option<Description>);
 
-/// The disks that a name means, the first the one that the machine starts from. Of a single snapshot EC2 is not asked, which
-/// takes another permission.
+/// The disks that a name means, the first the one that the machine starts from. Of a single snapshot EC2 is
+/// not asked, which takes another permission.
 fn members(ebs: &Ebs, name: &Name) -> Result<(Vec<Found>, Option<Set>)> {
     let set = match name {
         Name::Snapshots(ids) if ids.len() == 1 => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use block::ErrorKind;
 use libdisk::{Address, MachineDisk, OpenOptions, identity, open};
 use testimages::lvm::{self, Devices};
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 fn opened(path: &Path, place: &str) -> block::Result<MachineDisk> {
     let address: Address = format!("{}#{place}", path.display()).parse().unwrap();
@@ -18,8 +18,8 @@ fn a_volume_on_partitions() {
     if !lvm::need() {
         return;
     }
-    let guest = phony::named("debian-lvm");
-    let (Some(path), Some(qcow2)) = (guest.path(), guest.wrapped(&phony::WRAPPINGS[0])) else { return };
+    let guest = synthetic::named("debian-lvm");
+    let (Some(path), Some(qcow2)) = (guest.path(), guest.wrapped(&synthetic::WRAPPINGS[0])) else { return };
     let table = volume::read(&open(&Address::file(&path), &OpenOptions::default()).unwrap().disk).unwrap();
     let physical = [2, 3].map(|number| table.partition(number).unwrap().range.clone());
     for name in ["debian-vg/root", "debian-vg/srv"] {

@@ -138,7 +138,8 @@ fn a_forced_format_beats_the_probe() {
     );
     let options = OpenOptions { format: Some(&qcow2::FORMAT), ..OpenOptions::default() };
     assert!(open(&address(&raw, ""), &options).is_err());
-    // A guest that writes the marks of qcow2 to its disk does not choose how it is read, once the format is given.
+    // A guest that writes the marks of qcow2 to its disk does not choose how it is read, once the format is
+    // given.
     let file = std::fs::OpenOptions::new().write(true).open(raw.with_extension("vhd")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"QFI\xfb", 0).unwrap();
     assert_eq!(open_plain(&address(&raw.with_extension("vhd"), "")).unwrap_err().kind(), ErrorKind::Refused);

@@ -1,8 +1,8 @@
 //! Built images, kept between test runs.
 //!
-//! `$REFLOAT_CACHE`, by default `/var/tmp/refloat-cache`, holds one directory for each recipe, named by the recipe's
-//! digest: a changed recipe is a new image. What older recipes made is removed when the new one is there, unless somebody, say
-//! another checkout, has used it within the last hour.
+//! `$REFLOAT_CACHE`, by default `/var/tmp/refloat-cache`, holds one directory for each recipe, named by the
+//! recipe's digest: a changed recipe is a new image. What older recipes made is removed when the new one is
+//! there, unless somebody, say another checkout, has used it within the last hour.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ pub fn directory() -> PathBuf {
     std::env::var_os("REFLOAT_CACHE").map_or_else(|| "/var/tmp/refloat-cache".into(), PathBuf::from)
 }
 
-/// The path of `file` as `build` made it from `recipe`; built now unless an earlier run did. `build` gets an empty
-/// directory, in which it leaves `file`. The image is shared by all tests, so it is made read-only.
+/// The path of `file` as `build` made it from `recipe`; built now unless an earlier run did. `build` gets an
+/// empty directory, in which it leaves `file`. The image is shared by all tests, so it is made read-only.
 ///
 /// # Errors
 /// When `build` fails, or the cache cannot be written.

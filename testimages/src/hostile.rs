@@ -1,7 +1,7 @@
 //! Damaged input: an error or a result, never a panic, a hang, or memory without bounds.
 //!
-//! Every case has its own seed, which a failure names, so that it can be had again alone. The memory is counted by the
-//! allocator of the test's process, which the test file has to name:
+//! Every case has its own seed, which a failure names, so that it can be had again alone. The memory is
+//! counted by the allocator of the test's process, which the test file has to name:
 //!
 //!     #[global_allocator]
 //!     static MEMORY: testimages::hostile::Memory = testimages::hostile::Memory;
@@ -18,8 +18,8 @@ use crate::length::times;
 /// How long one case may take, on a busy machine and in a build for tests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `case` with `count` seeds: fifty times as many in a long run, a fifth in a quick one. The tests of the process
-/// that run at the same time may hold `ceiling` bytes more than at the start, together.
+/// Runs `case` with `count` seeds: fifty times as many in a long run, a fifth in a quick one. The tests of
+/// the process that run at the same time may hold `ceiling` bytes more than at the start, together.
 ///
 /// # Panics
 /// With the case that panicked, took too long, or broke through the ceiling.
@@ -45,7 +45,8 @@ pub fn cases(what: &str, count: u64, ceiling: usize, mut case: impl FnMut(&mut R
     }
 }
 
-/// Damages `bytes`, keeping their length: one to eight bytes, fields or bits, half of them in `hot`, where the decisions are.
+/// Damages `bytes`, keeping their length: one to eight bytes, fields or bits, half of them in `hot`, where
+/// the decisions are.
 pub fn damage(random: &mut Rng, bytes: &mut [u8], hot: Range<usize>) {
     for _ in 0..=random.usize(..8) {
         let whole = 0..bytes.len();
@@ -58,7 +59,8 @@ pub fn damage(random: &mut Rng, bytes: &mut [u8], hot: Range<usize>) {
             0 => bytes[at] ^= 1 << random.u8(..8),
             1 => bytes[at] = random.u8(..),
             2 => bytes[at] = *random.choice(&[0, 1, 0x7f, 0x80, 0xff]).unwrap_or(&0),
-            // A field of four or eight bytes, where one might be: the largest, the smallest, or a neighbour of what it was.
+            // A field of four or eight bytes, where one might be: the largest, the smallest, or a neighbour
+            // of what it was.
             3 => fill(bytes, at & !3, 4, *random.choice(&[0, 0xff]).unwrap_or(&0)),
             4 => fill(bytes, at & !7, 8, *random.choice(&[0, 0xff]).unwrap_or(&0)),
             _ => bytes[at] = bytes[at].wrapping_add(*random.choice(&[1, 0xff]).unwrap_or(&1)),

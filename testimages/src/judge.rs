@@ -1,8 +1,8 @@
 //! The outside judges: programs we did not write, asked whether what we wrote is well formed.
 //!
-//! A judge that is not installed makes its test skip *visibly*: a `SKIPPED:` line on the real stderr (not the captured
-//! one) and in `target/skipped.txt`. With `CI=true` a missing program is a failure. Every judgement panics with the
-//! command and all it printed, so that a failed test explains itself.
+//! A judge that is not installed makes its test skip *visibly*: a `SKIPPED:` line on the real stderr (not the
+//! captured one) and in `target/skipped.txt`. With `CI=true` a missing program is a failure. Every judgement
+//! panics with the command and all it printed, so that a failed test explains itself.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -95,7 +95,8 @@ pub fn need_all(programs: &[&str]) -> bool {
     programs.iter().all(|program| need(program).is_some())
 }
 
-/// Whether this process may loop-mount file systems (root, and a kernel with loop devices); a visible skip if not.
+/// Whether this process may loop-mount file systems (root, and a kernel with loop devices); a visible skip if
+/// not.
 pub fn need_kernel_mounts() -> bool {
     if length::quick() {
         skip("a mount, which a quick run leaves out");
@@ -108,8 +109,8 @@ pub fn need_kernel_mounts() -> bool {
     able
 }
 
-/// The lab and recorded data beside the checkout (`../shared`). It is no part of the repository, so its absence is a
-/// visible skip everywhere, CI included.
+/// The lab and recorded data beside the checkout (`../shared`). It is no part of the repository, so its
+/// absence is a visible skip everywhere, CI included.
 pub fn shared() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let found = path.canonicalize().ok();
@@ -175,7 +176,8 @@ pub fn tool(program: &str) -> Command {
     command
 }
 
-/// `e2fsck -fn`: the ext2/3/4 file system at byte `offset` of `image` has no error, and no journal left to recover.
+/// `e2fsck -fn`: the ext2/3/4 file system at byte `offset` of `image` has no error, and no journal left to
+/// recover.
 ///
 /// # Panics
 /// When it is not clean.
@@ -277,8 +279,8 @@ pub struct KernelMount {
 }
 
 impl KernelMount {
-    /// Mounts the file system in `range` of `image` (a raw file) through a loop device, read-only. A dirty journal is
-    /// left alone, so the image does not change.
+    /// Mounts the file system in `range` of `image` (a raw file) through a loop device, read-only. A dirty
+    /// journal is left alone, so the image does not change.
     ///
     /// # Panics
     /// When the kernel refuses it.
@@ -287,7 +289,8 @@ impl KernelMount {
         Self::with_options(image, range, "ro,noload")
     }
 
-    /// Mounts the file system in `range` of `image` through a loop device, writable: the kernel replays its journal.
+    /// Mounts the file system in `range` of `image` through a loop device, writable: the kernel replays its
+    /// journal.
     ///
     /// # Panics
     /// When the kernel refuses it.
@@ -342,13 +345,15 @@ impl Drop for KernelMount {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        // A process that still sits in the mount keeps it busy: detach it then, so that nothing outlives the test.
+        // A process that still sits in the mount keeps it busy: detach it then, so that nothing outlives the
+        // test.
         unmounted(&["--lazy"]);
     }
 }
 
-/// What a directory tree holds: each path with its type, mode, owner, extended attributes, and content (SHA-256, link
-/// target or device number). Times and inode numbers are left out. Two equal manifests are two equal trees.
+/// What a directory tree holds: each path with its type, mode, owner, extended attributes, and content
+/// (SHA-256, link target or device number). Times and inode numbers are left out. Two equal manifests are two
+/// equal trees.
 ///
 /// # Panics
 /// When a file of the tree cannot be read.

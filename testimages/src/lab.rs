@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::{cache, judge};
 
-/// The laboratory's QEMU, unpacked; `None`, after a visible skip, when it or what it needs to run is not here.
+/// The laboratory's QEMU, unpacked; `None`, after a visible skip, when it or what it needs to run is not
+/// here.
 ///
-/// Its guests find their disk behind VMBus only, as on Azure: one whose initramfs lacks the drivers does not boot.
+/// Its guests find their disk behind VMBus only, as on Azure: one whose initramfs lacks the drivers does not
+/// boot.
 ///
 /// # Panics
 /// When it is there and cannot be unpacked.

@@ -1,7 +1,7 @@
 //! How much a run of the tests tries.
 //!
-//! `REFLOAT_QUICK` is for a run beside the work: random tests are short, and nothing is mounted, booted or traced.
-//! `REFLOAT_LONG` is for a run of hours. Neither is what a submission is judged by.
+//! `REFLOAT_QUICK` is for a run beside the work: random tests are short, and nothing is mounted, booted or
+//! traced. `REFLOAT_LONG` is for a run of hours. Neither is what a submission is judged by.
 
 use std::env::var_os;
 

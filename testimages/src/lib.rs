@@ -1,7 +1,8 @@
 //! Guests to test on, and the programs that judge what refloat wrote.
 //!
-//! Nothing here uses refloat's own parsers: an image made or checked with our own code proves nothing. Images are built
-//! by the real tools (`mke2fs`, `sgdisk`, `mkfs.vfat`, `depmod`, `cpio`), and judged by programs we did not write.
+//! Nothing here uses refloat's own parsers: an image made or checked with our own code proves nothing. Images
+//! are built by the real tools (`mke2fs`, `sgdisk`, `mkfs.vfat`, `depmod`, `cpio`), and judged by programs we
+//! did not write.
 
 pub mod boto;
 pub mod cache;
@@ -13,7 +14,7 @@ pub mod loader;
 pub mod lvm;
 pub mod moto;
 pub mod mounted;
-pub mod phony;
 pub mod population;
 pub mod real;
+pub mod synthetic;
 pub mod user_mode_linux;

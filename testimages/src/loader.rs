@@ -7,8 +7,8 @@ use crate::judge;
 /// Where the Debian package grub-pc-bin puts it.
 pub const GRUB: &str = "/usr/lib/grub/i386-pc";
 
-/// GRUB's `boot.img`, and a `core.img` with what it takes to read an ext4 in the first partition of the disk it is on; `None`,
-/// after a visible skip, where GRUB is not installed.
+/// GRUB's `boot.img`, and a `core.img` with what it takes to read an ext4 in the first partition of the disk
+/// it is on; `None`, after a visible skip, where GRUB is not installed.
 ///
 /// # Panics
 /// When it is, and makes none.

@@ -1,7 +1,7 @@
 //! Volume groups made, and judged, by lvm2 on loop devices.
 //!
-//! The kernel needs no device mapper: nothing is activated. Only the devices named are looked at, and nothing of the
-//! machine's own configuration changes.
+//! The kernel needs no device mapper: nothing is activated. Only the devices named are looked at, and nothing
+//! of the machine's own configuration changes.
 
 use std::collections::BTreeMap;
 use std::io::Seek;
@@ -68,7 +68,8 @@ impl Devices {
         text.lines().map(|line| line.trim().split(';').map(str::to_owned).collect()).collect()
     }
 
-    /// Where lvm2 has the bytes of a linear or striped volume ("vg0/root"): on which device and where, in their order.
+    /// Where lvm2 has the bytes of a linear or striped volume ("vg0/root"): on which device and where, in
+    /// their order.
     ///
     /// # Panics
     /// When there is no such volume.
@@ -105,7 +106,8 @@ impl Devices {
     }
 }
 
-/// The bytes of a volume of an image as a file of their own; `places` are those of the physical volumes in the image.
+/// The bytes of a volume of an image as a file of their own; `places` are those of the physical volumes in
+/// the image.
 ///
 /// # Panics
 /// When lvm2 has no such volume there.

@@ -9,8 +9,8 @@ use vfs::{Attributes, FileSystem, NodeId, Result, Timestamp, Transaction};
 /// When everything new was made.
 pub const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 0 };
 
-/// Fills a mounted file system: files of many sizes, `names` names in one directory, links, devices, holes, content in pieces,
-/// attributes, access lists, owners and times.
+/// Fills a mounted file system: files of many sizes, `names` names in one directory, links, devices, holes,
+/// content in pieces, attributes, access lists, owners and times.
 ///
 /// # Panics
 /// When it cannot hold them.
@@ -102,8 +102,8 @@ pub fn populate(root: &Path, names: usize) {
     rustix::fs::ioctl_setflags(&fixed, rustix::fs::IFlags::IMMUTABLE).ok();
 }
 
-/// The edits that refloat makes, and harder ones, on what [`populate`] has made: with `names` new names in the large directory, and
-/// a new file of `large` bytes.
+/// The edits that refloat makes, and harder ones, on what [`populate`] has made: with `names` new names in
+/// the large directory, and a new file of `large` bytes.
 ///
 /// # Errors
 /// What the file system says.

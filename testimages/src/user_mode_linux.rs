@@ -1,7 +1,7 @@
 //! Another kernel than this machine's: user-mode Linux, which is a process, on the files of this machine.
 //!
-//! It mounts what kernels of today leave out (version 4 of XFS, quotas). Tests have it run their own program: the tests that are
-//! to run inside are ignored otherwise.
+//! It mounts what kernels of today leave out (version 4 of XFS, quotas). Tests have it run their own program:
+//! the tests that are to run inside are ignored otherwise.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -27,8 +27,8 @@ pub fn need() -> bool {
     need_all(&["linux.uml", "busybox", "timeout"])
 }
 
-/// Boots it with `image` as [`DISK`] and runs `script`, a shell's, until a command fails. `script` leaves `done` in [`SHARE`], or
-/// has a test do so. The folder that it shared.
+/// Boots it with `image` as [`DISK`] and runs `script`, a shell's, until a command fails. `script` leaves
+/// `done` in [`SHARE`], or has a test do so. The folder that it shared.
 ///
 /// # Panics
 /// When nothing says that it was done; with what was printed inside.

@@ -1,10 +1,10 @@
 //! Fuzz targets: any bytes are an answer or an error, never a panic, a hang, or memory without bounds.
 //!
-//! One function a parser. `cargo xtask fuzz` builds and runs them; `cargo fuzz run --fuzz-dir benches/fuzz --features libfuzzer
-//! TARGET` does so with a nightly compiler and its address sanitizer.
+//! One function a parser. `cargo xtask fuzz` builds and runs them; `cargo fuzz run --fuzz-dir benches/fuzz
+//! --features libfuzzer TARGET` does so with a nightly compiler and its address sanitizer.
 //!
-//! What is a disk to its parser is given as [`Pages`]: a few pages of a device that is zero elsewhere, so that a file system
-//! of 16 MiB is an input of some KiB.
+//! What is a disk to its parser is given as [`Pages`]: a few pages of a device that is zero elsewhere, so
+//! that a file system of 16 MiB is an input of some KiB.
 
 mod filesystem;
 mod image;

@@ -12,8 +12,9 @@ const SECTOR: u64 = 512;
 /// Sectors of the largest device: 16 GiB.
 const MOST: u32 = 1 << 25;
 
-/// An input as a device: the number of its sectors (32 bits, the lowest byte first), then for each page that is not zero its
-/// number and its 4096 bytes. Where a page is there twice the last one counts; an incomplete one is filled up with zeros.
+/// An input as a device: the number of its sectors (32 bits, the lowest byte first), then for each page that
+/// is not zero its number and its 4096 bytes. Where a page is there twice the last one counts; an incomplete
+/// one is filled up with zeros.
 #[derive(Debug)]
 pub struct Pages {
     size: u64,
@@ -36,7 +37,8 @@ impl Pages {
         Self { size, pages }
     }
 
-    /// Puts the checksum that btrfs keeps at the start of its blocks into every page: else nothing behind it is ever reached.
+    /// Puts the checksum that btrfs keeps at the start of its blocks into every page: else nothing behind it
+    /// is ever reached.
     pub fn sealed(mut self) -> Self {
         for page in self.pages.values_mut() {
             let sum = crc32c::crc32c(&page[32..]).to_le_bytes();

@@ -1,12 +1,15 @@
-//! `refloat convert ebs:…` beside coldsnap 0.12.0, on the same snapshots of the stand-in EBS server, with the bars of a release.
+//! `refloat convert ebs:…` beside coldsnap 0.12.0, on the same snapshots of the stand-in EBS server, with the
+//! bars of a release.
 //!
-//!     cargo build --release && cargo run --release -p benches --bin versus_coldsnap -- --coldsnap /tmp/coldsnap/bin/coldsnap
+//!     cargo build --release && cargo run --release -p benches --bin versus_coldsnap -- --coldsnap PATH
 //!
-//! coldsnap takes an hour to build, as it brings `aws-sdk-ec2`: `cargo install coldsnap --version 0.12.0 --root /tmp/coldsnap`, once, by hand.
-//! Without `--coldsnap` what it needed on a loaded machine of two cores in November 2026 stands in for it; processor time compares well
-//! between machines of a kind, wall time does not, so it is shown and not judged then.
+//! coldsnap takes an hour to build, as it brings `aws-sdk-ec2`: `cargo install coldsnap --version 0.12.0
+//! --root /tmp/coldsnap`, once, by hand. Without `--coldsnap` what it needed on a loaded machine of two cores
+//! in November 2026 stands in for it; processor time compares well between machines of a kind, wall time does
+//! not, so it is shown and not judged then.
 //!
-//! Both write a raw file. coldsnap does not flush it, so ours is not asked to either (`--sync` asks both: it is followed by `sync`).
+//! Both write a raw file. coldsnap does not flush it, so ours is not asked to either (`--sync` asks both: it
+//! is followed by `sync`).
 #![allow(clippy::print_stdout, reason = "the table is the answer")]
 
 use std::path::{Path, PathBuf};

@@ -1,10 +1,11 @@
-//! `refloat convert` beside `qemu-img convert`, on the same images, with the bars that a release has to clear.
+//! `refloat convert` beside `qemu-img convert`, on the same images, with the bars that a release has to
+//! clear.
 //!
 //!     cargo build --release && cargo run --release -p benches --bin versus_qemu_img
 //!
-//! Makes an image of 4 GiB with 1.2 GiB of data, the files of this machine's `/usr`, in each of several formats, and turns
-//! each into a fixed VHD: ours, theirs, ours, and so on, warm. Peak memory, wall and processor time are those of the whole
-//! process. What we wrote is compared with the source by qemu-img.
+//! Makes an image of 4 GiB with 1.2 GiB of data, the files of this machine's `/usr`, in each of several
+//! formats, and turns each into a fixed VHD: ours, theirs, ours, and so on, warm. Peak memory, wall and
+//! processor time are those of the whole process. What we wrote is compared with the source by qemu-img.
 //!
 //! | contest | against |
 //! |---|---|
@@ -12,13 +13,14 @@
 //! | `reflink`, `reflink qcow2` | the same, source and output on one XFS; the file system must not grow. Needs root |
 //! | `1 TiB raw`, `1 TiB qcow2` | ourselves, on 4 GiB with the same data |
 //!
-//! Prints medians, the ratios and their bars, and exits with 1 where a bar is missed. A ratio is the better of two: the
-//! median of the pairs, and that of the minima. The processor times compare well on any machine. The wall times do not: a busy
-//! one gives more of itself to the program with more threads. So they are not judged where they are noisy, that is, where
-//! one side's median is more than a quarter above its minimum.
+//! Prints medians, the ratios and their bars, and exits with 1 where a bar is missed. A ratio is the better
+//! of two: the median of the pairs, and that of the minima. The processor times compare well on any machine.
+//! The wall times do not: a busy one gives more of itself to the program with more threads. So they are not
+//! judged where they are noisy, that is, where one side's median is more than a quarter above its minimum.
 //!
-//! Neither program flushes its output, as qemu-img does not unless it is asked. With `--sync` ours is durable when it ends and
-//! theirs is followed by `sync`; then the disk is measured more than the programs, and there are no bars.
+//! Neither program flushes its output, as qemu-img does not unless it is asked. With `--sync` ours is durable
+//! when it ends and theirs is followed by `sync`; then the disk is measured more than the programs, and there
+//! are no bars.
 #![allow(clippy::print_stdout, reason = "the table is the answer")]
 
 use std::fs::{self, File};
@@ -73,7 +75,8 @@ struct Args {
     sync: bool,
 }
 
-/// What a contest asks for: at least so many times as fast, and as a stretch, with at most this share of their processor time.
+/// What a contest asks for: at least so many times as fast, and as a stretch, with at most this share of
+/// their processor time.
 #[derive(Debug, Clone, Copy)]
 struct Bar {
     faster: f64,
@@ -137,7 +140,8 @@ impl Args {
         Side { name: "qemu-img", command, output }
     }
 
-    /// Runs the two in turn, prints what they cost, and says whether we cleared the bar. What we made is held against `source`.
+    /// Runs the two in turn, prints what they cost, and says whether we cleared the bar. What we made is held
+    /// against `source`.
     fn contest(
         &self,
         name: &str,
@@ -194,8 +198,8 @@ impl Args {
     }
 }
 
-/// Removes what a run has made, and gives the file system the time to do so: XFS lets go of the extents afterwards, and who writes
-/// meanwhile waits for it.
+/// Removes what a run has made, and gives the file system the time to do so: XFS lets go of the extents
+/// afterwards, and who writes meanwhile waits for it.
 fn remove(output: &Path) -> Result<()> {
     fs::remove_file(output)?;
     thread::sleep(REST);

@@ -1,5 +1,5 @@
-//! Adds the Hyper-V modules to an initramfs: `inject INITRAMFS MODULES_DIRECTORY OUTPUT [append]`, where the directory is a
-//! `lib/modules/<kver>`. Shows the whole sequence: parse, look, inject, verify.
+//! Adds the Hyper-V modules to an initramfs: `inject INITRAMFS MODULES_DIRECTORY OUTPUT [append]`, where the
+//! directory is a `lib/modules/<kver>`. Shows the whole sequence: parse, look, inject, verify.
 #![allow(clippy::print_stdout)]
 
 use std::fs;

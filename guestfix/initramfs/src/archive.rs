@@ -68,8 +68,8 @@ impl<'a> File<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Splits and unpacks `bytes`, within `limits`; what is large is not kept. An unknown format is refused by name and
-    /// offset.
+    /// Splits and unpacks `bytes`, within `limits`; what is large is not kept. An unknown format is refused
+    /// by name and offset.
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let segments = segment::split(bytes, limits)?;
         if segments.is_empty() {
@@ -124,8 +124,8 @@ impl<'a> Archive<'a> {
         kernels.into_iter().collect()
     }
 
-    /// The module directory of a kernel, symbolic links resolved: `usr/lib/modules/<kver>` or `lib/modules/<kver>`. It
-    /// is also where the directory belongs if there is none yet.
+    /// The module directory of a kernel, symbolic links resolved: `usr/lib/modules/<kver>` or
+    /// `lib/modules/<kver>`. It is also where the directory belongs if there is none yet.
     #[must_use]
     pub fn module_dir(&self, kver: &str) -> String {
         let candidates = ["lib/modules", "usr/lib/modules", "lib", "usr/lib"];
@@ -148,7 +148,8 @@ impl<'a> Archive<'a> {
             .collect()
     }
 
-    /// Paths at which a directory record took the place of something else, as it does with a `lib -> usr/lib` link.
+    /// Paths at which a directory record took the place of something else, as it does with a `lib -> usr/lib`
+    /// link.
     pub(crate) fn replaced(&self) -> &[String] {
         &self.replaced
     }
@@ -258,8 +259,9 @@ impl<'a> Archive<'a> {
         Some(resolved.join("/"))
     }
 
-    /// Does with one record what the kernel does (`init/initramfs.c`): a parent that is not there makes it vanish, and
-    /// something of another type in its place is removed first, unless that is a directory with content.
+    /// Does with one record what the kernel does (`init/initramfs.c`): a parent that is not there makes it
+    /// vanish, and something of another type in its place is removed first, unless that is a directory
+    /// with content.
     fn unpack(&mut self, segment: usize, index: usize) {
         let Some(entry) = self.entry((segment, index)) else { return };
         let (kind, path) = (entry.kind, entry.path.clone());

@@ -10,7 +10,8 @@ use crate::kmod::dep::{Dep, Line};
 use crate::kmod::modinfo::Modinfo;
 use crate::modules::{ModuleTree, normalise};
 
-/// The largest module, unpacked, that is taken: twice that of the largest known (`nouveau`, `amdgpu` with symbols).
+/// The largest module, unpacked, that is taken: twice that of the largest known (`nouveau`, `amdgpu` with
+/// symbols).
 const MAX_MODULE: u64 = 256 << 20;
 
 /// The longest chain of modules that need each other; real ones are shorter than 20.
@@ -66,8 +67,8 @@ impl<'a> Root<'a> {
         self.builtin.contains(name)
     }
 
-    /// The path and content of a module's file: from `modules.dep`, or by looking through the directory if that is
-    /// missing or stale.
+    /// The path and content of a module's file: from `modules.dep`, or by looking through the directory if
+    /// that is missing or stale.
     pub(crate) fn file(&self, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         if let Some(line) = self.dep.get(name)
             && let Some(file) = self.tree.read(&line.path)?
@@ -97,9 +98,9 @@ impl<'a> Root<'a> {
         Ok(Some(Module { name: name.to_owned(), path, file, unpacked, info, needs }))
     }
 
-    /// The modules to add so that all of `wanted` load, those needed before those that need them. `there` tells of a
-    /// module the initramfs already has what it needs. Wanted modules that do not exist are left out; the soft
-    /// dependencies of what is added come along where they exist.
+    /// The modules to add so that all of `wanted` load, those needed before those that need them. `there`
+    /// tells of a module the initramfs already has what it needs. Wanted modules that do not exist are
+    /// left out; the soft dependencies of what is added come along where they exist.
     pub(crate) fn closure(
         &self,
         wanted: impl Iterator<Item = String>,
@@ -143,7 +144,8 @@ struct Closure<'a, F> {
 }
 
 impl<F: Fn(&str) -> Option<Vec<String>>> Closure<'_, F> {
-    /// Adds a module and all it needs. `needed_by` makes its absence an error. Each name is seen once, so cycles end.
+    /// Adds a module and all it needs. `needed_by` makes its absence an error. Each name is seen once, so
+    /// cycles end.
     fn add(&mut self, name: &str, needed_by: Option<&str>) -> Result<()> {
         if self.root.is_builtin(name) || !self.seen.insert(name.to_owned()) {
             return Ok(());
@@ -187,8 +189,8 @@ impl<F: Fn(&str) -> Option<Vec<String>>> Closure<'_, F> {
         Ok(())
     }
 
-    /// What the `direct`ly needed modules need in turn, and they themselves; those needed last first. A line of
-    /// `modules.dep` has it all already; the modules' own word names the direct ones only.
+    /// What the `direct`ly needed modules need in turn, and they themselves; those needed last first. A line
+    /// of `modules.dep` has it all already; the modules' own word names the direct ones only.
     fn all_needs(&self, direct: &[String]) -> Vec<String> {
         let mut order: Vec<String> = Vec::new();
         for need in direct.iter().rev() {

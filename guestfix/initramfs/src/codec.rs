@@ -1,4 +1,5 @@
-//! The compressions the kernel unpacks an initramfs with (`lib/decompress.c`), read within a bound and written back.
+//! The compressions the kernel unpacks an initramfs with (`lib/decompress.c`), read within a bound and
+//! written back.
 
 use std::io::{self, Read, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -36,7 +37,8 @@ const ZSTD_WINDOW: u32 = 26;
 const GZIP_PIECE: usize = 64 << 20;
 /// The fastest preset of xz and lzma: others take ten seconds and more for an ordinary initramfs.
 const LZMA_PRESET: u32 = 0;
-/// xz blocks are packed side by side. Their size, and so the result, does not depend on the number of processors.
+/// xz blocks are packed side by side. Their size, and so the result, does not depend on the number of
+/// processors.
 const XZ_BLOCK: Option<NonZeroU64> = NonZeroU64::new(16 << 20);
 /// The magic of a legacy lz4 frame.
 const LZ4_LEGACY: [u8; 4] = 0x184C_2102_u32.to_le_bytes();
@@ -59,8 +61,8 @@ impl Codec {
         MAGICS.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, codec)| *codec)
     }
 
-    /// Unpacks the one compressed stream that `bytes` start with, into at most `limit` bytes. Returns the data and how
-    /// many bytes of the input the stream took. `what` names the data in errors.
+    /// Unpacks the one compressed stream that `bytes` start with, into at most `limit` bytes. Returns the
+    /// data and how many bytes of the input the stream took. `what` names the data in errors.
     pub(crate) fn decompress(self, bytes: &[u8], limit: u64, what: &str) -> Result<(Vec<u8>, usize)> {
         let mut data = Vec::new();
         let taken = self.unpack_into(bytes, limit, what, &mut data)?;
@@ -129,8 +131,8 @@ impl Codec {
         self.pack(data.len(), |packer| packer.write_all(data))
     }
 
-    /// Packs the `len` bytes that `write` writes into one stream that the kernel can unpack. The same data gives the same
-    /// bytes.
+    /// Packs the `len` bytes that `write` writes into one stream that the kernel can unpack. The same data
+    /// gives the same bytes.
     pub(crate) fn pack(
         self,
         len: usize,
@@ -260,9 +262,9 @@ impl std::fmt::Display for Codec {
     }
 }
 
-/// Unpacks a legacy lz4 frame: a magic, then blocks, each after its packed size. It has no end mark: the end of the
-/// input is one, or the zeros of a padding, or whatever else cannot be a block. Returns how many bytes it unpacks to, and
-/// what is left of the input.
+/// Unpacks a legacy lz4 frame: a magic, then blocks, each after its packed size. It has no end mark: the end
+/// of the input is one, or the zeros of a padding, or whatever else cannot be a block. Returns how many bytes
+/// it unpacks to, and what is left of the input.
 fn unpack_lz4<'a>(bytes: &'a [u8], limit: u64, out: &mut dyn Write) -> io::Result<(u64, &'a [u8])> {
     let mut rest = bytes;
     let mut total: u64 = 0;

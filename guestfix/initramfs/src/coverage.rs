@@ -43,8 +43,8 @@ impl Coverage {
         self.named(|state| *state == ModuleState::Absent)
     }
 
-    /// Names of the modules that are modules, and there or addable: what [`verify`](crate::verify()) can be asked for
-    /// after the injection.
+    /// Names of the modules that are modules, and there or addable: what [`verify`](crate::verify()) can be
+    /// asked for after the injection.
     pub fn loadable(&self) -> impl Iterator<Item = &str> {
         self.named(|state| !matches!(state, ModuleState::Builtin | ModuleState::Absent))
     }

@@ -12,8 +12,8 @@ const HEADER: usize = 110;
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// The longest name, with its NUL, that the kernel takes.
 const PATH_MAX: usize = 4096;
-/// Inode numbers of the records we write start here, well above those of any generator, so that no two records of one
-/// archive are taken for hard links of each other.
+/// Inode numbers of the records we write start here, well above those of any generator, so that no two
+/// records of one archive are taken for hard links of each other.
 const FIRST_INODE: u32 = 0x7000_0001;
 /// Archives end on a multiple of this, as `cpio` writes them.
 pub(crate) const BLOCK: usize = 512;
@@ -35,7 +35,8 @@ pub enum Kind {
 /// One record of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The path, without leading `./` or `/`; empty for the root itself. Bytes that are not UTF-8 are replaced.
+    /// The path, without leading `./` or `/`; empty for the root itself. Bytes that are not UTF-8 are
+    /// replaced.
     pub path: String,
     /// What it makes.
     pub kind: Kind,
@@ -68,8 +69,8 @@ pub(crate) fn is_newc(bytes: &[u8]) -> bool {
     bytes.starts_with(b"070701") || bytes.starts_with(b"070702")
 }
 
-/// Reads the archive at `start`, which is also what its alignment counts from. `seen` counts the records of the whole
-/// initramfs.
+/// Reads the archive at `start`, which is also what its alignment counts from. `seen` counts the records of
+/// the whole initramfs.
 pub(crate) fn parse(bytes: &[u8], start: usize, seen: &mut usize, limits: &Limits) -> Result<Parsed> {
     let mut entries = Vec::new();
     let mut at = start;
@@ -151,8 +152,8 @@ impl Header {
         Ok(Self { mode: field(1)?, nlink: field(4)?, inode, name, data: size(field(6)?)? })
     }
 
-    /// Bytes of the name and of what fills it up. Everything is aligned to 4 bytes; every caller starts an archive at a
-    /// multiple of 4 of the bytes it hands in.
+    /// Bytes of the name and of what fills it up. Everything is aligned to 4 bytes; every caller starts an
+    /// archive at a multiple of 4 of the bytes it hands in.
     pub(crate) fn padded_name(&self) -> usize {
         HEADER.saturating_add(self.name).next_multiple_of(4).saturating_sub(HEADER)
     }

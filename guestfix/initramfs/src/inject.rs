@@ -34,10 +34,11 @@ pub struct Request<'a> {
     pub kver: &'a str,
     /// The modules wanted. Those the kernel does not have are left out, save the required ones.
     pub modules: &'a [&'a str],
-    /// Those of them without which the machine does not boot: it is an error if the kernel does not have them.
+    /// Those of them without which the machine does not boot: it is an error if the kernel does not have
+    /// them.
     pub required: &'a [&'a str],
-    /// Those of them that are also named in the generator's own list of what to load first, so that nothing depends on
-    /// udev alone.
+    /// Those of them that are also named in the generator's own list of what to load first, so that nothing
+    /// depends on udev alone.
     pub first: &'a [&'a str],
     /// The guest's `/lib/modules/<kver>`.
     pub tree: &'a dyn ModuleTree,
@@ -59,7 +60,8 @@ impl<'a> Request<'a> {
 pub struct Injected {
     /// The new file; the old one's bytes if there was nothing to do.
     pub bytes: Vec<u8>,
-    /// Paths of the module (or other) files added, in the initramfs, in the order they were found to be needed.
+    /// Paths of the module (or other) files added, in the initramfs, in the order they were found to be
+    /// needed.
     pub added: Vec<String>,
     /// How the records were put in; `None` if there was nothing to do.
     pub mode: Option<Mode>,
@@ -71,8 +73,8 @@ pub struct Injected {
     pub absent: Vec<String>,
 }
 
-/// Adds the wanted modules and all they need. What is there already stays; asked again, it changes nothing. The same
-/// input gives the same bytes.
+/// Adds the wanted modules and all they need. What is there already stays; asked again, it changes nothing.
+/// The same input gives the same bytes.
 pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> {
     let generator = archive.generator();
     refuse(archive, generator)?;
@@ -105,8 +107,8 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
     Ok(Injected { bytes, added, mode, changes: new.changes, loadable, absent })
 }
 
-/// Puts files, each a path and its content, in place of those of that name, or as new ones. What is there already stays;
-/// asked again, it changes nothing.
+/// Puts files, each a path and its content, in place of those of that name, or as new ones. What is there
+/// already stays; asked again, it changes nothing.
 ///
 /// # Errors
 /// `Malformed` if something is in the way, or the archive cannot be packed again.
@@ -165,8 +167,8 @@ impl<'a> NewFiles<'a> {
         Ok(())
     }
 
-    /// Where the kernel will put a file of this path: the part that exists with its links followed. A directory record
-    /// for a path that goes through a link would take the link's place.
+    /// Where the kernel will put a file of this path: the part that exists with its links followed. A
+    /// directory record for a path that goes through a link would take the link's place.
     fn place(&self, path: &str) -> Result<String> {
         let mut known = path;
         let mut rest = "";
@@ -192,8 +194,9 @@ impl<'a> NewFiles<'a> {
         let mut paths = BTreeMap::new();
         let mut added = Vec::new();
         for module in modules {
-            // What unpacks modules in the initramfs may not know the compression of the guest's, so a compressed one
-            // goes in only next to its like. The signature is that of the unpacked module, and stays.
+            // What unpacks modules in the initramfs may not know the compression of the guest's, so a
+            // compressed one goes in only next to its like. The signature is that of the unpacked
+            // module, and stays.
             let suffix = crate::closure::suffix(&module.path).unwrap_or_default();
             let (path, content) = match &module.unpacked {
                 Some(unpacked) if !present.has_suffix(suffix) => {
@@ -211,8 +214,8 @@ impl<'a> NewFiles<'a> {
         Ok(added)
     }
 
-    /// Merges the lines of the new modules into the indexes and writes them as text and in binary: busybox reads the
-    /// one, libkmod the other.
+    /// Merges the lines of the new modules into the indexes and writes them as text and in binary: busybox
+    /// reads the one, libkmod the other.
     fn indexes(
         &mut self,
         kver: &str,
@@ -286,7 +289,8 @@ impl<'a> NewFiles<'a> {
         Ok(())
     }
 
-    /// Names the modules in the generator's own list of what to load first, so that nothing depends on udev alone.
+    /// Names the modules in the generator's own list of what to load first, so that nothing depends on udev
+    /// alone.
     fn hints(&mut self, generator: Generator, loadable: &[String], request: &Request<'_>) -> Result<()> {
         let mut names: Vec<&str> =
             request.first.iter().copied().filter(|name| loadable.iter().any(|other| other == name)).collect();
@@ -342,8 +346,8 @@ impl<'a> NewFiles<'a> {
         Ok((bytes, mode))
     }
 
-    /// Hard links of files that are replaced, with their content: they become files of their own, or writing the one
-    /// would change the other.
+    /// Hard links of files that are replaced, with their content: they become files of their own, or writing
+    /// the one would change the other.
     fn unlink(&self, segment: &Segment<'_>) -> Result<BTreeMap<String, Vec<u8>>> {
         let replaced =
             segment.entries.iter().filter(|entry| entry.nlink > 1 && self.files.contains_key(&entry.path));
@@ -387,8 +391,8 @@ impl<'a> NewFiles<'a> {
         Ok(bytes)
     }
 
-    /// All earlier segments byte for byte, then the last one without the records that are replaced and with the new. It is
-    /// packed as it unpacks: neither is ever whole in memory.
+    /// All earlier segments byte for byte, then the last one without the records that are replaced and with
+    /// the new. It is packed as it unpacks: neither is ever whole in memory.
     fn rewrite(&self, last: &Segment<'_>, records: &[u8]) -> Result<Vec<u8>> {
         let is_replaced = |entry: &&Entry| entry.kind == Kind::File && self.files.contains_key(&entry.path);
         let mut left_out: Vec<Range<usize>> =
@@ -421,8 +425,8 @@ impl<'a> NewFiles<'a> {
     }
 }
 
-/// Does this kernel find the end of lz4 data that zeros follow? Mainline since 5.13 (commit 2c484419efc0). Stable
-/// branches got it too, but a distribution's release does not tell whether it has it.
+/// Does this kernel find the end of lz4 data that zeros follow? Mainline since 5.13 (commit 2c484419efc0).
+/// Stable branches got it too, but a distribution's release does not tell whether it has it.
 fn pads_lz4(kver: &str) -> bool {
     let mut numbers =
         kver.split(|char: char| !char.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));

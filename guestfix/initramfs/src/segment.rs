@@ -68,7 +68,8 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// Unpacks the segment again, piece by piece: `take` gets each with the number of the range in `ranges` it lies in.
+    /// Unpacks the segment again, piece by piece: `take` gets each with the number of the range in `ranges`
+    /// it lies in.
     pub(crate) fn stream(
         &self,
         ranges: &[Range<usize>],
@@ -111,7 +112,8 @@ pub(crate) fn split<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Segment<
     Ok(segments)
 }
 
-/// Reads the segment at `at`; `budget` bounds what it may unpack to. Tells its length in the file and unpacked too.
+/// Reads the segment at `at`; `budget` bounds what it may unpack to. Tells its length in the file and
+/// unpacked too.
 fn read<'a>(
     bytes: &'a [u8],
     at: usize,

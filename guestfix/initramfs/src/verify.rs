@@ -23,10 +23,11 @@ pub struct Verified {
     pub aliases: Vec<(String, String)>,
 }
 
-/// Reads an initramfs back and asserts that each of the `wanted` modules (none of them built in) can be loaded in it:
-/// there is an `/init`; the indexes lead from the name to the file, and from each of the module's own aliases to its
-/// name; every file is there and fits the kernel; and no directory took a link's place. Both forms of the indexes are
-/// asked where both are there, as libkmod reads the binary ones and busybox the text.
+/// Reads an initramfs back and asserts that each of the `wanted` modules (none of them built in) can be
+/// loaded in it: there is an `/init`; the indexes lead from the name to the file, and from each of the
+/// module's own aliases to its name; every file is there and fits the kernel; and no directory took a link's
+/// place. Both forms of the indexes are asked where both are there, as libkmod reads the binary ones and
+/// busybox the text.
 pub fn verify(bytes: &[u8], kver: &str, wanted: &[&str]) -> Result<Verified> {
     let archive = Archive::parse(bytes, &Limits::default())?;
     if !archive.has_init() {

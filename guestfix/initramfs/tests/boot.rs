@@ -1,5 +1,5 @@
-//! The proof of the whole: a real kernel on (emulated) Hyper-V finds its disk with the image we made, and not without.
-//! Minutes under emulation, so only with `REFLOAT_LONG=1`.
+//! The proof of the whole: a real kernel on (emulated) Hyper-V finds its disk with the image we made, and not
+//! without. Minutes under emulation, so only with `REFLOAT_LONG=1`.
 
 mod lab;
 
@@ -16,7 +16,8 @@ use testimages::{judge, lab as hyperv};
 const CODECS: [Codec; 7] =
     [Codec::Zstd, Codec::None, Codec::Gzip, Codec::Bzip2, Codec::Lzma, Codec::Xz, Codec::Lz4];
 
-/// Loads what the devices ask for, as udev does: for each the module that its alias leads to, until nothing is new.
+/// Loads what the devices ask for, as udev does: for each the module that its alias leads to, until nothing
+/// is new.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev
 /bin/busybox mount -t proc proc /proc

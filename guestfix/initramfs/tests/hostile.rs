@@ -19,8 +19,8 @@ static MEMORY: Memory = Memory;
 
 /// For each codec, and each other format.
 const CASES: u64 = 10_000;
-/// What the tests of this file may hold together: the window of a decoder, 256 MiB at most; a few images of 8 MiB, and what packs
-/// them; the modules of a kernel.
+/// What the tests of this file may hold together: the window of a decoder, 256 MiB at most; a few images of 8
+/// MiB, and what packs them; the modules of a kernel.
 const CEILING: usize = 384 << 20;
 
 fn limits() -> Limits {
@@ -136,7 +136,8 @@ fn damaged_modules() {
     let good = kernel.file(path);
     cases("module", CASES, CEILING, |random| {
         let mut bytes = good.clone();
-        // The section headers are at the end, where a few bytes decide it all; the header of the file is at the start.
+        // The section headers are at the end, where a few bytes decide it all; the header of the file is at
+        // the start.
         let hot = if random.bool() { 0..64 } else { good.len() - 4000..good.len() };
         mangle(random, &mut bytes, hot);
         let _ = Modinfo::parse(&bytes, path);

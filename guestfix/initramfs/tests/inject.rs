@@ -58,7 +58,8 @@ fn unpack(bytes: &[u8], into: &Path) {
     }
 }
 
-/// Each wanted module is inserted by `modprobe` in the unpacked image as it is in the guest, by name and by alias.
+/// Each wanted module is inserted by `modprobe` in the unpacked image as it is in the guest, by name and by
+/// alias.
 fn modprobe_agrees(bytes: &[u8], kernel: &Kernel) {
     let tree = tempfile::tempdir().unwrap();
     unpack(bytes, tree.path());
@@ -129,8 +130,8 @@ fn coverage_tells_where_each_module_is() {
     assert_eq!(coverage.absent().collect::<Vec<_>>(), new.absent);
 }
 
-/// The kernel's rule, which `cpio -u` does not have: a directory record takes a link's place. So no record may name a
-/// directory that exists, by any path, or lead through a link.
+/// The kernel's rule, which `cpio -u` does not have: a directory record takes a link's place. So no record
+/// may name a directory that exists, by any path, or lead through a link.
 #[test]
 fn no_record_touches_a_link_or_an_existing_directory() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
@@ -157,7 +158,8 @@ fn no_record_touches_a_link_or_an_existing_directory() {
     }
 }
 
-/// The trap itself: with such a record the kernel loses `lib`, and so does our view of the tree; verification says so.
+/// The trap itself: with such a record the kernel loses `lib`, and so does our view of the tree; verification
+/// says so.
 #[test]
 fn a_directory_over_a_link_fails_verification() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
@@ -243,7 +245,8 @@ fn compressed_modules() {
     }
 }
 
-/// No package ships `modules.dep`. Without it, and with one that has gone stale, the modules speak for themselves.
+/// No package ships `modules.dep`. Without it, and with one that has gone stale, the modules speak for
+/// themselves.
 #[test]
 fn a_guest_without_indexes() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
@@ -329,7 +332,8 @@ fn hard_links_to_a_replaced_index() {
     }
 }
 
-/// Kernels before 5.13 do not find the end of lz4 data that zeros follow: nothing is appended, and nothing follows it.
+/// Kernels before 5.13 do not find the end of lz4 data that zeros follow: nothing is appended, and nothing
+/// follows it.
 #[test]
 fn lz4_and_old_kernels() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };

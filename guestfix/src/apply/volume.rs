@@ -93,8 +93,8 @@ impl Writer<'_> {
         }
     }
 
-    /// New content goes into the file that is there, so that its inode, owner and attributes stay. A file with other
-    /// names is replaced by one of its own: what those names lead to must not change.
+    /// New content goes into the file that is there, so that its inode, owner and attributes stay. A file
+    /// with other names is replaced by one of its own: what those names lead to must not change.
     fn put_file(&mut self, path: &str, content: &[u8], ownership: &Ownership) -> Result<()> {
         let slot = self.slot(path)?;
         if let Some(node) = slot.node {

@@ -13,7 +13,8 @@ use crate::{Result, View, limits};
 
 /// Where distributions keep the real grub.cfg.
 const GRUB_CONFIGS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
-/// What the EFI partition holds is a stub that reads one of these, but for older Red Hat systems, where it is a real one.
+/// What the EFI partition holds is a stub that reads one of these, but for older Red Hat systems, where it is
+/// a real one.
 const EFI: &str = "/boot/efi/EFI";
 /// What kernel-install gives the entries of kernels to come.
 const KERNEL_CMDLINE: &str = "/etc/kernel/cmdline";
@@ -168,7 +169,8 @@ impl Menu {
         cmdline::expand(text, value)
     }
 
-    /// Red Hat's variable, in the environment block and in the script, where it is for when the block has none.
+    /// Red Hat's variable, in the environment block and in the script, where it is for when the block has
+    /// none.
     fn shared(&self, text: &str) -> Vec<CommandLine> {
         let (file, site) = (self.environment.as_str(), Site::Variable(KERNELOPTS));
         let value = grubenv::get(&self.block, KERNELOPTS);
@@ -208,8 +210,8 @@ fn prefix(view: &dyn View, search: Option<&Search>) -> Option<String> {
     Some(mounted_at.trim_end_matches('/').to_owned())
 }
 
-/// The path in the guest's tree of a path on the boot volume: what the volume says, else what exists. Links are resolved:
-/// `/boot/vmlinuz` has no version in its name.
+/// The path in the guest's tree of a path on the boot volume: what the volume says, else what exists. Links
+/// are resolved: `/boot/vmlinuz` has no version in its name.
 fn in_tree(view: &dyn View, prefix: &Option<String>, path: &str) -> Result<String> {
     let guesses = [
         prefix.as_ref().map(|prefix| format!("{prefix}{path}")),

@@ -6,9 +6,10 @@ use crate::facts::{Facts, Machine, Volume};
 /// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
 const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
 
-/// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*` forms, a logical
-/// volume by its group and name, or a disk device name. `root` is what "/" is mounted from, from which the name of the disk
-/// that the machine starts from is learned; those of its other disks are known where EC2 was asked.
+/// The volume a specification names: `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`, their `/dev/disk/by-*`
+/// forms, a logical volume by its group and name, or a disk device name. `root` is what "/" is mounted from,
+/// from which the name of the disk that the machine starts from is learned; those of its other disks are
+/// known where EC2 was asked.
 ///
 /// Of a device name this is a guess, though the one that was true when the machine last ran.
 pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Option<&'a Volume> {
@@ -35,8 +36,8 @@ fn is_on(volume: &Volume, disk: usize) -> bool {
     volume.device.part().is_some_and(|part| part.disk == disk)
 }
 
-/// The index of the data disk that has this name in the guest: EC2's "/dev/sdf" is "xvdf" or "sdf" there. (As an NVMe device it
-/// has a number that says nothing.)
+/// The index of the data disk that has this name in the guest: EC2's "/dev/sdf" is "xvdf" or "sdf" there. (As
+/// an NVMe device it has a number that says nothing.)
 fn data_disk(machine: &Machine, name: &str) -> Option<usize> {
     let letters = |name: &str| {
         let rest = ["xvd", "sd"].iter().find_map(|kind| name.strip_prefix(kind))?;
@@ -64,8 +65,8 @@ pub fn stable_spec(volume: &Volume) -> Option<String> {
     uuid.or_else(|| volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}")))
 }
 
-/// Whether this is a name that the kernel or EC2 gave a disk, and that is another on Azure: `/dev/xvda1`, `/dev/nvme0n1p1`,
-/// `/dev/disk/by-id/...`.
+/// Whether this is a name that the kernel or EC2 gave a disk, and that is another on Azure: `/dev/xvda1`,
+/// `/dev/nvme0n1p1`, `/dev/disk/by-id/...`.
 pub fn is_disk_name(spec: &str) -> bool {
     split_name(spec).is_some()
         || spec.starts_with("/dev/disk/by-id/")
@@ -101,8 +102,8 @@ fn has_tag(volume: &Volume, tag: &str, value: &str) -> bool {
     actual.as_ref().is_some_and(|actual| actual == value || (folded && actual.eq_ignore_ascii_case(value)))
 }
 
-/// Whether the specification is one of the names that Linux gives the logical volume: `/dev/vg0/root`, `/dev/mapper/vg0-root`,
-/// where a dash of a name is doubled.
+/// Whether the specification is one of the names that Linux gives the logical volume: `/dev/vg0/root`,
+/// `/dev/mapper/vg0-root`, where a dash of a name is doubled.
 fn is_logical(volume: &Volume, spec: &str) -> bool {
     let Device::Logical(_) = volume.device else { return false };
     match spec.strip_prefix("/dev/mapper/") {

@@ -33,8 +33,8 @@ pub(super) fn kernels(view: &dyn View, boot: &Boot) -> Result<Vec<Kernel>> {
     found.into_iter().map(|(version, image)| kernel(view, boot, image, version)).collect()
 }
 
-/// The kernel of an entry that has it elsewhere, as systemd-boot does: `/boot/efi/<machine>/<release>/linux`. Where no entry
-/// starts the one of its release in /boot, it is that which counts.
+/// The kernel of an entry that has it elsewhere, as systemd-boot does: `/boot/efi/<machine>/<release>/linux`.
+/// Where no entry starts the one of its release in /boot, it is that which counts.
 fn add_of_entry(
     view: &dyn View,
     boot: &Boot,
@@ -55,8 +55,8 @@ fn add_of_entry(
     Ok(())
 }
 
-/// The release of a kernel: what its name says, unless no modules have that name, as with `vmlinuz-0-rescue-<machine>`: then
-/// what the image itself says.
+/// The release of a kernel: what its name says, unless no modules have that name, as with
+/// `vmlinuz-0-rescue-<machine>`: then what the image itself says.
 fn release(view: &dyn View, image: &str, name: &str) -> Result<String> {
     Ok(known_release(view, image, name)?.unwrap_or_else(|| name.to_owned()))
 }
@@ -72,7 +72,8 @@ fn known_release(view: &dyn View, image: &str, name: &str) -> Result<Option<Stri
     Ok(view.start(image, 0x10000 + 0x400)?.and_then(|bytes| bz_image_release(&bytes)))
 }
 
-/// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot: `kernel_version`).
+/// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot:
+/// `kernel_version`).
 fn bz_image_release(image: &[u8]) -> Option<String> {
     if image.get(0x202..0x206)? != b"HdrS" {
         return None;
@@ -163,7 +164,8 @@ fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform::Driver) -
     Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, driver.module)))
 }
 
-/// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of `hid_hyperv`.
+/// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of
+/// `hid_hyperv`.
 fn is_module(path: &str, name: &str) -> bool {
     let file = path.trim().rsplit('/').next().unwrap_or(path);
     let stem = file.split(".ko").next().unwrap_or(file);

@@ -1,5 +1,5 @@
-//! What a guest is: [`gather`] reads a few dozen small files, whose places are known, and nothing else. Initramfs
-//! images are not unpacked here.
+//! What a guest is: [`gather`] reads a few dozen small files, whose places are known, and nothing else.
+//! Initramfs images are not unpacked here.
 
 mod agents;
 mod bootloader;
@@ -21,8 +21,8 @@ pub use os::os;
 /// Everything that is known of a guest.
 ///
 /// # Errors
-/// If the guest cannot be read. Files that are not there are no error, nor are those that cannot be read: the facts that
-/// they would tell are marked with them.
+/// If the guest cannot be read. Files that are not there are no error, nor are those that cannot be read: the
+/// facts that they would tell are marked with them.
 pub fn gather(view: &dyn View) -> Result<Facts> {
     let view = &Noting::new(view);
     let mut unread: Vec<Evidence> = Vec::new();

@@ -22,8 +22,8 @@ pub struct Item {
     /// What it found.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// What it looked at and could not read, and why; never empty if the verdict is [`Unknown`](Verdict::Unknown), always if
-    /// it is `Ok`.
+    /// What it looked at and could not read, and why; never empty if the verdict is
+    /// [`Unknown`](Verdict::Unknown), always if it is `Ok`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Evidence>,
 }
@@ -87,7 +87,8 @@ pub struct Count {
 }
 
 impl Check {
-    /// Whether every rule that can stand in the way of a start, and applies, says that all is well as the guest is now.
+    /// Whether every rule that can stand in the way of a start, and applies, says that all is well as the
+    /// guest is now.
     pub fn ready(&self) -> bool {
         self.blockers().all(|item| {
             matches!(item.verdict, Verdict::Ok | Verdict::NotApplicable { .. }) && item.unread.is_empty()
@@ -117,7 +118,8 @@ impl Check {
         })
     }
 
-    /// The rules that could not read all that they had to look at, those that found a fault all the same among them.
+    /// The rules that could not read all that they had to look at, those that found a fault all the same
+    /// among them.
     pub fn unknown(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|item| !item.unread.is_empty())
     }
@@ -140,8 +142,8 @@ impl Check {
 /// What every rule says of the guest. Fixes are staged to know which faults can be fixed; nothing is written.
 ///
 /// # Errors
-/// If the device fails; `Unsatisfied` if a fix does not do what it is for. A file that cannot be read is no error: the rules
-/// that look at it cannot tell, and say so.
+/// If the device fails; `Unsatisfied` if a fix does not do what it is for. A file that cannot be read is no
+/// error: the rules that look at it cannot tell, and say so.
 pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
     check_with(rules::ALL, view, goal)
 }
@@ -210,8 +212,8 @@ pub(crate) struct Judged {
     pub(crate) unread: Vec<Evidence>,
 }
 
-/// What a rule finds in the staged guest, and what it could not read for that. One bad file must not hide what else is wrong,
-/// nor pass for one that is not there.
+/// What a rule finds in the staged guest, and what it could not read for that. One bad file must not hide
+/// what else is wrong, nor pass for one that is not there.
 pub(crate) fn judge(rule: &Rule, stage: &mut Stage<'_>) -> Result<Judged> {
     let guest = stage.guest()?;
     // What others looked at.

@@ -58,7 +58,8 @@ fn edit(page: &mut Page, edit: &Edit, view: &dyn View) -> Result<()> {
     Ok(())
 }
 
-/// New content, as a diff where both it and what it replaces are text and nobody has said in words what changes.
+/// New content, as a diff where both it and what it replaces are text and nobody has said in words what
+/// changes.
 fn put(
     page: &mut Page,
     path: &str,
@@ -96,8 +97,8 @@ fn old_text(before: &Before, path: &str, view: &dyn View) -> Result<Option<Strin
     }
 }
 
-/// Content as text, bytes that are not UTF-8 as `\xE9`, secrets in it masked; `None` for what is no text, or a secret as a
-/// whole.
+/// Content as text, bytes that are not UTF-8 as `\xE9`, secrets in it masked; `None` for what is no text, or
+/// a secret as a whole.
 fn text(path: &str, content: &[u8]) -> Option<String> {
     if content.contains(&0) || is_secret(path) {
         return None;

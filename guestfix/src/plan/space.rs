@@ -19,8 +19,8 @@ struct Need {
 
 /// Volumes with too little room, in words.
 ///
-/// Counted for the worst case: new content stands beside the old until the change is committed, and every new name
-/// takes a block of its directory.
+/// Counted for the worst case: new content stands beside the old until the change is committed, and every new
+/// name takes a block of its directory.
 pub(super) fn shortages(steps: &[Step], view: &dyn View) -> Result<Vec<String>> {
     let machine = view.machine();
     let mut needs: BTreeMap<&str, Need> = BTreeMap::new();

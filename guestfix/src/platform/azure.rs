@@ -48,9 +48,10 @@ pub static AZURE: Platform = Platform {
 
 /// The devices of Hyper-V, which Azure's hosts run.
 ///
-/// The bus and its SCSI controller are what the root disk is on ("Information for non-endorsed distributions", Microsoft
-/// Learn, 2026); an image built on EC2 for NVMe alone may lack SCSI disks, too. `nvme` is for sizes whose remote disks are
-/// NVMe, the cards are those of accelerated networking, `ata_piix` is the controller that the boot loader of generation 1 sees.
+/// The bus and its SCSI controller are what the root disk is on ("Information for non-endorsed
+/// distributions", Microsoft Learn, 2026); an image built on EC2 for NVMe alone may lack SCSI disks, too.
+/// `nvme` is for sizes whose remote disks are NVMe, the cards are those of accelerated networking, `ata_piix`
+/// is the controller that the boot loader of generation 1 sees.
 pub(super) const DRIVERS: Drivers = Drivers {
     all: &[
         Driver { old_option: Some("CONFIG_HYPERV"), ..Driver::new("hv_vmbus", "CONFIG_HYPERV_VMBUS", "hv") },

@@ -1,5 +1,5 @@
-//! Hyper-V on a host of one's own: Windows Server, Azure Local, Windows. The devices are those of Azure; what the cloud adds
-//! around them (its agent, its data source, its limits, its temporary disk) is not there.
+//! Hyper-V on a host of one's own: Windows Server, Azure Local, Windows. The devices are those of Azure; what
+//! the cloud adds around them (its agent, its data source, its limits, its temporary disk) is not there.
 
 use super::{Firmware, Limit, Platform, Target, azure};
 use crate::rule::Source;

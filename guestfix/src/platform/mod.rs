@@ -1,7 +1,8 @@
-//! Where guests come from and where they go, as data: what a platform's machines are like, and what its host takes.
+//! Where guests come from and where they go, as data: what a platform's machines are like, and what its host
+//! takes.
 //!
-//! To add a platform: one file here, and its targets in [`TARGETS`]. Rules ask the target's [`Platform`] and name none; a
-//! rule that is for one platform only says so in its `applies`.
+//! To add a platform: one file here, and its targets in [`TARGETS`]. Rules ask the target's [`Platform`] and
+//! name none; a rule that is for one platform only says so in its `applies`.
 
 pub mod aws;
 pub mod azure;

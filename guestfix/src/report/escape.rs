@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use crate::text::bytes;
 
-/// Whether a terminal takes `c` for an order and not for a letter: control characters (C0, DEL, C1), those that turn
-/// the direction of writing, and those that end a line.
+/// Whether a terminal takes `c` for an order and not for a letter: control characters (C0, DEL, C1), those
+/// that turn the direction of writing, and those that end a line.
 pub fn steers(c: char) -> bool {
     let turns =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// The text with everything that [`steers`] shown as Rust writes it, `\n`, `\u{1b}`, and what is no text as `\xE9`. What it
-/// gives is left alone by another call.
+/// The text with everything that [`steers`] shown as Rust writes it, `\n`, `\u{1b}`, and what is no text as
+/// `\xE9`. What it gives is left alone by another call.
 pub fn escape(text: &str) -> Cow<'_, str> {
     escape_but(text, |_| false)
 }
@@ -28,7 +28,8 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     escape(&bytes::decode(bytes)).into_owned()
 }
 
-/// JSON text without raw characters that steer, outside of which it has none but line ends: `\u009b` as JSON writes it.
+/// JSON text without raw characters that steer, outside of which it has none but line ends: `\u009b` as JSON
+/// writes it.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     let steers = |c: char| c != '\n' && steers(c);
     if !json.contains(steers) {

@@ -1,5 +1,5 @@
-//! Text for people, before it is known where it goes: what stands out and where a line may be broken is said here;
-//! colours and widths are the program's.
+//! Text for people, before it is known where it goes: what stands out and where a line may be broken is said
+//! here; colours and widths are the program's.
 
 use std::fmt;
 
@@ -29,7 +29,8 @@ pub enum Ink {
     Faint,
 }
 
-/// One line. It holds whatever text it was given, and shows it escaped: nothing in it can end the line or steer a terminal.
+/// One line. It holds whatever text it was given, and shows it escaped: nothing in it can end the line or
+/// steer a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Line {
     spans: Vec<(Ink, String)>,

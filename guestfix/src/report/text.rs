@@ -9,7 +9,8 @@ use crate::rule::Evidence;
 const INDENT: usize = 9;
 
 impl Report {
-    /// The report as lines for people, without what to do next; `all` shows every piece of evidence, not the first alone.
+    /// The report as lines for people, without what to do next; `all` shows every piece of evidence, not the
+    /// first alone.
     pub fn page(&self, all: bool) -> Page {
         let mut page = Page::new();
         page.line(Line::default().ink(Ink::Heading, self.guest.to_string()).hang(2));

@@ -1,4 +1,5 @@
-//! Where Azure Migrate's own preparation of guests goes wrong, and ours must not: each known defect of Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
+//! Where Azure Migrate's own preparation of guests goes wrong, and ours must not: each known defect of
+//! Azure/AzMigrate-Hydration 4337598c, `prepare-os-for-azure.sh`, is a test.
 //!
 //! That it leaves new files without labels of SELinux is the business of `tests/labels.rs`.
 
@@ -41,7 +42,8 @@ fn rootdelay_is_taken_away_and_never_added() {
     assert_eq!(text.matches("rootdelay").count(), 2, "as many as there were");
 }
 
-/// It changes `root=` only in lines of grub.cfg that begin with "linux" and name a device of the running machine.
+/// It changes `root=` only in lines of grub.cfg that begin with "linux" and name a device of the running
+/// machine.
 #[test]
 fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
     let bench = Bench::debian()
@@ -53,7 +55,8 @@ fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
     }
 }
 
-/// It writes a netplan file of its own and leaves the old ones, of which one that is matched by address still counts.
+/// It writes a netplan file of its own and leaves the old ones, of which one that is matched by address still
+/// counts.
 #[test]
 fn old_netplan_files_are_moved_aside() {
     let old = "/etc/netplan/50-cloud-init.yaml";
@@ -133,8 +136,8 @@ fn red_hat_8(cmdline: &str) -> Bench {
         .file(DEFAULTS, format!("GRUB_CMDLINE_LINUX=\"{cmdline}\"\n"))
 }
 
-/// It knows nothing of the Boot Loader Specification: only lines of grub.cfg are changed, where Red Hat 8 and 9 have no
-/// entries.
+/// It knows nothing of the Boot Loader Specification: only lines of grub.cfg are changed, where Red Hat 8 and
+/// 9 have no entries.
 #[test]
 fn entries_of_the_boot_loader_specification_are_mended_wherever_they_take_their_command_line_from() {
     let bench = red_hat_8("root=/dev/xvda1 ro rootdelay=300 console=hvc0");

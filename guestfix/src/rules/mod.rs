@@ -1,7 +1,7 @@
 //! One flat table of all rules.
 //!
-//! To add a rule: one file named after its id, one line here, one line in the golden file of each phony guest it finds
-//! fault with (`REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes those).
+//! To add a rule: one file named after its id, one line here, one line in the golden file of each synthetic
+//! guest it finds fault with (`REFLOAT_BLESS=1 cargo test -p guestfix --test rules` writes those).
 
 #[cfg(test)]
 mod azmigrate;

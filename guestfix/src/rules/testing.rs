@@ -199,7 +199,8 @@ impl Bench {
         }
     }
 
-    /// Has the rule find fault and mend it, sees that it is then content, and lets `see` look at the mended guest.
+    /// Has the rule find fault and mend it, sees that it is then content, and lets `see` look at the mended
+    /// guest.
     pub(super) fn mended(&self, rule: &Rule, see: impl FnOnce(&dyn View)) {
         assert!(!self.findings(rule).is_empty(), "nothing to mend");
         let tree = self.tree();

@@ -87,8 +87,8 @@ impl<'a> Overlay<'a> {
         })
     }
 
-    /// Whether the base has at this resolved path what the tree as it will be has there: not below a directory that is
-    /// itself staged, for there the base may have a link to somewhere else.
+    /// Whether the base has at this resolved path what the tree as it will be has there: not below a
+    /// directory that is itself staged, for there the base may have a link to somewhere else.
     pub(super) fn in_base(&self, path: &str) -> bool {
         let mut dir = path;
         while let Some((parent, _)) = split_str(dir) {

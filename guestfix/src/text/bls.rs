@@ -1,5 +1,6 @@
 //! An entry of the Boot Loader Specification: lines of a key, blanks and a value
-//! (uapi-group.org/specifications/specs/boot_loader_specification). systemd-boot's `loader.conf` is written so, too.
+//! (uapi-group.org/specifications/specs/boot_loader_specification). systemd-boot's `loader.conf` is written
+//! so, too.
 
 use super::{Line, append, lines, rewrite};
 
@@ -13,8 +14,8 @@ pub fn get<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     values(text, key).first().map(|(_, value)| *value)
 }
 
-/// The text with some `options` changed: `change` gets the number of a line and answers its new value, or `None` to leave
-/// it.
+/// The text with some `options` changed: `change` gets the number of a line and answers its new value, or
+/// `None` to leave it.
 pub fn edit_options(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
     rewrite(text, |line| {
         let old = value(line, "options")?;

@@ -1,10 +1,10 @@
 //! Text without loss: a guest's bytes as a `String`, whatever they are.
 //!
-//! A configuration file is bytes. Most are UTF-8, some have a comment in Latin-1, a few are not text at all. [`decode`]
-//! turns each byte that is not part of valid UTF-8 into one character of a private range, U+10FF00 plus the byte, and
-//! [`encode`] turns that back into the byte. The editors work on `str` all the same, and what they do not know they
-//! carry along. A character of the range that a file really holds is decoded byte by byte as well, so that
-//! `encode(&decode(bytes)) == bytes` for all bytes.
+//! A configuration file is bytes. Most are UTF-8, some have a comment in Latin-1, a few are not text at all.
+//! [`decode`] turns each byte that is not part of valid UTF-8 into one character of a private range, U+10FF00
+//! plus the byte, and [`encode`] turns that back into the byte. The editors work on `str` all the same, and
+//! what they do not know they carry along. A character of the range that a file really holds is decoded byte
+//! by byte as well, so that `encode(&decode(bytes)) == bytes` for all bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -85,7 +85,8 @@ pub fn set_default(text: &str, label: &str) -> String {
     })
 }
 
-/// How long a menu waits, in tenths of a second; 0, which is what a file without a word of it means, is for ever.
+/// How long a menu waits, in tenths of a second; 0, which is what a file without a word of it means, is for
+/// ever.
 pub fn timeout(text: &str) -> u32 {
     let values = lines(text).filter_map(|line| setting(&line, "timeout")?.1.trim_end().parse().ok());
     values.last().unwrap_or(0)
@@ -104,8 +105,8 @@ pub fn has_serial(text: &str) -> bool {
     lines(text).any(|line| setting(&line, "serial").is_some())
 }
 
-/// The text with some command lines changed: `change` gets the number of an `APPEND` line and answers the new command line,
-/// or `None` to leave it.
+/// The text with some command lines changed: `change` gets the number of an `APPEND` line and answers the new
+/// command line, or `None` to leave it.
 pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
     rewrite(text, |line| {
         let (head, _) = setting(line, "append")?;

@@ -1,8 +1,8 @@
-//! `file_contexts`, which label of SELinux each path is to have: a regular expression, a file type if it is for one only,
-//! and the label (file_contexts(5), selabel_file(5)).
+//! `file_contexts`, which label of SELinux each path is to have: a regular expression, a file type if it is
+//! for one only, and the label (file_contexts(5), selabel_file(5)).
 //!
-//! The expressions are Perl's; those that this crate's engine does not know, look-around above all, match nothing. No
-//! policy of a distribution has one.
+//! The expressions are Perl's; those that this crate's engine does not know, look-around above all, match
+//! nothing. No policy of a distribution has one.
 
 use libdisk::vfs::FileType;
 use regex::RegexBuilder;

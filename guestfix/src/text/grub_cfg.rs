@@ -1,10 +1,12 @@
-//! `grub.cfg`, the script that GRUB 2 runs: menu entries are found and the command lines of their kernels edited in place.
-//! Never is one generated anew: what grub-mkconfig would say of the guest only the guest can know.
+//! `grub.cfg`, the script that GRUB 2 runs: menu entries are found and the command lines of their kernels
+//! edited in place. Never is one generated anew: what grub-mkconfig would say of the guest only the guest can
+//! know.
 
 use super::{Line, lines, rewrite};
 use crate::limits;
 
-/// Where a menu entry stands: its number among its siblings, title and identifier, from the outermost submenu inwards.
+/// Where a menu entry stands: its number among its siblings, title and identifier, from the outermost submenu
+/// inwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     index: usize,
@@ -40,7 +42,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the value of `default` selects this entry: an index, a title or an identifier, with `>` between levels.
+    /// Whether the value of `default` selects this entry: an index, a title or an identifier, with `>`
+    /// between levels.
     pub fn is_selected_by(&self, default: &str) -> bool {
         let wanted: Vec<&str> = default.split('>').collect();
         let hit = |(step, wanted): (&Step, &&str)| {
@@ -125,8 +128,8 @@ pub fn uses_blscfg(text: &str) -> bool {
     lines(text).any(|line| line.words().next() == Some("blscfg"))
 }
 
-/// The text with some command lines changed: `change` gets the number of a `linux` line and answers the new command
-/// line, or `None` to leave it.
+/// The text with some command lines changed: `change` gets the number of a `linux` line and answers the new
+/// command line, or `None` to leave it.
 pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
     rewrite(text, |line| {
         let words = words(line.body);
@@ -141,8 +144,9 @@ pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>
     })
 }
 
-/// The lines by which an entry of an Ubuntu made for EC2 boots without its initramfs, unless that failed before: all but the
-/// branch that uses the initramfs. The call behind them, which notes a failure, is one of them.
+/// The lines by which an entry of an Ubuntu made for EC2 boots without its initramfs, unless that failed
+/// before: all but the branch that uses the initramfs. The call behind them, which notes a failure, is one of
+/// them.
 pub fn initrdless_lines(text: &str) -> Vec<usize> {
     let mut out = Vec::new();
     let mut branch = None;
@@ -171,13 +175,15 @@ pub fn has_serial_terminal(text: &str) -> bool {
     })
 }
 
-/// The line before which the header of the script ends: where grub-mkconfig marks that, else the first of the menu.
+/// The line before which the header of the script ends: where grub-mkconfig marks that, else the first of the
+/// menu.
 pub fn header_end(text: &str) -> Option<usize> {
     let marked = lines(text).find(|line| line.body.starts_with("### END /etc/grub.d/00_header"));
     marked.or_else(|| first_of_menu(text)).map(|line| line.number)
 }
 
-/// The lines before the menu by which it is not shown, and what they are to be for one that is, for so many seconds.
+/// The lines before the menu by which it is not shown, and what they are to be for one that is, for so many
+/// seconds.
 pub fn hidden_menu(text: &str, seconds: &str) -> Vec<(usize, String)> {
     let end = first_of_menu(text).map_or(usize::MAX, |line| line.number);
     let shown = |line: Line<'_>| {

@@ -19,8 +19,8 @@ pub fn get(block: &[u8], key: &str) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(value)
 }
 
-/// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room. A block whose last line is
-/// not whole is none: what that line should say is not known.
+/// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room. A block
+/// whose last line is not whole is none: what that line should say is not known.
 pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {
     let text = decode(block);
     let text = text.strip_prefix(SIGNATURE)?;

@@ -1,4 +1,5 @@
-//! `lvm.conf` and `lvmlocal.conf`: sections in braces, `key = value`, a value or a list of them (lvm.conf(5)).
+//! `lvm.conf` and `lvmlocal.conf`: sections in braces, `key = value`, a value or a list of them
+//! (lvm.conf(5)).
 
 use regex::RegexBuilder;
 
@@ -63,8 +64,8 @@ pub fn put_first(text: &str, setting: &Setting, added: &[&str]) -> String {
     }
 }
 
-/// Whether a filter lets a device with these names through: the first pattern that matches a name decides for that name;
-/// one name that is accepted is enough, and so is none that is rejected.
+/// Whether a filter lets a device with these names through: the first pattern that matches a name decides for
+/// that name; one name that is accepted is enough, and so is none that is rejected.
 pub fn accepts(filter: &[String], names: &[&str]) -> bool {
     let verdict = |name: &&str| filter.iter().find_map(|pattern| judge(pattern, name));
     let verdicts: Vec<bool> = names.iter().filter_map(verdict).collect();

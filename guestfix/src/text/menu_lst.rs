@@ -1,5 +1,5 @@
-//! `menu.lst` or `grub.conf`, the menu of GRUB before version 2, which PV-GRUB reads too: commands, the first entry begins
-//! with the first `title` (GRUB legacy manual, 14).
+//! `menu.lst` or `grub.conf`, the menu of GRUB before version 2, which PV-GRUB reads too: commands, the first
+//! entry begins with the first `title` (GRUB legacy manual, 14).
 
 use super::{Line, lines, rewrite};
 
@@ -60,8 +60,8 @@ pub fn set_default(text: &str, index: usize) -> String {
     }
 }
 
-/// The text with some command lines changed: `change` gets the number of a `kernel` line and answers the new command
-/// line, or `None` to leave it.
+/// The text with some command lines changed: `change` gets the number of a `kernel` line and answers the new
+/// command line, or `None` to leave it.
 pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>) -> String {
     rewrite(text, |line| {
         let (_, rest) = command(line).filter(|(command, _)| *command == "kernel")?;
@@ -75,7 +75,8 @@ pub fn edit_cmdlines(text: &str, mut change: impl FnMut(usize) -> Option<String>
     })
 }
 
-/// What Debian's update-grub of old reads from a comment, as from `# kopt=root=/dev/xvda1 ro`: the line and the value.
+/// What Debian's update-grub of old reads from a comment, as from `# kopt=root=/dev/xvda1 ro`: the line and
+/// the value.
 pub fn comment<'a>(text: &'a str, key: &str) -> Option<(usize, &'a str)> {
     lines(text).find_map(|line| Some((line.number, value_in_comment(&line, key)?)))
 }
@@ -88,7 +89,8 @@ pub fn set_comment(text: &str, key: &str, value: &str) -> String {
     })
 }
 
-/// The lines before the menu by which it is not shown, and what they are to be for one that is, for so many seconds.
+/// The lines before the menu by which it is not shown, and what they are to be for one that is, for so many
+/// seconds.
 pub fn hidden_menu(text: &str, seconds: &str) -> Vec<(usize, String)> {
     let shown = |line: Line<'_>| {
         if let Some((head, "0")) = setting(&line, "timeout") {

@@ -1,7 +1,7 @@
 //! Lossless editors of configuration files: what is not meant to change does not, to the byte.
 //!
-//! Every editor here works on lines and leaves alone comments, spacing, order, line endings and a missing last newline.
-//! There is no parse tree to print again, so there is nothing that printing could lose.
+//! Every editor here works on lines and leaves alone comments, spacing, order, line endings and a missing
+//! last newline. There is no parse tree to print again, so there is nothing that printing could lose.
 
 pub mod bls;
 pub mod bytes;

@@ -1,7 +1,7 @@
 //! Files of shell assignments: `/etc/default/grub`, `/etc/sysconfig/*`, `ifcfg-*`, `os-release`.
 //!
-//! A value is what stands between its quotes, as it is written: nothing is expanded. A value that goes on over more
-//! than one line is not seen.
+//! A value is what stands between its quotes, as it is written: nothing is expanded. A value that goes on
+//! over more than one line is not seen.
 
 use super::{Line, append, lines, rewrite};
 

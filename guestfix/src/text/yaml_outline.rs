@@ -1,7 +1,7 @@
 //! The outline of a YAML file in block style: which key stands at which path, on which line.
 //!
-//! This is for finding things, not for understanding YAML: mappings in flow style (`{a: b}`) are a value, anchors and
-//! block scalars are not known. It is never used to write YAML.
+//! This is for finding things, not for understanding YAML: mappings in flow style (`{a: b}`) are a value,
+//! anchors and block scalars are not known. It is never used to write YAML.
 
 use super::lines;
 

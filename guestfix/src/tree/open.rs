@@ -22,12 +22,12 @@ struct Found {
 }
 
 impl Tree {
-    /// Reads the disks of a guest: their partition tables, their file systems, the guest's own fstab. Nothing is written:
-    /// journals that must be replayed are, in overlays, and the tree shows what that gives.
+    /// Reads the disks of a guest: their partition tables, their file systems, the guest's own fstab. Nothing
+    /// is written: journals that must be replayed are, in overlays, and the tree shows what that gives.
     ///
-    /// Volume groups, and what fstab names, are looked for on all disks together. Disks without a root file system open too;
-    /// [`has_root`](Self::has_root) tells. A first disk with one file system and no operating system shows that file system
-    /// at "/".
+    /// Volume groups, and what fstab names, are looked for on all disks together. Disks without a root file
+    /// system open too; [`has_root`](Self::has_root) tells. A first disk with one file system and no
+    /// operating system shows that file system at "/".
     ///
     /// # Errors
     /// If a disk cannot be read, or the partition table of the first or the root file system is corrupt.
@@ -108,8 +108,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens the subvolume that is to be mounted next. Of a volume that is mounted already only if it is that of the root, for
-    /// a path is looked up on one volume, not on one subvolume.
+    /// Opens the subvolume that is to be mounted next. Of a volume that is mounted already only if it is that
+    /// of the root, for a path is looked up on one volume, not on one subvolume.
     fn choose_subvolume(&self, machine: &Machine, found: &mut Found, index: usize, name: &str) -> Result<()> {
         let volume = &machine.volumes[index];
         if !self.disks.is_empty() && matches!(volume.mounted_at.as_deref(), None | Some("/")) {
@@ -276,8 +276,8 @@ fn blank() -> Volume {
     }
 }
 
-/// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the others: it stays
-/// without a file system.
+/// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the
+/// others: it stays without a file system.
 fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
     let device = volume.device.open(disks)?;
     let opened = libdisk::open_filesystem(&device)
@@ -339,8 +339,8 @@ fn why_read_only(device: &Disk) -> Result<Option<String>> {
     }
 }
 
-/// The file system as it is once its journal is replayed, in an overlay of its own: without that, files may be old. As it is
-/// now where the journal cannot be replayed.
+/// The file system as it is once its journal is replayed, in an overlay of its own: without that, files may
+/// be old. As it is now where the journal cannot be replayed.
 fn recovered(device: &Disk, volume: &mut Volume, fs: Box<dyn FileSystem>) -> Result<Box<dyn FileSystem>> {
     let overlay = Overlay::new(device.clone())?;
     let replayed = libdisk::replay_filesystem(&overlay.writer())
@@ -371,8 +371,9 @@ fn describe(volume: &mut Volume, info: Info) {
     volume.free_nodes = info.free_nodes;
 }
 
-/// The volume that holds the guest's root: the first with an os-release, else the first that looks like one, else the
-/// only file system of the first disk, the EFI partition aside. Volumes that have a part on that disk come before all others.
+/// The volume that holds the guest's root: the first with an os-release, else the first that looks like one,
+/// else the only file system of the first disk, the EFI partition aside. Volumes that have a part on that
+/// disk come before all others.
 fn root_of(found: &[Found]) -> Result<Option<usize>> {
     let on_first = |index: &usize| found[*index].volume.device.disks().contains(&0);
     let (mut order, others): (Vec<_>, Vec<_>) = (0..found.len()).partition(on_first);

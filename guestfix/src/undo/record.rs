@@ -277,8 +277,9 @@ impl Record {
         Ok(())
     }
 
-    /// Writes the old content into the image where it is not there, and makes it durable. (A change that stopped because the
-    /// image's disk was full left holes where it had not come to, and there is no room to fill them.)
+    /// Writes the old content into the image where it is not there, and makes it durable. (A change that
+    /// stopped because the image's disk was full left holes where it had not come to, and there is no
+    /// room to fill them.)
     pub(super) fn restore(&self, image: &DiskMut) -> Result<()> {
         for piece in pieces(&self.ranges) {
             let old = self.disk.read_vec(piece.content, (piece.range.end - piece.range.start) as usize)?;

@@ -25,8 +25,9 @@ enum State {
 }
 
 impl Console {
-    /// Takes `bytes`, and hands each line that they end to `line`. A carriage return and a cursor movement to another
-    /// place end a line too: that is how boot loaders draw menus and systemd redraws its progress.
+    /// Takes `bytes`, and hands each line that they end to `line`. A carriage return and a cursor movement to
+    /// another place end a line too: that is how boot loaders draw menus and systemd redraws its
+    /// progress.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for byte in bytes {
             match (self.state, byte) {

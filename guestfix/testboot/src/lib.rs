@@ -1,8 +1,9 @@
-//! Test boots: a machine is started in QEMU on a throw-away overlay, and its serial console is read to a verdict.
+//! Test boots: a machine is started in QEMU on a throw-away overlay, and its serial console is read to a
+//! verdict.
 //!
-//! `machine` builds QEMU's command line from the target's devices, `console` turns the serial port into lines,
-//! `verdict` says what the lines mean (and is pure), [`run`] lets the machine go on until the verdict is final.
-//! Nothing is printed here, and the image never changes.
+//! `machine` builds QEMU's command line from the target's devices, `console` turns the serial port into
+//! lines, `verdict` says what the lines mean (and is pure), [`run`] lets the machine go on until the verdict
+//! is final. Nothing is printed here, and the image never changes.
 
 mod console;
 mod error;

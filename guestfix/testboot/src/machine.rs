@@ -69,7 +69,8 @@ impl Qemu {
         if self.kvm { "KVM" } else { "TCG (emulated instruction by instruction)" }
     }
 
-    /// The devices that a guest for `target` will see. VMBus is for BIOS guests: QEMU's UEFI has no driver for it.
+    /// The devices that a guest for `target` will see. VMBus is for BIOS guests: QEMU's UEFI has no driver
+    /// for it.
     pub(crate) fn devices(&self, target: &Target) -> Devices {
         match target.firmware {
             Firmware::Bios if self.vmbus => Devices::VmBus,
@@ -90,8 +91,8 @@ impl Qemu {
         let devices = self.devices(request.target);
         match devices {
             Devices::VmBus => {
-                // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by VMBus only,
-                // because on Microsoft's machine ata_piix steps aside.
+                // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by
+                // VMBus only, because on Microsoft's machine ata_piix steps aside.
                 command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
                 command.args(["-smbios", MICROSOFT, "-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
                 command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
@@ -135,7 +136,8 @@ const DATA: [&str; 4] = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"];
 /// Nothing but what is asked for, its serial console on ours, and an end instead of a reset.
 const ALONE: &str = "-nodefaults -no-user-config -no-reboot -nographic -monitor none -serial stdio -boot strict=on -device VGA";
 
-/// A card that neither cloud has, on a network that leads nowhere but gives addresses: services that wait for one go on.
+/// A card that neither cloud has, on a network that leads nowhere but gives addresses: services that wait for
+/// one go on.
 const NETWORK: &str = "-netdev user,id=net,restrict=on -device e1000,netdev=net,romfile=";
 
 /// The disk that the firmware starts; on q35 the same name is an AHCI port.
@@ -150,7 +152,8 @@ const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899
 /// As many further disks have a place on every machine here: PIIX has two IDE channels of two disks.
 const MOST_DATA: usize = 3;
 
-/// The options that give a further disk, the drive `id`, to the guest; `number` counts from 1. `None` where there is no place.
+/// The options that give a further disk, the drive `id`, to the guest; `number` counts from 1. `None` where
+/// there is no place.
 fn attach(devices: Devices, number: usize, id: &str) -> Option<Vec<String>> {
     if number > MOST_DATA {
         return None;
@@ -195,8 +198,8 @@ fn uefi() -> Result<(&'static Path, &'static Path)> {
     pairs.find(|(code, variables)| code.exists() && variables.exists()).ok_or(Error::NoFirmware)
 }
 
-/// Whether KVM really runs guests here. A `/dev/kvm` without processor support emulates them, slower than TCG, and one in
-/// a cloud may abort; so a probe must get as far as the firmware's first word.
+/// Whether KVM really runs guests here. A `/dev/kvm` without processor support emulates them, slower than
+/// TCG, and one in a cloud may abort; so a probe must get as far as the firmware's first word.
 fn kvm_runs(program: &Path) -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let able = processor.split_whitespace().any(|flag| flag == "vmx" || flag == "svm");

@@ -15,8 +15,8 @@ use crate::machine::Qemu;
 use crate::verdict::Reading;
 use crate::{Devices, Error, Result, Step, Verdict};
 
-/// How often the console is asked, and the cancel flag looked at. After this long without a byte, a line without an end
-/// is a prompt.
+/// How often the console is asked, and the cancel flag looked at. After this long without a byte, a line
+/// without an end is a prompt.
 const PROMPT: Duration = Duration::from_millis(300);
 /// After the verdict the machine goes on for this long: what follows often names the cause.
 const AFTERWORD: Duration = Duration::from_secs(3);
@@ -84,12 +84,13 @@ pub struct Outcome {
     pub log: PathBuf,
 }
 
-/// Boots the machine and reads its serial console until the verdict is final, it falls silent, or the time is over.
-/// `on_step` is told of every step when it is reached. The image does not change. Once `cancel` is set, the machine is
-/// killed and what it wrote is removed within half a second.
+/// Boots the machine and reads its serial console until the verdict is final, it falls silent, or the time is
+/// over. `on_step` is told of every step when it is reached. The image does not change. Once `cancel` is set,
+/// the machine is killed and what it wrote is removed within half a second.
 ///
 /// # Errors
-/// When QEMU or its firmware is missing, or refuses the image; when the log cannot be written; [`Error::Cancelled`].
+/// When QEMU or its firmware is missing, or refuses the image; when the log cannot be written;
+/// [`Error::Cancelled`].
 pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
     let qemu = Qemu::find(request.qemu.as_deref())?;
     let mut file = block::open_sidecar(&request.log, mode_of_log(request)?)?;
@@ -164,8 +165,8 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
     })
 }
 
-/// A guest with drivers for Hyper-V alone does not find its root on an emulated disk, and is none the worse for it; one
-/// that looks for a disk by Amazon's name will find it nowhere.
+/// A guest with drivers for Hyper-V alone does not find its root on an emulated disk, and is none the worse
+/// for it; one that looks for a disk by Amazon's name will find it nowhere.
 fn weigh(verdict: Verdict, devices: Devices) -> Verdict {
     match verdict {
         Verdict::Stopped { step: Step::Root, evidence, .. }
@@ -214,7 +215,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use testimages::{judge, lab, phony, real};
+    use testimages::{judge, lab, real, synthetic};
 
     use super::*;
     use guestfix::platform::azure;
@@ -254,7 +255,7 @@ mod tests {
             return;
         }
         // No partition table, so no 0x55AA either.
-        let Some(image) = phony::named("bare-ext4-pv").path() else { return };
+        let Some(image) = synthetic::named("bare-ext4-pv").path() else { return };
         let (request, _folder) = request(&image, &azure::GEN1, None);
         let (step, evidence) = stopped(&request);
         assert!(step == Step::Firmware && evidence.contains("not a bootable disk"), "{step:?}: {evidence}");
@@ -271,7 +272,7 @@ mod tests {
         if !Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists() {
             return judge::skip("UEFI firmware (Debian package ovmf)");
         }
-        let Some(image) = phony::named("debian-gpt-efi").path() else { return };
+        let Some(image) = synthetic::named("debian-gpt-efi").path() else { return };
         let (request, _folder) = request(&image, &azure::GEN2, None);
         let (step, _) = stopped(&request);
         assert_eq!(step, Step::Firmware);

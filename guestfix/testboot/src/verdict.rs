@@ -1,7 +1,7 @@
 //! What the lines of a serial console mean: how far the machine came, and where it stopped for good.
 //!
-//! Pure: lines in, verdict out. The texts were collected from boots that failed on purpose (Debian, dracut, GRUB, SeaBIOS
-//! and OVMF; 2026-11).
+//! Pure: lines in, verdict out. The texts were collected from boots that failed on purpose (Debian, dracut,
+//! GRUB, SeaBIOS and OVMF; 2026-11).
 
 use serde::Serialize;
 
@@ -252,7 +252,8 @@ impl Reading {
         &self.waited_for
     }
 
-    /// The verdict, if the machine said enough. One that ended (`gone`) without a prompt has stopped where it was.
+    /// The verdict, if the machine said enough. One that ended (`gone`) without a prompt has stopped where it
+    /// was.
     pub(crate) fn verdict(&self, gone: bool) -> Option<Verdict> {
         if self.reached.contains(&Step::Login) {
             return Some(Verdict::Login);
@@ -307,7 +308,8 @@ fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
     rest.split_once(after).map(|(found, _)| found)
 }
 
-/// The path in the name of a systemd unit: `-` is a slash, `\x2d` a dash (systemd.unit(5), "String escaping").
+/// The path in the name of a systemd unit: `-` is a slash, `\x2d` a dash (systemd.unit(5), "String
+/// escaping").
 fn unescape(unit: &str) -> String {
     unit.replace('-', "/").replace("\\x2d", "-")
 }

@@ -1,5 +1,5 @@
-//! What each phony guest must be found to be, written by hand: a blessing of the golden files does not touch it, so that no
-//! blessing hides a wrong verdict.
+//! What each synthetic guest must be found to be, written by hand: a blessing of the golden files does not
+//! touch it, so that no blessing hides a wrong verdict.
 
 use Verdict::{ByHand, Fixable, Ready};
 
@@ -14,7 +14,8 @@ pub(crate) enum Verdict {
     ByHand,
 }
 
-/// A guest, its verdict, and all its blockers: the rule, "fix" or "by hand", and the file or volume that shows it first.
+/// A guest, its verdict, and all its blockers: the rule, "fix" or "by hand", and the file or volume that
+/// shows it first.
 pub(crate) type Row = (&'static str, Verdict, &'static [(&'static str, &'static str, &'static str)]);
 
 pub(crate) const EXPECTED: &[Row] = &[

@@ -9,16 +9,16 @@ use crate::zero::GRANULE;
 
 /// The sum of the digests of all aligned blocks of 4 KiB that are not zero.
 ///
-/// Sums are added in any order and for any pieces of a device, so threads need not wait for each other and an interrupted copy
-/// goes on with what it had; zeros cost nothing. Each block's digest is XXH3-128 with its number as the seed; a last, short
-/// block counts as if zeros followed. It finds out whether content is what was written. It does not withstand an attacker, who
-/// could write the record of it as well.
+/// Sums are added in any order and for any pieces of a device, so threads need not wait for each other and an
+/// interrupted copy goes on with what it had; zeros cost nothing. Each block's digest is XXH3-128 with its
+/// number as the seed; a last, short block counts as if zeros followed. It finds out whether content is what
+/// was written. It does not withstand an attacker, who could write the record of it as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ContentSum(u128);
 
 impl ContentSum {
-    /// The sum over `bytes`, which lie at `offset` of a device: a multiple of 4 KiB. All but the last piece of a device are of
-    /// whole blocks.
+    /// The sum over `bytes`, which lie at `offset` of a device: a multiple of 4 KiB. All but the last piece
+    /// of a device are of whole blocks.
     pub fn of(bytes: &[u8], offset: u64) -> Self {
         let first = offset / GRANULE as u64;
         let mut sum = Self::default();

@@ -13,7 +13,8 @@ use crate::{ContentSum, Disk, Error, Event, FileRange, Observer, Result};
 pub use look::{compare, content_sum};
 use plan::{Cut, Plan, Step};
 
-/// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in the cache.
+/// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in
+/// the cache.
 const UNIT: usize = 1 << 20;
 
 /// What a sink can do.
@@ -27,12 +28,14 @@ pub struct SinkCaps {
     pub parallel: usize,
     /// Chunks start and end at multiples of this, in bytes, or end where the device ends. A power of two.
     pub alignment: usize,
-    /// Zeros of fewer bytes than this between two pieces of data are sent with them: to leave them out would cost more.
+    /// Zeros of fewer bytes than this between two pieces of data are sent with them: to leave them out would
+    /// cost more.
     pub min_run: usize,
 }
 
 impl SinkCaps {
-    /// What a new file can do: it is full of holes, and takes anything anywhere. Larger writes than these are no faster.
+    /// What a new file can do: it is full of holes, and takes anything anywhere. Larger writes than these are
+    /// no faster.
     pub const FILE: Self =
         Self { starts_zeroed: true, max_write: UNIT, parallel: usize::MAX, alignment: 1, min_run: 0 };
 }
@@ -67,8 +70,9 @@ pub trait Sink: Send + Sync {
     /// What the target reports; the copy ends with it.
     fn put(&self, chunk: Chunk<'_>) -> Result<()>;
 
-    /// Takes what is in a file as its own, moving no bytes: for targets on a file system whose files can share extents. `false`
-    /// if it cannot; the bytes then come through [`put`](Self::put). Called from one thread at a time.
+    /// Takes what is in a file as its own, moving no bytes: for targets on a file system whose files can
+    /// share extents. `false` if it cannot; the bytes then come through [`put`](Self::put). Called from
+    /// one thread at a time.
     ///
     /// # Errors
     /// As `put`.
@@ -77,8 +81,9 @@ pub trait Sink: Send + Sync {
         Ok(false)
     }
 
-    /// Takes note that all that is not zero in a range has been put, with its sum. Called as [`put`](Self::put) is, after it,
-    /// for all but what is shared; ranges that are all zero are not told.
+    /// Takes note that all that is not zero in a range has been put, with its sum. Called as
+    /// [`put`](Self::put) is, after it, for all but what is shared; ranges that are all zero are not
+    /// told.
     ///
     /// # Errors
     /// As `put`.
@@ -95,8 +100,8 @@ pub trait Sink: Send + Sync {
         Ok(Done::default())
     }
 
-    /// Makes the target complete: only now may it look finished. `content` is the sum of all that it holds; `None` where
-    /// something was never read: what is shared, for one.
+    /// Makes the target complete: only now may it look finished. `content` is the sum of all that it holds;
+    /// `None` where something was never read: what is shared, for one.
     ///
     /// # Errors
     /// What the target reports.
@@ -141,9 +146,9 @@ pub struct CopyOptions {
 
 /// Copies all of `source` into `sink` and finishes it.
 ///
-/// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink that starts
-/// zeroed, unless it wants longer runs. What the sink can share with the source's file is not read either. Each thread holds
-/// one buffer of at most 1 MiB.
+/// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink
+/// that starts zeroed, unless it wants longer runs. What the sink can share with the source's file is not
+/// read either. Each thread holds one buffer of at most 1 MiB.
 ///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
@@ -220,7 +225,8 @@ impl Work<'_> {
     fn run(&self) {
         let mut buf = vec![0; self.unit];
         while self.failed.get().is_none() {
-            // Released before the step is done. A thread that panicked here takes the whole copy down with it anyway.
+            // Released before the step is done. A thread that panicked here takes the whole copy down with it
+            // anyway.
             let step = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
             let done = match step {
                 None => return,

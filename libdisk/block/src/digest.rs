@@ -8,11 +8,11 @@ use crate::{Disk, Event, ExtentKind, Observer, Result};
 /// The largest piece read at once, in bytes.
 const PIECE: u64 = 1 << 20;
 
-/// SHA-256 of the content's non-zero runs with their offsets, and of the size: two devices with the same bytes have
-/// the same digest however their zeros are stored, and zeros cost nothing.
+/// SHA-256 of the content's non-zero runs with their offsets, and of the size: two devices with the same
+/// bytes have the same digest however their zeros are stored, and zeros cost nothing.
 ///
-/// Hashed are, for each aligned block of 4 KiB (the last one may be short) that is not all zeros, ascending: its offset as
-/// 8 bytes, little-endian, and its bytes; then the size of the device in the same form.
+/// Hashed are, for each aligned block of 4 KiB (the last one may be short) that is not all zeros, ascending:
+/// its offset as 8 bytes, little-endian, and its bytes; then the size of the device in the same form.
 ///
 /// # Errors
 /// What the device reports.

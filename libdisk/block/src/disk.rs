@@ -86,7 +86,8 @@ impl Disk {
         Ok(Extent { len: extent.len.clamp(1, len), kind: extent.kind })
     }
 
-    /// Where the run that starts at `range.start` is in a file, at most as long as `range`; `None` if it has to be read.
+    /// Where the run that starts at `range.start` is in a file, at most as long as `range`; `None` if it has
+    /// to be read.
     ///
     /// # Errors
     /// As [`extent_at`](Self::extent_at).

@@ -46,7 +46,8 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// An error of a layer. Its text is the kind and the place; the cause is in [`source`](std::error::Error::source).
+/// An error of a layer. Its text is the kind and the place; the cause is in
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,

@@ -24,8 +24,8 @@ pub struct FileDisk {
     path: PathBuf,
     size: u64,
     sector_size: u32,
-    /// The run of data that was found last. The file system walks all extents of a run to find its end, so asking again for
-    /// each cluster of an image would take quadratic time.
+    /// The run of data that was found last. The file system walks all extents of a run to find its end, so
+    /// asking again for each cluster of an image would take quadratic time.
     data: Mutex<Range<u64>>,
 }
 

@@ -3,9 +3,9 @@
 //! # Architecture
 //!
 //! A *layer* implements [`BlockRead`] (and, where it can be written, [`BlockWrite`]). Nobody else calls a
-//! layer: users hold a cheap, cloneable [`Disk`] or [`DiskMut`], which checks every range once, so that a layer
-//! may trust `offset + length <= size`. Layers stack: a partition is a [`Disk::slice`] of an image, an [`Overlay`]
-//! keeps all writes away from its base, [`Concat`] puts devices end to end.
+//! layer: users hold a cheap, cloneable [`Disk`] or [`DiskMut`], which checks every range once, so that a
+//! layer may trust `offset + length <= size`. Layers stack: a partition is a [`Disk::slice`] of an image, an
+//! [`Overlay`] keeps all writes away from its base, [`Concat`] puts devices end to end.
 //!
 //! # Input and output
 //!

@@ -1,16 +1,19 @@
 //! A file read through a memory map. The one module with `unsafe`.
 //!
-//! To copy a MiB out of a map takes about half of the processor time that reading it takes, as the pages of the cache are
-//! mapped in large pieces; to copy a few KiB takes the same. What makes a map unsafe is that the file belongs to others:
+//! To copy a MiB out of a map takes about half of the processor time that reading it takes, as the pages of
+//! the cache are mapped in large pieces; to copy a few KiB takes the same. What makes a map unsafe is that
+//! the file belongs to others:
 //!
-//! - *Its bytes may change while we read.* So the map is never a slice: bytes are copied out through a raw pointer.
-//! - *It may shrink, or the disk below it fail.* Touching such a page raises `SIGBUS`. Our handler looks the address up in a
-//!   list of all maps; if it is ours, it puts a page of zeros in its place and marks the map broken, and the reader, who looks at
-//!   the mark after each copy, reads from the file instead, as everybody does from then on: so the error is the one that
-//!   tells what happened. A fault elsewhere goes to whoever handled `SIGBUS` before.
+//! - *Its bytes may change while we read.* So the map is never a slice: bytes are copied out through a raw
+//!   pointer.
+//! - *It may shrink, or the disk below it fail.* Touching such a page raises `SIGBUS`. Our handler looks the
+//!   address up in a list of all maps; if it is ours, it puts a page of zeros in its place and marks the map
+//!   broken, and the reader, who looks at the mark after each copy, reads from the file instead, as everybody
+//!   does from then on: so the error is the one that tells what happened. A fault elsewhere goes to whoever
+//!   handled `SIGBUS` before.
 //!
-//! Pages read stay resident until they are given back, so each map gives back what it has read every few MiB; it stays in the
-//! page cache.
+//! Pages read stay resident until they are given back, so each map gives back what it has read every few MiB;
+//! it stays in the page cache.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -39,7 +42,8 @@ const FAULT_AROUND: usize = 64 << 10;
 /// What it maps in one piece, in bytes, at most.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Opens the file or block device at `path` for reading: a regular file mapped, if its file system can do that.
+/// Opens the file or block device at `path` for reading: a regular file mapped, if its file system can do
+/// that.
 ///
 /// # Errors
 /// As [`FileDisk::open`].
@@ -74,7 +78,8 @@ impl MappedFile {
     /// Maps the file at `path`.
     ///
     /// # Errors
-    /// `Io` if it cannot be opened or mapped, `Unsupported` if it is neither a regular file nor a block device.
+    /// `Io` if it cannot be opened or mapped, `Unsupported` if it is neither a regular file nor a block
+    /// device.
     pub fn open(path: &Path) -> Result<Self> {
         let file = FileDisk::open(path)?;
         let failed = |e| Error::io(LAYER, "cannot map", e).in_file(path);
@@ -90,8 +95,9 @@ impl MappedFile {
         Disk::new(self)
     }
 
-    /// Takes note that `range` was read, and gives all pages back if they are too many now. Only those between the first and
-    /// the last that were read: to look for pages in all of a large disk takes its time.
+    /// Takes note that `range` was read, and gives all pages back if they are too many now. Only those
+    /// between the first and the last that were read: to look for pages in all of a large disk takes its
+    /// time.
     fn give_back(&self, range: Range<usize>) -> io::Result<()> {
         let range = {
             let mut resident = self.resident.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,8 +114,8 @@ impl MappedFile {
             }
             mem::take(&mut *resident).range
         };
-        // SAFETY: the range lies inside the map, and the pages of a file map are read from the file again when they are touched
-        // next; nothing is lost, and concurrent readers notice nothing.
+        // SAFETY: the range lies inside the map, and the pages of a file map are read from the file again
+        // when they are touched next; nothing is lost, and concurrent readers notice nothing.
         unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) }
     }
 }
@@ -141,8 +147,9 @@ impl BlockRead for MappedFile {
             start.checked_add(buf.len()).is_some_and(|end| end <= self.map.len()),
             "the caller checked the range"
         );
-        // SAFETY: the range lies inside the map, which lives as long as `self`; `buf` is ours alone, so they do not overlap.
-        // Should another process change the file meanwhile, the bytes are a mixture, as they would be with a read.
+        // SAFETY: the range lies inside the map, which lives as long as `self`; `buf` is ours alone, so they
+        // do not overlap. Should another process change the file meanwhile, the bytes are a mixture,
+        // as they would be with a read.
         unsafe { ptr::copy_nonoverlapping(self.map.as_ptr().add(start), buf.as_mut_ptr(), buf.len()) };
         // The handler runs on this thread: the processor keeps the order, the compiler has to be told.
         compiler_fence(Ordering::SeqCst);
@@ -165,8 +172,8 @@ impl BlockRead for MappedFile {
     }
 }
 
-/// The addresses of one map, for the signal handler: an entry of a list without locks. It is never freed, as a handler may be
-/// reading it on another thread; that is 48 bytes for each file opened.
+/// The addresses of one map, for the signal handler: an entry of a list without locks. It is never freed, as
+/// a handler may be reading it on another thread; that is 48 bytes for each file opened.
 #[derive(Debug)]
 struct Watch {
     start: usize,
@@ -202,7 +209,8 @@ impl Watch {
     fn find(address: usize) -> Option<&'static Self> {
         let mut next = WATCHES.load(Ordering::Acquire);
         loop {
-            // SAFETY: entries are never freed, and only `start` above makes them, whole before they are published.
+            // SAFETY: entries are never freed, and only `start` above makes them, whole before they are
+            // published.
             let watch = unsafe { next.as_ref() }?;
             if watch.live.load(Ordering::Acquire) && address.wrapping_sub(watch.start) < watch.len {
                 return Some(watch);
@@ -255,8 +263,9 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
         watch.broken.store(true, Ordering::SeqCst);
         let page = ptr::without_provenance_mut(address - address % installed.page);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the page lies inside a live map of ours that only `read_at` uses, and it can lose nothing, as it cannot be read.
-        // The system call is safe in a handler; `errno` belongs to the code that was interrupted.
+        // SAFETY: the page lies inside a live map of ours that only `read_at` uses, and it can lose nothing,
+        // as it cannot be read. The system call is safe in a handler; `errno` belongs to the code
+        // that was interrupted.
         let mapped = unsafe {
             let errno = *libc::__errno_location();
             let mapped = libc::mmap(page, installed.page, libc::PROT_READ, flags, -1, 0);

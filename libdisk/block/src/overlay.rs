@@ -1,11 +1,12 @@
 //! Copy-on-write: the only writable device a file system ever gets.
 //!
-//! The delta is an unlinked, sparse temporary file in which every sector keeps its own offset, and an index in memory of the
-//! runs that were written. So there is nothing to allocate, a sector written twice takes its place once, and the memory
-//! used grows with the number of separate runs, not with the bytes. A run of zeros is an index entry and nothing else.
+//! The delta is an unlinked, sparse temporary file in which every sector keeps its own offset, and an index
+//! in memory of the runs that were written. So there is nothing to allocate, a sector written twice takes its
+//! place once, and the memory used grows with the number of separate runs, not with the bytes. A run of zeros
+//! is an index entry and nothing else.
 //!
-//! A device larger than the largest file of the temporary directory's file system (16 TiB on ext4) cannot be written
-//! past that offset; point `TMPDIR` elsewhere.
+//! A device larger than the largest file of the temporary directory's file system (16 TiB on ext4) cannot be
+//! written past that offset; point `TMPDIR` elsewhere.
 
 mod delta;
 mod index;

@@ -8,7 +8,8 @@ use crate::{Error, ErrorKind, Result};
 /// Something that happened during long work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Which of several pieces of work it belongs to, say the number of the disk; 0 if there is one only. See [`ForItem`].
+    /// Which of several pieces of work it belongs to, say the number of the disk; 0 if there is one only.
+    /// See [`ForItem`].
     pub item: u32,
     /// What happened.
     pub kind: EventKind,

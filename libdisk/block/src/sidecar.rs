@@ -1,8 +1,8 @@
 //! Files that are written beside others: an output in the making, an undo file, the log of a transfer.
 //!
-//! Their names are known beforehand, so anybody may have put something else there: a link to the image that is being read, a
-//! pipe that nobody reads. All of them are opened here, and only if they are what they should be: new, or a regular file with
-//! one name.
+//! Their names are known beforehand, so anybody may have put something else there: a link to the image that
+//! is being read, a pipe that nobody reads. All of them are opened here, and only if they are what they
+//! should be: new, or a regular file with one name.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -23,8 +23,8 @@ pub const ANY_MODE: u32 = 0o666;
 /// The mode is a limit: a file that is there already loses what is beyond it.
 ///
 /// # Errors
-/// `Refused`, and nothing was changed, if it is there and is a link, another name of some other file, anything but a regular
-/// file, or open in this process; `Io`.
+/// `Refused`, and nothing was changed, if it is there and is a link, another name of some other file,
+/// anything but a regular file, or open in this process; `Io`.
 pub fn open_sidecar(path: &Path, mode: u32) -> Result<File> {
     // Before it is opened: to open a device may already do something.
     if check_sidecar(path)? && is_open_here(path) {
@@ -76,7 +76,8 @@ fn refused(path: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Refused, LAYER, text).in_file(path)
 }
 
-/// The mode of a file that holds something of the file `path`: whoever may not read that one may not read it, either.
+/// The mode of a file that holds something of the file `path`: whoever may not read that one may not read it,
+/// either.
 ///
 /// # Errors
 /// `Io` if it cannot be found.
@@ -85,7 +86,8 @@ pub fn mode_like(path: &Path) -> Result<u32> {
     Ok(found.mode() & ANY_MODE | 0o600)
 }
 
-/// Whether this process has the file at `path` open, by whatever name: what it reads must not be what it writes.
+/// Whether this process has the file at `path` open, by whatever name: what it reads must not be what it
+/// writes.
 pub fn is_open_here(path: &Path) -> bool {
     let Ok(file) = fs::metadata(path) else { return false };
     let mut open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();

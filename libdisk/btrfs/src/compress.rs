@@ -25,7 +25,8 @@ impl Compression {
         [Self::None, Self::Zlib, Self::Lzo, Self::Zstd].get(usize::from(number)).copied()
     }
 
-    /// Unpacks `len` bytes; what the input does not have is zero. LZO has segments that depend on the sector size.
+    /// Unpacks `len` bytes; what the input does not have is zero. LZO has segments that depend on the sector
+    /// size.
     pub(crate) fn unpack(self, input: &[u8], len: usize, sector: u32) -> io::Result<Vec<u8>> {
         let mut output = Vec::with_capacity(len);
         let limit = wide(len);
@@ -46,7 +47,8 @@ impl Compression {
     }
 }
 
-/// A total length, then segments of one sector each, with their lengths; no length lies across the end of a sector.
+/// A total length, then segments of one sector each, with their lengths; no length lies across the end of a
+/// sector.
 fn unpack_lzo(input: &[u8], len: usize, sector: usize) -> io::Result<Vec<u8>> {
     const LENGTH: usize = 4;
     let length = |at: usize| -> io::Result<usize> {

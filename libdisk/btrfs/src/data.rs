@@ -11,7 +11,8 @@ use crate::volume::Volume;
 const PIECE: u64 = 256 << 10;
 
 impl Volume {
-    /// Fills `buf` with the data at a logical address, which lie in one chunk; with their checksums verified, if they have any.
+    /// Fills `buf` with the data at a logical address, which lie in one chunk; with their checksums verified,
+    /// if they have any.
     pub(crate) fn read_data(&self, buf: &mut [u8], logical: u64, has_checksums: bool) -> Result<()> {
         let sector = self.sb.sector_size;
         let wanted = logical..logical.saturating_add(wide(buf.len()));

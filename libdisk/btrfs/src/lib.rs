@@ -1,26 +1,28 @@
 //! btrfs, read.
 //!
-//! Written from *Btrfs on-disk format* and the developer documentation at btrfs.readthedocs.io, whose structure and field
-//! names are used throughout.
+//! Written from *Btrfs on-disk format* and the developer documentation at btrfs.readthedocs.io, whose
+//! structure and field names are used throughout.
 //!
 //! # Model
 //!
-//! All addresses in the format are logical; chunks say where they are on which device. Everything is an item in one of
-//! several trees: the root tree has the roots of the others, each subvolume has a tree of its own. [`open`] reads the
-//! superblock and the chunks, the rest is read when asked for. Every checksum is verified, of tree blocks and of data, and
-//! where there are two copies the other one is taken if one is damaged.
+//! All addresses in the format are logical; chunks say where they are on which device. Everything is an item
+//! in one of several trees: the root tree has the roots of the others, each subvolume has a tree of its own.
+//! [`open`] reads the superblock and the chunks, the rest is read when asked for. Every checksum is verified,
+//! of tree blocks and of data, and where there are two copies the other one is taken if one is damaged.
 //!
 //! # Subvolumes
 //!
-//! The root directory is that of the default subvolume, as for the kernel where no mount option says otherwise;
-//! [`Btrfs::with_subvolume`] and [`Btrfs::with_subvolume_at`] are the options `subvolid` and `subvol`. Subvolumes in a
-//! subvolume are directories. In a snapshot they are not there: it has an empty directory of root's in the place of each.
+//! The root directory is that of the default subvolume, as for the kernel where no mount option says
+//! otherwise; [`Btrfs::with_subvolume`] and [`Btrfs::with_subvolume_at`] are the options `subvolid` and
+//! `subvol`. Subvolumes in a subvolume are directories. In a snapshot they are not there: it has an empty
+//! directory of root's in the place of each.
 //!
 //! # What is not here
 //!
-//! Writing: [`open_mut`] says what to do instead. The log that `fsync` leaves is not replayed: what is shown is the last
-//! commit, and the state is [`NeedsRecovery`](vfs::State::NeedsRecovery). Chunks of RAID5 and RAID6, file systems some of
-//! whose devices are missing, and the features zoned, extent_tree_v2, raid_stripe_tree and remap_tree are refused by name.
+//! Writing: [`open_mut`] says what to do instead. The log that `fsync` leaves is not replayed: what is shown
+//! is the last commit, and the state is [`NeedsRecovery`](vfs::State::NeedsRecovery). Chunks of RAID5 and
+//! RAID6, file systems some of whose devices are missing, and the features zoned, extent_tree_v2,
+//! raid_stripe_tree and remap_tree are refused by name.
 #![cfg_attr(
     not(test),
     deny(
@@ -85,11 +87,12 @@ pub fn probe(disk: &Disk) -> Result<bool> {
     superblock::probe(disk)
 }
 
-/// Opens a file system on one device; its root is that of the default subvolume. One with a log is read as it is without it.
+/// Opens a file system on one device; its root is that of the default subvolume. One with a log is read as it
+/// is without it.
 ///
 /// # Errors
-/// `Unsupported` for features we cannot read and where devices are missing, `Corrupt` for superblocks and chunks that make no
-/// sense.
+/// `Unsupported` for features we cannot read and where devices are missing, `Corrupt` for superblocks and
+/// chunks that make no sense.
 pub fn open(disk: Disk) -> Result<Btrfs> {
     open_devices(vec![disk])
 }

@@ -79,7 +79,8 @@ pub(crate) struct Item {
 }
 
 impl Node {
-    /// Checks all that a block tells of itself; it was read from byte `place` for the logical address `logical`.
+    /// Checks all that a block tells of itself; it was read from byte `place` for the logical address
+    /// `logical`.
     pub(crate) fn parse(bytes: Vec<u8>, logical: u64, place: u64, sb: &Superblock) -> Result<Self> {
         let corrupt = |what: String| FsError::corrupt(format!("tree block {logical:#x}"), place, what);
         let (header, rest) =

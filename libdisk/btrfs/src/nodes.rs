@@ -2,7 +2,8 @@
 
 use vfs::{FsError, NodeId, Result};
 
-/// Bits of an inode number. They are given away in ascending order, and never again: a file a microsecond for twelve days.
+/// Bits of an inode number. They are given away in ascending order, and never again: a file a microsecond for
+/// twelve days.
 const NUMBER: u32 = 40;
 /// Bits of a subvolume's number.
 const TREE: u32 = 23;
@@ -13,7 +14,8 @@ const STUB: u64 = 1 << 63;
 pub(crate) enum Place {
     /// An inode of a subvolume.
     Inode { tree: u64, number: u64 },
-    /// The empty directory that a snapshot has in place of a subvolume which stood in what it is a snapshot of.
+    /// The empty directory that a snapshot has in place of a subvolume which stood in what it is a snapshot
+    /// of.
     Stub { tree: u64, subvolume: u64 },
 }
 

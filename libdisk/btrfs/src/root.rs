@@ -110,7 +110,8 @@ impl Volume {
         Ok(entry.map_or(tree::FS, |entry| entry.location.objectid))
     }
 
-    /// Whether a subvolume stands under this name in this directory: in a snapshot of the directory it does not.
+    /// Whether a subvolume stands under this name in this directory: in a snapshot of the directory it does
+    /// not.
     pub(crate) fn is_mounted_at(&self, above: u64, dir: u64, name: &[u8], id: u64) -> Result<bool> {
         let Some(item) = self.item(&self.root_tree, Key::new(above, kind::ROOT_REF, id))? else {
             return Ok(false);

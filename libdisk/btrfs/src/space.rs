@@ -49,7 +49,8 @@ impl Volume {
         Ok(free.saturating_add(untaken.checked_div(copies).unwrap_or_default()))
     }
 
-    /// The byte ranges of the device that hold nothing, ascending and merged; none where there are several devices.
+    /// The byte ranges of the device that hold nothing, ascending and merged; none where there are several
+    /// devices.
     pub(crate) fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
         if self.device_count() != 1 {
             return Ok(Vec::new());

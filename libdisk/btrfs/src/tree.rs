@@ -1,7 +1,7 @@
 //! Walks through trees ("Trees").
 //!
-//! A block must hold the keys that the pointer to it promises: from the pointer's own key to below the next pointer's. So a
-//! walk meets ascending keys, and no block twice, whatever the pointers say.
+//! A block must hold the keys that the pointer to it promises: from the pointer's own key to below the next
+//! pointer's. So a walk meets ascending keys, and no block twice, whatever the pointers say.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

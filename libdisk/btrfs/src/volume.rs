@@ -126,7 +126,8 @@ impl Volume {
         self.chunks.with(range).ok_or_else(missing)
     }
 
-    /// Fills `buf` with what copy `copy` of a chunk has from a logical address on; where on a device that begins.
+    /// Fills `buf` with what copy `copy` of a chunk has from a logical address on; where on a device that
+    /// begins.
     pub(crate) fn read_copy(&self, chunk: &Chunk, copy: u64, buf: &mut [u8], logical: u64) -> Result<u64> {
         let end = logical.saturating_add(wide(buf.len()));
         let mut at = logical;

@@ -10,8 +10,9 @@ use crate::ebs::BLOCK;
 /// What is read at once, in bytes: as many blocks as a snapshot fetches at once.
 const WINDOW: u64 = 16 * BLOCK;
 
-/// A device over a snapshot, or over what was made of it, whose reader takes a small piece at a time: each answer of the service would be waited for
-/// alone. All of it must be wanted, as what is read ahead is paid for.
+/// A device over a snapshot, or over what was made of it, whose reader takes a small piece at a time: each
+/// answer of the service would be waited for alone. All of it must be wanted, as what is read ahead is paid
+/// for.
 #[derive(Debug)]
 pub struct Ahead {
     base: Disk,

@@ -1,7 +1,8 @@
 //! What lies in a cloud: the only crate that speaks to a network.
 //!
-//! [`ebs`] reads snapshots in AWS as disks. The face of this crate is synchronous, as everything else in libdisk is: many threads block, each on
-//! its own connection. Asynchronous code is confined to the client of the lists, in `ebs::client`.
+//! [`ebs`] reads snapshots in AWS as disks. The face of this crate is synchronous, as everything else in
+//! libdisk is: many threads block, each on its own connection. Asynchronous code is confined to the client of
+//! the lists, in `ebs::client`.
 
 #![cfg_attr(
     not(test),

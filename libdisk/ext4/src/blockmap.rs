@@ -103,7 +103,8 @@ fn visit(walk: &mut Walk<'_>, pointer: u32, level: u32, logical: u64) -> Result<
 }
 
 impl Change<'_> {
-    /// Gives `inode` a map of these extents, made of blocks of `pool` as far as they go; takes what it needs from there.
+    /// Gives `inode` a map of these extents, made of blocks of `pool` as far as they go; takes what it needs
+    /// from there.
     pub(crate) fn write_block_map(
         &mut self,
         inode: &mut Inode,
@@ -137,8 +138,8 @@ impl Change<'_> {
         Ok(blocks)
     }
 
-    /// Cuts a map off before the file's block `keep`; says how many of its own blocks that frees. What they led to is
-    /// freed by the caller, who has walked the map: it is a tree.
+    /// Cuts a map off before the file's block `keep`; says how many of its own blocks that frees. What they
+    /// led to is freed by the caller, who has walked the map: it is a tree.
     pub(crate) fn cut_block_map(&mut self, inode: &mut Inode, keep: u64) -> Result<u64> {
         let per_block = per_block(self.fs.blocks.block_size());
         let mut logical = 0;

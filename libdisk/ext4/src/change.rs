@@ -15,8 +15,8 @@ use crate::{Ext4, superblock};
 
 /// A change in the making.
 ///
-/// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device before
-/// [`finish`](Self::finish).
+/// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device
+/// before [`finish`](Self::finish).
 pub(crate) struct Change<'a> {
     /// The file system as it is without this change, and where it is.
     target: &'a mut Ext4,

@@ -15,7 +15,8 @@ const INODE_UNINIT: u16 = 1;
 const BLOCK_UNINIT: u16 = 2;
 const CHECKSUM_AT: usize = 0x1e;
 
-/// As it is on disk; 32-byte descriptors end before `block_bitmap_hi`. Names are the document's without `bg_`.
+/// As it is on disk; 32-byte descriptors end before `block_bitmap_hi`. Names are the document's without
+/// `bg_`.
 #[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawGroup {

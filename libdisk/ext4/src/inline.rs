@@ -1,7 +1,7 @@
 //! Content inside the inode ("ext4 disk layout: Inline Data").
 //!
-//! The first 60 bytes are in `i_block`, the rest is the attribute `system.data`. A directory keeps the inode of ".." in
-//! the first four bytes; its entries fill the rest of the 60 and the attribute, each by itself.
+//! The first 60 bytes are in `i_block`, the rest is the attribute `system.data`. A directory keeps the inode
+//! of ".." in the first four bytes; its entries fill the rest of the 60 and the attribute, each by itself.
 
 use std::ops::Range;
 

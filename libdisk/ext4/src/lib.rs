@@ -1,23 +1,24 @@
 //! ext2, ext3 and ext4, read and written.
 //!
-//! Written from the kernel's documentation, `Documentation/filesystems/ext4` ("ext4 disk layout" below), whose clause
-//! names and field names are used throughout.
+//! Written from the kernel's documentation, `Documentation/filesystems/ext4` ("ext4 disk layout" below),
+//! whose clause names and field names are used throughout.
 //!
 //! # Model
 //!
-//! [`Ext4`] reads: the superblock and all group descriptors are in memory, everything else is read when asked for, and
-//! every checksum is verified. [`Ext4Mut`] adds changes: one stages the metadata it edits and writes content to an
-//! overlay of its own, so dropping it needs no undoing. Content is always replaced as a whole and mappings are
-//! always built anew, which is why there is no code that edits an extent tree in place.
+//! [`Ext4`] reads: the superblock and all group descriptors are in memory, everything else is read when asked
+//! for, and every checksum is verified. [`Ext4Mut`] adds changes: one stages the metadata it edits and writes
+//! content to an overlay of its own, so dropping it needs no undoing. Content is always replaced as a whole
+//! and mappings are always built anew, which is why there is no code that edits an extent tree in place.
 //!
 //! Times and generation numbers come from the caller and from the volume, never from a clock or from chance.
 //!
 //! # What is not here
 //!
-//! A journal writer: the device below is an overlay. A file system that needs recovery can be read (as it is without)
-//! but not written before [`replay`] has recovered it; fast commits are refused there. Allocation in clusters
-//! (`bigalloc`), quota files, encrypted, verity and case-folding inodes, and creating attribute values in inodes of
-//! their own are refused by name. Backup superblocks and descriptors are left alone, as the kernel leaves them.
+//! A journal writer: the device below is an overlay. A file system that needs recovery can be read (as it is
+//! without) but not written before [`replay`] has recovered it; fast commits are refused there. Allocation in
+//! clusters (`bigalloc`), quota files, encrypted, verity and case-folding inodes, and creating attribute
+//! values in inodes of their own are refused by name. Backup superblocks and descriptors are left alone, as
+//! the kernel leaves them.
 #![cfg_attr(
     not(test),
     deny(

@@ -127,7 +127,8 @@ impl Ext4 {
         Ok(walk.mapping)
     }
 
-    /// What the block `logical` of a file maps to, and for how many blocks that goes on; `None` reads as zeros.
+    /// What the block `logical` of a file maps to, and for how many blocks that goes on; `None` reads as
+    /// zeros.
     pub(crate) fn map(&self, inode: &Inode, logical: u64) -> Result<(Option<u64>, u64)> {
         let (physical, len) = if inode.has(flag::EXTENTS) {
             extent::map(self, inode, logical)

@@ -1,5 +1,5 @@
-//! Orphans: inodes that were to be removed, or cut off, when the machine stopped. They are in a list through the inodes
-//! ("ext4 disk layout: The Super Block", `s_last_orphan`), in a file ("Orphan file"), or in both.
+//! Orphans: inodes that were to be removed, or cut off, when the machine stopped. They are in a list through
+//! the inodes ("ext4 disk layout: The Super Block", `s_last_orphan`), in a file ("Orphan file"), or in both.
 
 use std::collections::HashSet;
 
@@ -98,8 +98,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes an orphan without a name; cuts off one that has a name. `kept` counts the blocks of those: no more than there
-    /// are, or they share some, and looking at them would never end.
+    /// Removes an orphan without a name; cuts off one that has a name. `kept` counts the blocks of those: no
+    /// more than there are, or they share some, and looking at them would never end.
     fn settle(&mut self, mut inode: Inode, replayed: &mut Replayed, kept: &mut u64) -> Result<()> {
         if inode.links() == 0 {
             self.release_content(&mut inode)?;
@@ -116,7 +116,8 @@ impl Change<'_> {
         self.fs.stage_inode(&mut inode)
     }
 
-    /// Frees the blocks after the end of a file, and zeroes the rest of the last one; says how many it had and keeps.
+    /// Frees the blocks after the end of a file, and zeroes the rest of the last one; says how many it had
+    /// and keeps.
     fn truncate(&mut self, inode: &mut Inode) -> Result<u64> {
         inode.check_editable()?;
         if !self.fs.has_mapping(inode)? {

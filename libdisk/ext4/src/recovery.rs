@@ -22,13 +22,14 @@ pub struct Replayed {
     pub truncated: u64,
 }
 
-/// Does what Linux does when it mounts a file system that was not unmounted: replays the journal, removes or truncates the
-/// orphans, and leaves it clean. `None` if there is nothing to do. After an error `device` is as it was.
+/// Does what Linux does when it mounts a file system that was not unmounted: replays the journal, removes or
+/// truncates the orphans, and leaves it clean. `None` if there is nothing to do. After an error `device` is
+/// as it was.
 ///
 /// # Errors
-/// `Unsupported` by name for what cannot be recovered here: an external journal, fast commits, unknown journal
-/// features, recorded errors, and volumes that we do not write. `Corrupt` for a journal that Linux would not replay
-/// either.
+/// `Unsupported` by name for what cannot be recovered here: an external journal, fast commits, unknown
+/// journal features, recorded errors, and volumes that we do not write. `Corrupt` for a journal that Linux
+/// would not replay either.
 pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     let fs = crate::open(device.disk())?;
     if fs.sb.state() != State::NeedsRecovery {

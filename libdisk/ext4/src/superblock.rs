@@ -226,7 +226,8 @@ impl Superblock {
                 )));
             }
         }
-        // With blocks of 1 KiB the superblock is block 1, and group 0 starts with it, but in clusters it starts with block 0.
+        // With blocks of 1 KiB the superblock is block 1, and group 0 starts with it, but in clusters it
+        // starts with block 0.
         let is_early = first_data_block == 0 && block_size == 1024 && cluster == 1;
         if is_early || first_data_block > 1 || blocks <= first_data_block {
             return Err(corrupt("the first data block makes no sense"));

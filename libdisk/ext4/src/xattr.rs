@@ -1,4 +1,5 @@
-//! Extended attributes ("ext4 disk layout: Extended Attributes"): in the inode, then in one block that inodes may share.
+//! Extended attributes ("ext4 disk layout: Extended Attributes"): in the inode, then in one block that inodes
+//! may share.
 
 use vfs::{FsError, Result};
 

@@ -1,5 +1,5 @@
-//! The suite that every driver passes, on every kind of ext2, ext3 and ext4 that we write; judged by e2fsck and by what
-//! the kernel sees.
+//! The suite that every driver passes, on every kind of ext2, ext3 and ext4 that we write; judged by e2fsck
+//! and by what the kernel sees.
 
 #![allow(clippy::print_stderr, reason = "how many operations were made, and in what time")]
 

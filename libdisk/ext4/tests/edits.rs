@@ -250,7 +250,8 @@ fn every_hash_of_names() {
 
 #[test]
 fn volumes_of_many_groups() {
-    // 32 groups; the content covers a dozen that were never initialised, and takes them from several flexible groups.
+    // 32 groups; the content covers a dozen that were never initialised, and takes them from several flexible
+    // groups.
     for name in ["meta_bg", "gdt_csum", "no_flex_bg", "sparse_super2", "1k_blocks", "ext2_plain"] {
         let Some(image) = Image::new(&find(name), 256 << 20) else { return };
         let mut fs = image.open_mut();

@@ -32,7 +32,8 @@ fn read(fs: &Ext4, path: &str, found: &mut BTreeMap<String, Vec<u8>>) {
 
 #[test]
 fn another_driver_reads_what_we_wrote() {
-    // Every layout that it knows: extents and block maps, with and without checksums, hashed and linear directories.
+    // Every layout that it knows: extents and block maps, with and without checksums, hashed and linear
+    // directories.
     for name in
         ["default", "1k_blocks", "no_journal", "no_checksums", "512_byte_inodes", "ext3", "ext2", "2k_blocks"]
     {

@@ -71,7 +71,8 @@ impl Writer {
 
     /// Gives a chain back.
     pub(crate) fn free(&mut self, volume: &Volume, first: u32) -> Result<()> {
-        // The chains were checked before the first write; a circle would end at the first cluster that is free again.
+        // The chains were checked before the first write; a circle would end at the first cluster that is
+        // free again.
         let mut next = Some(first).filter(|first| *first != 0);
         while let Some(start) = next {
             let mut run = vec![0];
@@ -102,8 +103,8 @@ impl Writer {
         }
     }
 
-    /// Writes the entries of a cluster and of those behind it, into the table that is read; the commit copies them to the
-    /// others.
+    /// Writes the entries of a cluster and of those behind it, into the table that is read; the commit copies
+    /// them to the others.
     fn set_links(&self, volume: &Volume, cluster: u32, links: &[u32]) -> Result<()> {
         volume.forget_cursor();
         let offset = volume.boot.table().saturating_add(volume.entry_offset(cluster));
@@ -155,7 +156,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Leaves a clean volume behind: all copies of the table alike, the free clusters counted, no "not unmounted" mark.
+    /// Leaves a clean volume behind: all copies of the table alike, the free clusters counted, no "not
+    /// unmounted" mark.
     pub(crate) fn finish(&self, volume: &Volume) -> Result<()> {
         match volume.boot.kind {
             Kind::Fat12 => {}

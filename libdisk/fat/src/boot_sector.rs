@@ -106,7 +106,8 @@ pub(crate) struct BootSector {
     pub(crate) state_at: u64,
 }
 
-/// Whether sector 0 looks like the start of a FAT volume; a boot loader in an MBR or another file system does not.
+/// Whether sector 0 looks like the start of a FAT volume; a boot loader in an MBR or another file system does
+/// not.
 pub(crate) fn probe(disk: &Disk) -> Result<bool> {
     if disk.size() < 512 {
         return Ok(false);
@@ -136,8 +137,8 @@ fn last(clusters: u32) -> u64 {
 }
 
 impl Kind {
-    /// The specification goes by the number of clusters alone; writers also make small volumes with 32-bit tables, and all
-    /// readers then go by the 16-bit size of the table, which is 0 on FAT32 only.
+    /// The specification goes by the number of clusters alone; writers also make small volumes with 32-bit
+    /// tables, and all readers then go by the 16-bit size of the table, which is 0 on FAT32 only.
     fn of(clusters: u32, is_fat32: bool) -> Self {
         match clusters {
             _ if is_fat32 => Self::Fat32,

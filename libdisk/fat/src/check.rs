@@ -23,7 +23,8 @@ impl Seen {
     }
 }
 
-/// Walks the whole tree. Clusters that belong to nobody, and chains longer than their file, are harmless and let be.
+/// Walks the whole tree. Clusters that belong to nobody, and chains longer than their file, are harmless and
+/// let be.
 ///
 /// # Errors
 /// `Corrupt` if chains meet, run in circles, or leave the volume.

@@ -159,8 +159,8 @@ impl Directory {
         &self.entries
     }
 
-    /// The first of `count` slots in a row that can be used: free ones, or never used ones, where the directory may have to
-    /// grow for the last of them.
+    /// The first of `count` slots in a row that can be used: free ones, or never used ones, where the
+    /// directory may have to grow for the last of them.
     pub(crate) fn room(&self, count: usize) -> usize {
         let mut start = 0;
         for (slot, taken) in self.taken.iter().enumerate() {

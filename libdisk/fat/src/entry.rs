@@ -1,4 +1,5 @@
-//! The two kinds of directory entry, 32 bytes each (FAT spec, "FAT Directory Structure" and "FAT Long Directory Entries").
+//! The two kinds of directory entry, 32 bytes each (FAT spec, "FAT Directory Structure" and "FAT Long
+//! Directory Entries").
 
 use vfs::Timestamp;
 use zerocopy::little_endian::{U16, U32};

@@ -1,27 +1,29 @@
 //! FAT12, FAT16 and FAT32 with long names, as found on EFI system partitions and boot partitions.
 //!
-//! Written from *Microsoft Extensible Firmware Initiative FAT32 File System Specification*, version 1.03 (2000), cited
-//! as "FAT spec", and ECMA-107. Where they are silent we do as the common writers (Windows, Linux, mtools) do; that is said
-//! in place.
+//! Written from *Microsoft Extensible Firmware Initiative FAT32 File System Specification*, version 1.03
+//! (2000), cited as "FAT spec", and ECMA-107. Where they are silent we do as the common writers (Windows,
+//! Linux, mtools) do; that is said in place.
 //!
 //! # What the format lacks
 //!
 //! There are no owners and no modes: all nodes belong to root with mode 0755 (0555 for read-only files), and
-//! `set_owner` is accepted and does nothing. Symbolic links, hard links and extended attributes are `Unsupported`. Times
-//! are whole, even seconds from 1980 to 2107, taken as UTC. Names are UTF-8 outside and UTF-16 on the volume; upper and
-//! lower case are the same, and a lookup finds short aliases ("LONGNA~1.TXT"), too.
+//! `set_owner` is accepted and does nothing. Symbolic links, hard links and extended attributes are
+//! `Unsupported`. Times are whole, even seconds from 1980 to 2107, taken as UTC. Names are UTF-8 outside and
+//! UTF-16 on the volume; upper and lower case are the same, and a lookup finds short aliases
+//! ("LONGNA~1.TXT"), too.
 //!
 //! # Nodes
 //!
-//! A node is its short directory entry, for an empty file has nothing else. A [`NodeId`](vfs::NodeId) is the entry's
-//! place on the volume, counted in entries of 32 bytes; 0 is the root, which has none. A rename moves the entry but the
-//! node keeps its number as long as the file system is open.
+//! A node is its short directory entry, for an empty file has nothing else. A [`NodeId`](vfs::NodeId) is the
+//! entry's place on the volume, counted in entries of 32 bytes; 0 is the root, which has none. A rename moves
+//! the entry but the node keeps its number as long as the file system is open.
 //!
 //! # Writing
 //!
-//! [`open_mut`] first walks the whole tree and refuses a volume in which cluster chains meet or run in circles: freeing one
-//! file would break another. A transaction works on a nested overlay; its commit brings all copies of the table up to
-//! date, counts the free clusters, marks the volume as clean, and only then hands the writes down.
+//! [`open_mut`] first walks the whole tree and refuses a volume in which cluster chains meet or run in
+//! circles: freeing one file would break another. A transaction works on a nested overlay; its commit brings
+//! all copies of the table up to date, counts the free clusters, marks the volume as clean, and only then
+//! hands the writes down.
 
 #![cfg_attr(
     not(test),
@@ -73,7 +75,8 @@ pub static DRIVER: Driver = Driver {
     open_subvolume: None,
 };
 
-/// Whether the volume begins with the boot sector of a FAT file system. It may still be one that [`open`] refuses.
+/// Whether the volume begins with the boot sector of a FAT file system. It may still be one that [`open`]
+/// refuses.
 ///
 /// # Errors
 /// What the device reports.
@@ -84,8 +87,8 @@ pub fn probe(disk: &Disk) -> Result<bool> {
 /// Opens a volume for reading.
 ///
 /// # Errors
-/// `Corrupt` if the boot sector contradicts itself or the size of the device, `Unsupported` for a version of FAT32 other
-/// than 0.0.
+/// `Corrupt` if the boot sector contradicts itself or the size of the device, `Unsupported` for a version of
+/// FAT32 other than 0.0.
 pub fn open(disk: Disk) -> Result<Fat> {
     Ok(Fat { volume: Volume::new(BootSector::read(&disk)?, disk) })
 }

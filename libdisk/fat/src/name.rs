@@ -88,8 +88,9 @@ impl ShortName {
         bytes
     }
 
-    /// The name with "~number" at the end of its base. From 5 on, a hash of the long name takes the place of most of the
-    /// base, as in Windows NT: else the thousandth of many like names would need a thousand tries.
+    /// The name with "~number" at the end of its base. From 5 on, a hash of the long name takes the place of
+    /// most of the base, as in Windows NT: else the thousandth of many like names would need a thousand
+    /// tries.
     pub(crate) fn numbered(&self, number: u32, long: &[u16]) -> [u8; 11] {
         let stem = String::from_utf8_lossy(self.base.trim_ascii_end()).into_owned();
         let (stem, tail) = match number {

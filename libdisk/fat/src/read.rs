@@ -185,8 +185,8 @@ impl Volume {
         Ok(())
     }
 
-    /// The volume label, which is an entry of the root directory. Where there is none `blkid` goes by the copy in the boot sector,
-    /// and so do we.
+    /// The volume label, which is an entry of the root directory. Where there is none `blkid` goes by the
+    /// copy in the boot sector, and so do we.
     fn label(&self) -> Result<Option<String>> {
         let root = self.directory(self.boot.root)?;
         let label = match root.label {
@@ -215,8 +215,8 @@ impl FileSystem for Fat {
             size: boot.size,
             free: u64::from(self.volume.count_free()?).saturating_mul(boot.cluster_bytes),
             free_nodes: None,
-            // "Not unmounted" alone is no obstacle: there is nothing to replay, and what could be wrong is checked before
-            // the first write.
+            // "Not unmounted" alone is no obstacle: there is nothing to replay, and what could be wrong is
+            // checked before the first write.
             state: if failed { State::Errors("device errors".to_owned()) } else { State::Clean },
             features: [Some(width), dirty.then_some("dirty")]
                 .into_iter()

@@ -48,8 +48,8 @@ impl DosTime {
     }
 }
 
-/// Days since 1970-01-01 of a day in the Gregorian calendar, for years from 1 on. Years are counted from March, so that the
-/// leap day comes last.
+/// Days since 1970-01-01 of a day in the Gregorian calendar, for years from 1 on. Years are counted from
+/// March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 {
         (year, month.saturating_sub(3))

@@ -24,7 +24,8 @@ pub struct Format {
     pub flat: bool,
     /// Whether a file with these ends is one.
     pub recognise: fn(&Ends) -> bool,
-    /// Opens such a file, and with leave the files that it names: the disk in it, and the layers from the lowest up.
+    /// Opens such a file, and with leave the files that it names: the disk in it, and the layers from the
+    /// lowest up.
     pub open: fn(&Path, &Backing) -> Result<Content>,
 }
 
@@ -95,12 +96,13 @@ impl Format {
 
     /// Tells the format of an image file by its marks; without any it is raw.
     ///
-    /// A file with the marks of a format that we do not open is refused by name, and one with the marks of two formats, too:
-    /// it is never taken for raw. This decides how the bytes are read, and a guest may have written them: where the
-    /// format is known, say so instead.
+    /// A file with the marks of a format that we do not open is refused by name, and one with the marks of
+    /// two formats, too: it is never taken for raw. This decides how the bytes are read, and a guest may
+    /// have written them: where the format is known, say so instead.
     ///
     /// # Errors
-    /// `Unsupported` for known formats that are not opened, `Refused` for contradictions, and what the device reports.
+    /// `Unsupported` for known formats that are not opened, `Refused` for contradictions, and what the device
+    /// reports.
     pub fn probe(file: &Disk) -> Result<&'static Self> {
         let ends = Ends::read(file)?;
         let mut ours = FORMATS.into_iter().filter(|format| (format.recognise)(&ends));

@@ -1,7 +1,7 @@
 //! Who else uses an image: a running machine, a loop device, a mount, another refloat.
 //!
-//! Locks are advisory, so what is found is proof and what is not found is none: programs that lock nothing are looked for
-//! in `/proc`, which shows the processes of other users to root alone.
+//! Locks are advisory, so what is found is proof and what is not found is none: programs that lock nothing
+//! are looked for in `/proc`, which shows the processes of other users to root alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind as IoErrorKind;
@@ -16,8 +16,9 @@ use rustix::fs::{OFlags, major, minor};
 
 const LAYER: &str = "file";
 
-/// QEMU says what it does with an image by shared locks of single bytes: 100 and up for what it does itself, 200 and up
-/// for what others must not do. This byte is "I write" (QEMU, `block/file-posix.c` and `BLK_PERM_WRITE`).
+/// QEMU says what it does with an image by shared locks of single bytes: 100 and up for what it does itself,
+/// 200 and up for what others must not do. This byte is "I write" (QEMU, `block/file-posix.c` and
+/// `BLK_PERM_WRITE`).
 const QEMU_WRITES: i64 = 101;
 
 /// And this one is "nobody else writes".
@@ -32,8 +33,8 @@ pub struct User {
     pub writes: bool,
 }
 
-/// Everybody found who uses the image at `path`, other than by plainly reading it; nobody where there is no such file.
-/// Locks that this process holds itself count.
+/// Everybody found who uses the image at `path`, other than by plainly reading it; nobody where there is no
+/// such file. Locks that this process holds itself count.
 ///
 /// # Errors
 /// `Io` if the file cannot be opened.
@@ -55,15 +56,16 @@ fn is_open(fd: &Path, file: &fs::Metadata) -> bool {
     fs::metadata(fd).is_ok_and(|open| is_same_file(&open, file))
 }
 
-/// An image that nobody begins to change while this lives: neither another refloat nor QEMU. Others may read it, too.
+/// An image that nobody begins to change while this lives: neither another refloat nor QEMU. Others may read
+/// it, too.
 #[derive(Debug)]
 pub struct Reading {
     _locked: Locked,
 }
 
 impl Reading {
-    /// Takes the image at `path`; `None` where somebody changes it, or where there are no locks. (Then a reader notices a change
-    /// at best, by what it reads.)
+    /// Takes the image at `path`; `None` where somebody changes it, or where there are no locks. (Then a
+    /// reader notices a change at best, by what it reads.)
     pub fn take(path: &Path) -> Option<Self> {
         let mut options = OpenOptions::new();
         // A pipe is not waited for.
@@ -73,7 +75,8 @@ impl Reading {
     }
 }
 
-/// An image that is ours alone to change while this lives: other refloats and QEMU are refused, whatever they want of it.
+/// An image that is ours alone to change while this lives: other refloats and QEMU are refused, whatever they
+/// want of it.
 #[derive(Debug)]
 pub struct Exclusive {
     path: PathBuf,
@@ -95,7 +98,8 @@ impl Exclusive {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         if metadata.file_type().is_block_device() {
-            // The kernel gives a device to one who asks for it alone: not while it, or a partition of it, is mounted.
+            // The kernel gives a device to one who asks for it alone: not while it, or a partition of it, is
+            // mounted.
             options.custom_flags(libc::O_EXCL);
         }
         let file = match options.open(&path) {
@@ -124,13 +128,14 @@ impl Exclusive {
     }
 }
 
-/// A file with locks. They belong to the open file, so that closing another of the same image does not end them.
+/// A file with locks. They belong to the open file, so that closing another of the same image does not end
+/// them.
 #[derive(Debug)]
 struct Locked(File);
 
 impl Drop for Locked {
-    /// The end of the locks is said, and not left to that of the file: a program that another thread just starts has the file
-    /// open too, until it is a program of its own.
+    /// The end of the locks is said, and not left to that of the file: a program that another thread just
+    /// starts has the file open too, until it is a program of its own.
     fn drop(&mut self) {
         // A file system without locks has none to end.
         let _ = self.0.unlock();

@@ -1,8 +1,8 @@
 //! Formats of image files: what lies between a file on the host and the disk that a guest sees.
 //!
-//! One folder per format, each with `read` and, where we write it, `write`, and a line in [`FORMATS`], from which all lists of
-//! formats come. On-disk structures are in `ondisk`, read as they are, then checked and turned into plain types; nothing else
-//! looks at the bytes.
+//! One folder per format, each with `read` and, where we write it, `write`, and a line in [`FORMATS`], from
+//! which all lists of formats come. On-disk structures are in `ondisk`, read as they are, then checked and
+//! turned into plain types; nothing else looks at the bytes.
 //!
 //! | format | read | write |
 //! |---|---|---|
@@ -13,12 +13,13 @@
 //!
 //! # Safety of the output
 //!
-//! Everything is written as `NAME.partial`, flushed, and renamed: a run that is killed leaves nothing that looks finished.
+//! Everything is written as `NAME.partial`, flushed, and renamed: a run that is killed leaves nothing that
+//! looks finished.
 //!
 //! # Hostile images
 //!
-//! Sizes in an image never size an allocation or a loop unchecked. An image that names other files opens them only
-//! where the caller allowed it.
+//! Sizes in an image never size an allocation or a loop unchecked. An image that names other files opens them
+//! only where the caller allowed it.
 
 #![cfg_attr(
     not(test),

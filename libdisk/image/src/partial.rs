@@ -37,7 +37,8 @@ pub enum Durability {
     /// When all of it is on the disk: a finished output survives a crash of the machine.
     #[default]
     Synced,
-    /// When the kernel has all of it: for scratch copies. A crash of the machine soon after may leave holes in it.
+    /// When the kernel has all of it: for scratch copies. A crash of the machine soon after may leave holes
+    /// in it.
     Buffered,
 }
 
@@ -100,8 +101,9 @@ pub fn partial_path(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before that, it is
-/// removed, unless it is to be kept; after a crash, `NAME.partial` is left over. What the next run does with it [`Left`] says.
+/// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before
+/// that, it is removed, unless it is to be kept; after a crash, `NAME.partial` is left over. What the next
+/// run does with it [`Left`] says.
 #[derive(Debug)]
 pub(crate) struct Partial {
     layer: &'static str,
@@ -122,7 +124,8 @@ impl Partial {
         Ok(Self::open(layer, output, len, Left::Remove)?.0)
     }
 
-    /// The same, or what an earlier run left, cut or extended to `len` bytes; says which: `true` if it was empty.
+    /// The same, or what an earlier run left, cut or extended to `len` bytes; says which: `true` if it was
+    /// empty.
     pub(crate) fn open(layer: &'static str, output: &Output, len: u64, left: Left) -> Result<(Self, bool)> {
         check_target(layer, &output.path, output.existing)?;
         let path = partial_path(&output.path);
@@ -135,19 +138,19 @@ impl Partial {
         Ok((partial, !(left_over && left == Left::Resume)))
     }
 
-    /// Brings the file to `len` bytes, empties it if it is not kept, and finds out what its file system can do. Gives
-    /// whether there was anything in it.
+    /// Brings the file to `len` bytes, empties it if it is not kept, and finds out what its file system can
+    /// do. Gives whether there was anything in it.
     fn start(&mut self, len: u64) -> Result<bool> {
         let look = "cannot look at the output";
-        // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being replaced, and
-        // waits at close until all of it has its place.
+        // Not where it is empty already: ext4 takes a truncation to nothing as a sign that the file is being
+        // replaced, and waits at close until all of it has its place.
         let left_over = self.file.metadata().map_err(|cause| self.failed(look, cause))?.len() > 0;
         if left_over && self.left != Left::Resume {
             self.file.set_len(0).map_err(|cause| self.failed("cannot empty the output", cause))?;
         }
         self.sharing = sharing(&self.file).map_err(|cause| self.failed(look, cause))?;
-        // ext4 takes what is written into a hole block by block, under a lock: in a place that was found in one step, the same
-        // write takes two thirds of the time. XFS, btrfs and tmpfs gain nothing.
+        // ext4 takes what is written into a hole block by block, under a lock: in a place that was found in
+        // one step, the same write takes two thirds of the time. XFS, btrfs and tmpfs gain nothing.
         self.placing =
             fstatfs(&self.file).is_ok_and(|found| u64::try_from(found.f_type) == Ok(EXT4_SUPER_MAGIC));
         let size = self.file.set_len(len);
@@ -185,7 +188,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the range of `from` that of this file at `offset`, too, holes included; `false` if the two cannot share it.
+    /// Makes the range of `from` that of this file at `offset`, too, holes included; `false` if the two
+    /// cannot share it.
     pub(crate) fn share(&self, offset: u64, from: FileRange<'_>) -> Result<bool> {
         let Ok(found) = fstat(from.file) else { return Ok(false) };
         let Ok(block) = u64::try_from(found.st_blksize) else { return Ok(false) };
@@ -283,8 +287,8 @@ impl Drop for Partial {
         {
             tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
         }
-        // Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it
-        // is a program of its own.
+        // Said, and not left to the end of the file: a program that another thread just starts has the file
+        // open too, until it is a program of its own.
         if let Err(cause) = self.file.unlock() {
             tracing::warn!(path = %self.path.display(), %cause, "the output stays locked");
         }
@@ -318,7 +322,8 @@ fn check_target(layer: &'static str, target: &Path, existing: Existing) -> Resul
     }
 }
 
-/// Opens or creates `path` and locks it; whoever held it before may have renamed it meanwhile, hence the second look.
+/// Opens or creates `path` and locks it; whoever held it before may have renamed it meanwhile, hence the
+/// second look.
 fn open_locked(layer: &'static str, path: &Path, mode: u32) -> Result<File> {
     loop {
         let file = open_sidecar(path, mode)?;

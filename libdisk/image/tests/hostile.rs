@@ -17,7 +17,8 @@ static MEMORY: Memory = Memory;
 
 /// For each format.
 const CASES: u64 = 10_000;
-/// What all tests of this file may hold together: five images, their caches (6 MiB), the buffers of whole reads.
+/// What all tests of this file may hold together: five images, their caches (6 MiB), the buffers of whole
+/// reads.
 const CEILING: usize = 64 << 20;
 const SIZE: usize = 256 << 10;
 const SECTOR: usize = 512;

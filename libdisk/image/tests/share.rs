@@ -1,4 +1,5 @@
-//! File systems whose files share extents: a copy moves no bytes there. The kernel and qemu-img are the judges.
+//! File systems whose files share extents: a copy moves no bytes there. The kernel and qemu-img are the
+//! judges.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;

@@ -58,7 +58,8 @@ fn what_was_written_reads_back_and_is_the_same_every_time() {
     }
 }
 
-/// The copy fails at every one of its reads: whatever had been written by then, nothing is left that looks finished.
+/// The copy fails at every one of its reads: whatever had been written by then, nothing is left that looks
+/// finished.
 #[test]
 fn a_copy_that_fails_anywhere_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();

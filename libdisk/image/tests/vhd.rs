@@ -24,7 +24,8 @@ fn file(path: &Path) -> Disk {
     Disk::new(FileDisk::open(path).unwrap())
 }
 
-/// Sizes that are not whole cylinders and not whole MiB, past every branch of the geometry, and beyond its 127 GiB.
+/// Sizes that are not whole cylinders and not whole MiB, past every branch of the geometry, and beyond its
+/// 127 GiB.
 const SIZES: [u64; 10] = [
     1,
     (20 << 20) + 512,

@@ -1,4 +1,5 @@
-//! Fields of byte buffers and widths of integers, for drivers: without a way to panic, whatever a volume says.
+//! Fields of byte buffers and widths of integers, for drivers: without a way to panic, whatever a volume
+//! says.
 //!
 //! A field that does not lie in its buffer is [`FsError::Corrupt`], at its place in the buffer.
 
@@ -28,8 +29,8 @@ pub fn low32(n: u64) -> u32 {
     u32::try_from(n & 0xffff_ffff).unwrap_or_default()
 }
 
-/// A label as `blkid` and udev show it: up to its first zero, without blanks at its end, bytes that are not UTF-8 as `\x90`;
-/// `None` for an empty one.
+/// A label as `blkid` and udev show it: up to its first zero, without blanks at its end, bytes that are not
+/// UTF-8 as `\x90`; `None` for an empty one.
 pub fn label(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let text: String = bytes

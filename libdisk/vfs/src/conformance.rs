@@ -2,13 +2,14 @@
 //!
 //! A driver implements [`Subject`]: one volume that can be opened again and again, and an outside judge. Then
 //!
-//! - [`fixed_cases`] runs scripts of known difficulty: sizes around a block, renames over things, thousands of names;
+//! - [`fixed_cases`] runs scripts of known difficulty: sizes around a block, renames over things, thousands
+//!   of names;
 //! - [`model`] runs seeded random operations.
 //!
-//! Both apply every change to the driver and to a [`MemoryFs`](crate::MemoryFs), and want equal trees and equal errors:
-//! within the transaction, after the commit with the volume opened anew, and after a rollback. [`compare`] is the
-//! comparison of trees; it serves alone, too. For damaged volumes there is [`Target`], which does the damage, and
-//! [`exercise`] and [`walk`], which use what is left in every way.
+//! Both apply every change to the driver and to a [`MemoryFs`](crate::MemoryFs), and want equal trees and
+//! equal errors: within the transaction, after the commit with the volume opened anew, and after a rollback.
+//! [`compare`] is the comparison of trees; it serves alone, too. For damaged volumes there is [`Target`],
+//! which does the damage, and [`exercise`] and [`walk`], which use what is left in every way.
 //!
 //! All functions panic where the driver is wrong, and say what was done. Nothing here depends on a driver.
 

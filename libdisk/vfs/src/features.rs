@@ -1,4 +1,5 @@
-//! Words of feature bits, as the superblocks of drivers have them: what is known of each bit, and what it allows.
+//! Words of feature bits, as the superblocks of drivers have them: what is known of each bit, and what it
+//! allows.
 
 use crate::{FsError, Result};
 
@@ -16,8 +17,8 @@ pub enum Allows {
 /// A bit, its name as the format's own tools write it, and what it allows.
 pub type Feature = (u32, &'static str, Allows);
 
-/// A word of feature bits. Bits that are not known allow what the driver asks for by the word they are in: those of an
-/// incompatible word not even reading, those of a read-only one no writing.
+/// A word of feature bits. Bits that are not known allow what the driver asks for by the word they are in:
+/// those of an incompatible word not even reading, those of a read-only one no writing.
 #[derive(Debug, Clone, Copy)]
 pub struct Word {
     bits: u64,

@@ -97,7 +97,8 @@ pub trait FileSystemMut: FileSystem {
     /// Starts a change.
     ///
     /// # Errors
-    /// `Unsupported` if this file system must not be written (an unknown feature, a dirty journal); nothing was written.
+    /// `Unsupported` if this file system must not be written (an unknown feature, a dirty journal); nothing
+    /// was written.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
 }
 
@@ -115,7 +116,8 @@ pub trait Transaction {
     fn create(&mut self, dir: NodeId, name: &[u8], attributes: &Attributes, content: &[u8])
     -> Result<NodeId>;
 
-    /// Replaces the content of a regular file and sets its modification time; owner, mode and attributes stay.
+    /// Replaces the content of a regular file and sets its modification time; owner, mode and attributes
+    /// stay.
     ///
     /// # Errors
     /// `Invalid` if it is not a regular file, `NoSpace`.
@@ -140,7 +142,8 @@ pub trait Transaction {
     /// As [`create`](Self::create).
     fn link(&mut self, dir: NodeId, name: &[u8], node: NodeId) -> Result<()>;
 
-    /// Moves a name, over an existing one if need be: a file over a non-directory, a directory over an empty directory.
+    /// Moves a name, over an existing one if need be: a file over a non-directory, a directory over an empty
+    /// directory.
     ///
     /// # Errors
     /// `NotFound`, `NotEmpty`, `IsADirectory`, `NotADirectory`; `Invalid` for a directory into itself.

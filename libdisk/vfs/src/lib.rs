@@ -2,20 +2,22 @@
 //!
 //! # Model
 //!
-//! Nodes (inodes) are named by a [`NodeId`]; names are bytes. A driver opened for reading is a [`FileSystem`]; one
-//! opened over a writable device is a [`FileSystemMut`], whose changes are made in a [`Transaction`]: committed
-//! whole, or dropped and never seen. Drivers write no journal: the device below is always an overlay that is sealed
-//! or thrown away, so they must only leave a clean file system behind.
+//! Nodes (inodes) are named by a [`NodeId`]; names are bytes. A driver opened for reading is a
+//! [`FileSystem`]; one opened over a writable device is a [`FileSystemMut`], whose changes are made in a
+//! [`Transaction`]: committed whole, or dropped and never seen. Drivers write no journal: the device below is
+//! always an overlay that is sealed or thrown away, so they must only leave a clean file system behind.
 //!
 //! # Who checks what
 //!
-//! A driver must not panic, hang or allocate without bound for any content of its device: [`FsError::Corrupt`] names the
-//! structure and the byte. It refuses what it does not know with [`FsError::Unsupported`], before its first write.
+//! A driver must not panic, hang or allocate without bound for any content of its device:
+//! [`FsError::Corrupt`] names the structure and the byte. It refuses what it does not know with
+//! [`FsError::Unsupported`], before its first write.
 //!
 //! # What drivers share
 //!
-//! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows, [`Blocks`] holds what a change
-//! has staged, [`Writable`] makes a [`FileSystemMut`] of a driver and its device, and [`Driver`] is its line in the table.
+//! [`bytes`] reads and writes the fields of structures, [`features`] knows what a feature bit allows,
+//! [`Blocks`] holds what a change has staged, [`Writable`] makes a [`FileSystemMut`] of a driver and its
+//! device, and [`Driver`] is its line in the table.
 //!
 //! # What is not here
 //!

@@ -1,7 +1,7 @@
 //! What is known of a node.
 
-/// Names a node of one file system: an inode number where the format has them. Valid while the file system is open
-/// and the node exists.
+/// Names a node of one file system: an inode number where the format has them. Valid while the file system is
+/// open and the node exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 

@@ -1,6 +1,8 @@
-//! GRUB on a disk that has an MBR and no loader: a paravirtual AMI whose first partition EC2's PV-GRUB looked at.
+//! GRUB on a disk that has an MBR and no loader: a paravirtual AMI whose first partition EC2's PV-GRUB looked
+//! at.
 //!
-//! The partitions stay where they are: `core.img` goes into the gap between the boot record and the first of them.
+//! The partitions stay where they are: `core.img` goes into the gap between the boot record and the first of
+//! them.
 
 use block::{Error, ErrorKind, Result};
 use zerocopy::{FromBytes, IntoBytes};
@@ -12,8 +14,9 @@ const LAYER: &str = "embed";
 const SECTOR: u64 = 512;
 const ACTIVE: u8 = 0x80;
 
-/// The bytes of a disk from its first on, up to the end of `core.img`: `record`, its first sector as it is, with GRUB's code, and
-/// the first partition active if none is; then `core.img`. `first` is the byte at which the first partition begins.
+/// The bytes of a disk from its first on, up to the end of `core.img`: `record`, its first sector as it is,
+/// with GRUB's code, and the first partition active if none is; then `core.img`. `first` is the byte at which
+/// the first partition begins.
 ///
 /// # Errors
 /// `Refused` if `record` is no master boot record, `Unsupported` if the gap is too small.

@@ -1,7 +1,8 @@
-//! GRUB 2 for BIOS: `boot.img` in the master boot record, `core.img` in the gap between it and the first partition.
+//! GRUB 2 for BIOS: `boot.img` in the master boot record, `core.img` in the gap between it and the first
+//! partition.
 //!
-//! Both are GPL and come from outside. The fields written into them are those that GRUB's own setup program fills in; where
-//! they are is told by the images themselves, and by the GRUB manual, 2.12, "Images", 2023.
+//! Both are GPL and come from outside. The fields written into them are those that GRUB's own setup program
+//! fills in; where they are is told by the images themselves, and by the GRUB manual, 2.12, "Images", 2023.
 
 use block::{Error, Result};
 use zerocopy::byteorder::little_endian::{U16, U64};
@@ -15,7 +16,8 @@ const CODE: usize = 440;
 const CORE_SECTOR: usize = 0x5C;
 /// Where in `boot.img` the drive to read from is; 0xFF: the one the BIOS started.
 const DRIVE: usize = 0x64;
-/// Where in `boot.img` a jump is that leaves the drive's number alone, and is to go: some BIOSes give a wrong one.
+/// Where in `boot.img` a jump is that leaves the drive's number alone, and is to go: some BIOSes give a wrong
+/// one.
 const DRIVE_CHECK: usize = 0x66;
 /// Where in `core.img` its first sector names the others.
 const BLOCK_LIST: usize = SECTOR - 12;
@@ -44,7 +46,8 @@ impl Grub {
     /// From the files `boot.img` and `core.img`.
     ///
     /// # Errors
-    /// `Corrupt` if they are not, `Unsupported` for a `core.img` that needs more than the 2047 sectors of the gap.
+    /// `Corrupt` if they are not, `Unsupported` for a `core.img` that needs more than the 2047 sectors of the
+    /// gap.
     pub fn new(boot_img: &[u8], core_img: &[u8]) -> Result<Self> {
         let boot = boot_img.get(..CODE).filter(|_| {
             boot_img.len() == SECTOR

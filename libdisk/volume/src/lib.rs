@@ -5,7 +5,8 @@
 //! - [`lvm2`] puts volume groups of Linux together, and opens their logical volumes;
 //! - [`boot`] tells which firmware a disk has been made for;
 //! - [`gpt::move_backup_to_end`] repairs a GPT after its disk grew, and [`pad`] makes it grow;
-//! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`], and [`embed`] of one that has partitions.
+//! - [`wrap`] makes a disk that starts by BIOS of a bare file system, with [`grub`], and [`embed`] of one
+//!   that has partitions.
 //!
 //! RAID and encryption are named, not opened.
 

@@ -4,9 +4,10 @@ use block::{Concat, Disk, Overlay, Result};
 
 use crate::gpt;
 
-/// `disk` with zeros after it, up to the size that `fit` gives for its own; where a GPT needs more room, for that. If it has a GPT whose backup is then not at the end (or is
-/// missing, or damaged), the GPT is repaired, in an overlay; where a partition lies in the backup's place, it gets
-/// room behind it. A disk that needs nothing is given back as it is.
+/// `disk` with zeros after it, up to the size that `fit` gives for its own; where a GPT needs more room, for
+/// that. If it has a GPT whose backup is then not at the end (or is missing, or damaged), the GPT is
+/// repaired, in an overlay; where a partition lies in the backup's place, it gets room behind it. A disk that
+/// needs nothing is given back as it is.
 ///
 /// # Errors
 /// What the device and `fit` report; `Corrupt` if the GPT cannot be repaired.

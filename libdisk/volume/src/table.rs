@@ -25,8 +25,8 @@ impl PartitionTable {
         self.partitions.iter().find(|partition| partition.number == number)
     }
 
-    /// Where something may be on the disk with the index `disk`, of `size` bytes: the partitions but for extended ones, or
-    /// all of the disk where there is no table.
+    /// Where something may be on the disk with the index `disk`, of `size` bytes: the partitions but for
+    /// extended ones, or all of the disk where there is no table.
     pub fn places(&self, disk: usize, size: u64) -> Vec<Place> {
         if self.kind == Kind::None {
             return vec![Place { disk, name: volume_name(disk, None), range: 0..size }];
@@ -52,9 +52,9 @@ pub struct Place {
     pub range: Range<u64>,
 }
 
-/// The name in addresses of a partition, or of a whole disk, of a machine with several: "p1" and "disk" on the first disk,
-/// "disk2p1" and "disk2" on the second. `disk` counts from 0, and the names from 1. (A logical volume is "group/volume": no
-/// such name is one of these.)
+/// The name in addresses of a partition, or of a whole disk, of a machine with several: "p1" and "disk" on
+/// the first disk, "disk2p1" and "disk2" on the second. `disk` counts from 0, and the names from 1. (A
+/// logical volume is "group/volume": no such name is one of these.)
 pub fn volume_name(disk: usize, partition: Option<u32>) -> String {
     let whole = match disk {
         0 => "disk".to_owned(),
@@ -67,7 +67,8 @@ pub fn volume_name(disk: usize, partition: Option<u32>) -> String {
     }
 }
 
-/// The kinds of partition table, as `blkid` and `sfdisk` have them: "gpt", "mbr" (which they call "dos"), "none".
+/// The kinds of partition table, as `blkid` and `sfdisk` have them: "gpt", "mbr" (which they call "dos"),
+/// "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableKind {
     /// A GUID partition table.
@@ -274,12 +275,12 @@ impl Partition {
 
 /// Reads the partition table of `disk`.
 ///
-/// As Linux does: a GPT counts only with a protective entry in the MBR, and its backup is used when the primary is
-/// damaged. Sectors of 512 and of 4096 bytes are tried, the device's own size first.
+/// As Linux does: a GPT counts only with a protective entry in the MBR, and its backup is used when the
+/// primary is damaged. Sectors of 512 and of 4096 bytes are tried, the device's own size first.
 ///
 /// # Errors
-/// `Corrupt` if there is a table and it cannot be trusted: both copies of a GPT are damaged, or a partition does not lie
-/// inside the disk.
+/// `Corrupt` if there is a table and it cannot be trusted: both copies of a GPT are damaged, or a partition
+/// does not lie inside the disk.
 pub fn read(disk: &Disk) -> Result<PartitionTable> {
     let none = PartitionTable { kind: Kind::None, partitions: Vec::new(), sector_size: disk.sector_size() };
     let Some(mbr) = mbr::Mbr::read(disk)? else { return Ok(none) };
@@ -294,7 +295,8 @@ pub fn read(disk: &Disk) -> Result<PartitionTable> {
             "the MBR announces a GPT, but both of its copies are missing or damaged",
         ));
     }
-    // A file system on the bare disk: its boot sector ends as an MBR does, and has code or text in place of partitions.
+    // A file system on the bare disk: its boot sector ends as an MBR does, and has code or text in place of
+    // partitions.
     match mbr.table(disk) {
         Ok(table) if !table.partitions.is_empty() => Ok(table),
         Ok(table) => Ok(if signature(disk)?.is_some() { none } else { table }),

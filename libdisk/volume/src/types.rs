@@ -1,7 +1,7 @@
 //! What partition types are called.
 //!
-//! References: UEFI specification, "Defined GPT Partition Entry - Partition Type GUIDs"; the Discoverable Partitions
-//! Specification of the UAPI group; for MBR, the list of `sfdisk --list-types`.
+//! References: UEFI specification, "Defined GPT Partition Entry - Partition Type GUIDs"; the Discoverable
+//! Partitions Specification of the UAPI group; for MBR, the list of `sfdisk --list-types`.
 
 use uuid::{Uuid, uuid};
 

@@ -1,4 +1,5 @@
-//! A disk with a partition table of a disk that is one file system: a paravirtual AMI, which EC2's PV-GRUB started.
+//! A disk with a partition table of a disk that is one file system: a paravirtual AMI, which EC2's PV-GRUB
+//! started.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -22,8 +23,8 @@ const LINUX: u8 = 0x83;
 /// Bytes that go before the file system.
 pub const HEAD: u64 = 1 << 20;
 
-/// What goes before a file system on a disk of `size` bytes to start by BIOS: boot record and loader, without the zeros up to
-/// [`HEAD`].
+/// What goes before a file system on a disk of `size` bytes to start by BIOS: boot record and loader, without
+/// the zeros up to [`HEAD`].
 ///
 /// # Errors
 /// `Unsupported` for a disk of 2 TiB or more, where an MBR ends, or smaller than a sector.
@@ -64,7 +65,8 @@ pub fn head(size: u64, disk_signature: u32, grub: &Grub) -> Result<Vec<u8>> {
     Ok([mbr.as_bytes(), &core].concat())
 }
 
-/// `disk`, which has no partition table, behind what [`head`] made for it; it moves by [`HEAD`] bytes, and is the one partition.
+/// `disk`, which has no partition table, behind what [`head`] made for it; it moves by [`HEAD`] bytes, and is
+/// the one partition.
 ///
 /// # Errors
 /// `Refused` for a disk that has a partition table, and for a `head` that is not one for it.

@@ -16,7 +16,8 @@ static MEMORY: Memory = Memory;
 
 /// For each kind of table.
 const CASES: u64 = 10_000;
-/// What the tests of this file may hold together: the largest table of entries is 1 MiB, and there are two copies.
+/// What the tests of this file may hold together: the largest table of entries is 1 MiB, and there are two
+/// copies.
 const CEILING: usize = 32 << 20;
 const SIZE: u64 = 300 << 20;
 /// What is kept of each end of the disk: a GPT of the usual size, all tables of an MBR.
@@ -142,7 +143,8 @@ fn a_first_usable_sector_behind_the_disk_is_not_repaired_into_no_table() {
 #[test]
 fn damaged_mbrs() {
     let Some((start, end)) = table(MBR) else { return };
-    // The sectors of all four tables: the disk's and those of the logical partitions, in the order of the chain.
+    // The sectors of all four tables: the disk's and those of the logical partitions, in the order of the
+    // chain.
     let tables: Vec<usize> = (0..start.len() / 512)
         .filter(|sector| start[sector * 512 + 510..][..2] == [0x55, 0xaa])
         .map(|sector| sector * 512)

@@ -1,4 +1,5 @@
-//! Damaged physical volumes: refused or mapped inside their devices; never a panic, a hang, or memory without bounds.
+//! Damaged physical volumes: refused or mapped inside their devices; never a panic, a hang, or memory without
+//! bounds.
 
 use std::fs::File;
 use std::ops::Range;
@@ -21,7 +22,8 @@ const HEAD: usize = 32 << 10;
 const LABEL: Range<usize> = 512..1024;
 const AREA: Range<usize> = 4096..4608;
 
-/// The starts of two physical volumes of one group, which has linear and striped volumes; `None` without lvm2.
+/// The starts of two physical volumes of one group, which has linear and striped volumes; `None` without
+/// lvm2.
 fn physical_volumes() -> Option<[Vec<u8>; 2]> {
     if !lvm::need() {
         return None;

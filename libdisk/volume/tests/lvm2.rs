@@ -1,4 +1,5 @@
-//! Volume groups made by lvm2: our map of each volume is lvm2's own, and what cannot be opened is said by name.
+//! Volume groups made by lvm2: our map of each volume is lvm2's own, and what cannot be opened is said by
+//! name.
 
 use std::fs::{self, File};
 use std::ops::Range;

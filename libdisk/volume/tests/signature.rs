@@ -131,8 +131,8 @@ fn encrypted_volumes() {
     }
 }
 
-/// Labels in the root folder count, not their copy in the boot sector; letters of DOS are shown as bytes. The name of the type in the
-/// boot sector decides nothing.
+/// Labels in the root folder count, not their copy in the boot sector; letters of DOS are shown as bytes. The
+/// name of the type in the boot sector decides nothing.
 #[test]
 fn labels_and_types_of_fat() {
     if !judge::need_all(&["mkfs.vfat", "mlabel", "blkid"]) {
@@ -187,8 +187,8 @@ fn marks(marks: &[(usize, &[u8])]) -> Marks {
     marks.iter().map(|(at, bytes)| (*at, bytes.to_vec())).collect()
 }
 
-/// What needs a device mapper, a cluster, a controller or another system to be made: written by hand, with what it is, and blkid asked
-/// whether that is so. The last word says whether it knows the format.
+/// What needs a device mapper, a cluster, a controller or another system to be made: written by hand, with
+/// what it is, and blkid asked whether that is so. The last word says whether it knows the format.
 fn by_hand() -> Vec<(SignatureKind, Marks, bool)> {
     use SignatureKind as Kind;
     let id: Vec<u8> = (1..=16).collect();
@@ -424,7 +424,8 @@ fn raid_0_90(level: u32, members: u32) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// A kernel without RAID cannot make them: super blocks written by hand, and `mdadm` and `blkid` asked what they are.
+/// A kernel without RAID cannot make them: super blocks written by hand, and `mdadm` and `blkid` asked what
+/// they are.
 #[test]
 fn members_of_a_raid() {
     if !judge::need_all(&["mdadm", "blkid"]) {

@@ -1,4 +1,5 @@
-//! A bare file system behind a partition table and GRUB, judged by sfdisk, sgdisk, parted, e2fsck and the BIOS's own rules.
+//! A bare file system behind a partition table and GRUB, judged by sfdisk, sgdisk, parted, e2fsck and the
+//! BIOS's own rules.
 
 use std::path::Path;
 

@@ -215,8 +215,8 @@ impl Change<'_> {
         Ok(TreeRoot { level, children })
     }
 
-    /// Writes the blocks of one level; what their parents say of them. An entry is its key and 16 bytes: an extent, or the
-    /// key and the child.
+    /// Writes the blocks of one level; what their parents say of them. An entry is its key and 16 bytes: an
+    /// extent, or the key and the child.
     fn write_level(
         &mut self,
         inode: &mut Inode,

@@ -1,5 +1,5 @@
-//! Fields of byte buffers and widths of integers. All numbers of the format are big-endian, checksums and the items of the
-//! log excepted.
+//! Fields of byte buffers and widths of integers. All numbers of the format are big-endian, checksums and the
+//! items of the log excepted.
 
 pub(crate) use vfs::bytes::{
     be16, be32, be64, byte, index, le16, le32, le64, low32, part, part_mut, put, put_be16 as put16,

@@ -10,8 +10,8 @@ use crate::ag::Group;
 
 /// A change in the making.
 ///
-/// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device before
-/// [`finish`](Self::finish).
+/// Metadata are staged in memory, content goes to an overlay of this change's own; nothing reaches the device
+/// before [`finish`](Self::finish).
 pub(crate) struct Change<'a> {
     /// The file system as it is without this change, and where it is.
     target: &'a mut Xfs,

@@ -10,7 +10,8 @@ use crate::fork::Fork;
 use crate::inode::{Inode, flag, flag2};
 
 impl Xfs {
-    /// Reads content of an inode, as far as its size goes. Holes, and what was reserved and never written, are zeros.
+    /// Reads content of an inode, as far as its size goes. Holes, and what was reserved and never written,
+    /// are zeros.
     pub(crate) fn read_content(&self, inode: &Inode, buf: &mut [u8], offset: u64) -> Result<usize> {
         if inode.has(flag::REALTIME) {
             return Err(FsError::unsupported(format!(

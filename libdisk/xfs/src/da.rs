@@ -1,4 +1,5 @@
-//! The blocks that index names by their hashes, of directories and of attributes alike ("Directory/Attribute B+Trees").
+//! The blocks that index names by their hashes, of directories and of attributes alike ("Directory/Attribute
+//! B+Trees").
 
 use std::collections::HashSet;
 use std::ops::Range;

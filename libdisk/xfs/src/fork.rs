@@ -69,7 +69,8 @@ impl Fork {
         pad(self.need().max(least), 8)
     }
 
-    /// `bytes` is all that the inode has for this fork. Inline content has `size` bytes, or (attributes) says itself how many.
+    /// `bytes` is all that the inode has for this fork. Inline content has `size` bytes, or (attributes) says
+    /// itself how many.
     pub(crate) fn decode(
         bytes: &[u8],
         format: u8,

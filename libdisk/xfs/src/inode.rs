@@ -34,7 +34,8 @@ pub(crate) mod flag2 {
     pub(crate) const METADATA: u64 = 0x20;
 }
 
-/// The core as it is on disk; names are the document's without `di_`. Versions 1 and 2 end after `next_unlinked`.
+/// The core as it is on disk; names are the document's without `di_`. Versions 1 and 2 end after
+/// `next_unlinked`.
 #[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawInode {

@@ -1,24 +1,27 @@
 //! XFS, read and written.
 //!
-//! Written from "XFS Algorithms & Data Structures" (the xfsprogs documentation; its chapter names are quoted throughout)
-//! and its field names.
+//! Written from "XFS Algorithms & Data Structures" (the xfsprogs documentation; its chapter names are quoted
+//! throughout) and its field names.
 //!
 //! # Model
 //!
-//! [`Xfs`] reads: the superblock is in memory, everything else is read when asked for, and every checksum is verified.
-//! [`XfsMut`] adds changes: one stages the metadata it edits and writes content to an overlay of its own, so dropping it
-//! needs no undoing. Content is always replaced as a whole and mappings are always built anew; so are a directory and a set
-//! of attributes that were changed. Only the trees of a group are edited in place, and one implementation does that for all of them.
+//! [`Xfs`] reads: the superblock is in memory, everything else is read when asked for, and every checksum is
+//! verified. [`XfsMut`] adds changes: one stages the metadata it edits and writes content to an overlay of
+//! its own, so dropping it needs no undoing. Content is always replaced as a whole and mappings are always
+//! built anew; so are a directory and a set of attributes that were changed. Only the trees of a group are
+//! edited in place, and one implementation does that for all of them.
 //!
-//! Times come from the caller, never from a clock. What a change writes carries no log sequence number (0 is older than any), so
-//! nothing runs ahead of the log, and the log stays as clean as it was. Quotas are not counted here: a change takes back the mark
-//! that says they are right, as xfs_repair does, and the kernel counts them when it mounts next.
+//! Times come from the caller, never from a clock. What a change writes carries no log sequence number (0 is
+//! older than any), so nothing runs ahead of the log, and the log stays as clean as it was. Quotas are not
+//! counted here: a change takes back the mark that says they are right, as xfs_repair does, and the kernel
+//! counts them when it mounts next.
 //!
 //! # What is not here
 //!
-//! A log writer: the device below is an overlay. A file system that needs recovery can be read (as it is without) but not written
-//! before [`replay`] has recovered it. Realtime sections, external logs, parent pointers, names without case, and features we do not
-//! know are refused by name. Chunks of inodes with parts missing are used and freed, but new chunks are always whole.
+//! A log writer: the device below is an overlay. A file system that needs recovery can be read (as it is
+//! without) but not written before [`replay`] has recovered it. Realtime sections, external logs, parent
+//! pointers, names without case, and features we do not know are refused by name. Chunks of inodes with parts
+//! missing are used and freed, but new chunks are always whole.
 #![cfg_attr(
     not(test),
     deny(

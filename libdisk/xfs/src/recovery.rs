@@ -33,12 +33,14 @@ pub struct Replayed {
     pub staged: u64,
 }
 
-/// Does what Linux does when it mounts a file system that was not unmounted: replays the log, finishes what was begun, removes
-/// the inodes without a name, and leaves the log clean. `None` if there is nothing to do. After an error `device` is as it was.
+/// Does what Linux does when it mounts a file system that was not unmounted: replays the log, finishes what
+/// was begun, removes the inodes without a name, and leaves the log clean. `None` if there is nothing to do.
+/// After an error `device` is as it was.
 ///
 /// # Errors
-/// `Unsupported` by name for what cannot be recovered here: an external log, one of another byte order or with features in use,
-/// unfinished changes of attributes, and volumes that we do not write. `Corrupt` for a log that Linux would not replay either.
+/// `Unsupported` by name for what cannot be recovered here: an external log, one of another byte order or
+/// with features in use, unfinished changes of attributes, and volumes that we do not write. `Corrupt` for a
+/// log that Linux would not replay either.
 pub fn replay(device: &DiskMut) -> Result<Option<Replayed>> {
     let fs = crate::open(device.disk())?;
     let log = Log::open(&device.disk(), &fs.sb)?;

@@ -6,7 +6,8 @@ use crate::btree::Shared;
 use crate::change::Change;
 use crate::space::Run;
 
-/// Adds a piece at the end, joined with the last one where it has as many owners. Blocks with one owner are not in the tree.
+/// Adds a piece at the end, joined with the last one where it has as many owners. Blocks with one owner are
+/// not in the tree.
 fn push(records: &mut Vec<Shared>, start: u32, end: u32, count: u32) {
     if start >= end || count < 2 {
         return;

@@ -146,8 +146,9 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Brings the free list to the length it should have, as far as there is space. What it has too much of it keeps for a while:
-    /// a tree that loses a level with every block that goes, and wins it back with every one that comes, would have no end.
+    /// Brings the free list to the length it should have, as far as there is space. What it has too much of
+    /// it keeps for a while: a tree that loses a level with every block that goes, and wins it back with
+    /// every one that comes, would have no end.
     fn level_list(&mut self, ag: u32) -> Result<()> {
         let owner = Owner::special(owner::GROUP);
         let group = self.edit_group(ag)?;
@@ -209,8 +210,8 @@ impl Change<'_> {
         self.give_back(Run { ag, start: block, len: 1 }, Owner::special(owner))
     }
 
-    /// Takes a run of at most `want` blocks, in the group `goal` or after it: the shortest free run that has them, else the
-    /// longest there is.
+    /// Takes a run of at most `want` blocks, in the group `goal` or after it: the shortest free run that has
+    /// them, else the longest there is.
     pub(crate) fn allocate(&mut self, goal: u32, want: u64, owner: Owner) -> Result<Run> {
         let want = word(want.clamp(1, MAX_BLOCKS));
         let groups = self.fs.sb.ag_count;
@@ -237,7 +238,8 @@ impl Change<'_> {
         self.take_for(Run { ag, start: free.start, len: len.min(free.len) }, owner)
     }
 
-    /// Takes a run of exactly `len` blocks that starts at a multiple of `align`, in this group; `None` if there is none.
+    /// Takes a run of exactly `len` blocks that starts at a multiple of `align`, in this group; `None` if
+    /// there is none.
     pub(crate) fn allocate_aligned(
         &mut self,
         ag: u32,

@@ -17,7 +17,8 @@ const MIN_AG_BLOCKS: u32 = 64;
 /// Groups of more than this would take more memory and time than we give one file system; 1 PiB has 1024.
 const MAX_GROUPS: u32 = 1 << 20;
 
-/// `sb_qflags`: what was counted, and need not be counted again (user; group or project in version 4; group, project).
+/// `sb_qflags`: what was counted, and need not be counted again (user; group or project in version 4; group,
+/// project).
 const QUOTA_CHECKED: u16 = 0x4 | 0x20 | 0x100 | 0x400;
 
 /// As it is on disk; names are the document's without `sb_`.
@@ -109,7 +110,8 @@ pub(crate) struct Superblock {
     pub(crate) root: u64,
     /// What metadata blocks carry (`sb_meta_uuid`, else `sb_uuid`).
     pub(crate) meta_uuid: [u8; 16],
-    /// First block of the internal log, as a file-system block number, and its length; `None` if the log is elsewhere.
+    /// First block of the internal log, as a file-system block number, and its length; `None` if the log is
+    /// elsewhere.
     pub(crate) log: Option<(u64, u32)>,
     /// Bytes of a sector of the log.
     pub(crate) log_sector_size: u32,

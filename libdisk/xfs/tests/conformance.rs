@@ -1,4 +1,5 @@
-//! The suite that every driver passes, on every kind of XFS that we write; judged by xfs_repair and by what the kernel sees.
+//! The suite that every driver passes, on every kind of XFS that we write; judged by xfs_repair and by what
+//! the kernel sees.
 
 mod support;
 
@@ -49,7 +50,8 @@ fn fixed_cases_1k_everything() {
 /// These get 10,000 random operations in every run.
 const FULL: &[&str] = &["everything", "1k_everything"];
 
-/// Random operations on a volume of this kind: 1000, or 10,000 for some and in a long run; judged after every 100.
+/// Random operations on a volume of this kind: 1000, or 10,000 for some and in a long run; judged after every
+/// 100.
 fn random(name: &str) {
     let full = FULL.contains(&name) || support::long();
     let operations = if full { times(10_000, 10_000) as usize } else { 1000 };

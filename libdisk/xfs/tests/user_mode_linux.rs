@@ -1,4 +1,5 @@
-//! What kernels of today leave out, or may: version 4, and quotas. User-mode Linux is the judge, running this program.
+//! What kernels of today leave out, or may: version 4, and quotas. User-mode Linux is the judge, running this
+//! program.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a failed test says what user-mode Linux said")]
 

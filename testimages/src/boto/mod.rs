@@ -16,8 +16,8 @@ pub const REGION: &str = "us-east-1";
 /// boto3, and moto, with all that they need.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// The Python of a virtual environment with boto3 and moto, made in the cache by the first who asks; `None`, after a
-/// visible skip, without Python, its venv module or a network.
+/// The Python of a virtual environment with boto3 and moto, made in the cache by the first who asks; `None`,
+/// after a visible skip, without Python, its venv module or a network.
 ///
 /// # Panics
 /// When there is none and `CI=true`.
@@ -80,11 +80,12 @@ impl Boto {
         Some(Self { child, calls, results })
     }
 
-    /// The reply of `operation` of `service` (`ebs` or `ec2`), such as `list_snapshot_blocks`, as boto3 understood it;
-    /// a block's data is its `length` and `sha256`.
+    /// The reply of `operation` of `service` (`ebs` or `ec2`), such as `list_snapshot_blocks`, as boto3
+    /// understood it; a block's data is its `length` and `sha256`.
     ///
     /// # Errors
-    /// The exception as `type` (its class), `message`, and, when it is the service's, `code`, `reason` and `status`.
+    /// The exception as `type` (its class), `message`, and, when it is the service's, `code`, `reason` and
+    /// `status`.
     ///
     /// # Panics
     /// When Python dies.

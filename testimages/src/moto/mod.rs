@@ -1,8 +1,9 @@
 //! moto, the AWS emulator of PyPI: a judge of what reads EBS snapshots, as nobody here wrote it.
 //!
-//! It keeps every block in memory and serves them from one Python process: for images of some MiB, and for right or
-//! wrong, never for speed. Known to differ from the service: one page whatever is asked for, block tokens that are not
-//! checked and do not expire, no lineage, no throttling, and HTTP 500 for an unknown snapshot.
+//! It keeps every block in memory and serves them from one Python process: for images of some MiB, and for
+//! right or wrong, never for speed. Known to differ from the service: one page whatever is asked for, block
+//! tokens that are not checked and do not expire, no lineage, no throttling, and HTTP 500 for an unknown
+//! snapshot.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,5 @@
-//! Guests laid out as the RPM families do it: XFS, an initramfs by dracut, entries of the Boot Loader Specification.
+//! Guests laid out as the RPM families do it: XFS, an initramfs by dracut, entries of the Boot Loader
+//! Specification.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -30,11 +31,13 @@ pub struct OnXfs {
     pub mounts: Vec<(&'static str, Range<u64>)>,
 }
 
-/// Debian 12 on an MBR disk of 2 GiB as Red Hat's installer lays it out: /boot on a partition, the root on a logical volume
-/// that a filter of LVM finds on EC2's disks only. The entries take their options from `kernelopts` in GRUB's environment
-/// block, and each has an initramfs of dracut's by another compressor: zstd, which starts by itself, `-gzip` and `-lz4`.
+/// Debian 12 on an MBR disk of 2 GiB as Red Hat's installer lays it out: /boot on a partition, the root on a
+/// logical volume that a filter of LVM finds on EC2's disks only. The entries take their options from
+/// `kernelopts` in GRUB's environment block, and each has an initramfs of dracut's by another compressor:
+/// zstd, which starts by itself, `-gzip` and `-lz4`.
 ///
-/// The first call takes some minutes and a Debian mirror. `None`, after a visible skip, without root and its tools.
+/// The first call takes some minutes and a Debian mirror. `None`, after a visible skip, without root and its
+/// tools.
 ///
 /// # Panics
 /// When the recipe fails.
@@ -43,8 +46,8 @@ pub fn dracut_lvm() -> Option<OnXfs> {
     guest("dracut-lvm.raw", &[GAP, LVM_BIOS, BLSCFG, GAP_BLSCFG], Some(MIB..321 * MIB), 321 * MIB..2048 * MIB)
 }
 
-/// The same on a GPT with shim and GRUB on its [EFI partition](super::DEBIAN_UEFI_ESP), and nothing at `\EFI\BOOT`; one
-/// initramfs.
+/// The same on a GPT with shim and GRUB on its [EFI partition](super::DEBIAN_UEFI_ESP), and nothing at
+/// `\EFI\BOOT`; one initramfs.
 ///
 /// # Panics
 /// When the recipe fails.
@@ -53,8 +56,8 @@ pub fn dracut_lvm_uefi() -> Option<OnXfs> {
     guest("dracut-lvm-uefi.raw", &[LVM_UEFI, BLSCFG], Some(128 * MIB..448 * MIB), 448 * MIB..2047 * MIB)
 }
 
-/// The same on one partition, as Amazon's images have it: by the name of its device, with all options in the entry, and files
-/// that share extents. One initramfs, by gzip.
+/// The same on one partition, as Amazon's images have it: by the name of its device, with all options in the
+/// entry, and files that share extents. One initramfs, by gzip.
 ///
 /// # Panics
 /// When the recipe fails.

@@ -42,10 +42,12 @@ pub const DEBIAN_UEFI_ESP: Range<u64> = 1 << 20..127 << 20;
 /// Where the root file system of [`debian_uefi`] is on its disk, in bytes.
 pub const DEBIAN_UEFI_ROOT: Range<u64> = 128 << 20..2047 << 20;
 
-/// Debian 12 with kernel, GRUB and systemd on an MBR disk of 2 GiB, dressed as an EC2 instance: it stops on Azure with
-/// `ALERT! /dev/xvda1 does not exist`. A raw image; copy it, or put an overlay on it, before you write to it.
+/// Debian 12 with kernel, GRUB and systemd on an MBR disk of 2 GiB, dressed as an EC2 instance: it stops on
+/// Azure with `ALERT! /dev/xvda1 does not exist`. A raw image; copy it, or put an overlay on it, before you
+/// write to it.
 ///
-/// The first call takes some minutes and a Debian mirror. `None`, after a visible skip, without root and its tools.
+/// The first call takes some minutes and a Debian mirror. `None`, after a visible skip, without root and its
+/// tools.
 ///
 /// # Panics
 /// When the recipe fails.
@@ -54,8 +56,9 @@ pub fn debian() -> Option<PathBuf> {
     guest("debian.raw", &[GAP, BIOS])
 }
 
-/// The same Debian on a GPT disk with shim and GRUB on its EFI partition, and nothing at `\EFI\BOOT`: no firmware finds it
-/// that has not the boot entry of the old one. Devices are NVMe's by name, which would stop it next.
+/// The same Debian on a GPT disk with shim and GRUB on its EFI partition, and nothing at `\EFI\BOOT`: no
+/// firmware finds it that has not the boot entry of the old one. Devices are NVMe's by name, which would stop
+/// it next.
 ///
 /// All else is as with [`debian`]; the two share the longest part of the first call.
 ///
@@ -66,8 +69,8 @@ pub fn debian_uefi() -> Option<PathBuf> {
     guest("debian-uefi.raw", &[UEFI])
 }
 
-/// A snapshot of [`debian`] taken while its root file system was mounted and several processes worked on it: the journal is
-/// dirty, and files are open that have no name any more.
+/// A snapshot of [`debian`] taken while its root file system was mounted and several processes worked on it:
+/// the journal is dirty, and files are open that have no name any more.
 ///
 /// All else is as with [`debian`].
 ///

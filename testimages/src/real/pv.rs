@@ -11,8 +11,8 @@ const PV: &str = include_str!("pv.sh");
 /// Where the root file system of [`debian_pv`] is, in bytes: all of the disk.
 pub const DEBIAN_PV_ROOT: Range<u64> = 0..2 << 30;
 
-/// Debian 12 as a paravirtual AMI of 2 GiB: ext4 on the bare disk, a menu.lst with `root=/dev/xvda1 console=hvc0`, drivers for
-/// Xen alone in its initramfs, and nothing that a BIOS starts.
+/// Debian 12 as a paravirtual AMI of 2 GiB: ext4 on the bare disk, a menu.lst with `root=/dev/xvda1
+/// console=hvc0`, drivers for Xen alone in its initramfs, and nothing that a BIOS starts.
 ///
 /// All else is as with [`debian`](super::debian).
 ///

@@ -1,4 +1,5 @@
-//! The little of EC2's query API that finds snapshots: DescribeSnapshots, DescribeVolumes and DescribeInstances.
+//! The little of EC2's query API that finds snapshots: DescribeSnapshots, DescribeVolumes and
+//! DescribeInstances.
 
 use std::fmt::Write;
 use std::sync::Arc;

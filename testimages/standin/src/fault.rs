@@ -82,8 +82,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// No faults yet. The same seed makes the same request (the same block for the n-th time) fail in the same way,
-    /// in whatever order the requests come.
+    /// No faults yet. The same seed makes the same request (the same block for the n-th time) fail in the
+    /// same way, in whatever order the requests come.
     pub fn seeded(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
@@ -95,7 +95,8 @@ impl Faults {
         self
     }
 
-    /// The requests of kind `call` with the numbers `which` (from 0, since these faults were set) meet `fault`.
+    /// The requests of kind `call` with the numbers `which` (from 0, since these faults were set) meet
+    /// `fault`.
     #[must_use]
     pub fn at(mut self, call: Call, which: Range<u64>, fault: Fault) -> Self {
         self.planned.push((call, which, fault));
@@ -109,8 +110,8 @@ impl Faults {
         self
     }
 
-    /// At most this many blocks per second of any one snapshot (after a burst of as many); more are refused with
-    /// [`Fault::Throttled`].
+    /// At most this many blocks per second of any one snapshot (after a burst of as many); more are refused
+    /// with [`Fault::Throttled`].
     #[must_use]
     pub fn snapshot_rate(mut self, per_second: u32) -> Self {
         self.snapshot_rate = Some(per_second.into());
@@ -148,8 +149,8 @@ impl From<Faults> for Course {
 }
 
 impl Course {
-    /// The fate of a request: how late it is answered, and what goes wrong. `subject` is what it asks for, `snapshot`
-    /// of what.
+    /// The fate of a request: how late it is answered, and what goes wrong. `subject` is what it asks for,
+    /// `snapshot` of what.
     pub(crate) fn next(&mut self, call: Call, snapshot: u64, subject: u64) -> (Duration, Option<Fault>) {
         let number = count(self.calls.entry(call).or_default());
         let attempt = count(self.attempts.entry((call, subject)).or_default());

@@ -1,9 +1,9 @@
 //! A stand-in for the EBS direct APIs, and for the little of EC2 that finds a snapshot: a real HTTP server on
 //! loopback that serves snapshots made of image files, of bytes, or of nothing at all.
 //!
-//! It speaks as the service model `ebs/2019-11-02` says (as found in botocore) and as the EBS user guide's FAQ adds:
-//! field names, page sizes, token lives, checksums, error codes with their reasons and HTTP statuses. It shares no code
-//! with refloat's reader of snapshots.
+//! It speaks as the service model `ebs/2019-11-02` says (as found in botocore) and as the EBS user guide's
+//! FAQ adds: field names, page sizes, token lives, checksums, error codes with their reasons and HTTP
+//! statuses. It shares no code with refloat's reader of snapshots.
 //!
 //! ```
 //! use standin::{Call, Config, Fault, Faults, Server, Snapshot};
@@ -20,19 +20,21 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! - EBS: `GET /snapshots/{id}/blocks`, `GET /snapshots/{id}/changedblocks`, `GET /snapshots/{id}/blocks/{index}`.
-//! - EC2, at the same endpoint: `POST /` with `Action=` DescribeSnapshots (by `SnapshotId.N`, or filters `snapshot-id`,
-//!   `volume-id`, `description`, `status`, `owner-id`, `tag:KEY`; paged), DescribeVolumes (`VolumeId.N`, filters
-//!   `attachment.instance-id`, `attachment.device`, `volume-id`), DescribeInstances (`InstanceId.N`, filter
-//!   `instance-id`).
+//! - EBS: `GET /snapshots/{id}/blocks`, `GET /snapshots/{id}/changedblocks`, `GET
+//!   /snapshots/{id}/blocks/{index}`.
+//! - EC2, at the same endpoint: `POST /` with `Action=` DescribeSnapshots (by `SnapshotId.N`, or filters
+//!   `snapshot-id`, `volume-id`, `description`, `status`, `owner-id`, `tag:KEY`; paged), DescribeVolumes
+//!   (`VolumeId.N`, filters `attachment.instance-id`, `attachment.device`, `volume-id`), DescribeInstances
+//!   (`InstanceId.N`, filter `instance-id`).
 //! - Every request must be signed (AWS4-HMAC-SHA256 for `ebs` or `ec2`), else it is refused with 403; with
 //!   [`Config::credentials`] the signature itself is checked too.
 //!
-//! Serving a block costs one copy, into the socket: about 0.2 CPU seconds per GiB. The SHA-256 of a block is made once,
-//! when it is first needed; that of a synthetic one when the snapshot is.
+//! Serving a block costs one copy, into the socket: about 0.2 CPU seconds per GiB. The SHA-256 of a block is
+//! made once, when it is first needed; that of a synthetic one when the snapshot is.
 //!
 //! Unlike the service: the answer to a snapshot that is pending, in error or archived (ValidationException,
-//! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its kin).
+//! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its
+//! kin).
 
 mod ebs;
 mod ec2;

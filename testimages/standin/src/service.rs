@@ -53,7 +53,8 @@ impl Service {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request for `subject` and lets it meet its fate; the fault that is left to the caller to act on.
+    /// Counts a request for `subject` and lets it meet its fate; the fault that is left to the caller to act
+    /// on.
     pub(crate) async fn begin(
         &self,
         call: Call,

@@ -63,7 +63,8 @@ impl<'a> Authorization<'a> {
         (found == service).then_some(Self { access_key, date, region, signed_headers, signature })
     }
 
-    /// `None` when a signed header is missing, the host is not signed, or the body is not the one that was signed.
+    /// `None` when a signed header is missing, the host is not signed, or the body is not the one that was
+    /// signed.
     fn canonical_request(
         &self,
         method: &Method,

@@ -51,8 +51,8 @@ enum Content {
     Synthetic { shape: Synthetic, pool: Vec<Bytes> },
 }
 
-/// A volume of random data for measurements: every block is one of 64, so that serving it costs neither reading nor
-/// hashing.
+/// A volume of random data for measurements: every block is one of 64, so that serving it costs neither
+/// reading nor hashing.
 #[derive(Debug, Clone, Copy)]
 pub struct Synthetic {
     /// The volume's size in GiB.
@@ -113,8 +113,8 @@ impl Snapshot {
         )
     }
 
-    /// The raw disk image at `path` as snapshot `id`. Its data (not its holes) is read once, to see which blocks are
-    /// all zero.
+    /// The raw disk image at `path` as snapshot `id`. Its data (not its holes) is read once, to see which
+    /// blocks are all zero.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -160,23 +160,24 @@ impl Snapshot {
         }
     }
 
-    /// The volume it was taken of (`vol-…`). Blocks changed between two snapshots are told only for the same volume.
-    /// By default every snapshot has a volume of its own, with its own digits.
+    /// The volume it was taken of (`vol-…`). Blocks changed between two snapshots are told only for the same
+    /// volume. By default every snapshot has a volume of its own, with its own digits.
     #[must_use]
     pub fn of_volume(mut self, volume: &str) -> Self {
         volume.clone_into(&mut self.volume);
         self
     }
 
-    /// A volume of `gib` GiB, rather than of the image's size rounded up. It is never made smaller than the image.
+    /// A volume of `gib` GiB, rather than of the image's size rounded up. It is never made smaller than the
+    /// image.
     #[must_use]
     pub fn gib(mut self, gib: u64) -> Self {
         self.gib = self.gib.max(gib);
         self
     }
 
-    /// Lists `blocks` even where they are all zero, or past the end of the image (but in the volume): the guest wrote
-    /// zeros there. Nothing for a synthetic snapshot.
+    /// Lists `blocks` even where they are all zero, or past the end of the image (but in the volume): the
+    /// guest wrote zeros there. Nothing for a synthetic snapshot.
     #[must_use]
     pub fn written(mut self, blocks: impl IntoIterator<Item = u64>) -> Self {
         if let Content::Bytes { listed, .. } | Content::File { listed, .. } = &mut self.content {
@@ -185,8 +186,8 @@ impl Snapshot {
         self
     }
 
-    /// Names `blocks` among the changed ones even where they are the same as in the snapshot before: the guest wrote
-    /// what was there already.
+    /// Names `blocks` among the changed ones even where they are the same as in the snapshot before: the
+    /// guest wrote what was there already.
     #[must_use]
     pub fn rewritten(mut self, blocks: impl IntoIterator<Item = u64>) -> Self {
         self.rewritten.extend(blocks);
@@ -221,7 +222,8 @@ impl Snapshot {
         self
     }
 
-    /// Encrypted with the KMS key `arn`; if it is not `usable`, every read of a block is refused as KMS refuses it.
+    /// Encrypted with the KMS key `arn`; if it is not `usable`, every read of a block is refused as KMS
+    /// refuses it.
     #[must_use]
     pub fn encrypted(mut self, arn: &str, usable: bool) -> Self {
         self.key = Some(Key { arn: arn.to_owned(), usable });

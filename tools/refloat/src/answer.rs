@@ -71,7 +71,8 @@ impl<T, E: Into<anyhow::Error>> Help<T> for Result<T, E> {
     }
 }
 
-/// Who is nearest to the cause knows best: a help line that is there already stays, but where the same command goes on.
+/// Who is nearest to the cause knows best: a help line that is there already stays, but where the same
+/// command goes on.
 fn helped(help: String, goes_on: bool, source: anyhow::Error) -> anyhow::Error {
     let known = causes(&source).any(|cause| cause.is::<Helped>());
     if known && !goes_on { source } else { anyhow::Error::new(Helped { help, goes_on, source }) }
@@ -149,8 +150,8 @@ pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The help line, and whether the same command resumes. What AWS or the operating system said comes first, then the verb,
-/// then the cause.
+/// The help line, and whether the same command resumes. What AWS or the operating system said comes first,
+/// then the verb, then the cause.
 fn next_step(error: &anyhow::Error) -> (String, bool) {
     let helped = causes(error).find_map(|cause| cause.downcast_ref::<Helped>());
     let resumes = helped.is_some_and(|helped| helped.goes_on);

@@ -145,8 +145,8 @@ pub(crate) fn changes(plan: &Plan, sealed: &Sealed) -> Result<String> {
     Ok(format!("{}-{content}", plan.digest()?))
 }
 
-/// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could open an overlay,
-/// over a snapshot and where everything moves.
+/// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could
+/// open an overlay, over a snapshot and where everything moves.
 fn write(
     context: &Context,
     disk: &MachineDisk,
@@ -181,7 +181,8 @@ fn write(
     Ok(())
 }
 
-/// The image as the overlay names it: by its file name alone where they are neighbours, so that both can move.
+/// The image as the overlay names it: by its file name alone where they are neighbours, so that both can
+/// move.
 fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     let image = image.canonicalize()?;
     let folder = image::folder_of(output);

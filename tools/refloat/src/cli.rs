@@ -194,8 +194,8 @@ pub(crate) struct GoalArgs {
     /// How to handle cloud-init
     #[arg(long, value_name = "POLICY", default_value = "disable")]
     pub(crate) cloud_init: CloudInitArg,
-    /// Folder with GRUB's boot.img and core.img, or its modules, for a disk without a boot loader [default: that of the
-    /// package grub-pc-bin]
+    /// Folder with GRUB's boot.img and core.img, or its modules, for a disk without a boot loader [default:
+    /// that of the package grub-pc-bin]
     #[arg(long, value_name = "DIR")]
     pub(crate) grub: Option<PathBuf>,
 }
@@ -251,8 +251,8 @@ pub(crate) struct PlanArgs {
 pub(crate) struct ApplyArgs {
     /// The plan
     pub(crate) plan: PathBuf,
-    /// The file to write: a .qcow2 is an overlay whose backing file is the image; a .vhd or .raw is the whole disk; with
-    /// several disks, a folder
+    /// The file to write: a .qcow2 is an overlay whose backing file is the image; a .vhd or .raw is the
+    /// whole disk; with several disks, a folder
     #[arg(
         short,
         long,
@@ -332,8 +332,9 @@ pub(crate) struct ConvertArgs {
     pub(crate) no_sync: bool,
 }
 
-/// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two images: they must
-/// have the same content, and the first must be a valid VHD if it is a VHD or is named .vhd.
+/// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two
+/// images: they must have the same content, and the first must be a valid VHD if it is a VHD or is named
+/// .vhd.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The image to judge

@@ -205,7 +205,8 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
             let help = format!("make room beside {}, then run the same command to resume", to.name());
             Err(error).goes_on(help)
         }
-        // What a network or an account refused may work later. What is wrong with a file of this machine stays so.
+        // What a network or an account refused may work later. What is wrong with a file of this machine
+        // stays so.
         Err(error) if job.pull.is_some() => Err(error),
         Err(error) => {
             to.discard()?;

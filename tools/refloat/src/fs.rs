@@ -108,7 +108,8 @@ impl Stale {
     }
 }
 
-/// What an address names: the tree of the guest or of one volume, and the path in it, "/" where it names none.
+/// What an address names: the tree of the guest or of one volume, and the path in it, "/" where it names
+/// none.
 fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>)> {
     let image = image::open_part(context, address, Takes::Path)?;
     let tree = image.tree()?;

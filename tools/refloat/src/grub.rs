@@ -14,7 +14,8 @@ use crate::help;
 const FOLDER: &str = "/usr/lib/grub/i386-pc";
 /// On the disk that it is put on the root file system is partition 1.
 const PREFIX: &str = "(,msdos1)/boot/grub";
-/// What it takes to read the file systems that guests have, show a menu on a screen or serial port, and start Linux.
+/// What it takes to read the file systems that guests have, show a menu on a screen or serial port, and start
+/// Linux.
 const MODULES: &[&str] = &[
     "biosdisk",
     "part_msdos",
@@ -45,7 +46,8 @@ const MODULES: &[&str] = &[
 
 /// GRUB from the folder that the user gives, else from this machine's packages; `None` if there is none.
 ///
-/// A `core.img` in a folder of the user's is taken as it is; else one is made of the modules there, by `grub-mkimage`.
+/// A `core.img` in a folder of the user's is taken as it is; else one is made of the modules there, by
+/// `grub-mkimage`.
 ///
 /// # Errors
 /// If there is none where the user says, or it is no GRUB for BIOS.

@@ -94,7 +94,8 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
     }
 }
 
-/// What a disk's bytes are, if that can be told again: for files of this machine, that nobody has written them since.
+/// What a disk's bytes are, if that can be told again: for files of this machine, that nobody has written
+/// them since.
 pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option<ResumeKey>> {
     let Some(path) = disk.origin.path() else { return Ok(None) };
     // A volume may have parts on other disks.
@@ -156,8 +157,8 @@ fn parse(name: &str, takes: Takes) -> Result<Address> {
     error.help(format!("name {right}; refloat fs looks inside"))
 }
 
-/// Opens the machine that `name` and the user's `--disk` name, for reading. An image that an interrupted `apply --in-place`
-/// left half changed is refused; that another program may change one meanwhile is told.
+/// Opens the machine that `name` and the user's `--disk` name, for reading. An image that an interrupted
+/// `apply --in-place` left half changed is refused; that another program may change one meanwhile is told.
 pub(crate) fn open(context: &Context, name: &str) -> Result<Image> {
     open_part(context, name, Takes::Disk)
 }

@@ -1,7 +1,7 @@
 //! `refloat`: will this machine boot on Azure, and what would make it.
 //!
-//! One module a verb; [`cli`] is what can be typed, [`context`] what every verb is given, [`present`] all that reaches a
-//! terminal, [`answer`] how a verb ends.
+//! One module a verb; [`cli`] is what can be typed, [`context`] what every verb is given, [`present`] all
+//! that reaches a terminal, [`answer`] how a verb ends.
 
 mod answer;
 mod apply;

@@ -128,8 +128,8 @@ pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
     format!("{stem}-azure.{extension}").into()
 }
 
-/// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write. `azcopy` and
-/// `az` are Microsoft's.
+/// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write.
+/// `azcopy` and `az` are Microsoft's.
 pub(crate) fn upload(vhd: &Path, target: &Target) -> Page {
     let mut page = Page::new();
     if *target.platform != azure::AZURE {

@@ -99,7 +99,8 @@ fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>, 
     }
 }
 
-/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger than it is.
+/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger
+/// than it is.
 const PLAN: u64 = 256 << 20;
 
 /// The text of a plan file.

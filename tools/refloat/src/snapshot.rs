@@ -1,4 +1,5 @@
-//! Snapshots in AWS: how they are asked, what that cost, and pulling one so that it can go on after any interruption.
+//! Snapshots in AWS: how they are asked, what that cost, and pulling one so that it can go on after any
+//! interruption.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::answer::Help;
 use crate::cli::Global;
 use crate::context::Context;
 
-/// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one block.
+/// Threads of a pull, each with a request under way: at 80 ms an answer, 900 blocks a second. Each holds one
+/// block.
 pub(crate) const THREADS: usize = 72;
 
 /// The snapshots that this run has opened.
@@ -51,7 +53,8 @@ pub(crate) fn failure(error: &anyhow::Error) -> Option<&Failure> {
 pub(crate) struct Pull<'a> {
     /// The snapshot.
     pub(crate) snapshot: &'a Snapshot,
-    /// What was changed in it, as [`changes`](crate::apply::changes) says it; nothing if it is pulled as it is.
+    /// What was changed in it, as [`changes`](crate::apply::changes) says it; nothing if it is pulled as it
+    /// is.
     pub(crate) changes: Option<String>,
     /// The older snapshot that the target holds.
     pub(crate) since: Option<&'a str>,

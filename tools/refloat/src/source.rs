@@ -48,7 +48,7 @@ impl Source {
                 path: origin.path().map(absolute),
                 format: Some(origin.format().to_string()),
                 size: Some(disk.disk.size()),
-                sha256: identity.as_ref().ok().map(|digest| hex(digest)),
+                sha256: identity.as_ref().ok().map(hex),
                 device: disk.device.clone(),
                 unreadable: identity.err().map(|error| error.to_string()),
             }

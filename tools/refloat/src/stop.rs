@@ -7,12 +7,13 @@ use guestfix::report::Line;
 
 use crate::context::Context;
 
-/// How long work may take to see that it is to stop. What does not see it, an answer from AWS for one, is cut off.
+/// How long work may take to see that it is to stop. What does not see it, an answer from AWS for one, is cut
+/// off.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// From here on a request to stop ends the program with code 3. Work that looks at [`Context::cancel`] ends by itself and
-/// says how to go on. What does not can be cut off at any moment: every output is a `.partial` until it is whole, and a
-/// change in place has its undo file.
+/// From here on a request to stop ends the program with code 3. Work that looks at [`Context::cancel`] ends
+/// by itself and says how to go on. What does not can be cut off at any moment: every output is a `.partial`
+/// until it is whole, and a change in place has its undo file.
 pub(crate) fn set_up(context: &Context) {
     let (cancel, out) = (context.cancel.clone(), context.out);
     let stop = move || {
@@ -24,8 +25,8 @@ pub(crate) fn set_up(context: &Context) {
     if let Err(error) = ctrlc::set_handler(stop) {
         tracing::warn!(%error, "a request to stop ends this at once, without a word");
     }
-    // Where a file may grow no further (`ulimit -f`), the write shall fail and the program live to say so. The flag is of no
-    // use: that there is a handler is enough.
+    // Where a file may grow no further (`ulimit -f`), the write shall fail and the program live to say so.
+    // The flag is of no use: that there is a handler is enough.
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
         tracing::warn!(%error, "a limit of file sizes will end the program");
     }

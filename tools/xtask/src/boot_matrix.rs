@@ -23,8 +23,8 @@ struct Machine {
     qemu: Option<PathBuf>,
 }
 
-/// Boots every real guest as it came and as it was migrated, on stock QEMU's devices and on the Hyper-V laboratory's, and
-/// prints how far each came.
+/// Boots every real guest as it came and as it was migrated, on stock QEMU's devices and on the Hyper-V
+/// laboratory's, and prints how far each came.
 pub(crate) fn run() -> Result<()> {
     crate::run("cargo", &["build", "--release", "--package", "refloat"])?;
     let refloat = refloat_program()?;
@@ -47,8 +47,8 @@ pub(crate) fn run() -> Result<()> {
     let laboratory =
         testimages::lab::qemu().map(|qemu| Machine { name: "Hyper-V laboratory", qemu: Some(qemu) });
 
-    // Migrated, the BIOS guests have drivers for Hyper-V's disk and none for stock QEMU's, which could prove nothing. The
-    // laboratory's storage is out of UEFI's reach.
+    // Migrated, the BIOS guests have drivers for Hyper-V's disk and none for stock QEMU's, which could prove
+    // nothing. The laboratory's storage is out of UEFI's reach.
     let mut boots = vec![(&bios, &stock, "as it came")];
     for guest in [&uefi, &lvm_uefi] {
         boots.extend([(guest, &stock, "as it came"), (guest, &stock, "migrated")]);
@@ -94,7 +94,8 @@ fn migrate(refloat: &Path, folder: &Path, guest: &Guest) -> Result<PathBuf> {
     Ok(vhd)
 }
 
-/// The answer of `refloat boot`. Exit code 2 stands for no verdict where there is an answer, and for an error where not.
+/// The answer of `refloat boot`. Exit code 2 stands for no verdict where there is an answer, and for an error
+/// where not.
 fn boot(refloat: &Path, folder: &Path, guest: &Guest, machine: &Machine, disk: &Path) -> Result<Value> {
     let mut command = Command::new(refloat);
     command.current_dir(folder).args(["boot", "--json", "--for", guest.target]).arg(disk);

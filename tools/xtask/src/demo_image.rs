@@ -8,7 +8,7 @@ use crate::top;
 const LIMIT: u64 = 4 << 20;
 
 pub(crate) fn run() -> Result<()> {
-    let guest = testimages::phony::demo();
+    let guest = testimages::synthetic::demo();
     let target = top().join("tools/refloat/src/demo/ec2-guest.img.zst");
     let image = guest.path().context("a tool is missing")?;
     crate::run("zstd", &["-19", "-f", "-q", &image.to_string_lossy(), "-o", &target.to_string_lossy()])?;

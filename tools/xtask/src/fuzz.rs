@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: the fuzz targets of `benches/fuzz`, for hours or for seconds each.
 //!
-//! The targets are those of cargo-fuzz, which runs them too; but what it adds, a nightly compiler's address sanitizer, finds
-//! little in code without `unsafe`. So they are built here by the compiler of the workspace, with libFuzzer's coverage.
+//! The targets are those of cargo-fuzz, which runs them too; but what it adds, a nightly compiler's address
+//! sanitizer, finds little in code without `unsafe`. So they are built here by the compiler of the workspace,
+//! with libFuzzer's coverage.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use crate::{seeds, top};
 /// Seconds for each target where nobody says how many.
 const LONG: u64 = 3600;
 
-/// What a target may hold in MiB: the limit of the program for hostile input, and as much for libFuzzer's own.
+/// What a target may hold in MiB: the limit of the program for hostile input, and as much for libFuzzer's
+/// own.
 const MEMORY: u32 = 512;
 
 /// Seconds that one input may take, on a busy machine.

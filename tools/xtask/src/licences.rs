@@ -1,6 +1,7 @@
 //! Every crate that goes into a build has a licence that permits it.
 //!
-//! The part of `cargo deny` that needs no network: the expressions in the manifests, as `cargo metadata` tells them.
+//! The part of `cargo deny` that needs no network: the expressions in the manifests, as `cargo metadata`
+//! tells them.
 
 use std::process::Command;
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-/// The Debian packages of the judges and of the guests' makers, each with a program of it that shows it is there.
+/// The Debian packages of the judges and of the guests' makers, each with a program of it that shows it is
+/// there.
 const PACKAGES: &[(&str, &str)] = &[
     ("e2fsprogs", "mke2fs"),
     ("dosfstools", "mkfs.vfat"),
@@ -62,10 +63,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
 ];
 
-/// Installs the packages that are missing, where this is Debian and we may; else the tests say what they skip.
+/// Installs the packages that are missing, where this is Debian and we may; else the tests say what they
+/// skip.
 ///
-/// A second round installs what the first one had to remove: qemu-system-x86 of Debian 12 takes away the qemu-utils of a
-/// newer QEMU, and with it qemu-img.
+/// A second round installs what the first one had to remove: qemu-system-x86 of Debian 12 takes away the
+/// qemu-utils of a newer QEMU, and with it qemu-img.
 pub(crate) fn install() -> Result<()> {
     for round in 1..=2 {
         let missing: Vec<&str> =

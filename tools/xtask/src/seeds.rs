@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// How `benches/fuzz` takes a device: the number of its sectors, then each page that is not zero with its number before it.
+/// How `benches/fuzz` takes a device: the number of its sectors, then each page that is not zero with its
+/// number before it.
 const PAGE: usize = 4096;
 const SECTOR: u64 = 512;
 
-/// A shell script that makes the file `seed`, in a folder of its own that has the folder `tree` with some files in it.
+/// A shell script that makes the file `seed`, in a folder of its own that has the folder `tree` with some
+/// files in it.
 struct Recipe {
     target: &'static str,
     name: &'static str,
@@ -125,7 +127,8 @@ const RECIPES: &[Recipe] = &[
 /// The programs that compress an initramfs.
 const PACKERS: &[&str] = &["gzip", "bzip2", "xz", "lzma", "lz4 -l", "zstd"];
 
-/// Puts the seeds of `target` into `corpus`; how many. One that its program cannot make here is told, and left out.
+/// Puts the seeds of `target` into `corpus`; how many. One that its program cannot make here is told, and
+/// left out.
 pub(crate) fn sow(target: &str, corpus: &Path) -> Result<usize> {
     let mut sown = 0;
     let mut make = |name: &str, script: &str| -> Result<()> {

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: everything a submission is judged by, or with `--quick` what can be known in two minutes.
+//! `cargo xtask test`: everything a submission is judged by, or with `--quick` what can be known in two
+//! minutes.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -40,8 +41,8 @@ fn checks() -> Result<()> {
     crate::run_with("cargo", &doc, &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
-/// The tests: by cargo-nextest, which runs all binaries at once, where it is installed; else one binary after the other.
-/// One line that says what was run.
+/// The tests: by cargo-nextest, which runs all binaries at once, where it is installed; else one binary after
+/// the other. One line that says what was run.
 fn tests(quick: bool) -> Result<String> {
     // Random runs are short, and nothing is mounted or booted.
     let environment: &[(&str, &str)] = if quick { &[("REFLOAT_QUICK", "1")] } else { &[] };

@@ -1,5 +1,5 @@
-//! `modules.alias` (a device's name to the module that drives it), `modules.symbols` (an exported symbol to its module;
-//! the same format) and their `.bin`; and `modules.softdep`, which has none.
+//! `modules.alias` (a device's name to the module that drives it), `modules.symbols` (an exported symbol to
+//! its module; the same format) and their `.bin`; and `modules.softdep`, which has none.
 
 use std::collections::BTreeMap;
 

@@ -40,8 +40,9 @@ impl Dep {
         Ok(Self { lines: lines.into_iter().map(|(_, line)| line).collect() })
     }
 
-    /// Puts the lines in the order of the kernel's link order (`modules.order`), which `depmod` keeps so that of two
-    /// modules with the same alias the same one is tried first. Lines that it does not name stay, after those it does.
+    /// Puts the lines in the order of the kernel's link order (`modules.order`), which `depmod` keeps so that
+    /// of two modules with the same alias the same one is tried first. Lines that it does not name stay,
+    /// after those it does.
     pub fn sort(&mut self, order: &[u8]) {
         let order = String::from_utf8_lossy(order);
         let ranks: BTreeMap<String, usize> =

@@ -1,9 +1,11 @@
-//! The binary index of kmod (`modules.*.bin`): a radix tree over the bytes of the keys, all numbers big-endian.
+//! The binary index of kmod (`modules.*.bin`): a radix tree over the bytes of the keys, all numbers
+//! big-endian.
 //!
-//! A header of magic, version and the root's reference; then nodes, each after its children. A reference is a file
-//! offset whose upper four bits tell which parts the node has: a prefix (a C string that extends the path to the node),
-//! children (the first and the last byte that lead to one, and a reference for each byte from first to last, 0 where
-//! there is none), and values (a count; then a priority and a C string each, in order of priority).
+//! A header of magic, version and the root's reference; then nodes, each after its children. A reference is a
+//! file offset whose upper four bits tell which parts the node has: a prefix (a C string that extends the
+//! path to the node), children (the first and the last byte that lead to one, and a reference for each byte
+//! from first to last, 0 where there is none), and values (a count; then a priority and a C string each, in
+//! order of priority).
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,8 @@ const HAS_CHILDREN: u32 = 0x2000_0000;
 const OFFSET: u32 = 0x0FFF_FFFF;
 /// The longest key: no alias comes near it, and the depth of the tree is bounded by it.
 const MAX_KEY: usize = 1024;
-/// The most that all keys and values of an index may take. Nodes can be shared, so a small file could hold many keys.
+/// The most that all keys and values of an index may take. Nodes can be shared, so a small file could hold
+/// many keys.
 const MAX_CONTENT: usize = 128 << 20;
 
 /// The content of an index: keys, and under each the values in order of priority (lower first).
@@ -111,8 +114,9 @@ pub fn lookup(bytes: &[u8], name: &str, key: &str) -> Result<Vec<String>> {
 
 type Entry<'a> = (&'a [u8], &'a [(u32, String)]);
 
-/// Writes the node of these entries, children first. Their keys are sorted and agree in the first `depth` bytes; the
-/// node's prefix is the `prefix` bytes after those. `None` if an offset no longer fits its 28 bits.
+/// Writes the node of these entries, children first. Their keys are sorted and agree in the first `depth`
+/// bytes; the node's prefix is the `prefix` bytes after those. `None` if an offset no longer fits its 28
+/// bits.
 fn write_node(bytes: &mut Vec<u8>, entries: &[Entry<'_>], depth: usize, prefix: usize) -> Option<u32> {
     let end = depth.saturating_add(prefix);
     let (own, below) = match entries.split_first() {

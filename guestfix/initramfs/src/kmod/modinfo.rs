@@ -1,4 +1,5 @@
-//! What a module says of itself: the `.modinfo` section (NUL-terminated `key=value` strings) and its exported symbols.
+//! What a module says of itself: the `.modinfo` section (NUL-terminated `key=value` strings) and its exported
+//! symbols.
 
 use std::collections::BTreeSet;
 
@@ -24,8 +25,9 @@ pub struct Modinfo {
 }
 
 impl Modinfo {
-    /// Refuses a module, of this path below `/lib/modules/<kver>`, that the kernel would refuse. With symbol checksums
-    /// it may be one of another release, which is what Red Hat's `weak-updates` directory is for.
+    /// Refuses a module, of this path below `/lib/modules/<kver>`, that the kernel would refuse. With symbol
+    /// checksums it may be one of another release, which is what Red Hat's `weak-updates` directory is
+    /// for.
     pub(crate) fn check(&self, kver: &str, path: &str) -> Result<()> {
         if self.kver == kver || self.modversions && path.starts_with("weak-updates/") {
             return Ok(());

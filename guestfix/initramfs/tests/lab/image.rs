@@ -41,7 +41,8 @@ pub(crate) const DRACUT: Layout = Layout {
 pub(crate) const SPLIT_USR: Layout =
     Layout { usr_merged: false, files: &[("init", "#!/bin/sh\n"), ("usr/bin/true", "")] };
 
-/// Fills `tree` with the layout and these modules of the kernel (with what they need), indexed by the real `depmod`.
+/// Fills `tree` with the layout and these modules of the kernel (with what they need), indexed by the real
+/// `depmod`.
 pub(crate) fn plant(tree: &Path, layout: &Layout, kernel: &Kernel, modules: &[&str]) {
     fs::create_dir_all(tree.join("usr/lib")).unwrap();
     if layout.usr_merged {
@@ -64,7 +65,8 @@ pub(crate) fn plant(tree: &Path, layout: &Layout, kernel: &Kernel, modules: &[&s
     super::depmod(tree, &kernel.kver).unwrap();
 }
 
-/// What the real `modprobe` would insert for a module or an alias, in order, relative to the module directory.
+/// What the real `modprobe` would insert for a module or an alias, in order, relative to the module
+/// directory.
 pub(crate) fn insmod_order(base: &Path, kver: &str, name: &str) -> Vec<String> {
     let mut modprobe = Command::new(judge::need("modprobe").unwrap());
     modprobe.args(["-C", "/dev/null", "-S", kver, "-D", name, "-d"]).arg(base);
@@ -104,7 +106,8 @@ pub(crate) fn compress(codec: Codec, data: &[u8]) -> Vec<u8> {
     pipe(Command::new(program).args(arguments), data)
 }
 
-/// Judges a stream with the real program, which also unpacks it. lz4 data has no end mark, and padding is an error.
+/// Judges a stream with the real program, which also unpacks it. lz4 data has no end mark, and padding is an
+/// error.
 pub(crate) fn decompress(codec: Codec, data: &[u8]) -> Vec<u8> {
     let program = compressor(codec)[0];
     let arguments: &[&str] = match codec {

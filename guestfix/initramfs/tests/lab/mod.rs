@@ -1,4 +1,5 @@
-//! Real kernels for the tests: a Debian package's modules, unpacked and indexed by the real `depmod`, kept in the cache.
+//! Real kernels for the tests: a Debian package's modules, unpacked and indexed by the real `depmod`, kept in
+//! the cache.
 #![allow(dead_code, reason = "every test file is a program of its own, and uses its part")]
 
 pub(crate) mod image;
@@ -53,7 +54,8 @@ impl Kernel {
         fs::read(self.directory().join(path)).unwrap()
     }
 
-    /// A copy whose modules are compressed by a real program and indexed again, as `make modules_install` does it.
+    /// A copy whose modules are compressed by a real program and indexed again, as `make modules_install`
+    /// does it.
     pub(crate) fn compressed(&self, program: &str, arguments: &[&str], suffix: &str, into: &Path) -> Self {
         let copy = Self { base: into.to_owned(), kver: self.kver.clone() };
         for path in self.list().unwrap() {

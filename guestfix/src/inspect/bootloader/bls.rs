@@ -32,9 +32,11 @@ pub(super) fn files(view: &dyn View, dir: &str) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// An entry, which is not said to be the default, and the command lines written in it; `None` if it starts no kernel.
+/// An entry, which is not said to be the default, and the command lines written in it; `None` if it starts no
+/// kernel.
 ///
-/// `expand` puts in what the loader's variables stand for, `locate` answers where a path of the boot volume is in the tree.
+/// `expand` puts in what the loader's variables stand for, `locate` answers where a path of the boot volume
+/// is in the tree.
 pub(super) fn read(
     view: &dyn View,
     file: &str,

@@ -8,7 +8,8 @@ use crate::{Result, View, limits};
 /// Where it is; the first there is counts, the others are links to it.
 const PLACES: [&str; 3] = ["/boot/grub/menu.lst", "/boot/grub/grub.conf", "/boot/efi/EFI/redhat/grub.conf"];
 
-/// Adds the entries, which are what starts where there is such a menu; answers what update-grub makes new ones of.
+/// Adds the entries, which are what starts where there is such a menu; answers what update-grub makes new
+/// ones of.
 pub(super) fn add(view: &dyn View, boot: &mut Boot) -> Result<Vec<CommandLine>> {
     let mut found = None;
     for place in PLACES {

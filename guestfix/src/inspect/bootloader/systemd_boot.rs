@@ -10,7 +10,8 @@ use crate::{Result, View};
 /// Where the partition that has them is mounted.
 const ROOTS: [&str; 3] = ["/boot/efi", "/efi", "/boot"];
 
-/// Adds the entries. A guest may have GRUB as well: which of both starts is then for the firmware, and each has a menu.
+/// Adds the entries. A guest may have GRUB as well: which of both starts is then for the firmware, and each
+/// has a menu.
 pub(super) fn add(view: &dyn View, boot: &mut Boot) -> Result<()> {
     let grub = boot.loader != Loader::None;
     let mut seen = Vec::new();

@@ -1,4 +1,5 @@
-//! Units of systemd, scripts of SysV init and services of OpenRC: which are started at boot, and how to keep them from it.
+//! Units of systemd, scripts of SysV init and services of OpenRC: which are started at boot, and how to keep
+//! them from it.
 
 use crate::rule::Evidence;
 use crate::{Result, Stage, View};

@@ -12,7 +12,8 @@ use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::menu_lst;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
-/// A paravirtual AMI: a file system, on the bare disk or on its first partition, which EC2's own PV-GRUB started by its menu.lst.
+/// A paravirtual AMI: a file system, on the bare disk or on its first partition, which EC2's own PV-GRUB
+/// started by its menu.lst.
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "target.paravirtual",
@@ -127,7 +128,8 @@ fn is_partitioned(machine: &Machine) -> bool {
     machine.table == TableKind::Mbr
 }
 
-/// Whether the root file system is all of the disk, or its first partition: where GRUB's core.img looks for its menu.
+/// Whether the root file system is all of the disk, or its first partition: where GRUB's core.img looks for
+/// its menu.
 fn is_simple(machine: &Machine) -> bool {
     let is_root = |volume: &Volume| volume.mounted_at.as_deref() == Some("/");
     if is_partitioned(machine) {
@@ -169,8 +171,9 @@ fn disk_signature(machine: &Machine) -> u32 {
     digest.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(1)
 }
 
-/// The entries of a `menu.lst` as a script for GRUB 2; `None` without any. Command lines are as they were: other rules look at
-/// those. Paths need no device: the script is on the volume that they are on, and GRUB takes that one.
+/// The entries of a `menu.lst` as a script for GRUB 2; `None` without any. Command lines are as they were:
+/// other rules look at those. Paths need no device: the script is on the volume that they are on, and GRUB
+/// takes that one.
 fn script(menu: &str) -> Option<String> {
     let entries = menu_lst::entries(menu);
     let chosen = menu_lst::default(menu).and_then(|index| index.parse().ok()).unwrap_or(0);

@@ -21,8 +21,8 @@ pub fn content_sum(disk: &Disk, options: &CopyOptions, observer: &dyn Observer) 
     receipt.content.ok_or_else(|| Error::new(ErrorKind::Unsupported, LAYER, "the content was not read"))
 }
 
-/// The first byte at which two devices of one size differ; `None` if they have the same content. What is zero on both sides is
-/// not read.
+/// The first byte at which two devices of one size differ; `None` if they have the same content. What is zero
+/// on both sides is not read.
 ///
 /// # Errors
 /// `OutOfRange` if `b` is smaller; what the devices report.
@@ -33,7 +33,8 @@ pub fn compare(a: &Disk, b: &Disk, options: &CopyOptions, observer: &dyn Observe
     match (first.load(Ordering::Relaxed), compared) {
         (u64::MAX, Ok(_)) => Ok(None),
         (u64::MAX, Err(error)) => Err(error),
-        // Steps are taken in ascending order, and those that were taken are finished: no difference is before this one.
+        // Steps are taken in ascending order, and those that were taken are finished: no difference is before
+        // this one.
         (first, _) => Ok(Some(first)),
     }
 }

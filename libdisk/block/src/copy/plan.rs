@@ -6,8 +6,8 @@ use std::vec;
 
 use crate::{Disk, ExtentKind, Result, Sink};
 
-/// How much of a file, in bytes, and how many runs are shared in one step: not so much that a user who stops the copy has
-/// to wait.
+/// How much of a file, in bytes, and how many runs are shared in one step: not so much that a user who stops
+/// the copy has to wait.
 const SHARED_AT_ONCE: u64 = 64 << 30;
 const RUNS_AT_ONCE: usize = 1000;
 
@@ -18,7 +18,8 @@ pub(super) enum Step {
     Skip(Range<u64>),
     /// It is zero; of any length.
     Zero(Range<u64>),
-    /// At most one unit of the device, of which the ranges `data` have to be read; what else is in it is zero.
+    /// At most one unit of the device, of which the ranges `data` have to be read; what else is in it is
+    /// zero.
     Unit { range: Range<u64>, data: Vec<Range<u64>> },
 }
 
@@ -113,8 +114,8 @@ impl<'a> Plan<'a> {
         Ok(at)
     }
 
-    /// The data in `range`, of which each starts and ends at a granule and no two are so near that the zeros between them
-    /// are not worth leaving out.
+    /// The data in `range`, of which each starts and ends at a granule and no two are so near that the zeros
+    /// between them are not worth leaving out.
     fn data(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
         let Cut { granule, min_run, .. } = self.cut;
         let mut data: Vec<Range<u64>> = Vec::new();
@@ -135,8 +136,9 @@ impl<'a> Plan<'a> {
         Ok(data)
     }
 
-    /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already. Holes of the
-    /// file are shared with what is around them: one call then is enough for a whole raw image.
+    /// How far the sink shares what is in `range` with the source's file, with the zeros that it has already.
+    /// Holes of the file are shared with what is around them: one call then is enough for a whole raw
+    /// image.
     fn shared(&mut self, range: Range<u64>) -> Result<u64> {
         // Where anything was shared last; zeros after it belong to whatever follows.
         let (mut at, mut shared) = (range.start, range.start);

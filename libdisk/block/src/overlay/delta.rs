@@ -27,8 +27,8 @@ struct State {
     phase: Phase,
 }
 
-/// Base, delta file and index. A write holds the lock until it is complete; a read holds it only to look up a run, so it
-/// sees each run either before or after a concurrent write.
+/// Base, delta file and index. A write holds the lock until it is complete; a read holds it only to look up a
+/// run, so it sees each run either before or after a concurrent write.
 #[derive(Debug)]
 pub(super) struct Delta {
     base: Disk,

@@ -20,7 +20,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// The end (cut at `range.end`) and the content of the run at `range.start`; `None` where nothing was written.
+    /// The end (cut at `range.end`) and the content of the run at `range.start`; `None` where nothing was
+    /// written.
     pub(super) fn at(&self, range: Range<u64>) -> (u64, Option<Content>) {
         if let Some((_, &(end, content))) = self.runs.range(..=range.start).next_back()
             && end > range.start

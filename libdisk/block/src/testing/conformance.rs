@@ -10,7 +10,8 @@ use crate::{Disk, DiskMut, ErrorKind, ExtentKind};
 /// How many random requests each test makes.
 const REQUESTS: usize = 300;
 
-/// Checks a readable layer that must hold `expected`: size, bounds, reads at any place and from many threads, extents.
+/// Checks a readable layer that must hold `expected`: size, bounds, reads at any place and from many threads,
+/// extents.
 ///
 /// # Panics
 /// Where the layer breaks the contract.
@@ -33,8 +34,8 @@ pub fn read(disk: &Disk, expected: &[u8]) {
     }
 }
 
-/// Checks a writable layer. `make` makes a new one, which must hold `expected`: all that [`read`] checks, then writes and
-/// zeroings at any place, also from many threads, and flushes.
+/// Checks a writable layer. `make` makes a new one, which must hold `expected`: all that [`read`] checks,
+/// then writes and zeroings at any place, also from many threads, and flushes.
 ///
 /// # Panics
 /// Where the layer breaks the contract.
@@ -222,7 +223,8 @@ mod tests {
     enum Defect {
         /// Calls everything zero.
         LyingExtents,
-        /// Writes a whole sector at the start of its cluster (a real one: five years in cloud-hypervisor's VHDX).
+        /// Writes a whole sector at the start of its cluster (a real one: five years in cloud-hypervisor's
+        /// VHDX).
         MisplacedWrites,
         /// Reads, changes and writes back whole sectors without a lock.
         LostUpdates,

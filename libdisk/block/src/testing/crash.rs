@@ -1,8 +1,8 @@
 //! A device that loses unflushed sectors.
 //!
-//! A real disk keeps what was written before a flush; of what was written since, any subset of sectors may be lost, in any order.
-//! [`Crash`] records all writes, so that after one run of the code under test every crash can be looked at: after any
-//! request, with any subset lost.
+//! A real disk keeps what was written before a flush; of what was written since, any subset of sectors may be
+//! lost, in any order. [`Crash`] records all writes, so that after one run of the code under test every crash
+//! can be looked at: after any request, with any subset lost.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

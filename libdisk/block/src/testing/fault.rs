@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::tap::{Request, Tap, tap, tap_mut};
 use crate::{Disk, DiskMut, Error, ErrorKind, Result};
 
-/// When requests fail, with `ErrorKind::Io`. Requests are counted from 0, over all devices made from it and their clones.
+/// When requests fail, with `ErrorKind::Io`. Requests are counted from 0, over all devices made from it and
+/// their clones.
 #[derive(Debug, Clone, Default)]
 pub struct Fault(Arc<Rules>);
 

@@ -17,8 +17,9 @@ const BLOCK: u64 = 4096;
 /// Bytes that look like text: half as large when compressed.
 const TEXT: &[u8; 64] = b" etaoinshrdlucmfwypvbgkjqxz,.\n0123456789-_/:ETAOINSHRDLUCMFWYPVB";
 
-/// A device whose content depends on its seed only: runs of data, large and small, between zeros; the data partly
-/// random, partly like text, and partly zeros nevertheless. A write is checked: one of other bytes is `Corrupt`.
+/// A device whose content depends on its seed only: runs of data, large and small, between zeros; the data
+/// partly random, partly like text, and partly zeros nevertheless. A write is checked: one of other bytes is
+/// `Corrupt`.
 ///
 /// So a copy of a tebibyte can be tested in no memory: from one pattern into another of the same seed.
 #[derive(Debug, Clone)]

@@ -207,8 +207,8 @@ pub(crate) fn pattern(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Fills a mounted file system with what guests have, and what btrfs keeps in ways of its own: content that can be compressed,
-/// that is inside of items, in many pieces, shared, and cut.
+/// Fills a mounted file system with what guests have, and what btrfs keeps in ways of its own: content that
+/// can be compressed, that is inside of items, in many pieces, shared, and cut.
 pub(crate) fn populate(root: &Path, names: usize) {
     population::populate(root, names);
     let write = |path: &str, bytes: &[u8]| fs::write(root.join(path), bytes).unwrap();

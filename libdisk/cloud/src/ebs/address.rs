@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// `snap-0123456789abcdef0@eu-west-1`; several, `snap-…,snap-…@eu-west-1`, the disk with the operating system first; or `i-…@eu-west-1`, the newest
-/// snapshots of all volumes of an instance. Without a region the environment's is meant.
+/// `snap-0123456789abcdef0@eu-west-1`; several, `snap-…,snap-…@eu-west-1`, the disk with the operating system
+/// first; or `i-…@eu-west-1`, the newest snapshots of all volumes of an instance. Without a region the
+/// environment's is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// What is meant.

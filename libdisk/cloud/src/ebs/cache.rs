@@ -1,8 +1,9 @@
-//! Blocks kept on disk between commands on the same snapshot, so that a check, then a plan, fetch each block once.
+//! Blocks kept on disk between commands on the same snapshot, so that a check, then a plan, fetch each block
+//! once.
 //!
-//! A folder per snapshot, a file per block: its 512 KiB and their SHA-256, which is checked again when another process reads it. Snapshots never
-//! change, so nothing in the cache is ever stale; it is bounded, and the oldest block goes first. Only the owner can read it: these are parts of
-//! somebody's disk.
+//! A folder per snapshot, a file per block: its 512 KiB and their SHA-256, which is checked again when
+//! another process reads it. Snapshots never change, so nothing in the cache is ever stale; it is bounded,
+//! and the oldest block goes first. Only the owner can read it: these are parts of somebody's disk.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder};
@@ -15,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::{BLOCK_LEN, lock};
 
-/// Where blocks are kept if nobody says otherwise: `ebs` in `$REFLOAT_CACHE`, else in `refloat` in `$XDG_CACHE_HOME` or `~/.cache`. `None` where
-/// none of these is set.
+/// Where blocks are kept if nobody says otherwise: `ebs` in `$REFLOAT_CACHE`, else in `refloat` in
+/// `$XDG_CACHE_HOME` or `~/.cache`. `None` where none of these is set.
 pub fn default_folder() -> Option<PathBuf> {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let refloat = of("REFLOAT_CACHE");
@@ -34,8 +35,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The blocks of the snapshot `name` in `root`, at most `limit` of them. Other snapshots' are removed, those first that were not used for the
-    /// longest, until all together are no more than that.
+    /// The blocks of the snapshot `name` in `root`, at most `limit` of them. Other snapshots' are removed,
+    /// those first that were not used for the longest, until all together are no more than that.
     pub(super) fn open(root: &Path, name: &str, limit: u64) -> io::Result<Self> {
         let folder = root.join(name);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;

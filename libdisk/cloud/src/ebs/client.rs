@@ -24,11 +24,14 @@ pub struct Options {
     /// The URL of the service; else `AWS_ENDPOINT_URL_EBS`, `AWS_ENDPOINT_URL`, the region's. `file:///folder` is a folder of
     /// images in place of AWS: `snap-….img` each.
     pub endpoint: Option<String>,
-    /// An access key and its secret; else what the default chain finds: environment, profile, single sign-on, container, instance.
+    /// An access key and its secret; else what the default chain finds: environment, profile, single
+    /// sign-on, container, instance.
     pub credentials: Option<(String, String)>,
-    /// Blocks a second at most, of all snapshots and all processes on this machine together; AWS allows the account, and each snapshot, 1,000.
+    /// Blocks a second at most, of all snapshots and all processes on this machine together; AWS allows the
+    /// account, and each snapshot, 1,000.
     pub requests_per_second: f64,
-    /// The folder where processes that ask the same endpoint learn of each other; without one, each takes the whole rate.
+    /// The folder where processes that ask the same endpoint learn of each other; without one, each takes
+    /// the whole rate.
     pub meeting: Option<PathBuf>,
     /// How long one request is tried again before it counts as failed.
     pub patience: Duration,

@@ -98,7 +98,8 @@ impl Snapshot {
         Disk::new(self.clone())
     }
 
-    /// Says whether what follows is a transfer of everything: whole blocks then go past the cache, as each is read once.
+    /// Says whether what follows is a transfer of everything: whole blocks then go past the cache, as each is
+    /// read once.
     pub fn set_streaming(&self, streaming: bool) {
         self.0.streaming.store(streaming, Ordering::Relaxed);
     }
@@ -212,7 +213,8 @@ impl Inner {
         self.look_up(block, |index| Some(index.entry(block)).filter(|entry| *entry != Entry::Unknown))
     }
 
-    /// Fetches `block` into `buf` and gives its digest; `None` if the snapshot does not have it, and `buf` is as it was.
+    /// Fetches `block` into `buf` and gives its digest; `None` if the snapshot does not have it, and `buf` is
+    /// as it was.
     fn fetch(&self, block: u64, buf: &mut [u8]) -> Result<Option<[u8; 32]>, Failure> {
         let mut renewals = 0;
         loop {

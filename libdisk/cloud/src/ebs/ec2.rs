@@ -90,10 +90,12 @@ impl Ebs {
         ids.iter().map(of).collect()
     }
 
-    /// The newest snapshot of the volume that `instance` starts from, and of each other volume the one that was started closest to it.
+    /// The newest snapshot of the volume that `instance` starts from, and of each other volume the one that
+    /// was started closest to it.
     ///
     /// # Errors
-    /// `NotFound` if there is no such instance, or no completed snapshot of one of its volumes; what the service says.
+    /// `NotFound` if there is no such instance, or no completed snapshot of one of its volumes; what the
+    /// service says.
     pub fn instance_set(&self, instance: &str) -> Result<Set, Failure> {
         let missing =
             |what: String| Failure::new(instance, "its snapshots", Fault::new(FaultKind::NotFound, what));
@@ -126,7 +128,8 @@ impl Ebs {
     }
 }
 
-/// How far two times, as EC2 writes them, lie apart; only to be compared. Equal ones are nearest, then those that agree the longest.
+/// How far two times, as EC2 writes them, lie apart; only to be compared. Equal ones are nearest, then those
+/// that agree the longest.
 fn distance(a: &str, b: &str) -> (usize, u64) {
     let digits = |text: &str| {
         text.bytes().filter(u8::is_ascii_digit).take(17).fold(0u64, |sum, digit| {

@@ -113,7 +113,8 @@ impl Fault {
         self.kind
     }
 
-    /// The fault that an answer of the EBS direct APIs with an error's status tells. `error_type` is the header `x-amzn-ErrorType`.
+    /// The fault that an answer of the EBS direct APIs with an error's status tells. `error_type` is the
+    /// header `x-amzn-ErrorType`.
     pub(super) fn of_answer(status: u16, error_type: Option<&str>, body: &[u8]) -> Self {
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         // "Code:http://…" in the header, "namespace#Code" in the body.
@@ -181,7 +182,8 @@ impl Fault {
     }
 }
 
-/// Whether a refused signature is one of another time: "Signature expired: …", "Signature not yet current: …".
+/// Whether a refused signature is one of another time: "Signature expired: …", "Signature not yet current:
+/// …".
 fn is_about_time(message: &str) -> bool {
     ["Signature expired", "not yet current", "not within the valid time"]
         .iter()
@@ -192,7 +194,8 @@ fn is_about_time(message: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Every exception with every reason that the service model tells (botocore 1.44.5, ebs/2019-11-02), and what is common to AWS's services.
+    /// Every exception with every reason that the service model tells (botocore 1.44.5, ebs/2019-11-02), and
+    /// what is common to AWS's services.
     #[test]
     fn each_answer_has_its_meaning() {
         use FaultKind::*;

@@ -1,7 +1,8 @@
 //! A folder of raw images that is asked as AWS is, in this process: the endpoint `file:///folder`.
 //!
-//! The snapshot `snap-…` is the file `snap-….img`, a volume of as many whole GiB as hold it; a block of nothing but zeros was
-//! never written. Nothing is signed, sent or throttled, so a demonstration or a test needs no network and no server.
+//! The snapshot `snap-…` is the file `snap-….img`, a volume of as many whole GiB as hold it; a block of
+//! nothing but zeros was never written. Nothing is signed, sent or throttled, so a demonstration or a test
+//! needs no network and no server.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -73,7 +74,8 @@ impl Image {
         self.file.read_exact_at(part, start).map_err(|error| Fault::new(FaultKind::Server, error.to_string()))
     }
 
-    /// One page of the blocks from `from` on that are `wanted`, which is given the number and a buffer of a block.
+    /// One page of the blocks from `from` on that are `wanted`, which is given the number and a buffer of a
+    /// block.
     fn page(
         &self,
         from: u64,

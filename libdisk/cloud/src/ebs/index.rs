@@ -1,10 +1,12 @@
-//! Which blocks a snapshot has, and their tokens: as much of the list as was needed, and no more than a few pages.
+//! Which blocks a snapshot has, and their tokens: as much of the list as was needed, and no more than a few
+//! pages.
 
 use std::ops::Range;
 
 use super::service::Listed;
 
-/// How many pages are kept: with the longest tokens 25 MB, with real ones about 6. A page that was dropped is listed again when it is needed.
+/// How many pages are kept: with the longest tokens 25 MB, with real ones about 6. A page that was dropped is
+/// listed again when it is needed.
 const PAGES: usize = 8;
 
 /// A stretch of the list.
@@ -51,7 +53,8 @@ pub(super) enum Entry {
 }
 
 impl Index {
-    /// Takes in what a list that was asked for from block `from` on gave; `listed.next` says whether there is more after it.
+    /// Takes in what a list that was asked for from block `from` on gave; `listed.next` says whether there is
+    /// more after it.
     pub(super) fn add(&mut self, from: u64, listed: Listed) {
         let last = listed.blocks.last().map_or(from, |(block, _)| block.saturating_add(1));
         let end = if listed.next.is_some() { last.max(from) } else { listed.volume_blocks };
@@ -81,7 +84,8 @@ impl Index {
         }
     }
 
-    /// How many blocks from `block` on, up to `end`, are alike, and whether they are there; `None` if that is not known.
+    /// How many blocks from `block` on, up to `end`, are alike, and whether they are there; `None` if that is
+    /// not known.
     pub(super) fn run(&mut self, block: u64, end: u64) -> Option<(u64, bool)> {
         let page = self.page(block)?;
         let end = end.min(page.range.end);
@@ -98,7 +102,8 @@ impl Index {
         })
     }
 
-    /// Drops the page that gave `token` for `block`, as it has expired, and tells where it began. A newer one stays.
+    /// Drops the page that gave `token` for `block`, as it has expired, and tells where it began. A newer one
+    /// stays.
     pub(super) fn forget(&mut self, block: u64, token: &str) -> Option<u64> {
         let expired = self.pages.iter().position(|page| {
             page.range.contains(&block) && page.search(block).is_ok_and(|place| page.token(place) == token)

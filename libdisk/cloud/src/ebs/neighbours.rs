@@ -1,8 +1,8 @@
 //! The processes on this machine that ask the same endpoint: the account's quota is theirs together.
 //!
-//! Each process holds a lock on a file of its own, named after its number, in a folder for the endpoint; as many as hold one share the rate. A
-//! process that dies, however it does, holds none any more. Other machines are not seen: the service throttles all, and [`Rate`](super::rate::Rate)
-//! yields.
+//! Each process holds a lock on a file of its own, named after its number, in a folder for the endpoint; as
+//! many as hold one share the rate. A process that dies, however it does, holds none any more. Other machines
+//! are not seen: the service throttles all, and [`Rate`](super::rate::Rate) yields.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};

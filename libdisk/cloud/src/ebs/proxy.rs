@@ -7,8 +7,8 @@ use super::fault::{Fault, FaultKind};
 /// Where a proxy for `https` is named, the first that is set.
 const NAMES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The proxy for requests by `https`, as curl and the AWS CLI find it. What goes by plain `http` goes past it: that is this machine's own metadata
-/// service, or a stand-in.
+/// The proxy for requests by `https`, as curl and the AWS CLI find it. What goes by plain `http` goes past
+/// it: that is this machine's own metadata service, or a stand-in.
 ///
 /// # Errors
 /// `Proxy` where one is named that cannot be used.

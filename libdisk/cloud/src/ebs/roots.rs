@@ -11,8 +11,9 @@ use super::fault::{Fault, FaultKind};
 /// The variable that the AWS CLI and SDKs of other languages read, too.
 const BUNDLE: &str = "AWS_CA_BUNDLE";
 
-/// The certificates in the file that `AWS_CA_BUNDLE` names; else those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; else the system's, among which those of
-/// a company's own proxy are; else, where there are none, as in a container of this program alone, Mozilla's.
+/// The certificates in the file that `AWS_CA_BUNDLE` names; else those in `SSL_CERT_FILE` and `SSL_CERT_DIR`;
+/// else the system's, among which those of a company's own proxy are; else, where there are none, as in a
+/// container of this program alone, Mozilla's.
 ///
 /// # Errors
 /// `Certificate` where a variable names a place that has no certificate.

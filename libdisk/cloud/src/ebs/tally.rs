@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::BLOCK;
 
-/// US dollars for a list request and for a block, as AWS's example region has them (ebsapi-pricing.html, 2026-11).
+/// US dollars for a list request and for a block, as AWS's example region has them (ebsapi-pricing.html,
+/// 2026-11).
 const LIST_PRICE: f64 = 0.0006 / 1000.0;
 const BLOCK_PRICE: f64 = 0.003 / 1000.0;
 

@@ -1,4 +1,5 @@
-//! A folder in place of AWS: the same bytes, extents, requests and errors as those of the stand-in, by no server at all.
+//! A folder in place of AWS: the same bytes, extents, requests and errors as those of the stand-in, by no
+//! server at all.
 
 use std::fs;
 

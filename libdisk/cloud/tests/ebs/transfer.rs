@@ -131,7 +131,8 @@ fn an_interrupted_pull_goes_on_with_what_it_has_recorded() {
             if pulled.is_ok() {
                 break;
             }
-            // What was fetched before the failure was recorded when the copy ended; the log also tells of what was lost since.
+            // What was fetched before the failure was recorded when the copy ended; the log also tells of
+            // what was lost since.
             known.extend(fetched(&server, A));
             known.retain(|block| recorded(&target).contains(block));
             let (log, partial) = (transfer::log_path(&target), partial_path(&target));
@@ -209,7 +210,8 @@ fn patience_that_ends_can_be_gone_on_from() {
     assert!(server.counts().blocks[A].values().all(|times| *times == 1));
 }
 
-/// The law: an older snapshot made newer is the newer one, whatever happened to it and whenever it was interrupted.
+/// The law: an older snapshot made newer is the newer one, whatever happened to it and whenever it was
+/// interrupted.
 #[test]
 fn a_delta_is_the_newer_snapshot() {
     let folder = tempfile::tempdir().unwrap();

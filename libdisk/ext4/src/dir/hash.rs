@@ -10,8 +10,8 @@ const MD4_START: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476]
 /// The largest hash marks the end of a directory in NFS cookies, so no name has it.
 const END_OF_DIRECTORY: u32 = 0xffff_fffe;
 
-/// The hash of `name`; `None` for a version we do not know. Versions 0 to 2 take characters as signed, 3 to 5 are
-/// the same as unsigned.
+/// The hash of `name`; `None` for a version we do not know. Versions 0 to 2 take characters as signed, 3 to 5
+/// are the same as unsigned.
 pub(crate) fn hash(name: &[u8], version: u8, seed: [u32; 4]) -> Option<u32> {
     let unsigned = version >= 3;
     let start = if seed == [0; 4] { MD4_START } else { seed };

@@ -1,8 +1,8 @@
 //! Hash trees over the names of a directory ("ext4 disk layout: Hash Tree Directories").
 //!
-//! The first block is the root; it also holds "." and "..". Inner nodes and the root map ranges of hashes to blocks;
-//! leaves are ordinary blocks of entries in no order. A hash whose lowest bit is set in an index continues a run of
-//! equal hashes that began in the leaf before.
+//! The first block is the root; it also holds "." and "..". Inner nodes and the root map ranges of hashes to
+//! blocks; leaves are ordinary blocks of entries in no order. A hash whose lowest bit is set in an index
+//! continues a run of equal hashes that began in the leaf before.
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ impl Ext4 {
         self.blocks.block_size().saturating_sub(entries_at).saturating_sub(tail) >> 3
     }
 
-    /// "struct dx_tail": over the block up to the entries in use, the reserved word, and zero for the checksum itself.
+    /// "struct dx_tail": over the block up to the entries in use, the reserved word, and zero for the
+    /// checksum itself.
     fn node_checksum(&self, dir: &Inode, bytes: &[u8], entries_at: usize) -> Result<(usize, u32)> {
         let (limit, count) = (le16(bytes, entries_at)?, le16(bytes, entries_at.saturating_add(2))?);
         let end = |n: u16| entries_at.saturating_add(usize::from(n) << 3);
@@ -239,7 +240,8 @@ impl Change<'_> {
         Ok(low32(logical))
     }
 
-    /// Turns a directory of one block into an indexed one: its names move into a leaf, the block becomes the root.
+    /// Turns a directory of one block into an indexed one: its names move into a leaf, the block becomes the
+    /// root.
     pub(super) fn make_index(&mut self, dir: &mut Inode) -> Result<()> {
         let (root, old) = self.fs.dir_block_at(dir, 0)?;
         let parent = self.fs.parent_of(dir)?;

@@ -145,7 +145,8 @@ impl Ext4 {
         Ok((physical, self.dir_block(dir, logical, physical)?))
     }
 
-    /// Everything that is listed, "." and ".." too where they are stored; `each` may end it by returning a value.
+    /// Everything that is listed, "." and ".." too where they are stored; `each` may end it by returning a
+    /// value.
     fn scan<T>(
         &self,
         dir: &Inode,

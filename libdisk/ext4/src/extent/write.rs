@@ -1,7 +1,7 @@
 //! Building a tree from a list of runs.
 //!
-//! A tree is always built anew, over the blocks of the old one: contents are replaced as a whole, and directories grow
-//! by a block at a time and have few extents. So every node but the last of a level is full.
+//! A tree is always built anew, over the blocks of the old one: contents are replaced as a whole, and
+//! directories grow by a block at a time and have few extents. So every node but the last of a level is full.
 
 use vfs::{FsError, Result};
 use zerocopy::IntoBytes;
@@ -51,7 +51,8 @@ fn leaf_entries(extents: &[Extent]) -> Result<Vec<RawExtent>> {
 type Level = Vec<(U32, Vec<u8>)>;
 
 impl Change<'_> {
-    /// Gives `inode` a tree of these extents, made of blocks of `pool` as far as they go; takes what it needs from there.
+    /// Gives `inode` a tree of these extents, made of blocks of `pool` as far as they go; takes what it needs
+    /// from there.
     pub(crate) fn write_extent_tree(
         &mut self,
         inode: &mut Inode,

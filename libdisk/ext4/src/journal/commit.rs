@@ -62,15 +62,16 @@ impl Commit {
     }
 }
 
-/// The CRC-32 over all descriptor and content blocks of a transaction, most significant bit first, with no inversion
-/// at the end.
+/// The CRC-32 over all descriptor and content blocks of a transaction, most significant bit first, with no
+/// inversion at the end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TransactionSum(u32);
 
 impl TransactionSum {
     pub(super) const START: Self = Self(!0);
 
-    /// The usual CRC-32 takes the least significant bit first, so bits are turned round on the way in and out.
+    /// The usual CRC-32 takes the least significant bit first, so bits are turned round on the way in and
+    /// out.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let turned: Vec<u8> = bytes.iter().map(|byte| byte.reverse_bits()).collect();
         let mut crc = crc32fast::Hasher::new_with_initial(!self.0.reverse_bits());

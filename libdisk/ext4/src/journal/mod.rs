@@ -1,7 +1,8 @@
 //! The journal ("ext4 disk layout: Journal (jbd2)"): reading the log and carrying it out.
 //!
-//! All its numbers are big-endian. A transaction is descriptor blocks, each followed by the blocks it describes, and revoke
-//! blocks, ended by a commit block. It counts only with that one, and all transactions have consecutive numbers.
+//! All its numbers are big-endian. A transaction is descriptor blocks, each followed by the blocks it
+//! describes, and revoke blocks, ended by a commit block. It counts only with that one, and all transactions
+//! have consecutive numbers.
 
 mod commit;
 mod descriptor;

@@ -53,7 +53,8 @@ impl Log {
             return Ok(());
         };
         let first = self.journal.read(first)?;
-        // Tag and length of two bytes each, features, number of the transaction: little-endian, unlike the rest.
+        // Tag and length of two bytes each, features, number of the transaction: little-endian, unlike the
+        // rest.
         if le16(&first, 0)? == FAST_COMMIT_HEAD && le32(&first, 8)? == self.scan.next {
             return Err(FsError::unsupported(
                 "an ext4 journal with fast commits: mount a copy of the disk once and unmount it",

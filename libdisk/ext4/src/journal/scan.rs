@@ -109,8 +109,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Ends the open transaction. One that is damaged ends the log if it is older than the last (it is left from an
-    /// earlier round) or if asynchronous commits may have torn it; else somebody must look at it.
+    /// Ends the open transaction. One that is damaged ends the log if it is older than the last (it is left
+    /// from an earlier round) or if asynchronous commits may have torn it; else somebody must look at it.
     fn commit(&mut self, block: u32, bytes: &[u8]) -> Result<bool> {
         let sb = &self.journal.sb;
         let sequence = self.open.sequence;

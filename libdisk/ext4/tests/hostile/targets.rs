@@ -29,7 +29,8 @@ pub(crate) fn clean(name: &str) -> Option<Target> {
     Some(target(&image))
 }
 
-/// A volume in use: deleted files that are open, a log that is not replayed; `None` after saying that the test is skipped.
+/// A volume in use: deleted files that are open, a log that is not replayed; `None` after saying that the
+/// test is skipped.
 pub(crate) fn busy(name: &str, features: &str) -> Option<Target> {
     let features = format!("^resize_inode,{features}");
     let options = ["-N", "192", "-J", "size=1", "-O", &features];

@@ -26,7 +26,8 @@ const LOGS: &[Variant] = &[
     ),
 ];
 
-/// All feature sets with or without a journal that the kernel mounts: its pages are smaller than blocks of 64 KiB.
+/// All feature sets with or without a journal that the kernel mounts: its pages are smaller than blocks of 64
+/// KiB.
 fn variants(journal: bool) -> impl Iterator<Item = &'static Variant> {
     VARIANTS.iter().chain(LOGS).filter(move |variant| variant.mounts && variant.has_journal() == journal)
 }

@@ -98,7 +98,8 @@ fn truncates_are_finished() {
         &["-t", "ext4", "-b", "1024", "-O", "^extent,^64bit"],
     ] {
         let image = image(options);
-        // Blocks that are not neighbours make deep trees; indirect blocks start at the 13th, double ones at the 269th.
+        // Blocks that are not neighbours make deep trees; indirect blocks start at the 13th, double ones at
+        // the 269th.
         let sizes = [0, 1, 1024, 5000, 12 << 10, 13_000, 200_000, 268 << 10, 300_001, 1_000_000, 5 << 20];
         let mut inodes = Vec::new();
         image.populate(|root| {

@@ -154,7 +154,8 @@ impl Image {
         change(mount.path());
     }
 
-    /// Its bytes while the kernel uses it as `work` says, whose answer is held until then. The image itself changes on.
+    /// Its bytes while the kernel uses it as `work` says, whose answer is held until then. The image itself
+    /// changes on.
     pub(crate) fn bytes_in_use<T>(&self, options: &str, work: impl FnOnce(&Path) -> T) -> Vec<u8> {
         let mount = judge::KernelMount::with_options(self.path(), 0..self.size, options);
         let held = work(mount.path());

@@ -211,7 +211,8 @@ fn the_mark_of_a_volume_in_use_goes_with_the_first_commit() {
     for (kind, options, size) in KINDS {
         let volume = Volume::new(options, size);
         let mut image = fs::read(volume.path()).expect("the volume");
-        // The mark is in the boot sector, and upside down in the entry of cluster 1, which FAT12 has no room for.
+        // The mark is in the boot sector, and upside down in the entry of cluster 1, which FAT12 has no room
+        // for.
         let table = usize::from(u16::from_le_bytes([image[14], image[15]])) * 512;
         let (state, (entry, clean)) = match kind {
             "FAT32" => (0x41, (table + 7, 0x08)),

@@ -104,7 +104,8 @@ impl<'a> Chain<'a> {
                 let (disk, _) = (format.open)(&path, &Backing::Deny)?;
                 Ok(Opened { path, disk, below: Vec::new() })
             }
-            // A guest can write a qcow2 header to its raw disk; so guessing would let it choose what is opened next.
+            // A guest can write a qcow2 header to its raw disk; so guessing would let it choose what is
+            // opened next.
             None => {
                 let what = "the image does not tell the format of its backing file; qemu-img rebase -u -b FILE -F \
                             FORMAT says it";

@@ -63,8 +63,8 @@ impl Decoder {
         file.read_at(&mut self.input, place.start)
     }
 
-    /// Fills all of `out`, a whole cluster, from the part `range` of what was read. Behind the end of the compressed data there
-    /// may be anything.
+    /// Fills all of `out`, a whole cluster, from the part `range` of what was read. Behind the end of the
+    /// compressed data there may be anything.
     pub(super) fn decode(&mut self, range: Range<usize>, out: &mut [u8]) -> Result<()> {
         let data = self.input.get(range).unwrap_or_default();
         match &mut self.codec {

@@ -10,7 +10,8 @@ use super::{LAYER, ondisk};
 
 /// How many bytes of L2 tables are kept. Tables of the usual 64 KiB are for 512 MiB of disk each.
 const L2_CACHE: u64 = 2 << 20;
-/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and again.
+/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and
+/// again.
 const MERGE: u64 = 64 << 20;
 /// Subclusters of a cluster with extended L2 entries.
 const SUBCLUSTERS: u64 = 32;
@@ -24,7 +25,8 @@ pub(super) enum Mapping {
     Zero,
     /// At this offset of the file (or of the external data file).
     Data { host: u64 },
-    /// In a compressed cluster: so many bytes at this offset, from which the piece is `skip` bytes into the cluster.
+    /// In a compressed cluster: so many bytes at this offset, from which the piece is `skip` bytes into the
+    /// cluster.
     Compressed { host: u64, len: u64, skip: u64 },
 }
 
@@ -54,8 +56,8 @@ impl Map {
         Ok(Self { l1: header.read_l1(file)?, l2: Cache::new(L2_CACHE, header.cluster_size()) })
     }
 
-    /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are merged up to
-    /// [`MERGE`], but for compressed clusters.
+    /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are
+    /// merged up to [`MERGE`], but for compressed clusters.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
         let mut current = None;
         let mut run = self.piece(file, header, offset, &mut current)?;
@@ -149,7 +151,8 @@ fn standard(header: &Header, entry: u64, offset: u64) -> Result<Run> {
     Ok(Run { mapping, len })
 }
 
-/// An extended L2 entry: bits 0 to 31 of the bitmap say which subclusters are here, bits 32 to 63 which are zero.
+/// An extended L2 entry: bits 0 to 31 of the bitmap say which subclusters are here, bits 32 to 63 which are
+/// zero.
 fn extended(header: &Header, entry: u64, bitmap: u64, offset: u64) -> Result<Run> {
     let rest = rest_of(header.cluster_size(), offset);
     let within = header.cluster_size().wrapping_sub(rest);
@@ -182,7 +185,8 @@ fn host(header: &Header, entry: u64) -> Result<Option<u64>> {
     Ok((host != 0 || at_zero).then_some(host))
 }
 
-/// A compressed cluster: the offset takes 62 - (cluster_bits - 8) bits, the rest counts 512-byte sectors after the first.
+/// A compressed cluster: the offset takes 62 - (cluster_bits - 8) bits, the rest counts 512-byte sectors
+/// after the first.
 fn compressed(header: &Header, entry: u64, skip: u64) -> Result<Mapping> {
     let offset_bits = 70_u32.saturating_sub(header.cluster_bits);
     let host = entry & 1_u64.wrapping_shl(offset_bits).wrapping_sub(1);

@@ -2,11 +2,12 @@
 //!
 //! Reference: `docs/interop/qcow2.rst` of QEMU ("Qcow2 Image File Format").
 //!
-//! Read: zlib and zstd clusters, extended L2 entries, backing chains and external data files behind a gate. Refused by
-//! name: encryption, images marked corrupt, incompatible features that we do not know. Internal snapshots and bitmaps
-//! are not looked at: what is read is the active state.
+//! Read: zlib and zstd clusters, extended L2 entries, backing chains and external data files behind a gate.
+//! Refused by name: encryption, images marked corrupt, incompatible features that we do not know. Internal
+//! snapshots and bitmaps are not looked at: what is read is the active state.
 //!
-//! Written: standalone images ([`Sink`]) and overlays over a backing file ([`write_overlay`]), never compressed.
+//! Written: standalone images ([`Sink`]) and overlays over a backing file ([`write_overlay`]), never
+//! compressed.
 
 use block::Disk;
 

@@ -10,11 +10,12 @@ use crate::partial::Output;
 /// How much is read at once: a whole number of clusters.
 const UNIT: u64 = 16 * CLUSTER;
 
-/// Writes what `sealed` changes as the image `output`, whose backing file is `backing`. Only clusters that were changed are
-/// in it. `backing` must read as the base of `sealed` does; past its end it reads as zeros.
+/// Writes what `sealed` changes as the image `output`, whose backing file is `backing`. Only clusters that
+/// were changed are in it. `backing` must read as the base of `sealed` does; past its end it reads as zeros.
 ///
 /// # Errors
-/// `Refused` if it exists and must not be replaced; `Unsupported` for names that do not fit; what the layers report.
+/// `Refused` if it exists and must not be replaced; `Unsupported` for names that do not fit; what the layers
+/// report.
 pub fn write_overlay(
     sealed: &Sealed,
     output: &Output,

@@ -40,7 +40,8 @@ impl Image {
     /// Opens the image `path`, and behind the gate `backing` what it names.
     ///
     /// # Errors
-    /// `Refused` if it names files that the gate keeps shut, `Unsupported` for features by name, `Corrupt`, `Io`.
+    /// `Refused` if it names files that the gate keeps shut, `Unsupported` for features by name, `Corrupt`,
+    /// `Io`.
     pub fn open(path: &Path, backing: &Backing) -> Result<Self> {
         let mut chain = Chain::new(backing);
         let image = Self::open_in(path, &mut chain)?;
@@ -147,7 +148,8 @@ impl Image {
         }
     }
 
-    /// Where the data of the compressed cluster at `offset` are, if it is one and all of it lies in `offset..end`.
+    /// Where the data of the compressed cluster at `offset` are, if it is one and all of it lies in
+    /// `offset..end`.
     fn whole_compressed(&self, offset: u64, end: u64) -> Result<Option<Range<u64>>> {
         let rest = end.saturating_sub(offset);
         if rest < self.header.cluster_size() {
@@ -159,13 +161,14 @@ impl Image {
         })
     }
 
-    /// The range of compressed data. The count of sectors is rounded up, so the last one may reach past the end of the file.
+    /// The range of compressed data. The count of sectors is rounded up, so the last one may reach past the
+    /// end of the file.
     fn in_file(&self, host: u64, len: u64) -> Range<u64> {
         host..host.saturating_add(len).min(self.file.size())
     }
 
-    /// Decompresses into `buf` the cluster at `offset`, whose data are at `first`, and those after it whose data follow in the
-    /// file: one read is enough for all of them. Gives the number of bytes filled.
+    /// Decompresses into `buf` the cluster at `offset`, whose data are at `first`, and those after it whose
+    /// data follow in the file: one read is enough for all of them. Gives the number of bytes filled.
     fn read_clusters(&self, buf: &mut [u8], offset: u64, first: Range<u64>) -> Result<u64> {
         let cluster_size = self.header.cluster_size();
         let end = offset.saturating_add(len64(buf));

@@ -73,7 +73,8 @@ impl Writer {
         self.written
     }
 
-    /// Puts bytes at `offset` of the disk. What else is in the clusters that they touch stays as it is, zeros at first.
+    /// Puts bytes at `offset` of the disk. What else is in the clusters that they touch stays as it is, zeros
+    /// at first.
     pub(super) fn write(&mut self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
         self.written = self.written.saturating_add(len64(bytes));
         while !bytes.is_empty() {
@@ -159,8 +160,8 @@ impl Writer {
         self.output.commit()
     }
 
-    /// Refcounts of one for all clusters, those of the refcounts included. Gives where their table is, and its length in
-    /// clusters.
+    /// Refcounts of one for all clusters, those of the refcounts included. Gives where their table is, and
+    /// its length in clusters.
     fn write_refcounts(&mut self) -> Result<(u64, u64)> {
         let used = self.end / CLUSTER;
         // The refcounts count themselves: look for the sizes that hold each other.

@@ -9,7 +9,8 @@ const SECTOR: u64 = 512;
 
 /// Opens the file or host block device `path`.
 ///
-/// A last sector of which the file has only the beginning ends in zeros, as QEMU has it, so that nothing of the file is lost.
+/// A last sector of which the file has only the beginning ends in zeros, as QEMU has it, so that nothing of
+/// the file is lost.
 ///
 /// # Errors
 /// `Io` if it cannot be opened, `Unsupported` if it is neither a regular file nor a block device.

@@ -28,8 +28,8 @@ impl RawSink {
         Self::start("raw", output, size, Left::Remove)
     }
 
-    /// The same, with what an earlier run left, and keeping what this one leaves. Where something is there already nothing is
-    /// known of the rest, so zeros have to be put, too.
+    /// The same, with what an earlier run left, and keeping what this one leaves. Where something is there
+    /// already nothing is known of the rest, so zeros have to be put, too.
     ///
     /// # Errors
     /// As [`create`](Self::create).

@@ -13,8 +13,8 @@ use super::LAYER;
 /// [`ResumeKey::digest`].
 pub type Key = [u8; 16];
 
-/// What a target is to hold, as named fields: equal fields promise equal bytes. Whoever changes what a field means gives it
-/// another name, or all of them another [`VERSION`](Self::VERSION).
+/// What a target is to hold, as named fields: equal fields promise equal bytes. Whoever changes what a field
+/// means gives it another name, or all of them another [`VERSION`](Self::VERSION).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeKey {
     fields: BTreeMap<String, String>,
@@ -29,7 +29,8 @@ impl ResumeKey {
         Self { fields: BTreeMap::new() }.with(name, value)
     }
 
-    /// The key of the bytes in these files; `None` if one of them is not a regular file, whose changes nobody would see.
+    /// The key of the bytes in these files; `None` if one of them is not a regular file, whose changes nobody
+    /// would see.
     ///
     /// # Errors
     /// `Io`.

@@ -9,11 +9,13 @@
 //! | 32..36 | `rft2` |
 //! | 36..40 | CRC-32C of the bytes before |
 //!
-//! All numbers are little-endian. The log ends before the first record that is not whole; a torn tail is cut off.
+//! All numbers are little-endian. The log ends before the first record that is not whole; a torn tail is cut
+//! off.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use block::{ContentSum, Error, ErrorKind, Result, open_sidecar};
@@ -67,8 +69,8 @@ pub enum Record {
 #[error("another process is writing it")]
 pub struct Busy;
 
-/// Where a transfer is recorded: a file beside the output, or in a state folder for a target elsewhere. Whoever holds it is the
-/// only one who writes the target.
+/// Where a transfer is recorded: a file beside the output, or in a state folder for a target elsewhere.
+/// Whoever holds it is the only one who writes the target.
 pub trait TransferLog: Debug + Send + Sync {
     /// All records, up to the first that is not whole.
     ///
@@ -76,7 +78,8 @@ pub trait TransferLog: Debug + Send + Sync {
     /// `Io`.
     fn records(&self) -> Result<Box<dyn Iterator<Item = Record> + Send>>;
 
-    /// Appends a record; called from several threads. With `durable` it and all before it are on the disk afterwards.
+    /// Appends a record; called from several threads. With `durable` it and all before it are on the disk
+    /// afterwards.
     ///
     /// # Errors
     /// `Io`.
@@ -143,7 +146,8 @@ impl FileLog {
     /// Opens or makes the log at `path`, with mode `mode`, and cuts off a torn tail.
     ///
     /// # Errors
-    /// `Refused` because of [`Busy`] if another process writes the same target, or if something else is in the way; `Io`.
+    /// `Refused` because of [`Busy`] if another process writes the same target, or if something else is in
+    /// the way; `Io`.
     pub fn open(path: &Path, mode: u32) -> Result<Self> {
         let failed = |cause| Error::io(LAYER, "cannot open the log of the transfer", cause).in_file(path);
         let log = Self::open_file(path, mode)?;
@@ -182,11 +186,13 @@ impl FileLog {
     }
 }
 
-/// Whether what has no whole record may be a log whose first record was cut off by a crash: nothing, zeros that a file
-/// system left, or the start of a record of a source. Anything else is somebody's file, and is left alone.
-fn is_torn_start(mut file: &File) -> std::io::Result<bool> {
-    let mut start = Vec::new();
-    file.by_ref().take(RECORD as u64).read_to_end(&mut start)?;
+/// Whether what has no whole record may be a log whose first record was cut off by a crash: nothing, zeros
+/// that a file system left, or the start of a record of a source. Anything else is somebody's file, and is
+/// left alone.
+fn is_torn_start(file: &File) -> std::io::Result<bool> {
+    let mut start = [0; RECORD];
+    let len = file.read_at(&mut start, 0)?;
+    let start = start.get(..len).unwrap_or_default();
     let zeros = start.iter().all(|byte| *byte == 0);
     Ok(zeros || start.iter().zip(1u32.to_le_bytes()).all(|(found, wanted)| *found == wanted))
 }
@@ -236,8 +242,8 @@ impl TransferLog for FileLog {
 }
 
 impl Drop for FileLog {
-    /// Said, and not left to the end of the file: a program that another thread just starts has the file open too, until it is a
-    /// program of its own.
+    /// Said, and not left to the end of the file: a program that another thread just starts has the file open
+    /// too, until it is a program of its own.
     fn drop(&mut self) {
         if let Err(cause) = self.file.unlock() {
             tracing::warn!(path = %self.path.display(), %cause, "the log of the transfer stays locked");

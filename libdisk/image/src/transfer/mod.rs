@@ -1,13 +1,15 @@
 //! A transfer that can be killed at any instant and goes on where it was.
 //!
-//! Beside the output `disk.vhd` lies `disk.vhd.transfer`, a log of the pieces that are in it, each with its sum. A transfer that
-//! starts again reads the log up to its last whole record, reads back from `disk.vhd.partial` what it says, and trusts what has
-//! its sum: a file that lost something, or was cut, costs a transfer of that and no more. So a record need not wait until its
-//! piece is on the disk; both are flushed now and then, which limits what a crash of the machine can cost.
+//! Beside the output `disk.vhd` lies `disk.vhd.transfer`, a log of the pieces that are in it, each with its
+//! sum. A transfer that starts again reads the log up to its last whole record, reads back from
+//! `disk.vhd.partial` what it says, and trusts what has its sum: a file that lost something, or was cut,
+//! costs a transfer of that and no more. So a record need not wait until its piece is on the disk; both are
+//! flushed now and then, which limits what a crash of the machine can cost.
 //!
-//! The log stays when the output is whole: it says which source the output has, with the sum of its content. That of a snapshot
-//! keeps its pieces, too: from them follows what has to be fetched to make the output a newer one. The output is then renamed to
-//! `.partial` first, so nobody takes what is half old, half new for a disk.
+//! The log stays when the output is whole: it says which source the output has, with the sum of its content.
+//! That of a snapshot keeps its pieces, too: from them follows what has to be fetched to make the output a
+//! newer one. The output is then renamed to `.partial` first, so nobody takes what is half old, half new for
+//! a disk.
 
 mod key;
 mod log;
@@ -27,7 +29,8 @@ pub use log::{Busy, FileLog, Record, TransferLog};
 
 const LAYER: &str = "transfer";
 
-/// The largest disk whose transfer is recorded, in bytes: larger than any that is sold, and small enough for a bit a piece.
+/// The largest disk whose transfer is recorded, in bytes: larger than any that is sold, and small enough for
+/// a bit a piece.
 pub const MAX_SIZE: u64 = 1 << 50;
 
 /// What is to be written where.
@@ -201,8 +204,8 @@ impl Transfer {
         if self.done.count() == 0 && self.spec.since.is_none() { Left::Keep } else { Left::Resume }
     }
 
-    /// The sink that records what goes into `inner`, which must write the unfinished output at the offsets of the disk, and
-    /// has locked it.
+    /// The sink that records what goes into `inner`, which must write the unfinished output at the offsets of
+    /// the disk, and has locked it.
     ///
     /// # Errors
     /// `Io`.
@@ -222,8 +225,8 @@ impl Transfer {
         self.spec.size.div_ceil(u64::from(self.spec.piece))
     }
 
-    /// What is done: as much of `file` as the log says truly. If it is `known` to be as it was when it was finished, that needs
-    /// no look.
+    /// What is done: as much of `file` as the log says truly. If it is `known` to be as it was when it was
+    /// finished, that needs no look.
     fn look(&mut self, file: &File, known: bool, observer: &dyn Observer) -> Result<()> {
         let piece_len = u64::from(self.spec.piece);
         let mut records = self.told()?;

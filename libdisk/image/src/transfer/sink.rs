@@ -42,7 +42,8 @@ impl Logged {
         due
     }
 
-    /// The records of a target that has become a newer snapshot: those of the pieces that it has, by their last record.
+    /// The records of a target that has become a newer snapshot: those of the pieces that it has, by their
+    /// last record.
     fn newer(&self) -> Result<impl Iterator<Item = Record>> {
         let Spec { key, size, piece: piece_len, .. } = self.transfer.spec;
         let since = self.transfer.spec.since.as_ref();

@@ -1,9 +1,10 @@
-//! VDI, the format of VirtualBox: a header, a map with an entry for each block, and the blocks in the order of their first
-//! write.
+//! VDI, the format of VirtualBox: a header, a map with an entry for each block, and the blocks in the order
+//! of their first write.
 //!
 //! References: `VDICore.h` of VirtualBox for the fields, `block/vdi.c` of QEMU for what others make of them.
 //!
-//! Dynamic and fixed images are read. Differencing images (snapshots) and those of the old version 0.x are refused by name.
+//! Dynamic and fixed images are read. Differencing images (snapshots) and those of the old version 0.x are
+//! refused by name.
 
 use block::{Disk, Error};
 

@@ -26,8 +26,8 @@ pub struct Image {
     map: u64,
     /// Where the data of block 0 of the file are.
     data: u64,
-    /// How many blocks the file can have, so that entries of the map are below that. How many it has, says the header too late
-    /// after a crash.
+    /// How many blocks the file can have, so that entries of the map are below that. How many it has, says
+    /// the header too late after a crash.
     blocks: u64,
 }
 
@@ -48,8 +48,8 @@ impl Image {
     /// Opens the image in `file`.
     ///
     /// # Errors
-    /// `Unsupported` for differencing images and old versions, `Corrupt` for a header that contradicts itself or the file, and
-    /// what the device reports.
+    /// `Unsupported` for differencing images and old versions, `Corrupt` for a header that contradicts itself
+    /// or the file, and what the device reports.
     pub fn open(file: Disk) -> Result<Self> {
         let mut bytes = [0; size_of::<ondisk::Header>()];
         if file.size() < len64(&bytes) {
@@ -103,8 +103,8 @@ impl Image {
         1_u64.wrapping_shl(self.block_bits)
     }
 
-    /// The run that starts at `offset`, at most `limit` bytes long. Blocks that follow each other are one run, as far as a piece of
-    /// the map reaches.
+    /// The run that starts at `offset`, at most `limit` bytes long. Blocks that follow each other are one
+    /// run, as far as a piece of the map reaches.
     fn run(&self, offset: u64, limit: u64) -> Result<(Mapping, u64)> {
         let within = offset & self.block_size().wrapping_sub(1);
         let first = offset.wrapping_shr(self.block_bits);

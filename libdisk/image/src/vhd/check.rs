@@ -1,7 +1,8 @@
 //! Is it a disk that Azure takes?
 //!
-//! Reference: "Prepare a Windows VHD or VHDX to upload to Azure" and "Upload a VHD to Azure or copy a managed disk to
-//! another region", learn.microsoft.com, 2026-02: fixed, a whole number of MiB, 20 MiB to 32 TiB, and 512 bytes more.
+//! Reference: "Prepare a Windows VHD or VHDX to upload to Azure" and "Upload a VHD to Azure or copy a managed
+//! disk to another region", learn.microsoft.com, 2026-02: fixed, a whole number of MiB, 20 MiB to 32 TiB, and
+//! 512 bytes more.
 
 use std::path::Path;
 
@@ -84,8 +85,11 @@ fn check_kind(report: &mut Report, raw: &ondisk::Footer) {
     let creator = raw.creator_application;
     let name = creator.escape_ascii();
     let trusted = TRUSTED_CREATORS.contains(&creator);
-    let text =
-        if trusted { "readers believe its size" } else { "readers compute the size from the geometry" };
+    let text = if trusted {
+        "so Azure uses the size field and not the CHS geometry"
+    } else {
+        "readers compute the size from the geometry"
+    };
     report.add("creator", trusted, format!("the creator is {name:?}: {text}", name = name.to_string()));
 }
 

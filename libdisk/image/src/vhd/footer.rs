@@ -11,7 +11,8 @@ use super::{LAYER, ondisk};
 /// Length of the footer in bytes.
 pub(super) const FOOTER_LEN: u64 = 512;
 
-/// What makes a VHD that one and no other. Derived from the source, so that one source gives one VHD, byte for byte.
+/// What makes a VHD that one and no other. Derived from the source, so that one source gives one VHD, byte
+/// for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The unique id.
@@ -21,8 +22,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of a VHD made from a source that has this digest. The time lies between 2000 and 2017 and means
-    /// nothing; it is as much an identifier as the id is.
+    /// The identity of a VHD made from a source that has this digest. The time lies between 2000 and 2017 and
+    /// means nothing; it is as much an identifier as the id is.
     pub fn derive(source: &[u8; 32]) -> Self {
         let [uuid @ .., a, b, c, d] = source.first_chunk::<20>().copied().unwrap_or([0; 20]);
         Self { uuid, timestamp: u32::from_be_bytes([a, b, c, d]) >> 3 }
@@ -79,8 +80,8 @@ impl Geometry {
     /// The largest there is: 127 GiB.
     pub const LARGEST: Self = Self { cylinders: 65535, heads: 16, sectors_per_track: 255 };
 
-    /// The geometry of a disk of `size` bytes: "Appendix: CHS Calculation" of the specification. It covers the disk
-    /// only approximately, and at most 127 GiB of it.
+    /// The geometry of a disk of `size` bytes: "Appendix: CHS Calculation" of the specification. It covers
+    /// the disk only approximately, and at most 127 GiB of it.
     pub fn of_size(size: u64) -> Self {
         const MAX_SECTORS: u64 = 65535 * 16 * 255;
         const MAX_SECTORS_63: u64 = 65535 * 16 * 63;
@@ -126,8 +127,9 @@ pub struct Footer {
 impl Footer {
     /// The footer of a fixed disk of `size` bytes.
     pub(super) fn fixed(size: u64, identity: Identity) -> Self {
-        // Readers take the size from the geometry unless they trust the creator. "qem2" stands for a footer whose
-        // current size is to be believed, and they all know it (qemu-img writes it with force_size=on).
+        // Readers take the size from the geometry unless they trust the creator. "qem2" stands for a footer
+        // whose current size is to be believed, and they all know it (qemu-img writes it with
+        // force_size=on).
         let creator = *b"qem2";
         Self { disk_type: DiskType::Fixed, size, geometry: Geometry::of_size(size), creator, identity }
     }

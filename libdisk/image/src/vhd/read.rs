@@ -20,7 +20,8 @@ impl Fixed {
     /// Reads the footer of the image `file`.
     ///
     /// # Errors
-    /// `Corrupt` if the footer is missing, wrong or of another size than the file; `Unsupported` for other types.
+    /// `Corrupt` if the footer is missing, wrong or of another size than the file; `Unsupported` for other
+    /// types.
     pub fn open(file: Disk) -> Result<Self> {
         let footer = read_footer(&file)?;
         match footer.disk_type() {

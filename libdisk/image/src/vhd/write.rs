@@ -9,8 +9,8 @@ use crate::raw::RawSink;
 
 /// Azure takes disks of a whole number of MiB.
 pub const SIZE_UNIT: u64 = 1 << 20;
-/// The smallest disk that Azure takes as an upload: "Upload a VHD to Azure or copy a managed disk to another region",
-/// learn.microsoft.com, 2026-02.
+/// The smallest disk that Azure takes as an upload: "Upload a VHD to Azure or copy a managed disk to another
+/// region", learn.microsoft.com, 2026-02.
 pub const MIN_UPLOAD: u64 = 20 << 20;
 /// The largest one, from the same page, and the largest that is written.
 pub const MAX_SIZE: u64 = 32 << 40;
@@ -25,7 +25,8 @@ pub fn upload_size(size: u64) -> Result<u64> {
     Ok(padded.ok_or_else(|| Error::unsupported(LAYER, what()))?.max(MIN_UPLOAD))
 }
 
-/// Writes a fixed VHD. The footer is the commit record: it is written when all data is on the disk, not before.
+/// Writes a fixed VHD. The footer is the commit record: it is written when all data is on the disk, not
+/// before.
 #[derive(Debug)]
 pub struct FixedSink {
     payload: RawSink,
@@ -33,12 +34,12 @@ pub struct FixedSink {
 }
 
 impl FixedSink {
-    /// Starts a VHD for a device of `size` bytes; the disk is padded with zeros to a whole number of MiB. Equal content,
-    /// size and identity give equal files.
+    /// Starts a VHD for a device of `size` bytes; the disk is padded with zeros to a whole number of MiB.
+    /// Equal content, size and identity give equal files.
     ///
     /// # Errors
-    /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if the file exists and must not be
-    /// replaced; `Io`.
+    /// `Unsupported` for an empty device or one larger than [`MAX_SIZE`]; `Refused` if the file exists and
+    /// must not be replaced; `Io`.
     pub fn create(output: &Output, size: u64, identity: Identity) -> Result<Self> {
         Self::resume(output, size, identity, Left::Remove)
     }

@@ -19,8 +19,8 @@ pub struct Difference {
     pub what: String,
 }
 
-/// Compares all that the traits tell of two trees, except node numbers and the sizes and times of directories (formats
-/// differ in the former, and not all changes are given a time for the latter).
+/// Compares all that the traits tell of two trees, except node numbers and the sizes and times of directories
+/// (formats differ in the former, and not all changes are given a time for the latter).
 ///
 /// # Errors
 /// The first difference in the order of names, or what could not be read.

@@ -8,7 +8,8 @@ use crate::{Attributes, FileSystem, FileSystemMut, NodeId, Result, Timestamp, Tr
 /// Nodes that a walk visits: more than a small volume has, for damage can make circles.
 const NODES: usize = 3000;
 
-/// Reads everything, makes every kind of change, and reads everything again; how many transactions were committed.
+/// Reads everything, makes every kind of change, and reads everything again; how many transactions were
+/// committed.
 ///
 /// # Panics
 /// If a directory lists a name that cannot be.

@@ -35,7 +35,8 @@ impl Structure {
 }
 
 impl Target {
-    /// Damages a copy in one to six places. The first structure is drawn from all with equal chances, however small it is.
+    /// Damages a copy in one to six places. The first structure is drawn from all with equal chances, however
+    /// small it is.
     ///
     /// # Panics
     /// If the target has no structures, or one of them has no bytes.
@@ -61,7 +62,8 @@ fn value(bytes: &[u8], at: usize, places: &[usize], rng: &mut Rng) -> Vec<u8> {
         0 => vec![0; width],
         1 => vec![0xff; width],
         2 => vec![bytes[at] ^ (1 << rng.below(8))],
-        // What stands elsewhere in the structure: another one's number, so that two share what one had, or a circle.
+        // What stands elsewhere in the structure: another one's number, so that two share what one had, or a
+        // circle.
         3 => {
             let from = places[rng.below(places.len())];
             bytes[from..(from + width).min(bytes.len())].to_vec()

@@ -50,9 +50,9 @@ const LONGEST: usize = 50;
 /// How many names a tree may gain before more go than come.
 const ROOM: usize = 150;
 
-/// Runs seeded random operations on the volume and on a model of it. Some transactions are dropped. After an operation
-/// that is refused, the earlier ones of its transaction are made again, without it. `NoSpace` is a good answer for a
-/// driver at any time.
+/// Runs seeded random operations on the volume and on a model of it. Some transactions are dropped. After an
+/// operation that is refused, the earlier ones of its transaction are made again, without it. `NoSpace` is a
+/// good answer for a driver at any time.
 ///
 /// # Panics
 /// Where the driver and the model disagree; the message holds the run and the operations of the transaction.
@@ -83,7 +83,8 @@ pub fn model(subject: &mut dyn Subject, run: &ModelRun) -> Tally {
     tally
 }
 
-/// One transaction of at most `longest` operations: committed, dropped, or ended by a refusal and made again without it.
+/// One transaction of at most `longest` operations: committed, dropped, or ended by a refusal and made again
+/// without it.
 fn transaction(
     fs: &mut dyn FileSystemMut,
     tree: &mut MemoryFs,

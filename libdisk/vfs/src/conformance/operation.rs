@@ -256,7 +256,8 @@ impl Generator<'_> {
         self.rng.pick(&tree.names).map(|(dir, name, file_type)| (joined(dir, name), *file_type))
     }
 
-    /// A directory and a name that is new in it, most likely; sometimes one that must be refused, for one reason only.
+    /// A directory and a name that is new in it, most likely; sometimes one that must be refused, for one
+    /// reason only.
     fn new_name(&mut self, tree: &Tree) -> Option<(Path, Vec<u8>)> {
         if self.rng.one_in(60) {
             let (dir, name, _) = self.rng.pick(&tree.names)?;

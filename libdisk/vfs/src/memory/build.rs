@@ -7,8 +7,8 @@ fn attributes(mode: u16) -> Attributes {
     Attributes { mode, time: Timestamp { seconds: 1_577_836_800, nanos: 0 }, ..Attributes::default() }
 }
 
-/// Methods that build a tree. Paths are absolute, directories on the way are made as needed (root, 0755), and symbolic
-/// links are not followed.
+/// Methods that build a tree. Paths are absolute, directories on the way are made as needed (root, 0755), and
+/// symbolic links are not followed.
 ///
 /// # Panics
 /// They panic on a path that cannot be: through a file, or to a node that is not there. They are for tests.

@@ -2,8 +2,8 @@
 //!
 //! Reference: UEFI specification 2.10, chapter 5, "GUID Partition Table (GPT) Disk Layout".
 //!
-//! Why not the crate `gpt`: a repair must keep every byte that it does not mean to change (reserved fields, entries of
-//! other sizes), and a hostile header must not size an allocation.
+//! Why not the crate `gpt`: a repair must keep every byte that it does not mean to change (reserved fields,
+//! entries of other sizes), and a hostile header must not size an allocation.
 
 mod ondisk;
 mod read;

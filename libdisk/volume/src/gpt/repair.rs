@@ -22,7 +22,8 @@ pub(crate) fn needed(disk: &Disk) -> Result<bool> {
     Ok(find(disk)?.is_some_and(|gpt| !is_whole(&gpt)))
 }
 
-/// How large `disk` must be, in bytes, for a backup of its GPT behind its partitions; 0 where nothing is to be repaired.
+/// How large `disk` must be, in bytes, for a backup of its GPT behind its partitions; 0 where nothing is to
+/// be repaired.
 pub(crate) fn size_needed(disk: &Disk) -> Result<u64> {
     let Some(gpt) = find(disk)?.filter(|gpt| !is_whole(gpt)) else { return Ok(0) };
     let Some(mbr) = Mbr::read(disk)? else { return Ok(0) };
@@ -32,13 +33,13 @@ pub(crate) fn size_needed(disk: &Disk) -> Result<u64> {
     Ok(ends.max().unwrap_or(0).saturating_add(backup))
 }
 
-/// Makes the GPT whole: after the disk grew, or if one of the copies is missing or damaged. The good copy (the primary,
-/// if both are) is kept; the backup goes to the last sector, the last usable sector is set after it, the size in the
-/// protective MBR, too. Nothing is random: the same disk gives the same bytes.
+/// Makes the GPT whole: after the disk grew, or if one of the copies is missing or damaged. The good copy
+/// (the primary, if both are) is kept; the backup goes to the last sector, the last usable sector is set
+/// after it, the size in the protective MBR, too. Nothing is random: the same disk gives the same bytes.
 ///
 /// # Errors
-/// `Corrupt` if there is no valid copy, or a partition would lie under the backup; nothing was written then. What the
-/// device reports.
+/// `Corrupt` if there is no valid copy, or a partition would lie under the backup; nothing was written then.
+/// What the device reports.
 pub fn move_backup_to_end(disk: &DiskMut) -> Result<Moved> {
     let view = disk.disk();
     let gpt = find(&view)?.ok_or_else(|| Error::corrupt(LAYER, "the disk has no GPT to repair"))?;
@@ -117,7 +118,8 @@ fn is_whole(gpt: &Gpt) -> bool {
     gpt.primary.is_some() && gpt.backup_agrees() && gpt.backup_at_end()
 }
 
-/// Makes the protective entry cover the disk up to `last`, if it is the usual one that starts at sector 1 and is alone.
+/// Makes the protective entry cover the disk up to `last`, if it is the usual one that starts at sector 1 and
+/// is alone.
 fn protect(disk: &DiskMut, last: u64) -> Result<()> {
     let mut bytes = [0; 512];
     disk.read_at(&mut bytes, 0)?;

@@ -11,8 +11,8 @@ use super::ondisk::{self, SECTOR, SECTOR_LEN};
 /// The longest text that is read: LVM's own areas hold half a MiB, some thousand logical volumes.
 const TEXT_LIMIT: u64 = 2 << 20;
 
-/// The text of the metadata area in `range` of the device; `None` if the area is empty, or not kept up to date. Its length
-/// is taken from `budget`.
+/// The text of the metadata area in `range` of the device; `None` if the area is empty, or not kept up to
+/// date. Its length is taken from `budget`.
 pub(super) fn text(device: &Disk, range: &Range<u64>, budget: &mut u64) -> Result<Option<Vec<u8>>> {
     let corrupt = |what| Error::corrupt(LAYER, what).at(range.start);
     let mut sector = [0; SECTOR_LEN];

@@ -98,7 +98,8 @@ fn size(volume: &Logical, extent_size: u64) -> u64 {
     extents.fold(0_u64, u64::saturating_add).saturating_mul(extent_size)
 }
 
-/// The snapshots of a group. LVM keeps each as two volumes: one that stores, and one that links it to its origin.
+/// The snapshots of a group. LVM keeps each as two volumes: one that stores, and one that links it to its
+/// origin.
 struct Snapshots<'a> {
     /// The volumes that store.
     stores: BTreeSet<&'a str>,
@@ -118,7 +119,8 @@ impl<'a> Snapshots<'a> {
         snapshots
     }
 
-    /// Whether the volume is one for people. A link is none, and a store is one, though LVM marks them the other way.
+    /// Whether the volume is one for people. A link is none, and a store is one, though LVM marks them the
+    /// other way.
     fn shows(&self, volume: &Logical) -> bool {
         let link = volume.segments.iter().any(|segment| matches!(segment.kind, Kind::Snapshot { .. }));
         self.stores.contains(volume.name.as_str()) || (volume.visible && !link)

@@ -55,7 +55,8 @@ impl Label {
     }
 }
 
-/// A UUID as LVM writes it for people, with dashes; `None` if it has other characters than letters and digits.
+/// A UUID as LVM writes it for people, with dashes; `None` if it has other characters than letters and
+/// digits.
 pub(crate) fn uuid(bytes: &[u8; 32]) -> Option<String> {
     let mut out = String::new();
     for (at, byte) in bytes.iter().enumerate() {

@@ -50,8 +50,8 @@ impl Map {
         self.segments.last().map_or(0, |segment| segment.range.end)
     }
 
-    /// Adds bytes that lie on `areas` in turns, `stripe` bytes each; the areas are of one length. `None` if the stripes do
-    /// not come out even, or the volume gets too large.
+    /// Adds bytes that lie on `areas` in turns, `stripe` bytes each; the areas are of one length. `None` if
+    /// the stripes do not come out even, or the volume gets too large.
     pub(super) fn push(&mut self, stripe: u64, areas: Vec<Area>) -> Option<()> {
         let start = self.size();
         let len = areas.first().and_then(|area| area.range.end.checked_sub(area.range.start))?;
@@ -65,8 +65,8 @@ impl Map {
         Some(())
     }
 
-    /// The same volume, when each device is the part of another one, or the same one, that begins at a byte of it: `places`
-    /// has the number and the byte for each.
+    /// The same volume, when each device is the part of another one, or the same one, that begins at a byte
+    /// of it: `places` has the number and the byte for each.
     pub fn inside(mut self, places: &[(usize, u64)]) -> Self {
         for area in self.segments.iter_mut().flat_map(|segment| &mut segment.areas) {
             // One that is not there stays so: it cannot be opened.

@@ -1,6 +1,7 @@
 //! The binary structures at the start of a physical volume.
 //!
-//! Reference: the LVM2 volume format as documented by libyal ("Logical Volume Manager (LVM) format", sections 2 and 3).
+//! Reference: the LVM2 volume format as documented by libyal ("Logical Volume Manager (LVM) format", sections
+//! 2 and 3).
 
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -33,7 +34,8 @@ pub(super) struct Label {
     pub(super) label_type: [u8; 8],
 }
 
-/// The header of a physical volume. Two lists of [`Location`] follow, each closed by one of zeros: data, then metadata.
+/// The header of a physical volume. Two lists of [`Location`] follow, each closed by one of zeros: data, then
+/// metadata.
 #[derive(Debug, Clone, Copy, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {

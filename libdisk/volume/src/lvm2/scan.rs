@@ -78,7 +78,8 @@ struct States<'a> {
     contradict: bool,
 }
 
-/// Finds the physical volumes among `devices`, each with its name in messages, and puts their groups together.
+/// Finds the physical volumes among `devices`, each with its name in messages, and puts their groups
+/// together.
 ///
 /// Damage is no error: it is told in [`Scan::problems`], and what it does not touch opens.
 ///
@@ -123,7 +124,8 @@ pub fn scan(devices: &[(String, Disk)]) -> Result<Scan> {
     Ok(Scan { physical: physical.collect(), groups, problems })
 }
 
-/// [`scan`] of the partitions of one disk, or of all of it where `table` is none; the maps are of the whole disk.
+/// [`scan`] of the partitions of one disk, or of all of it where `table` is none; the maps are of the whole
+/// disk.
 ///
 /// # Errors
 /// What the disk reports.

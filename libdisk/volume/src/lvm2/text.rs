@@ -5,7 +5,8 @@
 //! value   = number | string | "[" [ value { "," value } ] "]"
 //! ```
 //!
-//! A name is made of letters, digits and `+_.-`; a string stands in double quotes; `#` starts a comment, to the line's end.
+//! A name is made of letters, digits and `+_.-`; a string stands in double quotes; `#` starts a comment, to
+//! the line's end.
 
 use block::{Error, Result};
 

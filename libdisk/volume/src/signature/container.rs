@@ -1,7 +1,7 @@
 //! What lies between a volume and a file system: volume managers, encryption, caches, replication.
 //!
-//! References: "LUKS1 On-Disk Format Specification" and "LUKS2 On-Disk Format Specification" of cryptsetup; the headers of the Linux
-//! kernel (`drivers/md`); those of VDO, Stratis and DRBD.
+//! References: "LUKS1 On-Disk Format Specification" and "LUKS2 On-Disk Format Specification" of cryptsetup;
+//! the headers of the Linux kernel (`drivers/md`); those of VDO, Stratis and DRBD.
 
 use block::Result;
 

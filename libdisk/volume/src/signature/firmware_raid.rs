@@ -1,7 +1,7 @@
 //! Members of RAIDs that a firmware makes. Their metadata are in the last sectors of the disk.
 //!
-//! References: "Common RAID Disk Data Format Specification" of the SNIA, version 2.0; for the others, which have no public
-//! document, `dmraid`.
+//! References: "Common RAID Disk Data Format Specification" of the SNIA, version 2.0; for the others, which
+//! have no public document, `dmraid`.
 
 use block::Result;
 

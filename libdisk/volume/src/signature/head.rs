@@ -30,7 +30,8 @@ impl<'a> Volume<'a> {
         Ok(Piece(if len == 0 { Vec::new() } else { self.disk.read_vec(offset, len)? }))
     }
 
-    /// The 512-byte sector that is the `count`th from the end, counted from 1; empty if the volume is smaller.
+    /// The 512-byte sector that is the `count`th from the end, counted from 1; empty if the volume is
+    /// smaller.
     pub(super) fn sector_from_end(&self, count: u64) -> Result<Piece> {
         let sector = (self.size() / 512).checked_sub(count);
         sector.map_or(Ok(Piece(Vec::new())), |sector| self.piece(sector.saturating_mul(512), 512))

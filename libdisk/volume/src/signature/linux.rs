@@ -84,7 +84,8 @@ pub(super) fn file_system(volume: &Volume<'_>) -> Result<Option<Signature>> {
         return Ok(Some(found));
     }
     let plain = PLAINS.iter().find(|Plain { kind, magic: (at, magic), .. }| {
-        // Two bytes are no magic number: Minix is believed if the counts of its super block are those of a file system.
+        // Two bytes are no magic number: Minix is believed if the counts of its super block are those of a
+        // file system.
         head.is(*at, magic) && (*kind != Kind::Minix || is_minix(head))
     });
     Ok(plain.and_then(|plain| {

@@ -52,8 +52,9 @@ fn found(kind: SignatureKind, uuid: Option<String>, label: Option<String>) -> Op
 /// A look at a volume for some formats.
 type Probe = fn(&Volume<'_>) -> Result<Option<Signature>>;
 
-/// All of them, in their order. Containers first: a RAID of mirrors starts with the file system in it. Last what is looked for
-/// beyond the start of the volume, for a block of a snapshot may have to be fetched for it.
+/// All of them, in their order. Containers first: a RAID of mirrors starts with the file system in it. Last
+/// what is looked for beyond the start of the volume, for a block of a snapshot may have to be fetched for
+/// it.
 const PROBES: [Probe; 13] = [
     linux_raid::probe,
     firmware_raid::probe,

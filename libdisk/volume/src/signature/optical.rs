@@ -115,8 +115,8 @@ fn dstring(descriptor: &Piece, at: usize, field: usize) -> Option<String> {
     }
 }
 
-/// The first 16 characters of the identifier of the volume set, which are digits of a number unless somebody chose a text: then
-/// they are what its bytes are in digits.
+/// The first 16 characters of the identifier of the volume set, which are digits of a number unless somebody
+/// chose a text: then they are what its bytes are in digits.
 fn udf_identifier(set: &str) -> Option<String> {
     let bytes = set.as_bytes();
     let is_hex = |len: usize| bytes.get(..len).is_some_and(|part| part.iter().all(u8::is_ascii_hexdigit));

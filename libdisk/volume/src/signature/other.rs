@@ -1,7 +1,7 @@
 //! File systems of other systems than Linux and Windows.
 //!
-//! References: Apple's *Inside Macintosh: Files*, TN1150 (HFS+) and *Apple File System Reference*; `sys/ufs/ffs/fs.h` of
-//! FreeBSD; headers of the Linux kernel for the others.
+//! References: Apple's *Inside Macintosh: Files*, TN1150 (HFS+) and *Apple File System Reference*;
+//! `sys/ufs/ffs/fs.h` of FreeBSD; headers of the Linux kernel for the others.
 
 use block::Result;
 

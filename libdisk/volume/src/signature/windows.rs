@@ -1,7 +1,7 @@
 //! File systems of Windows and of DOS.
 //!
-//! References: Microsoft's *FAT32 File System Specification* 1.03 and *exFAT file system specification*; for NTFS, "NTFS
-//! documentation" of the Linux-NTFS project.
+//! References: Microsoft's *FAT32 File System Specification* 1.03 and *exFAT file system specification*; for
+//! NTFS, "NTFS documentation" of the Linux-NTFS project.
 
 use block::Result;
 
@@ -91,8 +91,8 @@ struct Fat {
 }
 
 impl Fat {
-    /// As the specification has it, the type is decided by the numbers and not by the text `FAT16   `, which some writers leave
-    /// out.
+    /// As the specification has it, the type is decided by the numbers and not by the text `FAT16   `, which
+    /// some writers leave out.
     fn read(head: &Piece) -> Option<Self> {
         let (sector, cluster) = (u64::from(head.le16(11)), u64::from(head.u8(13)));
         let (reserved, copies) = (u64::from(head.le16(14)), u64::from(head.u8(16)));

@@ -22,7 +22,8 @@ pub(super) fn is_stored_name(name: &[u8]) -> bool {
     shown_name(name).is_some()
 }
 
-/// From the stored form, big-endian entries of 12 bytes after their count, to what `getxattr` gives; `None` if it is not well formed.
+/// From the stored form, big-endian entries of 12 bytes after their count, to what `getxattr` gives; `None`
+/// if it is not well formed.
 pub(super) fn shown(stored: &[u8]) -> Option<Vec<u8>> {
     let (count, entries) = stored.split_at_checked(4)?;
     let count = index(be32(count, 0).ok()?);

@@ -1,7 +1,8 @@
 //! Inserting and removing records.
 //!
-//! A change goes down to a leaf and comes back up: a block that has become too full is split, one that has become less than half
-//! full shares with a neighbour or takes it in, and every parent learns the keys of the child that changed.
+//! A change goes down to a leaf and comes back up: a block that has become too full is split, one that has
+//! become less than half full shares with a neighbour or takes it in, and every parent learns the keys of the
+//! child that changed.
 
 use vfs::{FsError, Result};
 

@@ -1,6 +1,7 @@
 //! The B+trees of a group: one implementation for all kinds of records ("Short Format B+Trees").
 //!
-//! [`record`] has the five kinds of records, [`node`] the blocks, [`walk`] searches, [`edit`] inserts and removes.
+//! [`record`] has the five kinds of records, [`node`] the blocks, [`walk`] searches, [`edit`] inserts and
+//! removes.
 
 mod edit;
 mod node;

@@ -46,7 +46,8 @@ pub(crate) trait Record: Copy + PartialEq + std::fmt::Debug {
     fn set_root(group: &mut Group, root: Root);
     /// Counts a block of the tree in or out, in the headers of its group.
     fn count_block(group: &mut Group, added: bool);
-    /// Who owns the blocks of the tree, other than its group; those come from the free space, all others from the free list.
+    /// Who owns the blocks of the tree, other than its group; those come from the free space, all others from
+    /// the free list.
     const OWNER: Option<u64> = None;
 }
 
@@ -180,8 +181,8 @@ impl Record for Chunk {
     const KIND: Kind = Kind { name: "inobt", magic: *b"IABT", magic_v5: *b"IAB3" };
     const LEN: usize = 16;
 
-    /// Without the feature `sparse` the second word is the number of free inodes, 64 at most: then its upper bytes, "holes" and
-    /// "count", are zero, and no chunk has no inode at all.
+    /// Without the feature `sparse` the second word is the number of free inodes, 64 at most: then its upper
+    /// bytes, "holes" and "count", are zero, and no chunk has no inode at all.
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (start, word) = pair(bytes)?;
         let (holes, count) = (be16(bytes, 4)?, byte(bytes, 6)?);

@@ -1,4 +1,5 @@
-//! A directory that is being changed: its names in memory, written whole in the smallest form that holds them.
+//! A directory that is being changed: its names in memory, written whole in the smallest form that holds
+//! them.
 
 use std::collections::HashMap;
 
@@ -203,7 +204,8 @@ impl Change<'_> {
         self.fs.directories.get_mut(&dir.number).ok_or(FsError::NotFound)
     }
 
-    /// Runs `edit` on a directory, and gives it the blocks that it needs now. What is in them is written at the end.
+    /// Runs `edit` on a directory, and gives it the blocks that it needs now. What is in them is written at
+    /// the end.
     fn edit_directory(
         &mut self,
         dir: &mut Inode,

@@ -1,5 +1,5 @@
-//! Directory blocks of several blocks of the volume that are not neighbours. Each piece is a buffer of its own in the log, but
-//! the checksum, in the first, is over all of them.
+//! Directory blocks of several blocks of the volume that are not neighbours. Each piece is a buffer of its
+//! own in the log, but the checksum, in the first, is over all of them.
 
 use std::collections::BTreeSet;
 

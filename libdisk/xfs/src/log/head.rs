@@ -1,7 +1,8 @@
 //! The two ends of the log: where it starts, and where the next record would go.
 //!
-//! Blocks before the head are of one round, those after it of the round before. Several records are on their way at the same
-//! time, so that blocks just before the head may be missing, and the last records may be torn.
+//! Blocks before the head are of one round, those after it of the round before. Several records are on their
+//! way at the same time, so that blocks just before the head may be missing, and the last records may be
+//! torn.
 
 use vfs::Result;
 
@@ -146,7 +147,8 @@ impl Log {
         self.first_damaged(at, ends.head)
     }
 
-    /// The first record to be carried out. Records at the tail may have been overwritten by ones that were torn then.
+    /// The first record to be carried out. Records at the tail may have been overwritten by ones that were
+    /// torn then.
     pub(super) fn start(&self, ends: &Ends) -> Result<u32> {
         let missing = |at: u32| self.corrupt(at, "the log does not start with a record");
         let last = ends.last.map_or(Ok(None), |block| Header::read(self, block))?;

@@ -69,7 +69,8 @@ impl Format {
     }
 }
 
-/// Blocks of a buffer of inodes: 8 KiB of inodes of 256 bytes, and as many larger ones if chunks are aligned to that.
+/// Blocks of a buffer of inodes: 8 KiB of inodes of 256 bytes, and as many larger ones if chunks are aligned
+/// to that.
 fn buffer_blocks(sb: &Superblock) -> u32 {
     let plain = BUFFER >> sb.block_log;
     let large = word(sb.inode_size >> 8).saturating_mul(BUFFER) >> sb.block_log;

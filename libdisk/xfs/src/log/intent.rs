@@ -1,4 +1,5 @@
-//! Items of what is to be done in transactions to come, and of what was done of it ("Extent Freeing Intent" and the like).
+//! Items of what is to be done in transactions to come, and of what was done of it ("Extent Freeing Intent"
+//! and the like).
 
 use vfs::{FsError, Result};
 

@@ -1,12 +1,13 @@
 //! The log ("Journaling Log"): finding what it holds, carrying it out, and leaving it clean.
 //!
-//! It is a ring of 512-byte blocks. Every write is a record: a header, then operations, each a piece of a transaction. The
-//! first four bytes of each block say in which round through the ring it was written, and stand in the header meanwhile. A
-//! place in the log is its round ("cycle") and its block: the log sequence number, LSN.
+//! It is a ring of 512-byte blocks. Every write is a record: a header, then operations, each a piece of a
+//! transaction. The first four bytes of each block say in which round through the ring it was written, and
+//! stand in the header meanwhile. A place in the log is its round ("cycle") and its block: the log sequence
+//! number, LSN.
 //!
-//! A transaction is a list of items, each with its format first and then the changed parts of a buffer, an inode or a quota.
-//! The formats are in the byte order of the machine that wrote them, which must be little-endian here; what they change on the
-//! volume is big-endian.
+//! A transaction is a list of items, each with its format first and then the changed parts of a buffer, an
+//! inode or a quota. The formats are in the byte order of the machine that wrote them, which must be
+//! little-endian here; what they change on the volume is big-endian.
 
 mod buffer;
 mod directory;

@@ -44,7 +44,8 @@ struct Pass {
     cancelled: HashMap<(u64, u16), u32>,
     /// Kinds of quotas that were turned off.
     quotas_off: u8,
-    /// Buffers of which content was changed and place in the log and checksum were not: place and length in bytes.
+    /// Buffers of which content was changed and place in the log and checksum were not: place and length in
+    /// bytes.
     unsealed: BTreeSet<(u64, usize)>,
     /// The place in the log that they get.
     lsn: u64,
@@ -94,7 +95,8 @@ impl Pass {
     /// Second pass.
     fn carry_out(&mut self, transaction: &Transaction) -> Result<()> {
         if transaction.lsn != self.lsn {
-            // Several transactions may start at the same place: a buffer of one must not look newer to the next.
+            // Several transactions may start at the same place: a buffer of one must not look newer to the
+            // next.
             self.seal()?;
             self.lsn = transaction.lsn;
         }

@@ -19,7 +19,8 @@ const fn places(lsn: usize, uuid: usize, crc: usize) -> Option<Places> {
     Some(Places { lsn, uuid, crc })
 }
 
-/// By the magic number. Inodes and quotas have their own; the blocks of long values of attributes are never logged.
+/// By the magic number. Inodes and quotas have their own; the blocks of long values of attributes are never
+/// logged.
 fn kind(sb: &Superblock, bytes: &[u8]) -> Option<Places> {
     match bytes.first_chunk()? {
         b"AB3B" | b"AB3C" | b"IAB3" | b"FIB3" | b"RMB3" | b"R3FC" => places(24, 32, 52),

@@ -101,8 +101,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Puts the items into the order in which they are carried out: buffers, all else, lists of inodes without a name,
-    /// and at last what is cancelled.
+    /// Puts the items into the order in which they are carried out: buffers, all else, lists of inodes
+    /// without a name, and at last what is cancelled.
     fn sort(&mut self) -> Result<()> {
         let mut ranked = Vec::with_capacity(self.items.len());
         for item in self.items.drain(..) {

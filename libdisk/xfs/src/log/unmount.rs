@@ -64,7 +64,8 @@ impl Log {
         header
     }
 
-    /// Records after the head may be there that were never finished: they must not look as if they were of this round.
+    /// Records after the head may be there that were never finished: they must not look as if they were of
+    /// this round.
     fn forget_torn(&self, head: u32, cycle: u32, device: &DiskMut) -> Result<()> {
         let span = WINDOW.min(self.blocks >> 1);
         let mut at = head;

@@ -1,4 +1,5 @@
-//! What is left when a machine stops: inodes that were open without a name, and blocks set aside for copies on write.
+//! What is left when a machine stops: inodes that were open without a name, and blocks set aside for copies
+//! on write.
 
 use vfs::{FsError, Result};
 

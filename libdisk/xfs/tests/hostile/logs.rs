@@ -47,7 +47,8 @@ struct Volume {
 }
 
 impl Volume {
-    /// With every kind of item, in several transactions: what a log has depends on the moments at which it is written.
+    /// With every kind of item, in several transactions: what a log has depends on the moments at which it is
+    /// written.
     fn new() -> Option<Self> {
         let mut lacks = String::new();
         for _ in 0..50 {

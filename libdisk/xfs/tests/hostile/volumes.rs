@@ -12,8 +12,8 @@ use vfs::conformance::{Damage, Rng, Structure, Target, compare, exercise};
 use crate::support::{Image, Variant, find, variant};
 use crate::{CEILING, MEMORY, READS};
 
-/// A kind of structure: its name, its magic number and where that is, its length in blocks (0 for a sector of 512 bytes), and
-/// where its checksum is.
+/// A kind of structure: its name, its magic number and where that is, its length in blocks (0 for a sector of
+/// 512 bytes), and where its checksum is.
 type Kind = (&'static str, &'static [u8], usize, usize, usize);
 
 /// Blocks of 1 KiB, directory blocks of 4 KiB.

@@ -127,7 +127,8 @@ pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Opt
     Some(image)
 }
 
-/// 220 volumes, or 1100 if `REFLOAT_LONG` is set: these tests have half of them each, and run at the same time.
+/// 220 volumes, or 1100 if `REFLOAT_LONG` is set: these tests have half of them each, and run at the same
+/// time.
 #[test]
 fn busy_volumes_are_recovered_as_the_kernel_recovers_them() {
     recovered(0);

@@ -13,7 +13,8 @@ use xfs::Replayed;
 use crate::support::{Image, Variant, shut_down, variant};
 use crate::{able, complaints, is_empty_leaf, judge_recovery, listing, recover, same, tree};
 
-/// An image of which the log was written, and little else, after this work; what that answers is held open until then.
+/// An image of which the log was written, and little else, after this work; what that answers is held open
+/// until then.
 fn stopped<T>(variant: &Variant, size: u64, work: impl FnOnce(&Path) -> T) -> Image {
     let image = Image::new(variant, size).unwrap();
     let mounted = judge::KernelMount::with_options(image.path(), 0..image.size, "rw");
@@ -68,7 +69,8 @@ fn trees_that_change_their_owner() {
     }
 }
 
-/// Directory blocks of several blocks of the volume that are not neighbours: each part is in the log for itself.
+/// Directory blocks of several blocks of the volume that are not neighbours: each part is in the log for
+/// itself.
 #[test]
 fn directory_blocks_in_pieces() {
     if !able() {
@@ -132,8 +134,9 @@ fn large_files_without_a_name() {
     }
 }
 
-/// A value that was being written: its name is in the log already, marked as incomplete. Nobody sees it, and neither Linux nor we
-/// take it away when we recover; xfs_repair mentions it in both. It goes when we change the attributes.
+/// A value that was being written: its name is in the log already, marked as incomplete. Nobody sees it, and
+/// neither Linux nor we take it away when we recover; xfs_repair mentions it in both. It goes when we change
+/// the attributes.
 #[test]
 fn an_attribute_that_was_half_set() {
     if !able() {
@@ -169,8 +172,9 @@ fn an_attribute_that_was_half_set() {
     panic!("no attribute was half set");
 }
 
-/// A first value, too long for the inode, that was being written: its block is in the log already, still empty. Neither Linux nor
-/// we take it away when we recover; xfs_repair mentions it in both. It is filled when we change the attributes.
+/// A first value, too long for the inode, that was being written: its block is in the log already, still
+/// empty. Neither Linux nor we take it away when we recover; xfs_repair mentions it in both. It is filled
+/// when we change the attributes.
 #[test]
 fn an_attribute_block_that_is_still_empty() {
     if !able() {

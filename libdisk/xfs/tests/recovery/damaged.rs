@@ -11,7 +11,8 @@ use crate::load::Random;
 use crate::support::log::{BLOCK, records};
 use crate::{Tree, able, long, recover, same, tree};
 
-/// What the kernel makes of an image, and whether that is a sound file system; `None` if it does not mount it.
+/// What the kernel makes of an image, and whether that is a sound file system; `None` if it does not mount
+/// it.
 fn kernel_recovers(path: &Path, size: u64) -> Option<(Tree, bool)> {
     let copy = tempfile::Builder::new().tempfile_in(path.parent().unwrap()).unwrap();
     fs::copy(path, copy.path()).unwrap();

@@ -1,4 +1,5 @@
-//! Volumes that this kernel does not mount (version 4) or not as they are meant (quotas): another kernel uses and recovers them.
+//! Volumes that this kernel does not mount (version 4) or not as they are meant (quotas): another kernel uses
+//! and recovers them.
 
 use std::fs::{self, File};
 use std::path::Path;

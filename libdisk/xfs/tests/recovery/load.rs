@@ -50,8 +50,8 @@ impl<'a> Writer<'a> {
         Self { root, random, name, dirs, files: Vec::new(), held: Vec::new(), step: 0 }
     }
 
-    /// Works so many steps; what it holds open at the end. A step that fails is no matter: there may be no room, or the file
-    /// system may have been stopped.
+    /// Works so many steps; what it holds open at the end. A step that fails is no matter: there may be no
+    /// room, or the file system may have been stopped.
     pub(crate) fn work(mut self, steps: usize) -> Vec<File> {
         for _ in 0..steps {
             self.step += 1;

@@ -1,6 +1,7 @@
 //! Recovery, compared with the kernel's own, file by file.
 //!
-//! 220 busy volumes, of all feature sets, and a few that are damaged or need another kernel; more with `REFLOAT_LONG=1`.
+//! 220 busy volumes, of all feature sets, and a few that are damaged or need another kernel; more with
+//! `REFLOAT_LONG=1`.
 
 #![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
 
@@ -26,8 +27,8 @@ use xfs::Replayed;
 /// What a file system holds: every path with its content, and what `stat` tells of it.
 type Tree = BTreeMap<String, String>;
 
-/// The kernel recovers a copy; we recover the image; xfs_repair finds nothing that it does not find in the copy as well, and
-/// both are the same.
+/// The kernel recovers a copy; we recover the image; xfs_repair finds nothing that it does not find in the
+/// copy as well, and both are the same.
 #[track_caller]
 pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     let copy = tempfile::Builder::new().tempfile_in(image.path().parent().unwrap()).unwrap();
@@ -37,7 +38,8 @@ pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     let replayed = recover(image.path()).unwrap();
     let left = complaints(image.path());
     if !left.is_empty() {
-        // An attribute that was half set stays so (see `crafted`): nobody sees it, but xfs_repair mentions it.
+        // An attribute that was half set stays so (see `crafted`): nobody sees it, but xfs_repair mentions
+        // it.
         assert!(left.iter().any(|line| line.ends_with("is INCOMPLETE") || is_empty_leaf(line)), "{left:#?}");
         assert_eq!(without_counts(&left), without_counts(&complaints(copy.path())));
         eprint!("(an attribute is half set) ");
@@ -64,8 +66,9 @@ pub(crate) fn judge_recovery(image: &Image, mount: &str) -> Option<Replayed> {
     replayed
 }
 
-/// What xfs_repair says, but how many blocks an inode has too many and not how many it has: Linux lets go of what it set aside
-/// behind the end of a file as soon as somebody has looked at it. What `stat` says of them is compared before that.
+/// What xfs_repair says, but how many blocks an inode has too many and not how many it has: Linux lets go of
+/// what it set aside behind the end of a file as soon as somebody has looked at it. What `stat` says of them
+/// is compared before that.
 fn without_counts(complaints: &[String]) -> Vec<String> {
     let count = |text: &str| text.parse::<i64>().ok();
     let without = |line: &String| {

@@ -21,7 +21,8 @@ pub(crate) fn set_up(verbose: u8) {
         .init();
 }
 
-/// Standard error for lines that may hold text of a guest. Each write is one event: the subscriber collects it.
+/// Standard error for lines that may hold text of a guest. Each write is one event: the subscriber collects
+/// it.
 struct Escaped;
 
 impl Write for Escaped {

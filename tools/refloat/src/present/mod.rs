@@ -27,7 +27,8 @@ const NARROWEST: usize = 20;
 /// How one of the two streams is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Manner {
-    /// With colours: on a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb say no; elsewhere if CLICOLOR_FORCE does.
+    /// With colours: on a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb say no; elsewhere if
+    /// CLICOLOR_FORCE does.
     pub(crate) color: bool,
     /// Columns.
     pub(crate) width: usize,
@@ -45,7 +46,8 @@ pub(crate) struct Out {
 impl Out {
     pub(crate) fn new() -> Self {
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-        // What goes into a file or another program stays one line: only a terminal has an edge, or who sets COLUMNS.
+        // What goes into a file or another program stays one line: only a terminal has an edge, or who sets
+        // COLUMNS.
         let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
         let width = |terminal: Option<(Width, _)>| match terminal {
             Some((Width(columns), _)) => usize::from(columns).clamp(NARROWEST, WIDEST),

@@ -1,4 +1,5 @@
-//! What long work tells, on standard error: a bar on a terminal, a line now and then otherwise, or JSON lines.
+//! What long work tells, on standard error: a bar on a terminal, a line now and then otherwise, or JSON
+//! lines.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -14,8 +14,8 @@ pub(crate) fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// One word of a command line, quoted for a shell where that is needed. What would steer a terminal is spelt out, as
-/// bash, zsh and ksh read it: `$'a\x1b'`.
+/// One word of a command line, quoted for a shell where that is needed. What would steer a terminal is spelt
+/// out, as bash, zsh and ksh read it: `$'a\x1b'`.
 pub(crate) fn quote(word: &str) -> String {
     if !word.contains(steers) {
         return shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned());

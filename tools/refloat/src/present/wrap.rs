@@ -1,4 +1,5 @@
-//! Lines as a terminal shows them: escaped, coloured, broken between words where they may be and are too long.
+//! Lines as a terminal shows them: escaped, coloured, broken between words where they may be and are too
+//! long.
 
 use guestfix::report::{Ink, Line};
 use textwrap::WordSeparator;

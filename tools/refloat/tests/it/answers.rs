@@ -1,7 +1,7 @@
 //! Exit codes, JSON documents, errors with their help line.
 
 use rustix::fs::{CWD, FileType, Mode};
-use testimages::{judge, lvm, phony};
+use testimages::{judge, lvm, synthetic};
 
 use crate::program::{command, failure, json, refloat};
 
@@ -33,7 +33,7 @@ fn every_verb_has_help_and_knows_its_options() {
 #[test]
 fn check_answers_by_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let image = image.file_name().unwrap().to_str().unwrap();
     let no = json(folder.path(), &format!("check {image} --for azure-gen1"), 1);
     assert_eq!((&no["schema"], &no["ready"]), (&"refloat.check/2".into(), &false.into()));
@@ -69,7 +69,7 @@ fn what_cannot_be_done_says_what_and_what_next() {
 #[test]
 fn a_damaged_guest_is_told_with_the_next_step() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let mut bytes = std::fs::read(&image).unwrap();
     // The names in directories, whose checksums then do not fit.
     let names: Vec<usize> = (0..bytes.len() - 5).filter(|at| bytes[*at..].starts_with(b"fstab")).collect();
@@ -94,7 +94,7 @@ fn a_damaged_guest_is_told_with_the_next_step() {
 #[test]
 fn a_file_that_nothing_can_read_is_unknown_and_costs_no_other_verdict() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     if !judge::need_kernel_mounts() {
         return;
     }
@@ -125,7 +125,7 @@ fn the_rules_are_told() {
 #[test]
 fn files_can_be_looked_at_without_mounting() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let image = image.file_name().unwrap().to_str().unwrap();
     assert!(refloat(folder.path(), &format!("fs ls {image}#/etc"), 0).contains("fstab"));
     let fstab = refloat(folder.path(), &format!("fs cat {image}#/etc/fstab"), 0);
@@ -145,7 +145,7 @@ fn files_can_be_looked_at_without_mounting() {
 #[test]
 fn a_reader_that_has_enough_changes_no_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let image = image.file_name().unwrap().to_str().unwrap();
     for (line, exit) in [
         (format!("check {image} --for azure-gen1"), 1),
@@ -165,7 +165,7 @@ fn a_reader_that_has_enough_changes_no_answer() {
 #[test]
 fn a_block_device_is_not_changed_in_place() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     if !judge::need_kernel_mounts() {
         return;
     }
@@ -183,7 +183,7 @@ fn a_block_device_is_not_changed_in_place() {
 #[test]
 fn an_answer_names_its_source() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let (name, size) = (image.file_name().unwrap().to_str().unwrap(), image.metadata().unwrap().len());
     refloat(folder.path(), &format!("plan {name} --for azure-gen1 -o plan.json"), 0);
     let plan: serde_json::Value =

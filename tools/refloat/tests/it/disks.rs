@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use testimages::{judge, lvm, phony};
+use testimages::{judge, lvm, synthetic};
 
 use crate::program::{json, refloat};
 
@@ -26,7 +26,7 @@ fn a_disk_above_the_limit_is_told_before_anything_is_planned() {
         ("rhel-10-already-fine", "azure-gen2", 4095 * GIB, "4095 GiB of an OS disk"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let Some(image) = phony::named(guest).copy_into(folder.path()) else { return };
+        let Some(image) = synthetic::named(guest).copy_into(folder.path()) else { return };
         let (folder, name) = (folder.path(), image.file_name().unwrap().to_str().unwrap());
         File::options().write(true).open(&image).unwrap().set_len(limit).unwrap();
         assert_eq!(verdict(folder, name, target, "disk.size-limit", 0)["verdict"], "ok");
@@ -44,7 +44,7 @@ fn a_gpt_that_lost_a_copy_is_told_and_made_whole_in_the_vhd() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::named("debian-gpt-efi").copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::named("debian-gpt-efi").copy_into(folder.path()) else { return };
     let (folder, name) = (folder.path(), image.file_name().unwrap().to_str().unwrap());
     let size = image.metadata().unwrap().len();
     let file = File::options().write(true).open(&image).unwrap();
@@ -80,7 +80,7 @@ fn a_volume_group_that_lacks_a_disk_is_told() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::named("debian-lvm").copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::named("debian-lvm").copy_into(folder.path()) else { return };
     let (folder, name) = (folder.path(), image.file_name().unwrap().to_str().unwrap());
     assert_eq!(verdict(folder, name, "azure-gen1", "disk.whole", 1)["verdict"], "ok");
     // the second physical volume is an empty partition: what was on it is on a disk that is not here

@@ -1,4 +1,5 @@
-//! Guests as the RPM families lay them out, with images that dracut built: checked, fixed, converted, and booted.
+//! Guests as the RPM families lay them out, with images that dracut built: checked, fixed, converted, and
+//! booted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,8 @@ const FAULTS: &[&str] = &[
 /// What is wrong with LVM.
 const OF_LVM: &[&str] = &["linux.initramfs.lvm", "linux.lvm.filters"];
 
-/// Compressors of the images, the suffix of the image's name, and how its data begins (Linux, lib/decompress.c).
+/// Compressors of the images, the suffix of the image's name, and how its data begins (Linux,
+/// lib/decompress.c).
 const COMPRESSORS: &[(&str, &[u8])] =
     &[("", &[0x28, 0xb5, 0x2f, 0xfd]), ("-gzip", &[0x1f, 0x8b, 8]), ("-lz4", &[2, 0x21, 0x4c, 0x18])];
 
@@ -137,8 +139,8 @@ impl Migration {
         (mount, directory)
     }
 
-    /// Each image of the guest has the drivers, by dracut's own `lsinitrd` and by `modprobe`; it is compressed as it was, and
-    /// what comes before that, the early microcode, is what it was.
+    /// Each image of the guest has the drivers, by dracut's own `lsinitrd` and by `modprobe`; it is
+    /// compressed as it was, and what comes before that, the early microcode, is what it was.
     fn images_are_mended(&self, images: &[(&str, &[u8])]) {
         if !judge::need_all(&["lsinitrd", "modprobe", "cpio", "gzip", "lz4", "zstd"]) {
             return;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use guestfix::report::escape::steers;
 use rustix::fs::{CWD, FileType, Mode};
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::program::{command, json, refloat};
 
@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
 /// What the rows are about.
 fn folder(folder: &Path) -> Option<()> {
     judge::need("qemu-img")?;
-    fs::rename(phony::demo().copy_into(folder)?, folder.join("demo.raw")).unwrap();
+    fs::rename(synthetic::demo().copy_into(folder)?, folder.join("demo.raw")).unwrap();
     let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).unwrap();
     let padded = |start: &[u8]| [start, &[0; 70_000][..]].concat();
     write("noise.img", &[7; 100_000]);

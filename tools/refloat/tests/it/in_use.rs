@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use libdisk::image::in_use::{Exclusive, Reading};
 use testimages::judge::{self, KernelMount};
-use testimages::phony;
+use testimages::synthetic;
 
 use crate::program::{command, failure, refloat};
 
@@ -22,7 +22,7 @@ const ROOT: std::ops::Range<u64> = 1 << 20..32 << 20;
 impl Bench {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let image = phony::demo().copy_into(folder.path())?;
+        let image = synthetic::demo().copy_into(folder.path())?;
         let image = image.file_name().unwrap().to_str().unwrap().to_owned();
         refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
         Some(Self { folder, image })
@@ -32,8 +32,8 @@ impl Bench {
         self.folder.path()
     }
 
-    /// Everything that would write into the image or take its place is refused, and says `who` is in the way. Who reads
-    /// it may go on, and is told where somebody `writes`.
+    /// Everything that would write into the image or take its place is refused, and says `who` is in the way.
+    /// Who reads it may go on, and is told where somebody `writes`.
     #[track_caller]
     fn refuses(&self, who: &str, writes: bool) {
         let Self { image, .. } = self;

@@ -1,4 +1,5 @@
-//! A pull as a user breaks it: stopped, short of room, started twice, with the wrong credentials, clock or name.
+//! A pull as a user breaks it: stopped, short of room, started twice, with the wrong credentials, clock or
+//! name.
 
 use std::fs;
 use std::path::PathBuf;
@@ -169,7 +170,8 @@ fn who_asks_wrongly_is_told_what_and_what_next() {
     });
     contains(&said, &[ID, "no answer", "help: check that the network and the region"]);
 
-    // The clock; then, in the midst of a pull, a token that expires and a quota that is used up: the same command goes on.
+    // The clock; then, in the midst of a pull, a token that expires and a quota that is used up: the same
+    // command goes on.
     cloud.server.set_faults(Faults::default().at(Call::List, 0..9, Fault::ClockSkew));
     let said = of("inspect ebs:S", 2, &|_| {});
     contains(&said, &["the clocks differ", "Signature expired", "help: set this machine's clock"]);

@@ -1,5 +1,6 @@
-//! The program killed by `strace` on the way into each of its system calls that changes a file: every state that a kill can
-//! leave between two of them. (What a loss of power leaves of single sectors is tested where the undo file is written.)
+//! The program killed by `strace` on the way into each of its system calls that changes a file: every state
+//! that a kill can leave between two of them. (What a loss of power leaves of single sectors is tested where
+//! the undo file is written.)
 //!
 //! A few seeded moments by default; all of them with `REFLOAT_LONG=1`.
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::program::{command, failure, refloat};
 
@@ -63,7 +64,8 @@ pub(crate) fn moments(folder: &Path, line: &str) -> Vec<Moment> {
     found.into_iter().collect()
 }
 
-/// All moments, or a sample: the calls that are rare, among which are the commit points, and of the others some.
+/// All moments, or a sample: the calls that are rare, among which are the commit points, and of the others
+/// some.
 pub(crate) fn chosen(moments: Vec<Moment>, seed: u64) -> Vec<Moment> {
     if testimages::length::long() {
         eprintln!("{} moments", moments.len());
@@ -113,7 +115,7 @@ impl InPlace {
     fn new() -> Option<Self> {
         judge::need("strace")?;
         let folder = tempfile::tempdir().unwrap();
-        let image = phony::demo().copy_into(folder.path())?;
+        let image = synthetic::demo().copy_into(folder.path())?;
         let name = image.file_name().unwrap().to_str().unwrap().to_owned();
         let old = fs::read(&image).unwrap();
         refloat(folder.path(), &format!("plan {name} --for azure-gen1 -o plan.json"), 0);
@@ -245,8 +247,8 @@ fn convert_killed_at_any_write_leaves_nothing_that_looks_finished() {
     }
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let Some(_) = phony::demo().copy_into(folder) else { return };
-    let source = format!("{}.raw", phony::demo().name);
+    let Some(_) = synthetic::demo().copy_into(folder) else { return };
+    let source = format!("{}.raw", synthetic::demo().name);
     for (seed, target) in [(3, "out.vhd"), (4, "out.raw"), (5, "out.qcow2")] {
         let path = folder.join(target);
         let line = format!("convert {source} {target} --force --quiet --threads 1");
@@ -282,7 +284,7 @@ fn convert_killed_at_any_write_leaves_nothing_that_looks_finished() {
 fn a_boot_told_to_stop_ends_its_machine() {
     let Some(qemu) = judge::need("qemu-system-x86_64") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let line = format!("boot {} --for azure-gen1 --quiet --qemu {}", image.display(), qemu.display());
     let mut boot = command(folder.path(), &line).env("TMPDIR", folder.path()).spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", boot.id());

@@ -1,18 +1,18 @@
-//! The laws of the design that can be seen from outside, over every phony guest.
+//! The laws of the design that can be seen from outside, over every synthetic guest.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::Digest;
-use testimages::phony::{self, Generation, PhonyGuest, WRAPPINGS};
+use testimages::synthetic::{self, Generation, SyntheticGuest, WRAPPINGS};
 use testimages::{judge, lvm};
 
 use crate::program::{command, failure, json, refloat};
 
 /// One guest, in a folder of its own, and what it is planned for.
 struct Case {
-    guest: &'static PhonyGuest,
+    guest: &'static SyntheticGuest,
     folder: tempfile::TempDir,
     /// Its file name.
     image: String,
@@ -29,7 +29,8 @@ impl Case {
         self.path().join(&self.image)
     }
 
-    /// The plan; `None` where there is none to be had, because no system is in there, say. That writes nothing.
+    /// The plan; `None` where there is none to be had, because no system is in there, say. That writes
+    /// nothing.
     fn plan(&self) -> Option<serde_json::Value> {
         let line = format!("plan {} {} -o plan.json --force", self.image, self.goal);
         let output = command(self.path(), &line).output().unwrap();
@@ -53,12 +54,12 @@ impl std::fmt::Display for Case {
     }
 }
 
-fn guests() -> impl Iterator<Item = &'static PhonyGuest> {
-    phony::all().iter().chain([phony::demo()])
+fn guests() -> impl Iterator<Item = &'static SyntheticGuest> {
+    synthetic::all().iter().chain([synthetic::demo()])
 }
 
-/// Every guest: for the machine it fits, and for one of any generation; each with some policy. With `REFLOAT_LONG=1` for
-/// all there are.
+/// Every guest: for the machine it fits, and for one of any generation; each with some policy. With
+/// `REFLOAT_LONG=1` for all there are.
 fn each(law: u64, mut test: impl FnMut(&Case)) {
     let mut random = fastrand::Rng::with_seed(law);
     for guest in guests() {
@@ -209,8 +210,8 @@ fn law_4_equal_sources_make_equal_vhds() {
     });
 }
 
-/// Laws 5 and 6: as files, nothing changes but what the plan says; the file systems are clean for their own judges, and the
-/// kernel reads in them what was planned.
+/// Laws 5 and 6: as files, nothing changes but what the plan says; the file systems are clean for their own
+/// judges, and the kernel reads in them what was planned.
 #[test]
 fn laws_5_and_6_nothing_else_changes_and_all_is_clean() {
     if !judge::need_kernel_mounts() {
@@ -270,7 +271,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A copy of the guest whose dirty journals the kernel has replayed: what a plan starts from.
-fn recovered(guest: &PhonyGuest, folder: &Path) -> PathBuf {
+fn recovered(guest: &SyntheticGuest, folder: &Path) -> PathBuf {
     let image = guest.copy_into(folder).unwrap();
     for volume in volumes(folder, &image) {
         if volume["needs_recovery"] == true {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use standin::{Faults, Instance, Snapshot};
-use testimages::{judge, lvm, phony};
+use testimages::{judge, lvm, synthetic};
 
 use crate::cloud::{Cloud, ID, same};
 use crate::killed::{chosen, killed_at, moments};
@@ -21,7 +21,7 @@ fn copies(folder: &Path) -> Option<Vec<PathBuf>> {
     if !lvm::need() {
         return None;
     }
-    phony::machines().iter().find(|machine| machine.name == NAME)?.copy_into(folder)
+    synthetic::machines().iter().find(|machine| machine.name == NAME)?.copy_into(folder)
 }
 
 fn contents(images: &[PathBuf]) -> Vec<Vec<u8>> {

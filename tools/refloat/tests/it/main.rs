@@ -1,4 +1,4 @@
-//! The program as a user sees it: its answers, its exit codes, and the laws over all phony guests.
+//! The program as a user sees it: its answers, its exit codes, and the laws over all synthetic guests.
 #![allow(clippy::print_stderr, reason = "what a long test does, for who reads its output")]
 
 mod answers;

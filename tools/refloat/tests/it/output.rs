@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::program::{command, failure, json, refloat};
 
@@ -81,11 +81,12 @@ fn an_output_that_another_writes_is_left_to_it() {
     refloat(folder.path(), "convert raw:in.raw out.vhd", 0);
 }
 
-/// Not by another name of it either, nor as the backing file of what is read, nor where an output is written first.
+/// Not by another name of it either, nor as the backing file of what is read, nor where an output is written
+/// first.
 #[test]
 fn what_is_read_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let at = |name: &str| folder.path().join(name);
     std::fs::rename(image, at("in.raw")).unwrap();
     std::fs::hard_link(at("in.raw"), at("other.raw")).unwrap();
@@ -155,7 +156,7 @@ fn a_backing_file_is_refused_unless_allowed() {
 fn a_sealed_overlay_is_a_qcow2_that_qemu_reads() {
     let Some(qemu) = judge::need("qemu-img") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let image = image.file_name().unwrap().to_str().unwrap();
     refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
     refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The program, in `folder`, not started yet. `line` is what is typed after `refloat`, split at spaces. It finds no
-/// credentials of the machine that the tests run on.
+/// The program, in `folder`, not started yet. `line` is what is typed after `refloat`, split at spaces. It
+/// finds no credentials of the machine that the tests run on.
 pub(crate) fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refloat"));
     command.current_dir(folder).args(line.split_whitespace()).env("NO_COLOR", "1").env_remove("COLUMNS");

@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use testimages::judge::{self, KernelMount};
-use testimages::{lab, loader, phony, real};
+use testimages::{lab, loader, real, synthetic};
 
 use crate::migration::{boot, came_to_login, only_planned_changes, plan, wrong};
 use crate::program::{command, failure, json, refloat};
 
 const MIB: u64 = 1 << 20;
 
-/// The phony one, as `pv.img` in a folder of its own, where there is GRUB to put on it.
-fn phony_guest() -> Option<(tempfile::TempDir, PathBuf)> {
+/// The synthetic one, as `pv.img` in a folder of its own, where there is GRUB to put on it.
+fn synthetic_guest() -> Option<(tempfile::TempDir, PathBuf)> {
     loader::grub()?;
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("pv.img");
-    std::fs::rename(phony::named("bare-ext4-pv").copy_into(folder.path())?, &image).unwrap();
+    std::fs::rename(synthetic::named("bare-ext4-pv").copy_into(folder.path())?, &image).unwrap();
     Some((folder, image))
 }
 
@@ -25,7 +25,7 @@ fn text(mount: &KernelMount, path: &str) -> String {
 
 #[test]
 fn it_is_named_and_the_way_is_shown() {
-    let Some((folder, image)) = phony_guest() else { return };
+    let Some((folder, image)) = synthetic_guest() else { return };
     let (folder, before) = (folder.path(), judge::sha256(&image));
     let said = refloat(folder, "inspect pv.img", 0);
     assert!(
@@ -52,7 +52,7 @@ fn it_is_named_and_the_way_is_shown() {
 
 #[test]
 fn a_plan_carries_its_boot_loader() {
-    let Some((folder, image)) = phony_guest() else { return };
+    let Some((folder, image)) = synthetic_guest() else { return };
     let (folder, before) = (folder.path(), judge::sha256(&image));
     let said = refloat(folder, "plan pv.img --for azure-gen1 -o plan.json --force", 0);
     assert!(said.starts_with("# target.paravirtual\nput 1 MiB before the disk"), "{said}");
@@ -83,7 +83,7 @@ fn the_disk_that_is_made_is_one_for_its_judges() {
     if !judge::need_all(&["sfdisk", "grub-script-check"]) || !judge::need_kernel_mounts() {
         return;
     }
-    let Some((folder, image)) = phony_guest() else { return };
+    let Some((folder, image)) = synthetic_guest() else { return };
     let folder = folder.path();
     refloat(folder, "migrate pv.img azure.vhd --for azure-gen1 --plan plan.json", 0);
     let vhd = folder.join("azure.vhd");
@@ -125,7 +125,7 @@ fn one_with_partitions_gets_a_loader_before_the_first() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::named("debian-pv-partitioned").copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::named("debian-pv-partitioned").copy_into(folder.path()) else { return };
     let (folder, before) = (folder.path(), judge::sha256(&image));
     std::fs::rename(&image, folder.join("pv.img")).unwrap();
     let image = folder.join("pv.img");
@@ -167,7 +167,7 @@ fn one_without_a_gap_is_refused_by_name() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(bare) = phony::named("bare-ext4-pv").copy_into(folder.path()) else { return };
+    let Some(bare) = synthetic::named("bare-ext4-pv").copy_into(folder.path()) else { return };
     let folder = folder.path();
     let image = folder.join("pv.img");
     put_behind(&bare, &image, 63);
@@ -197,7 +197,7 @@ fn a_bare_xfs_is_made_to_start() {
     if !judge::need_all(&["mkfs.xfs", "xfs_repair"]) || !judge::need_kernel_mounts() {
         return;
     }
-    let Some((folder, bare)) = phony_guest() else { return };
+    let Some((folder, bare)) = synthetic_guest() else { return };
     let folder = folder.path();
     let (image, size) = (folder.join("xfs.img"), 304 * MIB);
     std::fs::File::create(&image).unwrap().set_len(size).unwrap();
@@ -223,7 +223,7 @@ fn a_bare_xfs_is_made_to_start() {
 /// GRUB from a folder of the user's.
 #[test]
 fn grub_is_taken_from_where_the_user_says() {
-    let Some((folder, _)) = phony_guest() else { return };
+    let Some((folder, _)) = synthetic_guest() else { return };
     let (folder, line) = (folder.path(), "plan pv.img --for azure-gen1 -o plan.json --force");
     let (boot, core) = loader::grub().unwrap();
     let own = folder.join("own");
@@ -256,7 +256,7 @@ fn a_dirty_one_is_replayed_and_moved() {
     if !judge::need_kernel_mounts() {
         return;
     }
-    let Some((folder, image)) = phony_guest() else { return };
+    let Some((folder, image)) = synthetic_guest() else { return };
     let folder = folder.path();
     let mount = KernelMount::read_write(&image, 0..48 * MIB);
     std::fs::write(mount.path().join("etc/motd"), "written while it ran").unwrap();

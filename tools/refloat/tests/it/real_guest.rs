@@ -1,4 +1,5 @@
-//! The main job on a real guest: a Debian out of EC2, checked, fixed, converted, and booted on Hyper-V's devices.
+//! The main job on a real guest: a Debian out of EC2, checked, fixed, converted, and booted on Hyper-V's
+//! devices.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,7 +75,8 @@ fn plan_and_apply_in_time(folder: &Path) {
     judge::qemu_img_check(&folder.join("fixed.qcow2"), "qcow2");
 }
 
-/// The VHD is what qemu-img says the overlay is, and differs from the source, as files, only where the plan says.
+/// The VHD is what qemu-img says the overlay is, and differs from the source, as files, only where the plan
+/// says.
 fn migrated_as_planned(folder: &Path, source: &Path) {
     refloat(folder, "migrate aws.raw azure.vhd --for azure-gen1", 0);
     let vhd = folder.join("azure.vhd");
@@ -85,7 +87,8 @@ fn migrated_as_planned(folder: &Path, source: &Path) {
     only_planned_changes(folder, &manifest(source), &manifest(&vhd));
 }
 
-/// A snapshot of the running guest: its journal is replayed, visibly and first, into what the kernel makes of it.
+/// A snapshot of the running guest: its journal is replayed, visibly and first, into what the kernel makes of
+/// it.
 fn recovered_as_the_kernel_does(folder: &Path, snapshot: &Path) {
     let dirty = judge::run(judge::tool("dumpe2fs").arg("-h").arg(format!(
         "{}?offset={}",

@@ -1,5 +1,5 @@
-//! What is written where: a copy that is killed goes on and writes nothing twice, the extension decides the format, and what
-//! was written is known again.
+//! What is written where: a copy that is killed goes on and writes nothing twice, the extension decides the
+//! format, and what was written is known again.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::program::{command, failure, json, refloat};
 
@@ -107,7 +107,7 @@ fn a_copy_told_to_stop_goes_on_and_starts_over_where_the_source_was_changed() {
 fn the_extension_decides_the_format_of_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     fs::rename(image, at("in.raw")).unwrap();
     refloat(folder.path(), "plan in.raw --for azure-gen1 -o plan.json", 0);
     for (line, name, format) in [

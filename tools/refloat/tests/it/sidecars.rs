@@ -1,5 +1,5 @@
-//! The files that refloat makes beside others: whatever lies there under their names is refused by name, and nothing of it is
-//! lost. Their modes, and the limits of file sizes.
+//! The files that refloat makes beside others: whatever lies there under their names is refused by name, and
+//! nothing of it is lost. Their modes, and the limits of file sizes.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use standin::Snapshot;
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::cloud::{Cloud, ID};
 use crate::program::{command, failure, refloat};
@@ -44,7 +44,7 @@ fn remove(path: &Path) {
 fn what_lies_in_the_way_of_a_sidecar_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     fs::rename(image, at("in.raw")).unwrap();
     fs::write(at("precious"), "precious").unwrap();
     refloat(folder.path(), "plan in.raw --for azure-gen1 -o plan.json", 0);
@@ -102,7 +102,7 @@ fn what_lies_in_the_way_of_the_log_of_a_pull_is_refused_and_kept() {
 fn modes_are_never_wider_than_those_of_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let Some(image) = phony::demo().copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     fs::rename(image, at("in.raw")).unwrap();
     fs::set_permissions(at("in.raw"), fs::Permissions::from_mode(0o600)).unwrap();
     for line in [

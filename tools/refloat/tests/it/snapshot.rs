@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use standin::{Call, Fault, Faults, Instance, Snapshot, Synthetic};
-use testimages::phony::{self, PhonyGuest};
+use testimages::synthetic::{self, SyntheticGuest};
 use testimages::{judge, loader, real};
 
 use crate::cloud::{BLOCK, Cloud, ID, NEWER, noise, same};
@@ -41,8 +41,8 @@ fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
 }
 
 /// A guest, with something behind it, as a snapshot, and as the file of whole GiB that the snapshot is of.
-fn guest(phony: &PhonyGuest, behind: &[u8]) -> Option<Cloud> {
-    let bytes = [&fs::read(phony.path()?).unwrap(), behind].concat();
+fn guest(synthetic: &SyntheticGuest, behind: &[u8]) -> Option<Cloud> {
+    let bytes = [&fs::read(synthetic.path()?).unwrap(), behind].concat();
     let cloud = Cloud::new(vec![Snapshot::from_bytes(ID, bytes.clone())], vec![]);
     let local = fs::File::create(cloud.path().join("local.raw")).unwrap();
     local.write_all_at(&bytes, 0).unwrap();
@@ -52,7 +52,7 @@ fn guest(phony: &PhonyGuest, behind: &[u8]) -> Option<Cloud> {
 
 #[test]
 fn every_verb_takes_a_snapshot() {
-    let Some(cloud) = guest(phony::demo(), &[]) else { return };
+    let Some(cloud) = guest(synthetic::demo(), &[]) else { return };
     let path = |name: &str| cloud.path().join(name);
     let inspection = cloud.json("inspect ebs:S", 0);
     assert_eq!(inspection["layers"][0]["name"], "ebs");
@@ -90,7 +90,7 @@ fn every_verb_takes_a_snapshot() {
 /// All of it moves by 1 MiB while it is pulled, also where the pull was stopped and goes on.
 #[test]
 fn a_paravirtual_snapshot_becomes_a_disk_with_a_boot_loader() {
-    let cloud = guest(phony::named("bare-ext4-pv"), &noise(5, 40));
+    let cloud = guest(synthetic::named("bare-ext4-pv"), &noise(5, 40));
     let (Some(cloud), Some(_)) = (cloud, loader::grub()) else { return };
     let path = |name: &str| cloud.path().join(name);
     cloud.refloat("plan ebs:S --for azure-gen1 -o plan.json", 0);
@@ -189,10 +189,11 @@ fn a_pulled_snapshot_becomes_the_newer_one() {
     assert!(said.contains("no record"), "{said}");
 }
 
-/// Churn inside a file that the plan edits: the disk is the newer snapshot, the old plan is refused, a new one does the job.
+/// Churn inside a file that the plan edits: the disk is the newer snapshot, the old plan is refused, a new
+/// one does the job.
 #[test]
 fn a_plan_is_made_again_on_a_newer_base() {
-    let Some(image) = phony::demo().path() else { return };
+    let Some(image) = synthetic::demo().path() else { return };
     let before = fs::read(image).unwrap();
     let cloud = Cloud::new(
         vec![Snapshot::from_bytes(ID, before.clone()).of_volume("vol-1"), {
@@ -219,7 +220,7 @@ fn a_plan_is_made_again_on_a_newer_base() {
 
 #[test]
 fn all_disks_of_an_instance_are_one_input() {
-    let Some(image) = phony::demo().path() else { return };
+    let Some(image) = synthetic::demo().path() else { return };
     let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds);
     let data = noise(3, 4);
     let snapshots = vec![
@@ -252,7 +253,7 @@ fn all_disks_of_an_instance_are_one_input() {
 /// What stops Azure, or is to be known, on the disks beside that of the operating system.
 #[test]
 fn the_other_disks_of_an_instance_are_looked_at() {
-    let (Some(image), Some(_)) = (phony::demo().path(), judge::need("mke2fs")) else { return };
+    let (Some(image), Some(_)) = (synthetic::demo().path(), judge::need("mke2fs")) else { return };
     let (data, huge) = ("snap-0aaaaaaaaaaaaaaaa", "snap-0bbbbbbbbbbbbbbbb");
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -279,7 +280,7 @@ fn the_other_disks_of_an_instance_are_looked_at() {
     };
     // fstab names the second disk as EC2 does: a plan gives it its UUID.
     let names = item("linux.fstab.device-names");
-    assert!(names.contains("/mnt is mounted from /dev/xvdb, a name that disk2 has on EC2"), "{names}");
+    assert!(names.contains("/mnt is mounted from /dev/xvdb, a name that disk2 has only on EC2"), "{names}");
     let size = item("disk.size-limit");
     assert!(size.contains("more than the 32 TiB that can be uploaded") && size.contains("by-hand"), "{size}");
     let text = String::from_utf8(cloud.refloat(line, 1).stdout).unwrap();
@@ -291,7 +292,7 @@ fn the_other_disks_of_an_instance_are_looked_at() {
 
 #[test]
 fn every_answer_tells_what_was_read_and_what_it_cost() {
-    let Some(cloud) = guest(phony::demo(), &[]) else { return };
+    let Some(cloud) = guest(synthetic::demo(), &[]) else { return };
     for (line, exit) in [
         ("inspect ebs:S", 0),
         ("check ebs:S --for azure-gen1", 1),

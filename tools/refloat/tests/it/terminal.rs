@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use guestfix::report::escape::steers;
-use testimages::{judge, phony};
+use testimages::{judge, synthetic};
 
 use crate::program::command;
 
@@ -75,7 +75,7 @@ fn guest(folder: &Path, seed: u64) -> Option<PathBuf> {
     if !judge::need_all(&["debugfs", "mke2fs"]) {
         return None;
     }
-    let image = phony::demo().copy_into(folder)?;
+    let image = synthetic::demo().copy_into(folder)?;
     let root = folder.join("root");
     fs::create_dir(&root).unwrap();
     let at = format!("{}?offset={START}", image.display());

@@ -25,7 +25,8 @@ const INSTANCE: &str = "i-0123456789abcdef0";
 /// Hosts and ports, and the word of who asked for them.
 type Asked = BTreeSet<(String, Option<String>)>;
 
-/// A stand-in with an instance, TLS in front of it, a proxy that leads there, and the file with the authority's certificate.
+/// A stand-in with an instance, TLS in front of it, a proxy that leads there, and the file with the
+/// authority's certificate.
 struct Secured {
     cloud: Cloud,
     tls: SocketAddr,

@@ -1,10 +1,11 @@
-//! Guests that start by UEFI: a real one, checked, fixed, converted, and booted by OVMF; and phonies for the rest.
+//! Guests that start by UEFI: a real one, checked, fixed, converted, and booted by OVMF; and phonies for the
+//! rest.
 
 use std::fs;
 use std::path::Path;
 
 use testimages::judge::{self, KernelMount};
-use testimages::{phony, real};
+use testimages::{real, synthetic};
 
 use crate::migration::{boot, came_to_login, wrong};
 use crate::program::refloat;
@@ -64,7 +65,7 @@ fn the_efi_partition_is_found_when_fstab_does_not_mount_it() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(image) = phony::named("debian-gpt-efi").copy_into(folder.path()) else { return };
+    let Some(image) = synthetic::named("debian-gpt-efi").copy_into(folder.path()) else { return };
     let mount = KernelMount::read_write(&image, 17 << 20..95 << 20);
     let fstab = mount.path().join("etc/fstab");
     let text = fs::read_to_string(&fstab).unwrap();
@@ -91,7 +92,7 @@ fn the_efi_partition_is_found_when_fstab_does_not_mount_it() {
 #[test]
 fn a_hybrid_disk_is_for_both_generations() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(_) = phony::named("ubuntu-gpt-hybrid").copy_into(folder.path()) else { return };
+    let Some(_) = synthetic::named("ubuntu-gpt-hybrid").copy_into(folder.path()) else { return };
     for target in ["azure-gen1", "azure-gen2"] {
         let wrong = wrong(folder.path(), "ubuntu-gpt-hybrid.raw", target);
         for rule in ["target.firmware", "linux.esp.fallback-loader"] {

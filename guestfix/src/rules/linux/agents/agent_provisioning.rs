@@ -9,7 +9,7 @@ use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stag
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.agent.provisioning",
-        title: "the Azure agent leaves the machine what it is",
+        title: "the Azure agent does not reconfigure the machine",
         pack: Pack::Linux,
         phase: Phase::Agent,
         severity: Severity::Warning,

@@ -55,7 +55,8 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// The end of an archive's name inside AWS, and the archive that is the same elsewhere; `None` for the one that the platform says.
+/// The end of an archive's name inside AWS, and the archive that is the same elsewhere; `None` for the one
+/// that the platform says.
 const ARCHIVES: [(&str, Option<&str>); 3] = [
     (".ec2.archive.ubuntu.com", None),
     (".ec2.ports.ubuntu.com", Some("ports.ubuntu.com")),

@@ -9,7 +9,7 @@ use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stag
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.cloud-init",
-        title: "cloud-init leaves the machine what it is",
+        title: "cloud-init does not reconfigure the machine",
         pack: Pack::Linux,
         phase: Phase::Identity,
         severity: Severity::Warning,

@@ -33,7 +33,8 @@ pub(in crate::rules) fn edit_cmdlines(
     Ok(())
 }
 
-/// Writes command lines that are written alike in one file, in one pass over it. No line of the file moves by that.
+/// Writes command lines that are written alike in one file, in one pass over it. No line of the file moves by
+/// that.
 fn edit(stage: &mut Stage<'_>, file: &str, site: Site, new: &[&(&CommandLine, String)]) -> Result<()> {
     if let Site::Variable(name) = site {
         return new.iter().try_for_each(|(_, new)| set_variable(stage, file, name, Some(new)));

@@ -118,8 +118,8 @@ fn names(guest: &Guest<'_>) -> &'static Names {
     }
 }
 
-/// What to copy, and where to, on the partition mounted at `root`: the first vendor's loaders, the guest's own before
-/// others, and systemd-boot where there is no GRUB.
+/// What to copy, and where to, on the partition mounted at `root`: the first vendor's loaders, the guest's
+/// own before others, and systemd-boot where there is no GRUB.
 fn copies(guest: &Guest<'_>, root: &str) -> Result<Vec<(String, String)>> {
     let (view, names) = (guest.view, names(guest));
     let Some(efi) = find(view, root, &["EFI"])? else { return Ok(Vec::new()) };
@@ -134,7 +134,8 @@ fn copies(guest: &Guest<'_>, root: &str) -> Result<Vec<(String, String)>> {
         let Some(shim) = find(view, &dir, &[names.shim])? else {
             return Ok(vec![(grub, join(&boot, names.fallback))]);
         };
-        // shim starts the GRUB beside it, and its own tool for keys; its fbx64.efi would only write boot entries.
+        // shim starts the GRUB beside it, and its own tool for keys; its fbx64.efi would only write boot
+        // entries.
         let mut copies = vec![(shim, join(&boot, names.fallback)), (grub, join(&boot, names.grub))];
         let tool = find(view, &dir, &[names.mok_manager])?;
         copies.extend(tool.map(|tool| (tool, join(&boot, names.mok_manager))));

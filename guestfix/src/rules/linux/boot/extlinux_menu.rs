@@ -1,4 +1,5 @@
-//! The menu of extlinux, and what Alpine's update-extlinux makes the next one of. Part of linux.grub.serial-menu.
+//! The menu of extlinux, and what Alpine's update-extlinux makes the next one of. Part of
+//! linux.grub.serial-menu.
 
 use crate::facts::{Boot, Site};
 use crate::rule::{Evidence, Place};

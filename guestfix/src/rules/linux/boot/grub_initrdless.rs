@@ -14,7 +14,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         phase: Phase::Boot,
         severity: Severity::Blocker,
         cause: "Ubuntu's images for EC2 boot without an initramfs first. On Azure the disk needs a driver \
-                that only the initramfs has: the kernel panics and the machine starts again, at every boot.",
+                that only the initramfs has: the kernel panics and the machine restarts, at every boot.",
         fix: "In grub.cfg the branch without initramfs becomes a comment in every entry, \
               GRUB_FORCE_PARTUUID is emptied in /etc/default/grub.d, and the note of failed boots is taken \
               out of grubenv.",

@@ -115,7 +115,7 @@ fn finds(machine: &Machine, spec: &str, root: &Volume) -> bool {
 fn fault(cmdline: &str, machine: &Machine, root: &Volume) -> Option<String> {
     let spec = cmdline::values(cmdline, "root").into_iter().find(|spec| !finds(machine, spec, root))?;
     Some(if devices::is_disk_name(spec) {
-        format!("root={spec}, a name that {} has on EC2", root.name)
+        format!("root={spec}, a name that {} has only on EC2", root.name)
     } else {
         format!("root={spec}, which is not the root on this disk")
     })
@@ -135,7 +135,7 @@ mod tests {
         );
         let found = bench.findings(&RULE);
         assert_eq!(found.len(), 4);
-        assert_eq!(found[0], "/boot/grub/grub.cfg:4: root=/dev/xvda1, a name that p1 has on EC2");
+        assert_eq!(found[0], "/boot/grub/grub.cfg:4: root=/dev/xvda1, a name that p1 has only on EC2");
         bench.mended(&RULE, |view| {
             let uuid = format!("UUID={ROOT_UUID}");
             assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&uuid, "quiet "));
@@ -165,7 +165,7 @@ mod tests {
         for bench in [both.clone().without("/boot/grub/grub.cfg"), both] {
             assert_eq!(
                 bench.findings(&RULE),
-                [format!("{entry}:4: root=/dev/nvme0n1p1, a name that p1 has on EC2")]
+                [format!("{entry}:4: root=/dev/nvme0n1p1, a name that p1 has only on EC2")]
             );
             let mended = text.replace("/dev/nvme0n1p1", &format!("UUID={ROOT_UUID}"));
             assert_eq!(bench.mended_text(&RULE, entry), mended);

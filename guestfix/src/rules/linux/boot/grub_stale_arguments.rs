@@ -20,7 +20,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
                 rd.emergency=poweroff and panic=-1 make a failed boot end without a word. With EC2's \
                 timeout of NVMe a disk of Azure that hangs does so for years. quiet and rhgb leave nothing \
                 to see on the only screen there is.",
-        fix: "These arguments go, in every boot entry, in what entries share, and in /etc/kernel/cmdline \
+        fix: "These arguments are removed, in every boot entry, in what entries share, and in /etc/kernel/cmdline \
               and /etc/default/grub; panic=-1 becomes 30 s, nvme_core.io_timeout the 240 s that Azure asks \
               for. rootdelay is never added. Where crashkernel=auto goes, kdump reserves nothing until \
               crashkernel= has a size (crashkernel=256M).",

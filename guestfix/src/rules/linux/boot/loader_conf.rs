@@ -1,5 +1,5 @@
-//! systemd-boot's `loader.conf`: which entry starts, and whether the menu is seen. Part of linux.grub.serial-menu and
-//! linux.kernel.hyperv.
+//! systemd-boot's `loader.conf`: which entry starts, and whether the menu is seen. Part of
+//! linux.grub.serial-menu and linux.kernel.hyperv.
 
 use crate::facts::{Boot, Site};
 use crate::rule::Evidence;

@@ -8,7 +8,7 @@ use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stag
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.serial-login",
-        title: "one can log in on the first serial port",
+        title: "login on the first serial port is enabled",
         pack: Pack::Linux,
         phase: Phase::Identity,
         severity: Severity::Warning,

@@ -61,7 +61,7 @@ fn faults(guest: &Guest<'_>, path: &str, image: &[u8]) -> Result<Vec<String>> {
     let root = cmdline::values(arguments.trim_end_matches('\0'), "root")
         .into_iter()
         .find(|root| devices::is_disk_name(root));
-    out.extend(root.map(|root| format!("root={root}, a name that a disk has on EC2")));
+    out.extend(root.map(|root| format!("root={root}, a name that a disk has only on EC2")));
 
     let release = text(".uname").unwrap_or_default();
     let release = release.trim_matches(['\0', '\n']);
@@ -149,7 +149,7 @@ mod tests {
     fn an_image_without_drivers_or_with_a_root_of_ec2_is_named() {
         let bench = bench("root=/dev/nvme0n1p1 ro\0", &empty_initramfs());
         let found = bench.findings(&RULE);
-        assert_eq!(found[0], format!("{PATH}: root=/dev/nvme0n1p1, a name that a disk has on EC2"));
+        assert_eq!(found[0], format!("{PATH}: root=/dev/nvme0n1p1, a name that a disk has only on EC2"));
         assert!(
             found.len() == 2 && found[1].starts_with(&format!("{PATH}: its initramfs lacks hv_")),
             "{found:?}"

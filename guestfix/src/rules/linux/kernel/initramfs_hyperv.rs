@@ -98,7 +98,8 @@ pub(in crate::rules) fn faults(guest: &Guest<'_>, targets: &[Target]) -> Result<
     Ok(evidence)
 }
 
-/// Puts the modules into each image; `by_hand` says what to do about one that cannot be changed, and why it cannot.
+/// Puts the modules into each image; `by_hand` says what to do about one that cannot be changed, and why it
+/// cannot.
 pub(in crate::rules) fn mend(
     stage: &mut Stage<'_>,
     targets: &[Target],

@@ -124,7 +124,8 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Whether this names a device that will not be found: another name is no help here, it is only a boot that is slow.
+/// Whether this names a device that will not be found: another name is no help here, it is only a boot that
+/// is slow.
 fn is_gone(view: &dyn View, spec: &str) -> bool {
     devices::is_disk_name(spec)
         || (devices::is_device(spec) && devices::resolve(view.machine(), spec, None).is_none())

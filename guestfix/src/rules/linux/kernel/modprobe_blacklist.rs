@@ -30,8 +30,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let drivers = &guest.goal.target.platform.drivers;
-    let what =
-        |line: &Line<'_>| forbidden(line, drivers).map(|module| format!("{module} is not to be loaded"));
+    let what = |line: &Line<'_>| forbidden(line, drivers).map(|module| format!("{module} is blacklisted"));
     Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
 }
 
@@ -85,8 +84,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "/etc/modprobe.d/cis.conf:2: hv_vmbus is not to be loaded",
-                "/etc/modprobe.d/cis.conf:4: udf is not to be loaded"
+                "/etc/modprobe.d/cis.conf:2: hv_vmbus is blacklisted",
+                "/etc/modprobe.d/cis.conf:4: udf is blacklisted"
             ]
         );
         let mended = bench.mended_text(&RULE, "/etc/modprobe.d/cis.conf");

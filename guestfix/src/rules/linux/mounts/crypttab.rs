@@ -96,7 +96,7 @@ fn judge(
             let partuuid = || volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
             // with a new key at each boot whatever has a UUID on the volume is overwritten
             let spec = if entry.has_random_key() { partuuid() } else { devices::stable_spec(volume) };
-            let what = format!("{name} is on {device}, a name that {} has on EC2", volume.name);
+            let what = format!("{name} is on {device}, a name that {} has only on EC2", volume.name);
             (what, spec.map(crypttab::Change::Device))
         }),
         None if is_name => {
@@ -124,8 +124,8 @@ mod tests {
         assert_eq!(
             bench.findings(&RULE),
             [
-                "/etc/crypttab:2: swap is on /dev/nvme0n1p2, a name that p2 has on EC2",
-                "/etc/crypttab:3: home is on /dev/nvme0n1p2, a name that p2 has on EC2",
+                "/etc/crypttab:2: swap is on /dev/nvme0n1p2, a name that p2 has only on EC2",
+                "/etc/crypttab:3: home is on /dev/nvme0n1p2, a name that p2 has only on EC2",
                 "/etc/crypttab:4: scratch is on /dev/nvme1n1, which is not on this disk",
                 "/etc/crypttab:5: the boot waits for UUID=dead-beef, which is not on this disk",
             ]

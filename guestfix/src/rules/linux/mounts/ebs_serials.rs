@@ -37,7 +37,8 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, named)?))
 }
 
-/// Multipath's configuration and the administrator's own rules; packaged ones are the business of linux.aws.udev.
+/// Multipath's configuration and the administrator's own rules; packaged ones are the business of
+/// linux.aws.udev.
 fn files(view: &dyn View) -> Result<Vec<String>> {
     let mut files = vec!["/etc/multipath.conf".to_owned()];
     files.extend(view.glob("/etc/multipath/conf.d", ".conf")?);

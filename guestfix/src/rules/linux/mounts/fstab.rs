@@ -1,4 +1,5 @@
-//! linux.fstab.device-names, linux.fstab.instance-store, linux.fstab.absent-disks, linux.fstab.network-filesystems
+//! linux.fstab.device-names, linux.fstab.instance-store, linux.fstab.absent-disks,
+//! linux.fstab.network-filesystems
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
@@ -179,7 +180,8 @@ pub(in crate::rules) fn judge(
     let volume = machine.volumes.iter().find(|volume| mount.volume.as_ref() == Some(&volume.name));
     if let Some(volume) = volume {
         return devices::is_disk_name(spec).then(|| {
-            let what = format!("{target} is mounted from {spec}, a name that {} has on EC2", volume.name);
+            let what =
+                format!("{target} is mounted from {spec}, a name that {} has only on EC2", volume.name);
             (Fault::DeviceName, what, devices::stable_spec(volume).map(Change::Spec))
         });
     }
@@ -283,7 +285,8 @@ mod tests {
 
     const ALL: [&Rule; 4] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &NETWORK_FILESYSTEMS];
 
-    /// Each line with the rule that must claim it and what it must become; `None` for one that must be left alone.
+    /// Each line with the rule that must claim it and what it must become; `None` for one that must be left
+    /// alone.
     const LINES: &[(&str, Option<(&Rule, &str)>)] = &[
         (
             "/dev/xvda1 / ext4 defaults,discard 0 1",

@@ -141,7 +141,7 @@ mod tests {
         let bench = Bench::debian().file(&unit, text);
         assert_eq!(
             bench.findings(&RULE),
-            [format!("{unit}:4: /srv is mounted from /dev/xvda1, a name that p1 has on EC2")]
+            [format!("{unit}:4: /srv is mounted from /dev/xvda1, a name that p1 has only on EC2")]
         );
         assert_eq!(
             bench.mended_text(&RULE, &unit),

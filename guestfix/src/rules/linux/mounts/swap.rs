@@ -6,15 +6,15 @@ use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::fstab;
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
-/// Swap on the disk of the system.
+/// Swap on the OS disk.
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.swap",
-        title: "swap is not on the disk of the system",
+        title: "swap is not on the OS disk",
         pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Note,
-        cause: "A disk of Azure has a limit of requests a second. Swap on the disk of the system shares it \
+        cause: "A disk of Azure has a limit of requests a second. Swap on the OS disk shares it \
                 with the system; the disk that the host has itself costs nothing, and what is on it may go.",
         fix: "once it runs on Azure, let the agent (ResourceDisk.EnableSwap in waagent.conf) or cloud-init \
               make swap on the temporary disk, and take the line out of /etc/fstab",

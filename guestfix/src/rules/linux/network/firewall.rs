@@ -146,7 +146,8 @@ fn iptables(text: &str) -> Option<String> {
     verdict(drops, rules().filter(takes), &["-s", "--source", "-i", "--in-interface"])
 }
 
-/// What is wrong, if anything is: `takes` are the rules that let ssh in, `limits` the words by which not from anywhere.
+/// What is wrong, if anything is: `takes` are the rules that let ssh in, `limits` the words by which not from
+/// anywhere.
 fn verdict<'a>(drops: bool, takes: impl Iterator<Item = &'a str>, limits: &[&str]) -> Option<String> {
     let is_limited = |rule: &str| {
         rule.split_whitespace()

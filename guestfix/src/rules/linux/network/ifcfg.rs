@@ -1,5 +1,5 @@
-//! ifcfg: shell assignments, in `/etc/sysconfig/network-scripts` (Red Hat) or `/etc/sysconfig/network` (SUSE, wicked). The file
-//! of eth0 is edited, those of other cards are moved aside.
+//! ifcfg: shell assignments, in `/etc/sysconfig/network-scripts` (Red Hat) or `/etc/sysconfig/network` (SUSE,
+//! wicked). The file of eth0 is edited, those of other cards are moved aside.
 
 use libdisk::vfs::{FileType, Metadata};
 

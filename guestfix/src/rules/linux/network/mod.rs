@@ -1,8 +1,9 @@
-//! linux.network.mac-pinned; linux.network.mtu, linux.network.sriov and linux.network.dhcp-hostname have a file each
+//! linux.network.mac-pinned; linux.network.mtu, linux.network.sriov and linux.network.dhcp-hostname have a
+//! file each
 //!
-//! One rule for all ways to configure a network, one file for each. On Azure the network card is eth0 (`hv_netvsc` has no
-//! place on a bus that a name could be made of, so it keeps the kernel's name), with another address than on EC2, and DHCP
-//! tells it all.
+//! One rule for all ways to configure a network, one file for each. On Azure the network card is eth0
+//! (`hv_netvsc` has no place on a bus that a name could be made of, so it keeps the kernel's name), with
+//! another address than on EC2, and DHCP tells it all.
 
 pub(in crate::rules) mod aws_names;
 pub(in crate::rules) mod dhcp_hostname;

@@ -1,4 +1,5 @@
-//! netplan: YAML in `/etc/netplan`. Files that do not fit are moved aside as a whole, and one of ours is written.
+//! netplan: YAML in `/etc/netplan`. Files that do not fit are moved aside as a whole, and one of ours is
+//! written.
 
 use super::is_azure_name;
 use crate::rule::{Evidence, Place};
@@ -8,7 +9,8 @@ use crate::{Guest, Result, Stage, View};
 
 const OURS: &str = "/etc/netplan/90-azure.yaml";
 
-/// With the name of the driver to be filled in. As in Azure's own images: eth0 is waited for, cards added later are not.
+/// With the name of the driver to be filled in. As in Azure's own images: eth0 is waited for, cards added
+/// later are not.
 const TEXT: &str = "\
 # for Azure (refloat)
 network:

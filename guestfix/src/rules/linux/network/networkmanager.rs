@@ -1,4 +1,5 @@
-//! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`. Keys that do not fit become comments.
+//! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`. Keys that do not fit become
+//! comments.
 
 use super::is_azure_name;
 use crate::rule::{Evidence, Place};

@@ -46,8 +46,8 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     Ok(Finding::from_evidence(evidence))
 }
 
-/// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress 10.0.0.5`,
-/// `AllowUsers admin@10.0.*`.
+/// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress
+/// 10.0.0.5`, `AllowUsers admin@10.0.*`.
 fn bound(line: &Line<'_>) -> Option<String> {
     let mut words = line.words();
     let key = words.next()?.to_ascii_lowercase();

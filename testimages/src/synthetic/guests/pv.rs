@@ -1,14 +1,15 @@
-//! A paravirtual AMI of the kind that has a partition table: EC2's pv-grub-hd00 read the menu on its first partition.
+//! A paravirtual AMI of the kind that has a partition table: EC2's pv-grub-hd00 read the menu on its first
+//! partition.
 
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::super::disk::{MIB, make_mbr};
-use super::super::{Generation, PhonyGuest};
+use super::super::{Generation, SyntheticGuest};
 use super::{DISK_ID, Debian12, compose_debian_12, root};
 
-pub(in crate::phony) static ALL: &[PhonyGuest] = &[PhonyGuest {
+pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
     name: "debian-pv-partitioned",
     description: "a paravirtual AMI with a partition table: ext4 on the first partition, GRUB's old menu.lst, nothing in the boot record",
     generation: Generation::Gen1,

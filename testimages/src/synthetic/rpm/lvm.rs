@@ -1,6 +1,8 @@
-//! Red Hat with its root on LVM, as its installer makes one: everything on XFS, /boot beside it on a partition.
+//! Red Hat with its root on LVM, as its installer makes one: everything on XFS, /boot beside it on a
+//! partition.
 //!
-//! lvm2 and mkfs.xfs write identifiers and times of their own: this guest is another one each time it is built.
+//! lvm2 and mkfs.xfs write identifiers and times of their own: this guest is another one each time it is
+//! built.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,15 +15,15 @@ use super::{
     kernel, network_manager, os_release, system,
 };
 use crate::lvm::Devices;
-use crate::phony::disk::{MIB, make_mbr, make_xfs, place, place_phony_grub, run, tool};
-use crate::phony::ec2;
-use crate::phony::guests::lvm::place_volumes;
-use crate::phony::guests::{BOOT_UUID, DISK_ID, ROOT_UUID};
-use crate::phony::initrd::{Codec, Initrd};
-use crate::phony::{Generation, PhonyGuest, grub};
+use crate::synthetic::disk::{MIB, make_mbr, make_xfs, place, place_synthetic_grub, run, tool};
+use crate::synthetic::ec2;
+use crate::synthetic::guests::lvm::place_volumes;
+use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID};
+use crate::synthetic::initrd::{Codec, Initrd};
+use crate::synthetic::{Generation, SyntheticGuest, grub};
 
 /// They need [`crate::lvm::need`] to be built.
-pub(in crate::phony) static ALL: &[PhonyGuest] = &[PhonyGuest {
+pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
     name: "rhel-9-lvm",
     description: "Red Hat Enterprise Linux 9 imported into EC2: an XFS root in two pieces on LVM, /boot on XFS, a devices file that names the disk of EC2",
     generation: Generation::Gen1,
@@ -80,7 +82,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
 
     let partitions = "start=2048, size=131072, type=83, bootable\nstart=133120, type=8e";
     make_mbr(out, PHYSICAL.end, DISK_ID, partitions)?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     let work = tempfile::tempdir()?;
     let volume = |name: &str| work.path().join(name);
     make_xfs(&volume("boot"), BOOT.end - BOOT.start, BOOT_UUID, &boot)?;

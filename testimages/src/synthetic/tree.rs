@@ -66,7 +66,8 @@ impl Tree {
         self.nodes.retain(|name, _| name != path && !name.starts_with(&below));
     }
 
-    /// Moves all below the directory `path` out into a tree of its own; an empty directory stays, to mount it on.
+    /// Moves all below the directory `path` out into a tree of its own; an empty directory stays, to mount it
+    /// on.
     pub(super) fn split_off(&mut self, path: &str) -> Self {
         let below = format!("{path}/");
         let mut split = Self::default();

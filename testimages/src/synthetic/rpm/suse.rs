@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::{
     SERIAL_DEFAULTS, chrony, fstab, grub_cfg, hostonly, install, kernel, on_mbr, os_release, system, waagent,
 };
-use crate::phony::ec2::{MAC, unit};
-use crate::phony::grub;
-use crate::phony::guests::ROOT_UUID;
-use crate::phony::initrd::{Codec, Initrd};
-use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use crate::phony::tree::Tree;
+use crate::synthetic::ec2::{MAC, unit};
+use crate::synthetic::grub;
+use crate::synthetic::guests::ROOT_UUID;
+use crate::synthetic::initrd::{Codec, Initrd};
+use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
+use crate::synthetic::tree::Tree;
 
 fn sles(version: &str) -> Tree {
     let mut tree = system(&os_release("sles", "suse", version, "SUSE Linux Enterprise Server"));

@@ -9,13 +9,13 @@ use super::{
     fstab, grub_cfg, hostonly, ifcfg, install, kernel, network_manager, on_gpt, on_mbr, os_release, system,
     waagent,
 };
-use crate::phony::disk::{Ext, MIB, make_mbr, place_phony_grub};
-use crate::phony::ec2::MAC;
-use crate::phony::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
-use crate::phony::initrd::{Codec, Initrd};
-use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use crate::phony::tree::Tree;
-use crate::phony::{ec2, grub, selinux};
+use crate::synthetic::disk::{Ext, MIB, make_mbr, place_synthetic_grub};
+use crate::synthetic::ec2::MAC;
+use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
+use crate::synthetic::initrd::{Codec, Initrd};
+use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
+use crate::synthetic::tree::Tree;
+use crate::synthetic::{ec2, grub, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana", "mlx5_core"], ..kernel("2.6.32-431.el6.x86_64") };
@@ -86,7 +86,7 @@ pub(super) fn rhel_7(out: &Path) -> Result<()> {
     );
     ec2::ssm_agent(&mut tree);
     ec2::cloud_init(&mut tree);
-    tree.secret("/root/.aws/credentials", "[default]\naws_access_key_id = phony\n");
+    tree.secret("/root/.aws/credentials", "[default]\naws_access_key_id = synthetic\n");
     on_mbr(out, &tree)
 }
 
@@ -128,7 +128,7 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
     let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=65536, type=83, bootable\nstart=67584, type=83")?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     Ext { uuid: BOOT_UUID, ..root("ext4", 4096) }.put(out, MIB, 32 * MIB, &boot)?;
     root("ext4", 4096).put(out, 33 * MIB, 63 * MIB, &tree)
 }

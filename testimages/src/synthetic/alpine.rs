@@ -4,21 +4,21 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::disk::{MIB, make_mbr, place_phony_grub};
+use super::disk::{MIB, make_mbr, place_synthetic_grub};
 use super::ec2::any_system;
 use super::guests::{DISK_ID, ROOT_UUID, root};
 use super::initrd::{Codec, Initrd, Maker};
 use super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use super::{Generation, PhonyGuest};
+use super::{Generation, SyntheticGuest};
 
-pub(super) static ALL: &[PhonyGuest] = &[
-    PhonyGuest {
+pub(super) static ALL: &[SyntheticGuest] = &[
+    SyntheticGuest {
         name: "alpine",
         description: "Alpine 3.22 for EC2: extlinux, an initramfs of mkinitfs that loads ena and nvme, tiny-ec2-bootstrap",
         generation: Generation::Gen1,
         build: |out| alpine(out, true),
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "alpine-already-fine",
         description: "Alpine 3.22 that nothing stops from booting on Azure",
         generation: Generation::Gen1,
@@ -117,6 +117,6 @@ fn alpine(out: &Path, ec2: bool) -> Result<()> {
         tree.program("/usr/sbin/waagent", "#!/usr/bin/python3\n");
     }
     make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     root("ext4", 4096).put(out, MIB, 63 * MIB, &tree)
 }

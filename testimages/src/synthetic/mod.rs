@@ -1,8 +1,10 @@
-//! Phony guests: disk images small enough to build in a second and true enough to fool whoever inspects them.
+//! Synthetic guests: disk images small enough to build in a second and true enough to fool whoever inspects
+//! them.
 //!
-//! Each is what an instance on EC2 leaves behind, and each trips other rules. They are built by the real tools, as any
-//! user, and none of our parsers takes part. The same recipe makes the same bytes; images are kept in the
-//! [cache]. Kernels, modules and programs in them are phonies too: nothing of another's code is inside.
+//! Each is what an instance on EC2 leaves behind, and each trips other rules. They are built by the real
+//! tools, as any user, and none of our parsers takes part. The same recipe makes the same bytes; images are
+//! kept in the [cache]. Kernels, modules and programs in them are phonies too: nothing of another's code is
+//! inside.
 
 mod alpine;
 mod disk;
@@ -32,7 +34,7 @@ pub enum Generation {
     Gen2,
 }
 
-/// What a phony guest needs of the machine that builds it.
+/// What a synthetic guest needs of the machine that builds it.
 const TOOLS: &[&str] = &[
     "mke2fs",
     "debugfs",
@@ -78,7 +80,7 @@ const RECIPE: &[&[u8]] = &[
 
 /// A guest, as a raw disk image.
 #[derive(Clone, Copy)]
-pub struct PhonyGuest {
+pub struct SyntheticGuest {
     /// Its name in tests and golden files.
     pub name: &'static str,
     /// What is special about it.
@@ -88,15 +90,15 @@ pub struct PhonyGuest {
     build: fn(&Path) -> Result<()>,
 }
 
-impl std::fmt::Debug for PhonyGuest {
+impl std::fmt::Debug for SyntheticGuest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PhonyGuest").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SyntheticGuest").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl PhonyGuest {
-    /// The raw image, built unless the cache has it; `None`, after a visible skip, when a tool is missing. All tests share
-    /// it: copy it before you write to it.
+impl SyntheticGuest {
+    /// The raw image, built unless the cache has it; `None`, after a visible skip, when a tool is missing.
+    /// All tests share it: copy it before you write to it.
     ///
     /// # Panics
     /// When a tool that is there fails.
@@ -142,7 +144,7 @@ impl PhonyGuest {
 
 /// A guest of several disks, each a raw image.
 #[derive(Clone, Copy)]
-pub struct PhonyMachine {
+pub struct SyntheticMachine {
     /// Its name in tests.
     pub name: &'static str,
     /// What is special about it.
@@ -153,14 +155,14 @@ pub struct PhonyMachine {
     build: fn(&[PathBuf]) -> Result<()>,
 }
 
-impl PhonyMachine {
+impl SyntheticMachine {
     /// The names of its files, that of the disk it starts from first.
     fn files(&self) -> Vec<String> {
         let further = (1..self.disks).map(|number| format!("{}-data{number}.raw", self.name));
         std::iter::once(format!("{}.raw", self.name)).chain(further).collect()
     }
 
-    /// The raw images, as [`PhonyGuest::path`].
+    /// The raw images, as [`SyntheticGuest::path`].
     ///
     /// # Panics
     /// When a tool that is there fails.
@@ -191,8 +193,8 @@ impl PhonyMachine {
     }
 }
 
-/// Every phony guest of several disks.
-pub fn machines() -> &'static [PhonyMachine] {
+/// Every synthetic guest of several disks.
+pub fn machines() -> &'static [SyntheticMachine] {
     if crate::lvm::need() { guests::lvm::MACHINES } else { &[] }
 }
 
@@ -216,9 +218,9 @@ pub const WRAPPINGS: &[Wrapping] = &[
     Wrapping { name: "stream.vmdk", format: "vmdk", options: "subformat=streamOptimized" },
 ];
 
-/// Every phony guest.
-pub fn all() -> &'static [PhonyGuest] {
-    static ALL: LazyLock<Vec<PhonyGuest>> = LazyLock::new(|| {
+/// Every synthetic guest.
+pub fn all() -> &'static [SyntheticGuest] {
+    static ALL: LazyLock<Vec<SyntheticGuest>> = LazyLock::new(|| {
         let lvm = if crate::lvm::need() { [guests::lvm::ALL, rpm::lvm::ALL].concat() } else { Vec::new() };
         [guests::ALL, guests::pv::ALL, systemd_boot::ALL, alpine::ALL, rpm::ALL, &lvm].concat()
     });
@@ -230,12 +232,12 @@ pub fn all() -> &'static [PhonyGuest] {
 /// # Panics
 /// When there is none.
 #[track_caller]
-pub fn named(name: &str) -> &'static PhonyGuest {
+pub fn named(name: &str) -> &'static SyntheticGuest {
     let found = all().iter().find(|guest| guest.name == name);
-    found.unwrap_or_else(|| panic!("no phony guest is called {name}"))
+    found.unwrap_or_else(|| panic!("no synthetic guest is called {name}"))
 }
 
 /// The guest of `refloat demo`: a Debian on a 32 MiB disk, which packs to less than 4 MiB.
-pub fn demo() -> &'static PhonyGuest {
+pub fn demo() -> &'static SyntheticGuest {
     &guests::DEMO
 }

@@ -8,11 +8,11 @@ use super::{
     AMAZON_ARGUMENTS, MACHINE, RED_HAT_INITRD, SERIAL_DEFAULTS, bls, blscfg, esp, fstab, grub_cfg, hostonly,
     ifcfg, install, kernel, on_gpt_with_xfs, on_mbr, os_release, system,
 };
-use crate::phony::ec2::{enable, unit};
-use crate::phony::guests::ROOT_UUID;
-use crate::phony::initrd::Codec;
-use crate::phony::kernel::Kernel;
-use crate::phony::{ec2, grub, selinux};
+use crate::synthetic::ec2::{enable, unit};
+use crate::synthetic::guests::ROOT_UUID;
+use crate::synthetic::initrd::Codec;
+use crate::synthetic::kernel::Kernel;
+use crate::synthetic::{ec2, grub, selinux};
 
 pub(super) fn amzn_2(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana"], ..kernel("5.10.223-212.873.amzn2.x86_64") };

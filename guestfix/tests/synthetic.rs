@@ -1,4 +1,5 @@
-//! The laws, over every phony guest, with all rules and the real drivers, judged by programs that are not ours.
+//! The laws, over every synthetic guest, with all rules and the real drivers, judged by programs that are not
+//! ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,13 +17,13 @@ use libdisk::block::{Disk, FileDisk, Sealed, Silent, digest};
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::{raw, vhd};
 use testimages::judge;
-use testimages::phony::{self, Generation, PhonyGuest};
+use testimages::synthetic::{self, Generation, SyntheticGuest};
 
 mod support;
 
 use support::Place;
 
-fn goal(guest: &PhonyGuest) -> Goal {
+fn goal(guest: &SyntheticGuest) -> Goal {
     let target = match guest.generation {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
@@ -44,8 +45,9 @@ fn apply_to(disk: &Disk, plan: &Plan) -> guestfix::Result<Sealed> {
     Ok(apply::apply(disk.clone(), &[identity], plan, &Silent)?.remove(0))
 }
 
-/// The plan of a guest that can be fixed. One that cannot be must say so: with a blocker that is left to the user.
-fn planned(guest: &PhonyGuest, disk: &Disk) -> Option<Plan> {
+/// The plan of a guest that can be fixed. One that cannot be must say so: with a blocker that is left to the
+/// user.
+fn planned(guest: &SyntheticGuest, disk: &Disk) -> Option<Plan> {
     match plan_of(disk, &goal(guest)) {
         Ok(plan) => Some(plan),
         Err(Error::Refused(_)) => None,
@@ -81,7 +83,7 @@ fn what_is_written_is_clean_and_nothing_else_changes_and_a_second_plan_is_empty(
     }
     let kernel = judge::need_kernel_mounts();
     let (mut fixed, mut judged) = (0, BTreeSet::new());
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let dir = tempfile::tempdir().unwrap();
         let Some(copy) = guest.copy_into(dir.path()) else { return };
         let source = disk(&guest.path().unwrap());
@@ -141,7 +143,7 @@ fn a_change_in_place_is_undone_to_the_bit() {
     if !judge::need_all(&["qemu-img"]) {
         return;
     }
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let dir = tempfile::tempdir().unwrap();
         let Some(copy) = guest.copy_into(dir.path()) else { return };
         let original = judge::sha256(&copy);
@@ -165,12 +167,12 @@ fn a_change_in_place_is_undone_to_the_bit() {
 #[test]
 fn a_plan_is_refused_by_every_other_image() {
     let mut plans = Vec::new();
-    for guest in phony::all() {
+    for guest in synthetic::all() {
         let Some(path) = guest.path() else { return };
         plans.extend(planned(guest, &disk(&path)).map(|plan| (guest, plan)));
     }
     for (guest, plan) in plans.iter().filter(|(_, plan)| !plan.is_empty()) {
-        for other in phony::all().iter().filter(|other| other.name != guest.name) {
+        for other in synthetic::all().iter().filter(|other| other.name != guest.name) {
             let disk = disk(&other.path().unwrap());
             let refused = apply_to(&disk, plan).unwrap_err();
             assert!(
@@ -190,7 +192,8 @@ fn a_plan_is_refused_by_every_other_image() {
 
 #[test]
 fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
-    let Some(path) = phony::demo().wrapped(phony::WRAPPINGS.iter().find(|w| w.name == "fixed.vhd").unwrap())
+    let Some(path) =
+        synthetic::demo().wrapped(synthetic::WRAPPINGS.iter().find(|w| w.name == "fixed.vhd").unwrap())
     else {
         return;
     };
@@ -201,7 +204,7 @@ fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
     let open = || libdisk::open(&libdisk::Address::file(&copy), &libdisk::OpenOptions::default()).unwrap();
     let opened = open();
     assert_eq!(opened.origin.format(), &vhd::FORMAT);
-    let plan = plan_of(&opened.disk, &goal(phony::demo())).unwrap();
+    let plan = plan_of(&opened.disk, &goal(synthetic::demo())).unwrap();
     let sealed = apply_to(&opened.disk, &plan).unwrap();
     let image = Exclusive::take(&copy).unwrap();
     let (format, identity) = (opened.origin.format(), &plan.source[0].sha256);
@@ -210,7 +213,7 @@ fn a_fixed_vhd_is_changed_in_place_and_stays_one() {
     drop(image); // or QEMU is refused
     let info = judge::qemu_img_info(&copy, "vpc");
     assert_eq!(info["virtual-size"], opened.disk.size());
-    assert_eq!(plan_of(&open().disk, &goal(phony::demo())).unwrap().steps, []);
+    assert_eq!(plan_of(&open().disk, &goal(synthetic::demo())).unwrap().steps, []);
     undo::undo(&[Exclusive::take(&copy).unwrap()]).unwrap();
     assert_eq!(judge::sha256(&copy), original);
 }

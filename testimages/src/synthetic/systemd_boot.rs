@@ -9,9 +9,9 @@ use super::guests::{DISK_GUID, portable_executable, put_vfat, root};
 use super::initrd::{Codec, Initrd};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
-use super::{Generation, PhonyGuest, ec2};
+use super::{Generation, SyntheticGuest, ec2};
 
-pub(super) static ALL: &[PhonyGuest] = &[PhonyGuest {
+pub(super) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
     name: "debian-systemd-boot",
     description: "Debian 13 by systemd-boot: entries on the EFI partition, no fallback loader, an encrypted volume and a unit that mounts a disk of EC2",
     generation: Generation::Gen2,

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::super::disk::{Ext, MIB, make_mbr, place, place_phony_grub, run, tool};
+use super::super::disk::{Ext, MIB, make_mbr, place, place_synthetic_grub, run, tool};
 use super::super::initrd::{Codec, Initrd};
 use super::super::kernel::EC2_INITRAMFS;
 use super::super::tree::Tree;
-use super::super::{Generation, PhonyGuest, PhonyMachine, grub};
+use super::super::{Generation, SyntheticGuest, SyntheticMachine, grub};
 use super::{BOOT_UUID, DEBIAN_INITRD, DISK_ID, Debian12, EC2_ARGUMENTS, compose_debian_12, root};
 use crate::judge;
 use crate::lvm::Devices;
 
 /// They need [`crate::lvm::need`] to be built.
-pub(in crate::phony) static ALL: &[PhonyGuest] = &[PhonyGuest {
+pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
     name: "debian-lvm",
     description: "Debian 12 with its root in two pieces on LVM, a striped /srv and swap: LVM that looks at /dev/xvd* only",
     generation: Generation::Gen1,
@@ -26,7 +26,7 @@ pub(in crate::phony) static ALL: &[PhonyGuest] = &[PhonyGuest {
 }];
 
 /// They need it, too.
-pub(in crate::phony) static MACHINES: &[PhonyMachine] = &[PhonyMachine {
+pub(in crate::synthetic) static MACHINES: &[SyntheticMachine] = &[SyntheticMachine {
     name: "debian-three-disks",
     description: "debian-lvm with its volume group on two disks, and a third that fstab mounts by UUID",
     generation: Generation::Gen1,
@@ -85,8 +85,8 @@ fn trees(data: &str) -> Result<Trees> {
     Ok(Trees { root: tree, boot, srv })
 }
 
-/// Makes a root in two pieces, the second on the last of `pieces`, a swap, and a striped /srv; `physical` are the places of
-/// the two physical volumes.
+/// Makes a root in two pieces, the second on the last of `pieces`, a swap, and a striped /srv; `physical` are
+/// the places of the two physical volumes.
 fn make_group(physical: &[(&Path, Range<u64>); 2], pieces: [usize; 2], trees: &Trees) -> Result<()> {
     let devices = Devices::over(physical);
     devices.lvm("vgcreate", &["-s", "1m", "debian-vg", devices.path(0), devices.path(1)]);
@@ -112,7 +112,7 @@ fn debian_lvm(out: &Path) -> Result<()> {
     let partitions =
         "start=2048, size=32768, type=83, bootable\nstart=34816, size=131072, type=8e\nstart=165888, type=8e";
     make_mbr(out, 96 * MIB, DISK_ID, partitions)?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(out, MIB, 16 * MIB, &trees.boot)?;
     make_group(&PHYSICAL.map(|range| (out, range)), [0, 0], &trees)
 }
@@ -123,7 +123,7 @@ fn debian_three_disks(out: &[PathBuf]) -> Result<()> {
     let trees = trees(&format!("UUID={DATA_UUID} /data ext4 defaults 0 2\n"))?;
     let partitions = "start=2048, size=32768, type=83, bootable\nstart=34816, type=8e";
     make_mbr(first, OS_PHYSICAL.end, DISK_ID, partitions)?;
-    place_phony_grub(first, 512)?;
+    place_synthetic_grub(first, 512)?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(first, MIB, 16 * MIB, &trees.boot)?;
     File::create(second)?.set_len(DATA_PHYSICAL.end)?;
     make_group(&[(first, OS_PHYSICAL), (second, DATA_PHYSICAL)], [0, 1], &trees)?;
@@ -132,9 +132,9 @@ fn debian_three_disks(out: &[PathBuf]) -> Result<()> {
     Ext { uuid: DATA_UUID, ..root("ext4", 4096) }.make(third, 24 * MIB, &data)
 }
 
-/// Copies the files `names` of the folder `from` to where lvm2 has the volumes of these names; `physical` are the places of the
-/// physical volumes on their disks.
-pub(in crate::phony) fn place_volumes(
+/// Copies the files `names` of the folder `from` to where lvm2 has the volumes of these names; `physical` are
+/// the places of the physical volumes on their disks.
+pub(in crate::synthetic) fn place_volumes(
     devices: &Devices,
     physical: &[(&Path, Range<u64>)],
     group: &str,

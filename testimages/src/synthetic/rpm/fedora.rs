@@ -8,12 +8,12 @@ use super::{
     MACHINE, RED_HAT_INITRD, bls, blscfg, esp, fstab, hostonly, install, kernel, network_manager, on_gpt,
     os_release, system,
 };
-use crate::phony::ec2::unit;
-use crate::phony::grub;
-use crate::phony::guests::{ROOT_UUID, portable_executable};
-use crate::phony::initrd::{Codec, Initrd};
-use crate::phony::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
-use crate::phony::tree::Tree;
+use crate::synthetic::ec2::unit;
+use crate::synthetic::grub;
+use crate::synthetic::guests::{ROOT_UUID, portable_executable};
+use crate::synthetic::initrd::{Codec, Initrd};
+use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
+use crate::synthetic::tree::Tree;
 
 pub(super) fn fedora_43(out: &Path) -> Result<()> {
     let kernel = kernel("6.17.4-300.fc43.x86_64");
@@ -41,7 +41,7 @@ pub(super) fn fedora_43(out: &Path) -> Result<()> {
     fstab(&mut tree);
     network_manager(&mut tree);
     unit(&mut tree, "fapolicyd", "File Access Policy Daemon", "/usr/sbin/fapolicyd");
-    tree.file("/var/lib/aide/aide.db.gz", "phony\n");
+    tree.file("/var/lib/aide/aide.db.gz", "synthetic\n");
     tree.file(
         "/usr/lib/NetworkManager/conf.d/00-server.conf",
         "[main]\nno-auto-default=*\nignore-carrier=*\n",

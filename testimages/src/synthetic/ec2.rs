@@ -83,7 +83,7 @@ pub(super) fn ssm_agent(tree: &mut Tree) {
         "/var/lib/amazon/ssm/registration",
         "{\"ManagedInstanceID\":\"\",\"Region\":\"eu-west-1\"}\n",
     );
-    tree.secret("/var/lib/amazon/ssm/Vault/Store/RegistrationKey", "phony\n");
+    tree.secret("/var/lib/amazon/ssm/Vault/Store/RegistrationKey", "synthetic\n");
 }
 
 /// The SSM agent as Ubuntu's snap.

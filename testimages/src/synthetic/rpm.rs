@@ -1,5 +1,5 @@
-//! The phony guests of the RPM families: Red Hat, Amazon, SUSE, Fedora. dracut, Boot Loader Specification, and the networks of
-//! each.
+//! The synthetic guests of the RPM families: Red Hat, Amazon, SUSE, Fedora. dracut, Boot Loader
+//! Specification, and the networks of each.
 
 mod amazon;
 mod fedora;
@@ -11,88 +11,88 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::disk::{MIB, make_gpt, make_mbr, make_xfs, place, place_phony_grub};
+use super::disk::{MIB, make_gpt, make_mbr, make_xfs, place, place_synthetic_grub};
 use super::ec2::{any_system, unit};
 use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, portable_executable, put_vfat, root};
 use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
-use super::{Generation, PhonyGuest, grub, selinux};
+use super::{Generation, SyntheticGuest, grub, selinux};
 
-pub(super) static ALL: &[PhonyGuest] = &[
-    PhonyGuest {
+pub(super) static ALL: &[SyntheticGuest] = &[
+    SyntheticGuest {
         name: "rhel-6",
         description: "Red Hat Enterprise Linux 6: GRUB before version 2, Upstart, a kernel of 2.6.32",
         generation: Generation::Gen1,
         build: red_hat::rhel_6,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "rhel-7",
         description: "Red Hat Enterprise Linux 7 from RHUI: ifcfg of one card, kdump, drivers of Hyper-V left out by dracut",
         generation: Generation::Gen1,
         build: red_hat::rhel_7,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "rhel-8",
         description: "Red Hat Enterprise Linux 8: entries that share kernelopts in grubenv, /boot of its own, a rescue entry",
         generation: Generation::Gen1,
         build: red_hat::rhel_8,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "rhel-9",
         description: "Red Hat Enterprise Linux 9 by UEFI: a stub on the EFI partition, LVM's devices file, a NetworkManager profile of one card",
         generation: Generation::Gen2,
         build: red_hat::rhel_9,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "rhel-10-already-fine",
         description: "Red Hat Enterprise Linux 10 that nothing stops from booting on Azure",
         generation: Generation::Gen2,
         build: red_hat::rhel_10_already_fine,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "rocky-9-two-kernels",
         description: "Rocky Linux 9 whose default kernel was built without Hyper-V, with another that has it",
         generation: Generation::Gen1,
         build: red_hat::rocky_9_two_kernels,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "amzn-2",
         description: "Amazon Linux 2: ec2-net-utils, rules of udev for EC2, Amazon's agents and clock",
         generation: Generation::Gen1,
         build: amazon::amzn_2,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "amzn-2023",
         description: "Amazon Linux 2023 on XFS: networkd for Amazon's cards only, a kernel without pci-hyperv, Boot Loader Specification",
         generation: Generation::Gen2,
         build: amazon::amzn_2023,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "sles-12",
         description: "SUSE Linux Enterprise Server 12, once a guest of Xen: wicked with a fixed address, SUSE's servers inside AWS",
         generation: Generation::Gen1,
         build: suse::sles_12,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "sles-15",
         description: "SUSE Linux Enterprise Server 15: wicked by DHCP with jumbo frames, cloud-netconfig for EC2",
         generation: Generation::Gen1,
         build: suse::sles_15,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "fedora-43",
         description: "Fedora 43 Cloud: a menu that hides itself, a quiet boot, fapolicyd, AIDE",
         generation: Generation::Gen2,
         build: fedora::fedora_43,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "fedora-43-uki",
         description: "Fedora 43 that starts by a unified kernel image: its root's name on EC2 is inside what is signed",
         generation: Generation::Gen2,
         build: fedora::fedora_43_uki,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "fedora-coreos",
         description: "Fedora CoreOS, an ostree system: it is not changed by its files",
         generation: Generation::Gen2,
@@ -130,7 +130,7 @@ fn os_release(id: &str, like: &str, version: &str, name: &str) -> String {
 /// A system with sshd, NetworkManager's service aside: who configures the network differs.
 fn system(os_release: &str) -> Tree {
     let mut tree = any_system(os_release);
-    tree.file("/var/lib/rpm/rpmdb.sqlite", "SQLite format 3\0a phony");
+    tree.file("/var/lib/rpm/rpmdb.sqlite", "SQLite format 3\0a synthetic");
     selinux::policy(&mut tree, "enforcing");
     unit(&mut tree, "sshd", "OpenSSH server daemon", "/usr/sbin/sshd -D");
     tree
@@ -188,7 +188,7 @@ fn fstab(tree: &mut Tree) {
 /// One partition on a disk that starts by BIOS.
 fn on_mbr(out: &Path, tree: &Tree) -> Result<()> {
     make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     root("ext4", 4096).put(out, MIB, 63 * MIB, &selinux::labelled(tree)?)
 }
 

@@ -1,4 +1,4 @@
-//! SELinux in a phony guest: a small policy, and the labels that libselinux reads out of it.
+//! SELinux in a synthetic guest: a small policy, and the labels that libselinux reads out of it.
 
 use std::fs;
 

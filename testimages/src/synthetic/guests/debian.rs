@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::disk::{Ext, MIB, make_gpt, make_mbr, place_phony_grub, run, tool};
+use super::super::disk::{Ext, MIB, make_gpt, make_mbr, place_synthetic_grub, run, tool};
 use super::super::initrd::{Codec, Initrd};
 use super::super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use super::super::tree::Tree;
@@ -244,7 +244,7 @@ pub(super) fn separate_boot(out: &Path) -> Result<()> {
     };
     boot.file("/grub/grub.cfg", grub.configuration());
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=32768, type=83, bootable\nstart=34816, type=83")?;
-    place_phony_grub(out, 512)?;
+    place_synthetic_grub(out, 512)?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(out, MIB, 16 * MIB, &boot)?;
     root("ext4", 4096).put(out, 17 * MIB, 79 * MIB, &tree)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::disk::{Ext, MIB, make_gpt, place_phony_grub};
+use super::super::disk::{Ext, MIB, make_gpt, place_synthetic_grub};
 use super::super::initrd::{Codec, Initrd};
 use super::super::kernel::{EC2_INITRAMFS, Kernel};
 use super::super::tree::Tree;
@@ -100,7 +100,7 @@ pub(super) fn gpt_hybrid(out: &Path) -> Result<()> {
         "--partition-guid=1:b1d2c3a4-0001-4ec2-8abc-0123456789ab",
     ];
     make_gpt(out, size, DISK_GUID, &partitions)?;
-    place_phony_grub(out, MIB)?;
+    place_synthetic_grub(out, MIB)?;
     let stub = format!(
         "search.fs_uuid {ROOT_UUID} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
     );

@@ -1,4 +1,5 @@
-//! GRUB's configuration in the shape `grub-mkconfig` gives it. Our own text: only what GRUB's language asks for is alike.
+//! GRUB's configuration in the shape `grub-mkconfig` gives it. Our own text: only what GRUB's language asks
+//! for is alike.
 
 /// One generated `grub.cfg`.
 pub(super) struct Grub<'a> {
@@ -16,7 +17,8 @@ pub(super) struct Grub<'a> {
     pub(super) arguments: &'a str,
     /// GRUB's module for the partition table.
     pub(super) table: &'a str,
-    /// Whether the image boots without its initramfs first, as Ubuntu's for AWS do: the `PARTUUID` to name then.
+    /// Whether the image boots without its initramfs first, as Ubuntu's for AWS do: the `PARTUUID` to name
+    /// then.
     pub(super) initrdless: Option<&'a str>,
     /// How the name of an initramfs begins and ends around the release.
     pub(super) initrd: (&'a str, &'a str),
@@ -58,7 +60,7 @@ impl Grub<'_> {
         let serial =
             "serial --speed=115200 --unit=0\nterminal_input console serial\nterminal_output console serial\n";
         format!(
-            "#\n# Generated file: a phony for tests, in the shape of grub-mkconfig's\n#\n\n\
+            "#\n# Generated file: a synthetic for tests, in the shape of grub-mkconfig's\n#\n\n\
              ### BEGIN /etc/grub.d/00_header ###\n{HEADER}{fallback}{serial}\
              set timeout=0\n### END /etc/grub.d/00_header ###\n\n\
              ### BEGIN /etc/grub.d/10_linux ###\n{simple}\

@@ -1,4 +1,5 @@
-//! Phony initramfs images in the shape initramfs-tools, dracut and mkinitfs give them, archived by `cpio` and packed by the real compressors.
+//! Synthetic initramfs images in the shape initramfs-tools, dracut and mkinitfs give them, archived by `cpio`
+//! and packed by the real compressors.
 
 use anyhow::Result;
 
@@ -59,7 +60,7 @@ impl<'a> Initrd<'a> {
         if self.maker == Maker::Dracut {
             early.file("/early_cpio", "1\n");
         }
-        early.file("/kernel/x86/microcode/GenuineIntel.bin", b"phony microcode ".repeat(128));
+        early.file("/kernel/x86/microcode/GenuineIntel.bin", b"synthetic microcode ".repeat(128));
         Ok([archive(&early)?, packed].concat())
     }
 
@@ -76,7 +77,7 @@ impl<'a> Initrd<'a> {
         if self.maker == Maker::Mkinitfs {
             tree.program("/usr/bin/busybox", PROGRAM);
             tree.program("/usr/sbin/nlplug-findfs", PROGRAM);
-            tree.program("/init", "#!/bin/sh\n# A phony of mkinitfs' init.\nnlplug-findfs -p /sbin/mdev \"$KOPT_root\"\nexec switch_root /sysroot /sbin/init\n");
+            tree.program("/init", "#!/bin/sh\n# A synthetic of mkinitfs' init.\nnlplug-findfs -p /sbin/mdev \"$KOPT_root\"\nexec switch_root /sysroot /sbin/init\n");
             tree.file("/etc/modprobe.d/blacklist.conf", "blacklist microcode\n");
             return Ok(tree);
         }
@@ -87,8 +88,8 @@ impl<'a> Initrd<'a> {
         if self.maker == Maker::Dracut {
             tree.program("/usr/lib/systemd/systemd", PROGRAM);
             tree.link("/init", "usr/lib/systemd/systemd");
-            tree.file("/usr/lib/dracut-lib.sh", "# A phony of dracut's library.\n");
-            tree.file("/usr/lib/dracut/hooks/cmdline/00-parse-root.sh", "# A phony.\n");
+            tree.file("/usr/lib/dracut-lib.sh", "# A synthetic of dracut's library.\n");
+            tree.file("/usr/lib/dracut/hooks/cmdline/00-parse-root.sh", "# A synthetic.\n");
             tree.file("/usr/lib/dracut/modules.txt", "bash\nsystemd\nkernel-modules\nrootfs-block\n");
             tree.directory("/etc/cmdline.d");
             return Ok(tree);
@@ -150,7 +151,7 @@ pub(super) const PROGRAM: [u8; 64] = {
 };
 
 const INIT: &str = r#"#!/bin/sh
-# A phony of initramfs-tools' init: the order of things, and nothing that runs.
+# A synthetic of initramfs-tools' init: the order of things, and nothing that runs.
 [ -d /dev ] || mkdir -m 0755 /dev
 mount -t devtmpfs udev /dev
 mount -t proc proc /proc
@@ -166,7 +167,7 @@ local_mount_root
 exec run-init ${rootmnt} /sbin/init "$@"
 "#;
 
-const FUNCTIONS: &str = r"# A phony of initramfs-tools' functions.
+const FUNCTIONS: &str = r"# A synthetic of initramfs-tools' functions.
 load_modules()
 {
 	while read -r module arguments; do

@@ -1,6 +1,7 @@
 //! Disks made by the real tools: `mke2fs` and `debugfs`, `mkfs.vfat` and `mcopy`, `sfdisk`, `sgdisk`.
 //!
-//! Everything that tools would take from the clock or from chance is given, so that one recipe makes the same bytes.
+//! Everything that tools would take from the clock or from chance is given, so that one recipe makes the same
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -60,7 +61,8 @@ pub(super) struct Ext<'a> {
 }
 
 impl Ext<'_> {
-    /// Makes the file system, with the files of `tree`, in the new file `image` of `size` bytes. Everything belongs to root.
+    /// Makes the file system, with the files of `tree`, in the new file `image` of `size` bytes. Everything
+    /// belongs to root.
     pub(super) fn make(&self, image: &Path, size: u64, tree: &Tree) -> Result<()> {
         File::create(image)?.set_len(size)?;
         let mut mke2fs = tool("mke2fs");
@@ -72,7 +74,8 @@ impl Ext<'_> {
         }
         run(mke2fs.arg(image), &[])?;
 
-        // `mke2fs -d` would copy owners and change times from the host; debugfs sets each field, and needs no root.
+        // `mke2fs -d` would copy owners and change times from the host; debugfs sets each field, and needs no
+        // root.
         let sources = tempfile::tempdir()?;
         let mut script = String::new();
         for (number, (path, node)) in tree.iter().enumerate() {
@@ -123,8 +126,8 @@ impl Ext<'_> {
     }
 }
 
-/// Makes an XFS of `size` bytes with the files of `tree` in the new file `image`. Everything belongs to root. mkfs.xfs takes the
-/// times from the clock.
+/// Makes an XFS of `size` bytes with the files of `tree` in the new file `image`. Everything belongs to root.
+/// mkfs.xfs takes the times from the clock.
 pub(super) fn make_xfs(image: &Path, size: u64, uuid: &str, tree: &Tree) -> Result<()> {
     File::create(image)?.set_len(size)?;
     let sources = tempfile::tempdir()?;
@@ -135,7 +138,8 @@ pub(super) fn make_xfs(image: &Path, size: u64, uuid: &str, tree: &Tree) -> Resu
     let mut mkfs = tool("mkfs.xfs");
     mkfs.args(["-q", "-f", "-m", &format!("uuid={uuid},rmapbt=1,reflink=1")]).arg("-p").arg(path);
     if size < 300 * MIB {
-        // What tells mkfs.xfs that it is part of a test, where volumes may be this small; the log must fit into one group.
+        // What tells mkfs.xfs that it is part of a test, where volumes may be this small; the log must fit
+        // into one group.
         mkfs.envs([("TEST_DIR", "x"), ("TEST_DEV", "x"), ("QA_CHECK_FS", "x")]);
         mkfs.args(["-d", "agcount=2", "-l", "size=14m"]);
     }
@@ -229,9 +233,9 @@ pub(super) fn make_gpt(disk: &Path, size: u64, guid: &str, arguments: &[&str]) -
     .map(drop)
 }
 
-/// Puts what looks like GRUB for BIOS into the boot sector and the sectors at `core`: enough for whoever looks whether
-/// there is boot code, and nothing that would boot.
-pub(super) fn place_phony_grub(disk: &Path, core: u64) -> Result<()> {
+/// Puts what looks like GRUB for BIOS into the boot sector and the sectors at `core`: enough for whoever
+/// looks whether there is boot code, and nothing that would boot.
+pub(super) fn place_synthetic_grub(disk: &Path, core: u64) -> Result<()> {
     let mut disk = File::options().write(true).open(disk)?;
     let mut boot = [0x90_u8; 440];
     boot[..3].copy_from_slice(&[0xeb, 0x63, 0x90]);
@@ -242,7 +246,7 @@ pub(super) fn place_phony_grub(disk: &Path, core: u64) -> Result<()> {
     sectors[..2].copy_from_slice(&[0x52, 0xe8]);
     sectors[0x1f4..0x1fc].copy_from_slice(&(core / 512 + 1).to_le_bytes());
     sectors[0x1fc..0x200].copy_from_slice(&[1, 0, 0x20, 0x08]);
-    sectors[0x200..0x20c].copy_from_slice(b"phony core\0\0");
+    sectors[0x200..0x20c].copy_from_slice(b"synthetic core\0\0");
     disk.seek(SeekFrom::Start(core))?;
     disk.write_all(&sectors)?;
     Ok(())

@@ -1,5 +1,6 @@
-//! Phony kernels: a boot image with a real header, and modules that are real relocatable ELF files, compiled from a few
-//! lines of C, with the names, aliases and dependencies of the true ones. `depmod` makes the indexes.
+//! Synthetic kernels: a boot image with a real header, and modules that are real relocatable ELF files,
+//! compiled from a few lines of C, with the names, aliases and dependencies of the true ones. `depmod` makes
+//! the indexes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -181,7 +182,8 @@ impl Kernel<'_> {
         Ok(tree)
     }
 
-    /// The modules whose name `wanted` takes, below `/usr/lib/modules`, with the indexes `depmod` makes for them.
+    /// The modules whose name `wanted` takes, below `/usr/lib/modules`, with the indexes `depmod` makes for
+    /// them.
     pub(super) fn modules(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Tree> {
         let chosen = GENERIC.iter().chain(HYPERV.iter().filter(|_| self.hyperv));
         let chosen: Vec<&Module> = chosen
@@ -226,12 +228,12 @@ impl Kernel<'_> {
         Ok(tree)
     }
 
-    /// C that compiles to a module of this name: its `.modinfo` strings, one exported symbol, and a use of one symbol of
-    /// each module it depends on, which is how `depmod` finds dependencies.
+    /// C that compiles to a module of this name: its `.modinfo` strings, one exported symbol, and a use of
+    /// one symbol of each module it depends on, which is how `depmod` finds dependencies.
     fn source(&self, name: &str, depends: &[&str], aliases: &[&str]) -> String {
         let mut infos = vec![
             "license=GPL".to_owned(),
-            format!("description=phony {name} for tests"),
+            format!("description=synthetic {name} for tests"),
             format!("depends={}", depends.join(",")),
             "retpoline=Y".to_owned(),
             "intree=Y".to_owned(),
@@ -250,12 +252,13 @@ impl Kernel<'_> {
         }
         let own = symbol(name);
         source += &format!(
-            "static const char exported[] __attribute__((section(\"__ksymtab_strings\"), used, aligned(1))) = \"{own}_phony\";\n\
-             int {own}_phony(void) {{ return 0; }}\n"
+            "static const char exported[] __attribute__((section(\"__ksymtab_strings\"), used, aligned(1))) = \"{own}_synthetic\";\n\
+             int {own}_synthetic(void) {{ return 0; }}\n"
         );
-        let calls: String = depends.iter().map(|depend| format!(" + {}_phony()", symbol(depend))).collect();
+        let calls: String =
+            depends.iter().map(|depend| format!(" + {}_synthetic()", symbol(depend))).collect();
         for depend in depends {
-            source += &format!("extern int {}_phony(void);\n", symbol(depend));
+            source += &format!("extern int {}_synthetic(void);\n", symbol(depend));
         }
         source + &format!("int init_module(void) {{ return 0{calls}; }}\n")
     }

@@ -1,4 +1,4 @@
-//! The phony guests, one recipe each.
+//! The synthetic guests, one recipe each.
 
 mod debian;
 pub(super) mod lvm;
@@ -10,50 +10,50 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::disk::{Ext, MIB, make_mbr, make_vfat, place, place_phony_grub};
+use super::disk::{Ext, MIB, make_mbr, make_vfat, place, place_synthetic_grub};
 use super::kernel::Kernel;
 use super::tree::Tree;
-use super::{Generation, PhonyGuest};
+use super::{Generation, SyntheticGuest};
 use debian::{BOOKWORM, DEBIAN_INITRD, Debian12, EC2_ARGUMENTS, compose_debian_12, debian_12};
 
-pub(super) static ALL: &[PhonyGuest] = &[
-    PhonyGuest {
+pub(super) static ALL: &[SyntheticGuest] = &[
+    SyntheticGuest {
         name: "debian-mbr-ext4",
         description: "Debian 12 with every habit of EC2: devices by name, a pinned card, Amazon's agents and clock",
         generation: Generation::Gen1,
         build: |out| debian_12(&Debian12::on_ec2()).on_mbr(out, 64 * MIB, "ext4", 4096),
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "ubuntu-gpt-hybrid",
         description: "Ubuntu 22.04 for AWS: GPT with BIOS boot and EFI partitions, booted without its initramfs",
         generation: Generation::Gen2,
         build: ubuntu::gpt_hybrid,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-gpt-efi",
         description: "Debian 13 by UEFI alone: no fallback boot loader, modules and initramfs packed with xz, NVMe names",
         generation: Generation::Gen2,
         build: debian::gpt_efi,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-ext3-1k",
         description: "Debian 11 on ext3 with 1 KiB blocks, once a paravirtual Xen guest",
         generation: Generation::Gen1,
         build: debian::ext3_1k,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-separate-boot",
         description: "Debian 12 with /boot on an ext2 partition of its own, and an lz4 initramfs",
         generation: Generation::Gen1,
         build: debian::separate_boot,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-already-fine",
         description: "Debian 12 that nothing stops from booting on Azure",
         generation: Generation::Gen1,
         build: |out| debian_12(&Debian12::fine()).on_mbr(out, 64 * MIB, "ext4", 4096),
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-no-hyperv-kernel",
         description: "Debian 12 whose only kernel was built without Hyper-V: it cannot be fixed offline",
         generation: Generation::Gen1,
@@ -62,7 +62,7 @@ pub(super) static ALL: &[PhonyGuest] = &[
             debian_12(&Debian12 { kernel, ..Debian12::on_ec2() }).on_mbr(out, 64 * MIB, "ext4", 4096)
         },
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-odd-size",
         description: "as debian-already-fine, on a disk that is no whole number of MiB",
         generation: Generation::Gen1,
@@ -71,19 +71,19 @@ pub(super) static ALL: &[PhonyGuest] = &[
             Ok(File::options().write(true).open(out)?.set_len(64 * MIB + 7 * 512)?)
         },
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "debian-dirty-journal",
         description: "as debian-mbr-ext4, in a snapshot of the running machine: the journal has blocks to recover",
         generation: Generation::Gen1,
         build: debian::dirty_journal,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "bare-no-os",
         description: "a data disk: one ext4 partition with files, and no system",
         generation: Generation::Gen1,
         build: bare_no_os,
     },
-    PhonyGuest {
+    SyntheticGuest {
         name: "bare-ext4-pv",
         description: "a paravirtual AMI: ext4 on the whole disk, no partition table, GRUB's old menu.lst",
         generation: Generation::Gen1,
@@ -91,7 +91,7 @@ pub(super) static ALL: &[PhonyGuest] = &[
     },
 ];
 
-pub(super) static DEMO: PhonyGuest = PhonyGuest {
+pub(super) static DEMO: SyntheticGuest = SyntheticGuest {
     name: "demo",
     description: "Debian 12 out of EC2, small enough to carry inside the program",
     generation: Generation::Gen1,
@@ -111,7 +111,7 @@ impl Guest {
     /// One partition of all the disk but its first MiB.
     fn on_mbr(self, out: &Path, size: u64, kind: &str, block_size: u32) -> Result<()> {
         make_mbr(out, size, DISK_ID, "start=2048, type=83, bootable")?;
-        place_phony_grub(out, 512)?;
+        place_synthetic_grub(out, 512)?;
         root(kind, block_size).put(out, MIB, size - MIB, &self.0?)
     }
 }
@@ -164,7 +164,7 @@ mod tests {
     use super::super::disk::{run, tool};
     use super::*;
     use crate::judge;
-    use crate::phony::{TOOLS, WRAPPINGS, demo};
+    use crate::synthetic::{TOOLS, WRAPPINGS, demo};
 
     #[test]
     fn the_same_recipe_makes_the_same_bytes() {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_guest_is_whole_for_its_judges() {
-        for guest in crate::phony::all() {
+        for guest in crate::synthetic::all() {
             let Some(path) = guest.path() else { return };
             let (esp, volumes): (_, &[u64]) = match guest.name {
                 "bare-ext4-pv" => (None, &[0]),
@@ -250,7 +250,7 @@ mod tests {
             return;
         }
         let work = tempfile::tempdir().unwrap();
-        let guest = crate::phony::named("debian-dirty-journal");
+        let guest = crate::synthetic::named("debian-dirty-journal");
         let Some(copy) = guest.copy_into(work.path()) else { return };
         let motd = |mount: &judge::KernelMount| fs::read_to_string(mount.path().join("etc/motd")).unwrap();
         let before = motd(&judge::KernelMount::read_only(&copy, MIB..64 * MIB));
