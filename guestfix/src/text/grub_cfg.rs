@@ -211,6 +211,8 @@ fn is_linux(command: &str) -> bool {
 struct Scan {
     /// Open blocks, with the number of menu items seen in each; `None` for one that is no menu.
     blocks: Vec<Option<(Step, usize)>>,
+    /// Open blocks within the deepest of these.
+    deeper: usize,
     top_items: usize,
     search: Vec<Option<Search>>,
     top_search: Option<Search>,
@@ -243,6 +245,10 @@ impl Scan {
                 *siblings += 1;
                 self.open(Some((step, 0)));
             }
+            "}" if self.deeper > 0 => {
+                self.deeper -= 1;
+                self.open = false;
+            }
             "}" => {
                 self.blocks.pop();
                 self.search.pop();
@@ -254,7 +260,7 @@ impl Scan {
                     entry.initrds.extend(arguments().map(|path| without_device(&path)));
                 }
             }
-            name if name == "search" || name.starts_with("search.") => {
+            name if (name == "search" || name.starts_with("search.")) && self.deeper == 0 => {
                 *self.search.last_mut().unwrap_or(&mut self.top_search) = search(name, arguments().collect());
             }
             "else" | "elif" => self.open = false,
@@ -264,11 +270,14 @@ impl Scan {
     }
 
     fn open(&mut self, block: Option<(Step, usize)>) {
-        // Each entry remembers the menus that it is in: deeper ones are none.
-        let block = block.filter(|_| self.blocks.len() < limits::MENU_DEPTH);
+        self.open = false;
+        // Each entry remembers the menus that it is in, and each line looks through them: deeper ones are only counted.
+        if self.blocks.len() == limits::MENU_DEPTH {
+            self.deeper += 1;
+            return;
+        }
         self.blocks.push(block);
         self.search.push(None);
-        self.open = false;
     }
 
     fn linux(&mut self, line: usize, arguments: Vec<String>, words: &[Word], body: &str) {
