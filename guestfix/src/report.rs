@@ -85,7 +85,7 @@ impl Report {
             guest: Summary::new(view.machine(), os.as_ref()),
             ready: check.ready(),
             ready_after_fix: check.fixable(),
-            supported: Support::of(os.as_ref()),
+            supported: Support::of(os.as_ref(), goal.target.platform),
             count: check.count(),
             check,
         })
@@ -162,7 +162,7 @@ mod tests {
             guest,
             ready: check.ready(),
             ready_after_fix: check.fixable(),
-            supported: Support::of(None),
+            supported: Support::of(None, &crate::platform::azure::AZURE),
             count: check.count(),
             check,
         }

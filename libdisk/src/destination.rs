@@ -265,7 +265,8 @@ impl Destination for FileDestination {
         }
         check_sidecar(&partial_path(path))?;
         check_sidecar(&transfer::log_path(path))?;
-        if !path.exists() {
+        // A link that leads nowhere is in the way, too.
+        if path.symlink_metadata().is_err() {
             return Ok(());
         }
         if self.output.existing == Existing::Refuse {

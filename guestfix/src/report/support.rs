@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::facts::Os;
+use crate::platform::{Platform, azure};
 
 /// Where the list is from.
 const SOURCE: &str =
@@ -47,8 +48,12 @@ pub struct Support {
 }
 
 impl Support {
-    /// Looks an operating system up.
-    pub fn of(os: Option<&Os>) -> Self {
+    /// Looks an operating system up, on the list of the platform where it is to run.
+    pub fn of(os: Option<&Os>, platform: &Platform) -> Self {
+        if *platform != azure::AZURE {
+            let why = format!("refloat has no list of what is supported on {}", platform.name);
+            return Self { answer: Listing::Unknown, why, source: "" };
+        }
         let (answer, why) = match os {
             None => (Listing::Unknown, "the operating system is not known".to_owned()),
             Some(os) => look_up(os),
@@ -90,12 +95,12 @@ mod tests {
                 family: Family::Other,
                 arch: None,
             };
-            Support::of(Some(&os)).answer
+            Support::of(Some(&os), &azure::AZURE).answer
         };
         assert_eq!(answer("ubuntu", "22.04"), Listing::Listed);
         assert_eq!(answer("ubuntu", "18.04"), Listing::NotListed);
         assert_eq!(answer("rocky", "9.4"), Listing::Listed);
         assert_eq!(answer("amzn", "2"), Listing::NotListed);
-        assert_eq!(Support::of(None).answer, Listing::Unknown);
+        assert_eq!(Support::of(None, &azure::AZURE).answer, Listing::Unknown);
     }
 }

@@ -246,7 +246,7 @@ pub(super) fn place_synthetic_grub(disk: &Path, core: u64) -> Result<()> {
     sectors[..2].copy_from_slice(&[0x52, 0xe8]);
     sectors[0x1f4..0x1fc].copy_from_slice(&(core / 512 + 1).to_le_bytes());
     sectors[0x1fc..0x200].copy_from_slice(&[1, 0, 0x20, 0x08]);
-    sectors[0x200..0x20c].copy_from_slice(b"synthetic core\0\0");
+    sectors[0x200..0x20c].copy_from_slice(b"no real core");
     disk.seek(SeekFrom::Start(core))?;
     disk.write_all(&sectors)?;
     Ok(())

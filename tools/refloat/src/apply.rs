@@ -105,8 +105,8 @@ fn write_all(
     let first = match disks {
         [_] => output.to_owned(),
         _ => {
-            if output.is_file() {
-                let error: Result<()> = Err(anyhow!("{} is a file", output.display()));
+            if output.is_file() || FileFormat::of(output, None).is_ok() {
+                let error: Result<()> = Err(anyhow!("{} names one file", output.display()));
                 error.help("the machine has several disks: name a folder for one overlay a disk")?;
             }
             std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;

@@ -131,7 +131,9 @@ fn last_lines(
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
         let boot = Command::new("boot").path(&args.target).disks(further).goal(&goal);
         page.line(next::line(&boot));
-        targets.iter().for_each(|target| page.append(next::upload(target, args.goal.target)));
+        for (index, target) in targets.iter().enumerate() {
+            page.append(next::upload(target, args.goal.target, index == 0));
+        }
     }
     page
 }

@@ -130,7 +130,7 @@ pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
 
 /// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write.
 /// `azcopy` and `az` are Microsoft's.
-pub(crate) fn upload(vhd: &Path, target: &Target) -> Page {
+pub(crate) fn upload(vhd: &Path, target: &Target, is_os: bool) -> Page {
     let mut page = Page::new();
     if *target.platform != azure::AZURE {
         return page;
@@ -139,13 +139,18 @@ pub(crate) fn upload(vhd: &Path, target: &Target) -> Page {
     let name = vhd.file_stem().unwrap_or_default().to_string_lossy();
     // What Azure takes for a name.
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let generation = if target.firmware == Firmware::Bios { "V1" } else { "V2" };
+    // What a disk of data has no need of.
+    let system = match (is_os, target.firmware) {
+        (false, _) => "",
+        (true, Firmware::Bios) => " --os-type Linux --hyper-v-generation V1",
+        (true, Firmware::Uefi) => " --os-type Linux --hyper-v-generation V2",
+    };
     let disk = format!("--resource-group $RG --name {name}");
     page.line(advice("upload it, with RG and LOCATION set to your resource group and region:"));
     for command in [
         format!(
             "az disk create {disk} --location $LOCATION --upload-type Upload --upload-size-bytes {size} \
-             --sku StandardSSD_LRS --os-type Linux --hyper-v-generation {generation}"
+             --sku StandardSSD_LRS{system}"
         ),
         format!(
             "azcopy copy {} \"$(az disk grant-access {disk} --access-level Write --duration-in-seconds 86400 \
