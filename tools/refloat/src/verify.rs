@@ -92,8 +92,11 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
 
 /// Whether it is a VHD, or is called one.
 fn is_vhd(path: &Path, disk: &MachineDisk) -> bool {
-    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vhd"));
-    named || disk.origin.format().name == "vhd"
+    is_named_vhd(path) || disk.origin.format().name == "vhd"
+}
+
+fn is_named_vhd(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vhd"))
 }
 
 /// What cannot be opened may be a malformed VHD, and that is an answer.
@@ -103,7 +106,9 @@ fn malformed(context: &Context, name: &str, error: anyhow::Error) -> Result<Verd
     let corrupt = matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported));
     if let Ok(Address { location: Location::File { path, .. }, place: Place::Disk, path: None }) =
         name.parse()
-        && path.metadata().is_ok_and(|file| file.is_file() && (corrupt || file.len() == 0))
+        && path
+            .metadata()
+            .is_ok_and(|file| file.is_file() && (corrupt || (file.len() == 0 && is_named_vhd(&path))))
     {
         let verdict = well_formed(&path)?;
         if verdict.well_formed == Some(false) {
