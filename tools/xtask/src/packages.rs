@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xz-utils", "xz"),
     ("bzip2", "bzip2"),
     ("initramfs-tools-core", "unmkinitramfs"),
+    ("busybox", "busybox"),
     ("dracut-core", "dracut"),
     ("qemu-utils", "qemu-img"),
     ("qemu-system-x86", "qemu-system-x86_64"),
