@@ -8,6 +8,7 @@
 
 pub mod apply;
 mod archives;
+pub mod bootwalk;
 pub mod device;
 mod disks;
 pub mod edit;
