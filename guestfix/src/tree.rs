@@ -5,6 +5,7 @@ mod open;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use libdisk::block::Disk;
@@ -164,7 +165,8 @@ impl Tree {
         if metadata.file_type != FileType::Regular {
             return Ok(None);
         }
-        self.pieces(&path, node, metadata.size, |piece| out.write_all(piece).map_err(Error::Output)).map(Some)
+        self.pieces(&path, node, 0..metadata.size, |piece| out.write_all(piece).map_err(Error::Output))
+            .map(Some)
     }
 
     /// Calls `visit` for every path, `lstat` metadata with it, directories before what is in them, names
@@ -257,18 +259,19 @@ impl Tree {
         Ok(Some(names))
     }
 
-    /// Hands the content of a file to `take`, piece by piece; says how many bytes there were.
+    /// Hands these bytes of a file to `take`, piece by piece; says where they end.
     fn pieces(
         &self,
         path: &[u8],
         node: Node,
-        size: u64,
+        bytes: Range<u64>,
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<u64> {
-        let mut buf = vec![0; PIECE];
-        let mut offset = 0;
-        while offset < size {
-            let want = usize::try_from(size - offset).unwrap_or(PIECE).min(PIECE);
+        let len = bytes.end.saturating_sub(bytes.start);
+        let mut buf = vec![0; usize::try_from(len).unwrap_or(PIECE).min(PIECE)];
+        let mut offset = bytes.start;
+        while offset < bytes.end {
+            let want = usize::try_from(bytes.end - offset).unwrap_or(PIECE).min(PIECE);
             let got = self.mounts[node.mount].fs.read_at(node.id, &mut buf[..want], offset);
             let got = got.map_err(|source| failed(path, source))?;
             if got == 0 {
@@ -290,7 +293,7 @@ impl Tree {
         let mut content: Arc<[u8]> = std::iter::repeat_n(0, size as usize).collect();
         let buf = Arc::get_mut(&mut content).unwrap_or_default();
         let mut at = 0;
-        let read = self.pieces(path, node, size, |piece| {
+        let read = self.pieces(path, node, 0..size, |piece| {
             buf[at..at + piece.len()].copy_from_slice(piece);
             at += piece.len();
             Ok(())
@@ -358,15 +361,19 @@ impl View for Tree {
         Ok(disk.read_vec(offset, len)?)
     }
 
-    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+    fn range(&self, path: &str, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         let Some((path, node)) = self.find(&encode(path), Last::Follow)? else { return Ok(None) };
         let metadata = self.node_metadata(&path, node)?;
         if metadata.file_type != FileType::Regular {
             return Ok(None);
         }
+        if let Some(content) = self.contents.borrow().files.get(&node) {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            return Ok(Some(content.iter().skip(from).take(len).copied().collect()));
+        }
         let mut bytes = Vec::new();
-        let size = metadata.size.min(len as u64);
-        self.pieces(&path, node, size, |piece| {
+        let end = metadata.size.min(offset.saturating_add(len as u64));
+        self.pieces(&path, node, offset..end, |piece| {
             bytes.extend_from_slice(piece);
             Ok(())
         })?;

@@ -83,8 +83,8 @@ impl View for Noting<'_> {
         Ok(text)
     }
 
-    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
-        self.note(self.view.start(path, len))
+    fn range(&self, path: &str, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        self.note(self.view.range(path, offset, len))
     }
 
     fn read_link(&self, path: &str) -> Result<Option<String>> {

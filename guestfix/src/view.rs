@@ -96,12 +96,22 @@ pub trait View {
         Ok(self.read(path)?.map(|content| bytes::decode(&content)))
     }
 
+    /// Bytes of a regular file from `offset` on, at most `len`, fewer at its end; `None` if there is none.
+    ///
+    /// # Errors
+    /// As above.
+    fn range(&self, path: &str, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = |content: Arc<[u8]>| content.iter().skip(from).take(len).copied().collect();
+        Ok(self.read(path)?.map(part))
+    }
+
     /// The first bytes of a regular file, at most `len`; `None` if there is none.
     ///
     /// # Errors
     /// As above.
     fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
-        Ok(self.read(path)?.map(|content| content[..content.len().min(len)].to_vec()))
+        self.range(path, 0, len)
     }
 
     /// Whether anything is there, links followed.

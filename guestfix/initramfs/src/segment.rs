@@ -23,6 +23,8 @@ pub struct Segment<'a> {
     pub len: u64,
     /// Its records, in order.
     pub entries: Vec<Entry>,
+    /// Its last archive ends with its trailer, as it does unless the rest of it is missing.
+    pub complete: bool,
     /// Its bytes in the file.
     pub(crate) packed: &'a [u8],
     /// Where in what it unpacks to its last trailer starts: new records go before it.
@@ -130,9 +132,10 @@ fn read<'a>(
         let parsed = cpio::parse(rest, 0, seen, limits)?;
         let len = parsed.end;
         let packed = rest.get(..len).unwrap_or_default();
-        let (entries, trailer) = (parsed.entries, parsed.trailer);
+        let (entries, trailer, complete) = (parsed.entries, parsed.trailer, parsed.trailer < len);
         let size = u64::try_from(len).unwrap_or(u64::MAX);
-        return Ok((Segment { codec: Codec::None, offset, len: size, entries, packed, trailer }, len, size));
+        let codec = Codec::None;
+        return Ok((Segment { codec, offset, len: size, entries, complete, packed, trailer }, len, size));
     }
     let codec = Codec::detect(rest).ok_or_else(|| Error::unsupported(name_of(rest), at))?;
     // No real one packs as well as this; zeros do.
@@ -151,7 +154,8 @@ fn read<'a>(
     let (entries, trailer) = scanner.finish()?;
     let packed = rest.get(..len).unwrap_or_default();
     let len_on_disk = u64::try_from(len).unwrap_or(u64::MAX);
-    Ok((Segment { codec, offset, len: len_on_disk, entries, packed, trailer }, len, size))
+    let complete = u64::try_from(trailer).is_ok_and(|trailer| trailer < size);
+    Ok((Segment { codec, offset, len: len_on_disk, entries, complete, packed, trailer }, len, size))
 }
 
 /// The segment's name in errors.

@@ -8,6 +8,17 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
+mod init;
+mod initramfs;
+mod kernel;
+mod look;
+mod root;
+mod route;
+mod system;
+#[cfg(test)]
+mod testing;
+mod waits;
+
 use serde::Serialize;
 
 use crate::place::{Evidence, Place};

@@ -31,6 +31,86 @@ pub fn resolve<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Opti
     parts.find(|volume| volume.number == number || volume.number == 0 && number == 1)
 }
 
+/// What a specification names on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// This volume, by a name that holds wherever its disk is attached.
+    Volume(&'a Volume),
+    /// More than one volume has the name: which one is found is chance.
+    Several(Vec<&'a Volume>),
+    /// A name that the kernel or EC2 gave a disk; the volume that had it there, as far as that can be told.
+    DiskName(Option<&'a Volume>),
+    /// What may be in this volume of the machine, an array or an encrypted one, into which nobody looks here.
+    Closed(&'a Volume),
+    /// A volume that is not on this machine.
+    Absent,
+    /// No volume: a file, a server, a file system without one, a device that the system makes as it runs.
+    Other,
+}
+
+/// Devices that are no volumes of a disk, by the start of their names, numbers aside.
+const NO_VOLUMES: &[&str] = &[
+    "cdrom",
+    "console",
+    "dvd",
+    "fd",
+    "fuse",
+    "hugepages",
+    "loop",
+    "mqueue",
+    "nbd",
+    "null",
+    "pts",
+    "ram",
+    "root",
+    "scd",
+    "shm",
+    "sr",
+    "zram",
+];
+
+/// What a specification names on this machine: the one test of whether a volume is there. `root` as for
+/// [`resolve`].
+pub fn named<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Named<'a> {
+    if let Some((tag, value)) = tag(spec) {
+        let mut found: Vec<&Volume> =
+            machine.volumes.iter().filter(|volume| has_tag(volume, tag, value)).collect();
+        return match (found.pop(), found.as_slice()) {
+            (None, _) => Named::Absent,
+            (Some(only), []) => Named::Volume(only),
+            (Some(last), [first, ..]) if is_one(&found, last) => Named::Volume(first),
+            (Some(last), _) => {
+                found.push(last);
+                Named::Several(found)
+            }
+        };
+    }
+    if is_disk_name(spec) {
+        return Named::DiskName(resolve(machine, spec, root));
+    }
+    if let Some(logical) = machine.volumes.iter().find(|volume| is_logical(volume, spec)) {
+        return Named::Volume(logical);
+    }
+    let Some(name) = spec.strip_prefix("/dev/") else { return Named::Other };
+    let first = name.split('/').next().unwrap_or(name).trim_end_matches(|c: char| c.is_ascii_digit());
+    if NO_VOLUMES.contains(&first) {
+        return Named::Other;
+    }
+    let holder = match first {
+        "md" => "linux_raid_member",
+        "mapper" | "dm-" => "crypto_LUKS",
+        _ => return Named::Absent,
+    };
+    let closed = machine.volumes.iter().find(|volume| volume.kind.as_deref() == Some(holder));
+    closed.map_or(Named::Absent, Named::Closed)
+}
+
+/// Whether these are the devices of one file system, or the members of one array, which share its name.
+fn is_one(volumes: &[&Volume], last: &Volume) -> bool {
+    let shared = ["btrfs", "linux_raid_member"].contains(&last.kind.as_deref().unwrap_or_default());
+    shared && volumes.iter().all(|volume| volume.kind == last.kind && volume.uuid == last.uuid)
+}
+
 /// Whether the volume is a part of this disk, and of no other.
 fn is_on(volume: &Volume, disk: usize) -> bool {
     volume.device.part().is_some_and(|part| part.disk == disk)
@@ -57,6 +137,11 @@ pub fn root_spec(facts: &Facts) -> Option<&str> {
 /// Whether the volume is the guest's root.
 pub fn is_root(volume: &Volume) -> bool {
     volume.mounted_at.as_deref() == Some("/")
+}
+
+/// The guest's root.
+pub fn root(machine: &Machine) -> Option<&Volume> {
+    machine.volumes.iter().find(|volume| is_root(volume))
 }
 
 /// `UUID=` of the file system, else `PARTUUID=`: a name that holds whatever disk controller the machine has.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare_versions;
 use crate::facts::{Boot, Driver, Kernel};
+use crate::kernel_image::{HEAD, KernelImage};
 use crate::{Result, View, limits, platform};
 
 const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
@@ -68,22 +69,8 @@ fn known_release(view: &dyn View, image: &str, name: &str) -> Result<Option<Stri
             return Ok(Some(name.to_owned()));
         }
     }
-    // the version stands in the first 64 KiB and a bit, for its place is a number of 16 bits
-    Ok(view.start(image, 0x10000 + 0x400)?.and_then(|bytes| bz_image_release(&bytes)))
-}
-
-/// The first word of the version that the header of an image for x86 leads to (Linux, arch/x86/boot:
-/// `kernel_version`).
-fn bz_image_release(image: &[u8]) -> Option<String> {
-    if image.get(0x202..0x206)? != b"HdrS" {
-        return None;
-    }
-    let offset = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
-    let text = image.get(usize::from(offset) + 0x200..)?;
-    let end = text.iter().take(256).position(|byte| matches!(byte, 0 | b' '))?;
-    let release = str::from_utf8(&text[..end]).ok()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+~".contains(c);
-    (!release.is_empty() && release.chars().all(plain)).then(|| release.to_owned())
+    let head = view.start(image, HEAD)?.unwrap_or_default();
+    Ok(KernelImage::parse(&head).ok().and_then(|image| image.release))
 }
 
 fn kernel(view: &dyn View, boot: &Boot, image: Option<String>, version: String) -> Result<Kernel> {
@@ -175,21 +162,6 @@ fn is_module(path: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_image_knows_its_release() {
-        let mut image = vec![0; 0x300];
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        image[0x20e..0x210].copy_from_slice(&0x80_u16.to_le_bytes());
-        let version = b"5.14.0-427.el9.x86_64 (builder) #1\0";
-        image[0x280..0x280 + version.len()].copy_from_slice(version);
-        assert_eq!(bz_image_release(&image).as_deref(), Some("5.14.0-427.el9.x86_64"));
-        image[0x280] = b'/';
-        assert_eq!(bz_image_release(&image), None);
-        image[0x20f] = 0xff;
-        assert_eq!(bz_image_release(&image), None);
-        assert_eq!(bz_image_release(&image[..0x205]), None);
-    }
 
     #[test]
     fn a_module_name_has_underscores_and_no_suffix() {

@@ -6,10 +6,10 @@
 #[cfg(test)]
 mod azmigrate;
 mod disk;
-mod linux;
+pub(crate) mod linux;
 mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::Rule;
 

@@ -13,10 +13,10 @@ use crate::platform::azure;
 use crate::rule::{CloudInit, Goal, Place};
 use crate::tree::Tree;
 use crate::unread::Noting;
-use crate::{Device, Finding, Fixed, Rule, Severity, Stage, Target, View};
+use crate::{Device, Finding, Fixed, Guest, Rule, Severity, Stage, Target, View};
 
-pub(super) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
-pub(super) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
+pub(crate) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
 
 /// What the plain Debian below boots with; `{root}` and `{arguments}` are to be filled in.
 const GRUB_CFG: &str = "set default=\"0\"
@@ -48,20 +48,20 @@ const MODULES: &[&str] = &[
 
 /// A guest and what is asked for it.
 #[derive(Clone)]
-pub(super) struct Bench {
+pub(crate) struct Bench {
     fs: MemoryFs,
     machine: Machine,
     goal: Goal,
 }
 
 /// `grub.cfg` of the plain Debian with this root and these arguments.
-pub(super) fn grub_cfg(root: &str, arguments: &str) -> String {
+pub(crate) fn grub_cfg(root: &str, arguments: &str) -> String {
     GRUB_CFG.replace("{root}", root).replace("{arguments}", arguments)
 }
 
 impl Bench {
     /// A plain Debian with which every rule is content, for a start by BIOS.
-    pub(super) fn debian() -> Self {
+    pub(crate) fn debian() -> Self {
         let modules: String = MODULES.iter().map(|path| format!("kernel/{path}.ko:\n")).collect();
         let fs = MemoryFs::from_entries([
             (
@@ -114,19 +114,25 @@ impl Bench {
     }
 
     /// With this file.
-    pub(super) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.fs = self.fs.file(path, content);
         self
     }
 
+    /// With this program.
+    pub(crate) fn program(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.fs = self.fs.file(path, content).mode(path, 0o755, 0, 0);
+        self
+    }
+
     /// With this symbolic link.
-    pub(super) fn link(mut self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(mut self, path: &str, target: &str) -> Self {
         self.fs = self.fs.symlink(path, target);
         self
     }
 
     /// With an empty folder in the place of this file.
-    pub(super) fn folder(self, path: &str) -> Self {
+    pub(crate) fn folder(self, path: &str) -> Self {
         let mut bench = self.without_if_there(path);
         bench.fs = bench.fs.dir(path);
         bench
@@ -137,7 +143,7 @@ impl Bench {
     }
 
     /// Without this file.
-    pub(super) fn without(mut self, path: &str) -> Self {
+    pub(crate) fn without(mut self, path: &str) -> Self {
         let (dir, name) = path.rsplit_once('/').unwrap();
         let dir = self.fs.resolve(dir).unwrap();
         let mut change = self.fs.begin().unwrap();
@@ -146,17 +152,17 @@ impl Bench {
         self
     }
 
-    pub(super) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
+    pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
         change(&mut self.machine);
         self
     }
 
-    pub(super) fn target(mut self, target: &'static Target) -> Self {
+    pub(crate) fn target(mut self, target: &'static Target) -> Self {
         self.goal.target = target;
         self
     }
 
-    pub(super) fn cloud_init(mut self, cloud_init: CloudInit) -> Self {
+    pub(crate) fn cloud_init(mut self, cloud_init: CloudInit) -> Self {
         self.goal.cloud_init = cloud_init;
         self
     }
@@ -165,13 +171,19 @@ impl Bench {
         Tree::from_filesystems(vec![("/".into(), Box::new(self.fs.clone()))], self.machine.clone())
     }
 
+    /// What `see` says of the guest.
+    pub(crate) fn guest<T>(&self, see: impl FnOnce(&Guest<'_>) -> T) -> T {
+        let tree = self.tree();
+        see(&Stage::new(&tree, &self.goal).guest().unwrap())
+    }
+
     /// The text of a file.
-    pub(super) fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         self.tree().text(path).unwrap().unwrap_or_else(|| panic!("there is no {path}"))
     }
 
     /// What the rule finds wrong, "place: what" each.
-    pub(super) fn findings(&self, rule: &Rule) -> Vec<String> {
+    pub(crate) fn findings(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
         match rule.find(&Stage::new(&tree, &self.goal).guest().unwrap()).unwrap() {
             Finding::Wrong { evidence } => {
@@ -183,7 +195,7 @@ impl Bench {
     }
 
     /// What the rule cannot judge for, "place: why" each.
-    pub(super) fn unread(&self, rule: &Rule) -> Vec<String> {
+    pub(crate) fn unread(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
         let noting = Noting::new(&tree);
         let judged = judge(rule, &mut Stage::new(&noting, &self.goal)).unwrap();
@@ -191,7 +203,7 @@ impl Bench {
     }
 
     /// What the rule asks the user to do.
-    pub(super) fn by_hand(&self, rule: &Rule) -> String {
+    pub(crate) fn by_hand(&self, rule: &Rule) -> String {
         let tree = self.tree();
         match rule.mend(&mut Stage::new(&tree, &self.goal)).unwrap() {
             Fixed::ByHand(what) => what,
@@ -201,7 +213,7 @@ impl Bench {
 
     /// Has the rule find fault and mend it, sees that it is then content, and lets `see` look at the mended
     /// guest.
-    pub(super) fn mended(&self, rule: &Rule, see: impl FnOnce(&dyn View)) {
+    pub(crate) fn mended(&self, rule: &Rule, see: impl FnOnce(&dyn View)) {
         assert!(!self.findings(rule).is_empty(), "nothing to mend");
         let tree = self.tree();
         let mut stage = Stage::new(&tree, &self.goal);
@@ -213,7 +225,7 @@ impl Bench {
     }
 
     /// As [`mended`](Self::mended), for the text of one file.
-    pub(super) fn mended_text(&self, rule: &Rule, path: &str) -> String {
+    pub(crate) fn mended_text(&self, rule: &Rule, path: &str) -> String {
         let mut text = None;
         self.mended(rule, |view| text = view.text(path).unwrap());
         text.unwrap_or_else(|| panic!("there is no {path}"))
@@ -221,12 +233,12 @@ impl Bench {
 }
 
 /// A newc archive of nothing but its trailer.
-pub(super) fn empty_initramfs() -> Vec<u8> {
+pub(crate) fn empty_initramfs() -> Vec<u8> {
     initramfs_with(&[])
 }
 
 /// A newc archive of these files.
-pub(super) fn initramfs_with(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn initramfs_with(files: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut record = |name: &str, mode: u32, data: &[u8]| {
         let name_size = name.len() + 1;
@@ -245,7 +257,7 @@ pub(super) fn initramfs_with(files: &[(&str, &str)]) -> Vec<u8> {
                 record(&path[..slash], 0o040_755, b"");
             }
         }
-        record(path, 0o100_644, text.as_bytes());
+        record(path, 0o100_755, text.as_bytes());
     }
     record("TRAILER!!!", 0, b"");
     out

@@ -205,12 +205,15 @@ impl View for Overlay<'_> {
         }
     }
 
-    fn start(&self, path: &str, len: usize) -> Result<Option<Vec<u8>>> {
+    fn range(&self, path: &str, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         let Some(path) = self.find(path, Last::Follow)? else { return Ok(None) };
         match self.nodes.get(&path) {
-            Some(Staged::File(file)) => Ok(Some(file.content[..file.content.len().min(len)].to_vec())),
+            Some(Staged::File(file)) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                Ok(Some(file.content.iter().skip(from).take(len).copied().collect()))
+            }
             Some(_) => Ok(None),
-            None => self.base.start(&path, len),
+            None => self.base.range(&path, offset, len),
         }
     }
 

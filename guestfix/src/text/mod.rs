@@ -16,6 +16,7 @@ pub mod ini;
 pub mod interfaces;
 pub mod lvm_conf;
 pub mod menu_lst;
+pub mod modprobe;
 pub mod shell_assign;
 pub mod yaml_outline;
 

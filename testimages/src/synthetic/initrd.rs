@@ -132,22 +132,34 @@ fn archive(tree: &Tree) -> Result<Vec<u8>> {
     run(&mut cpio, names.as_bytes())
 }
 
-/// Stands for any program: an x86-64 ELF header and nothing after it, which tells the architecture.
-pub(super) const PROGRAM: [u8; 64] = {
-    let mut header = [0; 64];
-    let identity = [0x7f, b'E', b'L', b'F', 2, 1, 1];
-    let mut at = 0;
-    while at < identity.len() {
-        header[at] = identity[at];
-        at += 1;
+/// Stands for any program: an x86-64 ELF file without libraries that ends at once.
+pub(super) const PROGRAM: [u8; 129] = {
+    let mut file = [0; 129];
+    let parts: [(usize, &[u8]); 12] = [
+        (0x00, &[0x7f, b'E', b'L', b'F', 2, 1, 1]),
+        (0x10, &[2, 0, 0x3e, 0, 1]), // executable, x86-64
+        (0x18, &[0x78, 0, 0x40]),    // where it starts
+        (0x20, &[0x40]),             // where its program headers are
+        (0x34, &[64, 0, 56, 0, 1, 0, 64]),
+        (0x40, &[1, 0, 0, 0, 5]), // one part, to be loaded and run
+        (0x50, &[0, 0, 0x40]),
+        (0x58, &[0, 0, 0x40]),
+        (0x60, &[129]),
+        (0x68, &[129]),
+        (0x71, &[0x10]),
+        (0x78, &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]), // exit(0)
+    ];
+    let mut part = 0;
+    while part < parts.len() {
+        let (start, bytes) = parts[part];
+        let mut at = 0;
+        while at < bytes.len() {
+            file[start + at] = bytes[at];
+            at += 1;
+        }
+        part += 1;
     }
-    header[0x10] = 2; // executable
-    header[0x12] = 0x3e; // x86-64
-    header[0x14] = 1;
-    header[0x34] = 64; // its own size
-    header[0x36] = 56;
-    header[0x3a] = 64;
-    header
+    file
 };
 
 const INIT: &str = r#"#!/bin/sh

@@ -263,15 +263,24 @@ impl Kernel<'_> {
         source + &format!("int init_module(void) {{ return 0{calls}; }}\n")
     }
 
-    /// A boot image: the header of the x86 boot protocol with the version string, and nothing to run.
+    /// A boot image: the header of the x86 boot protocol with the version string, and in the place of the
+    /// compressed kernel a few bytes that look like one.
     pub(super) fn boot_image(&self) -> Vec<u8> {
+        const SETUP: usize = 5 * 512;
+        const PAYLOAD: u32 = 0x200;
         let mut image = vec![0_u8; 32 << 10];
+        let size = (image.len() - SETUP) as u32;
         image[0x1f1] = 4; // four sectors of set-up code
+        image[0x1f4..0x1f8].copy_from_slice(&(size / 16).to_le_bytes());
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         image[0x200..0x202].copy_from_slice(&[0xeb, 0x66]);
         image[0x202..0x206].copy_from_slice(b"HdrS");
         image[0x206..0x208].copy_from_slice(&0x020f_u16.to_le_bytes());
         image[0x211] = 1; // loaded high
+        image[0x236] = 1; // a kernel of 64 bits
+        image[0x248..0x24c].copy_from_slice(&PAYLOAD.to_le_bytes());
+        image[0x24c..0x250].copy_from_slice(&(size - PAYLOAD).to_le_bytes());
+        image[SETUP + PAYLOAD as usize..][..4].copy_from_slice(&[0x28, 0xb5, 0x2f, 0xfd]);
         let version = format!("{} {}\0", self.release, self.banner);
         image[0x20e..0x210].copy_from_slice(&0x400_u16.to_le_bytes());
         image[0x600..0x600 + version.len()].copy_from_slice(version.as_bytes());

@@ -3,7 +3,7 @@
 pub(super) mod agents;
 mod aside;
 pub(super) mod boot;
-pub(super) mod kernel;
+pub(crate) mod kernel;
 mod linewise;
 pub(super) mod mounts;
 pub(super) mod network;

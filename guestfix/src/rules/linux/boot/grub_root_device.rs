@@ -34,7 +34,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    let Some(root) = root(machine) else {
+    let Some(root) = devices::root(machine) else {
         return Ok(Finding::NotApplicable("there is no root file system"));
     };
     let mut evidence = Vec::new();
@@ -62,7 +62,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
     let (machine, boot) = (guest.view.machine().clone(), guest.facts.boot.clone());
-    let Some((root, spec)) = root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?))) else {
+    let Some((root, spec)) =
+        devices::root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?)))
+    else {
         return Ok(Fixed::ByHand(
             "the root file system has no UUID: give it one, or a label, and boot by that".into(),
         ));
@@ -86,10 +88,6 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         })?;
     }
     Ok(Fixed::Staged)
-}
-
-fn root(machine: &Machine) -> Option<&Volume> {
-    machine.volumes.iter().find(|volume| devices::is_root(volume))
 }
 
 /// A kernel without initramfs knows nothing of file systems: it finds its root by PARTUUID only.

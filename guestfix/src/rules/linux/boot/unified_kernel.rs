@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::chain;
 use crate::inspect::devices;
+use crate::pe::Pe;
 use crate::platform::Firmware;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::kernel::initramfs_hyperv::{Target, lacking_in};
@@ -81,54 +82,18 @@ fn faults(guest: &Guest<'_>, path: &str, image: &[u8]) -> Result<Vec<String>> {
 
 /// The content of a section of a PE file.
 fn section<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let u16_at =
-        |at: usize| Some(usize::from(u16::from_le_bytes(file.get(at..at.checked_add(2)?)?.try_into().ok()?)));
-    let u32_at = |at: usize| {
-        usize::try_from(u32::from_le_bytes(file.get(at..at.checked_add(4)?)?.try_into().ok()?)).ok()
-    };
-    let header = u32_at(0x3c)?;
-    if file.get(header..header.checked_add(4)?)? != b"PE\0\0" {
-        return None;
-    }
-    let table = header + 24 + u16_at(header + 20)?;
-    (0..u16_at(header + 6)?).map(|index| table + 40 * index).find_map(|at| {
-        let found = file.get(at..at + 8)?;
-        let is_it =
-            found.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
-        let (size, packed, start) = (u32_at(at + 8)?, u32_at(at + 16)?, u32_at(at + 20)?);
-        let content = file.get(start..)?;
-        is_it.then(|| content.get(..size.min(packed)))?
-    })
+    let range = Pe::parse(file)?.section(name)?;
+    file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pe::testing::image;
     use crate::platform::azure;
     use crate::rules::testing::{Bench, empty_initramfs, grub_cfg, initramfs_with};
 
     const PATH: &str = "/boot/efi/EFI/Linux/debian.efi";
-
-    /// A PE file of these sections, 64 bytes of header, one section behind the other.
-    fn image(sections: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut file = vec![0_u8; 0x40];
-        file[0x3c] = 0x40;
-        file.extend(b"PE\0\0\x64\x86");
-        file.extend((sections.len() as u16).to_le_bytes());
-        file.extend([0; 16]);
-        let mut start = file.len() + 40 * sections.len();
-        for (name, content) in sections {
-            let mut header = [0; 40];
-            header[..name.len()].copy_from_slice(name.as_bytes());
-            header[8..12].copy_from_slice(&(content.len() as u32).to_le_bytes());
-            header[16..20].copy_from_slice(&(content.len() as u32).to_le_bytes());
-            header[20..24].copy_from_slice(&(start as u32).to_le_bytes());
-            file.extend(header);
-            start += content.len();
-        }
-        file.extend(sections.iter().flat_map(|(_, content)| *content));
-        file
-    }
 
     fn bench(cmdline: &str, initrd: &[u8]) -> Bench {
         let sections: &[(&str, &[u8])] = &[

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use initramfs::ModuleTree;
-use libdisk::vfs::FileType;
-
 use crate::error::chain;
 use crate::facts::{Facts, Kernel, Machine};
+use crate::modules::Modules;
 use crate::platform::{Drivers, Firmware};
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::aside;
-use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View, limits};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// An initramfs that cannot see an Azure disk.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -165,7 +163,7 @@ pub(in crate::rules) fn lacking_in(
     bytes: &Arc<[u8]>,
 ) -> Result<Vec<String>> {
     let parsed = guest.archives.get(&target.path, bytes)?;
-    let tree = Modules { view: guest.view, dir: &target.modules };
+    let tree = Modules::new(guest.view, &target.modules);
     let drivers = &guest.goal.target.platform.drivers;
     let coverage = initramfs::missing(parsed.archive(), &target.release, drivers.required, &tree)
         .map_err(|e| failed(target, e))?;
@@ -179,7 +177,7 @@ fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Inject
     }
     let Some(bytes) = guest.view.read(&target.path)? else { return Ok(None) };
     let parsed = guest.archives.get(&target.path, &bytes)?;
-    let tree = Modules { view: guest.view, dir: &target.modules };
+    let tree = Modules::new(guest.view, &target.modules);
     let drivers = &guest.goal.target.platform.drivers;
     let wanted = [drivers.required, drivers.desired].concat();
     let request = initramfs::Request {
@@ -216,52 +214,6 @@ impl Room {
             *free = left + SPARE;
         }
         left.is_some()
-    }
-}
-
-/// `/lib/modules/<release>` in the guest.
-struct Modules<'a> {
-    view: &'a dyn View,
-    dir: &'a str,
-}
-
-impl ModuleTree for Modules<'_> {
-    fn read(&self, path: &str) -> initramfs::Result<Option<Vec<u8>>> {
-        let full = format!("{}/{path}", self.dir);
-        // the lists that depmod makes, or a module
-        let limit = if path.contains('/') { limits::MODULE } else { limits::text(&full) };
-        let read = || {
-            let size = self.view.stat(&full)?.map_or(0, |metadata| metadata.size);
-            limits::at_most(&full, size, limit, "bytes")?;
-            self.view.read(&full)
-        };
-        let bytes = read().map_err(|error| initramfs::Error::tree(path, error))?;
-        Ok(bytes.map(|bytes| bytes.to_vec()))
-    }
-
-    fn list(&self) -> initramfs::Result<Vec<String>> {
-        let mut out = Vec::new();
-        let mut todo = vec![String::new()];
-        while let Some(dir) = todo.pop() {
-            let failed = |error| initramfs::Error::tree(&dir, error);
-            for name in self.view.list(&format!("{}/{dir}", self.dir)).map_err(failed)? {
-                let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
-                // links are not followed: "build" and "source" lead out of the tree
-                match self
-                    .view
-                    .lstat(&format!("{}/{path}", self.dir))
-                    .map_err(failed)?
-                    .map(|node| node.file_type)
-                {
-                    Some(FileType::Directory) => todo.push(path),
-                    Some(FileType::Regular) => out.push(path),
-                    _ => {}
-                }
-            }
-            let found = (out.len() + todo.len()) as u64;
-            limits::at_most(self.dir, found, limits::NAMES, "files").map_err(failed)?;
-        }
-        Ok(out)
     }
 }
 

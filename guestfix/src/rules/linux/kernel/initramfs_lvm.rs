@@ -99,7 +99,8 @@ fn listed(archive: &Archive<'_>) -> initramfs::Result<Option<String>> {
     Ok(disk_of_ec2(&text(archive, DEVICES)?).filter(|_| used).map(str::to_owned))
 }
 
-fn faults(archive: &Archive<'_>, machine: &Machine) -> initramfs::Result<Vec<String>> {
+/// What keeps LVM in an initramfs from the disks of the target.
+pub(crate) fn faults(archive: &Archive<'_>, machine: &Machine) -> initramfs::Result<Vec<String>> {
     let mut out = Vec::new();
     for path in CONFIGS {
         let hiding = narrow(&text(archive, path)?, machine);

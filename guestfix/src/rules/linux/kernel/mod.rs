@@ -3,7 +3,7 @@
 pub(in crate::rules) mod initramfs_drop_in;
 pub(in crate::rules) mod initramfs_hyperv;
 pub(in crate::rules) mod initramfs_kdump;
-pub(in crate::rules) mod initramfs_lvm;
+pub(crate) mod initramfs_lvm;
 pub(in crate::rules) mod initramfs_resume;
 pub(in crate::rules) mod kernel_accelerated_networking;
 pub(in crate::rules) mod kernel_hyperv;

@@ -3,7 +3,7 @@
 use crate::platform::Drivers;
 use crate::rule::{Applies, Pack, Source};
 use crate::rules::linux::linewise;
-use crate::text::{Line, comment_out};
+use crate::text::{Line, comment_out, modprobe};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Drivers that somebody forbade and that Azure needs.
@@ -55,20 +55,10 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// The module that a line forbids and Azure needs.
+/// The module that a line forbids and the platform needs.
 fn forbidden(line: &Line<'_>, drivers: &Drivers) -> Option<&'static str> {
-    let words: Vec<&str> = line.words().collect();
-    let module = match words.as_slice() {
-        ["blacklist", module, ..] => *module,
-        ["install", module, command, ..] if is_nothing(command) => *module,
-        _ => return None,
-    };
-    drivers.allowed.iter().find(|needed| **needed == module.replace('-', "_")).copied()
-}
-
-/// A command that stands for "do not".
-fn is_nothing(command: &str) -> bool {
-    matches!(command.rsplit('/').next(), Some("true" | "false" | "null" | ":" | "echo"))
+    let module = modprobe::forbidden(line)?;
+    drivers.allowed.iter().find(|needed| **needed == module).copied()
 }
 
 #[cfg(test)]

@@ -1,0 +1,609 @@
+//! The initramfs of an entry: there, whole, of a known framework, with the drivers of the root and what loads
+//! them, and with nothing of its own that holds the boot up.
+
+use std::collections::BTreeSet;
+
+use initramfs::{Archive, Error as ImageError, Generator, ModuleState};
+use libdisk::vfs::FileType;
+
+use super::kernel::{module_dir, release_of};
+use super::waits;
+use super::{Hop, HopKind, MenuEntry};
+use crate::error::chain;
+use crate::facts::{Driver, Volume};
+use crate::inspect::devices;
+use crate::modules::Modules;
+use crate::place::Place;
+use crate::rules::linux::kernel::initramfs_lvm;
+use crate::text::{bytes, cmdline, modprobe, shell_assign};
+use crate::{Device, Error, Guest, Result};
+
+const KIND: HopKind = HopKind::Initramfs;
+
+/// Where an initramfs has the daemon that loads the driver of each device.
+const UDEV: &[&str] = &[
+    "lib/systemd/systemd-udevd",
+    "usr/lib/systemd/systemd-udevd",
+    "sbin/udevd",
+    "usr/sbin/udevd",
+    "sbin/nlplug-findfs",
+    "usr/sbin/nlplug-findfs",
+];
+
+/// The hops of an entry's initramfs: one for each image of it, or one that says how it goes without.
+pub(super) fn initramfs(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
+    let Some(release) = release_of(guest, entry)? else {
+        let why = "the kernel that it is for is not known";
+        return Ok(vec![Hop::unknown(KIND, &entry.place, "an initramfs", why)]);
+    };
+    let dir = module_dir(guest.view, &release)?.unwrap_or_default();
+    let kernel = Kernel { release, dir };
+    if entry.initrds.is_empty() {
+        return without(guest, entry, &kernel).map(|hop| vec![hop]);
+    }
+    let mut hops = Vec::new();
+    let mut has_init = false;
+    for path in &entry.initrds {
+        let (hop, is_system) = image(guest, entry, &kernel, path)?;
+        has_init |= is_system || !hop.is_reached();
+        hops.push(hop);
+    }
+    if !has_init {
+        let place = entry.initrds.last().map_or_else(|| entry.place.clone(), Place::from);
+        hops.push(Hop::blocked(KIND, place, "an initramfs", "it has no /init: the kernel cannot start it"));
+    }
+    Ok(hops)
+}
+
+/// The kernel that an image is for.
+struct Kernel {
+    release: String,
+    /// Where its modules are; empty if it has none.
+    dir: String,
+}
+
+/// What an image is found to be.
+enum Found {
+    /// All is there; what it is, and whether it is more than microcode.
+    Fine(String, bool),
+    Blocked(String, String),
+    Unknown(String, String),
+}
+
+/// The hop of one image, and whether it is the one with the system in it.
+fn image(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, path: &str) -> Result<(Hop, bool)> {
+    let nothing = |why: &str| Ok((Hop::blocked(KIND, path, "no initramfs", why), false));
+    let Some(metadata) = guest.view.stat(path)? else { return nothing("there is no such file") };
+    if metadata.file_type != FileType::Regular {
+        return nothing("it is no regular file");
+    }
+    if metadata.size == 0 {
+        return nothing("it is empty");
+    }
+    let Some(content) = guest.view.read(path)? else { return nothing("there is no such file") };
+    let found = match guest.archives.get(path, &content) {
+        Ok(parsed) => judge(guest, entry, kernel, parsed.archive()),
+        Err(Error::Initramfs { source, .. }) => Ok(broken(&source)),
+        Err(error) => return Err(error),
+    };
+    let found = match found {
+        Err(Error::Initramfs { source, .. }) => broken(&source),
+        found => found?,
+    };
+    Ok(match found {
+        Found::Fine(what, is_system) => (Hop::reached(KIND, path, what), is_system),
+        Found::Blocked(what, why) => (Hop::blocked(KIND, path, what, why), true),
+        Found::Unknown(what, why) => (Hop::unknown(KIND, path, what, why), true),
+    })
+}
+
+/// An image that does not unpack stops the boot; one that is only not understood here may not.
+fn broken(source: &ImageError) -> Found {
+    let (what, why) = ("an initramfs".to_owned(), chain(source));
+    match source {
+        ImageError::Malformed { .. } | ImageError::Decompress { .. } => Found::Blocked(what, why),
+        _ => Found::Unknown(what, why),
+    }
+}
+
+fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archive<'_>) -> Result<Found> {
+    if let Some(segment) = archive.segments().iter().find(|segment| !segment.complete) {
+        let why = format!("it is cut short: the archive at offset {:#x} has no end", segment.offset);
+        return Ok(Found::Blocked("an initramfs".into(), why));
+    }
+    if !archive.has_init() {
+        let only = archive.segments().iter().all(|segment| segment.is_microcode());
+        let what = if only { "microcode" } else { "files without an /init" };
+        return Ok(Found::Fine(what.into(), false));
+    }
+    let generator = archive.generator();
+    let what = format!("{generator} for {}", kernel.release);
+    let image = Image { guest, kernel, archive, generator, cmdline: whole_cmdline(archive, &entry.cmdline)? };
+    let blocked = |why| Ok(Found::Blocked(what.clone(), why));
+    if let Some(why) = image.no_init()? {
+        return blocked(why);
+    }
+    if let Some(why) = image.asks() {
+        return blocked(why);
+    }
+    let needed = image.needed()?;
+    if let Some(why) = needed.lacking {
+        return blocked(why);
+    }
+    let forbidden = image.forbidden()?;
+    for name in &needed.modules {
+        if let Some((_, place)) = forbidden.iter().find(|(module, _)| module == name) {
+            return blocked(format!("{place} keeps {name} from being loaded"));
+        }
+    }
+    if let Some(why) = waits::in_initramfs(guest, archive, &image.cmdline)? {
+        return blocked(why);
+    }
+    if devices::root(guest.view.machine()).is_some_and(|root| matches!(root.device, Device::Logical(_)))
+        && let Some(why) =
+            initramfs_lvm::faults(archive, guest.view.machine()).map_err(failed)?.into_iter().next()
+    {
+        return blocked(why);
+    }
+    match image.not_loaded(&needed.modules)? {
+        None => Ok(Found::Fine(what, true)),
+        Some(Loading::Never(why)) => blocked(why),
+        Some(Loading::NotKnown(why)) => Ok(Found::Unknown(what, why)),
+    }
+}
+
+fn failed(source: ImageError) -> Error {
+    Error::Initramfs { path: String::new(), source: source.into() }
+}
+
+/// An image with an `/init`.
+struct Image<'a> {
+    guest: &'a Guest<'a>,
+    kernel: &'a Kernel,
+    archive: &'a Archive<'a>,
+    generator: Generator,
+    /// That of the entry and, before it, what the image itself adds.
+    cmdline: String,
+}
+
+/// What is needed to see the root.
+#[derive(Default)]
+struct Needed {
+    /// Why it is not to be had, if it is not.
+    lacking: Option<String>,
+    /// Those of the drivers that are modules.
+    modules: Vec<String>,
+}
+
+enum Loading {
+    Never(String),
+    NotKnown(String),
+}
+
+impl Image<'_> {
+    /// Why the kernel cannot run its first program.
+    fn no_init(&self) -> Result<Option<String>> {
+        let named = cmdline::values(&self.cmdline, "rdinit").pop().unwrap_or("/init");
+        let Some(init) = self.archive.find(named.trim_start_matches('/')) else {
+            return Ok(Some(format!("its {named} is not there, or leads to nothing")));
+        };
+        if init.entry.mode & 0o111 == 0 {
+            return Ok(Some(format!("its {named} cannot be executed")));
+        }
+        let content = init.data().map_err(failed)?;
+        if content.is_empty() {
+            return Ok(Some(format!("its {named} is empty")));
+        }
+        let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let Some(line) = first.strip_prefix(b"#!") else { return Ok(None) };
+        let line = bytes::decode(line);
+        let program = line.split_whitespace().next().unwrap_or_default();
+        let is_there = self.archive.find(program.trim_start_matches('/')).is_some();
+        Ok((!is_there).then(|| format!("{program}, which runs its {named}, is not in it")))
+    }
+
+    /// What on the command line makes it stop in a shell.
+    fn asks(&self) -> Option<String> {
+        let is_dracut = self.generator == Generator::Dracut;
+        let asks = |token: &&str| {
+            let (key, value) =
+                token.split_once('=').map_or((*token, None), |(key, value)| (key, Some(value)));
+            match key {
+                "break" => !is_dracut,
+                "rd.break" | "rdbreak" => is_dracut,
+                "rd.emergency" | "rd.rescue" => is_dracut && value.is_none(),
+                "rd.systemd.unit" => is_dracut && value != Some("initrd.target"),
+                _ => false,
+            }
+        };
+        let token = cmdline::tokens(&self.cmdline).find(asks)?;
+        Some(format!("{token} on the command line makes it stop and ask"))
+    }
+
+    /// What it needs for the root, as far as that is not in the kernel.
+    fn needed(&self) -> Result<Needed> {
+        let drivers = &self.guest.goal.target.platform.drivers;
+        let root = devices::root(self.guest.view.machine());
+        let mut wanted: Vec<Vec<&str>> = drivers.required.iter().map(|name| vec![*name]).collect();
+        wanted.extend(root.map(filesystem_drivers).filter(|names| !names.is_empty()));
+        if root.is_some_and(|root| matches!(root.device, Device::Logical(_))) {
+            wanted.push(vec!["dm_mod"]);
+        }
+        let mut needed = Needed::default();
+        let mut lacking = Vec::new();
+        for names in &wanted {
+            let states = self.states(names)?;
+            let has = |state: &(String, ModuleState)| {
+                matches!(state.1, ModuleState::Builtin | ModuleState::InInitramfs)
+            };
+            match states.iter().find(|state| has(state)) {
+                Some((_, ModuleState::Builtin)) => {}
+                Some((name, _)) => needed.modules.push(name.clone()),
+                None => lacking.extend(names.first().map(|name| (*name).to_owned())),
+            }
+        }
+        needed.lacking = (!lacking.is_empty()).then(|| format!("it lacks {}", lacking.join(", ")));
+        Ok(needed)
+    }
+
+    /// Where these modules are.
+    fn states(&self, names: &[&str]) -> Result<Vec<(String, ModuleState)>> {
+        let tree = Modules::new(self.guest.view, &self.kernel.dir);
+        let coverage =
+            initramfs::missing(self.archive, &self.kernel.release, names, &tree).map_err(failed)?;
+        let mut states = coverage.modules;
+        for (name, state) in &mut states {
+            if !matches!(state, ModuleState::InInitramfs) && self.is_built_in(name)? {
+                *state = ModuleState::Builtin;
+            }
+        }
+        Ok(states)
+    }
+
+    /// Whether the kernel's configuration has a driver in the kernel: one that is older than modules.builtin
+    /// says it nowhere else.
+    fn is_built_in(&self, name: &str) -> Result<bool> {
+        built_in_by_config(self.guest, &self.kernel.release, name)
+    }
+
+    /// All modules that something keeps from being loaded, and what does.
+    fn forbidden(&self) -> Result<Vec<(String, String)>> {
+        let mut out = Vec::new();
+        let is_config = |path: &str| {
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            (dir.ends_with("modprobe.d") && path.ends_with(".conf")) || path == "etc/modprobe.conf"
+        };
+        for (path, text) in texts(self.archive, is_config)? {
+            out.extend(
+                modprobe::all_forbidden(&text)
+                    .into_iter()
+                    .map(|(line, name)| (name, format!("its {path}:{line}"))),
+            );
+        }
+        out.extend(forbidden_by(&self.cmdline));
+        Ok(out)
+    }
+
+    /// Why one of these modules is not loaded although it is there.
+    fn not_loaded(&self, modules: &[String]) -> Result<Option<Loading>> {
+        if modules.is_empty() {
+            return Ok(None);
+        }
+        if matches!(self.generator, Generator::Unknown | Generator::Booster) {
+            let why = format!(
+                "it was made by {}: nobody can tell what loads {} in it",
+                self.generator,
+                modules.join(", ")
+            );
+            return Ok(Some(Loading::NotKnown(why)));
+        }
+        let (listed, by_alias) = (self.listed()?, self.by_alias()?);
+        let is_loaded = |name: &&String| {
+            listed.contains(*name) || by_alias.contains(*name) || self.is_needed_by(name, &listed)
+        };
+        let Some(name) = modules.iter().find(|name| !is_loaded(name)) else { return Ok(None) };
+        let why = format!("nothing in it loads {name}");
+        Ok(Some(match self.generator {
+            // Its scripts name modules in more ways than are known here.
+            Generator::Mkinitrd => Loading::NotKnown(why),
+            _ => Loading::Never(why),
+        }))
+    }
+
+    /// Whether a module comes along with one that is listed.
+    fn is_needed_by(&self, name: &str, listed: &BTreeSet<String>) -> bool {
+        // File systems and the device mapper are loaded when they are mounted or opened.
+        let root = devices::root(self.guest.view.machine());
+        name == "dm_mod"
+            || root.map(filesystem_drivers).unwrap_or_default().contains(&name)
+            || listed.contains(name)
+    }
+
+    /// The modules that it is told to load.
+    fn listed(&self) -> Result<BTreeSet<String>> {
+        let mut out = BTreeSet::new();
+        let mut add = |name: &str| {
+            out.insert(name.replace('-', "_"));
+        };
+        let is_list = |path: &str| {
+            path == "conf/modules"
+                || path == "etc/modules"
+                || (path.contains("modules-load.d/") && path.ends_with(".conf"))
+        };
+        for (_, text) in texts(self.archive, is_list)? {
+            for line in text.lines() {
+                let word = line.split_whitespace().next().filter(|word| !word.starts_with(['#', ';']));
+                word.map(&mut add);
+            }
+        }
+        for key in
+            ["modules", "rd.driver.pre", "rd.driver.post", "modules-load", "modules_load", "rd.modules_load"]
+        {
+            for value in cmdline::values(&self.cmdline, key) {
+                value.split(',').for_each(|name| add(name));
+            }
+        }
+        for (path, text) in texts(self.archive, |path| matches!(path, "config" | "config/start.sh" | "init"))?
+        {
+            match path.as_str() {
+                "config" => {
+                    let modules = shell_assign::get(&text, "MODULES").unwrap_or_default();
+                    modules.split_whitespace().for_each(|name| add(name));
+                }
+                _ if self.generator == Generator::Mkinitrd => {
+                    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)))
+                        .for_each(|word| add(word));
+                }
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    /// The modules that a device brings in by its name.
+    fn by_alias(&self) -> Result<BTreeSet<String>> {
+        use initramfs::kmod::alias::{Aliases, Table};
+        if !UDEV.iter().any(|path| self.archive.find(path).is_some()) {
+            return Ok(BTreeSet::new());
+        }
+        let dir = self.archive.module_dir(&self.kernel.release);
+        let read =
+            |name: &str| self.archive.find(&format!("{dir}/{name}")).map(|file| file.data()).transpose();
+        // libkmod reads the binary index; only busybox reads the text
+        let aliases = match read("modules.alias.bin").map_err(failed)? {
+            Some(bytes) => Aliases::from_index(bytes, Table::Alias).map_err(failed)?,
+            None => Aliases::parse(read("modules.alias").map_err(failed)?.unwrap_or_default()),
+        };
+        Ok(aliases.lines.into_iter().map(|(_, module)| module.replace('-', "_")).collect())
+    }
+}
+
+/// The drivers of the volume's file system, any one of which will do.
+fn filesystem_drivers(root: &Volume) -> Vec<&str> {
+    match root.kind.as_deref() {
+        Some(kind @ ("ext2" | "ext3")) => vec![kind, "ext4"],
+        Some(kind) => vec![kind],
+        None => Vec::new(),
+    }
+}
+
+/// The modules that a command line forbids, and the token that does.
+pub(super) fn forbidden_by(text: &str) -> Vec<(String, String)> {
+    const KEYS: [&str; 4] = ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist", "rdblacklist"];
+    let mut out = Vec::new();
+    for token in cmdline::tokens(text) {
+        for value in KEYS.iter().filter_map(|key| cmdline::value(token, key)) {
+            out.extend(
+                value.split(',').map(|name| (name.replace('-', "_"), format!("{token} on the command line"))),
+            );
+        }
+    }
+    out
+}
+
+/// The command line as dracut puts it together: what the image adds comes first.
+fn whole_cmdline(archive: &Archive<'_>, given: &str) -> Result<String> {
+    let is_part =
+        |path: &str| path == "etc/cmdline" || (path.starts_with("etc/cmdline.d/") && path.ends_with(".conf"));
+    let parts: Vec<String> = texts(archive, is_part)?.into_iter().map(|(_, text)| text).collect();
+    Ok(format!("{} {given}", parts.join(" ")))
+}
+
+/// The text files whose path this takes, each as the kernel unpacks it, in the order of their paths.
+pub(super) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
+    let entries = archive.segments().iter().flat_map(|segment| &segment.entries);
+    let paths: BTreeSet<&str> =
+        entries.map(|entry| entry.path.as_str()).filter(|path| wanted(path)).collect();
+    let mut out = Vec::new();
+    for path in paths {
+        let Some(file) = archive.find(path).filter(|file| file.entry.kind == initramfs::Kind::File) else {
+            continue;
+        };
+        out.push((path.to_owned(), bytes::decode(file.data().map_err(failed)?)));
+    }
+    Ok(out)
+}
+
+/// Whether /boot/config of this kernel has this driver in the kernel itself.
+fn built_in_by_config(guest: &Guest<'_>, release: &str, name: &str) -> Result<bool> {
+    let known = guest.facts.kernels.iter().find(|kernel| kernel.version == release);
+    if known.and_then(|kernel| kernel.drivers.get(name)) == Some(&Driver::BuiltIn) {
+        return Ok(true);
+    }
+    let option = match name {
+        "dm_mod" => "CONFIG_BLK_DEV_DM=y".to_owned(),
+        name => format!("CONFIG_{}_FS=y", name.to_ascii_uppercase()),
+    };
+    let text = guest.view.text(&format!("/boot/config-{release}"))?.unwrap_or_default();
+    Ok(text.lines().any(|line| line == option))
+}
+
+/// A kernel that mounts its root itself: it must have the drivers in it, and knows nothing of file systems'
+/// names.
+fn without(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel) -> Result<Hop> {
+    let what = "no initramfs";
+    let blocked = |why: String| Ok(Hop::blocked(KIND, &entry.place, what, why));
+    let root = cmdline::values(&entry.cmdline, "root").pop().unwrap_or_default();
+    if ["UUID=", "LABEL=", "/dev/disk/", "/dev/mapper/"].iter().any(|start| root.starts_with(start)) {
+        return blocked(format!("a kernel by itself does not find root={root}"));
+    }
+    let mut lacking = Vec::new();
+    let volume = devices::root(guest.view.machine());
+    let mut wanted: Vec<Vec<&str>> =
+        guest.goal.target.platform.drivers.required.iter().map(|name| vec![*name]).collect();
+    wanted.extend(volume.map(filesystem_drivers).filter(|names| !names.is_empty()));
+    let text = guest.view.text(&format!("{}/modules.builtin", kernel.dir))?.unwrap_or_default();
+    let listed = |name: &str| {
+        text.lines().any(|line| {
+            let file = line.rsplit('/').next().unwrap_or(line);
+            file.split(".ko").next().is_some_and(|stem| stem.replace('-', "_") == name)
+        })
+    };
+    for names in &wanted {
+        let mut is_there = false;
+        for name in names {
+            is_there |= listed(name) || built_in_by_config(guest, &kernel.release, name)?;
+        }
+        if !is_there {
+            lacking.extend(names.first().copied());
+        }
+    }
+    if !lacking.is_empty() {
+        return blocked(format!("the kernel has {} not built in", lacking.join(", ")));
+    }
+    Ok(Hop::reached(KIND, &entry.place, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::look;
+    use super::super::testing::{INITRD, RELEASE, debian, entry, initramfs_files, lines, pack, stops};
+    use super::*;
+    use crate::rules::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
+
+    fn hops(bench: &Bench) -> Vec<Hop> {
+        let entry = entry(bench);
+        bench.guest(|guest| look(guest, KIND, |guest| initramfs(guest, &entry)).unwrap())
+    }
+
+    /// The one hop that is not reached, of a guest whose initramfs was changed.
+    fn stop(change: impl FnOnce(&mut Vec<(String, String)>)) -> String {
+        let mut files = initramfs_files();
+        change(&mut files);
+        let stops = stops(hops(&debian().file(INITRD, pack(&files))));
+        assert!(stops.len() == 1, "{stops:?}");
+        stops[0].clone()
+    }
+
+    fn add(path: &str, text: &str) -> impl FnOnce(&mut Vec<(String, String)>) {
+        let file = (path.to_owned(), text.to_owned());
+        move |files| files.push(file)
+    }
+
+    fn without(part: &str) -> impl FnOnce(&mut Vec<(String, String)>) {
+        move |files| files.retain(|(path, _)| !path.contains(part))
+    }
+
+    fn with_arguments(arguments: &str) -> Bench {
+        debian().file("/boot/grub/grub.cfg", grub_cfg(&format!("UUID={ROOT_UUID}"), arguments))
+    }
+
+    #[test]
+    fn one_with_all_it_needs_is_reached() {
+        assert_eq!(lines(&hops(&debian())), [format!("Initramfs {INITRD}: initramfs-tools for {RELEASE}")]);
+    }
+
+    #[test]
+    fn one_that_is_not_whole_stops_the_boot() {
+        let whole = pack(&initramfs_files());
+        let at = whole.windows(10).position(|name| name == b"TRAILER!!!").unwrap() - 110;
+        for (bench, why) in [
+            (debian().without(INITRD), "there is no such file"),
+            (debian().file(INITRD, ""), "it is empty"),
+            (debian().folder(INITRD), "it is no regular file"),
+            (debian().file(INITRD, &whole[..at]), "it is cut short: the archive at offset 0x0 has no end"),
+            (debian().file(INITRD, &whole[..at - 200]), "corrupt cpio record"),
+            (debian().file(INITRD, empty_initramfs()), "it has no /init"),
+        ] {
+            let stops = stops(hops(&bench));
+            assert!(stops.len() == 1 && stops[0].contains(&format!("blocked: {why}")), "{why}: {stops:?}");
+        }
+        let other = stops(hops(&debian().file(INITRD, "no initramfs")));
+        assert!(
+            other[0].contains("unknown: offset 0x0 of the initramfs holds an unknown format"),
+            "{other:?}"
+        );
+    }
+
+    #[test]
+    fn drivers_must_be_there_found_and_allowed() {
+        assert!(stop(without("hv_storvsc")).ends_with("blocked: it lacks hv_storvsc"));
+        assert!(stop(without("ext4")).ends_with("blocked: it lacks ext4"));
+        assert!(stop(without("modules.dep")).ends_with("it lacks hv_vmbus, hv_storvsc, sd_mod, ext4"));
+        assert!(stop(without("modules.alias")).ends_with("blocked: nothing in it loads hv_vmbus"));
+        assert!(stop(without("udevd")).ends_with("blocked: nothing in it loads hv_vmbus"));
+        let denied = add("etc/modprobe.d/x.conf", "# x\ninstall hv_storvsc /bin/true\n");
+        assert!(stop(denied).ends_with("its etc/modprobe.d/x.conf:2 keeps hv_storvsc from being loaded"));
+        for key in ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist"] {
+            let stops = stops(hops(&with_arguments(&format!("{key}=nouveau,hv-vmbus"))));
+            assert!(stops[0].contains("on the command line keeps hv_vmbus from being loaded"), "{stops:?}");
+        }
+    }
+
+    #[test]
+    fn one_of_no_known_framework_is_not_judged() {
+        assert!(stop(without("conf/")).contains("unknown: it was made by an unknown generator"));
+    }
+
+    #[test]
+    fn its_first_program_must_run() {
+        assert!(stop(without("bin/sh")).ends_with("/bin/sh, which runs its /init, is not in it"));
+        for token in ["break", "break=bottom", "rdinit=/bin/bash"] {
+            let stops = stops(hops(&with_arguments(token)));
+            assert_eq!(stops.len(), 1, "{token}: {stops:?}");
+        }
+        assert_eq!(stops(hops(&with_arguments("rd.break"))), [""; 0], "a word of dracut");
+    }
+
+    #[test]
+    fn what_it_waits_for_must_come() {
+        let dracut = |path: &'static str, text: &'static str| {
+            stop(move |files| {
+                files.retain(|(path, _)| !path.starts_with("conf/"));
+                files.push(("usr/lib/dracut/modules.txt".into(), "bash\n".into()));
+                files.push((path.into(), text.into()));
+            })
+        };
+        let hook = "usr/lib/dracut/hooks/initqueue/finished/devexists-x.sh";
+        assert!(dracut(hook, "[ -e \"/dev/xvda1\" ]\n").contains("is a name that p1 has only on EC2"));
+        assert!(dracut(hook, "[ -e \"/dev/disk/by-uuid/dead-beef\" ]\n").contains("is not on this machine"));
+        assert!(
+            dracut("etc/cmdline.d/90.conf", "rd.lvm.lv=rhel/root")
+                .contains("a logical volume that is not on")
+        );
+        assert!(dracut("etc/cmdline.d/90.conf", "rd.break").contains("makes it stop and ask"));
+        assert!(dracut("etc/fstab", "/dev/xvdf /x ext4 defaults 0 0\n").contains("its etc/fstab waits"));
+    }
+
+    #[test]
+    fn a_kernel_without_an_initramfs_has_its_drivers_in_it_and_its_root_by_partuuid() {
+        let cfg = |root: &str| {
+            let lines = grub_cfg(root, "");
+            lines
+                .lines()
+                .filter(|line| !line.contains("initrd"))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        let built_in = "kernel/drivers/hv/hv_vmbus.ko\nkernel/drivers/scsi/hv_storvsc.ko\nkernel/drivers/scsi/sd_mod.ko\nkernel/fs/ext4/ext4.ko\n";
+        let bench = debian().file("/boot/grub/grub.cfg", cfg("PARTUUID=1ec2a517-01"));
+        let all = bench.clone().file(&format!("/lib/modules/{RELEASE}/modules.builtin"), built_in);
+        assert_eq!(stops(hops(&all)), [""; 0]);
+        assert!(
+            stops(hops(&bench))[0]
+                .ends_with("the kernel has hv_vmbus, hv_storvsc, sd_mod, ext4 not built in")
+        );
+        let by_uuid = all.file("/boot/grub/grub.cfg", cfg(&format!("UUID={ROOT_UUID}")));
+        assert!(stops(hops(&by_uuid))[0].contains("a kernel by itself does not find root=UUID="));
+    }
+}

@@ -1,0 +1,209 @@
+//! The kernel's file: there, whole, for the machine that the programs are for, with its modules, and with the
+//! drivers of the target in the one or the other.
+
+use libdisk::vfs::FileType;
+
+use super::{Hop, HopKind, MenuEntry};
+use crate::facts::{Driver, Loader};
+use crate::kernel_image::{HEAD, KernelImage};
+use crate::{Guest, Result, View};
+
+/// Where modules are.
+const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
+
+/// The hop of an entry's kernel.
+pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
+    let path = entry.kernel.as_str();
+    if path.is_empty() {
+        let why = "the entry names no kernel";
+        return Ok(vec![Hop::blocked(HopKind::Kernel, &entry.place, "no kernel", why)]);
+    }
+    let image = match image(guest.view, path)? {
+        Ok(image) => image,
+        Err(why) => return Ok(vec![Hop::blocked(HopKind::Kernel, path, "no kernel", why)]),
+    };
+    let release = release(guest, entry, &image);
+    let what = match &release {
+        Some(release) => format!("Linux {release}, {}", image.format),
+        None => image.format.to_owned(),
+    };
+    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
+    if let (Some(kernel), Some(programs)) = (image.arch, arch)
+        && kernel != programs
+        && (kernel, programs) != ("x86_64", "i386")
+    {
+        let why = format!("it is a kernel for {kernel}, and the programs are for {programs}");
+        return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
+    }
+    // This loader starts programs of UEFI, as the firmware does.
+    if guest.facts.boot.loader == Loader::SystemdBoot && !image.efi {
+        let why = "it has no EFI stub, and systemd-boot starts nothing else";
+        return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
+    }
+    let Some(release) = release else {
+        let why = "nothing says which release it is, so nobody knows its modules";
+        return Ok(vec![Hop::unknown(HopKind::Kernel, path, what, why)]);
+    };
+    Ok(vec![match without_drivers(guest, &release)? {
+        None => Hop::reached(HopKind::Kernel, path, what),
+        Some((place, why)) => Hop::blocked(HopKind::Kernel, place.unwrap_or(path.to_owned()), what, why),
+    }])
+}
+
+/// What the file is, or why no loader starts it.
+pub(super) fn image(view: &dyn View, path: &str) -> Result<Result<KernelImage, String>> {
+    let Some(metadata) = view.stat(path)? else { return Ok(Err("there is no such file".into())) };
+    if metadata.file_type != FileType::Regular {
+        return Ok(Err("it is no regular file".into()));
+    }
+    if metadata.size == 0 {
+        return Ok(Err("it is empty".into()));
+    }
+    let head = view.start(path, HEAD)?.unwrap_or_default();
+    Ok(match KernelImage::parse(&head) {
+        Ok(image) if image.needs > metadata.size => Err(format!(
+            "it is cut short: it has {} bytes of the {} that its header speaks of",
+            metadata.size, image.needs
+        )),
+        Ok(image) => Ok(image),
+        Err(why) => Err(format!("it is {why}")),
+    })
+}
+
+/// The release of the kernel that an entry starts: what the image itself says, else what is known by its name.
+fn release(guest: &Guest<'_>, entry: &MenuEntry, image: &KernelImage) -> Option<String> {
+    let known = || guest.facts.kernels.iter().find(|kernel| kernel.image.as_ref() == Some(&entry.kernel));
+    image.release.clone().or_else(|| known().map(|kernel| kernel.version.clone()))
+}
+
+/// [`release`] of the entry, for the hops that come next.
+pub(super) fn release_of(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Option<String>> {
+    Ok(image(guest.view, &entry.kernel)?.ok().and_then(|image| release(guest, entry, &image)))
+}
+
+/// The directory of a kernel's modules.
+pub(super) fn module_dir(view: &dyn View, release: &str) -> Result<Option<String>> {
+    for dir in MODULE_DIRS {
+        if let Some(found) = view.resolve(&format!("{dir}/{release}"))? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a kernel sees no disk or no network of the target, whatever its initramfs holds, and where that is to
+/// be seen.
+fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<String>, String)>> {
+    let drivers = &guest.goal.target.platform.drivers;
+    let known = guest.facts.kernels.iter().find(|kernel| kernel.version == release);
+    let dir = module_dir(guest.view, release)?;
+    let Some(dir) = dir else {
+        let built_in =
+            |name: &&str| known.is_some_and(|kernel| kernel.drivers.get(*name) == Some(&Driver::BuiltIn));
+        let modules: Vec<_> =
+            [drivers.bus, drivers.disk, drivers.network].into_iter().filter(|name| !built_in(name)).collect();
+        let why = format!("there is no /lib/modules/{release}, where {} would be", modules.join(", "));
+        return Ok((!modules.is_empty()).then_some((None, why)));
+    };
+    let index = format!("{dir}/modules.dep");
+    let text = guest.view.text(&index)?.unwrap_or_default();
+    for name in [drivers.bus, drivers.disk, drivers.network] {
+        let place = known.and_then(|kernel| kernel.drivers.get(name)).copied().unwrap_or(Driver::Absent);
+        match place {
+            Driver::BuiltIn => {}
+            Driver::Absent => {
+                return Ok(Some((
+                    Some(dir),
+                    format!("{release} has no {name}, neither built in nor as a module"),
+                )));
+            }
+            Driver::Module => {
+                let Some(file) = listed(&text, name) else {
+                    return Ok(Some((Some(index), format!("it does not list {name}: depmod has not run"))));
+                };
+                // depmod of old writes whole paths
+                let path = if file.starts_with('/') { file.to_owned() } else { format!("{dir}/{file}") };
+                if !guest.view.exists(&path)? {
+                    return Ok(Some((Some(dir), format!("{file}, which modules.dep lists, is not there"))));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The file of a module, as modules.dep has it, below the directory.
+fn listed<'a>(text: &'a str, module: &str) -> Option<&'a str> {
+    let is_it = |path: &&str| {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        file.split(".ko").next().is_some_and(|stem| stem.replace('-', "_") == module)
+    };
+    text.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path).find(is_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::look;
+    use super::super::testing::{DEP, KERNEL, RELEASE, debian, entry, lines, stops};
+    use super::*;
+    use crate::kernel_image::testing::bz_image;
+    use crate::rules::testing::Bench;
+
+    fn hops(bench: &Bench) -> Vec<Hop> {
+        let entry = entry(bench);
+        bench.guest(|guest| look(guest, HopKind::Kernel, |guest| kernel(guest, &entry)).unwrap())
+    }
+
+    #[test]
+    fn a_kernel_with_its_modules_is_reached() {
+        assert_eq!(lines(&hops(&debian())), [format!("Kernel {KERNEL}: Linux {RELEASE}, a bzImage")]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_whole_kernel_stops_the_boot() {
+        let image = bz_image(RELEASE);
+        for (bench, why) in [
+            (debian().without(KERNEL), "there is no such file"),
+            (debian().file(KERNEL, ""), "it is empty"),
+            (debian().folder(KERNEL), "it is no regular file"),
+            (debian().file(KERNEL, &image[..0x600]), "it is cut short: it has 1536 bytes of the 6656"),
+            (debian().file(KERNEL, "#!/bin/sh\n"), "it is no kernel that a boot loader starts"),
+            (debian().file(KERNEL, vec![0; image.len()]), "it is nothing but zeros"),
+        ] {
+            let stops = stops(hops(&bench));
+            assert!(stops.len() == 1 && stops[0].contains(&format!("blocked: {why}")), "{why}: {stops:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_for_another_machine_is_no_use() {
+        let mut image = bz_image(RELEASE);
+        image[0x236] = 0;
+        let found = stops(hops(
+            &debian().program("/bin/true", crate::elf::testing::library(&[])).file(KERNEL, image),
+        ));
+        assert!(found[0].ends_with("it is a kernel for i386, and the programs are for x86_64"), "{found:?}");
+    }
+
+    #[test]
+    fn modules_belong_to_the_kernel_that_is_in_the_file() {
+        let older = debian().file(KERNEL, bz_image("5.10.0-32-amd64"));
+        let found = stops(hops(&older));
+        assert!(
+            found[0].contains(
+                "blocked: there is no /lib/modules/5.10.0-32-amd64, where hv_vmbus, hv_storvsc, hv_netvsc"
+            ),
+            "{found:?}"
+        );
+        let file = format!("/lib/modules/{RELEASE}/kernel/drivers/net/hyperv/hv_netvsc.ko");
+        let found = stops(hops(&debian().without(&file)));
+        assert!(found[0].ends_with("hv_netvsc.ko, which modules.dep lists, is not there"), "{found:?}");
+        let found = stops(hops(&debian().file(DEP, "kernel/drivers/hv/hv_vmbus.ko:\n")));
+        assert!(found[0].contains("has no hv_storvsc, neither built in nor as a module"), "{found:?}");
+        let found = stops(hops(&debian().folder(DEP)));
+        assert!(
+            found.iter().any(|line| line.contains(&format!("{DEP} unknown: is a directory"))),
+            "{found:?}"
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! A part of the walk as it looks at the guest: what cannot be read on the way is said.
+
+use super::{Hop, HopKind};
+use crate::unread::{Noting, distinct};
+use crate::{Guest, Result, View};
+
+/// The hops that `find` answers. Where it had to look at something that cannot be read, what it says of that
+/// is not known.
+///
+/// # Errors
+/// If the device fails.
+pub(super) fn look(
+    guest: &Guest<'_>,
+    kind: HopKind,
+    find: impl FnOnce(&Guest<'_>) -> Result<Vec<Hop>>,
+) -> Result<Vec<Hop>> {
+    // What others looked at.
+    guest.facts.looked_at();
+    guest.view.take_unread();
+    let noting = Noting::new(guest.view);
+    let found = find(&Guest { view: &noting, ..*guest });
+    let mut unread = [noting.take_unread(), guest.facts.looked_at()].concat();
+    let mut hops = match found {
+        Ok(hops) => hops,
+        Err(error) => {
+            unread.push(error.unread()?);
+            Vec::new()
+        }
+    };
+    let unread = distinct(unread);
+    let is_unread = |hop: &Hop| {
+        let same = |path: &str| unread.iter().any(|unread| unread.place.path() == Some(path));
+        hop.place.path().is_some_and(same)
+    };
+    hops.retain(|hop| !is_unread(hop));
+    hops.extend(unread.iter().map(|unread| Hop::unread(kind, unread)));
+    Ok(hops)
+}

@@ -1,0 +1,187 @@
+//! The root file system: the volume that the command line names, which must be the one that is looked at here.
+
+use super::waits::{self, Missing};
+use super::{Hop, HopKind, MenuEntry};
+use crate::facts::Volume;
+use crate::inspect::devices;
+use crate::place::Place;
+use crate::text::{cmdline, fstab};
+use crate::{Device, Guest, Result};
+
+const KIND: HopKind = HopKind::Root;
+
+/// The types by which drivers of others are mounted as well.
+const SAME_DRIVER: [&[&str]; 1] = [&["ext2", "ext3", "ext4"]];
+
+/// The hop of an entry's root.
+pub(super) fn root(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
+    Ok(vec![hop(guest, entry)])
+}
+
+fn hop(guest: &Guest<'_>, entry: &MenuEntry) -> Hop {
+    let machine = guest.view.machine();
+    let Some(spec) = cmdline::values(&entry.cmdline, "root").pop() else {
+        return unnamed(guest, entry);
+    };
+    let what = format!("root={spec}");
+    let blocked = |why: String| Hop::blocked(KIND, &entry.place, what.clone(), why);
+    let unknown = |why: String| Hop::unknown(KIND, &entry.place, what.clone(), why);
+    if is_network(spec) {
+        return blocked("it is on a server, not on this machine".into());
+    }
+    let by_zfs = spec == "ZFS" || spec.starts_with("zfs:") || spec.starts_with("ZFS=");
+    // dracut's way to say it
+    let name = spec.strip_prefix("block:").unwrap_or(spec);
+    let volume = match waits::volume(machine, name) {
+        _ if by_zfs => return unknown("it is on ZFS, which refloat does not read".into()),
+        Ok(Some(volume)) => volume,
+        Ok(None) => return blocked("it names no volume".into()),
+        Err(Missing::Surely(why)) => return blocked(why),
+        Err(Missing::Perhaps(why)) => return unknown(why),
+    };
+    if !devices::is_root(volume) {
+        let found = format!("{} is not the root that is looked at here", volume.name);
+        return match devices::root(machine) {
+            Some(root) => blocked(format!("{found}, which is {}", root.name)),
+            None => unknown(volume.unreadable.clone().unwrap_or(found)),
+        };
+    }
+    if let Some(why) = wrong_type(&entry.cmdline, volume) {
+        return blocked(why);
+    }
+    if let Some(why) = left_out(&entry.cmdline, volume) {
+        return blocked(why);
+    }
+    if let Some(why) = other_subvolume(guest, &entry.cmdline, volume) {
+        return unknown(why);
+    }
+    let kind = volume.kind.as_deref().unwrap_or("a file system");
+    Hop::reached(KIND, Place::volume(&volume.name), format!("root={spec}, {kind}"))
+}
+
+/// A command line without a root: systemd then goes by the types of partitions, and only where its own boot
+/// loader has said from which disk.
+fn unnamed(guest: &Guest<'_>, entry: &MenuEntry) -> Hop {
+    let what = "no root= on the command line";
+    let root = devices::root(guest.view.machine());
+    let typed = root.and_then(|root| root.type_name.as_deref()).is_some_and(|name| name.contains("root"));
+    if typed {
+        let why = "whether the root is found by the type of its partition is not known";
+        return Hop::unknown(KIND, &entry.place, what, why);
+    }
+    Hop::blocked(KIND, &entry.place, what, "nothing names the root file system")
+}
+
+fn is_network(spec: &str) -> bool {
+    ["nfs", "iscsi:", "nbd:", "fcoe:", "cifs:", "//", "dhcp", "live:", "/dev/nfs"]
+        .iter()
+        .any(|start| spec.starts_with(start))
+}
+
+/// Why rootfstype= keeps the volume from being mounted.
+fn wrong_type(arguments: &str, volume: &Volume) -> Option<String> {
+    let types = cmdline::values(arguments, "rootfstype").pop()?;
+    let kind = volume.kind.as_deref()?;
+    let fits = |name: &str| {
+        name == kind
+            || name == "auto"
+            || SAME_DRIVER.iter().any(|all| all.contains(&name) && all.contains(&kind))
+    };
+    (!types.split(',').any(fits)).then(|| format!("rootfstype={types}, and {} has {kind}", volume.name))
+}
+
+/// Why dracut does not bring up the logical volume that the root is on: it takes only those that it is told,
+/// once it is told of any.
+fn left_out(arguments: &str, volume: &Volume) -> Option<String> {
+    let Device::Logical(_) = volume.device else { return None };
+    if cmdline::values(arguments, "rd.lvm").last() == Some(&"0") {
+        return Some("rd.lvm=0 keeps LVM from being looked for".into());
+    }
+    let volumes = cmdline::values(arguments, "rd.lvm.lv");
+    let groups = cmdline::values(arguments, "rd.lvm.vg");
+    let group = volume.name.split('/').next().unwrap_or_default();
+    let told = volumes.contains(&volume.name.as_str()) || groups.contains(&group);
+    let any = !volumes.is_empty() || !groups.is_empty();
+    (any && !told).then(|| format!("{} is not among those of rd.lvm.lv=", volume.name))
+}
+
+/// What is looked at here is the subvolume that fstab names for the root; another one may be another system.
+fn other_subvolume(guest: &Guest<'_>, arguments: &str, volume: &Volume) -> Option<String> {
+    if volume.kind.as_deref() != Some("btrfs") {
+        return None;
+    }
+    let flags = cmdline::values(arguments, "rootflags").pop().unwrap_or_default();
+    let of = |options: &str| {
+        let found = options.split(',').find_map(|option| option.strip_prefix("subvol=").map(str::to_owned));
+        found.map(|name| name.trim_start_matches('/').to_owned())
+    };
+    let mounted = guest.facts.fstab.iter().find(|mount| mount.target == "/");
+    let wanted = mounted.and_then(|mount| of(&mount.options));
+    if fstab::has_option(flags, "subvolid=") {
+        return Some("rootflags= names a subvolume by its number, which is not looked up here".into());
+    }
+    let named = of(flags);
+    (named != wanted && named.is_some())
+        .then(|| format!("rootflags= names the subvolume {}, and fstab another", named.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::look;
+    use super::super::testing::{debian, entry, lines};
+    use super::*;
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg};
+
+    fn with_root(bench: Bench, arguments: &str) -> String {
+        let bench = bench.file("/boot/grub/grub.cfg", grub_cfg(arguments, ""));
+        let entry = entry(&bench);
+        let hops = bench.guest(|guest| look(guest, KIND, |guest| root(guest, &entry)).unwrap());
+        let lines = lines(&hops);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines[0].clone()
+    }
+
+    #[test]
+    fn a_root_by_a_name_that_holds_is_reached() {
+        for spec in [
+            format!("UUID={ROOT_UUID}"),
+            "PARTUUID=1ec2a517-01".into(),
+            format!("/dev/disk/by-uuid/{ROOT_UUID}"),
+            format!("UUID={ROOT_UUID} rootfstype=ext4,xfs"),
+            format!("UUID={ROOT_UUID} rootfstype=ext3"),
+        ] {
+            let found = with_root(debian(), &spec);
+            assert!(found.starts_with("Root p1: root="), "{spec}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_not_found_or_another_one_stops_the_boot() {
+        for (spec, why) in [
+            ("/dev/xvda1", "blocked: /dev/xvda1 is a name that p1 has only on EC2"),
+            ("UUID=dead-beef", "blocked: UUID=dead-beef is not on this machine"),
+            ("LABEL=cloudimg-rootfs", "is not on this machine"),
+            ("/dev/mapper/vg0-root", "is not on this machine"),
+            (&format!("UUID={BOOT_UUID}"), "p2 is not the root that is looked at here, which is p1"),
+            (&format!("UUID={ROOT_UUID} rootfstype=xfs"), "rootfstype=xfs, and p1 has ext4"),
+            ("10.0.0.1:/srv", "it names no volume"),
+            ("nfs:10.0.0.1:/srv", "it is on a server"),
+            ("ZFS=rpool/root", "unknown: it is on ZFS"),
+        ] {
+            let found = with_root(debian(), spec);
+            assert!(found.contains(why), "{spec}: {found}");
+        }
+        let none = with_root(debian(), "").replace("root= ro", "ro");
+        assert!(none.contains("blocked"), "{none}");
+    }
+
+    #[test]
+    fn a_name_of_two_volumes_is_chance() {
+        let twins = debian().machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
+        let found = with_root(twins, &format!("UUID={ROOT_UUID}"));
+        assert!(found.contains("blocked: ") && found.contains("is the name of p1 and p2"), "{found}");
+        let array = debian().machine(|machine| machine.volumes[1].kind = Some("linux_raid_member".into()));
+        let found = with_root(array, "/dev/md0");
+        assert!(found.contains("unknown: /dev/md0 may be in p2 (linux_raid_member)"), "{found}");
+    }
+}

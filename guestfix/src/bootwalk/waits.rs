@@ -1,0 +1,128 @@
+//! What the boot waits for: whether a device that something names comes on this machine.
+
+use initramfs::Archive;
+
+use super::initramfs::texts;
+use crate::facts::{Machine, Volume};
+use crate::inspect::devices::{self, Named};
+use crate::text::{cmdline, crypttab, fstab};
+use crate::{Device, Guest, Result};
+
+/// Why a device does not come, or why nobody can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It does not.
+    Surely(String),
+    /// It may.
+    Perhaps(String),
+}
+
+/// The volume that a specification names, if it surely comes; `None` for what is no volume.
+pub(super) fn volume<'a>(
+    machine: &'a Machine,
+    spec: &str,
+) -> std::result::Result<Option<&'a Volume>, Missing> {
+    match devices::named(machine, spec, None) {
+        Named::Volume(volume) => match &volume.device {
+            Device::Logical(logical) => match &logical.refused {
+                Some(why) => {
+                    Err(Missing::Perhaps(format!("{spec} is a logical volume that is not read: {why}")))
+                }
+                None => Ok(Some(volume)),
+            },
+            Device::Range(_) => Ok(Some(volume)),
+        },
+        Named::Several(volumes) => {
+            let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+            let why = format!("{spec} is the name of {}: which one it finds is chance", names.join(" and "));
+            Err(Missing::Surely(why))
+        }
+        Named::DiskName(Some(volume)) => {
+            Err(Missing::Surely(format!("{spec} is a name that {} has only on EC2", volume.name)))
+        }
+        Named::DiskName(None) => Err(Missing::Surely(format!("{spec} is a name of a disk of EC2"))),
+        Named::Closed(volume) => {
+            let kind = volume.kind.as_deref().unwrap_or_default();
+            Err(Missing::Perhaps(format!(
+                "{spec} may be in {} ({kind}), which refloat does not open",
+                volume.name
+            )))
+        }
+        Named::Absent => Err(Missing::Surely(format!("{spec} is not on this machine"))),
+        Named::Other => Ok(None),
+    }
+}
+
+/// The device that an initramfs waits for and that does not come.
+pub(super) fn in_initramfs(
+    guest: &Guest<'_>,
+    archive: &Archive<'_>,
+    cmdline: &str,
+) -> Result<Option<String>> {
+    let machine = guest.view.machine();
+    let comes = |spec: &str| match volume(machine, spec) {
+        Err(Missing::Surely(why)) => Some(why),
+        _ => None,
+    };
+    if archive.generator() == initramfs::Generator::Dracut {
+        for token in cmdline::tokens(cmdline) {
+            if let Some(why) = absent_of(machine, token) {
+                return Ok(Some(why));
+            }
+        }
+    }
+    for (path, text) in texts(archive, |path| path.contains("initqueue/finished/devexists-"))? {
+        let device = text.split('"').find(|part| part.starts_with("/dev/"));
+        if let Some(why) = device.and_then(comes) {
+            return Ok(Some(format!("it waits for a device ({path}): {why}")));
+        }
+    }
+    for (path, text) in
+        texts(archive, |path| matches!(path, "etc/fstab" | "etc/crypttab" | "cryptroot/crypttab"))?
+    {
+        let why = match path.as_str() {
+            "etc/fstab" => {
+                let mut entries = fstab::entries(&text).into_iter();
+                entries.find_map(|entry| comes(&entry.spec).filter(|_| !is_optional(&entry.options)))
+            }
+            _ => {
+                let mut entries = crypttab::entries(&text).into_iter();
+                entries.find_map(|entry| comes(entry.device).filter(|_| !is_optional(entry.options)))
+            }
+        };
+        if let Some(why) = why {
+            return Ok(Some(format!("its {path} waits for a device: {why}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the boot goes on without it.
+pub(super) fn is_optional(options: &str) -> bool {
+    ["nofail", "noauto", "nobootwait"].iter().any(|option| fstab::has_option(options, option))
+}
+
+/// Why dracut waits in vain for what a token of the command line names.
+pub(super) fn absent_of(machine: &Machine, token: &str) -> Option<String> {
+    let holds = |kind: &str, uuid: &str| {
+        machine.volumes.iter().any(|volume| {
+            let known = plain(volume.uuid.as_deref().unwrap_or_default());
+            volume.kind.as_deref() == Some(kind) && known.starts_with(&plain(uuid))
+        })
+    };
+    let (is_there, what) = if let Some(name) = cmdline::value(token, "rd.lvm.lv") {
+        (machine.volumes.iter().any(|volume| volume.name == name), "a logical volume")
+    } else if let Some(uuid) = cmdline::value(token, "rd.luks.uuid") {
+        (holds("crypto_LUKS", uuid.trim_start_matches("luks-")), "an encrypted volume")
+    } else if let Some(uuid) = cmdline::value(token, "rd.md.uuid") {
+        (holds("linux_raid_member", uuid), "an array")
+    } else {
+        return None;
+    };
+    (!is_there).then(|| format!("{token} on the command line waits for {what} that is not on this machine"))
+}
+
+/// The digits of a UUID, however they are grouped.
+fn plain(uuid: &str) -> String {
+    uuid.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect()
+}
