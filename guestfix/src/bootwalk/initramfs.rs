@@ -340,7 +340,7 @@ impl Image<'_> {
             ["modules", "rd.driver.pre", "rd.driver.post", "modules-load", "modules_load", "rd.modules_load"]
         {
             for value in cmdline::values(&self.cmdline, key) {
-                value.split(',').for_each(|name| add(name));
+                value.split(',').for_each(&mut add);
             }
         }
         for (path, text) in texts(self.archive, |path| matches!(path, "config" | "config/start.sh" | "init"))?
@@ -348,11 +348,10 @@ impl Image<'_> {
             match path.as_str() {
                 "config" => {
                     let modules = shell_assign::get(&text, "MODULES").unwrap_or_default();
-                    modules.split_whitespace().for_each(|name| add(name));
+                    modules.split_whitespace().for_each(&mut add);
                 }
                 _ if self.generator == Generator::Mkinitrd => {
-                    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)))
-                        .for_each(|word| add(word));
+                    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))).for_each(&mut add);
                 }
                 _ => {}
             }

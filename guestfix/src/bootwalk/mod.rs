@@ -8,15 +8,22 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
+#[cfg(test)]
+mod guests;
 mod init;
 mod initramfs;
 mod kernel;
+mod login;
 mod look;
+mod mounts;
+mod network;
 mod root;
 mod route;
 mod system;
+mod target;
 #[cfg(test)]
 mod testing;
+mod units;
 mod waits;
 
 use serde::Serialize;

@@ -10,9 +10,6 @@ use crate::{Device, Guest, Result};
 
 const KIND: HopKind = HopKind::Root;
 
-/// The types by which drivers of others are mounted as well.
-const SAME_DRIVER: [&[&str]; 1] = [&["ext2", "ext3", "ext4"]];
-
 /// The hop of an entry's root.
 pub(super) fn root(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
     Ok(vec![hop(guest, entry)])
@@ -82,11 +79,7 @@ fn is_network(spec: &str) -> bool {
 fn wrong_type(arguments: &str, volume: &Volume) -> Option<String> {
     let types = cmdline::values(arguments, "rootfstype").pop()?;
     let kind = volume.kind.as_deref()?;
-    let fits = |name: &str| {
-        name == kind
-            || name == "auto"
-            || SAME_DRIVER.iter().any(|all| all.contains(&name) && all.contains(&kind))
-    };
+    let fits = |name: &str| waits::is_driver_of(name, kind);
     (!types.split(',').any(fits)).then(|| format!("rootfstype={types}, and {} has {kind}", volume.name))
 }
 

@@ -1,14 +1,43 @@
 //! What the root does with itself, from `init` to the login.
 
 use super::look::look;
-use super::{Hop, HopKind, MenuEntry, init};
+use super::{Hop, HopKind, MenuEntry, init, login, mounts, network, target};
 use crate::{Guest, Result};
 
-/// The hops behind the root, as an entry starts it.
+/// The hops behind the root, as an entry starts it. Those behind one that is blocked are looked at all the
+/// same.
 ///
 /// # Errors
 /// If the device fails.
 #[allow(dead_code, reason = "the walk does not call it yet")]
 pub(super) fn system(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
-    look(guest, HopKind::Init, |guest| init::init(guest, entry))
+    let mut hops = look(guest, HopKind::Init, |guest| init::init(guest, entry))?;
+    hops.extend(look(guest, HopKind::Target, |guest| target::target(guest, entry))?);
+    hops.extend(look(guest, HopKind::Mounts, mounts::mounts)?);
+    hops.extend(look(guest, HopKind::Network, |guest| network::network(guest, entry))?);
+    hops.extend(look(guest, HopKind::Login, |guest| login::login(guest, entry))?);
+    Ok(hops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{debian, entry, lines};
+    use super::*;
+
+    #[test]
+    fn a_debian_comes_to_its_login() {
+        let bench = debian();
+        let entry = entry(&bench);
+        let hops = bench.guest(|guest| system(guest, Some(&entry)).unwrap());
+        assert_eq!(
+            lines(&hops),
+            [
+                "Init /sbin/init: /lib/systemd/systemd",
+                "Target /lib/systemd/system/graphical.target: graphical.target",
+                "Mounts /etc/fstab: one mount",
+                "Network platform: the card gets its address by DHCP",
+                "Login /etc/ssh/sshd_config: sshd",
+            ]
+        );
+    }
 }

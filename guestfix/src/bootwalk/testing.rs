@@ -47,9 +47,25 @@ pub(super) fn pack(files: &[(String, String)]) -> Vec<u8> {
     initramfs_with(&files)
 }
 
+/// Units of systemd on the way to the login.
+const UNITS: &[&str] = &[
+    "basic.target",
+    "getty.target",
+    "getty@.service",
+    "graphical.target",
+    "multi-user.target",
+    "serial-getty@.service",
+    "ssh.service",
+    "sysinit.target",
+    "systemd-udev-trigger.service",
+    "systemd-udevd.service",
+];
+
 /// A Debian that starts on Azure.
 pub(super) fn debian() -> Bench {
-    let bench = Bench::debian();
+    let bench = UNITS.iter().fold(Bench::debian(), |bench, unit| {
+        bench.file(&format!("/lib/systemd/system/{unit}"), "[Unit]\nDescription=x\n")
+    });
     let modules: Vec<String> =
         bench.text(DEP).lines().map(|line| line.trim_end_matches(':').to_owned()).collect();
     let bench = modules
@@ -62,6 +78,13 @@ pub(super) fn debian() -> Bench {
         .program("/lib/systemd/systemd", program("/lib64/ld-linux-x86-64.so.2", &["libc.so.6"], ""))
         .program("/lib64/ld-linux-x86-64.so.2", library(&[]))
         .program("/lib/x86_64-linux-gnu/libc.so.6", library(&[]))
+        .link("/lib/systemd/system/default.target", "graphical.target")
+        .link("/etc/systemd/system/multi-user.target.wants/ssh.service", "/lib/systemd/system/ssh.service")
+        .program("/sbin/agetty", library(&[]))
+        .program("/usr/sbin/sshd", library(&[]))
+        .file("/etc/ssh/sshd_config", "UsePAM yes\n")
+        .file("/etc/ssh/ssh_host_ed25519_key", "key\n")
+        .file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
 }
 
 /// The entry of its menu that starts by itself.

@@ -102,6 +102,21 @@ pub(super) fn is_optional(options: &str) -> bool {
     ["nofail", "noauto", "nobootwait"].iter().any(|option| fstab::has_option(options, option))
 }
 
+/// Whether what is mounted as `kind` may be a file system of the kind `has`.
+pub(super) fn is_driver_of(kind: &str, has: &str) -> bool {
+    const EXT: [&str; 3] = ["ext2", "ext3", "ext4"];
+    const FAT: [&str; 3] = ["vfat", "msdos", "fat"];
+    let same = |all: &[&str]| all.contains(&kind) && all.contains(&has);
+    let any = kind.is_empty() || kind == "auto" || kind == has;
+    any || same(&EXT) || same(&FAT) || (has == "ntfs" && kind.starts_with("ntfs"))
+}
+
+/// Whether something of this kind, as `blkid` names it, can be mounted.
+pub(super) fn is_filesystem(kind: &str) -> bool {
+    let container = kind.ends_with("_member") || kind.starts_with("crypto_");
+    !container && !["swap", "swsuspend", "BitLocker", "bcache"].contains(&kind)
+}
+
 /// Why dracut waits in vain for what a token of the command line names.
 pub(super) fn absent_of(machine: &Machine, token: &str) -> Option<String> {
     let holds = |kind: &str, uuid: &str| {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::disk::{MIB, make_mbr, place_synthetic_grub};
 use super::ec2::any_system;
 use super::guests::{DISK_ID, ROOT_UUID, root};
-use super::initrd::{Codec, Initrd, Maker};
+use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use super::{Generation, SyntheticGuest};
 
@@ -41,7 +41,10 @@ fn alpine(out: &Path, ec2: bool) -> Result<()> {
     for other in ["/usr/lib/systemd", "/etc/systemd", "/usr/bin/systemctl", "/usr/sbin/init"] {
         tree.remove(other);
     }
-    tree.link("/usr/sbin/init", "/bin/busybox");
+    tree.program("/usr/bin/busybox", PROGRAM);
+    for applet in ["init", "getty"] {
+        tree.link(&format!("/usr/sbin/{applet}"), "/bin/busybox");
+    }
     tree.merge(KERNEL.tree()?);
     // its packages name the image by the kernel's flavour
     tree.remove(&format!("/boot/vmlinuz-{}", KERNEL.release));

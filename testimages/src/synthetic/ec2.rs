@@ -6,6 +6,19 @@ use super::tree::Tree;
 /// The network card's address on EC2.
 pub(super) const MAC: &str = "0a:ff:c0:a8:01:0a";
 
+/// Units of systemd without which no start comes to a login.
+const UNITS: &[(&str, &str)] = &[
+    ("basic.target", "Basic System"),
+    ("getty.target", "Login Prompts"),
+    ("getty@.service", "Getty on %I"),
+    ("local-fs.target", "Local File Systems"),
+    ("multi-user.target", "Multi-User System"),
+    ("serial-getty@.service", "Serial Getty on %I"),
+    ("sysinit.target", "System Initialization"),
+    ("systemd-udev-trigger.service", "Coldplug All udev Devices"),
+    ("systemd-udevd.service", "Rule-based Manager for Device Events and Files"),
+];
+
 /// A Debian-like system, with its package database.
 pub(super) fn system(os_release: &str, packages: &[(&str, &str)]) -> Tree {
     let mut tree = any_system(os_release);
@@ -56,6 +69,14 @@ pub(super) fn any_system(os_release: &str) -> Tree {
     tree.file("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 ip-192-168-1-10\n");
     tree.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
     tree.link("/etc/systemd/system/default.target", "/lib/systemd/system/multi-user.target");
+    for (unit, description) in UNITS {
+        tree.file(&format!("/usr/lib/systemd/system/{unit}"), format!("[Unit]\nDescription={description}\n"));
+    }
+    for name in ["agetty", "sshd"] {
+        tree.program(&format!("/usr/sbin/{name}"), PROGRAM);
+    }
+    tree.program("/usr/bin/login", PROGRAM);
+    tree.secret("/etc/ssh/ssh_host_ed25519_key", "a synthetic of a host key\n");
     tree.file("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n");
     tree
 }

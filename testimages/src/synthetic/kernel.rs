@@ -219,7 +219,7 @@ impl Kernel<'_> {
         fs::write(directory.join("modules.order"), order)?;
         fs::write(
             directory.join("modules.builtin"),
-            "kernel/fs/binfmt_script.ko\nkernel/drivers/tty/serial/8250/8250.ko\n",
+            "kernel/fs/binfmt_script.ko\nkernel/fs/xfs/xfs.ko\nkernel/drivers/md/dm-mod.ko\nkernel/drivers/tty/serial/8250/8250.ko\n",
         )?;
         fs::write(directory.join("modules.builtin.modinfo"), b"8250.alias=platform:serial8250\0")?;
         run(tool("depmod").arg("-b").arg(work.path()).arg(self.release), &[])?;

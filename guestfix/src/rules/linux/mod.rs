@@ -6,6 +6,6 @@ pub(super) mod boot;
 pub(crate) mod kernel;
 mod linewise;
 pub(super) mod mounts;
-pub(super) mod network;
+pub(crate) mod network;
 mod systemd;
 mod udev_rules;

@@ -12,7 +12,7 @@ use super::{
 use crate::synthetic::disk::{Ext, MIB, make_mbr, place_synthetic_grub};
 use crate::synthetic::ec2::MAC;
 use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
-use crate::synthetic::initrd::{Codec, Initrd};
+use crate::synthetic::initrd::{Codec, Initrd, PROGRAM};
 use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
 use crate::synthetic::{ec2, grub, selinux};
@@ -20,7 +20,11 @@ use crate::synthetic::{ec2, grub, selinux};
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana", "mlx5_core"], ..kernel("2.6.32-431.el6.x86_64") };
     let mut tree = system(&os_release("rhel", "fedora", "6.5", "Red Hat Enterprise Linux Server"));
-    tree.remove("/usr/lib/systemd");
+    for other in ["/usr/lib/systemd", "/etc/systemd", "/usr/sbin/init"] {
+        tree.remove(other);
+    }
+    tree.program("/usr/sbin/init", PROGRAM);
+    tree.file("/etc/init/rcS.conf", "start on startup\n");
     tree.link("/etc/rc3.d/S55sshd", "../init.d/sshd");
     tree.file("/etc/inittab", "id:3:initdefault:\n");
     // a getty for whatever console the kernel has

@@ -22,7 +22,7 @@ use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
 /// A network that fits one card, or one name, of EC2.
-pub(in crate::rules) static RULE: Rule = Rule {
+pub(crate) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "linux.network.mac-pinned",
         title: "the network card of Azure gets its address by DHCP",

@@ -1,0 +1,101 @@
+//! The hops behind the menu on whole guests: what is fixed must be reached, and what cannot be must not.
+
+use libdisk::block::{Disk, FileDisk, Silent};
+use testimages::synthetic::{self, Generation, SyntheticGuest};
+
+use super::testing::{lines, stops};
+use super::{Hop, MenuEntry, route, system};
+use crate::facts::BootEntry;
+use crate::plan::{Identity, plan};
+use crate::platform::azure;
+use crate::rule::CloudInit;
+use crate::tree::Tree;
+use crate::{Error, Goal, Guest, Stage, apply};
+
+/// Guests that start by no menu: what starts there is not in their facts.
+const WITHOUT_MENU: &[&str] = &["bare-no-os", "fedora-43-uki"];
+
+fn goal(guest: &SyntheticGuest) -> Goal {
+    let target = match guest.generation {
+        Generation::Gen1 => &azure::GEN1,
+        Generation::Gen2 => &azure::GEN2,
+    };
+    Goal { target, cloud_init: CloudInit::Disable }
+}
+
+fn entry(entry: &BootEntry) -> MenuEntry {
+    MenuEntry {
+        title: entry.title.clone(),
+        place: entry.place.clone(),
+        default: entry.default,
+        kernel: entry.kernel.clone(),
+        initrds: entry.initrds.clone(),
+        cmdline: entry.cmdline.clone(),
+    }
+}
+
+/// The hops of the entry that starts by itself, and of the system behind it.
+fn hops(guest: &Guest<'_>) -> Vec<Hop> {
+    let default = guest.facts.boot.entries.iter().find(|entry| entry.default).map(entry);
+    let mut hops = default.as_ref().map_or(Vec::new(), |entry| route::route(guest, entry).unwrap());
+    hops.extend(system::system(guest, default.as_ref()).unwrap());
+    hops
+}
+
+fn hops_on(disk: Disk, goal: &Goal) -> Vec<Hop> {
+    let tree = Tree::open(disk).unwrap();
+    hops(&Stage::new(&tree, goal).guest().unwrap())
+}
+
+#[test]
+fn a_synthetic_guest_comes_to_its_login_once_it_is_fixed_and_not_before() {
+    for guest in synthetic::all() {
+        let Some(path) = guest.path() else { return };
+        let (disk, goal) = (FileDisk::open(&path).unwrap().disk(), goal(guest));
+        let before = stops(hops_on(disk.clone(), &goal));
+        if WITHOUT_MENU.contains(&guest.name) {
+            continue;
+        }
+        let identity = [Identity::of("disk.img", &disk).unwrap()];
+        let plan = match plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal) {
+            Ok(plan) => plan,
+            Err(Error::Refused(_)) => {
+                println!("{}: {before:#?}", guest.name);
+                continue;
+            }
+            Err(error) => panic!("{}: {error:?}", guest.name),
+        };
+        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0);
+        let after = stops(hops_on(sealed.disk(), &goal));
+        println!("{}: {before:#?} -> {after:#?}", guest.name);
+        assert_eq!(after, [""; 0], "{}", guest.name);
+        let blockers = crate::plan::check(&Tree::open(sealed.disk()).unwrap(), &goal).unwrap();
+        assert!(blockers.ready(), "{}", guest.name);
+    }
+}
+
+/// Those which boot, as they are after a plan; each takes minutes to build where there is none yet.
+#[test]
+fn a_real_guest_comes_to_its_login_once_it_is_fixed() {
+    if !testimages::length::long() {
+        testimages::judge::skip("REFLOAT_LONG=1, as the real guests take minutes to build");
+        return;
+    }
+    let guests = [
+        (testimages::real::debian(), &azure::GEN1),
+        (testimages::real::debian_uefi(), &azure::GEN2),
+        (testimages::real::debian_busy(), &azure::GEN1),
+    ];
+    for (path, target) in guests {
+        let Some(path) = path else { return };
+        let goal = Goal { target, cloud_init: CloudInit::Disable };
+        let disk = FileDisk::open(&path).unwrap().disk();
+        println!("{}: {:#?}", path.display(), lines(&hops_on(disk.clone(), &goal)));
+        let identity = [Identity::of("disk.img", &disk).unwrap()];
+        let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
+        let sealed = apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0);
+        let after = hops_on(sealed.disk(), &goal);
+        println!("{:#?}", lines(&after));
+        assert_eq!(stops(after), [""; 0], "{}", path.display());
+    }
+}

@@ -1,0 +1,348 @@
+//! What the boot waits for behind init: file systems and encrypted volumes that must come and fit.
+
+use libdisk::vfs::FileType;
+
+use super::units::started_by;
+use super::waits::{self, Missing, is_optional};
+use super::{Hop, HopKind};
+use crate::facts::Volume;
+use crate::place::Place;
+use crate::text::{crypttab, fstab, ini, modprobe};
+use crate::{Guest, Result, View};
+
+const KIND: HopKind = HopKind::Mounts;
+const FSTAB: &str = "/etc/fstab";
+const CRYPTTAB: &str = "/etc/crypttab";
+const UNITS: &str = "/etc/systemd/system";
+
+/// What is mounted without a device, or from one that no boot waits for.
+const WITHOUT_DEVICE: &[&str] = &[
+    "auto.tmpfs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "swap",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "usbfs",
+];
+/// What is mounted from a server: the boot may be slow for it, and ends all the same.
+const REMOTE: &[&str] = &[
+    "9p",
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "efs",
+    "gfs2",
+    "glusterfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "ocfs2",
+    "orangefs",
+    "pvfs2",
+    "smb3",
+    "smbfs",
+];
+
+/// A line, wherever it is written.
+struct Wanted<'a> {
+    place: Place,
+    spec: &'a str,
+    target: &'a str,
+    kind: &'a str,
+    options: &'a str,
+}
+
+enum Fault {
+    Blocked(String),
+    Unknown(String),
+}
+
+/// The hops of all that the boot waits for: one that is reached if nothing is in its way.
+pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
+    let crypttab = guest.view.text(CRYPTTAB)?.unwrap_or_default();
+    let crypttab = crypttab::entries(&crypttab);
+    let mut hops = Vec::new();
+    let mut add = |place: &Place, what: &str, fault: Fault| {
+        hops.push(match fault {
+            Fault::Blocked(why) => Hop::blocked(KIND, place, what, why),
+            Fault::Unknown(why) => Hop::unknown(KIND, place, what, why),
+        });
+    };
+    let mut count = 0;
+    for mount in guest.facts.fstab.iter() {
+        let wanted = Wanted {
+            place: Place::line(FSTAB, mount.line),
+            spec: &mount.spec,
+            target: &mount.target,
+            kind: &mount.kind,
+            options: &mount.options,
+        };
+        count += 1;
+        if let Some(fault) = fault_of(guest, &wanted, &crypttab)? {
+            add(&wanted.place, &mount.target, fault);
+        }
+    }
+    for entry in &crypttab {
+        count += 1;
+        if let Some(fault) = closed(guest, entry)? {
+            add(&Place::line(CRYPTTAB, entry.line), entry.name, fault);
+        }
+    }
+    for file in guest.view.glob(UNITS, ".mount")? {
+        let unit = file.rsplit('/').next().unwrap_or(&file);
+        // what is only wanted holds nothing up for good
+        if started_by(guest.view, unit, &[".requires"])?.is_none() {
+            continue;
+        }
+        let text = guest.view.text(&file)?.unwrap_or_default();
+        let get = |key: &str| ini::values(&text, "Mount", key).pop().unwrap_or_default();
+        let (spec, target, kind, options) = (get("What"), get("Where"), get("Type"), get("Options"));
+        let wanted = Wanted { place: Place::file(file.as_str()), spec, target, kind, options };
+        count += 1;
+        if let Some(fault) = fault_of(guest, &wanted, &crypttab)? {
+            add(&wanted.place, target, fault);
+        }
+    }
+    if hops.is_empty() {
+        let what = match count {
+            0 => "nothing beside the root".to_owned(),
+            1 => "one mount".to_owned(),
+            count => format!("{count} mounts"),
+        };
+        hops.push(Hop::reached(KIND, FSTAB, what));
+    }
+    Ok(hops)
+}
+
+/// Why a file system is not mounted, if the boot waits for it.
+fn fault_of(
+    guest: &Guest<'_>,
+    wanted: &Wanted<'_>,
+    crypttab: &[crypttab::Entry<'_>],
+) -> Result<Option<Fault>> {
+    let Wanted { spec, target, kind, options, .. } = *wanted;
+    let has = |option: &str| fstab::has_option(options, option);
+    let is_remote =
+        REMOTE.contains(&kind) || kind.starts_with("fuse") || has("_netdev") || spec.contains("s3fs#");
+    if is_optional(options) || is_remote || WITHOUT_DEVICE.contains(&kind) || !target.starts_with('/') {
+        return Ok(None);
+    }
+    let blocked = |why: String| Ok(Some(Fault::Blocked(why)));
+    if let Some(metadata) = guest.view.stat(target)?
+        && metadata.file_type != FileType::Directory
+        && !has("bind")
+    {
+        return blocked(format!("{target} is no directory"));
+    }
+    if has("bind") || has("rbind") {
+        let is_there = guest.view.exists(spec)?;
+        return Ok((!is_there)
+            .then(|| Fault::Blocked(format!("{spec}, which is to be seen at {target}, is not there"))));
+    }
+    if let Some(name) = spec.strip_prefix("/dev/mapper/")
+        && crypttab.iter().any(|entry| entry.name == name)
+    {
+        // its line in crypttab is judged by itself; what is in it is not seen
+        return Ok(Some(Fault::Unknown(format!(
+            "{spec} is an encrypted volume, which refloat does not open"
+        ))));
+    }
+    let volume = match waits::volume(guest.view.machine(), spec) {
+        Ok(Some(volume)) => volume,
+        Ok(None) if spec.starts_with('/') && !spec.starts_with("/dev/") => {
+            let is_there = guest.view.exists(spec)?;
+            return Ok((!is_there).then(|| Fault::Blocked(format!("the file {spec} is not there"))));
+        }
+        Ok(None) => return Ok(None),
+        Err(Missing::Surely(why)) => return blocked(why),
+        Err(Missing::Perhaps(why)) => return Ok(Some(Fault::Unknown(why))),
+    };
+    fits(guest, volume, kind)
+}
+
+/// Why the volume is not mounted as this type.
+fn fits(guest: &Guest<'_>, volume: &Volume, kind: &str) -> Result<Option<Fault>> {
+    if let Some(why) = &volume.unreadable {
+        return Ok(Some(Fault::Unknown(format!("{} cannot be read: {why}", volume.name))));
+    }
+    let Some(has) = volume.kind.as_deref() else {
+        return Ok(Some(Fault::Blocked(format!("nothing that could be mounted is on {}", volume.name))));
+    };
+    if !waits::is_driver_of(kind, has) {
+        return Ok(Some(Fault::Blocked(format!(
+            "it is to be mounted as {kind}, and {} has {has}",
+            volume.name
+        ))));
+    }
+    if !waits::is_filesystem(has) {
+        return Ok(Some(Fault::Blocked(format!("{} has {has}, which is no file system", volume.name))));
+    }
+    let is_root = volume.mounted_at.as_deref() == Some("/");
+    let forbidden = if is_root { None } else { forbidden(guest.view, has)? };
+    Ok(forbidden.map(|place| Fault::Blocked(format!("{place} keeps the driver of {has} from being loaded"))))
+}
+
+/// The line of modprobe's configuration that forbids this module.
+pub(super) fn forbidden(view: &dyn View, module: &str) -> Result<Option<Place>> {
+    for dir in ["/etc/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
+        for file in view.glob(dir, ".conf")? {
+            let text = view.text(&file)?.unwrap_or_default();
+            let found = modprobe::all_forbidden(&text).into_iter().find(|(_, name)| name == module);
+            if let Some((line, _)) = found {
+                return Ok(Some(Place::line(&file, line)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Why an encrypted volume is not opened without anybody at the console.
+fn closed(guest: &Guest<'_>, entry: &crypttab::Entry<'_>) -> Result<Option<Fault>> {
+    if is_optional(entry.options) {
+        return Ok(None);
+    }
+    match waits::volume(guest.view.machine(), entry.device) {
+        Err(Missing::Surely(why)) => return Ok(Some(Fault::Blocked(why))),
+        Err(Missing::Perhaps(why)) => return Ok(Some(Fault::Unknown(why))),
+        Ok(_) => {}
+    }
+    let by_itself = ["tpm2-device=", "fido2-device=", "pkcs11-uri=", "keyscript="];
+    if entry.has_random_key() || by_itself.iter().any(|option| fstab::has_option(entry.options, option)) {
+        return Ok(None);
+    }
+    if matches!(entry.key, "" | "-" | "none") {
+        return Ok(Some(Fault::Blocked("it is opened by a passphrase, for which the boot waits".into())));
+    }
+    let is_there = entry.key.starts_with("/dev/") || guest.view.exists(entry.key)?;
+    Ok((!is_there).then(|| Fault::Blocked(format!("its key {} is not there", entry.key))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::look;
+    use super::super::testing::{debian, stops};
+    use super::*;
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
+
+    fn found(bench: &Bench) -> Vec<String> {
+        stops(bench.guest(|guest| look(guest, KIND, mounts).unwrap()))
+    }
+
+    /// A Debian with a line more in fstab, and a second file system.
+    fn with_line(line: &str) -> Bench {
+        let line = line.replace("{root}", ROOT_UUID).replace("{data}", BOOT_UUID);
+        debian()
+            .machine(|machine| machine.volumes[1].kind = Some("xfs".into()))
+            .file(FSTAB, format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n{line}\n"))
+    }
+
+    #[test]
+    fn what_comes_or_need_not_come_is_no_stop() {
+        for line in [
+            "UUID={data} /data xfs defaults 0 2",
+            "PARTUUID=1ec2a517-02 /data auto x-initrd.mount 0 2",
+            "UUID={root} /mnt ext3 defaults 0 0",
+            "/dev/xvdf /data xfs nofail 0 2",
+            "/dev/mapper/vg-data /data xfs noauto 0 2",
+            "UUID=dead none swap sw 0 0",
+            "tmpfs /tmp tmpfs defaults 0 0",
+            "sysfs /sys sysfs defaults 0 0",
+            "/boot /mnt none bind 0 0",
+            "nas:/x /x nfs defaults 0 0",
+            "//nas/x /x cifs _netdev 0 0",
+            "/dev/sr0 /media/cdrom udf,iso9660 user,noauto 0 0",
+        ] {
+            assert_eq!(found(&with_line(line)), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_or_does_not_fit_stops_the_boot() {
+        for (line, why) in [
+            ("/dev/xvda2 /data xfs defaults 0 2", "blocked: /dev/xvda2 is a name that p2 has only on EC2"),
+            ("UUID=dead-beef /data xfs defaults 0 2", "blocked: UUID=dead-beef is not on this machine"),
+            (
+                "/dev/mapper/vg-data /data xfs defaults 0 2",
+                "blocked: /dev/mapper/vg-data is not on this machine",
+            ),
+            ("/dev/vg/data /data xfs defaults 0 2", "blocked: /dev/vg/data is not on this machine"),
+            ("/dev/md0 /data xfs defaults 0 2", "blocked: /dev/md0 is not on this machine"),
+            ("UUID={data} /data ext4 defaults 0 2", "blocked: it is to be mounted as ext4, and p2 has xfs"),
+            ("UUID={data} /etc/passwd xfs defaults 0 2", "blocked: /etc/passwd is no directory"),
+            ("/nowhere /mnt none bind 0 0", "blocked: /nowhere, which is to be seen at /mnt, is not there"),
+            ("/images/x.img /mnt ext4 loop 0 0", "blocked: the file /images/x.img is not there"),
+        ] {
+            let found = found(&with_line(line));
+            assert!(found.len() == 1 && found[0].contains(why), "{line}: {found:?}");
+            assert!(found[0].starts_with("Mounts /etc/fstab:2 "), "{found:?}");
+        }
+        let twins = with_line("UUID={root} /data ext4 defaults 0 0")
+            .machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
+        assert!(found(&twins).iter().all(|line| line.contains("which one it finds is chance")));
+        let damaged = with_line("UUID={data} /data xfs defaults 0 0")
+            .machine(|machine| machine.volumes[1].unreadable = Some("damaged".into()));
+        assert!(found(&damaged)[0].contains("unknown: p2 cannot be read: damaged"));
+        let hardened = with_line("UUID={data} /data xfs defaults 0 0")
+            .file("/etc/modprobe.d/x.conf", "install xfs /bin/false\n");
+        assert!(found(&hardened)[0].contains("/etc/modprobe.d/x.conf:1 keeps the driver of xfs"));
+    }
+
+    #[test]
+    fn encrypted_volumes_must_open_by_themselves() {
+        let with = |line: &str| {
+            let bench = with_line("").machine(|machine| machine.volumes[1].kind = Some("crypto_LUKS".into()));
+            found(&bench.file(CRYPTTAB, line.replace("{data}", BOOT_UUID)).file("/etc/key", "key"))
+        };
+        for fine in [
+            "data UUID={data} /etc/key luks\n",
+            "data UUID={data} none luks,tpm2-device=auto\n",
+            "swap PARTUUID=1ec2a517-02 /dev/urandom swap\n",
+            "data UUID=dead none luks,nofail\n",
+        ] {
+            assert_eq!(with(fine), [""; 0], "{fine}");
+        }
+        for (line, why) in [
+            ("data UUID={data} none luks\n", "it is opened by a passphrase"),
+            ("data UUID={data} /etc/nokey luks\n", "its key /etc/nokey is not there"),
+            ("data UUID=dead /etc/key luks\n", "UUID=dead is not on this machine"),
+            ("data /dev/xvda2 /etc/key luks\n", "a name that p2 has only on EC2"),
+        ] {
+            let found = with(line);
+            assert!(found.len() == 1 && found[0].contains(why), "{line}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_that_is_required_is_waited_for() {
+        let unit = "[Mount]\nWhat=/dev/xvdf\nWhere=/data\nType=xfs\n";
+        let bench = debian().file("/etc/systemd/system/data.mount", unit);
+        assert_eq!(found(&bench), [""; 0]);
+        let required = bench.link("/etc/systemd/system/local-fs.target.requires/data.mount", "../data.mount");
+        assert!(found(&required)[0].contains("/dev/xvdf is a name of a disk of EC2"));
+    }
+}

@@ -1,0 +1,277 @@
+//! What the init starts into: the default target of systemd, or the run level of an older init.
+
+use super::units::Unit;
+use super::{Hop, HopKind, MenuEntry};
+use crate::text::{cmdline, ini, lines};
+use crate::{Guest, Result, View};
+
+const KIND: HopKind = HopKind::Target;
+const INITTAB: &str = "/etc/inittab";
+
+/// Targets with everything that a machine with logins has.
+const FULL: &[&str] = &["multi-user.target", "graphical.target"];
+/// Without these no service is started, and no device is seen.
+const ESSENTIAL: &[&str] =
+    &["sysinit.target", "basic.target", "systemd-udevd.service", "systemd-udev-trigger.service"];
+
+/// What runs as the first program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Init {
+    Systemd,
+    /// Before systemd, with jobs in /etc/init.
+    Upstart,
+    /// System V's.
+    SysV,
+    /// Busybox, with OpenRC behind it or not.
+    Busybox,
+    Unknown,
+}
+
+impl Init {
+    /// By the program that /sbin/init, or the one of the command line, leads to.
+    pub(super) fn of(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Self> {
+        let view = guest.view;
+        let named = entry.and_then(|entry| cmdline::values(&entry.cmdline, "init").pop());
+        let path = view.resolve(named.unwrap_or("/sbin/init"))?.unwrap_or_default();
+        Ok(match path.rsplit('/').next().unwrap_or_default() {
+            "systemd" => Self::Systemd,
+            "busybox" => Self::Busybox,
+            "upstart" => Self::Upstart,
+            "init" | "sysvinit"
+                if view.exists("/etc/init/rc-sysinit.conf")? || view.exists("/etc/init/rcS.conf")? =>
+            {
+                Self::Upstart
+            }
+            "init" | "sysvinit" | "openrc-init" => Self::SysV,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+/// The hop of the target or run level.
+pub(super) fn target(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
+    let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
+    match Init::of(guest, entry)? {
+        Init::Systemd => systemd(guest.view, entry, arguments),
+        Init::Unknown => {
+            let why = "refloat does not know this init: what it starts is not looked at";
+            Ok(vec![Hop::unknown(KIND, "/sbin/init", "an unknown init", why)])
+        }
+        init => run_level(guest.view, init, entry, arguments),
+    }
+}
+
+fn systemd(view: &dyn View, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
+    let asked = asked_target(arguments);
+    if let (Some(entry), Some((token, name))) = (entry, &asked)
+        && !FULL.contains(&name.as_str())
+        && let Some(why) = incomplete(view, name)?
+    {
+        let why = format!("{token} on the command line: {why}");
+        return Ok(vec![Hop::blocked(KIND, &entry.place, name, why)]);
+    }
+    let wanted = asked.map_or_else(|| "default.target".to_owned(), |(_, name)| name);
+    let found = Unit::find(view, &wanted)?;
+    let Unit::There { name, path } = &found else {
+        let (place, why) = found.fault(&wanted).unwrap_or_default();
+        return Ok(vec![Hop::blocked(KIND, place, wanted, why)]);
+    };
+    if let Some(why) = incomplete(view, name)? {
+        return Ok(vec![Hop::blocked(KIND, path, name, why)]);
+    }
+    let mut needed: Vec<&str> = ESSENTIAL.to_vec();
+    needed.push("multi-user.target");
+    for unit in needed {
+        if let Some((place, why)) = Unit::find(view, unit)?.fault(unit) {
+            return Ok(vec![Hop::blocked(KIND, place, name, why)]);
+        }
+    }
+    Ok(vec![Hop::reached(KIND, path, name)])
+}
+
+/// The unit that the command line asks for, and the word that does; the last one counts.
+fn asked_target(arguments: &str) -> Option<(String, String)> {
+    let of = |token: &str| {
+        let name = match token {
+            "emergency" | "-b" => "emergency.target",
+            "rescue" | "single" | "s" | "S" | "1" => "rescue.target",
+            "2" | "3" | "4" => "multi-user.target",
+            "5" => "graphical.target",
+            token => return cmdline::value(token, "systemd.unit").map(str::to_owned),
+        };
+        Some(name.to_owned())
+    };
+    let found = cmdline::tokens(arguments).filter_map(|token| Some((token.to_owned(), of(token)?)));
+    found.last()
+}
+
+/// Why a target is no start with logins.
+fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
+    if FULL.contains(&name)
+        || matches!(name, "runlevel2.target" | "runlevel3.target" | "runlevel4.target" | "runlevel5.target")
+    {
+        return Ok(None);
+    }
+    const ENDS: &[&str] = &[
+        "poweroff.target",
+        "reboot.target",
+        "halt.target",
+        "kexec.target",
+        "runlevel0.target",
+        "runlevel6.target",
+    ];
+    const ALONE: &[&str] = &["rescue.target", "emergency.target", "runlevel1.target"];
+    if ENDS.contains(&name) {
+        return Ok(Some(format!("{name} ends the system")));
+    }
+    if ALONE.contains(&name) {
+        return Ok(Some(format!("{name} asks for a password on the console, and starts nothing else")));
+    }
+    let Unit::There { path, .. } = Unit::find(view, name)? else { return Ok(None) };
+    let text = view.text(&path)?.unwrap_or_default();
+    let pulls = |key: &str| {
+        ini::values(&text, "Unit", key)
+            .iter()
+            .any(|value| value.split_whitespace().any(|unit| FULL.contains(&unit)))
+    };
+    let full = ["Requires", "Wants", "BindsTo"].iter().any(|key| pulls(key));
+    Ok((!full).then(|| format!("{name} does not start multi-user.target")))
+}
+
+/// Inits that read inittab, or leave it at that.
+fn run_level(view: &dyn View, init: Init, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
+    let single = |token: &&str| matches!(*token, "single" | "s" | "S" | "1" | "emergency" | "-b");
+    if let (Some(entry), Some(token)) = (entry, cmdline::tokens(arguments).find(single)) {
+        let why = format!("{token} on the command line starts one shell on the console, and nothing else");
+        return Ok(vec![Hop::blocked(KIND, &entry.place, "single-user mode", why)]);
+    }
+    let text = view.text(INITTAB)?;
+    if init == Init::Busybox {
+        let starts = text.as_ref().is_some_and(|text| {
+            lines(text).any(|line| !line.body.starts_with('#') && line.body.contains(":sysinit:"))
+        });
+        let by_default = text.is_none() && view.exists("/etc/init.d/rcS")?;
+        return Ok(vec![match starts || by_default {
+            true => Hop::reached(KIND, INITTAB, "busybox"),
+            false => Hop::blocked(KIND, INITTAB, "busybox", "nothing in it starts the system"),
+        }]);
+    }
+    let default = text.as_deref().and_then(|text| {
+        let mut found = lines(text).filter(|line| !line.body.trim_start().starts_with('#'));
+        found.find_map(|line| {
+            let mut fields = line.body.split(':');
+            let (_, level, action) = (fields.next()?, fields.next()?, fields.next()?);
+            (action == "initdefault").then(|| level.to_owned())
+        })
+    });
+    let level = match (default, init) {
+        (Some(level), _) => level,
+        // its jobs have a default of their own
+        (None, Init::Upstart) => return Ok(vec![Hop::reached(KIND, "/etc/init", "Upstart's own run level")]),
+        (None, _) => {
+            let why = "it names no run level to start into";
+            return Ok(vec![Hop::blocked(KIND, INITTAB, "no run level", why)]);
+        }
+    };
+    Ok(vec![match level.as_str() {
+        "2" | "3" | "4" | "5" => Hop::reached(KIND, INITTAB, format!("run level {level}")),
+        _ => {
+            let why = format!("run level {level} is not one with logins");
+            Hop::blocked(KIND, INITTAB, format!("run level {level}"), why)
+        }
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::look;
+    use super::super::testing::{debian, entry, lines, stops};
+    use super::*;
+    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
+
+    fn hops(bench: &Bench) -> Vec<Hop> {
+        let entry = entry(bench);
+        bench.guest(|guest| look(guest, KIND, |guest| target(guest, Some(&entry))).unwrap())
+    }
+
+    fn with_arguments(bench: Bench, arguments: &str) -> Bench {
+        bench.file("/boot/grub/grub.cfg", grub_cfg(&format!("UUID={ROOT_UUID}"), arguments))
+    }
+
+    const DEFAULT: &str = "/etc/systemd/system/default.target";
+
+    #[test]
+    fn a_target_with_logins_is_reached() {
+        assert_eq!(stops(hops(&debian())), [""; 0]);
+        let own = debian().link(DEFAULT, "/lib/systemd/system/multi-user.target");
+        assert_eq!(lines(&hops(&own)), ["Target /lib/systemd/system/multi-user.target: multi-user.target"]);
+        assert_eq!(stops(hops(&with_arguments(debian(), "systemd.unit=multi-user.target 3"))), [""; 0]);
+        let site = debian()
+            .link(DEFAULT, "/etc/systemd/system/site.target")
+            .file("/etc/systemd/system/site.target", "[Unit]\nRequires=multi-user.target\n");
+        assert_eq!(stops(hops(&site)), [""; 0]);
+    }
+
+    #[test]
+    fn a_target_without_logins_or_without_its_parts_stops_the_boot() {
+        let unit = |name: &str| format!("/lib/systemd/system/{name}");
+        let mask = |name: &str| debian().link(&format!("/etc/systemd/system/{name}"), "/dev/null");
+        for (bench, why) in [
+            (debian().without(&unit("default.target")), "default.target is not there"),
+            (debian().without(&unit("graphical.target")), "it leads to a graphical.target that is not there"),
+            (debian().without(&unit("sysinit.target")), "sysinit.target is not there"),
+            (debian().file(&unit("basic.target"), ""), "basic.target is masked"),
+            (mask("multi-user.target"), "multi-user.target is masked"),
+            (mask("systemd-udevd.service"), "systemd-udevd.service is masked"),
+            (debian().link(DEFAULT, "/dev/null"), "default.target is masked"),
+            (
+                debian()
+                    .link(DEFAULT, "/lib/systemd/system/rescue.target")
+                    .file(&unit("rescue.target"), "[Unit]\n"),
+                "rescue.target asks",
+            ),
+            (
+                debian()
+                    .link(DEFAULT, "/lib/systemd/system/reboot.target")
+                    .file(&unit("reboot.target"), "[Unit]\n"),
+                "reboot.target ends",
+            ),
+            (
+                debian().link(DEFAULT, "/lib/systemd/system/x.target").file(&unit("x.target"), "[Unit]\n"),
+                "x.target does not start",
+            ),
+            (with_arguments(debian(), "single"), "single on the command line: rescue.target"),
+            (
+                with_arguments(debian(), "systemd.unit=emergency.target"),
+                "systemd.unit=emergency.target on the command line",
+            ),
+        ] {
+            let stops = stops(hops(&bench));
+            assert!(stops.len() == 1 && stops[0].contains(&format!("blocked: {why}")), "{why}: {stops:?}");
+        }
+    }
+
+    #[test]
+    fn an_init_before_systemd_has_a_run_level() {
+        let old = || {
+            debian()
+                .without("/sbin/init")
+                .program("/sbin/init", "program")
+                .file(INITTAB, "# x\nid:3:initdefault:\n")
+        };
+        assert_eq!(lines(&hops(&old())), ["Target /etc/inittab: run level 3"]);
+        for (bench, why) in [
+            (old().file(INITTAB, "id:1:initdefault:\n"), "run level 1 is not one with logins"),
+            (old().file(INITTAB, ""), "it names no run level"),
+            (with_arguments(old(), "S"), "S on the command line starts one shell"),
+        ] {
+            let stops = stops(hops(&bench));
+            assert!(stops.len() == 1 && stops[0].contains(why), "{why}: {stops:?}");
+        }
+        let upstart = old().file(INITTAB, "").file("/etc/init/rcS.conf", "start on startup\n");
+        assert_eq!(stops(hops(&upstart)), [""; 0]);
+        let other = debian().without("/sbin/init").link("/sbin/init", "/usr/bin/runit");
+        let other = other.program("/usr/bin/runit", "program");
+        assert!(stops(hops(&other))[0].contains("unknown: refloat does not know this init"));
+    }
+}
