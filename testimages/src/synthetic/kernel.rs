@@ -270,6 +270,15 @@ impl Kernel<'_> {
         const PAYLOAD: u32 = 0x200;
         let mut image = vec![0_u8; 32 << 10];
         let size = (image.len() - SETUP) as u32;
+        image[..2].copy_from_slice(b"MZ"); // UEFI can start it, too
+        image[0x3c] = 0x40;
+        image[0x40..0x48].copy_from_slice(b"PE\0\0\x64\x86\x01\0");
+        image[0x54] = 0xf0; // bytes of the optional header
+        image[0x58..0x5a].copy_from_slice(&[0x0b, 0x02]);
+        image[0x148..0x14d].copy_from_slice(b".text");
+        image[0x150..0x154].copy_from_slice(&size.to_le_bytes());
+        image[0x158..0x15c].copy_from_slice(&size.to_le_bytes());
+        image[0x15c..0x160].copy_from_slice(&(SETUP as u32).to_le_bytes());
         image[0x1f1] = 4; // four sectors of set-up code
         image[0x1f4..0x1f8].copy_from_slice(&(size / 16).to_le_bytes());
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
