@@ -39,7 +39,7 @@ impl fmt::Display for TableKind {
 }
 
 /// The disks below the guest's files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// Size of the disk that the machine starts from, in bytes.
     pub size: u64,
