@@ -141,7 +141,7 @@ pub fn prepare(images: &[Exclusive], plan: &str) -> Result<Prepared> {
             Some(status) if status.plan != plan => {
                 return Err(Error::Refused(format!(
                     "{} holds the way back from another change: undo that first, or move the file away to give it up",
-                    undo_path(image.path()).display()
+                    block::shown(&undo_path(image.path()))
                 )));
             }
             status => found.extend(status.map(|status| (image, status))),
@@ -214,7 +214,7 @@ fn can_change(change: &Change<'_>) -> Result<()> {
         return Err(Error::Refused(format!(
             "{} is {format}, and only raw images and fixed VHDs are changed in place: apply to a new file with -o, or \
              convert it first",
-            image.path().display()
+            block::shown(image.path())
         )));
     }
     let path = undo_path(image.path());
@@ -222,12 +222,12 @@ fn can_change(change: &Change<'_>) -> Result<()> {
         return Err(Error::Refused(format!(
             "{} is a block device, and the next start of this machine would forget {}, the way back: apply to a new \
              file with -o",
-            image.path().display(),
-            path.display()
+            block::shown(image.path()),
+            block::shown(&path)
         )));
     }
     if check_sidecar(&path)? {
-        return Err(Error::Refused(format!("{} exists already", path.display())));
+        return Err(Error::Refused(format!("{} exists already", block::shown(&path))));
     }
     let size = FileDisk::open(image.path())?.disk().size();
     if sealed.disk().size() > size {
@@ -248,8 +248,14 @@ fn write_record(change: &Change<'_>, others: Vec<PathBuf>, plan: &str) -> Result
     let partial = undo_path(image.path()).with_extension("undo.partial");
     let file = open_sidecar(&partial, mode_like(image.path())?)?;
     let ranges = sealed.dirty();
-    // What an interrupted run left there was never used.
-    let made = file.set_len(0).and_then(|()| file.set_len(record::size(&header, &ranges)));
+    if !block::holds_nothing(&file) && !record::is_begun(&file) {
+        return Err(block::in_the_way(&partial, "it holds something that refloat did not write").into());
+    }
+    // What an interrupted run left there was never used. Before there is more in it, it says whose it is.
+    let made = file
+        .set_len(0)
+        .and_then(|()| record::begin(&file))
+        .and_then(|()| file.set_len(record::size(&header, &ranges)));
     let made = made.map_err(|error| file_error(&partial, "cannot grow", error)).and_then(|()| {
         let disk = FileDisk::open_mut(&partial)?.disk_mut();
         record::write(&disk, &header, &ranges, &target, &sealed.disk())
@@ -305,7 +311,7 @@ fn undo_all(images: &[&Exclusive]) -> Result<()> {
     }
     let Some((_, Status { plan, .. })) = set.first() else {
         let paths: Vec<_> =
-            images.iter().map(|image| undo_path(image.path()).display().to_string()).collect();
+            images.iter().map(|image| block::shown(&undo_path(image.path())).to_string()).collect();
         let paths = paths.join(", ");
         let what = format!("there is no {paths}: this image was not changed in place, or was undone");
         return Err(Error::Refused(what));
@@ -320,8 +326,8 @@ fn undo_all(images: &[&Exclusive]) -> Result<()> {
         {
             return Err(Error::Refused(format!(
                 "{} was changed together with {}, whose undo file is not here: both are put back, or none",
-                path.display(),
-                other.display()
+                block::shown(path),
+                block::shown(other)
             )));
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use block::shown;
 use image::Format;
 
 /// What a user names on the command line.
@@ -181,8 +182,8 @@ fn location(text: &str) -> Result<Location, AddressError> {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, format: Some(format) } => write!(f, "{format}:{}", path.display()),
-            Self::File { path, format: None } => write!(f, "{}", path.display()),
+            Self::File { path, format: Some(format) } => write!(f, "{format}:{}", shown(path)),
+            Self::File { path, format: None } => write!(f, "{}", shown(path)),
             Self::Ebs(name) => write!(f, "ebs:{name}"),
             Self::Azure(name) => write!(f, "azure:{name}"),
         }

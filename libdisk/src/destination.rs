@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use block::{
     Bitmap, ContentSum, Disk, Error, ErrorKind, Observer, Receipt, Result, Sink, check_sidecar, is_open_here,
+    shown,
 };
 use image::transfer::{self, ResumeKey, Since, Spec};
-use image::{Durability, Existing, Left, Output, in_use, partial_path, qcow2, raw, vhd};
+use image::{Durability, Existing, Left, Output, check_partial, in_use, partial_path, qcow2, raw, vhd};
 
 const LAYER: &str = "output";
 
@@ -172,7 +173,7 @@ impl FileFormat {
     /// If it names none and none was asked for, or another one.
     pub fn of(path: &Path, asked: Option<Self>) -> Result<Self, FormatError> {
         let named = path.extension().and_then(|extension| Self::named(&extension.to_string_lossy()));
-        let shown = || path.display().to_string();
+        let shown = || shown(path).to_string();
         match (named, asked) {
             (Some(named), Some(asked)) if named != asked => {
                 Err(FormatError::Contradiction { path: shown(), named, asked })
@@ -243,7 +244,7 @@ impl FileDestination {
 
 impl Destination for FileDestination {
     fn name(&self) -> String {
-        self.path().display().to_string()
+        shown(self.path()).to_string()
     }
 
     fn fit(&self, disk: Disk) -> Result<Disk> {
@@ -263,7 +264,7 @@ impl Destination for FileDestination {
         if let Some(same) = [path, &partial_path(path)].into_iter().find(|written| is_open_here(written)) {
             return refused(Taken::Input, same);
         }
-        check_sidecar(&partial_path(path))?;
+        check_partial(path)?;
         check_sidecar(&transfer::log_path(path))?;
         // A link that leads nowhere is in the way, too.
         if path.symlink_metadata().is_err() {
@@ -283,8 +284,6 @@ impl Destination for FileDestination {
         let Some(key) = disk.key.clone().filter(|_| self.resumes(size)) else {
             self.free()?;
             let sink = self.sink(size, &identity, Left::Remove)?;
-            // That of what was there before is not that of what will be.
-            transfer::forget(self.path())?;
             return Ok(Begin::Go { sink, resumes: false });
         };
         let recorded = transfer::log_path(self.path()).exists();

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use block::{Disk, Error, ErrorKind, Result};
+use block::{Disk, Error, ErrorKind, Result, shown};
 use volume::lvm2::{self, PhysicalVolume};
 
 use crate::open::open_file;
@@ -221,7 +221,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, .. } => write!(f, "{}", path.display()),
+            Self::File { path, .. } => write!(f, "{}", shown(path)),
             #[cfg(feature = "cloud")]
             Self::Snapshot(snapshot) => write!(f, "ebs:{}@{}", snapshot.id(), snapshot.region()),
         }

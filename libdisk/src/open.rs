@@ -31,7 +31,8 @@ pub(crate) fn open_file(
         Some(format) => format,
         None => Format::probe(&file).map_err(|error| error.in_file(path))?,
     };
-    let mut layers = vec![Layer { name: "file", text: format!("{}, {} bytes", path.display(), file.size()) }];
+    let mut layers =
+        vec![Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) }];
     let (disk, above) = (format.open)(path, backing)?;
     layers.extend(above);
     Ok(MachineDisk::new(disk, layers, Origin::File { path: path.to_owned(), format }, None))

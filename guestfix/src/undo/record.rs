@@ -20,8 +20,11 @@
 //! | then | | the images that were changed together with this one: their paths, each with a zero byte behind it |
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use libdisk::block::{Disk, DiskMut};
@@ -111,6 +114,17 @@ fn pieces(ranges: &[Range<u64>]) -> impl Iterator<Item = Piece> {
         content += range.end - range.start;
         piece
     })
+}
+
+/// Says in an empty file that a record of refloat's will be in it.
+pub(super) fn begin(file: &File) -> io::Result<()> {
+    file.write_all_at(MAGIC, 0)
+}
+
+/// Whether [`begin`] has said so.
+pub(super) fn is_begun(file: &File) -> bool {
+    let mut start = [0; MAGIC.len()];
+    file.read_exact_at(&mut start, 0).is_ok() && start == *MAGIC
 }
 
 /// Writes a complete record: `old` is what the ranges hold, `new` what they will hold.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The result of every call in this crate.
@@ -44,6 +45,24 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Cancelled => "stopped",
         })
     }
+}
+
+/// A path for people: what is not UTF-8 in it as `\xE9`. It is for texts that somebody else escapes, so what
+/// steers a terminal is left as it is.
+pub fn shown(path: &Path) -> impl fmt::Display {
+    struct Shown<'a>(&'a Path);
+
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            for chunk in self.0.as_os_str().as_bytes().utf8_chunks() {
+                f.write_str(chunk.valid())?;
+                chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02X}"))?;
+            }
+            Ok(())
+        }
+    }
+
+    Shown(path)
 }
 
 /// An error of a layer. Its text is the kind and the place; the cause is in
@@ -124,7 +143,7 @@ impl fmt::Display for Error {
         }
         if let Some(path) = &self.path {
             let joint = if self.offset.is_some() { " of " } else { ": " };
-            write!(f, "{joint}{}", path.display())?;
+            write!(f, "{joint}{}", shown(path))?;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub use content::ContentSum;
 pub use copy::{Chunk, CopyOptions, Done, Receipt, Sink, SinkCaps, compare, content_sum, copy};
 pub use digest::digest;
 pub use disk::{Disk, DiskMut};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, shown};
 pub use extent::{Extent, ExtentKind, Extents, FileRange};
 pub use file::FileDisk;
 pub use layer::{BlockRead, BlockWrite};
@@ -53,5 +53,8 @@ pub use memory::{Memory, Zeros};
 pub use mmap::{MappedFile, open_file};
 pub use overlay::{Overlay, Sealed};
 pub use progress::{Cancel, Event, EventKind, ForItem, Observer, Silent};
-pub use sidecar::{ANY_MODE, check_sidecar, is_open_here, is_same_file, mode_like, open_sidecar};
+pub use sidecar::{
+    ANY_MODE, InTheWay, check_sidecar, holds_nothing, in_the_way, is_open_here, is_same_file, mode_like,
+    open_sidecar,
+};
 pub use zero::{is_zero, nonzero_runs};

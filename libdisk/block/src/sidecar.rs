@@ -7,9 +7,10 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, SeekFrom, seek};
+use rustix::io::Errno;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -28,7 +29,7 @@ pub const ANY_MODE: u32 = 0o666;
 pub fn open_sidecar(path: &Path, mode: u32) -> Result<File> {
     // Before it is opened: to open a device may already do something.
     if check_sidecar(path)? && is_open_here(path) {
-        return Err(refused(path, "this run reads it"));
+        return Err(refused(path).because("this run reads it"));
     }
     let failed = |cause| Error::io(LAYER, "cannot open", cause).in_file(path);
     // The same again while it is opened, for one who puts a link or a pipe there just now.
@@ -68,12 +69,35 @@ fn check(path: &Path, found: &Metadata) -> Result<()> {
         () if found.nlink() > 1 => "it has another name, a hard link",
         () => return Ok(()),
     };
-    Err(refused(path, what))
+    Err(in_the_way(path, what))
 }
 
-fn refused(path: &Path, why: &str) -> Error {
-    let text = format!("refloat keeps a file of its own under this name, but {why}");
-    Error::new(ErrorKind::Refused, LAYER, text).in_file(path)
+/// Something that is not refloat's has the name of a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct InTheWay {
+    /// The name.
+    pub path: PathBuf,
+    why: &'static str,
+}
+
+/// Refuses what lies at `path`, because of [`InTheWay`]; `why` says what it is.
+pub fn in_the_way(path: &Path, why: &'static str) -> Error {
+    refused(path).because(InTheWay { path: path.to_owned(), why })
+}
+
+fn refused(path: &Path) -> Error {
+    Error::new(ErrorKind::Refused, LAYER, "refloat keeps a file of its own under this name").in_file(path)
+}
+
+/// Whether a file has no content, at most a size: it is nobody's loss. A file system that cannot tell holes
+/// says that all is content.
+pub fn holds_nothing(file: &File) -> bool {
+    match seek(file, SeekFrom::Data(0)) {
+        Err(Errno::NXIO) => true,
+        Err(_) => file.metadata().is_ok_and(|found| found.len() == 0),
+        Ok(_) => false,
+    }
 }
 
 /// The mode of a file that holds something of the file `path`: whoever may not read that one may not read it,

@@ -45,7 +45,7 @@ pub mod vhd;
 
 pub use foreign::is_foreign;
 pub use format::{Content, Ends, FORMATS, Format, Layer};
-pub use partial::{Durability, Existing, Left, Output, partial_path, write_file};
+pub use partial::{Durability, Existing, Left, Output, check_partial, partial_path, write_file};
 
 /// The length of a buffer as a device knows it.
 fn len64(bytes: &[u8]) -> u64 {

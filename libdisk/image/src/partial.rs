@@ -5,12 +5,17 @@ use std::io::{self, ErrorKind as IoErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use block::{ANY_MODE, Error, ErrorKind, FileRange, Result, is_same_file, open_sidecar};
+use block::{
+    ANY_MODE, Error, ErrorKind, FileRange, Result, check_sidecar, holds_nothing, in_the_way, is_same_file,
+    open_sidecar,
+};
 use rustix::fs::{
     CWD, FallocateFlags, RenameFlags, copy_file_range, fallocate, fstat, fstatfs, ioctl_ficlone,
     renameat_with,
 };
 use rustix::io::Errno;
+
+use crate::transfer::{forget, is_unfinished, mark};
 
 /// Written where a file system cannot make holes.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -103,7 +108,8 @@ pub fn partial_path(target: &Path) -> PathBuf {
 
 /// A file being written as `NAME.partial`, renamed to `NAME` by [`commit`](Self::commit). Dropped before
 /// that, it is removed, unless it is to be kept; after a crash, `NAME.partial` is left over. What the next
-/// run does with it [`Left`] says.
+/// run does with it [`Left`] says: that it is refloat's tells the log `NAME.transfer`, and one that is
+/// somebody else's is refused.
 #[derive(Debug)]
 pub(crate) struct Partial {
     layer: &'static str,
@@ -130,10 +136,15 @@ impl Partial {
         check_target(layer, &output.path, output.existing)?;
         let path = partial_path(&output.path);
         let file = open_locked(layer, &path, output.mode)?;
+        check_ours(&output.path, &file)?;
         // From here on an error removes it.
         let output = output.clone();
         let mut partial =
             Self { layer, file, path, output, sharing: None, placing: false, committed: false, left };
+        if left == Left::Remove {
+            // Before anything is in it.
+            mark(&partial.output.path, partial.output.mode)?;
+        }
         let left_over = partial.start(len)?;
         Ok((partial, !(left_over && left == Left::Resume)))
     }
@@ -247,6 +258,9 @@ impl Partial {
         self.sync()?;
         self.rename().map_err(|cause| self.failed("cannot give the output its name", cause))?;
         self.committed = true;
+        if self.left == Left::Remove {
+            forget(&self.output.path)?;
+        }
         if self.output.durability == Durability::Buffered {
             return Ok(());
         }
@@ -281,11 +295,13 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if !self.committed
-            && self.left == Left::Remove
-            && let Err(cause) = std::fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
+        if !self.committed && self.left == Left::Remove {
+            if let Err(cause) = std::fs::remove_file(&self.path) {
+                tracing::warn!(path = %self.path.display(), %cause, "the unfinished output cannot be removed");
+            }
+            if let Err(cause) = forget(&self.output.path) {
+                tracing::warn!(%cause, "the log of the unfinished output cannot be removed");
+            }
         }
         // Said, and not left to the end of the file: a program that another thread just starts has the file
         // open too, until it is a program of its own.
@@ -322,6 +338,27 @@ fn check_target(layer: &'static str, target: &Path, existing: Existing) -> Resul
     }
 }
 
+/// Refuses what lies under the name of the unfinished output of `target` and is somebody else's.
+///
+/// # Errors
+/// `Refused` because of [`block::InTheWay`]; `Io`.
+pub fn check_partial(target: &Path) -> Result<()> {
+    let path = partial_path(target);
+    if !check_sidecar(&path)? {
+        return Ok(());
+    }
+    let file = File::open(&path).map_err(|cause| Error::io("file", "cannot open", cause).in_file(&path))?;
+    check_ours(target, &file)
+}
+
+/// Ours is what has a log beside it that says so. What holds nothing is nobody's loss.
+fn check_ours(target: &Path, file: &File) -> Result<()> {
+    if holds_nothing(file) || is_unfinished(target)? {
+        return Ok(());
+    }
+    Err(in_the_way(&partial_path(target), "it holds something that refloat did not write"))
+}
+
 /// Opens or creates `path` and locks it; whoever held it before may have renamed it meanwhile, hence the
 /// second look.
 fn open_locked(layer: &'static str, path: &Path, mode: u32) -> Result<File> {
@@ -341,6 +378,7 @@ fn open_locked(layer: &'static str, path: &Path, mode: u32) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::{FileLog, Record, TransferLog, log_path};
 
     #[test]
     fn nothing_looks_finished_before_commit() {
@@ -358,9 +396,44 @@ mod tests {
     fn a_left_over_is_started_afresh() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        std::fs::write(folder.path().join("disk.img.partial"), [0xff; 5000]).unwrap();
+        let killed = Partial::create("raw", &Output::new(&target), 5000).unwrap();
+        killed.write_at(&[0xff; 5000], 0).unwrap();
+        killed.file.unlock().unwrap();
+        std::mem::forget(killed);
         Partial::create("raw", &Output::new(&target), 4096).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4096]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, partial) = (folder.path().join("disk.img"), folder.path().join("disk.img.partial"));
+        let refused = |left: Left| {
+            for refused in [
+                check_partial(&target).unwrap_err(),
+                Partial::open("raw", &Output::replacing(&target), 4096, left).unwrap_err(),
+            ] {
+                assert_eq!(refused.kind(), ErrorKind::Refused);
+                assert!(refused.to_string().contains("disk.img.partial"), "{refused}");
+            }
+            assert_eq!(std::fs::read(&partial).unwrap(), b"precious");
+        };
+        std::fs::write(&partial, "precious").unwrap();
+        [Left::Remove, Left::Keep, Left::Resume].into_iter().for_each(refused);
+        // The log of an output that is whole tells nothing of it.
+        mark(&target, ANY_MODE).unwrap();
+        let log = FileLog::open(&log_path(&target), ANY_MODE).unwrap();
+        log.append(Record::End { size: 1, stamp: [0; 16] }, false).unwrap();
+        drop(log);
+        std::fs::write(&target, "whole").unwrap();
+        [Left::Remove, Left::Keep, Left::Resume].into_iter().for_each(refused);
+        // One that only has a size holds nothing.
+        std::fs::remove_file(&target).unwrap();
+        std::fs::remove_file(log_path(&target)).unwrap();
+        File::create(&partial).unwrap().set_len(1 << 20).unwrap();
+        check_partial(&target).unwrap();
+        Partial::create("raw", &Output::new(&target), 4096).unwrap().commit().unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -370,6 +443,7 @@ mod tests {
         let target = folder.path().join("disk.img");
         let (output, empty) = Partial::open("raw", &Output::new(&target), 300_000, Left::Resume).unwrap();
         assert!(empty);
+        mark(&target, ANY_MODE).unwrap();
         output.write_at(&[7; 300_000], 0).unwrap();
         // A program that was started meanwhile has it open, and does not hold its lock.
         let file = output.file.try_clone().unwrap();

@@ -64,7 +64,7 @@ impl Image {
             None => None,
             Some(reference) => {
                 let opened = chain.open(path, reference)?;
-                let (size, path) = (opened.disk.size(), opened.path.display());
+                let (size, path) = (opened.disk.size(), block::shown(&opened.path));
                 backing_layers = opened.below;
                 let text = format!("{path}, disk of {size} bytes");
                 backing_layers.push(Layer { name: "backing file", text });

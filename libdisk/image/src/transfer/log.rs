@@ -18,7 +18,7 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use block::{ContentSum, Error, ErrorKind, Result, open_sidecar};
+use block::{ContentSum, Error, ErrorKind, Result, check_sidecar, in_the_way, open_sidecar};
 use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::LAYER;
@@ -26,6 +26,42 @@ use super::key::Key;
 
 const RECORD: usize = 40;
 const MAGIC: &[u8; 4] = b"rft2";
+
+/// Where the log of the output `target` is.
+pub fn log_path(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".transfer");
+    target.with_file_name(name)
+}
+
+/// Leaves a log beside `target` that tells no piece of it: all that it says is that an unfinished output
+/// there is refloat's.
+///
+/// # Errors
+/// As [`FileLog::open`].
+pub(crate) fn mark(target: &Path, mode: u32) -> Result<()> {
+    let log = FileLog::open(&log_path(target), mode)?;
+    log.clear()?;
+    log.append(Record::Source { key: Key::default(), size: 0, piece: 0 }, false)
+}
+
+/// Whether the log beside `target` says that an output there was begun, and not that it is whole.
+///
+/// # Errors
+/// `Refused` if the log is no regular file; `Io`.
+pub(crate) fn is_unfinished(target: &Path) -> Result<bool> {
+    let path = log_path(target);
+    if !check_sidecar(&path)? {
+        return Ok(false);
+    }
+    let last =
+        read(&path)?.filter(|record| matches!(record, Record::Source { .. } | Record::End { .. })).last();
+    Ok(match last {
+        None => false,
+        Some(Record::End { .. }) => target.symlink_metadata().is_err(),
+        Some(_) => true,
+    })
+}
 
 /// An entry of the record of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,11 +192,7 @@ impl FileLog {
                 .because(Busy)
                 .in_file(path));
         }
-        let whole = read(path)?.count();
-        if whole == 0 && !is_torn_start(&log.file).map_err(failed)? {
-            let what = "this file is in the place of the log of the transfer, and is no such log";
-            return Err(Error::new(ErrorKind::Refused, LAYER, what).in_file(path));
-        }
+        let whole = log.check_ours()?;
         let len = u64::try_from(whole.saturating_mul(RECORD)).unwrap_or(u64::MAX);
         if log.file.metadata().map_err(failed)?.len() > len {
             tracing::info!(path = %path.display(), "the end of the log is torn");
@@ -174,6 +206,15 @@ impl FileLog {
         // Several threads append.
         fcntl_setfl(&log.file, OFlags::APPEND).map_err(|cause| log.failed(cause.into()))?;
         Ok(log)
+    }
+
+    /// Refuses a file that is no log; gives the number of whole records.
+    fn check_ours(&self) -> Result<usize> {
+        let whole = read(&self.path)?.count();
+        if whole == 0 && !is_torn_start(&self.file).map_err(|cause| self.failed(cause))? {
+            return Err(in_the_way(&self.path, "it is no log of a transfer"));
+        }
+        Ok(whole)
     }
 
     fn failed(&self, cause: std::io::Error) -> Error {
@@ -222,6 +263,7 @@ impl TransferLog for FileLog {
     fn replace(&self, mut records: &mut dyn Iterator<Item = Record>, durable: bool) -> Result<()> {
         let path = self.path.with_extension("transfer-new");
         let new = Self::open_file(&path, self.mode)?;
+        new.check_ours()?;
         new.clear()?;
         loop {
             let batch: Vec<_> = (&mut records).take(4096).collect();

@@ -23,9 +23,10 @@ use std::thread;
 
 use block::{Bitmap, ContentSum, Done, Error, ErrorKind, Event, Observer, Result, Sink, check_sidecar};
 
-use crate::partial::{Left, partial_path};
+use crate::partial::{Left, check_partial, partial_path};
 pub use key::{Key, ResumeKey};
-pub use log::{Busy, FileLog, Record, TransferLog};
+pub use log::{Busy, FileLog, Record, TransferLog, log_path};
+pub(crate) use log::{is_unfinished, mark};
 
 const LAYER: &str = "transfer";
 
@@ -86,13 +87,6 @@ pub struct Transfer {
     sum: Option<ContentSum>,
 }
 
-/// Where the log of the output `target` is.
-pub fn log_path(target: &Path) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(".transfer");
-    target.with_file_name(name)
-}
-
 /// The sum of the content that the finished output `target` was written with; `None` if that is not recorded.
 ///
 /// # Errors
@@ -113,7 +107,7 @@ pub fn content(target: &Path) -> Result<Option<ContentSum>> {
     Ok(found)
 }
 
-/// Removes the log of `target`, which is written anew without one.
+/// Removes the log of `target`, if there is one.
 ///
 /// # Errors
 /// As [`content`].
@@ -150,7 +144,7 @@ pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     if let Some(since) = spec.since.as_ref().filter(|_| !log.exists()) {
         return Err(unknown(since));
     }
-    check_sidecar(&partial_path(&spec.target))?;
+    check_partial(&spec.target)?;
     let log = FileLog::open(&log, spec.mode)?;
     let (mut last, mut ended, mut content) = (None, None, None);
     for record in log.records()? {
