@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// Where on the disks of a guest a volume is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// One run of bytes: a partition, or a whole disk.
@@ -18,6 +19,7 @@ pub enum Device {
 
 /// A run of bytes of one disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Part {
     /// The index of the disk, from 0.
     pub disk: usize,
@@ -28,12 +30,10 @@ pub struct Part {
 
 /// Where a logical volume is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Logical {
     /// Size in bytes.
     pub size: u64,
-    /// Its UUID, as LVM writes it.
-    #[serde(skip)]
-    pub uuid: String,
     /// Why it cannot be opened, if it cannot.
     pub refused: Option<String>,
     #[serde(skip)]
@@ -106,12 +106,7 @@ impl Logical {
     /// From what [`lvm2::scan_places`] has found.
     pub(crate) fn new(volume: &lvm2::LogicalVolume) -> Self {
         let map = volume.map.clone();
-        Self {
-            size: volume.size,
-            uuid: volume.uuid.clone(),
-            refused: map.as_ref().err().cloned(),
-            map: map.unwrap_or_default(),
-        }
+        Self { size: volume.size, refused: map.as_ref().err().cloned(), map: map.unwrap_or_default() }
     }
 
     fn map(&self) -> Result<&lvm2::Map> {

@@ -12,6 +12,7 @@ pub type Digest = String;
 
 /// What was at a path when the plan was made: `apply` refuses anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "was", rename_all = "kebab-case")]
 pub enum Before {
     /// Nothing.
@@ -32,12 +33,14 @@ pub enum Before {
 
 /// The content that a file gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// UTF-8 text, readable in the plan.
     Text(String),
     /// Anything else; base64 in the plan.
     #[serde(with = "base64_bytes")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     Bytes(Vec<u8>),
     /// What this other path holds before the plan is applied: how an original is kept.
     CopyOf(String),
@@ -55,6 +58,7 @@ pub enum Content {
 
 /// A part of the new content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Piece {
     /// These bytes of the old content.
@@ -65,6 +69,7 @@ pub enum Piece {
 
 /// Owner, mode and extended attributes of a file or link.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ownership {
     /// The low 12 bits of a Unix mode.
     pub mode: u16,
@@ -80,6 +85,7 @@ pub struct Ownership {
 /// One change. Directories above a new file are made as needed, with the owner of the directory they stand
 /// in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Edit {
     /// Put a partition table and a boot loader before a first disk that is one file system, which becomes
@@ -87,6 +93,7 @@ pub enum Edit {
     Wrap {
         /// What goes before it: see [`libdisk::volume::wrap`].
         #[serde(with = "base64_bytes")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         head: Vec<u8>,
         /// What changes, in lines a person can read.
         rendering: Vec<String>,
@@ -136,6 +143,7 @@ pub enum Edit {
         sha256: Digest,
         /// The new bytes.
         #[serde(with = "base64_bytes")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         content: Vec<u8>,
         /// What changes, in lines a person can read.
         rendering: Vec<String>,
@@ -144,6 +152,7 @@ pub enum Edit {
 
 /// An edit and the rule that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Step {
     /// The rule's id; the last one's, where several changed the same file.
     pub rules: Vec<String>,
@@ -157,8 +166,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     hex(&sha2::Sha256::digest(bytes))
 }
 
-/// Bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal, as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -17,6 +17,7 @@ fn as_text<S: Serializer>(facts: &[impl ToString], serializer: S) -> Result<S::O
 
 /// The kind of a partition table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// GUID partition table.
@@ -39,7 +40,8 @@ impl fmt::Display for TableKind {
 }
 
 /// The disks below the guest's files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Size of the disk that the machine starts from, in bytes.
     pub size: u64,
@@ -47,6 +49,7 @@ pub struct Machine {
     pub table: TableKind,
     /// What is wrong with it, although it can be read.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub table_faults: Vec<TableFault>,
     /// Its other disks.
     pub data_disks: Vec<DataDisk>,
@@ -62,6 +65,7 @@ pub struct Machine {
 
 /// A disk beside that of the operating system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DataDisk {
     /// Its name in findings and addresses: "disk2" for the machine's second.
     pub name: String,
@@ -73,6 +77,7 @@ pub struct DataDisk {
     pub table: TableKind,
     /// What is wrong with the table, although it can be read.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub table_faults: Vec<TableFault>,
     /// Why the table cannot be read, if it cannot; nothing is known of what is on the disk then.
     pub unreadable: Option<String>,
@@ -104,6 +109,7 @@ impl Machine {
 
 /// What LVM has on the disks, beside its logical volumes, which are [`Volume`]s.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lvm {
     /// The volume groups.
     pub groups: Vec<VolumeGroup>,
@@ -113,6 +119,7 @@ pub struct Lvm {
 
 /// A volume group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VolumeGroup {
     /// Its name.
     pub name: String,
@@ -124,6 +131,7 @@ pub struct VolumeGroup {
 
 /// A partition, a logical volume, or a whole disk where there is no table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Volume {
     /// Its name in addresses: "p1", "vg0/root", "disk" for the whole; on further disks "disk2p1", "disk2".
     pub name: String,
@@ -167,6 +175,7 @@ pub struct Volume {
 
 /// Who configures the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum NetworkConfig {
@@ -193,6 +202,7 @@ impl fmt::Display for NetworkConfig {
 
 /// A program of a cloud, or one that keeps the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Agent {
     #[serde(rename = "cloud-init")]
@@ -233,6 +243,7 @@ impl fmt::Display for Agent {
 
 /// The family a distribution belongs to: what its tools and paths are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Family {
@@ -248,6 +259,7 @@ pub enum Family {
 
 /// The kind of an operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum OsKind {
@@ -257,6 +269,7 @@ pub enum OsKind {
 
 /// The operating system, from os-release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Os {
     /// What kind it is.
     pub kind: OsKind,
@@ -274,6 +287,7 @@ pub struct Os {
 
 /// Where a driver is, for one kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// In the kernel itself.
@@ -286,6 +300,7 @@ pub enum Driver {
 
 /// An installed kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kernel {
     /// "6.1.0-50-amd64".
     pub version: String,
@@ -308,6 +323,7 @@ impl Kernel {
 
 /// One entry of a boot menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BootEntry {
     /// Where its command line is: "/boot/grub/grub.cfg:112".
     pub place: Place,
@@ -329,6 +345,7 @@ pub struct BootEntry {
 
 /// How a kernel command line is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Site {
     /// Behind `linux` in a grub.cfg.
@@ -354,6 +371,7 @@ pub enum Site {
 /// A kernel command line, or a part of one, where it is written: in a boot entry, or where entries, and those
 /// to come, take it from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandLine {
     /// The line, or the variable: "/boot/grub2/grubenv kernelopts".
     pub place: Place,
@@ -371,6 +389,7 @@ pub struct CommandLine {
 
 /// The boot loader's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Loader {
@@ -384,6 +403,7 @@ pub enum Loader {
 
 /// How the guest boots.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Boot {
     /// Its loader.
     pub loader: Loader,
@@ -405,6 +425,7 @@ impl Boot {
 
 /// One line of fstab that names something to mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mount {
     /// Line number from 1.
     pub line: usize,
@@ -422,6 +443,7 @@ pub struct Mount {
 
 /// What is known of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Facts {
     /// The operating system; `None` if the disk holds none that we know.
     pub os: Known<Option<Os>>,

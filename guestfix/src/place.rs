@@ -9,6 +9,7 @@ use crate::text::bytes;
 /// A place on a machine. [`Display`](fmt::Display) is the short form for people; as JSON it is an object
 /// whose `kind` says which of these it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Place {
     /// A file or folder of the guest: "/etc/fstab:3", "/boot/grub2/grubenv kernelopts".
@@ -156,6 +157,7 @@ impl fmt::Display for Place {
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// Where.
     pub place: Place,

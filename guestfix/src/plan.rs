@@ -12,8 +12,7 @@ mod space;
 
 use serde::{Deserialize, Serialize};
 
-use self::check::{Examined, examine};
-use crate::bootwalk::Chain;
+use self::check::examine;
 use crate::edit::{Content, Step, hex, sha256};
 use crate::path::split_str;
 use crate::report::Page;
@@ -24,10 +23,11 @@ pub use self::check::{Check, Count, Item, Remedy, Verdict, check, check_with};
 pub(crate) use self::check::{judge, unsatisfied};
 
 /// The schema of a plan file.
-pub const SCHEMA: &str = "refloat.plan/3";
+pub const SCHEMA: &str = "refloat.plan/2";
 
 /// Which disk a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Identity {
     /// Where it was, for people; another path is no other image.
     pub path: String,
@@ -42,6 +42,7 @@ pub struct Identity {
 
 /// A fault that a plan leaves to the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ByHand {
     /// The rule's id.
     pub rule: String,
@@ -55,6 +56,7 @@ pub struct ByHand {
 
 /// A rule that cannot tell: what it has to look at cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unknown {
     /// The rule's id.
     pub rule: String,
@@ -66,6 +68,7 @@ pub struct Unknown {
 
 /// A plan in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Totals {
     /// Steps.
     pub edits: usize,
@@ -75,8 +78,10 @@ pub struct Totals {
 
 /// Every change to a guest, with what each replaces: self-contained, and for one image only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// [`SCHEMA`].
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     pub schema: String,
     /// The version of refloat that made it.
     pub refloat: String,
@@ -93,10 +98,6 @@ pub struct Plan {
     pub by_hand: Vec<ByHand>,
     /// What cannot be told, whatever is changed.
     pub unknown: Vec<Unknown>,
-    /// How far a start comes as the guest is.
-    pub boot: Chain,
-    /// How far it comes once the plan is applied.
-    pub boot_after: Chain,
     /// In numbers.
     pub totals: Totals,
 }
@@ -189,7 +190,7 @@ pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
-    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
+    let (items, steps) = examine(rules, view, goal)?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
     for Item { rule, severity, verdict, unread, .. } in items {
@@ -209,8 +210,6 @@ pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &G
         time: newest_time(&steps, view)?,
         by_hand,
         unknown,
-        boot: walk.chain(),
-        boot_after: walk_after_fix.unwrap_or(walk).chain(),
         totals: Totals { edits: steps.len(), bytes: content_sizes(&steps, view)? },
         steps,
     })

@@ -10,6 +10,7 @@ pub use crate::place::{Evidence, Place};
 
 /// How to handle cloud-init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CloudInit {
     /// Disabled: the machine keeps its users, host keys and hostname. The default.
@@ -21,6 +22,7 @@ pub enum CloudInit {
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Goal {
     /// Where the guest is to boot.
     #[serde(deserialize_with = "platform::deserialize")]
@@ -45,6 +47,7 @@ pub struct Guest<'a> {
 
 /// The order in which rules are run: facts that later phases rely on are settled in earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Phase {
@@ -60,6 +63,7 @@ pub enum Phase {
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The machine will not boot, or nobody can reach it.
@@ -72,6 +76,7 @@ pub enum Severity {
 
 /// What a rule is about: its folder in `rules/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Pack {
     /// The disk below the files.
@@ -86,6 +91,7 @@ pub enum Pack {
 
 /// Where a rule is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// The document, or who publishes it: "UEFI 2.10", "Microsoft Learn".
     pub document: &'static str,
@@ -114,6 +120,7 @@ impl fmt::Display for Source {
 
 /// The guests and targets that a rule is for; a part that is `None` is for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Applies {
     /// The kind of operating system.
     pub system: Option<OsKind>,

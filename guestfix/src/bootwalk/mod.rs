@@ -8,11 +8,6 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
-mod bios;
-mod chain;
-mod esp;
-mod grub;
-mod grub_legacy;
 #[cfg(test)]
 mod guests;
 mod init;
@@ -22,31 +17,22 @@ mod login;
 mod look;
 mod mounts;
 mod network;
-mod program;
 mod root;
 mod route;
-mod syslinux;
 mod system;
-mod systemd_boot;
 mod target;
 #[cfg(test)]
 mod testing;
-mod uefi;
-mod unified;
 mod units;
 mod waits;
-mod walk;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::place::{Evidence, Place};
 
-pub use chain::Chain;
-use grub::Entry;
-pub use walk::walk;
-
 /// What a hop of the boot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HopKind {
     /// The firmware finds something to start: boot code in the master boot record, a loader on the ESP.
@@ -74,7 +60,8 @@ pub enum HopKind {
 }
 
 /// How far the boot gets at a hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// All that the hop needs is there.
@@ -92,7 +79,8 @@ pub enum Outcome {
 }
 
 /// One hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hop {
     /// What it is.
     pub kind: HopKind,
@@ -146,6 +134,7 @@ impl Hop {
 
 /// One entry of the menu, as the loader hands it on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MenuEntry {
     /// Its title; what it is, where it has none.
     pub title: String,
@@ -163,6 +152,7 @@ pub struct MenuEntry {
 
 /// The way through one entry of the menu, from the kernel's file to the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Route {
     /// The entry.
     #[serde(flatten)]
@@ -174,6 +164,7 @@ pub struct Route {
 
 /// The whole walk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Walk {
     /// From the firmware to the menu.
     pub loader: Vec<Hop>,
@@ -211,11 +202,10 @@ impl Walk {
 }
 
 #[cfg(test)]
-pub(crate) mod sample {
+mod tests {
     use super::*;
 
-    /// A walk with these hops of the system behind what comes before them.
-    pub(crate) fn walk(system: Vec<Hop>) -> Walk {
+    fn walk(system: Vec<Hop>) -> Walk {
         let hop = |kind| Hop::reached(kind, Place::DISK, "");
         let entry = MenuEntry {
             title: "Linux".into(),
@@ -232,18 +222,6 @@ pub(crate) mod sample {
             system,
         }
     }
-
-    /// One that comes to the login.
-    pub(crate) fn arriving() -> Walk {
-        let kinds = [HopKind::Init, HopKind::Target, HopKind::Mounts, HopKind::Network, HopKind::Login];
-        walk(kinds.map(|kind| Hop::reached(kind, Place::DISK, "")).into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sample::walk;
-    use super::*;
 
     #[test]
     fn a_start_arrives_if_every_hop_was_looked_at_and_reached() {

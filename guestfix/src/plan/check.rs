@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::space;
-use crate::bootwalk::{Walk, walk};
 use crate::edit::Step;
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::unread::{Noting, distinct};
@@ -11,6 +10,7 @@ use crate::{Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, r
 
 /// What one rule says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Item {
     /// The rule's id.
     pub rule: &'static str,
@@ -31,6 +31,7 @@ pub struct Item {
 
 /// What a rule found, and what can be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// All is well.
@@ -54,6 +55,7 @@ pub enum Verdict {
 
 /// What can be done about a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "remedy", rename_all = "kebab-case")]
 pub enum Remedy {
     /// A plan fixes it.
@@ -67,20 +69,17 @@ pub enum Remedy {
 
 /// What every rule says of a guest. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// One for each rule, by phase.
     pub items: Vec<Item>,
     /// Volumes too small for the fixes, in words; a plan is refused while there is one.
     pub shortages: Vec<String>,
-    /// The boot walk over the guest as it is.
-    pub walk: Walk,
-    /// The same with the fixes; `None` if there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub walk_after_fix: Option<Walk>,
 }
 
 /// How many rules say what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count {
     /// All is well.
     pub ok: usize,
@@ -159,26 +158,17 @@ pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
+    let (items, steps) = examine(rules, view, goal)?;
     let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages, walk, walk_after_fix })
-}
-
-/// What was found, and what mends it.
-pub(super) struct Examined {
-    pub(super) items: Vec<Item>,
-    pub(super) steps: Vec<Step>,
-    pub(super) walk: Walk,
-    pub(super) walk_after_fix: Option<Walk>,
+    Ok(Check { items, shortages })
 }
 
 /// Runs every rule, stages every fix, and proves the result on the staged guest.
-pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Examined> {
+pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<(Vec<Item>, Vec<Step>)> {
     let mut rules = rules.to_vec();
     rules.sort_by_key(|rule| rule.meta.phase);
     let noting = Noting::new(view);
     let mut stage = Stage::new(&noting, goal);
-    let as_it_is = walk(&stage.guest()?)?;
     let mut judged = Vec::new();
     for rule in &rules {
         judged.push(judge(rule, &mut stage)?);
@@ -216,10 +206,7 @@ pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<E
         let RuleMeta { id, title, phase, severity, .. } = rule.meta;
         Item { rule: id, title, phase, severity, verdict: judged.verdict, unread: judged.unread }
     };
-    let items = rules.iter().zip(judged).map(item).collect();
-    let steps = stage.steps()?;
-    let walk_after_fix = if steps.is_empty() { None } else { Some(walk(&stage.guest()?)?) };
-    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix })
+    Ok((rules.iter().zip(judged).map(item).collect(), stage.steps()?))
 }
 
 /// What a rule says of a guest.

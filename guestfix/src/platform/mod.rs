@@ -18,6 +18,7 @@ pub static TARGETS: &[&Target] = &[&azure::GEN1, &azure::GEN2, &hyperv::GEN1, &h
 
 /// What a machine starts its disk by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Firmware {
@@ -198,6 +199,33 @@ impl Eq for Target {}
 impl Serialize for Target {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.id)
+    }
+}
+
+/// As JSON a target is its id, one of the table.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Target {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Target".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let ids: Vec<&str> = TARGETS.iter().map(|target| target.id).collect();
+        schemars::json_schema!({ "type": "string", "enum": ids })
+    }
+}
+
+/// As JSON a platform is its id, one of those that targets name.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Platform {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Platform".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut ids: Vec<&str> = TARGETS.iter().map(|target| target.platform.id).collect();
+        ids.dedup();
+        schemars::json_schema!({ "type": "string", "enum": ids })
     }
 }
 

@@ -26,6 +26,7 @@ const UNLISTED: &str = "whether it boots is another question, answered below";
 
 /// What the list says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Listing {
     /// The distribution and version are on it.
@@ -38,6 +39,7 @@ pub enum Listing {
 
 /// Whether Azure endorses the guest's operating system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Support {
     /// What the list says.
     pub answer: Listing,

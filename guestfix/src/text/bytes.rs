@@ -67,7 +67,7 @@ fn private(byte: u8) -> char {
 }
 
 /// The byte that a character stands for, if it does.
-fn byte(c: char) -> Option<u8> {
+pub fn byte(c: char) -> Option<u8> {
     u32::from(c).checked_sub(BASE).and_then(|byte| u8::try_from(byte).ok())
 }
 

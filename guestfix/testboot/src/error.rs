@@ -29,9 +29,6 @@ pub enum Error {
     /// No UEFI firmware for QEMU is installed.
     #[error("no UEFI firmware for QEMU is installed (Debian package ovmf)")]
     NoFirmware,
-    /// QEMU cannot be given this path.
-    #[error("{}: QEMU takes no path that is not UTF-8", .0.display())]
-    Path(PathBuf),
     /// The machine has more disks than there are places for, or none.
     #[error("the machine has {given} disks, and 1 to {} can be attached", most + 1)]
     Disks {

@@ -1,7 +1,9 @@
 //! The virtual machine: QEMU with the devices of the target, and none of those that only Amazon has.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use crate::{Drive, Error, Request, Result};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Devices {
     /// QEMU's PIIX IDE controller.
@@ -94,13 +97,15 @@ impl Qemu {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by
                 // VMBus only, because on Microsoft's machine ata_piix steps aside.
                 command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
-                command.args(["-smbios", MICROSOFT, "-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
+                command.args(["-smbios", MICROSOFT, "-drive"]).arg(drive(first, "boot"));
+                command.args(["-device", IDE_BOOT]);
                 command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
-                command.args(["-drive", &drive(first, "disk")?, "-device", "scsi-hd,drive=disk,bus=hvs.0"]);
+                command.arg("-drive").arg(drive(first, "disk"));
+                command.args(["-device", "scsi-hd,drive=disk,bus=hvs.0"]);
             }
             Devices::EmulatedIde => {
                 command.args(["-machine", "pc"]).args(NETWORK.split(' '));
-                command.args(["-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
+                command.arg("-drive").arg(drive(first, "boot")).args(["-device", IDE_BOOT]);
             }
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
@@ -109,12 +114,12 @@ impl Qemu {
                 let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
                 command.args(["-machine", "q35"]).args(NETWORK.split(' '));
                 command.args(["-drive", &(flash(code) + ",readonly=on"), "-drive", &flash(&copy)]);
-                command.args(["-drive", &drive(first, "boot")?, "-device", IDE_BOOT]);
+                command.arg("-drive").arg(drive(first, "boot")).args(["-device", IDE_BOOT]);
             }
         }
         for (number, further) in (1..).zip(data) {
             let id = format!("data{number}");
-            command.args(["-drive", &drive(further, &id)?]);
+            command.arg("-drive").arg(drive(further, &id));
             command.args(
                 attach(devices, number, &id)
                     .ok_or(Error::Disks { most: MOST_DATA, given: request.disks.len() })?,
@@ -174,15 +179,20 @@ fn attach(devices: Devices, number: usize, id: &str) -> Option<Vec<String>> {
 }
 
 /// The option that opens the image as the drive `id`, writes going elsewhere.
-fn drive(image: &Drive, id: &str) -> Result<String> {
-    let path = image.path.to_str().ok_or_else(|| Error::Path(image.path.clone()))?.replace(',', ",,");
+fn drive(image: &Drive, id: &str) -> OsString {
     let format = if *image.format == vhd::FORMAT {
         // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
         format!("raw,size={}", image.size)
     } else {
         image.format.qemu_name.to_owned()
     };
-    Ok(format!("if=none,id={id},file={path},format={format},snapshot=on,file.locking=off"))
+    let mut option = OsString::from(format!("if=none,id={id},format={format},snapshot=on,file.locking=off"));
+    option.push(",file=");
+    // A comma ends the name unless it is doubled.
+    let path = image.path.as_os_str().as_bytes().iter();
+    let path = path.flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
+    option.push(OsString::from_vec(path.collect()));
+    option
 }
 
 /// Where distributions keep UEFI for virtual machines: the code, and the variables to copy.

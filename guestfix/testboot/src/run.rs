@@ -1,14 +1,14 @@
 //! One test boot, from the start of the machine to its verdict.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use guestfix::Target;
 use libdisk::{Format, block};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::console::Console;
 use crate::machine::Qemu;
@@ -55,6 +55,7 @@ pub struct Drive {
 
 /// A step, and when it was reached.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Milestone {
     /// The step.
     pub step: Step,
@@ -64,6 +65,7 @@ pub struct Milestone {
 
 /// What a test boot found.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// How it ended.
     #[serde(flatten)]
@@ -81,7 +83,14 @@ pub struct Outcome {
     /// The seconds it took in all.
     pub seconds: f64,
     /// The serial console's log.
+    #[serde(serialize_with = "shown")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub log: PathBuf,
+}
+
+/// JSON has no place for a path that is not UTF-8.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&block::shown(path))
 }
 
 /// Boots the machine and reads its serial console until the verdict is final, it falls silent, or the time is

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// How far a machine came, in the order of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// The BIOS or UEFI speaks.
@@ -54,6 +55,7 @@ impl Step {
 
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "verdict")]
 pub enum Verdict {
     /// It asked for a login.

@@ -14,6 +14,7 @@ const BLOCK_PRICE: f64 = 0.003 / 1000.0;
 
 /// What has been read of a snapshot so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
     /// Requests, tried again or not.
     pub requests: u64,
@@ -50,14 +51,19 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = self.bytes >> 20;
-        write!(f, "{} blocks ({mib} MiB) in {} requests", self.blocks, self.requests)?;
+        let blocks = if self.blocks == 1 { "block" } else { "blocks" };
+        let requests = if self.requests == 1 { "request" } else { "requests" };
+        write!(f, "{} {blocks} ({mib} MiB) in {} {requests}", self.blocks, self.requests)?;
         if self.cached > 0 {
             write!(f, ", {} more from the cache", self.cached)?;
         }
         if self.retries > 0 {
             write!(f, ", {} tried again", self.retries)?;
         }
-        write!(f, "; about ${:.4}", self.dollars)
+        match self.dollars {
+            dollars if dollars < 0.01 => write!(f, "; less than $0.01"),
+            dollars => write!(f, "; about ${dollars:.2}"),
+        }
     }
 }
 
@@ -118,9 +124,8 @@ mod tests {
         counter.blocks.store(1 << 21, Ordering::Relaxed);
         counter.lists.store(210, Ordering::Relaxed);
         assert_eq!(format!("{:.2}", counter.tally().dollars), "6.29");
-        assert_eq!(
-            counter.tally().to_string(),
-            "2097152 blocks (1048576 MiB) in 210 requests; about $6.2916"
-        );
+        assert_eq!(counter.tally().to_string(), "2097152 blocks (1048576 MiB) in 210 requests; about $6.29");
+        let one = Tally { requests: 1, blocks: 1, bytes: BLOCK, dollars: BLOCK_PRICE, ..Tally::default() };
+        assert_eq!(one.to_string(), "1 block (0 MiB) in 1 request; less than $0.01");
     }
 }

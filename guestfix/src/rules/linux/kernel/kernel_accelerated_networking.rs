@@ -42,7 +42,8 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let absent: Vec<&str> = drivers.cards.iter().copied().filter(|name| !kernel.has(name)).collect();
     let evidence = (!absent.is_empty()).then(|| {
         let place = kernel.modules.clone().unwrap_or_default();
-        Evidence::new(place, format!("{} has no {}", kernel.version, absent.join(", no ")))
+        let drivers = if absent.len() == 1 { "driver" } else { "drivers" };
+        Evidence::new(place, format!("{} lacks the {drivers} {}", kernel.version, absent.join(", ")))
     });
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }
@@ -58,10 +59,10 @@ mod tests {
         let bus = "kernel/drivers/hv/hv_vmbus.ko:\nkernel/drivers/pci/controller/pci-hyperv.ko:\n";
         let mellanox = "kernel/drivers/net/ethernet/mellanox/mlx4/mlx4_core.ko:\nkernel/drivers/net/ethernet/mellanox/mlx5/core/mlx5_core.ko:\n";
         let mana = "kernel/drivers/net/ethernet/microsoft/mana/mana.ko:\n";
-        let place = "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 has no";
+        let place = "/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 lacks the";
         for (modules, expected) in [
-            (bus.to_owned(), vec![format!("{place} mlx4_core, no mlx5_core, no mana")]),
-            (format!("{bus}{mellanox}"), vec![format!("{place} mana")]),
+            (bus.to_owned(), vec![format!("{place} drivers mlx4_core, mlx5_core, mana")]),
+            (format!("{bus}{mellanox}"), vec![format!("{place} driver mana")]),
             (format!("{bus}{mellanox}{mana}"), vec![]),
             (mana.to_owned(), vec![]),
         ] {

@@ -38,7 +38,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     }
     let place = kernel.modules.clone().unwrap_or_default();
     let evidence = (!kernel.has(drivers.pci))
-        .then(|| Evidence::new(place, format!("{} has no {}", kernel.version, drivers.pci)));
+        .then(|| Evidence::new(place, format!("{} lacks the driver {}", kernel.version, drivers.pci)));
     Ok(Finding::from_evidence(evidence.into_iter().collect()))
 }
 
@@ -51,7 +51,10 @@ mod tests {
     fn a_kernel_without_the_bus_is_named() {
         let dep = "/lib/modules/6.1.0-50-amd64/modules.dep";
         let bench = Bench::debian().file(dep, "kernel/drivers/hv/hv_vmbus.ko:\n");
-        assert_eq!(bench.findings(&RULE), ["/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 has no pci_hyperv"]);
+        assert_eq!(
+            bench.findings(&RULE),
+            ["/lib/modules/6.1.0-50-amd64: 6.1.0-50-amd64 lacks the driver pci_hyperv"]
+        );
         bench.by_hand(&RULE);
         // one that starts nowhere on Azure is the business of another rule
         assert_eq!(Bench::debian().file(dep, "").findings(&RULE), [""; 0]);
