@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::{ContextKind, ContextValue};
 use guestfix::report::{Ink, Line};
 use libdisk::block;
-use serde::Serialize;
 
 use crate::context::Context;
+use crate::document::Failed;
 use crate::present::Out;
 use crate::{help, snapshot};
 
@@ -88,41 +89,28 @@ pub(crate) fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn std::e
 
 /// What was typed is no command, or asks for help: tells it, and gives the exit code.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        // That nobody reads it is no failure.
-        drop(error.print());
-        return ExitCode::SUCCESS;
-    }
-    let (out, text) = (Out::new(), error.render().to_string());
+    let (out, json) = (Out::new(), std::env::args_os().any(|word| word == "--json"));
+    // `help --json` looks for a verb of that name.
+    let of_help = !error.use_stderr()
+        || matches!(error.get(ContextKind::InvalidSubcommand), Some(ContextValue::String(verb)) if verb == "--json");
+    let text = match of_help {
+        false => error.render().to_string(),
+        true if json => "--json cannot be used here: help and the version are texts".to_owned(),
+        true => {
+            // That nobody reads it is no failure.
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+    };
     let (first, rest) = text.trim_end().split_once('\n').unwrap_or((text.trim_end(), ""));
     let what = first.strip_prefix("error: ").unwrap_or(first);
-    if std::env::args_os().any(|word| word == "--json") {
+    if json {
         // That nobody reads it is no failure either: the exit code says it.
-        drop(out.json(&Failed::new(what, Vec::new(), "refloat help VERB shows what can be typed", 2)));
+        drop(out.json(&Failed::new(what, &[], "refloat help VERB shows what can be typed", 2)));
     }
     out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {what}")).hang(7));
     rest.lines().for_each(|line| out.tell(Line::new(line).hang(2)));
     ExitCode::from(2)
-}
-
-/// An error, for `--json`.
-#[derive(Debug, Serialize)]
-struct Failed<'a> {
-    schema: &'static str,
-    /// What went wrong, with where.
-    error: &'a str,
-    /// Why, each the cause of the one before it.
-    causes: Vec<String>,
-    /// What to do next.
-    help: &'a str,
-    /// The exit code: 2, or 3 where the same command resumes.
-    exit: u8,
-}
-
-impl<'a> Failed<'a> {
-    fn new(error: &'a str, causes: Vec<String>, help: &'a str, exit: u8) -> Self {
-        Self { schema: "refloat.error/1", error, causes, help, exit }
-    }
 }
 
 /// Tells the error, if there is one, and gives the exit code.
@@ -134,12 +122,12 @@ pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
     };
     let (help, resumes) = next_step(&error);
     let stopped = is_cancelled(&error);
-    let code = if resumes || stopped { 3 } else { 2 };
+    let code = if resumes { 3 } else { 2 };
     if context.global.json && !context.answered() {
         let what = if stopped { "stopped".to_owned() } else { error.to_string() };
-        let causes = error.chain().skip(1).map(ToString::to_string).collect();
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
         // The text below says it as well.
-        drop(context.out.json(&Failed::new(&what, causes, &help, code)));
+        drop(context.out.json(&Failed::new(&what, &causes, &help, code)));
     }
     if stopped {
         context.out.tell(Line::new(format!("stopped; {help}")));
@@ -158,7 +146,8 @@ fn next_step(error: &anyhow::Error) -> (String, bool) {
     if let Some(failure) = snapshot::failure(error) {
         return (help::of_failure(failure).to_owned(), resumes || failure.is_resumable());
     }
-    let told = helped.map(|helped| helped.help.clone());
+    let in_the_way = causes(error).find_map(help::of_in_the_way);
+    let told = in_the_way.or_else(|| helped.map(|helped| helped.help.clone()));
     let system = || io_kinds(error).find_map(help::of_system).map(str::to_owned);
     let cause = || causes(error).find_map(help::of_cause).map(str::to_owned);
     let help = if is_cancelled(error) {

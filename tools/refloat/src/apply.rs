@@ -1,17 +1,21 @@
 //! `refloat apply`: carry out a plan, in an overlay or in place.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, anyhow};
+use guestfix::edit::hex;
 use guestfix::plan::Plan;
 use guestfix::report::Page;
+use guestfix::text::bytes;
 use guestfix::undo::{Change, Prepared};
 use guestfix::{apply, undo};
 use libdisk::block::{self, Sealed};
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::qcow2::{self, BackingFile};
-use libdisk::image::{Durability, Existing, transfer};
-use libdisk::{FileDestination, FileFormat, Location, MachineDisk};
+use libdisk::image::{Durability, Existing};
+use libdisk::{FileDestination, FileFormat, Location, MachineDisk, Origin};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -19,17 +23,18 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::ApplyArgs;
 use crate::context::Context;
 use crate::convert::Job;
+use crate::document::Document;
 use crate::image::{self, Image, Takes};
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
-use crate::{convert, help, present};
+use crate::{convert, help, name};
 
 /// How much of what changed is read at once, in bytes.
 const PIECE: usize = 1 << 20;
 
 /// What was done, for `--json`.
-#[derive(Serialize)]
-struct Applied {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Applied {
     edits: usize,
     /// The file that was written or changed.
     output: String,
@@ -41,10 +46,14 @@ struct Applied {
     disks: Vec<String>,
 }
 
+impl Document for Applied {
+    const SCHEMA: &'static str = "refloat.apply/1";
+}
+
 pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let plan = crate::plan::read(&args.plan)?;
     if let Some(output) = args.output.as_deref().filter(|output| same(output, &args.plan)) {
-        return Err(anyhow!("{}: the output is the plan itself", output.display())).help(help::OTHER_NAME);
+        return Err(anyhow!("{}: the output is the plan itself", name::shown(output))).help(help::OTHER_NAME);
     }
     let (name, further) = named(context, args, &plan);
     let applied = match &args.output {
@@ -52,14 +61,18 @@ pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
             let mut image = image::open_disks(context, &name, &further, Takes::Disk).help(help::MOVED)?;
             let sealed = sealed(context, &mut image, &plan)?;
             let written = write_all(context, &image, &plan, &sealed, args, output)?;
-            let (output, edits) = (output.display().to_string(), plan.steps.len());
-            let text = written_page(&output, &written, &plan);
+            // Whole disks need no other file.
+            let overlays = written.iter().any(|(_, overlay)| *overlay);
+            let backing = overlays.then(|| folder_of_all(context, &image, output));
+            let (output, edits) = (name::shown(output), plan.steps.len());
+            let written: Vec<PathBuf> = written.into_iter().map(|(path, _)| path).collect();
+            let text = written_page(&output, &written, backing.as_deref(), &plan);
             (Applied { edits, output, undo: None, disks: names(&written) }, text)
         }
         None => in_place(context, &name, &further, &plan)?,
     };
     let (applied, text) = applied;
-    context.answer("refloat.apply/1", &applied, || Ok(text))?;
+    context.answer(&applied, || Ok(text))?;
     Ok(Answer::Yes)
 }
 
@@ -88,7 +101,7 @@ pub(crate) fn sealed(context: &Context, image: &mut Image, plan: &Plan) -> Resul
         .help(help::NEW_PLAN)
 }
 
-/// Writes one file: with several disks one for each, in a folder.
+/// Writes one file: with several disks one for each, in a folder. Says of each whether it is an overlay.
 fn write_all(
     context: &Context,
     image: &Image,
@@ -96,7 +109,7 @@ fn write_all(
     sealed: &[Sealed],
     args: &ApplyArgs,
     output: &Path,
-) -> Result<Vec<PathBuf>> {
+) -> Result<Vec<(PathBuf, bool)>> {
     let disks = image.machine.disks();
     let format = match (disks, args.format) {
         ([_], asked) => convert::format_of(output, asked)?,
@@ -106,11 +119,11 @@ fn write_all(
         [_] => output.to_owned(),
         _ => {
             if output.is_file() || FileFormat::of(output, None).is_ok() {
-                let error: Result<()> = Err(anyhow!("{} names one file", output.display()));
+                let error: Result<()> = Err(anyhow!("{} names one file", name::shown(output)));
                 error.help("the machine has several disks: name a folder for one overlay a disk")?;
             }
-            std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
-            output.join(next::output_name(&disks[0].origin.to_string(), &format.to_string()))
+            std::fs::create_dir_all(output).with_context(|| name::shown(output))?;
+            output.join(next::output_name(&name_of(&disks[0].origin), &format.to_string()))
         }
     };
     let mut written = Vec::new();
@@ -118,16 +131,21 @@ fn write_all(
         let moves = index == 0 && plan.head().is_some();
         let target = convert::target_of(&first, index);
         let to = convert::destination(&target, format, args.force, Durability::Synced, image::mode(disk)?);
-        write(context, disk, moves, plan, sealed, &to)?;
-        written.push(target);
+        let overlay = write(context, disk, moves, plan, sealed, &to)?;
+        written.push((target, overlay));
     }
     Ok(written)
+}
+
+/// The address of a disk alone.
+fn name_of(origin: &Origin) -> String {
+    origin.path().map_or_else(|| origin.to_string(), name::text)
 }
 
 fn names(paths: &[PathBuf]) -> Vec<String> {
     match paths {
         [_] => Vec::new(),
-        several => several.iter().map(|path| path.display().to_string()).collect(),
+        several => several.iter().map(name::shown).collect(),
     }
 }
 
@@ -141,12 +159,11 @@ pub(crate) fn changes(plan: &Plan, sealed: &Sealed) -> Result<String> {
             hash.update(disk.read_vec(start, len)?);
         }
     }
-    let content: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{content}", plan.digest()?))
+    Ok(format!("{}-{}", plan.digest()?, hex(&hash.finalize())))
 }
 
 /// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could
-/// open an overlay, over a snapshot and where everything moves.
+/// open an overlay, over a snapshot and where everything moves. Says which.
 fn write(
     context: &Context,
     disk: &MachineDisk,
@@ -154,7 +171,7 @@ fn write(
     plan: &Plan,
     sealed: &Sealed,
     to: &FileDestination,
-) -> Result<()> {
+) -> Result<bool> {
     let whole = moves || to.format != FileFormat::Qcow2;
     let output = to.output.path.as_path();
     let Some(path) = disk.origin.path().filter(|_| !whole) else {
@@ -170,15 +187,13 @@ fn write(
             key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
             pull: Pull::of(disk, Some(changes)),
         };
-        return convert::write(context, &job).map(drop);
+        return convert::write(context, &job).map(|_| false);
     };
     convert::free_to_write(to)?;
     let backing = BackingFile { path: &backing_name(path, output)?, format: disk.origin.format().qemu_name };
     let written = qcow2::write_overlay(sealed, &to.output, &backing, &*context.observer);
     written.map_err(anyhow::Error::from).map_err(convert::refused)?;
-    // That of what was there before is not that of the overlay.
-    transfer::forget(output)?;
-    Ok(())
+    Ok(true)
 }
 
 /// The image as the overlay names it: by its file name alone where they are neighbours, so that both can
@@ -186,7 +201,7 @@ fn write(
 fn backing_name(image: &Path, output: &Path) -> Result<PathBuf> {
     let image = image.canonicalize()?;
     let folder = image::folder_of(output);
-    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    let folder = folder.canonicalize().with_context(|| name::shown(folder))?;
     Ok(match image.strip_prefix(&folder) {
         Ok(name) if name.components().count() == 1 => name.to_owned(),
         _ => image,
@@ -201,31 +216,33 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
         ));
         return error.help("apply the plan to a new file with -o FIXED.qcow2, or refloat migrate to a VHD");
     }
-    let mut taken = Vec::new();
+    let (mut taken, mut first) = (Vec::new(), None);
     for address in &addresses {
         let Location::File { path, .. } = &address.location else {
             return Err(anyhow!("{address}: only a local file can be changed in place"))
                 .help("apply the plan to a new file with -o FIXED.qcow2");
         };
         taken.push(image::take(path)?);
+        first.get_or_insert(path);
     }
+    let undo_it = Command::new("undo").path(first.map_or(Path::new(""), PathBuf::as_path));
     let done = |images: &[Exclusive]| -> Result<(Applied, Page)> {
         let undo: Vec<_> = images.iter().map(|image| undo::undo_path(image.path())).collect();
         let undo: Vec<_> = undo.into_iter().filter(|undo| undo.exists()).collect();
         let applied = Applied {
             edits: plan.steps.len(),
-            output: name.to_owned(),
-            undo: undo.first().map(|undo| undo.display().to_string()),
+            output: bytes::shown(name).into_owned(),
+            undo: undo.first().map(name::shown),
             disks: names(&undo),
         };
-        let ways = undo.iter().map(|undo| undo.display().to_string()).collect::<Vec<_>>().join(", ");
+        let ways = undo.iter().map(name::shown).collect::<Vec<_>>().join(", ");
         let mut text = done_page(name, plan);
         text.prose(0, format!("what was there before is in {ways}"));
-        text.line(next::line(&Command::new("undo").path(Path::new(name))));
+        text.line(next::line(&undo_it));
         Ok((applied, text))
     };
     let digest = plan.digest()?;
-    if undo::prepare(&taken, &digest).help(present::command(["undo", name]))? == Prepared::Applied {
+    if undo::prepare(&taken, &digest).help(undo_it.text())? == Prepared::Applied {
         context.sources.add_planned(&plan.source);
         return done(&taken);
     }
@@ -239,8 +256,10 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
         sealed,
         identity: &identity.sha256,
     });
+    // The same command finishes it.
+    context.resumes.store(true, Ordering::Relaxed);
     undo::apply_in_place(&changes.collect::<Vec<_>>(), &digest)
-        .help(format!("{} puts back what was changed, if anything was", present::command(["undo", name])))?;
+        .help(format!("{} puts back what was changed, if anything was", undo_it.text()))?;
     done(&taken)
 }
 
@@ -252,12 +271,29 @@ fn done_page(output: &str, plan: &Plan) -> Page {
     page
 }
 
-fn written_page(output: &str, written: &[PathBuf], plan: &Plan) -> Page {
+/// The folder that holds an overlay and all that is below it: most often that of the overlay.
+fn folder_of_all(context: &Context, image: &Image, overlay: &Path) -> PathBuf {
+    let near = if overlay.is_dir() { overlay } else { image::folder_of(overlay) };
+    let Ok(own) = near.canonicalize() else { return near.to_owned() };
+    let images = image.machine.disks().iter().filter_map(|disk| disk.origin.path()).map(image::folder_of);
+    let below = images.chain(context.global.allow_backing.as_deref());
+    let mut all = own.clone();
+    for folder in below.filter_map(|folder| folder.canonicalize().ok()) {
+        while !folder.starts_with(&all) && all.pop() {}
+    }
+    if all == own { near.to_owned() } else { all }
+}
+
+fn written_page(output: &str, written: &[PathBuf], backing: Option<&Path>, plan: &Plan) -> Page {
     let mut page = done_page(output, plan);
     if let Some((first, further)) = written.split_first() {
         let boot = Command::new("boot").path(first).disks(further);
         let boot = boot.option("--for", plan.goal.target.id);
-        page.line(next::line(&boot.word("--allow-backing").path(image::folder_of(first))));
+        let boot = match backing {
+            Some(folder) => boot.word("--allow-backing").path(folder),
+            None => boot,
+        };
+        page.line(next::line(&boot));
     }
     page
 }

@@ -11,7 +11,8 @@ use testboot::{Drive, Error, Outcome, Request, Verdict};
 use crate::answer::{self, Answer, Help};
 use crate::cli::BootArgs;
 use crate::context::Context;
-use crate::{help, image, next};
+use crate::document::Document;
+use crate::{help, image, name, next};
 
 pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
@@ -46,22 +47,27 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
         }
         Err(error) => return Err(error.into()),
     };
-    context.answer("refloat.boot/1", &outcome, || Ok(page(&outcome)))?;
+    context.answer(&outcome, || Ok(page(&outcome)))?;
     match &outcome.verdict {
         Verdict::Login => Ok(Answer::Yes),
         Verdict::Stopped { .. } => Ok(Answer::No),
         Verdict::Unknown { why } => {
             let unknown: Result<Answer> = Err(anyhow!("no verdict: {why}"));
-            let log = outcome.log.display();
+            let log = name::shown(&outcome.log);
             unknown.help(format!("read {log}; a longer --timeout, or a --qemu with VMBus storage, may tell"))
         }
     }
 }
 
+impl Document for Outcome {
+    const SCHEMA: &'static str = "refloat.boot/1";
+}
+
 /// Beside nothing of the user's: in the current folder, named after the image.
 fn default_log(image: &std::path::Path) -> PathBuf {
-    let name = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
-    format!("{name}.serial.log").into()
+    let mut name = image.file_name().unwrap_or(image.as_os_str()).to_owned();
+    name.push(".serial.log");
+    name.into()
 }
 
 /// The answer, for people.
@@ -84,7 +90,7 @@ fn page(outcome: &Outcome) -> Page {
         field("slow", &format!("it waited for {device}, which is not there: see /etc/fstab"));
     }
     field("devices", outcome.devices.label());
-    field("log", &outcome.log.display().to_string());
+    field("log", &name::shown(&outcome.log));
     let mut whole = Page::new();
     whole.line(next::verdict(good, verdict));
     whole.append(page);

@@ -1,15 +1,21 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    OsStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
 use libdisk::{FileFormat, Format};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::answer::Help;
+use crate::name;
+use crate::schema::SCHEMAS;
 
 /// What is told below the options.
 fn after_help() -> String {
@@ -38,7 +44,7 @@ Environment:
 Exit codes:
   0  done, ready or same
   1  the answer is no
-  2  error
+  2  error; or stopped, and the same command starts over
   3  interrupted; run the same command to resume
 
 Start with:  refloat demo",
@@ -72,7 +78,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// A further disk of the machine; give it once for each
-    #[arg(long = "disk", global = true, value_name = "IMAGE")]
+    #[arg(long = "disk", global = true, value_name = "IMAGE", value_parser = address())]
     pub(crate) disks: Vec<String>,
     /// Allow images to use backing files in this folder; without it they are refused
     #[arg(long, global = true, value_name = "DIR")]
@@ -128,20 +134,58 @@ pub(crate) enum Verb {
     Completions(CompletionsArgs),
     /// Print a man page
     Man(ManArgs),
+    /// Print the JSON Schema of what a verb answers with --json
+    Schema(SchemaArgs),
 }
 
-/// Refuses further disks where a verb could not tell whose they are.
+/// Refuses options of all verbs that a verb could not honour.
 pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
+    let refuse = |option: &str, why: &str| -> anyhow::Result<()> {
+        let error: anyhow::Result<()> = Err(anyhow::anyhow!("{option} cannot be used here: {why}"));
+        error.help(format!("leave {option} out"))
+    };
+    match verb {
+        Verb::Completions(_) if global.json => return refuse("--json", "the answer is a script for a shell"),
+        Verb::Man(_) if global.json => return refuse("--json", "the answer is a man page"),
+        Verb::Schema(_) if global.json => return refuse("--json", "the answer is a JSON Schema as it is"),
+        _ => {}
+    }
+    // Whose would they be?
     let why = match verb {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
-        Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) => "this verb reads no machine",
+        Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Schema(_) => {
+            "this verb reads no machine"
+        }
         Verb::Fs(FsArgs { verb: FsVerb::Diff { .. }, .. }) => "fs diff reads two machines",
         _ => return Ok(()),
     };
-    let error: anyhow::Result<()> = Err(anyhow::anyhow!("--disk cannot be used here: {why}"));
-    error.help("leave --disk out")
+    refuse("--disk", why)
 }
+
+/// Options for what reads a machine.
+const READING: &[&str] = &["disks", "allow_backing", "threads", "ebs_requests_per_second", "ebs_patience"];
+/// All options of all verbs.
+const ALL: &[&str] = &[
+    "json",
+    "quiet",
+    "progress",
+    "verbose",
+    "disks",
+    "allow_backing",
+    "threads",
+    "ebs_requests_per_second",
+    "ebs_patience",
+];
+/// The options that a verb has no use for, and does not show in its help.
+const USELESS: &[(&str, &[&str])] = &[
+    ("demo", READING),
+    ("undo", READING),
+    ("rules", READING),
+    ("completions", ALL),
+    ("man", ALL),
+    ("schema", ALL),
+];
 
 impl Cli {
     /// What was typed.
@@ -152,7 +196,16 @@ impl Cli {
     /// All that can be typed. `plan --show` is the one way without a target.
     pub(crate) fn whole() -> clap::Command {
         let unless_shown = |arg: clap::Arg| arg.required(false).required_unless_present("show");
-        Self::command().mut_subcommand("plan", |plan| plan.mut_arg("for", unless_shown))
+        let whole = Self::command().mut_subcommand("plan", |plan| plan.mut_arg("for", unless_shown));
+        let global: Vec<clap::Arg> =
+            whole.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
+        let hidden = |ids: &[&str]| -> Vec<clap::Arg> {
+            let useless = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
+            useless.map(|arg| arg.clone().hide(true)).collect()
+        };
+        USELESS
+            .iter()
+            .fold(whole, |whole, (verb, ids)| whole.mut_subcommand(verb, |verb| verb.args(hidden(ids))))
     }
 }
 
@@ -160,6 +213,13 @@ impl Cli {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// The verb; plan is a plan file as well, error an error alone, progress one event of the progress
+    #[arg(value_parser = PossibleValuesParser::new(SCHEMAS.iter().map(|(name, _)| *name)))]
+    pub(crate) verb: String,
 }
 
 #[derive(Debug, Args)]
@@ -218,12 +278,14 @@ impl GoalArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
     /// The image
+    #[arg(value_parser = address())]
     pub(crate) image: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The image
+    #[arg(value_parser = address())]
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
@@ -232,12 +294,12 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The image; with --show it is where the plan says
-    #[arg(required_unless_present = "show")]
+    #[arg(required_unless_present = "show", value_parser = address())]
     pub(crate) image: Option<String>,
     #[command(flatten)]
     pub(crate) goal: Option<GoalArgs>,
     /// Where to write the plan [default: only show it]
-    #[arg(short, long, value_name = "PLAN.json", value_parser = file_name())]
+    #[arg(short, long, value_name = "PLAN.json", value_parser = plan_name())]
     pub(crate) output: Option<PathBuf>,
     /// Replace a plan that exists
     #[arg(long)]
@@ -269,7 +331,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     pub(crate) in_place: bool,
     /// The image, if it is not where the plan says
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = address())]
     pub(crate) image: Option<String>,
     /// Replace an output that exists
     #[arg(long)]
@@ -283,7 +345,8 @@ pub(crate) struct UndoArgs {
 }
 
 /// A format that can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum OutputFormat {
     /// Fixed VHD, as Azure managed disks take it
     Vhd,
@@ -303,20 +366,46 @@ impl From<OutputFormat> for FileFormat {
     }
 }
 
-/// The name of a file that is written: "-" is none, and nothing is written to standard output.
+impl From<FileFormat> for OutputFormat {
+    fn from(format: FileFormat) -> Self {
+        match format {
+            FileFormat::Vhd => Self::Vhd,
+            FileFormat::Raw => Self::Raw,
+            FileFormat::Qcow2 => Self::Qcow2,
+        }
+    }
+}
+
+/// An address, whatever the bytes of its names.
+fn address() -> impl TypedValueParser<Value = String> {
+    const STDIN: &str =
+        "this is no file name, and refloat reads no images from standard input; ./- is a file of that name";
+    OsStringValueParser::new().try_map(|name| if name == "-" { Err(STDIN) } else { Ok(name::text(name)) })
+}
+
+/// The name of a file that is written: "-" is none.
 fn file_name() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| match path.to_str() {
-        Some("-") => Err("this is no file name, and refloat writes no images to standard output"),
-        _ => Ok(path),
-    })
+    named("this is no file name, and refloat writes no images to standard output; ./- is a file of that name")
+}
+
+/// The same of a plan.
+fn plan_name() -> impl TypedValueParser<Value = PathBuf> {
+    named(
+        "this is no file name, and plan --json prints the plan to standard output; ./- is a file of that name",
+    )
+}
+
+fn named(why: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(move |path| if path == Path::new("-") { Err(why) } else { Ok(path) })
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// Any image
+    #[arg(value_parser = address())]
     pub(crate) source: String,
     /// The file to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
-    #[arg(value_parser = file_name())]
+    #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
     /// The target already holds this older snapshot of the same volume: fetch only what has changed since
     #[arg(long, value_name = "SNAPSHOT")]
@@ -338,14 +427,17 @@ pub(crate) struct ConvertArgs {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The image to judge
+    #[arg(value_parser = address())]
     pub(crate) image: String,
     /// An image to compare it with
+    #[arg(value_parser = address())]
     pub(crate) other: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BootArgs {
     /// The image; it is not changed
+    #[arg(value_parser = address())]
     pub(crate) image: String,
     /// Where it is to boot
     #[arg(long = "for", value_name = "TARGET", value_parser = target())]
@@ -367,9 +459,10 @@ pub(crate) struct BootArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
     /// Any image
+    #[arg(value_parser = address())]
     pub(crate) source: String,
     /// The file to write: a VHD to upload, or a .raw or .qcow2
-    #[arg(value_parser = file_name())]
+    #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
@@ -377,7 +470,7 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
     /// Keep the plan here
-    #[arg(long, value_name = "PLAN.json", value_parser = file_name())]
+    #[arg(long, value_name = "PLAN.json", value_parser = plan_name())]
     pub(crate) plan: Option<PathBuf>,
     /// Continue even if blockers remain
     #[arg(long)]
@@ -401,23 +494,28 @@ pub(crate) enum FsVerb {
     /// List a directory
     Ls {
         /// IMAGE#/path
+        #[arg(value_parser = address())]
         address: String,
     },
     /// Write a file to standard output
     Cat {
         /// IMAGE#/path
+        #[arg(value_parser = address())]
         address: String,
     },
     /// Show a file's metadata
     Stat {
         /// IMAGE#/path
+        #[arg(value_parser = address())]
         address: String,
     },
     /// Compare two guests' trees
     Diff {
         /// IMAGE or IMAGE#/path
+        #[arg(value_parser = address())]
         left: String,
         /// IMAGE or IMAGE#/path
+        #[arg(value_parser = address())]
         right: String,
     },
 }

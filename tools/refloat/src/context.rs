@@ -1,17 +1,18 @@
 //! What every verb is given: the options, where the answer goes, who watches, and what was read so far.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use guestfix::report::{Line, Page};
 use libdisk::block::{Cancel, Observer};
-use libdisk::cloud::ebs::Tally;
 use serde::Serialize;
 
 use crate::cli::Global;
+use crate::document::{Document, Envelope, Told};
 use crate::present::{self, Out};
 use crate::snapshot::Opened;
-use crate::source::{Source, Sources};
+use crate::source::Sources;
 
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -24,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) opened: Opened,
     /// What the answer is about.
     pub(crate) sources: Sources,
+    /// Whether what is being done now can be stopped at any moment, and the same command resumes it.
+    pub(crate) resumes: Arc<AtomicBool>,
     /// The answer is out: an error after it gets no document of its own.
     answered: AtomicBool,
 }
@@ -39,31 +42,19 @@ impl Context {
             cancel,
             opened: Opened::default(),
             sources: Sources::default(),
+            resumes: Arc::default(),
             answered: AtomicBool::new(false),
         }
     }
 
     /// Gives the answer: with `--json` one document, with its schema and the disks that were read, else text.
-    pub(crate) fn answer(
+    pub(crate) fn answer<T: Document>(
         &self,
-        schema: &str,
-        document: &impl Serialize,
+        document: &T,
         text: impl FnOnce() -> Result<Page>,
     ) -> Result<()> {
-        #[derive(Serialize)]
-        struct Envelope<'a, T> {
-            schema: &'a str,
-            /// The disks of the machine, that of the operating system first.
-            #[serde(skip_serializing_if = "Vec::is_empty")]
-            source: Vec<Source>,
-            /// The disks of the machine that it was compared with.
-            #[serde(skip_serializing_if = "Vec::is_empty")]
-            other_source: Vec<Source>,
-            #[serde(flatten)]
-            document: &'a T,
-        }
         let (source, other_source) = self.sources.told();
-        self.document(&Envelope { schema, source, other_source, document }, text)
+        self.document(&Envelope { schema: T::SCHEMA, source, other_source, document }, text)
     }
 
     /// The same with a document that holds its schema and source: a plan.
@@ -72,14 +63,6 @@ impl Context {
         document: &impl Serialize,
         text: impl FnOnce() -> Result<Page>,
     ) -> Result<()> {
-        #[derive(Serialize)]
-        struct Told<'a, T> {
-            #[serde(flatten)]
-            document: &'a T,
-            /// What was read of snapshots for it.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            transfer: Option<Tally>,
-        }
         self.answered.store(true, Ordering::Relaxed);
         if self.global.json {
             self.out.json(&Told { document, transfer: self.opened.tally() })

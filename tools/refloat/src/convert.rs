@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt};
@@ -9,13 +10,16 @@ use libdisk::cloud::Ahead;
 use libdisk::image::transfer::{Busy, ResumeKey};
 use libdisk::image::{Durability, Existing, Output};
 use libdisk::{Begin, Destination, DiskSpec, FileDestination, FileFormat, Taken};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help, Outcome};
 use crate::cli::{ConvertArgs, OutputFormat};
 use crate::context::Context;
+use crate::document::Document;
 use crate::help;
 use crate::image::{self, Takes};
+use crate::name;
 use crate::present::{self, size};
 use crate::snapshot::{self, Pull};
 
@@ -23,12 +27,12 @@ use crate::snapshot::{self, Pull};
 const PIECE: u32 = 1 << 20;
 
 /// What was written, for `--json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Written {
     /// The file.
     pub(crate) target: String,
     /// Its format.
-    pub(crate) format: String,
+    pub(crate) format: OutputFormat,
     /// Size of the disk in bytes, padding included.
     pub(crate) size: u64,
     /// Zeros added to reach a whole number of MiB.
@@ -47,7 +51,7 @@ impl Written {
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
         let shared =
             if *shared > 0 { format!(", {} shared with the source", size(*shared)) } else { String::new() };
-        let (of, written) = (size(*of), size(*written));
+        let (format, of, written) = (FileFormat::from(*format), size(*of), size(*written));
         format!("{target}: {format}, {of} ({written} written{shared}){padded}\n")
     }
 }
@@ -84,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let data = all.split_off(1);
     let Some(written) = all.pop() else { return Err(anyhow!("{}: nothing was written", args.source)) };
     let converted = Converted { written, data };
-    context.answer("refloat.convert/1", &converted, || {
+    context.answer(&converted, || {
         let lines = std::iter::once(&converted.written).chain(&converted.data).map(Written::line);
         Ok(lines.collect::<String>().into())
     })?;
@@ -101,13 +105,17 @@ pub(crate) fn target_of(target: &Path, index: usize) -> PathBuf {
 }
 
 /// All that was written, for `--json`.
-#[derive(Debug, Serialize)]
-struct Converted {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Converted {
     #[serde(flatten)]
     written: Written,
     /// The machine's other disks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<Written>,
+}
+
+impl Document for Converted {
+    const SCHEMA: &'static str = "refloat.convert/1";
 }
 
 /// What is to be written where.
@@ -162,7 +170,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let size = disk.size();
     let written = |Receipt { written, shared, .. }| Written {
         target: to.name(),
-        format: to.format.to_string(),
+        format: to.format.into(),
         size,
         padding: size - job.disk.size(),
         written,
@@ -184,6 +192,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         Begin::Complete(receipt) => return Ok(written(receipt)),
         Begin::Go { sink, resumes } => (sink, resumes),
     };
+    context.resumes.store(resumes, Ordering::Relaxed);
     let mut options = CopyOptions { threads: context.global.threads };
     if let Some(pull) = &job.pull {
         pull.snapshot.set_streaming(true);
@@ -219,11 +228,12 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
 fn in_folder(target: &Path) -> Result<()> {
     let folder = image::folder_of(target);
     if !folder.is_dir() {
-        let error: Result<()> = Err(anyhow!("{}: there is no folder {}", target.display(), folder.display()));
-        return error.help(format!("make it first: mkdir -p {}", present::quote(&folder.to_string_lossy())));
+        let error: Result<()> =
+            Err(anyhow!("{}: there is no folder {}", name::shown(target), name::shown(folder)));
+        return error.help(format!("make it first: mkdir -p {}", present::quote(&name::text(folder))));
     }
     if target.is_dir() {
-        let error: Result<()> = Err(anyhow!("{} is a folder", target.display()));
+        let error: Result<()> = Err(anyhow!("{} is a folder", name::shown(target)));
         return error.help("name a file, say in that folder");
     }
     Ok(())

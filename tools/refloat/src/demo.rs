@@ -1,15 +1,23 @@
 //! `refloat demo`: the main job on the example inside this program.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use guestfix::report::Page;
+use guestfix::report::{Page, Report};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::answer::{Answer, Outcome};
+use crate::apply::Applied;
 use crate::cli::{DemoArgs, Global};
 use crate::context::Context;
+use crate::convert::Converted;
+use crate::document::Document;
+use crate::name;
+use crate::schema::{self, Kind};
+use crate::verify::Verified;
 
 /// The file that the example becomes: an endpoint that is a folder serves it as the snapshot of this name.
 const SNAPSHOT: &str = "snap-0123456789abcdef0.img";
@@ -35,37 +43,55 @@ const STEPS: &[(&str, &str, i32)] = &[
     ("Is it well formed, and has it the content?", "verify azure.vhd fixed.qcow2", 0),
 ];
 
-#[derive(Serialize)]
-struct Step {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Step {
     command: String,
     exit: i32,
+    /// What it answered.
+    #[schemars(schema_with = "answers")]
     answer: serde_json::Value,
 }
 
-#[derive(Serialize)]
-struct Demo {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Demo {
     steps: Vec<Step>,
+}
+
+impl Document for Demo {
+    const SCHEMA: &'static str = "refloat.demo/1";
+}
+
+/// What the steps answer.
+fn answers(generator: &mut SchemaGenerator) -> Schema {
+    let kinds: [Kind; 5] = [
+        schema::answer::<Report>,
+        schema::plan,
+        schema::answer::<Applied>,
+        schema::answer::<Converted>,
+        schema::answer::<Verified>,
+    ];
+    schema::any_of(&kinds, generator)
 }
 
 pub(crate) fn run(context: &Context, args: &DemoArgs) -> Outcome {
     let temporary = tempfile::tempdir()?;
     let folder: PathBuf = match &args.keep {
         Some(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            std::fs::create_dir_all(folder).with_context(|| name::shown(folder))?;
             folder.clone()
         }
         None => temporary.path().to_owned(),
     };
     let image = zstd::decode_all(EXAMPLE).context("the example inside this program")?;
-    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    let folder = folder.canonicalize().with_context(|| name::shown(&folder))?;
     write_new(&folder.join(SNAPSHOT), &image)?;
-    let endpoint = folder.to_str().with_context(|| format!("{}: not UTF-8", folder.display()))?;
     let story = "The example stands for a snapshot of 1 GiB. No network and no AWS account are used.\n";
     context.say(story.to_owned())?;
     let cache = tempfile::tempdir()?;
     let environment = [
-        ("AWS_ENDPOINT_URL_EBS", format!("file://{endpoint}")),
-        ("REFLOAT_CACHE", cache.path().display().to_string()),
+        // The steps run in it.
+        ("AWS_ENDPOINT_URL_EBS", OsStr::new("file://.")),
+        ("REFLOAT_CACHE", cache.path().as_os_str()),
     ];
     let mut demo = Demo { steps: Vec::new() };
     for &(say, command, expected) in STEPS {
@@ -76,8 +102,8 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Outcome {
         }
         demo.steps.push(step);
     }
-    context.answer("refloat.demo/1", &demo, || {
-        let kept = args.keep.as_ref().map(|folder| format!(" The files are in {}.", folder.display()));
+    context.answer(&demo, || {
+        let kept = args.keep.as_ref().map(|folder| format!(" The files are in {}.", name::shown(folder)));
         Ok(Page::from(format!(
             "\nazure.vhd is ready to upload.{}\n\
              With a snapshot of your own:    refloat migrate ebs:snap-… azure.vhd --for azure-gen1\n\
@@ -90,14 +116,14 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> Outcome {
 
 /// The example's files never replace a user's.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = std::fs::File::create_new(path).with_context(|| path.display().to_string())?;
-    std::io::Write::write_all(&mut file, bytes).with_context(|| path.display().to_string())
+    let mut file = std::fs::File::create_new(path).with_context(|| name::shown(path))?;
+    std::io::Write::write_all(&mut file, bytes).with_context(|| name::shown(path))
 }
 
 /// Runs this program as a user would.
-fn step(global: &Global, folder: &Path, environment: &[(&str, String)], command: &str) -> Result<Step> {
+fn step(global: &Global, folder: &Path, environment: &[(&str, &OsStr)], command: &str) -> Result<Step> {
     let mut child = Command::new(std::env::current_exe()?);
-    child.args(command.split(' ')).current_dir(folder).envs(environment.iter().cloned());
+    child.args(command.split(' ')).current_dir(folder).envs(environment.iter().copied());
     if global.quiet {
         child.arg("--quiet");
     }

@@ -10,16 +10,20 @@ use guestfix::View;
 use guestfix::facts::{Machine, Volume};
 use guestfix::report::Page;
 use guestfix::report::escape::{escape, escape_bytes};
+use guestfix::text::bytes;
 use guestfix::tree::{Tree, volume_at};
 use libdisk::Address;
 use libdisk::vfs::{FileType, Metadata};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{FsArgs, FsVerb};
 use crate::context::Context;
+use crate::document::Document;
 use crate::image::{self, Takes};
+use crate::name;
 use crate::present;
 
 pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
@@ -38,12 +42,37 @@ pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
     }
 }
 
+/// The type of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    File,
+    Directory,
+    Link,
+    Device,
+    Fifo,
+    Socket,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::Device => "device",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+        }
+    }
+}
+
 /// A node as it is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Node {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Node {
     path: String,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: Kind,
     mode: String,
     uid: u32,
     gid: u32,
@@ -54,15 +83,19 @@ struct Node {
     target: Option<String>,
 }
 
+impl Document for Node {
+    const SCHEMA: &'static str = "refloat.fs.stat/1";
+}
+
 impl Node {
     fn new(tree: &Tree, path: &[u8], metadata: &Metadata) -> Result<Self> {
         let kind = match metadata.file_type {
-            FileType::Regular => "file",
-            FileType::Directory => "directory",
-            FileType::Symlink => "link",
-            FileType::CharDevice | FileType::BlockDevice => "device",
-            FileType::Fifo => "fifo",
-            FileType::Socket => "socket",
+            FileType::Regular => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Link,
+            FileType::CharDevice | FileType::BlockDevice => Kind::Device,
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket => Kind::Socket,
         };
         Ok(Self {
             path: text(path),
@@ -81,6 +114,7 @@ impl Node {
     fn line(&self) -> String {
         let Self { path, kind, mode, uid, gid, size, .. } = self;
         let target = self.target.as_ref().map(|target| format!(" -> {}", escape(target))).unwrap_or_default();
+        let kind = kind.name();
         format!("{kind:<9} {mode} {uid:>5} {gid:>5} {size:>12}  {}{target}\n", escape(path))
     }
 }
@@ -119,10 +153,10 @@ fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>
         let why = why.map(|(name, why)| format!("; {name} is not opened: {why}")).unwrap_or_default();
         let error: Result<()> =
             Err(anyhow!("{address}: no file system that refloat reads is a guest's root{why}"));
-        let disk = Address { path: None, ..image.address.clone() };
+        let disk = name::address(&Address { path: None, ..image.address.clone() });
         error.help(format!(
             "{} shows what is there; IMAGE#p2:/ is a path in partition 2",
-            present::command(["inspect", &disk.to_string()])
+            present::command(["inspect", &disk])
         ))?;
     }
     let path = image.address.path.clone().unwrap_or_else(|| "/".to_owned());
@@ -133,7 +167,7 @@ fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>
             Err(anyhow!("{address}: the journal of {} cannot be replayed: {why}", volume.name));
         error.help("files may be old without it; --stale reads them as they are")?;
     }
-    Ok((tree, path.into_bytes()))
+    Ok((tree, bytes::encode(&path).into_owned()))
 }
 
 fn missing<T>(found: Option<T>, address: &str, what: &str) -> Result<T> {
@@ -141,17 +175,21 @@ fn missing<T>(found: Option<T>, address: &str, what: &str) -> Result<T> {
 }
 
 /// What is in a directory.
-#[derive(Serialize)]
-struct Listing {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Listing {
     entries: Vec<Node>,
     /// Names of which nothing more can be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<Unreadable>,
 }
 
+impl Document for Listing {
+    const SCHEMA: &'static str = "refloat.fs.ls/1";
+}
+
 /// A name whose inode is damaged.
-#[derive(Serialize)]
-struct Unreadable {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Unreadable {
     path: String,
     why: String,
 }
@@ -177,7 +215,7 @@ fn list(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Out
             }
         }
     }
-    context.answer("refloat.fs.ls/1", &listing, || {
+    context.answer(&listing, || {
         let unreadable = listing.unreadable.iter();
         let unreadable = unreadable
             .map(|Unreadable { path, why }| format!("{:<9} {}: {}\n", "damaged", escape(path), escape(why)));
@@ -211,7 +249,7 @@ fn cat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outc
 fn stat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
     let metadata = missing(tree.metadata(path, false)?, address, "no such file or directory")?;
     let node = Node::new(tree, path, &metadata)?;
-    context.answer("refloat.fs.stat/1", &node, || Ok(node.line().into()))?;
+    context.answer(&node, || Ok(node.line().into()))?;
     Ok(Answer::Yes)
 }
 
@@ -219,18 +257,22 @@ fn stat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Out
 const DOCUMENT: u64 = 16 << 20;
 
 /// A file, for `--json`.
-#[derive(Serialize)]
-struct Content {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Content {
     path: String,
     size: u64,
     #[serde(flatten)]
     bytes: Bytes,
 }
 
+impl Document for Content {
+    const SCHEMA: &'static str = "refloat.fs.cat/1";
+}
+
 /// What is in a file: JSON holds text only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Bytes {
+pub(crate) enum Bytes {
     Text(String),
     Base64(String),
 }
@@ -255,19 +297,42 @@ fn cat_json(context: &Context, tree: &Tree, path: &[u8], address: &str) -> Outco
     missing(tree.copy_to(path, &mut content)?, address, no_file)?;
     let content = Content { path: text(path), size, bytes: content.into() };
     // Never asked for without --json.
-    context.answer("refloat.fs.cat/1", &content, || Ok(Page::new()))?;
+    context.answer(&content, || Ok(Page::new()))?;
     Ok(Answer::Yes)
 }
 
-#[derive(Serialize)]
-struct Difference {
-    path: String,
-    change: &'static str,
+/// What became of a path.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Added,
+    Changed,
+    Removed,
 }
 
-#[derive(Serialize)]
-struct Differences<'a> {
+impl Change {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Difference {
+    path: String,
+    change: Change,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Differences<'a> {
     differences: &'a [Difference],
+}
+
+impl Document for Differences<'_> {
+    const SCHEMA: &'static str = "refloat.fs.diff/1";
 }
 
 fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) -> Outcome {
@@ -275,16 +340,16 @@ fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<Str
     for path in left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))) {
         let change = match (left.get(path), right.get(path)) {
             (Some(a), Some(b)) if a == b => continue,
-            (Some(_), Some(_)) => "changed",
-            (Some(_), None) => "removed",
-            _ => "added",
+            (Some(_), Some(_)) => Change::Changed,
+            (Some(_), None) => Change::Removed,
+            _ => Change::Added,
         };
         differences.push(Difference { path: path.clone(), change });
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
     let same = differences.is_empty();
-    context.answer("refloat.fs.diff/1", &Differences { differences: &differences }, || {
-        let line = |found: &Difference| format!("{:<8} {}\n", found.change, escape(&found.path));
+    context.answer(&Differences { differences: &differences }, || {
+        let line = |found: &Difference| format!("{:<8} {}\n", found.change.name(), escape(&found.path));
         Ok(differences.iter().map(line).collect::<String>().into())
     })?;
     Ok(Answer::from_bool(same))
@@ -310,10 +375,10 @@ fn summary((tree, top): (Tree, Vec<u8>), address: &str) -> Result<BTreeMap<Strin
             tree.copy_to(&path, &mut content).with_context(|| address.to_owned())?;
         }
         let node = Node::new(&tree, &path, &metadata)?;
-        let size = if node.kind == "file" { node.size } else { 0 };
+        let size = if node.kind == Kind::File { node.size } else { 0 };
         let line = format!(
             "{} {} {}:{} {size} {:?} {:x?}",
-            node.kind,
+            node.kind.name(),
             node.mode,
             node.uid,
             node.gid,

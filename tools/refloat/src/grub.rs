@@ -9,6 +9,7 @@ use libdisk::volume::grub::Grub;
 
 use crate::answer::Help;
 use crate::help;
+use crate::name;
 
 /// Where the Debian package grub-pc-bin puts it.
 const FOLDER: &str = "/usr/lib/grub/i386-pc";
@@ -54,7 +55,7 @@ const MODULES: &[&str] = &[
 pub(crate) fn find(given: Option<&Path>) -> Result<Option<Grub>> {
     let folder = given.unwrap_or(Path::new(FOLDER));
     match (read(folder).help(help::GRUB), given) {
-        (Ok(None), Some(_)) => Err(anyhow!("{}: there is no boot.img", folder.display())).help(help::GRUB),
+        (Ok(None), Some(_)) => Err(anyhow!("{}: there is no boot.img", name::shown(folder))).help(help::GRUB),
         (found, _) => found,
     }
 }
@@ -65,15 +66,15 @@ fn read(folder: &Path) -> Result<Option<Grub>> {
         return Ok(None);
     }
     let core = if core.exists() {
-        std::fs::read(&core).with_context(|| core.display().to_string())?
+        std::fs::read(&core).with_context(|| name::shown(core))?
     } else {
         match make_core(folder)? {
             Some(core) => core,
             None => return Ok(None),
         }
     };
-    let boot = std::fs::read(&boot).with_context(|| boot.display().to_string())?;
-    Ok(Some(Grub::new(&boot, &core).with_context(|| folder.display().to_string())?))
+    let boot = std::fs::read(&boot).with_context(|| name::shown(boot))?;
+    Ok(Some(Grub::new(&boot, &core).with_context(|| name::shown(folder))?))
 }
 
 /// A `core.img` of the modules in `folder`; `None` where there is no `grub-mkimage`.
@@ -88,7 +89,7 @@ fn make_core(folder: &Path) -> Result<Option<Vec<u8>>> {
     };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("grub-mkimage makes no core.img of {}: {}", folder.display(), said.trim());
+        bail!("grub-mkimage makes no core.img of {}: {}", name::shown(folder), said.trim());
     }
     Ok(Some(std::fs::read(core.path())?))
 }

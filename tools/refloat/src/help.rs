@@ -5,9 +5,11 @@ use std::io::ErrorKind::{
     QuotaExceeded, ReadOnlyFilesystem, StorageFull,
 };
 
-use libdisk::block;
+use libdisk::block::{self, InTheWay};
 use libdisk::cloud::ebs::{Failure, FaultKind};
 use libdisk::vfs::FsError;
+
+use crate::name;
 
 // Where a verb knows more than the cause of the error tells.
 pub(crate) const ADDRESS: &str = "refloat --help shows what an address looks like";
@@ -49,6 +51,12 @@ pub(crate) fn of_system(kind: ErrorKind) -> Option<&'static str> {
         ReadOnlyFilesystem => "write to another folder: this file system is mounted read-only",
         _ => return None,
     })
+}
+
+/// Where something lies under a name that a file of refloat's own gets: nothing else helps then.
+pub(crate) fn of_in_the_way(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let InTheWay { path, .. } = cause.downcast_ref()?;
+    Some(format!("move {} away, or remove it: refloat writes a file of that name", name::shown(path)))
 }
 
 /// The next step by the cause alone.

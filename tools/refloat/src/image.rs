@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use guestfix::edit::hex;
 use guestfix::facts::Volume;
 use guestfix::plan::Identity;
 use guestfix::platform::Firmware;
@@ -18,7 +19,7 @@ use crate::answer::Help;
 use crate::cli::GoalArgs;
 use crate::context::Context;
 use crate::snapshot;
-use crate::{grub, help, present};
+use crate::{grub, help, name, next, present};
 
 /// A machine as the user named it: one image, several, or an instance.
 pub(crate) struct Image {
@@ -37,7 +38,7 @@ impl Image {
     pub(crate) fn plan_identities(&self) -> Result<Vec<Identity>> {
         let identity = |disk: &MachineDisk| {
             let path = match disk.origin.path() {
-                Some(path) => std::path::absolute(path)?.display().to_string(),
+                Some(path) => name::text(std::path::absolute(path)?),
                 None => disk.origin.to_string(),
             };
             let identity = Identity::new(&path, disk.disk.size(), &disk.identity()?);
@@ -54,7 +55,7 @@ impl Image {
     /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
         if let Some(folder) = args.grub.as_deref().filter(|folder| !folder.is_dir()) {
-            return Err(anyhow!("{}: there is no such folder", folder.display())).help(help::GRUB);
+            return Err(anyhow!("{}: there is no such folder", name::shown(folder))).help(help::GRUB);
         }
         let tree = self.guest()?;
         if tree.machine().starts() || args.target.firmware != Firmware::Bios {
@@ -108,7 +109,7 @@ pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option
         _ => vec![path.to_owned()],
     };
     let Some(key) = ResumeKey::of_files(files.iter().map(PathBuf::as_path))? else { return Ok(None) };
-    let identity: String = disk.identity()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let identity = hex(&disk.identity()?);
     let part = disk.layers.iter().filter(|layer| layer.name == "partition").map(|layer| layer.text.as_str());
     Ok(Some(
         key.with("read-as", format)
@@ -137,6 +138,14 @@ pub(crate) enum Takes {
 /// Takes an address apart. A part of it that the command cannot use is an error: it is never ignored.
 fn parse(name: &str, takes: Takes) -> Result<Address> {
     let parsed: Result<Address, AddressError> = name.parse();
+    let parsed = parsed.map(|mut address| {
+        if let Location::File { path, .. } = &mut address.location
+            && let Some(text) = path.to_str()
+        {
+            *path = name::path(text);
+        }
+        address
+    });
     let help = match &parsed {
         Err(AddressError::NoColon { right, .. }) => format!("write {right}"),
         _ => help::ADDRESS.to_owned(),
@@ -154,7 +163,7 @@ fn parse(name: &str, takes: Takes) -> Result<Address> {
     let error = Err(anyhow!("{name} names {what}, and this command takes {taken}"));
     let place = if takes == Takes::Disk { Place::Disk } else { address.place };
     let right = Address { place, path: None, ..address };
-    error.help(format!("name {right}; refloat fs looks inside"))
+    error.help(format!("name {}; refloat fs looks inside", name::address(&right)))
 }
 
 /// Opens the machine that `name` and the user's `--disk` name, for reading. An image that an interrupted
@@ -183,11 +192,11 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
         if let Location::File { path, .. } = &address.location
             && path.exists()
         {
-            let name = path.display();
+            let name = name::shown(path);
             let users = in_use::users(path)?;
             let writer = users.iter().find(|user| user.writes);
             if undo::pending(path)? {
-                return half_changed(&name.to_string(), writer);
+                return half_changed(path, writer);
             }
             if let Some(User { who, .. }) = writer {
                 context.note(format!("note: {name} is in use, and may change while it is read: {who}"));
@@ -203,13 +212,15 @@ pub(crate) fn addresses(name: &str, further: &[String], takes: Takes) -> Result<
     std::iter::once(parse(name, takes)).chain(further).collect()
 }
 
-fn half_changed(name: &str, writer: Option<&User>) -> Result<Image> {
+fn half_changed(path: &Path, writer: Option<&User>) -> Result<Image> {
+    let name = name::shown(path);
     if let Some(User { who, .. }) = writer {
         let error = Err(anyhow!("{name}: an apply --in-place or an undo is at work on it: {who}"));
         return error.help(help::WAIT);
     }
     let error = Err(anyhow!("{name}: an apply --in-place was interrupted, so it is half changed"));
-    error.help(format!("{} puts it back; the same apply finishes it", present::command(["undo", name])))
+    let undo = next::Command::new("undo").path(path).text();
+    error.help(format!("{undo} puts it back; the same apply finishes it"))
 }
 
 /// Opens a machine for reading, half changed or not.
@@ -262,7 +273,7 @@ pub(crate) fn take(path: &Path) -> Result<Exclusive> {
 /// Refuses to write over what this run reads.
 pub(crate) fn not_read(output: &Path) -> Result<()> {
     if in_use::is_open_here(output) {
-        bail!("{}: the output is the same file as the input", output.display());
+        bail!("{}: the output is the same file as the input", name::shown(output));
     }
     Ok(())
 }

@@ -4,24 +4,27 @@ use anyhow::Result;
 use guestfix::device::Logical;
 use guestfix::facts::{DataDisk, Facts, Lvm, Machine, Volume, VolumeGroup};
 use guestfix::report::{Ink, Line, Page};
+use guestfix::text::bytes;
 use guestfix::{Device, View, inspect};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{Answer, Outcome};
 use crate::cli::ImageArgs;
 use crate::context::Context;
+use crate::document::Document;
 use crate::image::{self, Image, Takes};
 use crate::present::{self, size};
 
-#[derive(Serialize)]
-struct Layer {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Layer {
     name: &'static str,
     text: String,
 }
 
 /// What was found, for `--json`.
-#[derive(Serialize)]
-struct Inspection {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Inspection {
     image: String,
     format: String,
     layers: Vec<Layer>,
@@ -30,10 +33,14 @@ struct Inspection {
     guest: Option<Facts>,
 }
 
+impl Document for Inspection {
+    const SCHEMA: &'static str = "refloat.inspect/1";
+}
+
 pub(crate) fn run(context: &Context, args: &ImageArgs) -> Outcome {
     let image = image::open_part(context, &args.image, Takes::Volume)?;
     let inspection = look(&image)?;
-    context.answer("refloat.inspect/1", &inspection, || Ok(render(&inspection)))?;
+    context.answer(&inspection, || Ok(render(&inspection)))?;
     Ok(Answer::Yes)
 }
 
@@ -43,7 +50,7 @@ fn look(image: &Image) -> Result<Inspection> {
     let layers = image.machine.disks().iter().flat_map(|disk| &disk.layers);
     let layers = layers.map(|layer| Layer { name: layer.name, text: layer.text.clone() });
     Ok(Inspection {
-        image: image.name.clone(),
+        image: bytes::shown(&image.name).into_owned(),
         format: image.machine.os_disk().origin.format().to_string(),
         layers: layers.collect(),
         machine: tree.machine().clone(),

@@ -11,6 +11,7 @@ mod cli;
 mod context;
 mod convert;
 mod demo;
+mod document;
 mod fs;
 mod grub;
 mod help;
@@ -18,10 +19,12 @@ mod image;
 mod inspect;
 mod manual;
 mod migrate;
+mod name;
 mod next;
 mod plan;
 mod present;
 mod rules;
+mod schema;
 mod snapshot;
 mod source;
 mod stop;
@@ -63,6 +66,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Fs(args) => fs::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
         cli::Verb::Completions(args) => manual::completions(context, args),
+        cli::Verb::Schema(args) => schema::run(context, args),
         cli::Verb::Man(args) => manual::page(context, args),
     }
 }

@@ -6,20 +6,22 @@ use guestfix::plan;
 use guestfix::report::Page;
 use libdisk::FileFormat;
 use libdisk::image::{Durability, transfer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{Answer, Outcome};
 use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs};
 use crate::context::Context;
 use crate::convert::{Job, Written};
+use crate::document::Document;
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
 use crate::verify::{self, Verdict};
-use crate::{apply, convert, image};
+use crate::{apply, convert, image, name};
 
 /// What was done, for `--json`. The disks are absent where blockers were left.
-#[derive(Serialize)]
-struct Migrated {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Migrated {
     ready: bool,
     edits: usize,
     by_hand: Vec<plan::ByHand>,
@@ -31,9 +33,13 @@ struct Migrated {
     data: Vec<Moved>,
 }
 
+impl Document for Migrated {
+    const SCHEMA: &'static str = "refloat.migrate/1";
+}
+
 /// A disk that was written.
-#[derive(Serialize)]
-struct Moved {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Moved {
     written: Written,
     /// Of a VHD.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,10 +115,10 @@ fn last_lines(
     wrong: &[&PathBuf],
     format: FileFormat,
 ) -> Page {
-    let (target, mut page) = (args.target.display(), Page::new());
+    let (target, mut page) = (name::shown(&args.target), Page::new());
     page.gap();
     for target in wrong {
-        page.line(next::verdict(false, format!("{} is not a valid VHD for Azure", target.display())));
+        page.line(next::verdict(false, format!("{} is not a valid VHD for Azure", name::shown(target))));
         page.line(next::line(&Command::new("verify").path(target)));
     }
     if wrong.is_empty() && !ready {
@@ -140,6 +146,6 @@ fn last_lines(
 
 fn finish(context: &Context, migrated: &Migrated, answer: Answer) -> Outcome {
     // The text was said as it came.
-    context.answer("refloat.migrate/1", migrated, || Ok(Page::new()))?;
+    context.answer(migrated, || Ok(Page::new()))?;
     Ok(answer)
 }

@@ -1,13 +1,16 @@
 //! What to type next: complete, quoted, and true of this image.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use guestfix::Target;
 use guestfix::platform::{Firmware, azure};
 use guestfix::report::{Ink, Line, Page, Report};
+use libdisk::{Address, Location};
 
 use crate::cli::{CheckArgs, GoalArgs};
 use crate::context::Context;
+use crate::name;
 use crate::present;
 
 /// The last word on an image.
@@ -44,8 +47,8 @@ impl Command {
     /// A path: one that begins with a dash is no option.
     #[must_use]
     pub(crate) fn path(self, path: &Path) -> Self {
-        let text = path.to_string_lossy();
-        let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+        let text = name::text(path);
+        let text = if text.starts_with('-') { format!("./{text}") } else { text };
         self.word(text)
     }
 
@@ -98,11 +101,11 @@ pub(crate) fn after_check(context: &Context, args: &CheckArgs, report: &Report) 
     }
     let warned = report.ready && report.answer() != "ready";
     if report.ready && !warned {
-        let output = output_name(&args.image, "vhd");
+        let output = free(output_name(&args.image, "vhd"));
         return vec![line(&command("convert").path(&output).opening(context))];
     }
     if warned || report.ready_after_fix || report.fixes_something() {
-        let plan = command("plan").goal(&args.goal).opening(context).option("-o", "plan.json");
+        let plan = command("plan").goal(&args.goal).opening(context).word("-o").path(&plan_name());
         return vec![line(&plan)];
     }
     vec![advice("fix that in the machine, take a new snapshot or image of it, and check again")]
@@ -121,11 +124,29 @@ fn other_firmware(report: &Report) -> Option<&'static Target> {
 
 /// A name in this folder for what is made of `image`: never the image itself.
 pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
-    let disk = image.rsplit_once('#').map_or(image, |(disk, _)| disk);
-    let disk = disk.split_once(':').map_or(disk, |(_, rest)| rest);
-    let disk = disk.split_once('@').map_or(disk, |(name, _)| name);
-    let stem = Path::new(disk).file_stem().unwrap_or("disk".as_ref()).to_string_lossy();
-    format!("{stem}-azure.{extension}").into()
+    let location = image.parse::<Address>().map(|address| address.location);
+    let stem = match &location {
+        Ok(Location::File { path, .. }) => path.file_stem().and_then(OsStr::to_str).unwrap_or("disk"),
+        Ok(Location::Ebs(name) | Location::Azure(name)) => name.split('@').next().unwrap_or("disk"),
+        Err(_) => "disk",
+    };
+    name::path(&format!("{stem}-azure.{extension}"))
+}
+
+/// This name, or one like it that no file has yet.
+pub(crate) fn free(path: PathBuf) -> PathBuf {
+    let stem = name::text(path.file_stem().unwrap_or_default());
+    let extension =
+        path.extension().map(|extension| format!(".{}", name::text(extension))).unwrap_or_default();
+    let numbered =
+        (2..1000).map(|number| path.with_file_name(name::path(&format!("{stem}-{number}{extension}"))));
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    std::iter::once(path.clone()).chain(numbered).find(is_free).unwrap_or(path)
+}
+
+/// The file for a plan.
+pub(crate) fn plan_name() -> PathBuf {
+    free("plan.json".into())
 }
 
 /// How a VHD gets into Azure: a managed disk of its size, the copy, and the end of the permission to write.
@@ -155,7 +176,7 @@ pub(crate) fn upload(vhd: &Path, target: &Target, is_os: bool) -> Page {
         format!(
             "azcopy copy {} \"$(az disk grant-access {disk} --access-level Write --duration-in-seconds 86400 \
              --query '* | [0]' --output tsv)\" --blob-type PageBlob",
-            present::quote(&vhd.to_string_lossy())
+            present::quote(&name::text(vhd))
         ),
         format!("az disk revoke-access {disk}"),
     ] {
@@ -176,6 +197,9 @@ mod tests {
             ("disk.vhd", "disk-azure.vhd"),
             ("ebs:snap-0abc@eu-west-1", "snap-0abc-azure.vhd"),
             ("a.vhd#p2", "a-azure.vhd"),
+            ("build#7.img", "build#7-azure.vhd"),
+            ("builds/web:2024#3/a:b#1.img#vg0/root", "a:b#1-azure.vhd"),
+            ("a@home.img", "a@home-azure.vhd"),
         ] {
             assert_eq!(output_name(image, "vhd"), Path::new(output), "{image}");
         }

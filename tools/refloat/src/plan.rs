@@ -1,5 +1,6 @@
 //! `refloat plan`: what would change, as a diff.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -7,14 +8,15 @@ use anyhow::{Context as _, Result, anyhow};
 use guestfix::View;
 use guestfix::plan::{self, Identity, Plan, SCHEMA};
 use guestfix::report::{self, Ink, Line, Page};
-use libdisk::block;
 use libdisk::image::{Output, write_file};
+use libdisk::{Format, block};
 
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{GoalArgs, PlanArgs};
 use crate::context::Context;
 use crate::help;
 use crate::image::{self, Takes};
+use crate::name;
 use crate::next::{self, Command};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
@@ -65,7 +67,7 @@ fn show(context: &Context, file: &Path, image: Option<&str>) -> Outcome {
         let mut page = page(context, &plan, &tree)?;
         if !plan.is_empty() {
             page.gap();
-            let output = next::output_name(first, "qcow2");
+            let output = next::free(next::output_name(first, "qcow2"));
             page.line(next::line(
                 &Command::new("apply").path(file).word("-o").path(&output).opening(context),
             ));
@@ -90,11 +92,11 @@ fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>, 
                 // A folder, with a file for each disk in it.
                 output.set_extension("");
             }
-            Command::new("apply").path(plan).word("-o").path(&output).opening(context)
+            Command::new("apply").path(plan).word("-o").path(&next::free(output)).opening(context)
         }
         None => {
             let plan = Command::new("plan").word(image).goal(goal).opening(context);
-            plan.option("-o", "plan.json")
+            plan.word("-o").path(&next::plan_name())
         }
     }
 }
@@ -109,17 +111,23 @@ fn text(path: &Path) -> Result<String> {
     if !metadata.is_file() {
         return Err(anyhow!("it is not a regular file"));
     }
+    let mut start = [0; 64];
+    let len = File::open(path)?.read(&mut start)?;
+    if start.get(..len).unwrap_or_default().trim_ascii_start().first() != Some(&b'{') {
+        let what = block::open_file(path).and_then(|file| Format::probe(&file));
+        let what = what.map_or_else(|_| "a file".to_owned(), |format| format!("an image ({format})"));
+        return Err(anyhow!("it is {what}, and no plan"));
+    }
     if metadata.len() > PLAN {
         return Err(anyhow!("it has {} bytes, and no plan has more than {PLAN}", metadata.len()));
     }
-    Ok(std::fs::read_to_string(path)?)
+    String::from_utf8(std::fs::read(path)?).map_err(|_| anyhow!("it is not UTF-8, and no plan"))
 }
 
 /// Reads a plan file.
 pub(crate) fn read(file: &Path) -> Result<Plan> {
-    let text = self::text(file).with_context(|| file.display().to_string());
-    text.and_then(|text| Plan::from_json(&text).with_context(|| file.display().to_string()))
-        .help(help::MAKE_A_PLAN)
+    let text = self::text(file).with_context(|| name::shown(file));
+    text.and_then(|text| Plan::from_json(&text).with_context(|| name::shown(file))).help(help::MAKE_A_PLAN)
 }
 
 /// The plan in numbers, and what it leaves to the user; `all` shows every piece of evidence.
@@ -133,10 +141,6 @@ pub(crate) fn summary(plan: &Plan, all: bool) -> Page {
         edits => format!("{edits} changes for {} rules: {}", rules.len(), rules.join(", ")),
     };
     page.line(Line::new(changes).hang(2));
-    page.line(Line::new(format!("boot walk: {}", plan.boot)).hang(2));
-    if plan.boot_after != plan.boot {
-        page.line(Line::new(format!("with the changes: {}", plan.boot_after)).hang(2));
-    }
     for fault in &plan.by_hand {
         page.line(report::severity(fault.severity).text(&fault.rule).ink(Ink::Faint, "  by hand"));
         report::evidence(&mut page, 9, &fault.evidence, all);
@@ -155,14 +159,14 @@ pub(crate) fn free(path: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let mut start = Vec::new();
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let file = File::open(path).with_context(|| name::shown(path))?;
     file.take(64).read_to_end(&mut start)?;
     let schema = SCHEMA.split('/').next().unwrap_or(SCHEMA);
     if !String::from_utf8_lossy(&start).contains(schema) {
-        return Err(anyhow!("{} exists and is not a plan", path.display())).help(help::OTHER_NAME);
+        return Err(anyhow!("{} exists and is not a plan", name::shown(path))).help(help::OTHER_NAME);
     }
     if !force {
-        return Err(anyhow!("{} already exists", path.display())).help(help::FORCE);
+        return Err(anyhow!("{} already exists", name::shown(path))).help(help::FORCE);
     }
     Ok(())
 }

@@ -4,15 +4,17 @@ use anyhow::anyhow;
 use guestfix::report::{self, Ink, Line, Page};
 use guestfix::rule::{Applies, Pack, Source};
 use guestfix::{Phase, Rule, RuleMeta, Severity, rules};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::RulesArgs;
 use crate::context::Context;
+use crate::document::Document;
 use crate::help;
 
-#[derive(Serialize)]
-struct Row {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Row {
     id: &'static str,
     title: &'static str,
     pack: Pack,
@@ -33,9 +35,13 @@ impl From<&Rule> for Row {
     }
 }
 
-#[derive(Serialize)]
-struct Table {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Table {
     rules: Vec<Row>,
+}
+
+impl Document for Table {
+    const SCHEMA: &'static str = "refloat.rules/2";
 }
 
 pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
@@ -48,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
         }
     }
     let table = Table { rules };
-    context.answer("refloat.rules/2", &table, || {
+    context.answer(&table, || {
         let mut page = Page::new();
         table
             .rules

@@ -3,12 +3,17 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use guestfix::edit::hex;
 use guestfix::plan::Identity;
+use guestfix::text::bytes;
 use libdisk::{Address, Machine, MachineDisk, Place};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::name;
+
 /// A disk that was read, as it was before anything was written.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Source {
     /// The address that names this disk alone, or the part of it that was read.
     pub(crate) address: String,
@@ -48,7 +53,7 @@ impl Source {
                 path: origin.path().map(absolute),
                 format: Some(origin.format().to_string()),
                 size: Some(disk.disk.size()),
-                sha256: identity.as_ref().ok().map(hex),
+                sha256: identity.as_ref().ok().map(|digest| hex(digest)),
                 device: disk.device.clone(),
                 unreadable: identity.err().map(|error| error.to_string()),
             }
@@ -59,8 +64,8 @@ impl Source {
     /// A disk as a plan names it, which was changed since.
     fn planned(disk: &Identity) -> Self {
         Self {
-            address: disk.path.clone(),
-            path: disk.path.starts_with('/').then(|| disk.path.clone()),
+            address: bytes::shown(&disk.path).into_owned(),
+            path: disk.path.starts_with('/').then(|| bytes::shown(&disk.path).into_owned()),
             format: None,
             size: Some(disk.size),
             sha256: Some(disk.sha256.clone()),
@@ -88,7 +93,7 @@ impl Sources {
     /// Takes note of a file that cannot be opened as an image.
     pub(crate) fn add_unreadable(&self, file: &Path, why: String) {
         self.push(vec![Source {
-            address: file.display().to_string(),
+            address: name::shown(file),
             path: Some(absolute(file)),
             format: None,
             size: None,
@@ -110,10 +115,7 @@ impl Sources {
     }
 }
 
+/// The absolute path of a file, for JSON.
 fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    name::shown(name::absolute(path))
 }

@@ -1,26 +1,30 @@
-//! Ctrl-C and SIGTERM: stop with exit code 3.
+//! Ctrl-C and SIGTERM: stop, with exit code 3 if the same command resumes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use guestfix::report::Line;
 
 use crate::context::Context;
+use crate::help;
 
 /// How long work may take to see that it is to stop. What does not see it, an answer from AWS for one, is cut
 /// off.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// From here on a request to stop ends the program with code 3. Work that looks at [`Context::cancel`] ends
-/// by itself and says how to go on. What does not can be cut off at any moment: every output is a `.partial`
-/// until it is whole, and a change in place has its undo file.
+/// From here on a request to stop ends the program. Work that looks at [`Context::cancel`] ends by itself and
+/// says how to go on. What does not can be cut off at any moment: every output is a `.partial` until it is
+/// whole, and a change in place has its undo file.
 pub(crate) fn set_up(context: &Context) {
-    let (cancel, out) = (context.cancel.clone(), context.out);
+    let (cancel, resumes, out) = (context.cancel.clone(), Arc::clone(&context.resumes), context.out);
     let stop = move || {
         cancel.cancel();
         std::thread::sleep(GRACE);
-        out.tell(Line::new("stopped; run the same command again"));
-        std::process::exit(3);
+        let (help, code) =
+            if resumes.load(Ordering::Relaxed) { (help::RESUME, 3) } else { (help::START_OVER, 2) };
+        out.tell(Line::new(format!("stopped; {help}")));
+        std::process::exit(code);
     };
     if let Err(error) = ctrlc::set_handler(stop) {
         tracing::warn!(%error, "a request to stop ends this at once, without a word");

@@ -3,19 +3,26 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use guestfix::report::Page;
 use guestfix::undo;
 use libdisk::block::{self, CopyOptions, Disk, ErrorKind};
 use libdisk::image::{transfer, vhd};
-use libdisk::{Address, Location, MachineDisk, Place, volume};
+use libdisk::{Address, FileFormat, Format, Location, MachineDisk, Place, volume};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answer::{self, Answer, Help, Outcome};
+use crate::answer::{self, Answer, Help};
 use crate::cli::VerifyArgs;
 use crate::context::Context;
+use crate::document::Document;
 use crate::image;
+use crate::next::{self, Command};
+
+/// The id of a finding: it is in a format that is not judged.
+const FORMAT: &str = "format";
 
 /// What was found, for `--json`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Verdict {
     /// It can be uploaded as it is; absent where two images that are no VHDs are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,22 +37,53 @@ pub(crate) struct Verdict {
     pub(crate) first_difference: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Finding {
     id: &'static str,
-    ok: bool,
+    outcome: Outcome,
     text: String,
 }
 
-pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Outcome {
+/// What a look at one thing has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Ok,
+    Wrong,
+    /// It was not looked at; the text says why.
+    NotChecked,
+}
+
+impl Finding {
+    fn new(id: &'static str, ok: bool, text: impl Into<String>) -> Self {
+        Self { id, outcome: if ok { Outcome::Ok } else { Outcome::Wrong }, text: text.into() }
+    }
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    fn good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.outcome != Outcome::Wrong)
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
     let verdicts = judge(context, args)?;
-    let good =
-        |verdict: &Verdict| verdict.findings.iter().all(|finding| finding.ok) && verdict.same != Some(false);
+    let good = |verdict: &Verdict| verdict.good() && verdict.same != Some(false);
     let answer = Answer::from_bool(verdicts.iter().all(|(_, verdict)| good(verdict)));
-    let text: String = verdicts.iter().map(|(name, verdict)| render(verdict, name, args)).collect();
+    let mut page = Page::default();
+    for (name, verdict) in &verdicts {
+        page.append(render(verdict, name, args).into());
+        if verdict.findings.iter().any(|finding| finding.id == FORMAT) {
+            let output = next::free(next::output_name(&args.image, "vhd"));
+            let convert = Command::new("convert").word(&args.image).path(&output).opening(context);
+            page.line(next::advice("verify takes a VHD, or two images to compare; to make a VHD of it:"));
+            page.line(next::line(&convert));
+        }
+    }
     let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
     let verified = Verified { os: verdicts.next(), data: verdicts.collect() };
-    context.answer("refloat.verify/1", &verified, || Ok(text.into()))?;
+    context.answer(&verified, || Ok(page))?;
     Ok(answer)
 }
 
@@ -64,13 +102,13 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
             error.help("name a second image to compare its content with")?;
         }
         let mut verdict = match file {
-            Some(path) if args.other.is_none() || is_vhd(path, disk) => well_formed(path)?,
+            Some(path) if is_vhd(path, disk) => well_formed(path)?,
+            Some(_) if args.other.is_none() => other_format(disk.origin.format()),
             _ => Verdict::default(),
         };
         if let Some(path) = file {
             verdict.findings.extend(as_written(context, path, disk)?);
-            let good = verdict.findings.iter().all(|finding| finding.ok);
-            verdict.well_formed = verdict.well_formed.map(|_| good);
+            verdict.well_formed = verdict.well_formed.map(|_| verdict.good());
         }
         verdicts.push((disk.origin.to_string(), verdict));
     }
@@ -92,11 +130,21 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
 
 /// Whether it is a VHD, or is called one.
 fn is_vhd(path: &Path, disk: &MachineDisk) -> bool {
-    is_named_vhd(path) || disk.origin.format().name == "vhd"
+    is_named_vhd(path) || *disk.origin.format() == vhd::FORMAT
 }
 
 fn is_named_vhd(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vhd"))
+    FileFormat::of(path, None) == Ok(FileFormat::Vhd)
+}
+
+/// An image that nobody takes for a VHD.
+fn other_format(format: &Format) -> Verdict {
+    let text = format!("this is an image in the format {format}, and Azure takes fixed VHDs");
+    Verdict {
+        well_formed: Some(false),
+        findings: vec![Finding::new(FORMAT, false, text)],
+        ..Verdict::default()
+    }
 }
 
 /// What cannot be opened may be a malformed VHD, and that is an answer.
@@ -124,7 +172,7 @@ fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Opti
     let Some(written) = transfer::content(path)? else { return Ok(None) };
     if undo::status(path)?.is_some() {
         let text = "not compared with what was written: apply --in-place has changed it since".to_owned();
-        return Ok(Some(Finding { id: "content", ok: true, text }));
+        return Ok(Some(Finding { id: "content", outcome: Outcome::NotChecked, text }));
     }
     let options = CopyOptions { threads: context.global.threads };
     let found = block::content_sum(&disk.disk, &options, &*context.observer)?;
@@ -134,12 +182,12 @@ fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Opti
     } else {
         format!("not what was written: the XXH3 sum is {found}, and was {written}")
     };
-    Ok(Some(Finding { id: "content", ok, text }))
+    Ok(Some(Finding::new("content", ok, text)))
 }
 
 /// The answer, for `--json`.
-#[derive(Debug, Serialize)]
-struct Verified {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Verified {
     /// Of the disk that the machine starts from.
     #[serde(flatten)]
     os: Option<Verdict>,
@@ -148,12 +196,15 @@ struct Verified {
     data: Vec<Verdict>,
 }
 
+impl Document for Verified {
+    const SCHEMA: &'static str = "refloat.verify/2";
+}
+
 /// The form of the file alone.
 pub(crate) fn well_formed(path: &Path) -> Result<Verdict> {
     let report = vhd::check(path)?;
     let well_formed = Some(report.well_formed());
-    let findings =
-        report.findings.into_iter().map(|found| Finding { id: found.id, ok: found.ok, text: found.text });
+    let findings = report.findings.into_iter().map(|found| Finding::new(found.id, found.ok, found.text));
     Ok(Verdict { well_formed, findings: findings.collect(), ..Verdict::default() })
 }
 
@@ -182,8 +233,12 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &Disk, other: &Disk) 
 
 fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
     let mut out = String::new();
-    for Finding { id, ok, text } in &verdict.findings {
-        let mark = if *ok { "ok     " } else { "WRONG  " };
+    for Finding { id, outcome, text } in &verdict.findings {
+        let mark = match outcome {
+            Outcome::Ok => "ok     ",
+            Outcome::Wrong => "WRONG  ",
+            Outcome::NotChecked => "note   ",
+        };
         out += &format!("{mark}  {id:<12}  {text}\n");
     }
     if let (Some(same), Some(other)) = (verdict.same, &args.other) {

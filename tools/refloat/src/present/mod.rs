@@ -16,7 +16,7 @@ use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use log::set_up as set_up_log;
-pub(crate) use progress::observer;
+pub(crate) use progress::{Progressed, observer};
 pub(crate) use words::{command, quote, size};
 
 /// Longer lines are hard to read, however wide the terminal is.
@@ -93,8 +93,11 @@ impl Out {
     }
 
     /// Writes a JSON document of one line to standard error.
-    pub(crate) fn tell_json(&self, document: &serde_json::Value) {
-        story(&(escape_json(&document.to_string()).into_owned() + "\n"));
+    pub(crate) fn tell_json(&self, document: &impl Serialize) {
+        // Of our own types all are JSON.
+        if let Ok(json) = serde_json::to_string(document) {
+            story(&(escape_json(&json).into_owned() + "\n"));
+        }
     }
 }
 

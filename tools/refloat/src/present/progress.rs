@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use guestfix::report::Line;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use libdisk::block::{Cancel, Event, EventKind, Observer};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Out, size};
 use crate::cli::{Global, Progress};
@@ -130,6 +131,30 @@ impl Show for Lines {
     }
 }
 
+/// A line of `--progress json`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Progressed<'a> {
+    /// A step begins.
+    Started {
+        /// Tells steps that run at the same time apart.
+        item: u32,
+        step: &'a str,
+        /// Its bytes, if that is known.
+        total: Option<u64>,
+    },
+    /// A part of a step is done.
+    Advanced {
+        item: u32,
+        /// Since the last such line.
+        bytes: u64,
+    },
+    /// Something to know.
+    Note { item: u32, text: &'a str },
+    /// The step is done.
+    Finished { item: u32 },
+}
+
 /// One JSON object a line: for a program that shows progress itself.
 struct Json {
     out: Out,
@@ -146,8 +171,7 @@ impl Show for Json {
         match event.kind {
             EventKind::Started { step, total } => {
                 last.insert(item, (Instant::now(), 0));
-                self.out
-                    .tell_json(&json!({ "event": "started", "item": item, "step": step, "total": total }));
+                self.out.tell_json(&Progressed::Started { item, step, total });
             }
             EventKind::Advanced { bytes } => {
                 let (told, since) = last.entry(item).or_insert_with(|| (Instant::now(), 0));
@@ -155,17 +179,15 @@ impl Show for Json {
                 if told.elapsed() >= JSON_EVERY {
                     let bytes = std::mem::take(since);
                     *told = Instant::now();
-                    self.out.tell_json(&json!({ "event": "advanced", "item": item, "bytes": bytes }));
+                    self.out.tell_json(&Progressed::Advanced { item, bytes });
                 }
             }
-            EventKind::Note(note) => {
-                self.out.tell_json(&json!({ "event": "note", "item": item, "text": note }))
-            }
+            EventKind::Note(note) => self.out.tell_json(&Progressed::Note { item, text: &note }),
             EventKind::Finished => {
                 if let Some((_, bytes @ 1..)) = last.remove(&item) {
-                    self.out.tell_json(&json!({ "event": "advanced", "item": item, "bytes": bytes }));
+                    self.out.tell_json(&Progressed::Advanced { item, bytes });
                 }
-                self.out.tell_json(&json!({ "event": "finished", "item": item }));
+                self.out.tell_json(&Progressed::Finished { item });
             }
             _ => {}
         }

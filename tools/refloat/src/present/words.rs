@@ -1,6 +1,7 @@
 //! Sizes and commands, as people read and type them.
 
 use guestfix::report::escape::steers;
+use guestfix::text::bytes;
 
 /// A size for people: "8.0 GiB".
 pub(crate) fn size(bytes: u64) -> String {
@@ -15,13 +16,14 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// One word of a command line, quoted for a shell where that is needed. What would steer a terminal is spelt
-/// out, as bash, zsh and ksh read it: `$'a\x1b'`.
+/// out, and what is no text, as bash, zsh and ksh read it: `$'a\x1b'`.
 pub(crate) fn quote(word: &str) -> String {
-    if !word.contains(steers) {
+    if !word.contains(|c| steers(c) || bytes::byte(c).is_some()) {
         return shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned());
     }
     let spelt = word.chars().map(|c| match c {
         '\\' | '\'' => format!("\\{c}"),
+        c if let Some(byte) = bytes::byte(c) => format!("\\x{byte:02X}"),
         c if steers(c) && c.is_ascii() => format!("\\x{:02x}", u32::from(c)),
         c if steers(c) => format!("\\u{:04x}", u32::from(c)),
         c => c.to_string(),

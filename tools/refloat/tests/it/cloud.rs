@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use standin::{Config, Instance, Server, Snapshot};
 
-use crate::program;
+use crate::program::{self, Refloat};
 
 pub(crate) const ID: &str = "snap-0123456789abcdef0";
 pub(crate) const NEWER: &str = "snap-0fedcba9876543210";
@@ -29,7 +29,7 @@ impl Cloud {
     }
 
     /// `refloat LINE`, where `S` stands for the snapshot's address.
-    pub(crate) fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Refloat {
         let line = line.replace("ebs:S", &format!("ebs:{ID}@eu-west-1"));
         let mut command = program::command(self.path(), &line);
         command

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use guestfix::report::escape::steers;
@@ -95,9 +94,12 @@ const ROWS: &[Row] = &[
     ("undo demo.raw", "undo", "as refloat left them", 2),
     ("undo folder", "folder", "", 2),
     ("check demo.raw --for azure-gen1 --grub no/grub", "no/grub", "boot.img", 2),
+    ("plan --show demo.raw", "demo.raw: it is an image (raw), and no plan", "refloat plan IMAGE", 2),
+    ("plan --show top.qcow2", "top.qcow2: it is an image (qcow2), and no plan", "refloat plan IMAGE", 2),
+    ("apply large.raw -o a.qcow2", "it is an image (raw), and no plan", "refloat plan IMAGE", 2),
+    ("apply large.json -o a.qcow2", "no plan has more than", "refloat plan IMAGE", 2),
     // what is typed
     ("rules no.such.rule", "there is no rule no.such.rule", "refloat rules", 2),
-    ("man no-such-verb", "there is no verb", "refloat --help", 2),
 ];
 
 /// What the rows are about.
@@ -117,6 +119,10 @@ fn folder(folder: &Path) -> Option<()> {
     write("bad.vhd", &[&[0; 8192][..], b"conectix", &[0xff; 504]].concat());
     write("notplan.json", b"{}");
     write("old.vhd", b"precious");
+    for (name, start) in [("large.raw", &b""[..]), ("large.json", b"{\"schema\": \"refloat.plan/2\"")] {
+        write(name, start);
+        fs::File::options().write(true).open(folder.join(name)).unwrap().set_len(300 << 20).unwrap();
+    }
     fs::create_dir(folder.join("folder")).unwrap();
     fs::create_dir(folder.join("folder.vhd")).unwrap();
     symlink("loop", folder.join("loop")).unwrap();
@@ -208,7 +214,7 @@ fn who_may_not_read_or_write_is_told_so() {
     ] {
         let mut command = command(folder, line);
         if rustix::process::geteuid().is_root() {
-            command.uid(65534).gid(65534);
+            command.user(65534);
         }
         let Ok(output) = command.output() else {
             return judge::skip("a folder of programs that everybody may enter");
@@ -233,13 +239,74 @@ fn a_usage_error_is_a_document_as_well() {
     }
 }
 
+/// Every verb answers with a document, or says by name that it does not.
+#[test]
+fn json_is_honoured_or_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in [
+        "man",
+        "man check",
+        "completions bash",
+        "schema check",
+        "help",
+        "help check",
+        "check --help",
+        "--help",
+        "-V",
+    ] {
+        let document = json(folder.path(), line, 2);
+        assert_eq!(document["schema"], "refloat.error/1", "{line}");
+        assert!(document["error"].as_str().unwrap().contains("--json"), "{line}: {document}");
+    }
+    json(folder.path(), "rules", 0);
+}
+
+/// "-" is no file: said with what to do.
+#[test]
+fn there_is_no_standard_input_and_output_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    for (line, said) in [
+        ("convert - a.vhd", "reads no images from standard input"),
+        ("convert a.raw -", "writes no images to standard output"),
+        ("plan a.raw --for azure-gen1 -o -", "plan --json prints the plan to standard output"),
+        ("migrate a.raw b.vhd --for azure-gen1 --plan -", "plan --json prints the plan"),
+    ] {
+        assert!(crate::program::failure(folder.path(), line).contains(said), "{line}");
+    }
+}
+
+/// A verb shows the options that it has a use for.
+#[test]
+fn help_shows_no_option_that_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (verb, options) in [
+        ("demo", &["--disk", "--allow-backing", "--threads", "--ebs-"][..]),
+        ("rules", &["--disk", "--allow-backing", "--threads", "--ebs-"]),
+        ("undo", &["--disk", "--allow-backing", "--threads", "--ebs-"]),
+        ("man", &["--disk", "--json", "--progress", "--quiet", "--verbose"]),
+        ("schema", &["--disk", "--json", "--progress", "--quiet", "--verbose"]),
+        ("completions", &["--disk", "--json", "--progress", "--quiet", "--verbose"]),
+    ] {
+        for help in [format!("{verb} --help"), format!("help {verb}"), format!("man {verb}")] {
+            let help = refloat(folder.path(), &help, 0).replace("\\-", "-").replace("\\fB", "");
+            let shown = help.lines().filter(|line| line.trim_start().starts_with('-'));
+            for line in shown {
+                assert!(!options.iter().any(|option| line.contains(option)), "{verb}: {line}: {help}");
+            }
+        }
+    }
+    let usage = refloat(folder.path(), "migrate --help", 0);
+    assert!(usage.contains("--for <TARGET> <SOURCE> <OUTPUT>"), "{usage}");
+}
+
 #[test]
 fn help_man_and_completions_are_there_for_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     let page = refloat(folder.path(), "man", 0);
     assert!(page.contains(".TH refloat"), "{page}");
     for verb in
-        "inspect check plan apply undo convert verify boot migrate fs rules demo man completions".split(' ')
+        "inspect check plan apply undo convert verify boot migrate fs rules demo man completions schema"
+            .split(' ')
     {
         assert_eq!(
             refloat(folder.path(), &format!("help {verb}"), 0),
@@ -247,6 +314,11 @@ fn help_man_and_completions_are_there_for_every_verb() {
         );
         assert!(refloat(folder.path(), &format!("man {verb}"), 0).contains(".TH"));
     }
+    let said = crate::program::failure(folder.path(), "man no-such-verb");
+    assert!(
+        said.contains("there is no verb no-such-verb") && said.contains("help: refloat --help"),
+        "{said}"
+    );
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(refloat(folder.path(), &format!("completions {shell}"), 0).contains("refloat"));
     }

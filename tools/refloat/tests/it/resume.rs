@@ -206,7 +206,7 @@ fn verify_knows_what_was_written() {
         let verdict = json(folder.path(), line, exit);
         let found =
             verdict["findings"].as_array().unwrap().iter().find(|found| found["id"] == "content").cloned();
-        found.map(|found| found["ok"] == true)
+        found.map(|found| found["outcome"] == "ok")
     };
     assert_eq!(content("verify a.vhd", 0), Some(true));
     assert_eq!(content("verify raw:c.raw raw:a.raw", 0), Some(true));

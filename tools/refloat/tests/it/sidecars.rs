@@ -72,6 +72,13 @@ fn what_lies_in_the_way_of_a_sidecar_is_refused_and_kept() {
                 || error.contains("same file as the input")
                 || error.contains("this run reads it");
             assert!(told && error.contains(sidecar), "{line}, {kind}: {error}");
+            // What is to be done is no circle: that file is in the way, whatever the verb.
+            if error.contains("file of its own under this name") && !error.contains("this run reads it") {
+                assert!(
+                    error.contains("\nhelp: move ") && error.contains(&format!("{sidecar} away")),
+                    "{error}"
+                );
+            }
             assert_eq!(judge::sha256(&at("in.raw")), before, "{line}, {kind}");
             assert_eq!(fs::read(at("precious")).unwrap(), b"precious", "{line}, {kind}");
             assert!(!at("nothing").exists(), "{line}, {kind}");
@@ -81,6 +88,39 @@ fn what_lies_in_the_way_of_a_sidecar_is_refused_and_kept() {
     let left =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(left.len(), 3, "the image, the plan and the precious file: {left:?}");
+}
+
+/// A file of the user's that happens to be called as one of refloat's: nothing in it says that it is ours.
+#[test]
+fn a_file_of_the_users_is_kept_and_ours_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    fs::rename(image, at("in.raw")).unwrap();
+    refloat(folder.path(), "plan in.raw --for azure-gen1 -o plan.json", 0);
+    refloat(folder.path(), "convert in.raw whole.vhd", 0);
+    for (line, sidecar) in [
+        ("convert in.raw out.vhd", "out.vhd.partial"),
+        ("convert in.raw out.raw --force", "out.raw.partial"),
+        ("convert in.raw#p1 part.raw", "part.raw.partial"),
+        ("convert in.raw out.qcow2", "out.qcow2.partial"),
+        ("migrate in.raw out.vhd --for azure-gen1", "out.vhd.partial"),
+        ("apply plan.json -o out.qcow2 --force", "out.qcow2.partial"),
+        ("plan in.raw --for azure-gen1 -o new.json", "new.json.partial"),
+        ("apply plan.json --in-place", "in.raw.undo.partial"),
+        // Beside an output that is whole, with the log of that.
+        ("convert in.raw#p1 whole.vhd --force", "whole.vhd.partial"),
+    ] {
+        for content in [&b"precious"[..], &[0; 5000], &[7; 100_000]] {
+            fs::write(at(sidecar), content).unwrap();
+            let error = failure(folder.path(), line);
+            assert!(error.contains("refloat did not write"), "{line}: {error}");
+            assert!(error.contains(&format!("help: move {sidecar} away")) || error.contains("in.raw.undo"));
+            assert_eq!(fs::read(at(sidecar)).unwrap(), content, "{line}");
+        }
+        fs::remove_file(at(sidecar)).unwrap();
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "nothing is left behind");
 }
 
 #[test]
@@ -132,7 +172,7 @@ fn a_limit_of_file_sizes_is_an_error_like_others() {
     std::os::unix::fs::FileExt::write_all_at(&file, &[7; 3 << 20], 40 << 20).unwrap();
     file.set_len(64 << 20).unwrap();
     for output in ["out.vhd", "out.raw", "out.qcow2"] {
-        let program: Command = command(folder.path(), &format!("convert raw:in.raw {output}"));
+        let program = command(folder.path(), &format!("convert raw:in.raw {output}"));
         let mut limited = Command::new("sh");
         limited.args(["-c", "ulimit -f 4000; exec \"$0\" \"$@\""]).arg(program.get_program());
         let output = limited.args(program.get_args()).current_dir(folder.path()).output().unwrap();
