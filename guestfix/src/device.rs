@@ -34,6 +34,9 @@ pub struct Part {
 pub struct Logical {
     /// Size in bytes.
     pub size: u64,
+    /// Its UUID, as LVM writes it.
+    #[serde(skip)]
+    pub uuid: String,
     /// Why it cannot be opened, if it cannot.
     pub refused: Option<String>,
     #[serde(skip)]
@@ -106,7 +109,12 @@ impl Logical {
     /// From what [`lvm2::scan_places`] has found.
     pub(crate) fn new(volume: &lvm2::LogicalVolume) -> Self {
         let map = volume.map.clone();
-        Self { size: volume.size, refused: map.as_ref().err().cloned(), map: map.unwrap_or_default() }
+        Self {
+            size: volume.size,
+            uuid: volume.uuid.clone(),
+            refused: map.as_ref().err().cloned(),
+            map: map.unwrap_or_default(),
+        }
     }
 
     fn map(&self) -> Result<&lvm2::Map> {

@@ -40,7 +40,7 @@ impl fmt::Display for TableKind {
 }
 
 /// The disks below the guest's files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Size of the disk that the machine starts from, in bytes.

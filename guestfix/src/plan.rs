@@ -12,7 +12,8 @@ mod space;
 
 use serde::{Deserialize, Serialize};
 
-use self::check::examine;
+use self::check::{Examined, examine};
+use crate::bootwalk::Chain;
 use crate::edit::{Content, Step, hex, sha256};
 use crate::path::split_str;
 use crate::report::Page;
@@ -23,7 +24,7 @@ pub use self::check::{Check, Count, Item, Remedy, Verdict, check, check_with};
 pub(crate) use self::check::{judge, unsatisfied};
 
 /// The schema of a plan file.
-pub const SCHEMA: &str = "refloat.plan/2";
+pub const SCHEMA: &str = "refloat.plan/3";
 
 /// Which disk a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,10 @@ pub struct Plan {
     pub by_hand: Vec<ByHand>,
     /// What cannot be told, whatever is changed.
     pub unknown: Vec<Unknown>,
+    /// How far a start comes as the guest is.
+    pub boot: Chain,
+    /// How far it comes once the plan is applied.
+    pub boot_after: Chain,
     /// In numbers.
     pub totals: Totals,
 }
@@ -190,7 +195,7 @@ pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
-    let (items, steps) = examine(rules, view, goal)?;
+    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
     for Item { rule, severity, verdict, unread, .. } in items {
@@ -210,6 +215,8 @@ pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &G
         time: newest_time(&steps, view)?,
         by_hand,
         unknown,
+        boot: walk.chain(),
+        boot_after: walk_after_fix.unwrap_or(walk).chain(),
         totals: Totals { edits: steps.len(), bytes: content_sizes(&steps, view)? },
         steps,
     })

@@ -22,7 +22,7 @@ pub use support::{Listing, Support};
 pub use text::{evidence, severity};
 
 /// The schema of a report as JSON.
-pub const SCHEMA: &str = "refloat.check/2";
+pub const SCHEMA: &str = "refloat.check/3";
 
 /// What the guest is, for the first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,6 +144,7 @@ fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootwalk;
     use crate::plan::{Item, Remedy, Verdict};
     use crate::platform::azure;
     use crate::rule::{CloudInit, Evidence, Place};
@@ -158,7 +159,8 @@ mod tests {
             partitions: 3,
             root: Some(root),
         };
-        let check = Check { items, shortages: Vec::new() };
+        let walk = bootwalk::sample::arriving();
+        let check = Check { items, shortages: Vec::new(), walk, walk_after_fix: None };
         Report {
             image: "u.qcow2".into(),
             goal: Goal { target: &azure::GEN2, cloud_init: CloudInit::Disable },
@@ -226,6 +228,7 @@ NOTE     linux.agent.installed  by hand
          fix: install it
 ok       1, not applicable 1, unknown 2
 
+boot walk: firmware → menu → kernel → root → init → target → mounts → network → login
 support: the operating system is not known
 ";
         assert_eq!(report.page(false).to_string(), expected);

@@ -252,7 +252,7 @@ fn rules_that_change_one_file_share_a_step() {
     let json = plan.to_json().unwrap();
     assert_eq!(Plan::from_json(&json).unwrap(), plan);
     assert_eq!(plan_of(&view, &[&second, &first]).unwrap().to_json().unwrap(), json);
-    assert!(Plan::from_json(&json.replace("refloat.plan/2", "refloat.plan/1")).is_err());
+    assert!(Plan::from_json(&json.replace("refloat.plan/3", "refloat.plan/2")).is_err());
 }
 
 #[test]

@@ -8,6 +8,11 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
+mod bios;
+mod chain;
+mod esp;
+mod grub;
+mod grub_legacy;
 #[cfg(test)]
 mod guests;
 mod init;
@@ -17,21 +22,31 @@ mod login;
 mod look;
 mod mounts;
 mod network;
+mod program;
 mod root;
 mod route;
+mod syslinux;
 mod system;
+mod systemd_boot;
 mod target;
 #[cfg(test)]
 mod testing;
+mod uefi;
+mod unified;
 mod units;
 mod waits;
+mod walk;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::place::{Evidence, Place};
 
+pub use chain::Chain;
+use grub::Entry;
+pub use walk::walk;
+
 /// What a hop of the boot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HopKind {
@@ -60,7 +75,7 @@ pub enum HopKind {
 }
 
 /// How far the boot gets at a hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
@@ -79,7 +94,7 @@ pub enum Outcome {
 }
 
 /// One hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hop {
     /// What it is.
@@ -202,10 +217,11 @@ impl Walk {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod sample {
     use super::*;
 
-    fn walk(system: Vec<Hop>) -> Walk {
+    /// A walk with these hops of the system behind what comes before them.
+    pub(crate) fn walk(system: Vec<Hop>) -> Walk {
         let hop = |kind| Hop::reached(kind, Place::DISK, "");
         let entry = MenuEntry {
             title: "Linux".into(),
@@ -222,6 +238,18 @@ mod tests {
             system,
         }
     }
+
+    /// One that comes to the login.
+    pub(crate) fn arriving() -> Walk {
+        let kinds = [HopKind::Init, HopKind::Target, HopKind::Mounts, HopKind::Network, HopKind::Login];
+        walk(kinds.map(|kind| Hop::reached(kind, Place::DISK, "")).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample::walk;
+    use super::*;
 
     #[test]
     fn a_start_arrives_if_every_hop_was_looked_at_and_reached() {

@@ -9,7 +9,6 @@ use crate::{Guest, Result};
 ///
 /// # Errors
 /// If the device fails.
-#[allow(dead_code, reason = "the walk does not call it yet")]
 pub(super) fn route(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
     let mut hops = look(guest, HopKind::Kernel, |guest| kernel::kernel(guest, entry))?;
     hops.extend(look(guest, HopKind::Initramfs, |guest| initramfs::initramfs(guest, entry))?);

@@ -9,7 +9,6 @@ use crate::{Guest, Result};
 ///
 /// # Errors
 /// If the device fails.
-#[allow(dead_code, reason = "the walk does not call it yet")]
 pub(super) fn system(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let mut hops = look(guest, HopKind::Init, |guest| init::init(guest, entry))?;
     hops.extend(look(guest, HopKind::Target, |guest| target::target(guest, entry))?);

@@ -11,6 +11,8 @@ use crate::text::grub_cfg::{self, Search};
 use crate::text::{cmdline, grubenv, lines};
 use crate::{Result, View, limits};
 
+pub(crate) use bls::files as bls_files;
+
 /// Where distributions keep the real grub.cfg.
 const GRUB_CONFIGS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
 /// What the EFI partition holds is a stub that reads one of these, but for older Red Hat systems, where it is

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::space;
+use crate::bootwalk::{Walk, walk};
 use crate::edit::Step;
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::unread::{Noting, distinct};
@@ -75,6 +76,11 @@ pub struct Check {
     pub items: Vec<Item>,
     /// Volumes too small for the fixes, in words; a plan is refused while there is one.
     pub shortages: Vec<String>,
+    /// The boot walk over the guest as it is.
+    pub walk: Walk,
+    /// The same with the fixes; `None` if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk_after_fix: Option<Walk>,
 }
 
 /// How many rules say what.
@@ -158,17 +164,26 @@ pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    let (items, steps) = examine(rules, view, goal)?;
+    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
     let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages })
+    Ok(Check { items, shortages, walk, walk_after_fix })
+}
+
+/// What was found, and what mends it.
+pub(super) struct Examined {
+    pub(super) items: Vec<Item>,
+    pub(super) steps: Vec<Step>,
+    pub(super) walk: Walk,
+    pub(super) walk_after_fix: Option<Walk>,
 }
 
 /// Runs every rule, stages every fix, and proves the result on the staged guest.
-pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<(Vec<Item>, Vec<Step>)> {
+pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Examined> {
     let mut rules = rules.to_vec();
     rules.sort_by_key(|rule| rule.meta.phase);
     let noting = Noting::new(view);
     let mut stage = Stage::new(&noting, goal);
+    let as_it_is = walk(&stage.guest()?)?;
     let mut judged = Vec::new();
     for rule in &rules {
         judged.push(judge(rule, &mut stage)?);
@@ -206,7 +221,10 @@ pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<(
         let RuleMeta { id, title, phase, severity, .. } = rule.meta;
         Item { rule: id, title, phase, severity, verdict: judged.verdict, unread: judged.unread }
     };
-    Ok((rules.iter().zip(judged).map(item).collect(), stage.steps()?))
+    let items = rules.iter().zip(judged).map(item).collect();
+    let steps = stage.steps()?;
+    let walk_after_fix = if steps.is_empty() { None } else { Some(walk(&stage.guest()?)?) };
+    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix })
 }
 
 /// What a rule says of a guest.

@@ -2,6 +2,7 @@
 
 use super::{Ink, Line, Page, Report, counted};
 use crate::Severity;
+use crate::bootwalk::Walk;
 use crate::plan::{Check, Count, Item, Remedy};
 use crate::rule::Evidence;
 
@@ -29,11 +30,24 @@ impl Report {
             label(Ink::Good, "ok").text(format!("{ok}, not applicable {not_applicable}, unknown {unknown}")),
         );
         page.gap();
+        self.walk(&mut page, all);
         for shortage in &self.check.shortages {
             page.prose(0, format!("no room for the fixes: {shortage}"));
         }
         page.prose(0, format!("support: {}", self.supported.why));
         page
+    }
+
+    /// The boot walk: a line, or each hop and the other entries of the menu.
+    fn walk(&self, page: &mut Page, all: bool) {
+        let Check { walk, walk_after_fix, .. } = &self.check;
+        page.line(Line::new(format!("boot walk: {}", walk.chain())).hang(2));
+        if all {
+            hops(page, walk);
+        }
+        if let Some(after) = walk_after_fix.as_ref().filter(|after| after.chain() != walk.chain()) {
+            page.line(Line::new(format!("with the fixes: {}", after.chain())).hang(2));
+        }
     }
 
     /// Whether a plan would change anything for the better.
@@ -65,6 +79,22 @@ impl Report {
             (all, by_hand) if all == by_hand => format!("not ready: {count}, which need a manual fix"),
             (_, 1) => format!("not ready: {count}, 1 of them needs a manual fix"),
             (_, by_hand) => format!("not ready: {count}, {by_hand} of them need a manual fix"),
+        }
+    }
+}
+
+/// Every hop of a walk, the default entry's before those of other entries.
+fn hops(page: &mut Page, walk: &Walk) {
+    let mut line = |indent: usize, text: String| {
+        page.line(Line::new(format!("{:indent$}{text}", "")).hang(indent + 2));
+    };
+    for hop in walk.hops() {
+        line(2, hop.to_string());
+    }
+    for route in walk.routes.iter().filter(|route| !route.entry.default) {
+        line(2, format!("another entry, {}: {}", route.entry.place, route.entry.title));
+        for hop in route.hops.iter().filter(|hop| !hop.is_reached()) {
+            line(4, hop.to_string());
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn append(cmdline: &str, token: &str) -> String {
 }
 
 /// The command line with GRUB's variables filled in; one that `value` does not know stands for nothing.
-pub fn expand(cmdline: &str, value: impl Fn(&str) -> Option<String>) -> String {
+pub fn expand(cmdline: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(cmdline.len());
     let mut rest = cmdline;
     while let Some((before, after)) = rest.split_once('$') {

@@ -19,6 +19,14 @@ pub fn get(block: &[u8], key: &str) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(value)
 }
 
+/// All variables of the block with their values; `None` if it is no block.
+pub fn variables(block: &[u8]) -> Option<Vec<(String, String)>> {
+    let text = decode(block);
+    let text = text.strip_prefix(SIGNATURE)?;
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), unescape(value)));
+    Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(pair).collect())
+}
+
 /// The block with a variable set, or with `None` taken away; `None` if it is no block or has no room. A block
 /// whose last line is not whole is none: what that line should say is not known.
 pub fn set(block: &[u8], key: &str, value: Option<&str>) -> Option<Vec<u8>> {

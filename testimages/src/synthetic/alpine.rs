@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::disk::{MIB, make_mbr, place_synthetic_grub};
+use super::disk::{MIB, make_mbr, place_synthetic_extlinux};
 use super::ec2::any_system;
 use super::guests::{DISK_ID, ROOT_UUID, root};
 use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use super::{Generation, SyntheticGuest};
+use super::{Generation, SyntheticGuest, loaders};
 
 pub(super) static ALL: &[SyntheticGuest] = &[
     SyntheticGuest {
@@ -120,6 +120,7 @@ fn alpine(out: &Path, ec2: bool) -> Result<()> {
         tree.program("/usr/sbin/waagent", "#!/usr/bin/python3\n");
     }
     make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
-    place_synthetic_grub(out, 512)?;
-    root("ext4", 4096).put(out, MIB, 63 * MIB, &tree)
+    loaders::extlinux(&mut tree);
+    root("ext4", 4096).put(out, MIB, 63 * MIB, &tree)?;
+    place_synthetic_extlinux(out, MIB)
 }

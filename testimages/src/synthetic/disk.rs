@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::loaders;
 use super::tree::{Node, Tree};
 use crate::judge;
 
@@ -233,21 +234,45 @@ pub(super) fn make_gpt(disk: &Path, size: u64, guid: &str, arguments: &[&str]) -
     .map(drop)
 }
 
-/// Puts what looks like GRUB for BIOS into the boot sector and the sectors at `core`: enough for whoever
-/// looks whether there is boot code, and nothing that would boot.
-pub(super) fn place_synthetic_grub(disk: &Path, core: u64) -> Result<()> {
-    let mut disk = File::options().write(true).open(disk)?;
+/// Puts what looks like GRUB for BIOS into the boot sector and the sectors at `core`, with its prefix: enough
+/// for whoever looks what is there, and nothing that would boot.
+pub(super) fn place_synthetic_grub(disk: &Path, core: u64, prefix: &str) -> Result<()> {
+    let sector = core / 512;
+    let mut boot = boot_code(0x63);
+    boot[0x5c..0x64].copy_from_slice(&sector.to_le_bytes());
+    write(disk, &[(0, &boot), (core, &loaders::grub_core(sector, prefix)?)])
+}
+
+/// Puts what looks like GRUB before version 2 into the boot sector and those behind it.
+pub(super) fn place_synthetic_stage1(disk: &Path) -> Result<()> {
+    let mut boot = boot_code(0x48);
+    boot[0x44..0x48].copy_from_slice(&1_u32.to_le_bytes());
+    write(disk, &[(0, &boot), (512, &loaders::stage1_5())])
+}
+
+/// Puts what looks like Syslinux into the boot sector, and into that of the partition at `volume`.
+pub(super) fn place_synthetic_extlinux(disk: &Path, volume: u64) -> Result<()> {
     let mut boot = [0x90_u8; 440];
-    boot[..3].copy_from_slice(&[0xeb, 0x63, 0x90]);
-    boot[0x5c..0x64].copy_from_slice(&(core / 512).to_le_bytes());
+    boot[..2].copy_from_slice(&[0x33, 0xc0]);
+    let mut sector = [0x90_u8; 512];
+    sector[..11].copy_from_slice(b"\xeb\x58\x90SYSLINUX");
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    write(disk, &[(0, &boot), (volume, &sector)])
+}
+
+/// Boot code of GRUB: a jump over its fields, and what it says.
+fn boot_code(jump: u8) -> [u8; 440] {
+    let mut boot = [0x90_u8; 440];
+    boot[..3].copy_from_slice(&[0xeb, jump, 0x90]);
     boot[0x180..0x19c].copy_from_slice(b"GRUB \0Geom\0Hard Disk\0Read\0 E");
-    disk.write_all(&boot)?;
-    let mut sectors = [0_u8; 1024];
-    sectors[..2].copy_from_slice(&[0x52, 0xe8]);
-    sectors[0x1f4..0x1fc].copy_from_slice(&(core / 512 + 1).to_le_bytes());
-    sectors[0x1fc..0x200].copy_from_slice(&[1, 0, 0x20, 0x08]);
-    sectors[0x200..0x20c].copy_from_slice(b"no real core");
-    disk.seek(SeekFrom::Start(core))?;
-    disk.write_all(&sectors)?;
+    boot
+}
+
+fn write(disk: &Path, pieces: &[(u64, &[u8])]) -> Result<()> {
+    let mut disk = File::options().write(true).open(disk)?;
+    for (at, bytes) in pieces {
+        disk.seek(SeekFrom::Start(*at))?;
+        disk.write_all(bytes)?;
+    }
     Ok(())
 }

@@ -111,7 +111,7 @@ impl Guest {
     /// One partition of all the disk but its first MiB.
     fn on_mbr(self, out: &Path, size: u64, kind: &str, block_size: u32) -> Result<()> {
         make_mbr(out, size, DISK_ID, "start=2048, type=83, bootable")?;
-        place_synthetic_grub(out, 512)?;
+        place_synthetic_grub(out, 512, "(,msdos1)/boot/grub")?;
         root(kind, block_size).put(out, MIB, size - MIB, &self.0?)
     }
 }
@@ -141,20 +141,6 @@ pub(super) fn put_vfat(disk: &Path, offset: u64, size: u64, label: &str, tree: &
     let volume = tempfile::NamedTempFile::new()?;
     make_vfat(volume.path(), size, label, tree)?;
     place(volume.path(), disk, offset)
-}
-
-/// The headers of an EFI application for x86-64, with no code.
-pub(super) fn portable_executable() -> Vec<u8> {
-    let mut file = vec![0_u8; 1024];
-    file[..2].copy_from_slice(b"MZ");
-    file[0x3c] = 0x80; // where the PE header is
-    file[0x80..0x84].copy_from_slice(b"PE\0\0");
-    file[0x84..0x86].copy_from_slice(&0x8664_u16.to_le_bytes());
-    file[0x94] = 0xf0; // bytes of optional header
-    file[0x96..0x98].copy_from_slice(&0x0206_u16.to_le_bytes());
-    file[0x98..0x9a].copy_from_slice(&0x020b_u16.to_le_bytes()); // PE32+
-    file[0xdc] = 10; // subsystem: EFI application
-    file
 }
 
 #[cfg(test)]

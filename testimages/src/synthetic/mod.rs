@@ -13,6 +13,7 @@ mod grub;
 mod guests;
 mod initrd;
 mod kernel;
+mod loaders;
 mod rpm;
 mod selinux;
 mod systemd_boot;
@@ -67,6 +68,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("guests/ubuntu.rs"),
     include_bytes!("initrd.rs"),
     include_bytes!("kernel.rs"),
+    include_bytes!("loaders.rs"),
     include_bytes!("rpm.rs"),
     include_bytes!("rpm/amazon.rs"),
     include_bytes!("rpm/fedora.rs"),

@@ -13,11 +13,11 @@ use anyhow::Result;
 
 use super::disk::{MIB, make_gpt, make_mbr, make_xfs, place, place_synthetic_grub};
 use super::ec2::{any_system, unit};
-use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, portable_executable, put_vfat, root};
+use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, put_vfat, root};
 use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
-use super::{Generation, SyntheticGuest, grub, selinux};
+use super::{Generation, SyntheticGuest, grub, loaders, selinux};
 
 pub(super) static ALL: &[SyntheticGuest] = &[
     SyntheticGuest {
@@ -186,10 +186,11 @@ fn fstab(tree: &mut Tree) {
 }
 
 /// One partition on a disk that starts by BIOS.
-fn on_mbr(out: &Path, tree: &Tree) -> Result<()> {
+fn on_mbr(out: &Path, mut tree: Tree) -> Result<()> {
     make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
-    place_synthetic_grub(out, 512)?;
-    root("ext4", 4096).put(out, MIB, 63 * MIB, &selinux::labelled(tree)?)
+    place_synthetic_grub(out, 512, "(,msdos1)/boot/grub2")?;
+    loaders::grub_modules(&mut tree, "/boot/grub2/i386-pc");
+    root("ext4", 4096).put(out, MIB, 63 * MIB, &selinux::labelled(&tree)?)
 }
 
 /// An EFI partition and a root of ext4; the loader is where firmware without boot entries looks.
@@ -225,9 +226,12 @@ fn make_disk(out: &Path, root_size: u64, esp: &Tree) -> Result<()> {
 /// What an EFI partition of this vendor holds; its grub.cfg only reads the real one.
 fn esp(vendor: &str) -> Tree {
     let mut esp = Tree::default();
-    for loader in ["BOOT/BOOTX64.EFI", &format!("{vendor}/shimx64.efi"), &format!("{vendor}/grubx64.efi")] {
-        esp.file(&format!("/EFI/{loader}"), portable_executable());
+    for program in ["BOOT/BOOTX64.EFI", "BOOT/fbx64.efi", &format!("{vendor}/shimx64.efi")] {
+        esp.file(&format!("/EFI/{program}"), loaders::shim());
     }
+    let prefix = format!("/EFI/{vendor}");
+    esp.file(&format!("{prefix}/grubx64.efi"), loaders::grub_efi(&prefix, &["blscfg", "increment"]));
+    esp.file(&format!("{prefix}/BOOTX64.CSV"), format!("shimx64.efi,{vendor},,This is the boot entry\n"));
     let stub = format!(
         "search --no-floppy --root-dev-only --fs-uuid --set=dev {ROOT_UUID}\nset prefix=($dev)/boot/grub2\nexport $prefix\n\
          configfile $prefix/grub.cfg\n"

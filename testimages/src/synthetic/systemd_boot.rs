@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::disk::{MIB, make_gpt};
-use super::guests::{DISK_GUID, portable_executable, put_vfat, root};
+use super::guests::{DISK_GUID, put_vfat, root};
 use super::initrd::{Codec, Initrd};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
-use super::{Generation, SyntheticGuest, ec2};
+use super::{Generation, SyntheticGuest, ec2, loaders};
 
 pub(super) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
     name: "debian-systemd-boot",
@@ -64,7 +64,7 @@ fn build(out: &Path) -> Result<()> {
     tree.directory("/boot/efi");
 
     let mut esp = Tree::default();
-    esp.file("/EFI/systemd/systemd-bootx64.efi", portable_executable());
+    esp.file("/EFI/systemd/systemd-bootx64.efi", loaders::systemd_boot());
     esp.file("/loader/loader.conf", format!("#timeout 3\ndefault {MACHINE}-*\n"));
     let own = format!("/{MACHINE}/{release}");
     esp.file(&format!("{own}/linux"), KERNEL.boot_image());

@@ -141,6 +141,10 @@ pub(crate) fn summary(plan: &Plan, all: bool) -> Page {
         edits => format!("{edits} changes for {} rules: {}", rules.len(), rules.join(", ")),
     };
     page.line(Line::new(changes).hang(2));
+    page.line(Line::new(format!("boot walk: {}", plan.boot)).hang(2));
+    if plan.boot_after != plan.boot {
+        page.line(Line::new(format!("with the changes: {}", plan.boot_after)).hang(2));
+    }
     for fault in &plan.by_hand {
         page.line(report::severity(fault.severity).text(&fault.rule).ink(Ink::Faint, "  by hand"));
         report::evidence(&mut page, 9, &fault.evidence, all);

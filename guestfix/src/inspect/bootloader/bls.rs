@@ -25,7 +25,7 @@ pub(super) fn add(view: &dyn View, menu: &Menu, boot: &mut Boot) -> Result<()> {
 }
 
 /// The files of entries in the order of the menu: newest version first.
-pub(super) fn files(view: &dyn View, dir: &str) -> Result<Vec<String>> {
+pub(crate) fn files(view: &dyn View, dir: &str) -> Result<Vec<String>> {
     let mut files = view.glob(dir, ".conf")?;
     limits::at_most(dir, files.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     files.sort_by(|a, b| compare_versions(b, a));

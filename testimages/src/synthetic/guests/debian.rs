@@ -9,8 +9,8 @@ use super::super::disk::{Ext, MIB, make_gpt, make_mbr, place_synthetic_grub, run
 use super::super::initrd::{Codec, Initrd};
 use super::super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use super::super::tree::Tree;
-use super::super::{ec2, grub};
-use super::{BOOT_UUID, DISK_GUID, DISK_ID, Guest, ROOT_UUID, portable_executable, put_vfat, root};
+use super::super::{ec2, grub, loaders};
+use super::{BOOT_UUID, DISK_GUID, DISK_ID, Guest, ROOT_UUID, put_vfat, root};
 
 /// How the names of initramfs images begin and end.
 pub(super) const DEBIAN_INITRD: (&str, &str) = ("initrd.img-", "");
@@ -125,6 +125,7 @@ fn grub_of_debian(tree: &mut Tree, release: &str, root: &str, arguments: &str, t
     };
     tree.file("/boot/grub/grub.cfg", grub.configuration());
     tree.file("/boot/grub/grubenv", grub::environment(&[]));
+    loaders::grub_modules(tree, "/boot/grub/i386-pc");
     tree.file(
         "/etc/default/grub",
         format!(
@@ -180,9 +181,9 @@ pub(super) fn gpt_efi(out: &Path) -> Result<()> {
     ];
     make_gpt(out, 96 * MIB, DISK_GUID, &partitions)?;
     let mut esp = Tree::default();
-    for loader in ["shimx64.efi", "grubx64.efi", "mmx64.efi"] {
-        esp.file(&format!("/EFI/debian/{loader}"), portable_executable());
-    }
+    esp.file("/EFI/debian/shimx64.efi", loaders::shim());
+    esp.file("/EFI/debian/mmx64.efi", loaders::shim());
+    esp.file("/EFI/debian/grubx64.efi", loaders::grub_efi("/EFI/debian", &[]));
     esp.file(
         "/EFI/debian/grub.cfg",
         format!(
@@ -244,7 +245,7 @@ pub(super) fn separate_boot(out: &Path) -> Result<()> {
     };
     boot.file("/grub/grub.cfg", grub.configuration());
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=32768, type=83, bootable\nstart=34816, type=83")?;
-    place_synthetic_grub(out, 512)?;
+    place_synthetic_grub(out, 512, "(,msdos1)/grub")?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(out, MIB, 16 * MIB, &boot)?;
     root("ext4", 4096).put(out, 17 * MIB, 79 * MIB, &tree)
 }

@@ -112,7 +112,7 @@ fn debian_lvm(out: &Path) -> Result<()> {
     let partitions =
         "start=2048, size=32768, type=83, bootable\nstart=34816, size=131072, type=8e\nstart=165888, type=8e";
     make_mbr(out, 96 * MIB, DISK_ID, partitions)?;
-    place_synthetic_grub(out, 512)?;
+    place_synthetic_grub(out, 512, "(,msdos1)/grub")?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(out, MIB, 16 * MIB, &trees.boot)?;
     make_group(&PHYSICAL.map(|range| (out, range)), [0, 0], &trees)
 }
@@ -123,7 +123,7 @@ fn debian_three_disks(out: &[PathBuf]) -> Result<()> {
     let trees = trees(&format!("UUID={DATA_UUID} /data ext4 defaults 0 2\n"))?;
     let partitions = "start=2048, size=32768, type=83, bootable\nstart=34816, type=8e";
     make_mbr(first, OS_PHYSICAL.end, DISK_ID, partitions)?;
-    place_synthetic_grub(first, 512)?;
+    place_synthetic_grub(first, 512, "(,msdos1)/grub")?;
     Ext { uuid: BOOT_UUID, ..root("ext2", 1024) }.put(first, MIB, 16 * MIB, &trees.boot)?;
     File::create(second)?.set_len(DATA_PHYSICAL.end)?;
     make_group(&[(first, OS_PHYSICAL), (second, DATA_PHYSICAL)], [0, 1], &trees)?;

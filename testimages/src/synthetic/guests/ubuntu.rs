@@ -8,9 +8,9 @@ use super::super::disk::{Ext, MIB, make_gpt, place_synthetic_grub};
 use super::super::initrd::{Codec, Initrd};
 use super::super::kernel::{EC2_INITRAMFS, Kernel};
 use super::super::tree::Tree;
-use super::super::{ec2, grub};
+use super::super::{ec2, grub, loaders};
 use super::debian::{BOOKWORM, DEBIAN_INITRD};
-use super::{DISK_GUID, ROOT_UUID, portable_executable, put_vfat, root};
+use super::{DISK_GUID, ROOT_UUID, put_vfat, root};
 
 /// The identifier of the root's partition.
 const ROOT_PARTUUID: &str = "b1d2c3a4-0001-4ec2-8abc-0123456789ab";
@@ -59,6 +59,7 @@ pub(super) fn gpt_hybrid(out: &Path) -> Result<()> {
         initrd: DEBIAN_INITRD,
     };
     tree.file("/boot/grub/grub.cfg", grub.configuration());
+    loaders::grub_modules(&mut tree, "/boot/grub/i386-pc");
     tree.file("/boot/grub/grubenv", grub::environment(&["initrdfail=2"]));
     tree.file("/etc/default/grub", "GRUB_DEFAULT=0\nGRUB_TIMEOUT_STYLE=hidden\nGRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet splash\"\nGRUB_CMDLINE_LINUX=\"\"\n");
     tree.file(
@@ -100,14 +101,18 @@ pub(super) fn gpt_hybrid(out: &Path) -> Result<()> {
         "--partition-guid=1:b1d2c3a4-0001-4ec2-8abc-0123456789ab",
     ];
     make_gpt(out, size, DISK_GUID, &partitions)?;
-    place_synthetic_grub(out, MIB)?;
+    place_synthetic_grub(out, MIB, "(,gpt1)/boot/grub")?;
     let stub = format!(
         "search.fs_uuid {ROOT_UUID} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
     );
     let mut esp = Tree::default();
-    for loader in ["/EFI/BOOT/BOOTX64.EFI", "/EFI/ubuntu/shimx64.efi", "/EFI/ubuntu/grubx64.efi"] {
-        esp.file(loader, portable_executable());
+    for program in
+        ["BOOT/BOOTX64.EFI", "BOOT/fbx64.efi", "BOOT/mmx64.efi", "ubuntu/shimx64.efi", "ubuntu/mmx64.efi"]
+    {
+        esp.file(&format!("/EFI/{program}"), loaders::shim());
     }
+    esp.file("/EFI/ubuntu/grubx64.efi", loaders::grub_efi("/EFI/ubuntu", &[]));
+    esp.file("/EFI/ubuntu/BOOTX64.CSV", "shimx64.efi,ubuntu,,This is the boot entry for ubuntu\n");
     esp.file("/EFI/ubuntu/grub.cfg", stub);
     put_vfat(out, 2 * MIB, 16 * MIB, "UEFI", &esp)?;
     Ext { label: "cloudimg-rootfs", ..root("ext4", 4096) }.put(out, 18 * MIB, 77 * MIB, &tree)

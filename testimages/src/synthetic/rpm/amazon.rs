@@ -61,7 +61,7 @@ pub(super) fn amzn_2(out: &Path) -> Result<()> {
     );
     ec2::cloud_init(&mut tree);
     tree.file("/etc/yum.repos.d/amzn2-core.repo", "[amzn2-core]\nmirrorlist=$awsproto://$amazonlinux.$awsregion.$awsdomain/$releasever/core/$target/mirror.list\n");
-    on_mbr(out, &tree)
+    on_mbr(out, tree)
 }
 
 pub(super) fn amzn_2023(out: &Path) -> Result<()> {

@@ -9,11 +9,11 @@ use super::{
     os_release, system,
 };
 use crate::synthetic::ec2::unit;
-use crate::synthetic::grub;
-use crate::synthetic::guests::{ROOT_UUID, portable_executable};
+use crate::synthetic::guests::ROOT_UUID;
 use crate::synthetic::initrd::{Codec, Initrd};
-use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS};
+use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
+use crate::synthetic::{grub, loaders};
 
 pub(super) fn fedora_43(out: &Path) -> Result<()> {
     let kernel = kernel("6.17.4-300.fc43.x86_64");
@@ -51,7 +51,7 @@ pub(super) fn fedora_43(out: &Path) -> Result<()> {
         "vault UUID=0f0e0d0c-1111-4ec2-8abc-0123456789ab none luks,tpm2-device=auto,nofail\n",
     );
     let mut esp = esp("fedora");
-    let unified = unified_kernel(release, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
+    let unified = unified_kernel(&kernel, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
     esp.file(&format!("/EFI/Linux/{MACHINE}-{release}.efi"), unified);
     on_gpt(out, &tree, &esp)
 }
@@ -66,28 +66,19 @@ pub(super) fn fedora_43_uki(out: &Path) -> Result<()> {
     fstab(&mut tree);
     network_manager(&mut tree);
     let mut esp = Tree::default();
-    esp.file("/EFI/BOOT/BOOTX64.EFI", portable_executable());
+    esp.file("/EFI/BOOT/BOOTX64.EFI", loaders::systemd_boot());
     esp.file("/loader/loader.conf", "timeout 5\n");
-    let unified = unified_kernel(release, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
+    let unified = unified_kernel(&kernel, "root=/dev/nvme0n1p1 ro console=ttyS0\0");
     esp.file(&format!("/EFI/Linux/{MACHINE}-{release}.efi"), unified);
     on_gpt(out, &tree, &esp)
 }
 
 /// A unified kernel image without code, with the sections that say what it starts.
-fn unified_kernel(release: &str, cmdline: &str) -> Vec<u8> {
-    let sections = [(".uname", release), (".cmdline", cmdline)];
-    let mut file = portable_executable();
-    file[0x86] = sections.len() as u8;
-    for (index, (name, content)) in sections.iter().enumerate() {
-        let header = 0x188 + 40 * index;
-        file[header..header + name.len()].copy_from_slice(name.as_bytes());
-        let (size, start) = (content.len() as u32, file.len() as u32);
-        for (at, value) in [(8, size), (16, size), (20, start)] {
-            file[header + at..header + at + 4].copy_from_slice(&value.to_le_bytes());
-        }
-        file.extend(content.bytes());
-    }
-    file
+fn unified_kernel(kernel: &Kernel<'_>, cmdline: &str) -> Vec<u8> {
+    let image = kernel.boot_image();
+    let sections =
+        [(".uname", kernel.release.as_bytes()), (".cmdline", cmdline.as_bytes()), (".linux", &image)];
+    loaders::program(&sections)
 }
 
 pub(super) fn fedora_coreos(out: &Path) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::synthetic::ec2;
 use crate::synthetic::guests::lvm::place_volumes;
 use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID};
 use crate::synthetic::initrd::{Codec, Initrd};
-use crate::synthetic::{Generation, SyntheticGuest, grub};
+use crate::synthetic::{Generation, SyntheticGuest, grub, loaders};
 
 /// They need [`crate::lvm::need`] to be built.
 pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
@@ -78,11 +78,12 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     );
     chrony(&mut tree);
     ec2::cloud_init(&mut tree);
+    loaders::grub_modules(&mut tree, "/boot/grub2/i386-pc");
     let boot = tree.split_off("/boot");
 
     let partitions = "start=2048, size=131072, type=83, bootable\nstart=133120, type=8e";
     make_mbr(out, PHYSICAL.end, DISK_ID, partitions)?;
-    place_synthetic_grub(out, 512)?;
+    place_synthetic_grub(out, 512, "(,msdos1)/grub2")?;
     let work = tempfile::tempdir()?;
     let volume = |name: &str| work.path().join(name);
     make_xfs(&volume("boot"), BOOT.end - BOOT.start, BOOT_UUID, &boot)?;

@@ -9,13 +9,13 @@ use super::{
     fstab, grub_cfg, hostonly, ifcfg, install, kernel, network_manager, on_gpt, on_mbr, os_release, system,
     waagent,
 };
-use crate::synthetic::disk::{Ext, MIB, make_mbr, place_synthetic_grub};
+use crate::synthetic::disk::{Ext, MIB, make_mbr, place_synthetic_grub, place_synthetic_stage1};
 use crate::synthetic::ec2::MAC;
 use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
 use crate::synthetic::initrd::{Codec, Initrd, PROGRAM};
 use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
-use crate::synthetic::{ec2, grub, selinux};
+use crate::synthetic::{ec2, grub, loaders, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana", "mlx5_core"], ..kernel("2.6.32-431.el6.x86_64") };
@@ -52,7 +52,10 @@ pub(super) fn rhel_6(out: &Path) -> Result<()> {
         "/usr/lib/udev/rules.d/75-persistent-net-generator.rules",
         "# names cards by their addresses\n",
     );
-    on_mbr(out, &tree)
+    tree.file("/boot/grub/stage2", loaders::stage2());
+    make_mbr(out, 64 * MIB, DISK_ID, "start=2048, type=83, bootable")?;
+    place_synthetic_stage1(out)?;
+    root("ext4", 4096).put(out, MIB, 63 * MIB, &selinux::labelled(&tree)?)
 }
 
 pub(super) fn rhel_7(out: &Path) -> Result<()> {
@@ -91,7 +94,7 @@ pub(super) fn rhel_7(out: &Path) -> Result<()> {
     ec2::ssm_agent(&mut tree);
     ec2::cloud_init(&mut tree);
     tree.secret("/root/.aws/credentials", "[default]\naws_access_key_id = synthetic\n");
-    on_mbr(out, &tree)
+    on_mbr(out, tree)
 }
 
 pub(super) fn rhel_8(out: &Path) -> Result<()> {
@@ -108,7 +111,8 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
     let kernelopts = format!("root=/dev/xvda2 ro {arguments}");
     bls(&mut tree, release, "", "$kernelopts $tuned_params");
     bls(&mut tree, &format!("0-rescue-{MACHINE}"), "", "$kernelopts");
-    tree.file("/boot/grub2/grub.cfg", blscfg(Some(&kernelopts)));
+    tree.file("/boot/grub2/grub.cfg", blscfg(Some(&kernelopts)).replace(ROOT_UUID, BOOT_UUID));
+    loaders::grub_modules(&mut tree, "/boot/grub2/i386-pc");
     let saved = format!("saved_entry={MACHINE}-{release}");
     tree.file(
         "/boot/grub2/grubenv",
@@ -132,7 +136,7 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
     let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=65536, type=83, bootable\nstart=67584, type=83")?;
-    place_synthetic_grub(out, 512)?;
+    place_synthetic_grub(out, 512, "(,msdos1)/grub2")?;
     Ext { uuid: BOOT_UUID, ..root("ext4", 4096) }.put(out, MIB, 32 * MIB, &boot)?;
     root("ext4", 4096).put(out, 33 * MIB, 63 * MIB, &tree)
 }
@@ -253,5 +257,5 @@ pub(super) fn rocky_9_two_kernels(out: &Path) -> Result<()> {
         "[baseos]\nmirrorlist=https://mirrors.rockylinux.org/mirrorlist?arch=$basearch\n",
     );
     waagent(&mut tree);
-    on_mbr(out, &tree)
+    on_mbr(out, tree)
 }

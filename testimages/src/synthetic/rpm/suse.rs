@@ -47,7 +47,7 @@ pub(super) fn sles_12(out: &Path) -> Result<()> {
     tree.file("/etc/regionserverclnt.cfg", "[server]\napi = regionInfo\n[instance]\ndataProvider = /usr/bin/ec2metadata --api latest --document\n");
     tree.file("/etc/ntp.conf", "server 169.254.169.123 iburst\n");
     tree.file("/etc/ssh/sshd_config", "UsePAM yes\nListenAddress 10.0.0.5\n");
-    on_mbr(out, &tree)
+    on_mbr(out, tree)
 }
 
 pub(super) fn sles_15(out: &Path) -> Result<()> {
@@ -90,5 +90,5 @@ pub(super) fn sles_15(out: &Path) -> Result<()> {
     );
     chrony(&mut tree);
     waagent(&mut tree);
-    on_mbr(out, &tree)
+    on_mbr(out, tree)
 }
