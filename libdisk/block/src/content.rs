@@ -22,18 +22,15 @@ impl ContentSum {
     pub fn of(bytes: &[u8], offset: u64) -> Self {
         let first = offset / GRANULE as u64;
         let mut sum = Self::default();
-        for (block, number) in bytes.chunks(GRANULE).zip(first..) {
-            if is_zero(block) {
-                continue;
-            }
-            let mut padded = [0; GRANULE];
-            let block = if block.len() == GRANULE {
-                block
+        for (block, number) in bytes.chunks(GRANULE).zip(first..).filter(|(block, _)| !is_zero(block)) {
+            let digest = if block.len() == GRANULE {
+                XxHash3_128::oneshot_with_seed(number, block)
             } else {
+                let mut padded = [0; GRANULE];
                 padded[..block.len()].copy_from_slice(block);
-                &padded
+                XxHash3_128::oneshot_with_seed(number, &padded)
             };
-            sum = sum.and(Self(XxHash3_128::oneshot_with_seed(number, block)));
+            sum = sum.and(Self(digest));
         }
         sum
     }
