@@ -2,10 +2,11 @@
 //! written back.
 
 use std::io::{self, Read, Write};
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 
 use lz4::block::CompressionMode;
 use lzma_rust2::{CheckType, LzmaOptions, LzmaReader, LzmaWriter, XzOptions, XzReader, XzWriterMt};
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
@@ -181,7 +182,11 @@ impl Packer {
                 options.set_block_size(XZ_BLOCK);
                 // The kernel's decoder knows CRC32 and no other check.
                 options.set_check_sum_type(CheckType::Crc32);
-                Self::Xz(XzWriterMt::new(Vec::new(), options, u32::try_from(threads()).unwrap_or(1))?)
+                Self::Xz(XzWriterMt::new(
+                    Vec::new(),
+                    options,
+                    u32::try_from(rayon::current_num_threads()).unwrap_or(1),
+                )?)
             }
             Codec::Zstd => {
                 let mut encoder = zstd::Encoder::new(Vec::new(), 6)?;
@@ -226,7 +231,7 @@ impl Write for Packer {
             Self::Xz(encoder) => encoder.write(bytes),
             Self::Zstd(encoder) => encoder.write(bytes),
             Self::Lz4 { out, blocks } => {
-                let group = LZ4_BLOCK.saturating_mul(threads());
+                let group = LZ4_BLOCK.saturating_mul(rayon::current_num_threads());
                 let (now, _) =
                     bytes.split_at_checked(group.saturating_sub(blocks.len())).unwrap_or((bytes, &[]));
                 blocks.extend_from_slice(now);
@@ -242,10 +247,6 @@ impl Write for Packer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 impl std::fmt::Display for Codec {
@@ -295,13 +296,9 @@ fn unpack_lz4<'a>(bytes: &'a [u8], limit: u64, out: &mut dyn Write) -> io::Resul
 /// Blocks are packed side by side; the result does not depend on the number of processors.
 fn pack_lz4(data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mode = Some(CompressionMode::HIGHCOMPRESSION(LZ4_LEVEL));
-    for group in data.chunks(LZ4_BLOCK.saturating_mul(threads())) {
-        let packed: Vec<io::Result<Vec<u8>>> = std::thread::scope(|scope| {
-            let pack = |block| scope.spawn(move || lz4::block::compress(block, mode, false));
-            let running: Vec<_> = group.chunks(LZ4_BLOCK).map(pack).collect();
-            let died = |_| Err(io::Error::other("lz4 died"));
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(died)).collect()
-        });
+    for group in data.chunks(LZ4_BLOCK.saturating_mul(rayon::current_num_threads())) {
+        let blocks = group.par_chunks(LZ4_BLOCK);
+        let packed: Vec<_> = blocks.map(|block| lz4::block::compress(block, mode, false)).collect();
         for block in packed {
             let block = block?;
             let size = u32::try_from(block.len()).map_err(io::Error::other)?;

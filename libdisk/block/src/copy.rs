@@ -3,10 +3,10 @@
 mod look;
 mod plan;
 
-use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+
+use rayon::ThreadPoolBuilder;
 
 use crate::zero::{GRANULE, nonzero_runs};
 use crate::{ContentSum, Disk, Error, Event, FileRange, Observer, Result};
@@ -172,8 +172,12 @@ fn run(
     let granule = GRANULE.max(caps.alignment);
     let unit = UNIT.min(caps.max_write).max(1).next_multiple_of(granule);
     let max_write = (caps.max_write - caps.max_write % caps.alignment.max(1)).max(caps.alignment).max(1);
-    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = rayon::current_num_threads;
     let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
+    // A pool of its own: a copy waits for disks and networks, which must not keep others' computing waiting.
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+        Error::io("copy", "cannot start the threads of a copy", std::io::Error::other(error))
+    })?;
 
     observer.on(Event::started(step, Some(source.size())));
     let done = sink.already_done()?;
@@ -189,12 +193,7 @@ fn run(
         failed: OnceLock::new(),
         observer,
     };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| work.run());
-        }
-        work.run();
-    });
+    pool.broadcast(|_| work.run());
     if let Some(error) = work.failed.into_inner() {
         return Err(error);
     }

@@ -16,12 +16,11 @@ mod log;
 mod sink;
 
 use std::fs::{self, File};
-use std::num::NonZero;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use block::{Bitmap, ContentSum, Done, Error, ErrorKind, Event, Observer, Result, Sink, check_sidecar};
+use rayon::prelude::*;
 
 use crate::partial::{Left, check_partial, partial_path};
 pub use key::{Key, ResumeKey};
@@ -330,9 +329,7 @@ enum Told {
 
 /// Which pieces are in `file` as told, looked at by all cores.
 fn verify(file: &File, piece_len: u64, told: &[Told]) -> Vec<bool> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = told.len().div_ceil(threads).max(1);
-    let one = |told: &Told, buf: &mut Vec<u8>| match told {
+    let one = |buf: &mut Vec<u8>, told: &Told| match told {
         Told::Piece { piece, len, sum } => {
             buf.resize(usize::try_from(*len).unwrap_or(0), 0);
             let offset = piece.saturating_mul(piece_len);
@@ -340,20 +337,7 @@ fn verify(file: &File, piece_len: u64, told: &[Told]) -> Vec<bool> {
         }
         Told::Nothing | Told::Changed => true,
     };
-    thread::scope(|scope| {
-        let parts: Vec<_> = told
-            .chunks(share)
-            .map(|part| {
-                scope.spawn(move || {
-                    let mut buf = Vec::new();
-                    part.iter().map(|told| one(told, &mut buf)).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        // A part whose thread has died is not verified.
-        let parts = parts.into_iter().zip(told.chunks(share));
-        parts.flat_map(|(part, told)| part.join().unwrap_or_else(|_| vec![false; told.len()])).collect()
-    })
+    told.par_iter().map_init(Vec::new, one).collect()
 }
 
 /// What changes when a file is written or replaced: its time of last change, and its number.
