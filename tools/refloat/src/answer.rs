@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use clap::error::{ContextKind, ContextValue};
@@ -123,7 +124,7 @@ pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
     let (help, resumes) = next_step(&error);
     let stopped = is_cancelled(&error);
     let code = if resumes { 3 } else { 2 };
-    if context.global.json && !context.answered() {
+    if context.global.json && !context.answered.load(Ordering::Relaxed) {
         let what = if stopped { "stopped".to_owned() } else { error.to_string() };
         let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
         // The text below says it as well.

@@ -28,7 +28,7 @@ pub(crate) struct Context {
     /// Whether what is being done now can be stopped at any moment, and the same command resumes it.
     pub(crate) resumes: Arc<AtomicBool>,
     /// The answer is out: an error after it gets no document of its own.
-    answered: AtomicBool,
+    pub(crate) answered: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -43,7 +43,7 @@ impl Context {
             opened: Opened::default(),
             sources: Sources::default(),
             resumes: Arc::default(),
-            answered: AtomicBool::new(false),
+            answered: Arc::default(),
         }
     }
 
@@ -69,11 +69,6 @@ impl Context {
         } else {
             self.out.page(&text()?)
         }
-    }
-
-    /// Whether the answer is out.
-    pub(crate) fn answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
     }
 
     /// A part of the answer that comes before the whole is known; `--json` waits for the whole.

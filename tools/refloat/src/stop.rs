@@ -7,6 +7,7 @@ use std::time::Duration;
 use guestfix::report::Line;
 
 use crate::context::Context;
+use crate::document::Failed;
 use crate::help;
 
 /// How long work may take to see that it is to stop. What does not see it, an answer from AWS for one, is cut
@@ -18,13 +19,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// whole, and a change in place has its undo file.
 pub(crate) fn set_up(context: &Context) {
     let (cancel, resumes, out) = (context.cancel.clone(), Arc::clone(&context.resumes), context.out);
+    let (json, answered) = (context.global.json, Arc::clone(&context.answered));
     let stop = move || {
         cancel.cancel();
         std::thread::sleep(GRACE);
         let (help, code) =
             if resumes.load(Ordering::Relaxed) { (help::RESUME, 3) } else { (help::START_OVER, 2) };
+        if json && !answered.load(Ordering::Relaxed) {
+            // The exit code says it as well.
+            drop(out.json(&Failed::new("stopped", &[], help, code)));
+        }
         out.tell(Line::new(format!("stopped; {help}")));
-        std::process::exit(code);
+        std::process::exit(code.into());
     };
     if let Err(error) = ctrlc::set_handler(stop) {
         tracing::warn!(%error, "a request to stop ends this at once, without a word");

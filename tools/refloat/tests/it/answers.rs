@@ -179,6 +179,31 @@ fn a_block_device_is_not_changed_in_place() {
     assert_eq!(judge::sha256(&image), before);
 }
 
+/// What was not compared is not called right; what is no VHD is called by its format, with what makes one.
+#[test]
+fn verify_says_what_it_did_not_look_at_and_what_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    std::fs::rename(image, folder.path().join("in.raw")).unwrap();
+    for line in ["convert in.raw out.vhd", "convert in.raw out.qcow2"] {
+        refloat(folder.path(), line, 0);
+    }
+    let content = || {
+        let findings = json(folder.path(), "verify out.vhd", 0)["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["id"] == "content").unwrap()["outcome"].clone()
+    };
+    assert_eq!(content(), "ok");
+    refloat(folder.path(), "plan out.vhd --for azure-gen1 -o plan.json", 0);
+    refloat(folder.path(), "apply plan.json --in-place", 0);
+    assert_eq!(content(), "not-checked");
+    assert!(refloat(folder.path(), "verify out.vhd", 0).contains("note     content"));
+    refloat(folder.path(), "undo out.vhd", 0);
+    assert_eq!(content(), "ok");
+    let said = refloat(folder.path(), "verify out.qcow2", 1);
+    assert!(said.contains("format qcow2") && said.contains("next: refloat convert out.qcow2"), "{said}");
+    assert!(!said.contains("footer"), "{said}");
+}
+
 /// Every answer about a machine names the disks that it is about, with what tells them from others.
 #[test]
 fn an_answer_names_its_source() {
