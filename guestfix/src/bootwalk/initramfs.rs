@@ -269,11 +269,7 @@ impl Image<'_> {
     /// All modules that something keeps from being loaded, and what does.
     fn forbidden(&self) -> Result<Vec<(String, String)>> {
         let mut out = Vec::new();
-        let is_config = |path: &str| {
-            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-            (dir.ends_with("modprobe.d") && path.ends_with(".conf")) || path == "etc/modprobe.conf"
-        };
-        for (path, text) in texts(self.archive, is_config)? {
+        for (path, text) in texts(self.archive, is_modprobe_config)? {
             out.extend(
                 modprobe::all_forbidden(&text)
                     .into_iter()
@@ -388,16 +384,19 @@ fn filesystem_drivers(root: &Volume) -> Vec<&str> {
 
 /// The modules that a command line forbids, and the token that does.
 pub(super) fn forbidden_by(text: &str) -> Vec<(String, String)> {
-    const KEYS: [&str; 4] = ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist", "rdblacklist"];
     let mut out = Vec::new();
     for token in cmdline::tokens(text) {
-        for value in KEYS.iter().filter_map(|key| cmdline::value(token, key)) {
-            out.extend(
-                value.split(',').map(|name| (name.replace('-', "_"), format!("{token} on the command line"))),
-            );
+        for name in modprobe::list(token).map(|(_, names)| names).unwrap_or_default() {
+            out.push((name.replace('-', "_"), format!("{token} on the command line")));
         }
     }
     out
+}
+
+/// Whether modprobe reads this file of an initramfs.
+pub(crate) fn is_modprobe_config(path: &str) -> bool {
+    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+    (dir.ends_with("modprobe.d") && path.ends_with(".conf")) || path == "etc/modprobe.conf"
 }
 
 /// The command line as dracut puts it together: what the image adds comes first.
@@ -409,7 +408,7 @@ fn whole_cmdline(archive: &Archive<'_>, given: &str) -> Result<String> {
 }
 
 /// The text files whose path this takes, each as the kernel unpacks it, in the order of their paths.
-pub(super) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
+pub(crate) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
     let entries = archive.segments().iter().flat_map(|segment| &segment.entries);
     let paths: BTreeSet<&str> =
         entries.map(|entry| entry.path.as_str()).filter(|path| wanted(path)).collect();

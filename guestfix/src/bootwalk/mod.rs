@@ -16,7 +16,7 @@ mod grub_legacy;
 #[cfg(test)]
 mod guests;
 mod init;
-mod initramfs;
+pub(crate) mod initramfs;
 mod kernel;
 mod login;
 mod look;
@@ -34,7 +34,7 @@ mod testing;
 mod uefi;
 mod unified;
 mod units;
-mod waits;
+pub(crate) mod waits;
 mod walk;
 
 use serde::{Deserialize, Serialize};

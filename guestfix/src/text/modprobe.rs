@@ -1,6 +1,6 @@
 //! `modprobe.d/*.conf` and `modprobe.conf`: a command a line, and what it is about (modprobe.d(5)).
 
-use super::{Line, lines};
+use super::{Line, cmdline, lines};
 
 /// The module, with underscores, that a line keeps from being loaded: by `blacklist`, or by an `install` of
 /// something that does nothing.
@@ -17,6 +17,14 @@ pub fn forbidden(line: &Line<'_>) -> Option<String> {
 /// All that a text forbids, each with the number of its line.
 pub fn all_forbidden(text: &str) -> Vec<(usize, String)> {
     lines(text).filter_map(|line| Some((line.number, forbidden(&line)?))).collect()
+}
+
+/// The key and the names of a list of forbidden modules on a kernel command line: those of the kernel, of
+/// modprobe and of dracut.
+pub fn list(token: &str) -> Option<(&str, Vec<&str>)> {
+    const KEYS: [&str; 4] = ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist", "rdblacklist"];
+    let (key, names) = KEYS.iter().find_map(|key| Some((*key, cmdline::value(token, key)?)))?;
+    Some((key, names.split(',').collect()))
 }
 
 /// A command that stands for "do not".

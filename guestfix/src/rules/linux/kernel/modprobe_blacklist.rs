@@ -1,10 +1,16 @@
 //! linux.modprobe.blacklist
 
+use std::collections::BTreeSet;
+
+use super::initramfs_hyperv::{Room, replace};
+use crate::bootwalk;
 use crate::platform::Drivers;
-use crate::rule::{Applies, Pack, Source};
+use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use crate::rules::linux::boot::{boot_entries, grub_defaults};
 use crate::rules::linux::linewise;
-use crate::text::{Line, comment_out, modprobe};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::text::cmdline::{self, Change};
+use crate::text::{Line, bytes, comment_out, lines, modprobe, rewrite};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// Drivers that somebody forbade and that Azure needs.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -16,7 +22,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         severity: Severity::Blocker,
         cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure those of Hyper-V are disk \
                 and network, vfat is the EFI partition and udf the provisioning disc.",
-        fix: "The blacklist and install lines of these modules become comments.",
+        fix: "The blacklist and install lines of these modules become comments, those that are copied into an \
+              initramfs too, and their names go from lists of forbidden modules on the kernel command line.",
         source: &[
             Source::new("Microsoft Learn", "Prepare Linux for imaging in Azure (udf and vfat)", "2026-09"),
             Source::new("linux-hyperv-issue", "Scenario 3", "2026"),
@@ -31,16 +38,92 @@ pub(in crate::rules) static RULE: Rule = Rule {
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let drivers = &guest.goal.target.platform.drivers;
     let what = |line: &Line<'_>| forbidden(line, drivers).map(|module| format!("{module} is blacklisted"));
-    Ok(Finding::from_evidence(linewise::faults(guest.view, &files(guest.view)?, what)?))
+    let mut evidence = linewise::faults(guest.view, &files(guest.view)?, what)?;
+    for path in images(guest) {
+        for (file, text) in texts(guest, &path)? {
+            for line in lines(&text).filter(|line| forbidden(line, drivers).is_some()) {
+                let what = format!("its {file}:{} says {}", line.number, line.body.trim());
+                evidence.push(Evidence::new(&path, what));
+            }
+        }
+    }
+    for cmdline in &guest.facts.boot.cmdlines {
+        evidence.extend(listed(&cmdline.place, &cmdline.written, drivers));
+    }
+    for one in grub_defaults::assigned(guest.view)? {
+        if grub_defaults::is_cmdline(&one.key) {
+            evidence.extend(listed(&one.place, &one.value, drivers));
+        }
+    }
+    Ok(Finding::from_evidence(evidence))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
     let (files, platform) = (files(guest.view)?, guest.goal.target.platform);
+    let (images, mut room) = (images(&guest), Room::of(guest.view.machine()));
     let why = format!("{} needs this module", platform.name);
     let allowed = |line: &Line<'_>| forbidden(line, &platform.drivers).map(|_| comment_out(line.body, &why));
     linewise::rewrite(stage, &files, allowed)?;
+    for path in images {
+        let guest = stage.guest()?;
+        let mut mended = Vec::new();
+        for (file, text) in texts(&guest, &path)? {
+            let new = rewrite(&text, allowed);
+            mended.extend((new != text).then(|| (file, bytes::encode(&new).into_owned())));
+        }
+        let Some(content) = guest.view.read(&path)?.filter(|_| !mended.is_empty()) else { continue };
+        let files: Vec<(&str, &[u8])> = mended.iter().map(|(file, text)| (file.as_str(), &**text)).collect();
+        let parsed = guest.archives.get(&path, &content)?;
+        let new = initramfs::put_files(parsed.archive(), &files);
+        let new = new.map_err(|source| Error::Initramfs { path: path.clone(), source: source.into() })?;
+        replace(stage, &path, new, &mut room)?;
+    }
+    boot_entries::edit_cmdlines(stage, |cmdline| Some(without(&cmdline.written, &platform.drivers)))?;
+    grub_defaults::edit_cmdlines(stage, |cmdline| without(cmdline, &platform.drivers))?;
     Ok(Fixed::Staged)
+}
+
+/// The system's initramfs of each boot entry.
+fn images(guest: &Guest<'_>) -> BTreeSet<String> {
+    guest.facts.boot.entries.iter().filter_map(|entry| entry.initrds.last().cloned()).collect()
+}
+
+/// modprobe's configuration in an initramfs; none of one that cannot be read, which is the business of
+/// linux.initramfs.hyperv.
+fn texts(guest: &Guest<'_>, path: &str) -> Result<Vec<(String, String)>> {
+    let Some(content) = guest.view.read(path)? else { return Ok(Vec::new()) };
+    let Ok(parsed) = guest.archives.get(path, &content) else { return Ok(Vec::new()) };
+    bootwalk::initramfs::texts(parsed.archive(), bootwalk::initramfs::is_modprobe_config)
+}
+
+/// Arguments that forbid a module that the platform needs.
+fn listed(place: &Place, cmdline: &str, drivers: &Drivers) -> Vec<Evidence> {
+    let fault = |token: &str| {
+        let (_, names) = modprobe::list(token)?;
+        let module = names.iter().find_map(|name| needed(drivers, name))?;
+        Some(Evidence::new(place, format!("{token} keeps {module} from being loaded")))
+    };
+    cmdline::tokens(cmdline).filter_map(fault).collect()
+}
+
+/// The command line without those names, and without lists that hold no other.
+fn without(cmdline: &str, drivers: &Drivers) -> String {
+    cmdline::edit(cmdline, |token| {
+        let Some((key, names)) = modprobe::list(token) else { return Change::Keep };
+        let others: Vec<&str> =
+            names.iter().copied().filter(|name| needed(drivers, name).is_none()).collect();
+        match others.len() {
+            0 => Change::Drop,
+            left if left == names.len() => Change::Keep,
+            _ => Change::Replace(format!("{key}={}", others.join(","))),
+        }
+    })
+}
+
+fn needed(drivers: &Drivers, module: &str) -> Option<&'static str> {
+    let module = module.replace('-', "_");
+    drivers.allowed.iter().find(|needed| **needed == module).copied()
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
@@ -57,14 +140,13 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 
 /// The module that a line forbids and the platform needs.
 fn forbidden(line: &Line<'_>, drivers: &Drivers) -> Option<&'static str> {
-    let module = modprobe::forbidden(line)?;
-    drivers.allowed.iter().find(|needed| **needed == module).copied()
+    needed(drivers, &modprobe::forbidden(line)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::testing::Bench;
+    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg, initramfs_with};
 
     #[test]
     fn lines_that_forbid_become_comments() {
@@ -84,5 +166,41 @@ mod tests {
             .replace("blacklist hv", &format!("{why}blacklist hv"))
             .replace("install udf", &format!("{why}install udf"));
         assert_eq!(mended, expected);
+    }
+
+    #[test]
+    fn names_go_from_lists_on_the_command_line() {
+        let root = format!("UUID={ROOT_UUID}");
+        for (before, after) in [
+            ("module_blacklist=hv_netvsc quiet", "quiet"),
+            ("modprobe.blacklist=floppy,hv-vmbus,nouveau", "modprobe.blacklist=floppy,nouveau"),
+            ("rd.driver.blacklist=hv_storvsc,sd_mod nosmt", "nosmt"),
+        ] {
+            let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, before));
+            assert!(bench.findings(&RULE)[0].contains("from being loaded"));
+            assert_eq!(bench.mended_text(&RULE, "/boot/grub/grub.cfg"), grub_cfg(&root, after));
+        }
+        let others =
+            Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, "rd.driver.blacklist=nouveau"));
+        assert_eq!(others.findings(&RULE), [""; 0]);
+    }
+
+    #[test]
+    fn the_copy_in_an_initramfs_is_mended_too() {
+        const IMAGE: &str = "/boot/initrd.img-6.1.0-50-amd64";
+        const FILE: &str = "etc/modprobe.d/cis.conf";
+        let text = "install hv_storvsc /bin/true\nblacklist floppy\n";
+        let bench = Bench::debian().file(IMAGE, initramfs_with(&[("init", "x"), (FILE, text)]));
+        assert_eq!(
+            bench.findings(&RULE),
+            [format!("{IMAGE}: its {FILE}:1 says install hv_storvsc /bin/true")]
+        );
+        bench.mended(&RULE, |view| {
+            let content = view.read(IMAGE).unwrap().unwrap();
+            let archive = initramfs::Archive::parse(&content, &initramfs::Limits::default()).unwrap();
+            let mended = bytes::decode(archive.find(FILE).unwrap().data().unwrap());
+            assert_eq!(mended, format!("# refloat: Azure needs this module: {text}"));
+            assert!(view.exists(&format!("{IMAGE}.pre-azure")).unwrap());
+        });
     }
 }
