@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use initramfs::Generator;
+
 use crate::error::chain;
 use crate::facts::{Facts, Kernel, Machine};
 use crate::modules::Modules;
@@ -177,6 +179,11 @@ fn inject(guest: &Guest<'_>, target: &Target) -> Result<Option<initramfs::Inject
     }
     let Some(bytes) = guest.view.read(&target.path)? else { return Ok(None) };
     let parsed = guest.archives.get(&target.path, &bytes)?;
+    let generator = parsed.archive().generator();
+    if matches!(generator, Generator::Unknown | Generator::Booster) {
+        let what = format!("an /init of {generator}: nobody knows what would load the modules");
+        return Err(failed(target, initramfs::Error::Unsupported { what, offset: 0 }));
+    }
     let tree = Modules::new(guest.view, &target.modules);
     let drivers = &guest.goal.target.platform.drivers;
     let wanted = [drivers.required, drivers.desired].concat();
@@ -221,7 +228,7 @@ impl Room {
 mod tests {
     use super::*;
     use crate::platform::azure;
-    use crate::rules::testing::Bench;
+    use crate::rules::testing::{Bench, initramfs_with};
 
     #[test]
     fn what_is_no_initramfs_is_evidence_and_left_to_the_user() {
@@ -238,6 +245,16 @@ mod tests {
             bench.file("/lib/modules/6.1.0-50-amd64/modules.builtin", "kernel/drivers/ata/ata_piix.ko\n");
         assert!(ata.by_hand(&RULE).ends_with(RESCUE));
         assert!(!ata.target(&azure::GEN2).by_hand(&RULE).contains("ata_piix"));
+    }
+
+    #[test]
+    fn one_of_no_known_framework_is_left_to_the_user() {
+        let own = initramfs_with(&[("init", "#!/bin/sh\nmodprobe nvme\n"), ("bin/sh", "program")]);
+        let bench = Bench::debian()
+            .file("/lib/modules/6.1.0-50-amd64/kernel/drivers/hv/hv_vmbus.ko", "")
+            .file("/boot/initrd.img-6.1.0-50-amd64", own);
+        assert!(bench.findings(&RULE)[0].contains("lacks hv_vmbus"));
+        assert!(bench.by_hand(&RULE).contains("an /init of an unknown generator"));
     }
 
     #[test]
