@@ -144,8 +144,9 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
     Ok(out)
 }
 
-/// Whether the module is where the kernel's own tree has it, for guests without a modules.dep.
-fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform::Driver) -> Result<bool> {
+/// Whether the module is where the kernel's own tree has it, for guests without a modules.dep, or with one
+/// that is old.
+pub(crate) fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform::Driver) -> Result<bool> {
     let (Some(modules), Some(dir)) = (modules, driver.folder) else { return Ok(false) };
     let names = view.list(&format!("{modules}/kernel/drivers/{dir}"))?;
     Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, driver.module)))

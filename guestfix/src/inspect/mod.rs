@@ -4,7 +4,7 @@
 mod agents;
 mod bootloader;
 pub mod devices;
-mod kernels;
+pub(crate) mod kernels;
 mod network;
 mod os;
 

@@ -1,7 +1,9 @@
 //! linux.kernel.hyperv
 
+use std::collections::BTreeMap;
+
 use crate::facts::{BootEntry, Family, Kernel, Os};
-use crate::inspect::compare_versions;
+use crate::inspect::{compare_versions, kernels};
 use crate::platform::Drivers;
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::boot::boot_entries;
@@ -50,8 +52,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let mut evidence = Vec::new();
     for kernel in wrong {
         let place = kernel.modules.clone().or_else(|| kernel.image.clone()).unwrap_or_default();
-        let lacks = lacking(kernel, drivers).collect::<Vec<_>>().join(" and ");
-        evidence.push(Evidence::new(place, format!("{} is built without {lacks}", kernel.version)));
+        for (why, names) in lacks(guest.view, kernel, drivers)? {
+            evidence.push(Evidence::new(&place, why.words(&kernel.version, &names.join(" and "))));
+        }
         let config = xen_only(guest.view, kernel)?;
         evidence.extend(config.map(|config| Evidence::new(config, "a kernel for Xen only")));
     }
@@ -63,6 +66,12 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let (facts, platform) = (guest.facts.clone(), guest.goal.target.platform);
     let drivers = &platform.drivers;
     let Some(usable) = facts.kernels.iter().find(|kernel| is_usable(kernel, drivers)) else {
+        let default = facts.default_kernel().or(facts.kernels.first());
+        if let Some(kernel) = default
+            && let Some(what) = remedy(guest.view, kernel, &facts, drivers)?
+        {
+            return Ok(Fixed::ByHand(what));
+        }
         let package = package(facts.os.as_ref());
         return Ok(Fixed::ByHand(format!(
             "no kernel here sees a disk on {}: install {package} in the running machine, boot it there, and take a new snapshot",
@@ -107,6 +116,66 @@ fn is_usable(kernel: &Kernel, drivers: &Drivers) -> bool {
     lacking(kernel, drivers).next().is_none()
 }
 
+/// Why a kernel does not have a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lack {
+    /// It was built without.
+    Unbuilt,
+    /// It was built with it as a module, which is not installed.
+    Missing,
+    /// The module is there, and modules.dep does not list it.
+    Stale,
+}
+
+impl Lack {
+    fn words(self, release: &str, names: &str) -> String {
+        match self {
+            Self::Unbuilt => format!("{release} is built without {names}"),
+            Self::Missing => format!("{release} has {names} as modules, which are not installed"),
+            Self::Stale => format!("modules.dep of {release} does not list {names}, which are there"),
+        }
+    }
+}
+
+/// The drivers without which it sees no disk, as far as it lacks them, by what they are lacking for.
+fn lacks(view: &dyn View, kernel: &Kernel, drivers: &Drivers) -> Result<BTreeMap<Lack, Vec<&'static str>>> {
+    let config = view.text(&format!("/boot/config-{}", kernel.version))?.unwrap_or_default();
+    let mut out: BTreeMap<Lack, Vec<&'static str>> = BTreeMap::new();
+    for name in lacking(kernel, drivers) {
+        let driver = drivers.all.iter().find(|driver| driver.module == name);
+        let is_there = match driver {
+            Some(driver) => kernels::has_file(view, kernel.modules.as_deref(), driver)?,
+            None => false,
+        };
+        let is_module = |option: &str| config.lines().any(|line| line.strip_prefix(option) == Some("=m"));
+        let options = driver.into_iter().flat_map(|driver| [Some(driver.option), driver.old_option]);
+        let why = match is_there {
+            true => Lack::Stale,
+            false if options.flatten().any(is_module) => Lack::Missing,
+            false => Lack::Unbuilt,
+        };
+        out.entry(why).or_default().push(name);
+    }
+    Ok(out)
+}
+
+/// What to do about a kernel that only has to be completed.
+fn remedy(view: &dyn View, kernel: &Kernel, facts: &Facts, drivers: &Drivers) -> Result<Option<String>> {
+    let (lacks, release) = (lacks(view, kernel, drivers)?, &kernel.version);
+    let is_ubuntu = matches!(facts.os.as_ref().map(|os| os.family), Some(Family::Ubuntu));
+    let what = match lacks.keys().next() {
+        Some(Lack::Stale) => format!("run depmod -a {release} in the running machine"),
+        Some(Lack::Missing) if is_ubuntu => {
+            format!("install linux-modules-extra-{release} in the running machine")
+        }
+        Some(Lack::Missing) => {
+            format!("install the package of {release} with all its modules again in the running machine")
+        }
+        Some(Lack::Unbuilt) | None => return Ok(None),
+    };
+    Ok(Some(format!("{what}, and take a new snapshot")))
+}
+
 /// The drivers without which it sees no disk, as far as it lacks them.
 fn lacking(kernel: &Kernel, drivers: &Drivers) -> impl Iterator<Item = &'static str> {
     drivers.vital().into_iter().filter(|name| !kernel.has(name))
@@ -149,6 +218,25 @@ mod tests {
         );
         assert_eq!(found[1], "/boot/config-6.1.0-50-amd64: a kernel for Xen only");
         assert!(bench.by_hand(&RULE).contains("install linux-image-amd64 in the running machine"));
+    }
+
+    #[test]
+    fn modules_that_are_not_installed_or_not_listed_are_told_apart_from_none() {
+        let dir = "/lib/modules/6.1.0-50-amd64";
+        let config = "CONFIG_HYPERV=m\nCONFIG_HYPERV_STORAGE=m\n";
+        let bench = Bench::debian()
+            .file(&format!("{dir}/modules.dep"), "kernel/fs/ext4.ko:\n")
+            .file("/boot/config-6.1.0-50-amd64", config);
+        let what = "6.1.0-50-amd64 has hv_vmbus and hv_storvsc as modules, which are not installed";
+        assert_eq!(bench.findings(&RULE), [format!("{dir}: {what}")]);
+        assert!(bench.by_hand(&RULE).contains("install the package of 6.1.0-50-amd64"));
+        let ubuntu = bench.clone().file("/etc/os-release", "ID=ubuntu\nVERSION_ID=\"22.04\"\n");
+        assert!(ubuntu.by_hand(&RULE).contains("install linux-modules-extra-6.1.0-50-amd64"));
+        let stale = bench
+            .file(&format!("{dir}/kernel/drivers/hv/hv_vmbus.ko"), "module")
+            .file(&format!("{dir}/kernel/drivers/scsi/hv_storvsc.ko.xz"), "module");
+        assert!(stale.findings(&RULE)[0].contains("does not list hv_vmbus and hv_storvsc, which are there"));
+        assert!(stale.by_hand(&RULE).contains("run depmod -a 6.1.0-50-amd64"));
     }
 
     #[test]
