@@ -1,7 +1,7 @@
-//! The operating system: os-release, and the machine its programs are for.
+//! The operating system: os-release, or what came before it, and the machine its programs are for.
 
 use crate::facts::{Family, Os, OsKind};
-use crate::text::shell_assign;
+use crate::text::{ini, shell_assign};
 use crate::{Result, View};
 
 /// Programs that some distribution has, small ones first.
@@ -17,7 +17,7 @@ pub fn os(view: &dyn View) -> Result<Option<Os>> {
         Some(text) => Some(text),
         None => view.text("/usr/lib/os-release")?,
     };
-    let Some(text) = text else { return Ok(None) };
+    let Some(text) = text else { return before_os_release(view) };
     let get = |key| shell_assign::get(&text, key).filter(|value| !value.is_empty()).map(str::to_owned);
     let id = get("ID").unwrap_or_else(|| "linux".into());
     let like = get("ID_LIKE").unwrap_or_default();
@@ -29,6 +29,74 @@ pub fn os(view: &dyn View) -> Result<Option<Os>> {
         id,
         arch: arch(view)?,
     }))
+}
+
+/// Files in which distributions said who they are before there was os-release; those that others copied come
+/// last.
+const RELEASES: &[&str] = &[
+    "/etc/oracle-release",
+    "/etc/centos-release",
+    "/etc/fedora-release",
+    "/etc/redhat-release",
+    "/etc/system-release",
+    "/etc/SuSE-release",
+    "/etc/lsb-release",
+    "/etc/alpine-release",
+    "/etc/debian_version",
+];
+
+/// A system that is older than os-release.
+fn before_os_release(view: &dyn View) -> Result<Option<Os>> {
+    for path in RELEASES {
+        let text = view.text(path)?.unwrap_or_default();
+        let Some((id, version, pretty_name)) = release(path, &text) else { continue };
+        let family = family(&id, "");
+        return Ok(Some(Os { kind: OsKind::Linux, id, version, pretty_name, family, arch: arch(view)? }));
+    }
+    Ok(None)
+}
+
+/// Identifier, version and name from one of those files.
+fn release(path: &str, text: &str) -> Option<(String, Option<String>, String)> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let get = |key| shell_assign::get(text, key).map(str::to_owned);
+    Some(match path {
+        "/etc/debian_version" => {
+            ("debian".to_owned(), Some(first.to_owned()), format!("Debian GNU/Linux {first}"))
+        }
+        "/etc/alpine-release" => {
+            ("alpine".to_owned(), Some(first.to_owned()), format!("Alpine Linux v{first}"))
+        }
+        "/etc/lsb-release" => {
+            let id = get("DISTRIB_ID")?.to_lowercase();
+            (id.clone(), get("DISTRIB_RELEASE"), get("DISTRIB_DESCRIPTION").unwrap_or(id))
+        }
+        "/etc/SuSE-release" => {
+            let id = if first.contains("openSUSE") { "opensuse" } else { "sles" };
+            let value = |key| ini::values(text, "", key).pop().map(str::to_owned);
+            let patch = value("PATCHLEVEL").filter(|patch| patch != "0");
+            let version = value("VERSION").map(|version| match patch {
+                Some(patch) => format!("{version}.{patch}"),
+                None => version,
+            });
+            (id.to_owned(), version, first.to_owned())
+        }
+        _ => {
+            const NAMES: [(&str, &str); 7] = [
+                ("Oracle", "ol"),
+                ("CentOS", "centos"),
+                ("Fedora", "fedora"),
+                ("Red Hat", "rhel"),
+                ("Scientific", "centos"),
+                ("Amazon", "amzn"),
+                ("XenServer", "centos"),
+            ];
+            let id = NAMES.iter().find(|(name, _)| first.contains(name)).map_or("linux", |(_, id)| *id);
+            let mut words = first.split_whitespace().skip_while(|word| *word != "release");
+            let version = words.nth(1).map(str::to_owned);
+            (id.to_owned(), version, first.to_owned())
+        }
+    })
 }
 
 fn family(id: &str, like: &str) -> Family {
@@ -66,6 +134,7 @@ fn arch(view: &dyn View) -> Result<Option<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::testing::Bench;
 
     #[test]
     fn a_family_is_found_by_id_then_by_likeness() {
@@ -74,5 +143,42 @@ mod tests {
         assert_eq!(family("rocky", "rhel centos fedora"), Family::RedHat);
         assert_eq!(family("opensuse-leap", "suse opensuse"), Family::Suse);
         assert_eq!(family("void", ""), Family::Other);
+    }
+
+    #[test]
+    fn a_system_before_os_release_says_who_it_is() {
+        for (path, text, id, version, is) in [
+            ("/etc/redhat-release", "CentOS release 6.10 (Final)\n", "centos", "6.10", Family::RedHat),
+            (
+                "/etc/redhat-release",
+                "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n",
+                "rhel",
+                "5.11",
+                Family::RedHat,
+            ),
+            ("/etc/system-release", "Amazon Linux AMI release 2018.03\n", "amzn", "2018.03", Family::Amazon),
+            (
+                "/etc/SuSE-release",
+                "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n",
+                "sles",
+                "11.4",
+                Family::Suse,
+            ),
+            (
+                "/etc/lsb-release",
+                "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=10.04\nDISTRIB_DESCRIPTION=\"Ubuntu 10.04.4 LTS\"\n",
+                "ubuntu",
+                "10.04",
+                Family::Ubuntu,
+            ),
+            ("/etc/debian_version", "6.0.10\n", "debian", "6.0.10", Family::Debian),
+            ("/etc/alpine-release", "2.7.9\n", "alpine", "2.7.9", Family::Alpine),
+        ] {
+            let old = Bench::debian().without("/etc/os-release").file(path, text);
+            let os = old.guest(|guest| guest.facts.os.peek().clone()).unwrap();
+            assert_eq!((os.id.as_str(), os.version.as_deref(), os.family), (id, Some(version), is), "{path}");
+        }
+        let none = Bench::debian().without("/etc/os-release");
+        assert_eq!(none.guest(|guest| guest.facts.os.peek().clone()), None);
     }
 }
