@@ -8,7 +8,7 @@ const MIB: u64 = 1 << 20;
 /// The largest text in each of these places, in bytes; elsewhere it is 1 MiB. What tools write by the
 /// thousand lines is larger than what people write: boot menus, lists of modules, policies, host lists,
 /// firewalls.
-const TEXTS: [(&str, u64); 9] = [
+const TEXTS: [(&str, u64); 10] = [
     ("/boot/", 2 * MIB),
     ("/lib/modules/", 4 * MIB),
     ("/usr/lib/modules/", 4 * MIB),
@@ -18,6 +18,7 @@ const TEXTS: [(&str, u64); 9] = [
     ("/etc/sysconfig/", 8 * MIB),
     ("/etc/nftables", 8 * MIB),
     ("/etc/firewalld/", 8 * MIB),
+    ("/var/cache/debconf/", 8 * MIB),
 ];
 
 /// The largest file that is read whole into memory, in bytes: an initramfs, a unified kernel image, a module.

@@ -118,7 +118,7 @@ pub(super) fn is_filesystem(kind: &str) -> bool {
 }
 
 /// Why dracut waits in vain for what a token of the command line names.
-pub(super) fn absent_of(machine: &Machine, token: &str) -> Option<String> {
+pub(crate) fn absent_of(machine: &Machine, token: &str) -> Option<String> {
     let holds = |kind: &str, uuid: &str| {
         machine.volumes.iter().any(|volume| {
             let known = plain(volume.uuid.as_deref().unwrap_or_default());

@@ -144,10 +144,15 @@ pub fn root(machine: &Machine) -> Option<&Volume> {
     machine.volumes.iter().find(|volume| is_root(volume))
 }
 
-/// `UUID=` of the file system, else `PARTUUID=`: a name that holds whatever disk controller the machine has.
-pub fn stable_spec(volume: &Volume) -> Option<String> {
+/// A name that holds whatever disk controller the machine has, and that no other volume of it has: `UUID=` of
+/// the file system, else `PARTUUID=`, else the name of a logical volume.
+pub fn stable_spec(machine: &Machine, volume: &Volume) -> Option<String> {
     let uuid = volume.uuid.as_ref().map(|uuid| format!("UUID={uuid}"));
-    uuid.or_else(|| volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}")))
+    let partuuid = volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
+    let logical = matches!(volume.device, Device::Logical(_)).then(|| format!("/dev/{}", volume.name));
+    let is_its =
+        |spec: &String| matches!(named(machine, spec, None), Named::Volume(found) if found == volume);
+    [uuid, partuuid, logical].into_iter().flatten().find(is_its)
 }
 
 /// Whether this is a name that the kernel or EC2 gave a disk, and that is another on Azure: `/dev/xvda1`,

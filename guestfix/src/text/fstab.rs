@@ -32,6 +32,8 @@ pub enum Change {
     Spec(String),
     /// These options are added, where they are missing; one with a value replaces another value.
     AddOptions(&'static [&'static str]),
+    /// All options are replaced by these.
+    Options(String),
     /// The line becomes a comment that says why.
     CommentOut(&'static str),
 }
@@ -56,16 +58,20 @@ pub fn edit(text: &str, mut change: impl FnMut(&Entry) -> Option<Change>) -> Str
         Some(match change(&entry)? {
             Change::CommentOut(why) => comment_out(line.body, why),
             Change::Spec(spec) => replace(line.body, fields[0], &escape(&spec)),
-            Change::AddOptions(added) => {
-                let options = escape(&with_options(&entry.options, added));
-                match (fields.get(3), fields.get(2)) {
-                    (Some(field), _) => replace(line.body, field, &options),
-                    (None, Some(kind)) => replace(line.body, kind, &format!("{kind} {options}")),
-                    (None, None) => return None,
-                }
-            }
+            Change::AddOptions(added) => put_options(line.body, &with_options(&entry.options, added))?,
+            Change::Options(options) => put_options(line.body, &options)?,
         })
     })
+}
+
+/// The line with other options.
+fn put_options(body: &str, options: &str) -> Option<String> {
+    let (fields, options) = (fields(body), escape(options));
+    match (fields.get(3), fields.get(2)) {
+        (Some(field), _) => Some(replace(body, field, &options)),
+        (None, Some(kind)) => Some(replace(body, kind, &format!("{kind} {options}"))),
+        (None, None) => None,
+    }
 }
 
 fn entry(line: usize, body: &str) -> Option<Entry> {
@@ -93,7 +99,8 @@ pub(super) fn replace(body: &str, field: &str, new: &str) -> String {
     format!("{}{new}{}", &body[..start], &body[start + field.len()..])
 }
 
-pub(super) fn with_options(options: &str, added: &[&str]) -> String {
+/// An option list with these more, each in the place of another value of it.
+pub fn with_options(options: &str, added: &[&str]) -> String {
     let key = |option: &str| option.split_once('=').map_or(option, |(key, _)| key).to_owned();
     let replaced = |option: &&str| added.iter().any(|new| key(new) == key(option));
     let kept = options.split(',').filter(|option| !option.is_empty() && !replaced(option));

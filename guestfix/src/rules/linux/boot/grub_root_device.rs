@@ -2,7 +2,7 @@
 
 use super::{boot_entries, grub_defaults};
 use crate::facts::{BootEntry, Machine, Volume};
-use crate::inspect::devices;
+use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::cmdline::{self, Change};
 use crate::text::shell_assign;
@@ -63,10 +63,10 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
     let (machine, boot) = (guest.view.machine().clone(), guest.facts.boot.clone());
     let Some((root, spec)) =
-        devices::root(&machine).and_then(|root| Some((root, devices::stable_spec(root)?)))
+        devices::root(&machine).and_then(|root| Some((root, devices::stable_spec(&machine, root)?)))
     else {
         return Ok(Fixed::ByHand(
-            "the root file system has no UUID: give it one, or a label, and boot by that".into(),
+            "the root file system has no name that no other volume has: give it a UUID of its own, and boot by that".into(),
         ));
     };
     let mended = |cmdline: &str, spec: &str| {
@@ -102,20 +102,25 @@ fn spec_for(entry: Option<&BootEntry>, root: &Volume, spec: &str) -> String {
 
 /// Whether this finds the root volume wherever the disk is attached.
 fn finds(machine: &Machine, spec: &str, root: &Volume) -> bool {
-    // not ours to judge: logical volumes, network roots, variables of GRUB
-    if !devices::is_device(spec) {
-        return true;
+    match devices::named(machine, spec, None) {
+        Named::Volume(volume) => volume.name == root.name,
+        Named::DiskName(_) | Named::Several(_) => false,
+        // what is told by a name of LVM is not ours to judge where it is nowhere
+        Named::Absent => spec.starts_with("/dev/") && !spec.starts_with("/dev/disk/"),
+        // network roots, variables of GRUB, what refloat does not open
+        Named::Closed(_) | Named::Other => true,
     }
-    !devices::is_disk_name(spec)
-        && devices::resolve(machine, spec, None).is_some_and(|volume| volume.name == root.name)
 }
 
 fn fault(cmdline: &str, machine: &Machine, root: &Volume) -> Option<String> {
     let spec = cmdline::values(cmdline, "root").into_iter().find(|spec| !finds(machine, spec, root))?;
-    Some(if devices::is_disk_name(spec) {
-        format!("root={spec}, a name that {} has only on EC2", root.name)
-    } else {
-        format!("root={spec}, which is not the root on this disk")
+    Some(match devices::named(machine, spec, None) {
+        Named::DiskName(_) => format!("root={spec}, a name that {} has only on EC2", root.name),
+        Named::Several(volumes) => {
+            let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+            format!("root={spec}, which is the name of {}", names.join(" and "))
+        }
+        _ => format!("root={spec}, which is not the root on this disk"),
     })
 }
 
@@ -153,6 +158,24 @@ mod tests {
         assert_eq!(this.findings(&RULE), [""; 0]);
         let logical = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg("/dev/mapper/vg-root", ""));
         assert_eq!(logical.findings(&RULE), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_two_volumes_have_becomes_one_that_only_the_root_has() {
+        for before in [format!("UUID={ROOT_UUID}"), "/dev/xvda1".to_owned()] {
+            let twins = Bench::debian()
+                .machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()))
+                .file("/boot/grub/grub.cfg", grub_cfg(&before, "quiet "));
+            let text = twins.mended_text(&RULE, "/boot/grub/grub.cfg");
+            assert_eq!(text, grub_cfg("PARTUUID=1ec2a517-01", "quiet "));
+        }
+        let nameless = Bench::debian()
+            .machine(|machine| {
+                machine.volumes[1].uuid = Some(ROOT_UUID.into());
+                machine.volumes[0].partuuid = None;
+            })
+            .file("/boot/grub/grub.cfg", grub_cfg("/dev/xvda1", ""));
+        assert!(nameless.by_hand(&RULE).contains("give it a UUID of its own"));
     }
 
     #[test]

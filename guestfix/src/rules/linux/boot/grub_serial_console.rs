@@ -34,6 +34,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 const SERIAL: &str = "console=ttyS0,115200n8";
+/// Where nothing names a screen.
+const SCREEN: &str = "tty1";
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if guest.facts.boot.entries.is_empty() {
@@ -63,9 +65,13 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         })?;
     }
     let defaults = grub_defaults::cmdline(stage.guest()?.view)?;
-    if defaults.is_some_and(|cmdline| fault(&cmdline).is_some()) {
+    if let Some(defaults) = defaults.filter(|cmdline| fault(cmdline).is_some()) {
+        // the screen that entries keep is that of the entries to come
+        let consoles = cmdline::values(&defaults, "console");
+        let screen = consoles.into_iter().find(|name| name.starts_with("tty") && !is_serial(name));
+        let screen = format!("console={}", screen.unwrap_or(SCREEN));
         grub_defaults::edit_cmdlines(stage, without_consoles)?;
-        grub_defaults::edit_common(stage, with_consoles)?;
+        grub_defaults::edit_common(stage, |common| with_consoles(&cmdline::append(common, &screen)))?;
     }
     Ok(Fixed::Staged)
 }
@@ -127,7 +133,7 @@ fn without_consoles(cmdline: &str) -> String {
 fn with_consoles(cmdline: &str) -> String {
     let mut out = cmdline.to_owned();
     if !cmdline::values(cmdline, "console").iter().any(|console| console.starts_with("tty")) {
-        out = cmdline::append(&out, "console=tty1");
+        out = cmdline::append(&out, &format!("console={SCREEN}"));
     }
     out = cmdline::append(&out, SERIAL);
     if cmdline::values(cmdline, "earlyprintk").is_empty() {
@@ -190,5 +196,19 @@ mod tests {
             "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty1 console=ttyS0\"\n",
         );
         assert_eq!(bench.findings(&RULE), [""; 0]);
+    }
+
+    #[test]
+    fn the_screen_is_the_same_in_entries_and_defaults() {
+        let root = format!("UUID={ROOT_UUID}");
+        let bench = Bench::debian()
+            .file("/boot/grub/grub.cfg", grub_cfg(&root, "console=tty0 console=hvc0"))
+            .file("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=tty0 console=hvc0\"\n");
+        let after = "console=tty0 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
+        bench.mended(&RULE, |view| {
+            assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, after));
+            let defaults = view.text("/etc/default/grub").unwrap().unwrap();
+            assert_eq!(defaults, format!("GRUB_CMDLINE_LINUX=\"{after}\"\n"));
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{boot_entries, grub_defaults};
 use crate::facts::Machine;
-use crate::inspect::devices;
+use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::cmdline::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -78,7 +78,7 @@ fn without_stale(cmdline: &str, machine: &Machine) -> String {
 fn fault(token: &str, cmdline: &str, machine: &Machine) -> Option<(&'static str, Change)> {
     let value = |key| cmdline::value(token, key);
     let is_number = |key, wrong: fn(u64) -> bool| value(key).and_then(|n| n.parse().ok()).is_some_and(wrong);
-    let absent = |spec: &str| devices::is_device(spec) && devices::resolve(machine, spec, None).is_none();
+    let absent = |spec: &str| devices::named(machine, spec, None) == Named::Absent;
     let hibernates = || !cmdline::values(cmdline, "resume_offset").is_empty();
     let instead = |new: &str| Change::Replace(new.to_owned());
     Some(if is_number("rootdelay", |seconds| seconds > 5) {

@@ -2,7 +2,7 @@
 
 use super::fstab::Patience;
 use crate::facts::{Facts, Machine};
-use crate::inspect::devices;
+use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{crypttab, fstab};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -55,7 +55,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         let Some((_, change)) = judge(&entry, guest.view.machine(), guest.facts) else { continue };
         let Some(change) = change else {
             return Ok(Fixed::ByHand(format!(
-                "the volume that {PATH}:{} names has no UUID: name it by what stays the same on Azure",
+                "the volume that {PATH}:{} names has no name that no other has: name it by what stays the same on Azure",
                 entry.line
             )));
         };
@@ -87,23 +87,28 @@ fn judge(
     facts: &Facts,
 ) -> Option<(String, Option<crypttab::Change>)> {
     let crypttab::Entry { name, device, .. } = entry;
-    if !devices::is_device(device) || fstab::has_option(entry.options, "noauto") {
+    if fstab::has_option(entry.options, "noauto") {
         return None;
     }
-    let is_name = devices::is_disk_name(device);
-    match devices::resolve(machine, device, devices::root_spec(facts)) {
-        Some(volume) => is_name.then(|| {
+    match devices::named(machine, device, devices::root_spec(facts)) {
+        Named::Volume(_) | Named::Closed(_) | Named::Other => None,
+        Named::DiskName(Some(volume)) => {
             let partuuid = || volume.partuuid.as_ref().map(|uuid| format!("PARTUUID={uuid}"));
             // with a new key at each boot whatever has a UUID on the volume is overwritten
-            let spec = if entry.has_random_key() { partuuid() } else { devices::stable_spec(volume) };
+            let spec =
+                if entry.has_random_key() { partuuid() } else { devices::stable_spec(machine, volume) };
             let what = format!("{name} is on {device}, a name that {} has only on EC2", volume.name);
-            (what, spec.map(crypttab::Change::Device))
-        }),
-        None if is_name => {
+            Some((what, spec.map(crypttab::Change::Device)))
+        }
+        Named::DiskName(None) => {
             let what = format!("{name} is on {device}, which is not on this disk");
             Some((what, Some(crypttab::Change::CommentOut(WHY))))
         }
-        None => (!fstab::has_option(entry.options, "nofail")).then(|| {
+        Named::Several(volumes) => {
+            let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+            Some((format!("{name} is on {device}, which is the name of {}", names.join(" and ")), None))
+        }
+        Named::Absent => (!fstab::has_option(entry.options, "nofail")).then(|| {
             let what = format!("the boot waits for {device}, which is not on this disk");
             (what, Some(crypttab::Change::AddOptions(OPTIONAL)))
         }),

@@ -4,9 +4,10 @@
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
 use crate::facts::{Machine, Mount};
-use crate::inspect::devices;
+use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::rules::linux::systemd;
+use crate::text::crypttab;
 use crate::text::fstab::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -19,31 +20,48 @@ pub(in crate::rules) enum Fault {
     NetworkFilesystem,
 }
 
-/// The options by which a boot does not wait.
+/// The options by which a boot does not wait, and what it makes by itself.
+#[derive(Clone)]
 pub(in crate::rules) struct Patience {
     /// For a device that may come later, or not at all.
     pub(in crate::rules) disk: &'static [&'static str],
     /// For a file server.
     server: &'static [&'static str],
+    /// The option of Ubuntu's mountall is handed to the file system, which refuses it.
+    is_systemd: bool,
+    /// What crypttab opens: `/dev/mapper/home`.
+    opened: Vec<String>,
 }
 
 const SYSTEMD: Patience = Patience {
     disk: &["nofail", "x-systemd.device-timeout=10"],
     server: &["nofail", "_netdev", "x-systemd.mount-timeout=30"],
+    is_systemd: true,
+    opened: Vec::new(),
 };
 /// Ubuntu's mountall, with Upstart.
-const MOUNTALL: Patience = Patience { disk: &["nobootwait"], server: &["nobootwait", "_netdev"] };
+const MOUNTALL: Patience = Patience {
+    disk: &["nobootwait"],
+    server: &["nobootwait", "_netdev"],
+    is_systemd: false,
+    opened: Vec::new(),
+};
 /// mount of old hands options of systemd to the file system, which refuses them.
-const MOUNT: Patience = Patience { disk: &["nofail"], server: &["nofail", "_netdev"] };
+const MOUNT: Patience =
+    Patience { disk: &["nofail"], server: &["nofail", "_netdev"], is_systemd: false, opened: Vec::new() };
 
 impl Patience {
     /// That of the guest's init.
     pub(in crate::rules) fn of(view: &dyn View) -> Result<Self> {
-        Ok(match (systemd::is_absent(view)?, view.exists("/etc/init/mountall.conf")?) {
+        let patience = match (systemd::is_absent(view)?, view.exists("/etc/init/mountall.conf")?) {
             (false, _) => SYSTEMD,
             (true, true) => MOUNTALL,
             (true, false) => MOUNT,
-        })
+        };
+        let text = view.text("/etc/crypttab")?.unwrap_or_default();
+        let opened =
+            crypttab::entries(&text).iter().map(|entry| format!("/dev/mapper/{}", entry.name)).collect();
+        Ok(Self { opened, ..patience })
     }
 }
 
@@ -158,7 +176,7 @@ fn fix(stage: &mut Stage<'_>, wanted: Fault) -> Result<Fixed> {
         }
         let Some(change) = change else {
             return Ok(Fixed::ByHand(format!(
-                "the volume that /etc/fstab:{line} names has no UUID: name it by LABEL= or PARTUUID="
+                "the volume that /etc/fstab:{line} names has no name that no other has: give it a UUID of its own, or name it by PARTUUID="
             )));
         };
         changes.push((line, change));
@@ -175,20 +193,52 @@ pub(in crate::rules) fn judge(
     machine: &Machine,
     patience: &Patience,
 ) -> Option<(Fault, String, Option<Change>)> {
+    const MOUNTALL: &str = "nobootwait";
+    let found = fault(mount, machine, patience);
+    if !patience.is_systemd || !fstab::has_option(&mount.options, MOUNTALL) {
+        return found;
+    }
+    let others: Vec<&str> = mount.options.split(',').filter(|option| *option != MOUNTALL).collect();
+    let options = fstab::with_options(&others.join(","), &["nofail"]);
+    match found {
+        Some((fault, what, Some(Change::AddOptions(added)))) => {
+            Some((fault, what, Some(Change::Options(fstab::with_options(&options, added)))))
+        }
+        None => {
+            let what = format!("{} is mounted with {MOUNTALL}, which systemd does not know", mount.target);
+            Some((Fault::AbsentDisk, what, Some(Change::Options(options))))
+        }
+        found => found,
+    }
+}
+
+fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault, String, Option<Change>)> {
     let has = |option: &str| fstab::has_option(&mount.options, option);
     let (spec, target) = (&mount.spec, &mount.target);
+    let named = devices::named(machine, spec, None);
     let volume = machine.volumes.iter().find(|volume| mount.volume.as_ref() == Some(&volume.name));
-    if let Some(volume) = volume {
-        return devices::is_disk_name(spec).then(|| {
-            let what =
-                format!("{target} is mounted from {spec}, a name that {} has only on EC2", volume.name);
-            (Fault::DeviceName, what, devices::stable_spec(volume).map(Change::Spec))
-        });
+    if let (Some(volume), Named::DiskName(_)) = (volume, &named) {
+        let what = format!("{target} is mounted from {spec}, a name that {} has only on EC2", volume.name);
+        return Some((Fault::DeviceName, what, devices::stable_spec(machine, volume).map(Change::Spec)));
     }
-    if target == "/" && devices::is_device(spec) {
-        let root = machine.volumes.iter().find(|volume| devices::is_root(volume))?;
+    if let Named::Several(volumes) = &named
+        && !has("noauto")
+    {
+        let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+        let what = format!("{target} is mounted from {spec}, which is the name of {}", names.join(" and "));
+        // which of the others is meant nobody can tell
+        let root = devices::root(machine).filter(|_| target == "/");
+        let spec = root.and_then(|root| devices::stable_spec(machine, root));
+        return Some((Fault::DeviceName, what, spec.map(Change::Spec)));
+    }
+    if volume.is_some() {
+        return None;
+    }
+    let is_gone = matches!(named, Named::DiskName(_) | Named::Absent) && !patience.opened.contains(spec);
+    if target == "/" && is_gone {
+        let root = devices::root(machine)?;
         let what = format!("/ is mounted from {spec}, which is not on this disk");
-        return Some((Fault::DeviceName, what, devices::stable_spec(root).map(Change::Spec)));
+        return Some((Fault::DeviceName, what, devices::stable_spec(machine, root).map(Change::Spec)));
     }
     if has("noauto") {
         return None;
@@ -204,7 +254,7 @@ pub(in crate::rules) fn judge(
             Some((Fault::NetworkFilesystem, what, Some(Change::AddOptions(patience.server))))
         };
     }
-    if !devices::is_device(spec) {
+    if !is_gone {
         return None;
     }
     if mount.kind == "swap" {
@@ -325,7 +375,36 @@ mod tests {
         ("nas:/x /x nfs nofail,_netdev 0 0", None),
         ("/swapfile none swap sw 0 0", None),
         ("tmpfs /tmp tmpfs defaults 0 0", None),
-        ("/dev/mapper/vg0-data /data xfs defaults 0 0", None),
+        (
+            "/dev/mapper/datavg-lv0 /data xfs defaults 0 0",
+            Some((
+                &ABSENT_DISKS,
+                "/dev/mapper/datavg-lv0 /data xfs defaults,nofail,x-systemd.device-timeout=10 0 0",
+            )),
+        ),
+        (
+            "/dev/vgdata/lv0 /data xfs defaults 0 0",
+            Some((
+                &ABSENT_DISKS,
+                "/dev/vgdata/lv0 /data xfs defaults,nofail,x-systemd.device-timeout=10 0 0",
+            )),
+        ),
+        (
+            "/dev/md0 /data xfs defaults 0 0",
+            Some((&ABSENT_DISKS, "/dev/md0 /data xfs defaults,nofail,x-systemd.device-timeout=10 0 0")),
+        ),
+        (
+            "UUID=dead-beef /data xfs nobootwait 0 2",
+            Some((&ABSENT_DISKS, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
+        ),
+        (
+            "UUID={swap} /data xfs rw,nobootwait,noatime 0 2",
+            Some((&ABSENT_DISKS, "UUID={swap} /data xfs rw,noatime,nofail 0 2")),
+        ),
+        ("/dev/mapper/vg0-data /data xfs noauto 0 0", None),
+        ("/dev/mapper/vg0-data /data xfs nofail,x-systemd.device-timeout=5 0 0", None),
+        ("/dev/zram0 none swap sw 0 0", None),
+        ("/dev/sr0 /media udf defaults 0 0", None),
         ("# /dev/xvdb /mnt auto defaults 0 2", None),
     ];
 
@@ -372,6 +451,31 @@ mod tests {
         let bench = Bench::debian()
             .file("/etc/fstab", "/dev/xvde1 / ext4 defaults 0 1\n/dev/xvde2 none swap sw 0 0\n");
         assert_eq!(bench.findings(&DEVICE_NAMES).len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_two_volumes_have_is_told_and_mended_for_the_root() {
+        let twins = |line: &str| {
+            let bench = Bench::debian().machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
+            bench.file("/etc/fstab", filled(line))
+        };
+        for line in ["/dev/xvda1 / ext4 defaults 0 1\n", "UUID={root} / ext4 defaults 0 1\n"] {
+            let text = twins(line).mended_text(&DEVICE_NAMES, "/etc/fstab");
+            assert_eq!(text, "PARTUUID=1ec2a517-01 / ext4 defaults 0 1\n");
+        }
+        let data = twins("UUID={root} /data ext4 defaults 0 1\n");
+        assert!(data.findings(&DEVICE_NAMES)[0].ends_with("which is the name of p1 and p2"));
+        assert!(data.by_hand(&DEVICE_NAMES).contains("give it a UUID of its own"));
+    }
+
+    #[test]
+    fn what_crypttab_opens_is_its_own_business() {
+        let bench = Bench::debian()
+            .file("/etc/crypttab", "home UUID=1 none luks\n")
+            .file("/etc/fstab", "/dev/mapper/home /home ext4 defaults 0 2\n");
+        for rule in ALL {
+            assert_eq!(bench.findings(rule), [""; 0]);
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn hits(guest: &Guest<'_>) -> Result<Vec<Hit>> {
                 Change::Spec(spec) => Mend::What(device_path(&spec)),
                 Change::CommentOut(_) => Mend::Aside,
                 // a unit is not required unless somebody says so: what may come late may do so
-                Change::AddOptions(_) => continue,
+                Change::AddOptions(_) | Change::Options(_) => continue,
             };
             out.push(Hit { file, line: what.line, what: fault, mend });
         }

@@ -17,6 +17,7 @@ mod networkmanager;
 pub(in crate::rules) mod sriov;
 pub(in crate::rules) mod sshd;
 mod udev;
+pub(in crate::rules) mod vpc_resolver;
 
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
