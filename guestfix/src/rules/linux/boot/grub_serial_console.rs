@@ -181,7 +181,7 @@ mod tests {
         bench.mended(&RULE, |view| {
             let consoles = "quiet console=tty1 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
             assert_eq!(view.text("/boot/grub/grub.cfg").unwrap().unwrap(), grub_cfg(&root, consoles));
-            let common = "console=tty1 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
+            let common = "console=tty0 console=ttyS0,115200n8 earlyprintk=ttyS0,115200";
             let defaults = format!("GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"{common}\"\n");
             assert_eq!(view.text("/etc/default/grub").unwrap().unwrap(), defaults);
             let later = view.text("/etc/default/grub.d/50-cloud.cfg").unwrap().unwrap();
