@@ -9,6 +9,10 @@ use crate::{Result, View};
 const HEADERS: usize = 128;
 /// The largest dynamic table, in bytes.
 const DYNAMIC: usize = 64 << 10;
+/// The most libraries that one file needs by itself.
+const LIBRARIES: usize = 512;
+/// The most directories in which it wants them looked for.
+const RUN_PATHS: usize = 64;
 /// The longest name of a library, or list of directories.
 const NAME: usize = 4096;
 
@@ -122,8 +126,10 @@ impl File<'_> {
         for (tag, value) in entries {
             let text = || self.text(start.saturating_add(value));
             match tag {
-                DT_NEEDED => elf.needed.push(text()?),
-                DT_RPATH | DT_RUNPATH => elf.run_paths.extend(text()?.split(':').map(str::to_owned)),
+                DT_NEEDED if elf.needed.len() < LIBRARIES => elf.needed.push(text()?),
+                DT_RPATH | DT_RUNPATH => {
+                    elf.run_paths.extend(text()?.split(':').take(RUN_PATHS).map(str::to_owned));
+                }
                 _ => {}
             }
         }

@@ -197,8 +197,12 @@ impl<'a> Archive<'a> {
         links.find(|other| !other.data.is_empty()).unwrap_or(entry)
     }
 
-    /// Gets the contents of the files at these paths ready, in one pass over each segment.
-    pub(crate) fn load<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<()> {
+    /// Gets the contents of the files at these paths ready, in one pass over each segment; those that are not
+    /// there are left out.
+    ///
+    /// # Errors
+    /// `TooLarge` if they are not held in memory together.
+    pub fn load<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<()> {
         let mut wanted: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();
         for file in paths.filter_map(|path| self.find(path)) {
             let Some(segment) = self.segment(file.segment) else { continue };

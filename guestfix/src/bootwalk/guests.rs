@@ -83,10 +83,14 @@ fn a_real_guest_comes_to_its_login_once_it_is_fixed() {
         testimages::judge::skip("REFLOAT_LONG=1, as the real guests take minutes to build");
         return;
     }
+    use testimages::real::{debian, debian_busy, debian_uefi, dracut_lvm, dracut_lvm_uefi, dracut_xfs};
     let guests = [
-        (testimages::real::debian(), &azure::GEN1),
-        (testimages::real::debian_uefi(), &azure::GEN2),
-        (testimages::real::debian_busy(), &azure::GEN1),
+        (debian(), &azure::GEN1),
+        (debian_uefi(), &azure::GEN2),
+        (debian_busy(), &azure::GEN1),
+        (dracut_xfs().map(|guest| guest.image), &azure::GEN1),
+        (dracut_lvm().map(|guest| guest.image), &azure::GEN1),
+        (dracut_lvm_uefi().map(|guest| guest.image), &azure::GEN2),
     ];
     for (path, target) in guests {
         let Some(path) = path else { return };

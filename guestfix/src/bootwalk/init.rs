@@ -2,18 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use libdisk::vfs::FileType;
+
 use super::{Hop, HopKind, MenuEntry};
 use crate::elf::Elf;
-use crate::text::{bytes, cmdline};
+use crate::text::{bytes, cmdline, shell_assign};
 use crate::{Guest, Result, View};
 
 const KIND: HopKind = HopKind::Init;
 /// What is started unless the command line names another.
 const INIT: &str = "/sbin/init";
+/// Where the kernel shows itself; they are mounted on the root before anything could make them.
+const KERNELS_OWN: &[&str] = &["/dev", "/proc", "/sys"];
 /// Programs that start no system.
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh", "sulogin"];
 /// The most libraries of one program.
 const LIBRARIES: usize = 512;
+/// The most directories that ld.so is told to look in.
+const CONFIGURED: usize = 256;
 /// The most scripts that are run by scripts.
 const SCRIPTS: usize = 4;
 
@@ -37,11 +43,38 @@ pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<H
         };
         return Ok(vec![Hop::blocked(KIND, path, "no init", why)]);
     };
+    for folder in KERNELS_OWN {
+        if !guest.view.stat(folder)?.is_some_and(|node| node.file_type == FileType::Directory) {
+            let why = "there is no such folder, and nothing makes it before it is needed";
+            return Ok(vec![Hop::blocked(KIND, *folder, found, why)]);
+        }
+    }
+    if let Some((place, why)) = without_policy(guest, entry)? {
+        return Ok(vec![Hop::blocked(KIND, place, found, why)]);
+    }
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     Ok(vec![match cannot_start(guest.view, &found, arch)? {
         None => Hop::reached(KIND, path, found),
         Some(why) => Hop::blocked(KIND, path, found, why),
     }])
+}
+
+/// SELinux that is to be enforced without a policy: systemd stops there.
+fn without_policy(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Option<(String, String)>> {
+    let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
+    let off = cmdline::tokens(arguments).any(|token| matches!(token, "selinux=0" | "enforcing=0"));
+    if off || guest.facts.selinux.as_deref() != Some("enforcing") {
+        return Ok(None);
+    }
+    let config = guest.view.text("/etc/selinux/config")?.unwrap_or_default();
+    let name = shell_assign::get(&config, "SELINUXTYPE").unwrap_or("targeted");
+    let dir = format!("/etc/selinux/{name}/policy");
+    for file in guest.view.list(&dir)?.iter().filter(|file| file.starts_with("policy.")) {
+        if guest.view.stat(&format!("{dir}/{file}"))?.is_some_and(|node| node.size > 0) {
+            return Ok(None);
+        }
+    }
+    Ok(Some((dir, "SELinux is to be enforced, and there is no policy".to_owned())))
 }
 
 /// Why a program of the guest cannot be started; `None` if all that it needs is there. `arch` is the machine
@@ -155,7 +188,8 @@ fn configured_dirs(view: &dyn View) -> Result<Vec<String>> {
         let text = view.text(&file)?.unwrap_or_default();
         let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let words = words.flat_map(|line| line.split([':', ' ', '\t', ',']));
-        dirs.extend(words.filter(|word| word.starts_with('/')).map(str::to_owned));
+        let left = CONFIGURED.saturating_sub(dirs.len());
+        dirs.extend(words.filter(|word| word.starts_with('/')).take(left).map(str::to_owned));
     }
     Ok(dirs)
 }
@@ -224,6 +258,20 @@ mod tests {
             .file("/etc/ld.so.conf.d/x.conf", "# x\n/opt/x/lib\n")
             .program("/opt/x/lib/libx.so", library(&[]));
         assert_eq!(stops(hops(&configured)), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_kernel_and_selinux_need_is_there() {
+        let found = stops(hops(&debian().without("/proc")));
+        assert!(found[0].starts_with("Init /proc blocked: there is no such folder"), "{found:?}");
+        let enforcing = || debian().file("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
+        assert!(stops(hops(&enforcing()))[0].ends_with("SELinux is to be enforced, and there is no policy"));
+        let policy = "/etc/selinux/targeted/policy/policy.33";
+        assert_eq!(stops(hops(&enforcing().file(policy, "policy"))), [""; 0]);
+        assert_eq!(stops(hops(&enforcing().file(policy, ""))).len(), 1);
+        let off =
+            enforcing().file("/boot/grub/grub.cfg", grub_cfg(&format!("UUID={ROOT_UUID}"), "enforcing=0"));
+        assert_eq!(stops(hops(&off)), [""; 0]);
     }
 
     #[test]

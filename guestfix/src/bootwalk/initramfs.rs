@@ -20,6 +20,9 @@ use crate::{Device, Error, Guest, Result};
 
 const KIND: HopKind = HopKind::Initramfs;
 
+/// The most files of one kind that are looked at in an initramfs.
+const TEXTS: usize = 4096;
+
 /// Where an initramfs has the daemon that loads the driver of each device.
 const UDEV: &[&str] = &[
     "lib/systemd/systemd-udevd",
@@ -139,11 +142,15 @@ fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archiv
     if let Some(why) = waits::in_initramfs(guest, archive, &image.cmdline)? {
         return blocked(why);
     }
-    if devices::root(guest.view.machine()).is_some_and(|root| matches!(root.device, Device::Logical(_)))
-        && let Some(why) =
+    if devices::root(guest.view.machine()).is_some_and(|root| matches!(root.device, Device::Logical(_))) {
+        if !["sbin/lvm", "usr/sbin/lvm"].iter().any(|path| archive.find(path).is_some()) {
+            return blocked("it has no lvm, and the root is a logical volume".into());
+        }
+        if let Some(why) =
             initramfs_lvm::faults(archive, guest.view.machine()).map_err(failed)?.into_iter().next()
-    {
-        return blocked(why);
+        {
+            return blocked(why);
+        }
     }
     match image.not_loaded(&needed.modules)? {
         None => Ok(Found::Fine(what, true)),
@@ -412,6 +419,10 @@ pub(crate) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Res
     let entries = archive.segments().iter().flat_map(|segment| &segment.entries);
     let paths: BTreeSet<&str> =
         entries.map(|entry| entry.path.as_str()).filter(|path| wanted(path)).collect();
+    if paths.len() > TEXTS {
+        return Err(failed(ImageError::TooLarge { what: "configuration files", limit: TEXTS as u64 }));
+    }
+    archive.load(paths.iter().copied()).map_err(failed)?;
     let mut out = Vec::new();
     for path in paths {
         let Some(file) = archive.find(path).filter(|file| file.entry.kind == initramfs::Kind::File) else {

@@ -1,8 +1,9 @@
 //! What the boot waits for behind init: file systems and encrypted volumes that must come and fit.
 
+use std::collections::BTreeSet;
+
 use libdisk::vfs::FileType;
 
-use super::units::started_by;
 use super::waits::{self, Missing, is_optional};
 use super::{Hop, HopKind};
 use crate::facts::Volume;
@@ -113,12 +114,9 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
             add(&Place::line(CRYPTTAB, entry.line), entry.name, fault);
         }
     }
-    for file in guest.view.glob(UNITS, ".mount")? {
-        let unit = file.rsplit('/').next().unwrap_or(&file);
-        // what is only wanted holds nothing up for good
-        if started_by(guest.view, unit, &[".requires"])?.is_none() {
-            continue;
-        }
+    // what is only wanted holds nothing up for good
+    for unit in required(guest.view)? {
+        let file = format!("{UNITS}/{unit}");
         let text = guest.view.text(&file)?.unwrap_or_default();
         let get = |key: &str| ini::values(&text, "Mount", key).pop().unwrap_or_default();
         let (spec, target, kind, options) = (get("What"), get("Where"), get("Type"), get("Options"));
@@ -137,6 +135,15 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
         hops.push(Hop::reached(KIND, FSTAB, what));
     }
     Ok(hops)
+}
+
+/// The units of mounts that another unit requires.
+fn required(view: &dyn View) -> Result<BTreeSet<String>> {
+    let mut out = BTreeSet::new();
+    for folder in view.glob(UNITS, ".requires")? {
+        out.extend(view.list(&folder)?.into_iter().filter(|name| name.ends_with(".mount")));
+    }
+    Ok(out)
 }
 
 /// Why a file system is not mounted, if the boot waits for it.
@@ -182,7 +189,8 @@ fn fault_of(
         Err(Missing::Surely(why)) => return blocked(why),
         Err(Missing::Perhaps(why)) => return Ok(Some(Fault::Unknown(why))),
     };
-    fits(guest, volume, kind)
+    // The root is mounted already, and only mounted again with other options.
+    fits(guest, volume, if target == "/" { "auto" } else { kind })
 }
 
 /// Why the volume is not mounted as this type.

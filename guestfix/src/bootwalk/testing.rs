@@ -72,6 +72,9 @@ pub(super) fn debian() -> Bench {
         .iter()
         .fold(bench, |bench, module| bench.file(&format!("/lib/modules/{RELEASE}/{module}"), "module"));
     bench
+        .folder("/dev")
+        .folder("/proc")
+        .folder("/sys")
         .file(KERNEL, bz_image(RELEASE))
         .file(INITRD, pack(&initramfs_files()))
         .link("/sbin/init", "../lib/systemd/systemd")

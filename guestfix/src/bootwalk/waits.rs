@@ -71,9 +71,8 @@ pub(super) fn in_initramfs(
             }
         }
     }
-    for (path, text) in texts(archive, |path| path.contains("initqueue/finished/devexists-"))? {
-        let device = text.split('"').find(|part| part.starts_with("/dev/"));
-        if let Some(why) = device.and_then(comes) {
+    for (path, text) in texts(archive, is_hook)? {
+        if let Some(why) = text.lines().filter_map(device_of).find_map(comes) {
             return Ok(Some(format!("it waits for a device ({path}): {why}")));
         }
     }
@@ -97,9 +96,24 @@ pub(super) fn in_initramfs(
     Ok(None)
 }
 
+/// Whether this is a script by which dracut waits for a device.
+pub(crate) fn is_hook(path: &str) -> bool {
+    path.contains("initqueue/finished/devexists-")
+}
+
+/// The device that a line of such a script waits for.
+pub(crate) fn device_of(line: &str) -> Option<&str> {
+    if line.trim_start().starts_with('#') {
+        return None;
+    }
+    line.split('"').find(|part| part.starts_with("/dev/"))
+}
+
 /// Whether the boot goes on without it.
-pub(super) fn is_optional(options: &str) -> bool {
-    ["nofail", "noauto", "nobootwait"].iter().any(|option| fstab::has_option(options, option))
+pub(crate) fn is_optional(options: &str) -> bool {
+    ["nofail", "noauto", "nobootwait", "x-systemd.automount"]
+        .iter()
+        .any(|option| fstab::has_option(options, option))
 }
 
 /// Whether what is mounted as `kind` may be a file system of the kind `has`.

@@ -32,6 +32,7 @@ pub static ALL: &[&Rule] = &[
     &linux::kernel::initramfs_drop_in::RULE,
     &linux::kernel::initramfs_hyperv::RULE,
     &linux::kernel::initramfs_lvm::RULE,
+    &linux::kernel::initramfs_waits::RULE,
     &linux::kernel::initramfs_kdump::RULE,
     &linux::boot::esp_fallback_loader::RULE,
     &linux::boot::grub_initrdless::RULE,

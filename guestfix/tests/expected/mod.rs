@@ -246,6 +246,7 @@ pub(crate) const EXPECTED: &[Row] = &[
                 "/boot/loader/entries/0123456789abcdef0123456789abcdef-5.14.0-503.el9_5.x86_64.conf",
             ),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
+            ("linux.fstab.absent-disks", "fix", "/etc/fstab"),
             (
                 "linux.network.mac-pinned",
                 "fix",

@@ -83,6 +83,7 @@ impl<'a> Initrd<'a> {
         }
         tree.file("/usr/lib/modprobe.d/systemd.conf", "options bonding max_bonds=0\n");
         tree.program("/usr/bin/kmod", PROGRAM);
+        tree.program("/usr/sbin/lvm", PROGRAM);
         tree.link("/usr/sbin/modprobe", "../bin/kmod");
         tree.program("/usr/lib/systemd/systemd-udevd", PROGRAM);
         if self.maker == Maker::Dracut {

@@ -56,6 +56,7 @@ const TYPES: &[(&str, &str)] = &[
 /// Installs the policy, with SELinux in this mode.
 pub(super) fn policy(tree: &mut Tree, mode: &str) {
     tree.file("/etc/selinux/config", format!("SELINUX={mode}\nSELINUXTYPE=targeted\n"));
+    tree.file("/etc/selinux/targeted/policy/policy.33", "a synthetic of a policy in its binary form\n");
     let lines = TYPES.iter().map(|(path, kind)| format!("{path}\tsystem_u:object_r:{kind}:s0\n"));
     let none = "/lost\\+found(/.*)?\t<<none>>\n";
     tree.file(&format!("{FILES}/file_contexts"), lines.collect::<String>() + none);

@@ -5,6 +5,7 @@ pub(in crate::rules) mod initramfs_hyperv;
 pub(in crate::rules) mod initramfs_kdump;
 pub(crate) mod initramfs_lvm;
 pub(in crate::rules) mod initramfs_resume;
+pub(in crate::rules) mod initramfs_waits;
 pub(in crate::rules) mod kernel_accelerated_networking;
 pub(in crate::rules) mod kernel_hyperv;
 pub(in crate::rules) mod kernel_pci;
