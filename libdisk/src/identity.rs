@@ -11,8 +11,8 @@ const HEAD: u64 = 68 << 10;
 const TAIL: u64 = 33 * 512;
 
 /// SHA-256 over the size, both ends, the partition table, and the start of each partition and logical volume
-/// with its super block. A few hundred KiB are read; a change deep inside a file that leaves every super
-/// block as it was is not seen.
+/// with its super block, as far as it lies on this disk. A few hundred KiB are read; a change deep inside a
+/// file that leaves every super block as it was is not seen. Which other disks there are makes no difference.
 ///
 /// # Errors
 /// What the device reports. A damaged partition table counts as none.
@@ -35,11 +35,19 @@ pub fn identity(disk: &Disk) -> Result<[u8; 32]> {
                 add(disk, start, partition.range.end.min(start.saturating_add(HEAD)))?;
             }
             let groups = lvm2::scan_disk(disk, &table)?.groups;
-            for map in
-                groups.iter().flat_map(|group| &group.volumes).filter_map(|volume| volume.map.as_ref().ok())
-            {
-                let volume = map.open(std::slice::from_ref(disk))?;
-                add(&volume, 0, HEAD.min(volume.size()))?;
+            for volume in groups.iter().flat_map(|group| &group.volumes) {
+                match (&volume.map, &volume.known) {
+                    (Ok(map), _) => {
+                        let volume = map.open(std::slice::from_ref(disk))?;
+                        add(&volume, 0, HEAD.min(volume.size()))?;
+                    }
+                    // It has parts on other disks.
+                    (Err(_), Some(known)) => {
+                        let pieces = known.pieces(0..HEAD, 0)?;
+                        pieces.iter().try_for_each(|piece| add(disk, piece.start, piece.end))?;
+                    }
+                    (Err(_), None) => {}
+                }
             }
         }
         Err(error) => tracing::debug!(%error, "identity without a partition table"),

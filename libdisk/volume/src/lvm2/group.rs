@@ -34,6 +34,8 @@ pub struct LogicalVolume {
     pub size: u64,
     /// Where its bytes are, or why that cannot be told.
     pub map: Result<Map, String>,
+    /// The same without what lies on devices that are missing: for what is to be told of those that are there.
+    pub known: Option<Map>,
 }
 
 /// The devices that have each UUID of a physical volume.
@@ -78,11 +80,16 @@ pub(super) fn assemble(
         let overlaps = overlapping.contains(name).then(|| overlaps.to_owned());
         reason.map(str::to_owned).or(overlaps).or_else(|| snapshots.refused.get(name).cloned())
     };
-    let volume = |volume: &Logical| LogicalVolume {
-        name: volume.name.clone(),
-        uuid: volume.uuid.clone(),
-        size: size(volume, *extent_size),
-        map: refused(&volume.name).map_or_else(|| places.map(volume), Err),
+    let volume = |volume: &Logical| {
+        let mut missing = None;
+        let map = refused(&volume.name).map_or_else(|| places.map(volume, &mut missing), Err);
+        LogicalVolume {
+            name: volume.name.clone(),
+            uuid: volume.uuid.clone(),
+            size: size(volume, *extent_size),
+            known: map.clone().ok(),
+            map: missing.map_or(map, Err),
+        }
     };
     VolumeGroup {
         name: name.clone(),
@@ -164,8 +171,9 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Where a volume is, or why that cannot be told.
-    fn map(&self, volume: &Logical) -> Result<Map, String> {
+    /// Where a volume is, or why that cannot be told. What is on a device that is missing is on none in the
+    /// map, and `missing` says so.
+    fn map(&self, volume: &Logical, missing: &mut Option<String>) -> Result<Map, String> {
         let mut map = Map::default();
         let mut at = 0;
         for segment in &volume.segments {
@@ -181,14 +189,20 @@ impl Places<'_> {
             };
             let uneven = || format!("{extents} extents in {} stripes do not come out even", areas.len());
             let each = segment.extents_of_each(areas.len()).ok_or_else(uneven)?;
-            let areas = areas.iter().map(|area| self.area(&area.on, area.extent, each));
+            let areas = areas.iter().map(|area| self.area(&area.on, area.extent, each, missing));
             map.push(stripe, areas.collect::<Result<_, _>>()?).ok_or_else(uneven)?;
         }
         Ok(map)
     }
 
     /// Some extents of a physical volume, on its device.
-    fn area(&self, on: &str, extent: u64, extents: u64) -> Result<map::Area, String> {
+    fn area(
+        &self,
+        on: &str,
+        extent: u64,
+        extents: u64,
+        missing: &mut Option<String>,
+    ) -> Result<map::Area, String> {
         let Some(pv) = self.physical.get(on) else {
             let what = if self.logical.contains(on) { "another logical volume" } else { "which is unknown" };
             return Err(format!("it lies on {on}, {what}"));
@@ -196,11 +210,14 @@ impl Places<'_> {
         let device = match self.owners.get(pv.uuid.as_str()).map(Vec::as_slice) {
             Some([device]) => *device,
             Some(_) => return Err(format!("the physical volume {on} ({}) is there more than once", pv.uuid)),
-            None => return Err(is_missing(pv)),
+            None => {
+                missing.get_or_insert_with(|| is_missing(pv));
+                map::NOWHERE
+            }
         };
         let place = |extent: u64| extent.checked_mul(self.extent_size)?.checked_add(pv.start);
         let end = extent.checked_add(extents).filter(|end| *end <= pv.extents);
-        let size = self.devices.get(device).map_or(0, |(_, disk)| disk.size());
+        let size = self.devices.get(device).map_or(u64::MAX, |(_, disk)| disk.size());
         match place(extent).zip(end.and_then(place)) {
             Some((start, end)) if end <= size => Ok(map::Area { device, range: start..end }),
             _ => Err(format!("{extents} extents from {extent} on reach past the end of {on}")),

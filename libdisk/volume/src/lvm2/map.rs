@@ -6,6 +6,8 @@ use std::ops::Range;
 use block::{BlockRead, BlockWrite, Disk, DiskMut, Error, ErrorKind, Extent, FileRange, Result};
 
 const LAYER: &str = "logical volume";
+/// The number of a device that is missing.
+pub(super) const NOWHERE: usize = usize::MAX;
 
 /// Where the bytes of a logical volume are: on which of several devices, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Map {
     pub fn inside(mut self, places: &[(usize, u64)]) -> Self {
         for area in self.segments.iter_mut().flat_map(|segment| &mut segment.areas) {
             // One that is not there stays so: it cannot be opened.
-            let (device, start) = places.get(area.device).copied().unwrap_or((usize::MAX, 0));
+            let (device, start) = places.get(area.device).copied().unwrap_or((NOWHERE, 0));
             area.device = device;
             area.range.start = area.range.start.saturating_add(start);
             area.range.end = area.range.end.saturating_add(start);
@@ -82,6 +84,19 @@ impl Map {
     pub fn devices(&self) -> Vec<usize> {
         let devices: BTreeSet<_> = self.areas().map(|area| area.device).collect();
         devices.into_iter().collect()
+    }
+
+    /// Where on a device the bytes of `range` are that lie on it, in their order.
+    ///
+    /// # Errors
+    /// None that the volume itself is not the cause of: it has a gap.
+    pub fn pieces(&self, range: Range<u64>, device: usize) -> Result<Vec<Range<u64>>> {
+        let mut pieces = Vec::new();
+        self.each(range.start..range.end.min(self.size()), |run, _| {
+            pieces.extend(Some(run.range).filter(|_| run.device == device));
+            Ok(())
+        })?;
+        Ok(pieces)
     }
 
     /// All pieces of devices that it is made of.
@@ -279,6 +294,16 @@ mod tests {
         assert_eq!(overlays[0].dirty(), [0..3072, 8192..12288]);
         assert_eq!(overlays[1].dirty(), [1024..2048, 4096..7168]);
         assert_eq!(overlays[2].dirty(), vec![512..3584]);
+    }
+
+    #[test]
+    fn pieces_are_told_by_device() {
+        let map = map();
+        let pieces = |range, device| map.pieces(range, device).unwrap();
+        assert_eq!(pieces(0..5000, 0), vec![8192..12288]);
+        assert_eq!(pieces(0..5000, 1), vec![1024..1928]);
+        assert_eq!(pieces(5120..u64::MAX, 2).len(), 6);
+        assert_eq!(pieces(0..u64::MAX, 3), []);
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub fn scan(devices: &[(String, Disk)]) -> Result<Scan> {
         let names: Vec<_> = same.iter().map(|group| format!("{} ({})", group.name, group.uuid)).collect();
         let what = format!("volume groups have one name: {}", names.join(", "));
         for volume in same.iter_mut().flat_map(|group| &mut group.volumes) {
-            volume.map = Err(what.clone());
+            (volume.map, volume.known) = (Err(what.clone()), None);
         }
         problems.push(what);
     }
@@ -146,6 +146,7 @@ pub fn scan_places(disks: &[Disk], places: &[Place]) -> Result<Scan> {
     let starts: Vec<_> = places.iter().map(|place| (place.disk, place.range.start)).collect();
     for volume in scan.groups.iter_mut().flat_map(|group| &mut group.volumes) {
         volume.map = std::mem::replace(&mut volume.map, Ok(Map::default())).map(|map| map.inside(&starts));
+        volume.known = volume.known.take().map(|map| map.inside(&starts));
     }
     Ok(scan)
 }
