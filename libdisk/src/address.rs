@@ -9,8 +9,9 @@ use image::Format;
 
 /// What a user names on the command line.
 ///
-/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#vg0/root` (a
-/// logical volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
+/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#disk2` and
+/// `disk.vhd#disk2p1` (the machine's second disk, and a partition of that), `disk.vhd#vg0/root` (a logical
+/// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
 /// `disk.vhd#vg0/root:/etc` (a path in one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
 /// an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
 ///
@@ -41,13 +42,20 @@ pub enum Location {
     Azure(String),
 }
 
-/// Which part of a disk is meant.
+/// Which part of a machine is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     /// All of it.
     Disk,
-    /// The partition with this number.
-    Partition(u32),
+    /// One of its disks; the one that it starts from is number 1.
+    Numbered(u32),
+    /// A partition.
+    Partition {
+        /// Of which disk.
+        disk: u32,
+        /// Its number in the table.
+        number: u32,
+    },
     /// A logical volume.
     LogicalVolume {
         /// The volume group.
@@ -66,8 +74,11 @@ pub enum AddressError {
     /// Partitions count from 1.
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
-    /// A path directly behind a partition; with the right form.
-    #[error("address {address:?} has no colon between the partition and the path")]
+    /// Disks do, too.
+    #[error("address {0:?} names disk 0; disks count from 1")]
+    DiskZero(String),
+    /// A path directly behind a partition or disk; with the right form.
+    #[error("address {address:?} has no colon between the volume and the path")]
     NoColon {
         /// What was typed.
         address: String,
@@ -99,9 +110,14 @@ impl FromStr for Address {
         let (disk, part) = part.unwrap_or((text, Part { place: Place::Disk, path: None, colon: false }));
         let Part { place, path, colon } = part;
         match (&place, path) {
-            (Place::Partition(0), _) => return Err(AddressError::PartitionZero(text.to_owned())),
-            (Place::Partition(number), Some(path)) if !colon => {
-                let right = format!("{disk}#p{number}:{path}");
+            (Place::Partition { number: 0, .. }, _) => {
+                return Err(AddressError::PartitionZero(text.to_owned()));
+            }
+            (Place::Numbered(0) | Place::Partition { disk: 0, .. }, _) => {
+                return Err(AddressError::DiskZero(text.to_owned()));
+            }
+            (Place::Numbered(_) | Place::Partition { .. }, Some(path)) if !colon => {
+                let right = format!("{disk}{place}:{path}");
                 return Err(AddressError::NoColon { address: text.to_owned(), right });
             }
             _ => {}
@@ -146,9 +162,16 @@ impl<'a> Part<'a> {
     }
 }
 
+/// `p2`, `disk2`, or `disk2p1`.
 fn partition_of(text: &str) -> Option<Place> {
-    let number = text.strip_prefix('p').filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?;
-    number.parse().ok().map(Place::Partition)
+    let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(disk) = text.strip_prefix("disk") else {
+        return Some(Place::Partition { disk: 1, number: number(text.strip_prefix('p')?)? });
+    };
+    Some(match disk.split_once('p') {
+        None => Place::Numbered(number(disk)?),
+        Some((disk, partition)) => Place::Partition { disk: number(disk)?, number: number(partition)? },
+    })
 }
 
 fn volume_of(text: &str) -> Option<Place> {
@@ -190,14 +213,22 @@ impl fmt::Display for Location {
     }
 }
 
+/// As it follows a location.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk => Ok(()),
+            Self::Numbered(disk) => write!(f, "#disk{disk}"),
+            Self::Partition { disk: 1, number } => write!(f, "#p{number}"),
+            Self::Partition { disk, number } => write!(f, "#disk{disk}p{number}"),
+            Self::LogicalVolume { group, volume } => write!(f, "#{group}/{volume}"),
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.location)?;
-        match &self.place {
-            Place::Disk => {}
-            Place::Partition(number) => write!(f, "#p{number}")?,
-            Place::LogicalVolume { group, volume } => write!(f, "#{group}/{volume}")?,
-        }
+        write!(f, "{}{}", self.location, self.place)?;
         match (&self.path, &self.place) {
             (None, _) => Ok(()),
             (Some(path), Place::Disk) => write!(f, "#{path}"),
@@ -216,6 +247,10 @@ mod tests {
         Address { location: Location::File { path: path.into(), format }, place, path: None }
     }
 
+    fn partition(disk: u32, number: u32) -> Place {
+        Place::Partition { disk, number }
+    }
+
     #[test]
     fn every_shape_is_read_and_written_back() {
         let volume = Place::LogicalVolume { group: "vg0".into(), volume: "root".into() };
@@ -224,17 +259,24 @@ mod tests {
         let cases = [
             ("disk.qcow2", file("disk.qcow2", None, Place::Disk)),
             ("raw:disk.img", file("disk.img", Some(&raw::FORMAT), Place::Disk)),
-            ("dir/disk.vhd#p2", file("dir/disk.vhd", None, Place::Partition(2))),
+            ("dir/disk.vhd#p2", file("dir/disk.vhd", None, partition(1, 2))),
             ("vhd:disk.vhd#vg0/root", file("disk.vhd", Some(&vhd::FORMAT), volume.clone())),
             ("disk.vhd#/etc/fstab", with_path(Place::Disk, "/etc/fstab")),
             ("disk.vhd#/etc/a#p1", with_path(Place::Disk, "/etc/a#p1")),
-            ("disk.vhd#p1:/", with_path(Place::Partition(1), "/")),
-            ("disk.vhd#p15:/EFI/a:/b#/c", with_path(Place::Partition(15), "/EFI/a:/b#/c")),
+            ("disk.vhd#p1:/", with_path(partition(1, 1), "/")),
+            ("disk.vhd#p15:/EFI/a:/b#/c", with_path(partition(1, 15), "/EFI/a:/b#/c")),
             ("disk.vhd#vg0/root:/etc", with_path(volume.clone(), "/etc")),
-            ("a#p1#p2", file("a#p1", None, Place::Partition(2))),
+            ("disk.vhd#disk2", file("disk.vhd", None, Place::Numbered(2))),
+            ("disk.vhd#disk3p1", file("disk.vhd", None, partition(3, 1))),
+            ("disk.vhd#disk2:/", with_path(Place::Numbered(2), "/")),
+            ("disk.vhd#disk2p14:/EFI", with_path(partition(2, 14), "/EFI")),
+            ("a#disk", file("a#disk", None, Place::Disk)),
+            ("a#disk2p", file("a#disk2p", None, Place::Disk)),
+            ("a#disk-2", file("a#disk-2", None, Place::Disk)),
+            ("a#p1#p2", file("a#p1", None, partition(1, 2))),
             (
                 "build#7/a#p2:/x",
-                Address { path: Some("/x".into()), ..file("build#7/a", None, Place::Partition(2)) },
+                Address { path: Some("/x".into()), ..file("build#7/a", None, partition(1, 2)) },
             ),
             ("build#7.img", file("build#7.img", None, Place::Disk)),
             ("a:b.img", file("a:b.img", None, Place::Disk)),
@@ -254,14 +296,23 @@ mod tests {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Empty(text.into())), "{text}");
         }
         assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk".into())));
-        for (typed, right) in
-            [("a#p2/EFI", "a#p2:/EFI"), ("b:c#p1/", "b:c#p1:/"), ("a#p1/x:/y", "a#p1:/x:/y")]
-        {
+        for (typed, right) in [
+            ("a#p2/EFI", "a#p2:/EFI"),
+            ("b:c#p1/", "b:c#p1:/"),
+            ("a#p1/x:/y", "a#p1:/x:/y"),
+            ("a#disk2p1/EFI", "a#disk2p1:/EFI"),
+            ("a#disk2/", "a#disk2:/"),
+        ] {
             match typed.parse::<Address>() {
                 Err(AddressError::NoColon { right: told, .. }) => assert_eq!(told, right),
                 other => panic!("{typed}: {other:?}"),
             }
         }
-        assert_eq!("a#p0".parse::<Address>(), Err(AddressError::PartitionZero("a#p0".into())));
+        for text in ["a#p0", "a#disk2p0"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError::PartitionZero(text.into())));
+        }
+        for text in ["a#disk0", "a#disk0p1"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError::DiskZero(text.into())));
+        }
     }
 }

@@ -108,11 +108,29 @@ impl Machine {
     fn part(mut self, place: &Place) -> Result<Self> {
         match place {
             Place::Disk => return Ok(self),
-            Place::Partition(number) => self.disks[0].narrow_to_partition(*number)?,
+            Place::Numbered(disk) => self.narrow_to_disk(*disk)?,
+            Place::Partition { disk, number } => {
+                self.narrow_to_disk(*disk)?;
+                self.disks[0].narrow_to_partition(*number)?;
+            }
             Place::LogicalVolume { group, volume } => self.narrow_to_logical_volume(group, volume)?,
         }
         self.disks.truncate(1);
         Ok(self)
+    }
+
+    /// Puts the disk with this number first.
+    fn narrow_to_disk(&mut self, number: u32) -> Result<()> {
+        let count = self.disks.len();
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let Some(index) = index.filter(|index| *index < count) else {
+            let disks = if count == 1 { "1 disk".to_owned() } else { format!("{count} disks") };
+            let what = format!("there is no disk {number}; the machine has {disks}");
+            return Err(Error::new(ErrorKind::OutOfRange, "machine", what).in_file(Path::new(&self.name)));
+        };
+        self.disks.swap(0, index);
+        self.disks[0].role = Role::Os;
+        Ok(())
     }
 
     fn narrow_to_logical_volume(&mut self, group: &str, volume: &str) -> Result<()> {

@@ -154,7 +154,8 @@ fn parse(name: &str, takes: Takes) -> Result<Address> {
     let (named, what) = match (&address.path, &address.place) {
         (Some(_), _) => (Takes::Path, "a path"),
         (None, Place::Disk) => (Takes::Disk, "a disk"),
-        (None, Place::Partition(_) | Place::LogicalVolume { .. }) => (Takes::Volume, "a volume"),
+        (None, Place::Numbered(_)) => (Takes::Volume, "one disk of a machine"),
+        (None, Place::Partition { .. } | Place::LogicalVolume { .. }) => (Takes::Volume, "a volume"),
     };
     if named <= takes {
         return Ok(address);
@@ -175,11 +176,6 @@ pub(crate) fn open(context: &Context, name: &str) -> Result<Image> {
 /// The same, or a part of it.
 pub(crate) fn open_part(context: &Context, name: &str, takes: Takes) -> Result<Image> {
     open_disks(context, name, &context.global.disks, takes)
-}
-
-/// The same of a second machine, which `--disk` is not about.
-pub(crate) fn open_other(context: &Context, name: &str) -> Result<Image> {
-    open_disks(context, name, &[], Takes::Volume)
 }
 
 /// The same with these further disks.

@@ -43,7 +43,8 @@ impl Source {
         let source = |(index, disk): (usize, &MachineDisk)| {
             let origin = &disk.origin;
             let name = match &address.place {
-                Place::Partition(number) if index == 0 => format!("{origin}#p{number}"),
+                // The origin is the disk's own.
+                Place::Partition { number, .. } if index == 0 => format!("{origin}#p{number}"),
                 Place::LogicalVolume { group, volume } if index == 0 => format!("{origin}#{group}/{volume}"),
                 _ => origin.to_string(),
             };
