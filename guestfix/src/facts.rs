@@ -90,6 +90,21 @@ impl Machine {
         (0..).map(Place::disk).zip(sizes)
     }
 
+    /// The partition table of each disk that can be read, with what is wrong with it, in the same order.
+    pub fn tables(&self) -> impl Iterator<Item = (Place, TableKind, &[TableFault])> {
+        let first = (Place::DISK, self.table, self.table_faults.as_slice());
+        let further = (1..).zip(&self.data_disks).filter(|(_, disk)| disk.unreadable.is_none());
+        let further =
+            further.map(|(number, disk)| (Place::disk(number), disk.table, disk.table_faults.as_slice()));
+        std::iter::once(first).chain(further)
+    }
+
+    /// The disks whose partition table cannot be read, with the reason.
+    pub fn unread_tables(&self) -> impl Iterator<Item = (Place, &str)> {
+        let further = (1..).zip(&self.data_disks);
+        further.filter_map(|(number, disk)| Some((Place::disk(number), disk.unreadable.as_deref()?)))
+    }
+
     /// The volumes that have a part on the disk with this index.
     pub fn volumes_on(&self, disk: usize) -> impl Iterator<Item = &Volume> {
         self.volumes.iter().filter(move |volume| volume.device.disks().contains(&disk))

@@ -3,7 +3,7 @@
 use libdisk::volume::TableFault;
 
 use crate::facts::TableKind;
-use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A GPT of which one copy is not as it should be.
@@ -29,23 +29,24 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    // That of the sector size is a rule of its own.
+    of_gpts(guest, |fault| !matches!(fault, TableFault::SectorSize { .. }))
+}
+
+/// The faults of the GPTs of all disks, as far as these are meant.
+pub(super) fn of_gpts(guest: &Guest<'_>, meant: impl Fn(&TableFault) -> bool) -> Result<Finding> {
     let machine = guest.view.machine();
-    let data = || (1..).zip(&machine.data_disks);
-    let unread = data().filter_map(|(number, disk)| Some((number, disk.unreadable.as_ref()?)));
-    let unread: Vec<_> = unread.map(|(number, why)| Evidence::new(Place::disk(number), why)).collect();
-    if machine.table != TableKind::Gpt
-        && unread.is_empty()
-        && data().all(|(_, disk)| disk.table != TableKind::Gpt)
-    {
+    let unread: Vec<_> = machine.unread_tables().map(|(place, why)| Evidence::new(place, why)).collect();
+    if unread.is_empty() && machine.tables().all(|(_, kind, _)| kind != TableKind::Gpt) {
         return Ok(Finding::NotApplicable("no disk has a GPT"));
     }
-    let first = machine.table_faults.iter().map(|fault| (0, fault));
-    let further =
-        data().flat_map(|(number, disk)| disk.table_faults.iter().map(move |fault| (number, fault)));
-    // That of the sector size is a rule of its own.
-    let faults = first.chain(further).filter(|(_, fault)| !matches!(fault, TableFault::SectorSize { .. }));
-    let evidence: Vec<_> =
-        faults.map(|(number, fault)| Evidence::new(Place::disk(number), fault.to_string())).collect();
+    let all = machine
+        .tables()
+        .flat_map(|(place, _, faults)| faults.iter().map(move |fault| (place.clone(), fault)));
+    let evidence: Vec<_> = all
+        .filter(|(_, fault)| meant(fault))
+        .map(|(place, fault)| Evidence::new(place, fault.to_string()))
+        .collect();
     match (evidence.is_empty(), unread.is_empty()) {
         (true, false) => Ok(Finding::Unknown { unread }),
         _ => Ok(Finding::from_evidence(evidence)),

@@ -2,15 +2,15 @@
 
 use libdisk::volume::TableFault;
 
-use crate::facts::TableKind;
-use crate::rule::{Applies, Evidence, Pack, Place, Source};
+use super::partition_table;
+use crate::rule::{Applies, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
 /// A GPT that counts in other sectors than the disk has.
 pub(in crate::rules) static RULE: Rule = Rule {
     meta: RuleMeta {
         id: "disk.sector-size",
-        title: "the GPT is made for sectors of 512 bytes",
+        title: "every GPT is made for sectors of 512 bytes",
         pack: Pack::Disk,
         phase: Phase::Layout,
         severity: Severity::Blocker,
@@ -33,17 +33,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
 };
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let machine = guest.view.machine();
-    if machine.table != TableKind::Gpt {
-        return Ok(Finding::NotApplicable("the disk has no GPT"));
-    }
-    let faults = machine.table_faults.iter().filter(|fault| matches!(fault, TableFault::SectorSize { .. }));
-    Ok(Finding::from_evidence(faults.map(|fault| Evidence::new(Place::DISK, fault.to_string())).collect()))
+    partition_table::of_gpts(guest, |fault| matches!(fault, TableFault::SectorSize { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{DataDisk, TableKind};
     use crate::rules::testing::Bench;
 
     #[test]
@@ -55,5 +51,10 @@ mod tests {
         let told = "disk: the GPT is for sectors of 4096 bytes, and the disk has sectors of 512 bytes";
         assert_eq!(native.findings(&RULE), [told]);
         native.by_hand(&RULE);
+        let of_data = |disk: DataDisk| Bench::debian().machine(|machine| machine.data_disks.push(disk));
+        let disk = DataDisk { table: TableKind::Gpt, table_faults: vec![other], ..DataDisk::default() };
+        assert_eq!(of_data(disk).findings(&RULE), [told.replace("disk: ", "disk 2: ")]);
+        let unread = DataDisk { unreadable: Some("it cannot be read".into()), ..DataDisk::default() };
+        assert_eq!(of_data(unread).unread(&RULE), ["disk 2: it cannot be read"]);
     }
 }
