@@ -129,6 +129,31 @@ fn data_disk(machine: &Machine, name: &str) -> Option<usize> {
     found.checked_add(1)
 }
 
+/// The volumes of the machine's other disks that a kernel's name may mean, where it cannot be told which of
+/// them it was: an NVMe device has a number that says nothing, and of images nobody knows the names.
+pub fn may_be<'a>(machine: &'a Machine, spec: &str) -> Vec<&'a Volume> {
+    let by_number = spec.starts_with("/dev/disk/by-id/") || spec.starts_with("/dev/disk/by-path/");
+    let (name, number) = match split_name(spec) {
+        Some((disk, number)) => (disk, number),
+        None if by_number => {
+            (spec, spec.rsplit_once("-part").and_then(|(_, number)| number.parse().ok()).unwrap_or(0))
+        }
+        None => return Vec::new(),
+    };
+    if ROOT_DISKS.contains(&name) {
+        return Vec::new();
+    }
+    let anonymous = by_number || name.starts_with("nvme");
+    let disks = (1..).zip(&machine.data_disks).filter(|(_, disk)| anonymous || disk.device.is_none());
+    let parts =
+        disks.flat_map(|(index, _)| machine.volumes.iter().filter(move |volume| is_on(volume, index)));
+    let fits = |volume: &&Volume| {
+        let numbered = volume.number == number || volume.number == 0 && number == 1;
+        numbered && volume.kind.as_deref().is_some_and(|kind| kind != "LVM2_member")
+    };
+    parts.filter(fits).collect()
+}
+
 /// What fstab mounts "/" from.
 pub fn root_spec(facts: &Facts) -> Option<&str> {
     facts.fstab.iter().find(|mount| mount.target == "/").map(|mount| mount.spec.as_str())
@@ -289,8 +314,13 @@ mod tests {
     fn logical_volumes_have_two_names() {
         let mut machine = machine();
         for name in ["vg0/root", "my-vg/my-data"] {
-            let logical =
-                LogicalVolume { name: name.into(), uuid: String::new(), size: 1, map: Err("thin".into()) };
+            let logical = LogicalVolume {
+                name: name.into(),
+                uuid: String::new(),
+                size: 1,
+                map: Err("thin".into()),
+                known: None,
+            };
             let device = Device::Logical(Logical::new(&logical));
             machine.volumes.push(Volume {
                 name: name.into(),
@@ -348,5 +378,13 @@ mod tests {
         assert_eq!(find("/dev/xvdba3"), None);
         assert_eq!(find("/dev/xvdb1"), None, "nobody knows which one that was");
         assert_eq!(find("/dev/nvme1n1p1"), None);
+        let may_be = |spec: &str| may_be(&machine, spec).iter().map(|v| v.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(may_be("/dev/nvme1n1p1"), ["disk2 1", "disk3 0", "disk4 1"]);
+        assert_eq!(may_be("/dev/nvme1n1"), ["disk3 0"]);
+        assert_eq!(may_be("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol01-part2"), ["disk4 2"]);
+        assert_eq!(may_be("/dev/xvdb1"), ["disk2 1"], "the one whose name is not known");
+        for other in ["/dev/xvdh2", "/dev/xvda2", "/dev/nvme0n1p1", "UUID=aaaa-1", "/swapfile"] {
+            assert_eq!(may_be(other), [""; 0], "{other}");
+        }
     }
 }

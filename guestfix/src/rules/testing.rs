@@ -7,7 +7,7 @@ use super::linux::kernel::kernel_hyperv;
 use super::linux::mounts::{crypttab, fstab, lvm_filters};
 use super::linux::network;
 use crate::device::Part;
-use crate::facts::{Lvm, Machine, TableKind, Volume};
+use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume};
 use crate::plan::{Item, check, judge};
 use crate::platform::azure;
 use crate::rule::{CloudInit, Goal, Place};
@@ -155,6 +155,23 @@ impl Bench {
     pub(crate) fn machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
         change(&mut self.machine);
         self
+    }
+
+    /// With a second disk, an ext4 with the UUID da7a, of which nobody knows the name that it had.
+    pub(super) fn with_data_disk(self) -> Self {
+        self.machine(|machine| {
+            machine.data_disks.push(DataDisk { name: "disk2".into(), ..DataDisk::default() });
+            let volume = Volume {
+                name: "disk2".into(),
+                number: 0,
+                device: Device::Range(Part { disk: 1, range: 0..1 << 20 }),
+                uuid: Some("da7a".into()),
+                partuuid: None,
+                mounted_at: None,
+                ..machine.volumes[0].clone()
+            };
+            machine.volumes.push(volume);
+        })
     }
 
     pub(crate) fn target(mut self, target: &'static Target) -> Self {

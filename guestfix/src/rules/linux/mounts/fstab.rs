@@ -3,7 +3,7 @@
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
-use crate::facts::{Machine, Mount};
+use crate::facts::{Machine, Mount, Volume};
 use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::rules::linux::systemd;
@@ -118,7 +118,7 @@ pub(in crate::rules) static ABSENT_DISKS: Rule = Rule {
         cause: "A volume that is not on this disk is on another EBS volume, which may be attached on Azure \
                 later, or never. Without nofail the boot ends in emergency mode when it is not there.",
         fix: "A UUID or label gets nofail and a device timeout of 10 s; an EC2 device name, which no disk \
-              on Azure will have, becomes a comment.",
+              on Azure will have, becomes a comment, unless it may mean one of the machine's disks.",
         source: &[
             Source::new("AWS VM Import/Export guide", "Linux fstab handling", "2026"),
             Source::new("systemd.mount(5)", "", "2026-11"),
@@ -175,9 +175,9 @@ fn fix(stage: &mut Stage<'_>, wanted: Fault) -> Result<Fixed> {
             continue;
         }
         let Some(change) = change else {
-            return Ok(Fixed::ByHand(format!(
-                "the volume that /etc/fstab:{line} names has no name that no other has: give it a UUID of its own, or name it by PARTUUID="
-            )));
+            let spec = guest.facts.fstab.iter().find(|mount| mount.line == line);
+            let spec = spec.map_or("", |mount| mount.spec.as_str());
+            return Ok(Fixed::ByHand(by_hand(machine, spec, &format!("/etc/fstab:{line}"))));
         };
         changes.push((line, change));
     }
@@ -185,6 +185,22 @@ fn fix(stage: &mut Stage<'_>, wanted: Fault) -> Result<Fixed> {
         |line: usize| changes.iter().find(|(number, _)| *number == line).map(|(_, change)| change.clone());
     stage.edit("/etc/fstab", |text| fstab::edit(text, |entry| change(entry.line)))?;
     Ok(Fixed::Staged)
+}
+
+/// What to do about a device name that stands at `place` and that nothing here can replace.
+pub(in crate::rules) fn by_hand(machine: &Machine, spec: &str, place: &str) -> String {
+    let name = |volume: &&Volume| match devices::stable_spec(machine, volume) {
+        Some(spec) => format!("{} is {spec}", volume.name),
+        None => format!("{} has no UUID", volume.name),
+    };
+    let names: Vec<_> = devices::may_be(machine, spec).iter().map(name).collect();
+    if names.is_empty() {
+        return format!(
+            "the volume that {place} names has no name that no other has: give it a UUID of its own, or name \
+             it by PARTUUID="
+        );
+    }
+    format!("name the volume that {place} means by UUID=, in the machine: {}", names.join(", "))
 }
 
 /// What is wrong with a line, in which words, and what to do; `None` if all is well.
@@ -266,9 +282,15 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
         ));
     }
     if devices::is_disk_name(spec) {
+        let may_be: Vec<_> =
+            devices::may_be(machine, spec).into_iter().map(|volume| volume.name.as_str()).collect();
         return Some(if is_ephemeral(mount) {
             let what = format!("{target} is mounted from {spec}, an instance store of EC2");
             (Fault::InstanceStore, what, Some(Change::CommentOut("an instance store of AWS")))
+        } else if !may_be.is_empty() {
+            let which = may_be.join(" or ");
+            let what = format!("{target} is mounted from {spec}, a name of EC2 that may mean {which}");
+            (Fault::AbsentDisk, what, None)
         } else {
             let what = format!("{target} is mounted from {spec}, a disk that has another name on Azure");
             let why = "a disk of AWS that is not here, to be mounted by UUID where it is attached";
@@ -439,6 +461,34 @@ mod tests {
             let again = bench.file("/etc/fstab", &text);
             assert!(ALL.iter().all(|rule| again.findings(rule).is_empty()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_may_mean_a_disk_that_is_here_is_for_the_user_to_tell() {
+        for (spec, claims) in [("/dev/nvme1n1", true), ("/dev/xvdf", true), ("/dev/nvme1n1p2", false)] {
+            let bench = Bench::debian()
+                .with_data_disk()
+                .file("/etc/fstab", format!("{spec} /data ext4 defaults 0 2\n"));
+            let found = bench.findings(&ABSENT_DISKS);
+            assert!(
+                found.len() == 1 && found[0].contains("that may mean disk2") == claims,
+                "{spec}: {found:?}"
+            );
+            if claims {
+                let what = bench.by_hand(&ABSENT_DISKS);
+                assert!(what.contains("/etc/fstab:1") && what.contains("disk2 is UUID=da7a"), "{what}");
+            }
+        }
+        // Where EC2 says which disk it was, that is known.
+        let known = Bench::debian()
+            .with_data_disk()
+            .machine(|machine| machine.data_disks[0].device = Some("/dev/sdf".into()))
+            .file("/etc/fstab", "/dev/xvdf /data ext4 defaults 0 2\n/dev/xvdg /more ext4 defaults 0 2\n");
+        assert_eq!(
+            known.mended_text(&DEVICE_NAMES, "/etc/fstab"),
+            "UUID=da7a /data ext4 defaults 0 2\n/dev/xvdg /more ext4 defaults 0 2\n"
+        );
+        assert!(known.mended_text(&ABSENT_DISKS, "/etc/fstab").contains("\n# refloat: "));
     }
 
     #[test]

@@ -51,6 +51,17 @@ enum Mend {
     Fstab(String),
     /// The unit goes.
     Aside,
+    /// Nobody can tell which volume is meant, or it has no name that holds.
+    ByHand(String),
+}
+
+impl Mend {
+    fn by_hand(&self) -> Option<&str> {
+        match self {
+            Self::ByHand(what) => Some(what),
+            _ => None,
+        }
+    }
 }
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
@@ -59,7 +70,11 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
-    for hit in hits(&stage.guest()?)? {
+    let hits = hits(&stage.guest()?)?;
+    if let Some(what) = hits.iter().find_map(|hit| hit.mend.by_hand()) {
+        return Ok(Fixed::ByHand(what.to_owned()));
+    }
+    for hit in hits {
         match hit.mend {
             Mend::What(what) => {
                 stage.edit(&hit.file, |text| {
@@ -76,6 +91,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
                 let automount = hit.file.replace(".mount", ".automount");
                 put_aside(stage, &automount)?;
             }
+            Mend::ByHand(_) => {}
         }
     }
     Ok(Fixed::Staged)
@@ -107,13 +123,16 @@ fn hits(guest: &Guest<'_>) -> Result<Vec<Hit>> {
                 options: value("Options"),
                 volume: volume.map(|volume| volume.name.clone()),
             };
-            let Some((_, fault, Some(change))) = fstab::judge(&mount, machine, &patience) else { continue };
+            let Some((_, fault, change)) = fstab::judge(&mount, machine, &patience) else { continue };
             let mend = match change {
-                Change::Spec(spec) if section == "Swap" => Mend::Fstab(format!("{spec} none swap sw 0 0")),
-                Change::Spec(spec) => Mend::What(device_path(&spec)),
-                Change::CommentOut(_) => Mend::Aside,
+                Some(Change::Spec(spec)) if section == "Swap" => {
+                    Mend::Fstab(format!("{spec} none swap sw 0 0"))
+                }
+                Some(Change::Spec(spec)) => Mend::What(device_path(&spec)),
+                Some(Change::CommentOut(_)) => Mend::Aside,
                 // a unit is not required unless somebody says so: what may come late may do so
-                Change::AddOptions(_) | Change::Options(_) => continue,
+                Some(Change::AddOptions(_) | Change::Options(_)) => continue,
+                None => Mend::ByHand(fstab::by_hand(machine, what.value, &format!("{file}:{}", what.line))),
             };
             out.push(Hit { file, line: what.line, what: fault, mend });
         }
@@ -162,6 +181,17 @@ mod tests {
             }
             assert!(view.exists(&format!("{DIR}/data.mount.pre-azure")).unwrap());
         });
+    }
+
+    #[test]
+    fn a_unit_for_one_of_the_disks_that_are_here_stays_until_it_is_known_which() {
+        let unit = format!("{DIR}/data.mount");
+        let text = "[Mount]\nWhat=/dev/nvme1n1\nWhere=/data\n";
+        let bench = Bench::debian().with_data_disk().file(&unit, text);
+        let found = bench.findings(&RULE);
+        assert!(found.len() == 1 && found[0].contains("a name of EC2 that may mean disk2"), "{found:?}");
+        let what = bench.by_hand(&RULE);
+        assert!(what.contains(&format!("{unit}:2")) && what.contains("disk2 is UUID=da7a"), "{what}");
     }
 
     #[test]
