@@ -40,6 +40,9 @@ pub enum Error {
     /// QEMU ended with an error of its own: it refuses the image, say.
     #[error("QEMU ended with {0}")]
     Qemu(String),
+    /// A disk that is served could not be read, and what the guest makes of that says nothing.
+    #[error("the machine's disk cannot be read")]
+    Disk(#[source] libdisk::block::Error),
     /// The log of the serial console cannot be opened, or is a file that must not be written over.
     #[error(transparent)]
     NoLog(#[from] libdisk::block::Error),

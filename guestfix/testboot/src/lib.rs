@@ -8,6 +8,7 @@
 mod console;
 mod error;
 mod machine;
+mod nbd;
 mod run;
 mod verdict;
 

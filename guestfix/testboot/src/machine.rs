@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use guestfix::Target;
 use guestfix::platform::Firmware;
 use libdisk::image::vhd;
+use libdisk::{Format, block};
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::nbd::Server;
 use crate::{Drive, Error, Request, Result};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
@@ -90,22 +92,34 @@ impl Qemu {
         // Without these two CPU features some kernels fail under TCG.
         let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
         command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
-        let (first, data) = request.disks.split_first().ok_or(Error::Disks { most: MOST_DATA, given: 0 })?;
+        let mut servers = Vec::new();
+        let disks = request.disks.iter().enumerate().map(|(number, drive)| match drive {
+            Drive::File { path, format, size } => Ok(Opened::file(path, format, *size)),
+            Drive::Served(disk) => {
+                let socket = state.path().join(format!("disk{number}"));
+                let server = Server::start(disk.clone(), socket.clone()).map_err(Error::state(&socket))?;
+                let opened = Opened::served(server.socket());
+                servers.push(server);
+                Ok(opened)
+            }
+        });
+        let disks = disks.collect::<Result<Vec<_>>>()?;
+        let (first, data) = disks.split_first().ok_or(Error::Disks { most: MOST_DATA, given: 0 })?;
         let devices = self.devices(request.target);
         match devices {
             Devices::VmBus => {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by
                 // VMBus only, because on Microsoft's machine ata_piix steps aside.
                 command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
-                command.args(["-smbios", MICROSOFT, "-drive"]).arg(drive(first, "boot"));
+                command.args(["-smbios", MICROSOFT, "-drive"]).arg(first.drive("boot"));
                 command.args(["-device", IDE_BOOT]);
                 command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
-                command.arg("-drive").arg(drive(first, "disk"));
+                command.arg("-drive").arg(first.drive("disk"));
                 command.args(["-device", "scsi-hd,drive=disk,bus=hvs.0"]);
             }
             Devices::EmulatedIde => {
                 command.args(["-machine", "pc"]).args(NETWORK.split(' '));
-                command.arg("-drive").arg(drive(first, "boot")).args(["-device", IDE_BOOT]);
+                command.arg("-drive").arg(first.drive("boot")).args(["-device", IDE_BOOT]);
             }
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
@@ -114,12 +128,12 @@ impl Qemu {
                 let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
                 command.args(["-machine", "q35"]).args(NETWORK.split(' '));
                 command.args(["-drive", &(flash(code) + ",readonly=on"), "-drive", &flash(&copy)]);
-                command.arg("-drive").arg(drive(first, "boot")).args(["-device", IDE_BOOT]);
+                command.arg("-drive").arg(first.drive("boot")).args(["-device", IDE_BOOT]);
             }
         }
         for (number, further) in (1..).zip(data) {
             let id = format!("data{number}");
-            command.arg("-drive").arg(drive(further, &id));
+            command.arg("-drive").arg(further.drive(&id));
             command.args(
                 attach(devices, number, &id)
                     .ok_or(Error::Disks { most: MOST_DATA, given: request.disks.len() })?,
@@ -131,7 +145,7 @@ impl Qemu {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
         let mut child = command.spawn().map_err(Error::start(&self.program))?;
         let console = child.stdout.take();
-        Ok(Machine { console, process: Guard(child), errors, _state: state })
+        Ok(Machine { console, process: Guard(child), servers, errors, _state: state })
     }
 }
 
@@ -178,21 +192,40 @@ fn attach(devices: Devices, number: usize, id: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The option that opens the image as the drive `id`, writes going elsewhere.
-fn drive(image: &Drive, id: &str) -> OsString {
-    let format = if *image.format == vhd::FORMAT {
-        // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
-        format!("raw,size={}", image.size)
-    } else {
-        image.format.qemu_name.to_owned()
-    };
-    let mut option = OsString::from(format!("if=none,id={id},format={format},snapshot=on,file.locking=off"));
-    option.push(",file=");
-    // A comma ends the name unless it is doubled.
-    let path = image.path.as_os_str().as_bytes().iter();
-    let path = path.flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
-    option.push(OsString::from_vec(path.collect()));
-    option
+/// The options by which QEMU opens a disk.
+struct Opened(OsString);
+
+impl Opened {
+    fn file(path: &Path, format: &Format, size: u64) -> Self {
+        let format = if *format == vhd::FORMAT {
+            // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
+            format!("raw,size={size}")
+        } else {
+            format.qemu_name.to_owned()
+        };
+        Self::at(&format!("format={format},file.locking=off,file="), path)
+    }
+
+    fn served(socket: &Path) -> Self {
+        Self::at("format=raw,file.driver=nbd,file.server.type=unix,file.server.path=", socket)
+    }
+
+    /// `options`, of which the last one is a path.
+    fn at(options: &str, path: &Path) -> Self {
+        let mut all = OsString::from(options);
+        // A comma ends the name unless it is doubled.
+        let path = path.as_os_str().as_bytes().iter();
+        let path = path.flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
+        all.push(OsString::from_vec(path.collect()));
+        Self(all)
+    }
+
+    /// The option that opens it as the drive `id`, writes going elsewhere.
+    fn drive(&self, id: &str) -> OsString {
+        let mut option = OsString::from(format!("if=none,id={id},snapshot=on,"));
+        option.push(&self.0);
+        option
+    }
 }
 
 /// Where distributions keep UEFI for virtual machines: the code, and the variables to copy.
@@ -264,6 +297,7 @@ impl Drop for Guard {
 pub(crate) struct Machine {
     console: Option<ChildStdout>,
     process: Guard,
+    servers: Vec<Server>,
     errors: PathBuf,
     _state: TempDir,
 }
@@ -272,6 +306,11 @@ impl Machine {
     /// The serial console, to be read; `None` if it was taken before.
     pub(crate) fn console(&mut self) -> Option<ChildStdout> {
         self.console.take()
+    }
+
+    /// Why a disk that is served could not be read, if so.
+    pub(crate) fn unread(&self) -> Option<block::Error> {
+        self.servers.iter().find_map(Server::failure)
     }
 
     /// What QEMU itself complained of, when it ended; waits a moment for the process.

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use guestfix::Target;
-use libdisk::{Format, block};
+use libdisk::Format;
+use libdisk::block::{self, Disk};
 use serde::{Serialize, Serializer};
 
 use crate::console::Console;
@@ -44,13 +45,18 @@ pub struct Request {
 
 /// A disk of the machine to boot.
 #[derive(Clone, Debug)]
-pub struct Drive {
-    /// The image.
-    pub path: PathBuf,
-    /// Its format, which QEMU is told: it must never guess.
-    pub format: &'static Format,
-    /// The size of the disk in it, in bytes.
-    pub size: u64,
+pub enum Drive {
+    /// An image that QEMU reads.
+    File {
+        /// The image.
+        path: PathBuf,
+        /// Its format, which QEMU is told: it must never guess.
+        format: &'static Format,
+        /// The size of the disk in it, in bytes.
+        size: u64,
+    },
+    /// A disk that we read for QEMU, as far as the guest asks for it.
+    Served(Disk),
 }
 
 /// A step, and when it was reached.
@@ -98,8 +104,8 @@ fn shown<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok
 /// the machine is killed and what it wrote is removed within half a second.
 ///
 /// # Errors
-/// When QEMU or its firmware is missing, or refuses the image; when the log cannot be written;
-/// [`Error::Cancelled`].
+/// When QEMU or its firmware is missing, or refuses the image; when a disk that is served cannot be read; when
+/// the log cannot be written; [`Error::Cancelled`].
 pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
     let qemu = Qemu::find(request.qemu.as_deref())?;
     let mut file = block::open_sidecar(&request.log, mode_of_log(request)?)?;
@@ -117,6 +123,9 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
     while !gone && Instant::now() < until && heard.elapsed() < patience(&reading) {
         if cancel.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
+        }
+        if let Some(error) = machine.unread() {
+            return Err(Error::Disk(error));
         }
         let was_final = reading.is_final();
         let mut steps = Vec::new();
@@ -214,7 +223,10 @@ fn listen(console: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>
 
 /// The log may quote any of the disks, so it is for those alone who may read them all.
 fn mode_of_log(request: &Request) -> Result<u32> {
-    let modes = request.disks.iter().map(|drive| block::mode_like(&drive.path));
+    let modes = request.disks.iter().filter_map(|drive| match drive {
+        Drive::File { path, .. } => Some(block::mode_like(path)),
+        Drive::Served(_) => None,
+    });
     let modes = modes.collect::<block::Result<Vec<_>>>()?;
     Ok(modes.into_iter().fold(block::ANY_MODE, |all, mode| all & mode))
 }
@@ -232,7 +244,7 @@ mod tests {
     fn request(image: &Path, target: &'static Target, qemu: Option<PathBuf>) -> (Request, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let request = Request {
-            disks: vec![Drive {
+            disks: vec![Drive::File {
                 path: image.to_owned(),
                 format: &libdisk::image::raw::FORMAT,
                 size: image.metadata().unwrap().len(),
@@ -248,9 +260,10 @@ mod tests {
 
     #[track_caller]
     fn stopped(request: &Request) -> (Step, String) {
-        let before = judge::sha256(&request.disks[0].path);
+        let Drive::File { path, .. } = &request.disks[0] else { panic!("no file") };
+        let before = judge::sha256(path);
         let outcome = run(request, &AtomicBool::new(false), |_| ()).unwrap();
-        assert_eq!(judge::sha256(&request.disks[0].path), before, "the image changed");
+        assert_eq!(judge::sha256(path), before, "the image changed");
         assert!(request.log.metadata().unwrap().len() > 0);
         match outcome.verdict {
             Verdict::Stopped { step, evidence, .. } => (step, evidence),

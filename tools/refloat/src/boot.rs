@@ -18,14 +18,12 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
     let drive = |disk: &MachineDisk| match &disk.origin {
-        Origin::File { path, format } => Ok(Drive { path: path.clone(), format, size: disk.disk.size() }),
-        Origin::Snapshot(_) => {
-            let error: Result<Drive> = Err(anyhow!("{}: QEMU cannot read a snapshot", disk.origin));
-            error.help("copy the machine to files first: refloat convert SRC disk.qcow2; then boot those")
-        }
+        Origin::File { path, format } => Drive::File { path: path.clone(), format, size: disk.disk.size() },
+        // What the guest reads is fetched, and kept in the cache.
+        Origin::Snapshot(_) => Drive::Served(disk.disk.clone()),
     };
-    let disks = image.machine.disks().iter().map(drive).collect::<Result<Vec<_>>>()?;
-    let log = args.log.clone().unwrap_or_else(|| default_log(&disks[0].path));
+    let disks: Vec<_> = image.machine.disks().iter().map(drive).collect();
+    let log = args.log.clone().unwrap_or_else(|| default_log(&image.machine.os_disk().origin));
     image::not_read(&log).help(help::LOG)?;
     let request = Request {
         disks,
@@ -64,8 +62,11 @@ impl Document for Outcome {
 }
 
 /// Beside nothing of the user's: in the current folder, named after the image.
-fn default_log(image: &std::path::Path) -> PathBuf {
-    let mut name = image.file_name().unwrap_or(image.as_os_str()).to_owned();
+fn default_log(origin: &Origin) -> PathBuf {
+    let mut name = match origin {
+        Origin::File { path, .. } => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
+        Origin::Snapshot(snapshot) => snapshot.id().into(),
+    };
     name.push(".serial.log");
     name.into()
 }

@@ -87,6 +87,29 @@ fn every_verb_takes_a_snapshot() {
     assert!(said.contains("already exists") && said.contains("help: "), "{said}");
 }
 
+/// The machine reads through refloat, as far as it comes; what cannot be fetched says nothing of the machine.
+#[test]
+fn a_snapshot_is_booted_by_what_the_machine_reads_of_it() {
+    if judge::need("qemu-system-x86_64").is_none() {
+        return;
+    }
+    // No firmware starts it.
+    let Some(cloud) = guest(synthetic::named("bare-ext4-pv"), &noise(6, 200)) else { return };
+    let line = "boot ebs:S --for azure-gen1 --quiet";
+    let boot = cloud.json(line, 1);
+    assert_eq!((&boot["verdict"], &boot["step"]), (&"stopped".into(), &"firmware".into()), "{boot}");
+    assert!(cloud.path().join(format!("{ID}.serial.log")).metadata().unwrap().len() > 0);
+    let count = cloud.server.counts().get;
+    assert!((1..20).contains(&count), "{count} blocks were fetched");
+    let local = cloud.json("boot local.raw --for azure-gen1 --quiet", 1);
+    assert_eq!((&local["step"], &local["evidence"]), (&boot["step"], &boot["evidence"]));
+
+    cloud.forget();
+    cloud.server.set_faults(Faults::default().at(Call::Get, 0..100_000, Fault::Denied));
+    let said = cloud.said(line, 2);
+    assert!(said.contains("UNAUTHORIZED_ACCOUNT") && said.contains("help: "), "{said}");
+}
+
 /// All of it moves by 1 MiB while it is pulled, also where the pull was stopped and goes on.
 #[test]
 fn a_paravirtual_snapshot_becomes_a_disk_with_a_boot_loader() {
