@@ -25,6 +25,7 @@ Addresses:
   disk.qcow2                  an image: {}
   raw:disk.img                an image whose format is known
   disk.vhd#p2                 partition 2
+  disk.vhd#disk2p1            partition 1 of the second disk (#disk2: all of it)
   disk.vhd#vg0/root           a logical volume
   disk.vhd#/etc/fstab         a path in the guest
   disk.vhd#p1:/EFI            a path in one volume
@@ -150,14 +151,12 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         Verb::Schema(_) if global.json => return refuse("--json", "the answer is a JSON Schema as it is"),
         _ => {}
     }
-    // Whose would they be?
     let why = match verb {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
         Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Schema(_) => {
             "this verb reads no machine"
         }
-        Verb::Fs(FsArgs { verb: FsVerb::Diff { .. }, .. }) => "fs diff reads two machines",
         _ => return Ok(()),
     };
     refuse("--disk", why)
@@ -423,7 +422,8 @@ pub(crate) struct ConvertArgs {
 
 /// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two
 /// images: they must have the same content, and the first must be a valid VHD if it is a VHD or is named
-/// .vhd.
+/// .vhd. Two machines of several disks are compared disk by disk: --disk names those of the first, --other-disk
+/// those of the second.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The image to judge
@@ -432,6 +432,9 @@ pub(crate) struct VerifyArgs {
     /// An image to compare it with
     #[arg(value_parser = address())]
     pub(crate) other: Option<String>,
+    /// A further disk of the second machine; give it once for each
+    #[arg(long = "other-disk", value_name = "IMAGE", requires = "other", value_parser = address())]
+    pub(crate) other_disks: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -517,6 +520,9 @@ pub(crate) enum FsVerb {
         /// IMAGE or IMAGE#/path
         #[arg(value_parser = address())]
         right: String,
+        /// A further disk of the second machine; give it once for each
+        #[arg(long = "other-disk", value_name = "IMAGE", value_parser = address())]
+        other_disks: Vec<String>,
     },
 }
 

@@ -28,16 +28,15 @@ use crate::present;
 
 pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
     let below = matches!(args.verb, FsVerb::Diff { .. });
-    let open = |address: &str| {
-        open(context, address, if args.stale { Stale::Read } else { Stale::Refuse { below } })
-    };
+    let stale = if args.stale { Stale::Read } else { Stale::Refuse { below } };
+    let open = |address: &str| open(context, address, &context.global.disks, stale);
     match &args.verb {
         FsVerb::Ls { address } => list(context, &open(address)?, address),
         FsVerb::Cat { address } => cat(context, &open(address)?, address),
         FsVerb::Stat { address } => stat(context, &open(address)?, address),
-        FsVerb::Diff { left, right } => {
-            let (left, right) = (summary(open(left)?, left)?, summary(open(right)?, right)?);
-            diff(context, &left, &right)
+        FsVerb::Diff { left, right, other_disks } => {
+            let (one, other) = (open(left)?, self::open(context, right, other_disks, stale)?);
+            diff(context, &summary(one, left)?, &summary(other, right)?)
         }
     }
 }
@@ -144,8 +143,8 @@ impl Stale {
 
 /// What an address names: the tree of the guest or of one volume, and the path in it, "/" where it names
 /// none.
-fn open(context: &Context, address: &str, stale: Stale) -> Result<(Tree, Vec<u8>)> {
-    let image = image::open_part(context, address, Takes::Path)?;
+fn open(context: &Context, address: &str, further: &[String], stale: Stale) -> Result<(Tree, Vec<u8>)> {
+    let image = image::open_disks(context, address, further, Takes::Path)?;
     let tree = image.tree()?;
     let machine = tree.machine();
     if !tree.has_root() {

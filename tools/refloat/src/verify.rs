@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use guestfix::report::Page;
 use guestfix::undo;
-use libdisk::block::{self, CopyOptions, Disk, ErrorKind};
+use libdisk::block::{self, CopyOptions, ErrorKind};
 use libdisk::image::{transfer, vhd};
 use libdisk::{Address, FileFormat, Format, Location, MachineDisk, Place, volume};
 use schemars::JsonSchema;
@@ -15,8 +15,9 @@ use crate::answer::{self, Answer, Help};
 use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::image;
+use crate::image::{self, Takes};
 use crate::next::{self, Command};
+use crate::snapshot;
 
 /// The id of a finding: it is in a format that is not judged.
 const FORMAT: &str = "format";
@@ -113,16 +114,18 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
         verdicts.push((disk.origin.to_string(), verdict));
     }
     if let Some(other) = &args.other {
-        let other = image::open_other(context, other)?;
+        let other = image::open_disks(context, other, &args.other_disks, Takes::Volume)?;
         let (ours, theirs) = (image.machine.disks(), other.machine.disks());
         if ours.len() != theirs.len() {
             let what =
                 format!("{} has {} disks, and {} has {}", image.name, ours.len(), other.name, theirs.len());
             let error: Result<()> = Err(anyhow!(what));
-            error.help("name the further disks of the first machine with --disk")?;
+            error.help(
+                "name the further disks of the first with --disk, those of the second with --other-disk",
+            )?;
         }
         for ((ours, theirs), (_, verdict)) in ours.iter().zip(theirs).zip(&mut verdicts) {
-            compare(context, verdict, &ours.disk, &theirs.disk)?;
+            compare(context, verdict, ours, theirs)?;
         }
     }
     Ok(verdicts)
@@ -209,23 +212,35 @@ pub(crate) fn well_formed(path: &Path) -> Result<Verdict> {
 }
 
 /// The content: that of `other`, padded as `convert` pads it.
-fn compare(context: &Context, verdict: &mut Verdict, disk: &Disk, other: &Disk) -> Result<()> {
-    let size = disk.size();
+fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: &MachineDisk) -> Result<()> {
+    let (size, theirs) = (disk.disk.size(), &other.disk);
     let mib = |size: u64| Ok(size.next_multiple_of(vhd::SIZE_UNIT));
     // As it is, as refloat pads it, and as others do.
-    let padded = match other.size() == size {
-        true => Some(other.clone()),
+    let padded = match theirs.size() == size {
+        true => Some(theirs.clone()),
         false => [vhd::upload_size as fn(u64) -> block::Result<u64>, mib]
             .into_iter()
-            .filter_map(|fit| volume::pad(other.clone(), fit).ok())
+            .filter_map(|fit| volume::pad(theirs.clone(), fit).ok())
             .find(|padded| padded.size() == size),
     };
     verdict.first_difference = match padded {
         Some(padded) => {
-            let options = CopyOptions { threads: context.global.threads };
-            block::compare(disk, &padded, &options, &*context.observer)?
+            let (snapshots, mut threads) =
+                ([disk, other].map(|disk| disk.origin.snapshot()), context.global.threads);
+            if threads == 0 && snapshots.iter().any(Option::is_some) {
+                threads = snapshot::THREADS;
+            }
+            // The first is read in whole blocks, each once: of two snapshots the other goes through the cache.
+            let [first, second] = match snapshots {
+                [None, Some(_)] => [&padded, &disk.disk],
+                _ => [&disk.disk, &padded],
+            };
+            if let Some(streamed) = snapshots.into_iter().flatten().next() {
+                streamed.set_streaming(true);
+            }
+            block::compare(first, second, &CopyOptions { threads }, &*context.observer)?
         }
-        None => Some(size.min(other.size())),
+        None => Some(size.min(theirs.size())),
     };
     verdict.same = Some(verdict.first_difference.is_none());
     Ok(())

@@ -72,10 +72,18 @@ fn a_qcow2_starts_again_and_says_so() {
     let said = String::from_utf8_lossy(&output.stderr);
     contains(&said, &["a qcow2 pull cannot be resumed", "stopped; run the same command to start over"]);
     assert!(!cloud.path().join("disk.qcow2").exists());
+    // So does one that was killed, and neither is in the way.
+    let mut child = cloud.command(line).spawn().unwrap();
+    while !cloud.path().join("disk.qcow2.partial").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!cloud.path().join("disk.qcow2").exists() && !cloud.path().join("disk.qcow2.transfer").exists());
     // One answer after the other would take a minute.
     cloud.forget();
     let start = Instant::now();
-    cloud.refloat("convert ebs:S disk.qcow2 --force", 0);
+    cloud.refloat("convert ebs:S disk.qcow2", 0);
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert!(cloud.server.counts().blocks[ID].values().all(|times| *times == 1));
     cloud.server.set_faults(Faults::default());
