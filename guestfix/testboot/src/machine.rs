@@ -104,7 +104,7 @@ impl Qemu {
             }
         });
         let disks = disks.collect::<Result<Vec<_>>>()?;
-        let (first, data) = disks.split_first().ok_or(Error::Disks { most: MOST_DATA, given: 0 })?;
+        let (first, data) = disks.split_first().ok_or(Error::Disks { most: 0, given: 0 })?;
         let devices = self.devices(request.target);
         match devices {
             Devices::VmBus => {
@@ -131,13 +131,13 @@ impl Qemu {
                 command.arg("-drive").arg(first.drive("boot")).args(["-device", IDE_BOOT]);
             }
         }
+        let most = most_data(devices);
+        if data.len() > most {
+            return Err(Error::Disks { most, given: request.disks.len() });
+        }
         for (number, further) in (1..).zip(data) {
             let id = format!("data{number}");
-            command.arg("-drive").arg(further.drive(&id));
-            command.args(
-                attach(devices, number, &id)
-                    .ok_or(Error::Disks { most: MOST_DATA, given: request.disks.len() })?,
-            );
+            command.arg("-drive").arg(further.drive(&id)).args(attach(devices, number, &id));
         }
         tracing::debug!(?command, "starting the machine");
         let errors = state.path().join("errors");
@@ -168,23 +168,23 @@ const MICROSOFT: &str = "type=1,manufacturer=Microsoft Corporation,product=Virtu
 /// The VMBus channel that stands for the first IDE controller's disks.
 const VMBUS_IDE_CHANNEL: &str = "hv-storvsc,id=hvs,instanceid=00000000-0000-8899-0000-000000000000";
 
-/// As many further disks have a place on every machine here: PIIX has two IDE channels of two disks.
-const MOST_DATA: usize = 3;
+/// The same for the second disk there: the number of the disk is in the second group.
+const VMBUS_IDE_SECOND: &str = "hv-storvsc,id=data,instanceid=00000000-0001-8899-0000-000000000000";
 
-/// The options that give a further disk, the drive `id`, to the guest; `number` counts from 1. `None` where
-/// there is no place.
-fn attach(devices: Devices, number: usize, id: &str) -> Option<Vec<String>> {
-    if number > MOST_DATA {
-        return None;
-    }
+/// As many further disks have a place on the machine: PIIX has two IDE channels of two disks, and the
+/// laboratory's VMBus the first of them.
+fn most_data(devices: Devices) -> usize {
+    if devices == Devices::VmBus { 1 } else { 3 }
+}
+
+/// The options that give a further disk, the drive `id`, to the guest; `number` counts from 1.
+fn attach(devices: Devices, number: usize, id: &str) -> Vec<String> {
     let options =
-        |options: &[String]| Some(options.iter().flat_map(|o| ["-device".into(), o.clone()]).collect());
+        |all: &[String]| -> Vec<_> { all.iter().flat_map(|o| ["-device".into(), o.clone()]).collect() };
     match devices {
-        // Each on a channel of its own, of which Linux asks for the first unit alone.
-        Devices::VmBus => options(&[
-            format!("hv-storvsc,id=hvs{number},instanceid=0000000{number}-0000-8899-0000-000000000000"),
-            format!("scsi-hd,drive={id},bus=hvs{number}.0"),
-        ]),
+        Devices::VmBus => {
+            options(&[VMBUS_IDE_SECOND.to_owned(), format!("scsi-hd,drive={id},bus=data.0,scsi-id=1")])
+        }
         Devices::EmulatedIde => {
             options(&[format!("ide-hd,drive={id},bus=ide.{},unit={}", number / 2, number % 2)])
         }

@@ -105,10 +105,9 @@ impl Shared {
         }
         let (requests, replies) = (Mutex::new(stream.try_clone()?), Mutex::new(stream));
         thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..AT_ONCE).map(|_| scope.spawn(|| self.answer(&requests, &replies))).collect();
-            let ends = workers.into_iter().map(|worker| worker.join().unwrap_or(Ok(())));
-            ends.fold(Ok(()), |all, end| all.and(end))
+            let answer = || self.answer(&requests, &replies);
+            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(answer)).collect();
+            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
         })
     }
 

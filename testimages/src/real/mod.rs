@@ -2,9 +2,11 @@
 
 mod dracut;
 mod pv;
+mod two_disks;
 
 pub use dracut::{OnXfs, dracut_lvm, dracut_lvm_uefi, dracut_xfs};
 pub use pv::{DEBIAN_PV_ROOT, debian_pv};
+pub use two_disks::{TWO_DISKS_BOOT, TWO_DISKS_PHYSICAL, TWO_DISKS_ROOT, two_disks};
 
 use std::ffi::OsStr;
 use std::fs;

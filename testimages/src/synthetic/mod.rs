@@ -21,6 +21,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use anyhow::Result;
 
@@ -134,8 +135,12 @@ impl SyntheticGuest {
         judge::need("qemu-img")?;
         let raw = self.path()?;
         let file = format!("{}.{}", self.name, wrapping.name);
+        // Some guests are others each time they are built.
+        let made = raw.metadata().and_then(|raw| raw.modified()).expect("the image is there");
+        let made = made.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let made = made.to_le_bytes();
         let recipe: Vec<&[u8]> =
-            [file.as_bytes(), wrapping.options.as_bytes()].iter().chain(RECIPE).copied().collect();
+            [file.as_bytes(), wrapping.options.as_bytes(), &made].iter().chain(RECIPE).copied().collect();
         let built = cache::cached(&file, &recipe, |out| {
             judge::qemu_img_convert((&raw, "raw"), (&out.join(&file), wrapping.format), wrapping.options);
             Ok(())

@@ -40,6 +40,11 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
         Ok(outcome) => outcome,
         Err(Error::Cancelled) => return Err(answer::stopped()),
         Err(error @ (Error::Log { .. } | Error::NoLog(_))) => return Err(error).help(help::LOG),
+        Err(error @ Error::Disks { .. }) => {
+            return Err(error).help(
+                "leave out disks that the boot does not need; the QEMU of the system has places for four",
+            );
+        }
         Err(error @ (Error::Start { .. } | Error::NotQemu { .. } | Error::NoFirmware)) => {
             return Err(error).help(help::NEEDS_QEMU);
         }

@@ -2,14 +2,14 @@
 //! devices.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use testimages::judge::{self, KernelMount};
-use testimages::{lab, real};
+use testimages::{lab, lvm, real};
 
 use crate::migration::{boot, came_to_login, only_planned_changes, plan, wrong};
-use crate::program::refloat;
+use crate::program::{json, refloat};
 
 /// Every fault that was built into it.
 const FAULTS: &[&str] = &[
@@ -43,6 +43,58 @@ fn a_debian_from_ec2_is_checked_fixed_converted_and_booted() {
     assert!(broken["evidence"].as_str().unwrap().contains("/dev/xvda1"), "{broken}");
     // The harder case of the two: the same guest, copied while it ran.
     came_to_login(&boot(folder.path(), "busy.vhd", "azure-gen1", Some(&qemu), 0));
+}
+
+/// What is wrong with the one on two disks; nothing is with its volume group.
+const FAULTS_OF_TWO: &[&str] =
+    &["linux.initramfs.hyperv", "linux.initramfs.drop-in", "linux.fstab.device-names", "linux.cloud-init"];
+
+/// Where the guest on two disks is, as it is typed, and what becomes of it.
+const TWO: &str = "aws.raw --disk data.raw";
+const TWO_VHDS: &str = "azure.vhd --disk azure-data1.vhd";
+
+#[test]
+fn a_root_on_lvm_over_two_disks_is_migrated_and_boots() {
+    let Some(images) = real::two_disks() else { return };
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    for (image, name) in images.iter().zip(["aws.raw", "data.raw"]) {
+        std::os::unix::fs::symlink(image, folder.join(name)).unwrap();
+    }
+    let before = images.each_ref().map(|image| judge::sha256(image));
+    let found = wrong(folder, TWO, "azure-gen1");
+    for fault in FAULTS_OF_TWO {
+        assert!(found.iter().any(|rule| rule == fault), "{fault} is not among {found:?}");
+    }
+    assert!(
+        !found.iter().any(|rule| rule == "disk.whole" || rule == "linux.fstab.absent-disks"),
+        "{found:?}"
+    );
+
+    let moved = json(folder, &format!("migrate {TWO} azure.vhd --for azure-gen1 --plan plan.json"), 0);
+    assert_eq!(moved["data"].as_array().unwrap().len(), 1);
+    assert_eq!(images.each_ref().map(|image| judge::sha256(image)), before, "the source never changes");
+    refloat(folder, &format!("verify {TWO_VHDS}"), 0);
+    let vhds = ["azure.vhd", "azure-data1.vhd"].map(|name| folder.join(name));
+    judge::e2fsck_clean(&vhds[0], real::TWO_DISKS_BOOT.start);
+    only_planned_changes(folder, &manifest_of_two(&images), &manifest_of_two(&vhds));
+
+    let Some(qemu) = lab::qemu() else { return };
+    // The root is whole only with both.
+    came_to_login(&boot(folder, TWO_VHDS, "azure-gen1", Some(&qemu), 0));
+}
+
+/// The files of both file systems, the root's from where lvm2 has it; judged clean on the way.
+fn manifest_of_two(disks: &[PathBuf; 2]) -> BTreeMap<String, String> {
+    let [first, second] = real::TWO_DISKS_PHYSICAL;
+    let places = [(disks[0].as_path(), first), (disks[1].as_path(), second)];
+    let root = lvm::cut_from(&places, real::TWO_DISKS_ROOT);
+    judge::e2fsck_clean(root.path(), 0);
+    let size = root.as_file().metadata().unwrap().len();
+    let mut all = judge::manifest(KernelMount::read_only(root.path(), 0..size).path());
+    let boot = judge::manifest(KernelMount::with_options(&disks[0], real::TWO_DISKS_BOOT, "ro").path());
+    all.extend(boot.into_iter().map(|(path, what)| (format!("/boot{path}"), what)));
+    all
 }
 
 /// The best of three, as the machine has other things to do, too.
