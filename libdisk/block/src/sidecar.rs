@@ -155,7 +155,8 @@ mod tests {
         for (name, what) in table {
             let error = open_sidecar(&at(name), ANY_MODE).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused, "{name}");
-            assert!(error.to_string().contains(what) && error.to_string().contains(name), "{error}");
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(why.contains(what) && error.to_string().contains(name), "{error}: {why}");
         }
         assert_eq!(open_sidecar(Path::new("/dev/null"), ANY_MODE).unwrap_err().kind(), ErrorKind::Refused);
         assert_eq!(fs::read(&precious).unwrap(), b"precious");

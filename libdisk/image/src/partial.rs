@@ -396,10 +396,9 @@ mod tests {
     fn a_left_over_is_started_afresh() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("disk.img");
-        let killed = Partial::create("raw", &Output::new(&target), 5000).unwrap();
-        killed.write_at(&[0xff; 5000], 0).unwrap();
-        killed.file.unlock().unwrap();
-        std::mem::forget(killed);
+        // As a run leaves them that is killed.
+        mark(&target, ANY_MODE).unwrap();
+        std::fs::write(folder.path().join("disk.img.partial"), [0xff; 5000]).unwrap();
         Partial::create("raw", &Output::new(&target), 4096).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4096]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
