@@ -166,6 +166,26 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     hex(&sha2::Sha256::digest(bytes))
 }
 
+/// The digest of what `write` writes, which is not held in memory.
+pub(crate) fn sha256_of<E>(
+    write: impl FnOnce(&mut dyn std::io::Write) -> Result<(), E>,
+) -> Result<Digest, E> {
+    struct Hashed(sha2::Sha256);
+    impl std::io::Write for Hashed {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hashed = Hashed(sha2::Sha256::default());
+    write(&mut hashed)?;
+    Ok(hex(&hashed.0.finalize()))
+}
+
 /// Bytes in lower-case hexadecimal, as digests are written.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -174,13 +194,29 @@ pub fn hex(bytes: &[u8]) -> String {
 mod base64_bytes {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(&STANDARD.encode(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+        from.deserialize_str(Base64)
+    }
+
+    /// Decodes where the text stands: a copy more of an initramfs counts.
+    struct Base64;
+
+    impl Visitor<'_> for Base64 {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("bytes in base64")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
+            STANDARD.decode(text).map_err(E::custom)
+        }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) const FILE: u64 = 160 * MIB;
 pub(crate) const MODULE: u64 = 64 * MIB;
 /// The largest directory that is listed, in bytes of the file system: some hundred thousand names.
 pub(crate) const DIRECTORY: u64 = 32 * MIB;
+/// The most names in a directory that is listed at all.
+pub(crate) const ENTRIES: u64 = 262_144;
 /// The most names in a directory that a rule looks through.
 pub(crate) const NAMES: u64 = 65_536;
 /// The most entries of one boot menu.

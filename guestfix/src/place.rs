@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secrets;
 use crate::text::bytes;
 
 /// A place on a machine. [`Display`](fmt::Display) is the short form for people; as JSON it is an object
@@ -167,9 +168,10 @@ pub struct Evidence {
 
 impl Evidence {
     /// Evidence at a place; a text as place is the path of a file. Bytes of the guest that are not UTF-8 are
-    /// shown as `\xE9`.
+    /// shown as `\xE9`, and values that look like secrets as [`secrets::MASK`].
     pub fn new(place: impl Into<Place>, what: impl Into<String>) -> Self {
-        Self { place: place.into().shown(), what: shown(what.into()) }
+        let what = shown(what.into());
+        Self { place: place.into().shown(), what: secrets::masked(&what).into_owned() }
     }
 }
 
@@ -222,5 +224,17 @@ mod tests {
             assert_eq!(serde_json::to_string(&place).unwrap(), json);
             assert_eq!(serde_json::from_str::<Place>(json).unwrap(), place);
         }
+    }
+
+    #[test]
+    fn a_secret_in_a_line_is_not_in_the_evidence() {
+        let line = "//files/x /srv cifs user=a,password=hunter2,_netdev 0 0";
+        let evidence = Evidence::new(Place::line("/etc/fstab", 3), format!("{line} waits for the network"));
+        assert!(!evidence.to_string().contains("hunter2"), "{evidence}");
+        assert!(evidence.what.starts_with("//files/x /srv cifs user=a,password=(not-shown),_netdev"));
+        let registration = Evidence::new("/x", "--token \"abc\" token=abc key AKIAIOSFODNN7EXAMPLE");
+        assert_eq!(registration.what, "--token \"abc\" token=(not-shown) key (not-shown)");
+        let plain = "root=/dev/xvda1 is a name of EC2";
+        assert_eq!(Evidence::new("/x", plain).what, plain);
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::check::{Examined, examine};
 use crate::bootwalk::Chain;
-use crate::edit::{Content, Step, hex, sha256};
+use crate::edit::{Content, Step, hex, sha256_of};
 use crate::path::split_str;
 use crate::report::Page;
 use crate::rule::{Evidence, Goal};
@@ -168,7 +168,11 @@ impl Plan {
     /// # Errors
     /// As [`to_json`](Self::to_json).
     pub fn digest(&self) -> Result<String> {
-        Ok(sha256(self.to_json()?.as_bytes()))
+        let digest = sha256_of(|out| {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            out.write_all(b"\n").map_err(serde_json::Error::io)
+        });
+        digest.map_err(|error| Error::Refused(format!("the plan is no JSON: {error}")))
     }
 
     /// Every change as a unified diff, or in words where it is not text; `view` is the guest the plan was

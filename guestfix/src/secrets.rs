@@ -94,7 +94,8 @@ static VALUES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 });
 
 /// Values that say whether there is one, not which.
-const HARMLESS: &[&str] = &["true", "false", "yes", "no", "none", "0", "1", "x", "*", "!", MASK];
+const HARMLESS: &[&str] =
+    &["true", "false", "yes", "no", "y", "n", "on", "off", "none", "0", "1", "x", "*", "!", MASK];
 
 /// Whether the file at this path is a secret as a whole.
 pub fn is_secret(path: &str) -> bool {

@@ -35,9 +35,30 @@ pub struct Tree {
     machine: Machine,
     grub: Option<Grub>,
     mounts: Vec<Mounted>,
+    blind: Vec<Blind>,
     /// What resolved paths lead to.
     nodes: RefCell<HashMap<Vec<u8>, Option<Node>>>,
     contents: RefCell<Contents>,
+    listed: RefCell<Listed>,
+}
+
+/// The directory that was listed last: its names are looked up here, for a directory without an index is
+/// searched from its start each time.
+#[derive(Default)]
+struct Listed {
+    dir: Option<Node>,
+    /// Sorted by name.
+    names: Vec<(Vec<u8>, NodeId)>,
+}
+
+impl Listed {
+    fn lookup(&self, dir: Node, name: &[u8]) -> Option<NodeId> {
+        if self.dir != Some(dir) {
+            return None;
+        }
+        let found = self.names.binary_search_by(|(known, _)| known.as_slice().cmp(name)).ok()?;
+        Some(self.names[found].1)
+    }
 }
 
 /// A name in a directory, as bytes, and what `lstat` tells of it; or why it tells nothing: one damaged inode
@@ -48,6 +69,32 @@ struct Mounted {
     /// Resolved; "/" for the root.
     point: Vec<u8>,
     fs: Box<dyn FileSystem>,
+}
+
+/// A mount point of the guest's fstab whose volume is not open: nobody knows what is below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blind {
+    /// Resolved.
+    point: Vec<u8>,
+    /// Which volume belongs there, and why it is not open.
+    why: String,
+}
+
+impl Blind {
+    /// The mount point.
+    pub fn point(&self) -> String {
+        shown(&self.point)
+    }
+
+    /// Which volume belongs there, and why it is not open.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether a start needs what is there: boot loader, kernels and the programs of the system.
+    pub fn is_of_the_boot(&self) -> bool {
+        matches!(self.point.as_slice(), b"/boot" | b"/boot/efi" | b"/efi" | b"/etc" | b"/usr")
+    }
 }
 
 /// A node of one of the mounted file systems.
@@ -84,7 +131,16 @@ impl Tree {
         let mounts = filesystems.into_iter();
         let mounts = mounts.map(|(point, fs)| Mounted { point: point.into_bytes(), fs }).collect();
         let (nodes, contents) = (RefCell::default(), RefCell::default());
-        Self { disks: Vec::new(), machine, grub: None, mounts, nodes, contents }
+        Self {
+            disks: Vec::new(),
+            machine,
+            grub: None,
+            mounts,
+            blind: Vec::new(),
+            nodes,
+            contents,
+            listed: RefCell::default(),
+        }
     }
 
     /// With GRUB for BIOS, for a disk without a boot loader.
@@ -96,6 +152,17 @@ impl Tree {
     /// Whether there is a root file system: on a disk without one every path is absent.
     pub fn has_root(&self) -> bool {
         !self.mounts.is_empty()
+    }
+
+    /// The mount points whose volumes are not open: every path below one is an error, not absent.
+    pub fn blind(&self) -> &[Blind] {
+        &self.blind
+    }
+
+    /// For a look at one volume by itself: what the guest mounts below it is not asked for.
+    #[must_use]
+    pub fn of_one_volume(self) -> Self {
+        Self { blind: Vec::new(), ..self }
     }
 
     /// Whether there is an operating system in the root file system, known or not: a disk may hold data only,
@@ -169,6 +236,39 @@ impl Tree {
             .map(Some)
     }
 
+    /// Hands every block of `block` bytes of a regular file that is not all zeros to `take`, with its place in
+    /// the file; the last one may be shorter. Holes are not read. Says how large the file is, `None` if there
+    /// is none; links are followed.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata).
+    pub fn stored_blocks(
+        &self,
+        path: &[u8],
+        block: usize,
+        take: &mut dyn FnMut(u64, &[u8]),
+    ) -> Result<Option<u64>> {
+        let Some((path, node)) = self.find(path, Last::Follow)? else { return Ok(None) };
+        let metadata = self.node_metadata(&path, node)?;
+        if metadata.file_type != FileType::Regular {
+            return Ok(None);
+        }
+        let fs = &self.mounts[node.mount].fs;
+        let of_the_fs = |source| failed(&path, source);
+        let (mut offset, mut buf) = (0, vec![0; PIECE.next_multiple_of(block)]);
+        while let Some(data) = fs.next_data(node.id, offset).map_err(of_the_fs)? {
+            offset = data - data % block as u64;
+            let got = fs.read_at(node.id, &mut buf, offset).map_err(of_the_fs)?;
+            for (index, block_bytes) in buf[..got].chunks(block).enumerate() {
+                if block_bytes.iter().any(|byte| *byte != 0) {
+                    take(offset + (index * block) as u64, block_bytes);
+                }
+            }
+            offset += buf.len() as u64;
+        }
+        Ok(Some(metadata.size))
+    }
+
     /// Calls `visit` for every path, `lstat` metadata with it, directories before what is in them, names
     /// sorted.
     ///
@@ -211,12 +311,16 @@ impl Tree {
             return Ok(*known);
         }
         let Some((dir, name)) = split(path) else { return Ok(None) };
+        self.see(dir)?;
         let found = match self.node(dir)? {
             None => None,
-            Some(Node { mount, id }) => match self.mounts[mount].fs.lookup(id, name) {
-                Ok(id) => Some(Node { mount, id }),
-                Err(FsError::NotFound | FsError::NotADirectory) => None,
-                Err(source) => return Err(failed(path, source)),
+            Some(dir @ Node { mount, id }) => match self.listed.borrow().lookup(dir, name) {
+                Some(id) => Some(Node { mount, id }),
+                None => match self.mounts[mount].fs.lookup(id, name) {
+                    Ok(id) => Some(Node { mount, id }),
+                    Err(FsError::NotFound | FsError::NotADirectory) => None,
+                    Err(source) => return Err(failed(path, source)),
+                },
             },
         };
         let mut nodes = self.nodes.borrow_mut();
@@ -225,6 +329,12 @@ impl Tree {
         }
         nodes.insert(path.to_vec(), found);
         Ok(found)
+    }
+
+    /// Refuses a directory whose names nobody can know.
+    fn see(&self, dir: &[u8]) -> Result<()> {
+        let Some(blind) = self.blind.iter().find(|blind| blind.point == dir) else { return Ok(()) };
+        Err(Error::Malformed { path: blind.point(), what: blind.why.clone() })
     }
 
     fn node_metadata(&self, path: &[u8], node: Node) -> Result<Metadata> {
@@ -244,14 +354,21 @@ impl Tree {
 
     /// The names in the directory at a resolved path, sorted; mount points are among them.
     fn names(&self, dir: &[u8]) -> Result<Option<Vec<Vec<u8>>>> {
+        self.see(dir)?;
         let Some(node) = self.node(dir)? else { return Ok(None) };
         let size = self.node_metadata(dir, node)?.size;
         limits::at_most(&shown(dir), size, limits::DIRECTORY, "bytes of names")?;
-        let mut names: Vec<_> = match self.mounts[node.mount].fs.read_dir(node.id) {
-            Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
+        let mut listed: Vec<_> = match self.mounts[node.mount].fs.read_dir(node.id) {
+            Ok(entries) => entries.into_iter().map(|entry| (entry.name, entry.node)).collect(),
             Err(FsError::NotADirectory) => return Ok(None),
             Err(source) => return Err(failed(dir, source)),
         };
+        limits::at_most(&shown(dir), listed.len() as u64, limits::ENTRIES, "names")?;
+        // A lookup finds the first of equal names.
+        listed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        listed.dedup_by(|(again, _), (name, _)| again == name);
+        let mut names: Vec<_> = listed.iter().map(|(name, _)| name.clone()).collect();
+        self.listed.replace(Listed { dir: Some(node), names: listed });
         let points = self.mounts.iter().filter_map(|mount| split(&mount.point));
         names.extend(points.filter(|(parent, _)| *parent == dir).map(|(_, name)| name.to_vec()));
         names.sort_unstable();

@@ -45,6 +45,16 @@ pub fn cases(what: &str, count: u64, ceiling: usize, mut case: impl FnMut(&mut R
     }
 }
 
+/// How long this thread has been at work, whatever else the machine does: the first number of `schedstat`
+/// (`Documentation/scheduler/sched-stats.rst` of Linux), in nanoseconds.
+///
+/// # Panics
+/// Where the kernel does not tell.
+pub fn processor_time() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat of this thread");
+    Duration::from_nanos(told.split(' ').next().and_then(|time| time.parse().ok()).expect("nanoseconds"))
+}
+
 /// Damages `bytes`, keeping their length: one to eight bytes, fields or bits, half of them in `hot`, where
 /// the decisions are.
 pub fn damage(random: &mut Rng, bytes: &mut [u8], hot: Range<usize>) {

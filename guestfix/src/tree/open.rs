@@ -4,7 +4,7 @@ use libdisk::block::{self, Disk, ErrorKind, Overlay, Zeros};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
 use libdisk::volume::{self, Kind, Partition, PartitionTable, SignatureKind, lvm2, volume_name, wrap};
 
-use super::{Mounted, Tree};
+use super::{Blind, Mounted, Tree};
 use crate::device::{Device, Logical, Part};
 use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume, VolumeGroup};
 use crate::inspect::devices;
@@ -68,19 +68,34 @@ impl Tree {
         let text = Noting::new(&*self).text("/etc/fstab")?;
         let entries = fstab::entries(&text.unwrap_or_default());
         let root = entries.iter().find(|entry| entry.target == "/").map(|entry| entry.spec.clone());
-        let mut points: Vec<(String, usize, Option<String>)> = entries
-            .into_iter()
-            .filter(|entry| entry.target.starts_with('/') && entry.target != "/")
-            .filter_map(|entry| {
-                let name = &devices::resolve(machine, &entry.spec, root.as_deref())?.name;
-                let index = found.iter().position(|found| found.volume.name == *name)?;
-                let mut options = entry.options.split(',');
-                let subvolume = options.find_map(|option| option.strip_prefix("subvol=").map(str::to_owned));
-                Some((entry.target, index, subvolume))
-            })
-            .collect();
+        let (mut points, mut blind): (Vec<(String, usize, Option<String>)>, _) = (Vec::new(), Vec::new());
+        for entry in entries {
+            if !entry.target.starts_with('/') || entry.target == "/" {
+                continue;
+            }
+            let named = devices::resolve(machine, &entry.spec, root.as_deref());
+            let index = named.and_then(|named| found.iter().position(|one| one.volume.name == named.name));
+            let mut options = entry.options.split(',');
+            match index {
+                Some(index) => {
+                    let subvolume = options.find_map(|option| option.strip_prefix("subvol="));
+                    points.push((entry.target, index, subvolume.map(str::to_owned)));
+                }
+                None if OF_THE_SYSTEM.contains(&entry.target.as_str())
+                    && devices::is_device(&entry.spec)
+                    && options.all(|option| option != "noauto") =>
+                {
+                    let why =
+                        format!("{} belongs here, and no volume that can be read has that name", entry.spec);
+                    blind.push(Blind { point: entry.target.into_bytes(), why });
+                }
+                None => {}
+            }
+        }
         points.sort_by_key(|(target, ..)| target.matches('/').count());
-        if let Some(esp) = found.iter().position(|found| found.is_esp)
+        // One without anything on it has nothing to hide.
+        let holds = |found: &Found| found.fs.is_some() || found.volume.kind.is_some();
+        if let Some(esp) = found.iter().position(|found| found.is_esp && holds(found))
             && points.iter().all(|(_, index, _)| *index != esp)
         {
             points.push(("/boot/efi".to_owned(), esp, None));
@@ -100,11 +115,17 @@ impl Tree {
                     if let Some(name) = subvolume {
                         self.choose_subvolume(machine, &mut found[index], index, &name)?;
                     }
+                    let is_open = found[index].fs.is_some() || machine.volumes[index].mounted_at.is_some();
+                    blind.extend(
+                        (!is_open)
+                            .then(|| Blind { why: unopened(&found[index].volume), point: point.clone() }),
+                    );
                     self.add(machine, found, index, point);
                 }
                 Place::Blocked(_) => tracing::warn!(target, "a mount point of fstab is not a directory"),
             }
         }
+        self.blind = blind;
         Ok(())
     }
 
@@ -130,6 +151,18 @@ impl Tree {
         self.mounts.push(Mounted { point, fs });
         // What was absent, or below the mount point, may be something else now.
         self.nodes.borrow_mut().clear();
+    }
+}
+
+/// Where parts of a system are that rules and the boot look at.
+const OF_THE_SYSTEM: [&str; 4] = ["/boot", "/etc", "/usr", "/var"];
+
+/// Why nothing of a volume that belongs somewhere is seen.
+fn unopened(volume: &Volume) -> String {
+    let (name, kind) = (&volume.name, volume.kind.as_deref().unwrap_or("nothing that refloat knows"));
+    match &volume.unreadable {
+        Some(why) => format!("{name} ({kind}) belongs here, and is not opened: {why}"),
+        None => format!("{name} belongs here, and holds {kind}"),
     }
 }
 

@@ -93,6 +93,22 @@ impl Volume {
         Ok(len)
     }
 
+    /// The first byte of a file from `offset` on that an extent has, one of zeros alone aside.
+    pub(crate) fn next_content(&self, tree: &Tree, inode: &Inode, offset: u64) -> Result<Option<u64>> {
+        let key = |offset| Key::new(inode.number, kind::EXTENT_DATA, offset);
+        let before = self.last_item(tree, key(offset))?.map(|item| item.key);
+        let from = before.filter(|key| key.is(inode.number, kind::EXTENT_DATA)).unwrap_or(key(offset));
+        for item in self.items(tree, from..=key(u64::MAX)) {
+            let item = item?;
+            let (len, _, source) = extent_of(&item)?;
+            let end = item.key.offset.saturating_add(len);
+            if end > offset && !matches!(source, Source::Zeros) {
+                return Ok(Some(item.key.offset.max(offset)).filter(|at| *at < inode.size()));
+            }
+        }
+        Ok(None)
+    }
+
     /// The target of a symbolic link.
     pub(crate) fn target(&self, tree: &Tree, inode: &Inode) -> Result<Vec<u8>> {
         if inode.file_type != FileType::Symlink {
@@ -108,25 +124,7 @@ impl Volume {
 
     /// Copies what an extent has of the bytes `wanted` of the file to `buf`.
     fn read_extent(&self, inode: &Inode, item: &Item, buf: &mut [u8], wanted: &Range<u64>) -> Result<()> {
-        let (raw, rest) = item.read::<RawExtent>()?;
-        if raw.encryption != 0 || raw.other_encoding.get() != 0 {
-            return Err(FsError::unsupported("an encrypted file of btrfs"));
-        }
-        let compression = Compression::of_type(raw.compression).ok_or_else(|| {
-            FsError::unsupported(format!("a file of btrfs with the unknown compression {}", raw.compression))
-        })?;
-        let (len, source) = match raw.kind {
-            INLINE => {
-                let len =
-                    if compression == Compression::None { wide(rest.len()) } else { raw.ram_bytes.get() };
-                if item.key.offset != 0 || len > LIMIT {
-                    return Err(item.corrupt(format!("{len} bytes in the item itself")));
-                }
-                (len, Source::Inline(rest, index(len)))
-            }
-            REGULAR | PREALLOCATED => placed(&raw, compression, item, rest)?,
-            other => return Err(item.corrupt(format!("an extent of the type {other}"))),
-        };
+        let (len, compression, source) = extent_of(item)?;
         let extent = item.key.offset..item.key.offset.saturating_add(len);
         let Some(part) = overlap(&extent, wanted) else { return Ok(()) };
         let skipped = part.start.saturating_sub(extent.start);
@@ -174,6 +172,29 @@ impl Volume {
         self.unpacked.replace(Some(Unpacked { logical: packed.start, content: content.clone() }));
         Ok(content)
     }
+}
+
+/// Length in the file of an extent, how it is compressed, and where its data are.
+fn extent_of<'a>(item: &'a Item) -> Result<(u64, Compression, Source<'a>)> {
+    let (raw, rest) = item.read::<RawExtent>()?;
+    if raw.encryption != 0 || raw.other_encoding.get() != 0 {
+        return Err(FsError::unsupported("an encrypted file of btrfs"));
+    }
+    let compression = Compression::of_type(raw.compression).ok_or_else(|| {
+        FsError::unsupported(format!("a file of btrfs with the unknown compression {}", raw.compression))
+    })?;
+    let (len, source) = match raw.kind {
+        INLINE => {
+            let len = if compression == Compression::None { wide(rest.len()) } else { raw.ram_bytes.get() };
+            if item.key.offset != 0 || len > LIMIT {
+                return Err(item.corrupt(format!("{len} bytes in the item itself")));
+            }
+            (len, Source::Inline(rest, index(len)))
+        }
+        REGULAR | PREALLOCATED => placed(&raw, compression, item, rest)?,
+        other => return Err(item.corrupt(format!("an extent of the type {other}"))),
+    };
+    Ok((len, compression, source))
 }
 
 /// Length in the file, and place, of an extent whose data are not in the item.

@@ -90,6 +90,14 @@ impl FileSystem for Btrfs {
         }
     }
 
+    fn next_data(&self, node: NodeId, offset: u64) -> Result<Option<u64>> {
+        let (tree, inode) = self.find(node)?.ok_or(FsError::IsADirectory)?;
+        match inode.file_type {
+            FileType::Regular => self.volume.next_content(&tree, &inode, offset),
+            _ => Err(FsError::Invalid("only regular files have content".into())),
+        }
+    }
+
     fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
         match self.find(node)? {
             Some((tree, inode)) => self.volume.target(&tree, &inode),

@@ -54,6 +54,24 @@ impl Ext4 {
         }
         Ok(len)
     }
+
+    /// The first byte of an inode's data from `offset` on that is in a block.
+    fn next_content(&self, inode: &Inode, offset: u64) -> Result<Option<u64>> {
+        let (size, block_size) = (inode.size(), u64::from(self.sb.block_size));
+        if inode.has(flag::INLINE_DATA) {
+            return Ok((offset < size).then_some(offset));
+        }
+        let mut at = offset;
+        while at < size {
+            let block = at.checked_div(block_size).unwrap_or_default();
+            let (physical, blocks) = self.map(inode, block)?;
+            if physical.is_some() {
+                return Ok(Some(at));
+            }
+            at = block.saturating_add(blocks).saturating_mul(block_size);
+        }
+        Ok(None)
+    }
 }
 
 impl FileSystem for Ext4 {
@@ -116,6 +134,15 @@ impl FileSystem for Ext4 {
         match inode.file_type()? {
             FileType::Regular => self.read_content(&inode, buf, offset),
             FileType::Directory => Err(FsError::IsADirectory),
+            _ => Err(FsError::Invalid("only regular files have content".into())),
+        }
+    }
+
+    fn next_data(&self, node: NodeId, offset: u64) -> Result<Option<u64>> {
+        let inode = self.inode(number(node)?)?;
+        inode.check_plain()?;
+        match inode.file_type()? {
+            FileType::Regular => self.next_content(&inode, offset),
             _ => Err(FsError::Invalid("only regular files have content".into())),
         }
     }

@@ -73,6 +73,15 @@ pub trait FileSystem: Send {
     /// `IsADirectory`, `Invalid` for what has no content.
     fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize>;
 
+    /// The first byte of a regular file from `offset` on that is stored, as `SEEK_DATA` of `lseek(2)` finds
+    /// it: all before it are zeros. `None` if none is. A format without holes answers `offset`.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn next_data(&self, node: NodeId, offset: u64) -> Result<Option<u64>> {
+        Ok((offset < self.metadata(node)?.size).then_some(offset))
+    }
+
     /// The target of a symbolic link.
     ///
     /// # Errors

@@ -9,6 +9,9 @@ use crate::extent::{Extent, Side};
 use crate::fork::Fork;
 use crate::inode::{Inode, flag, flag2};
 
+/// So many blocks are looked through first for the next extent, then twice as many, and so on.
+const FIRST_WINDOW: u64 = 1 << 12;
+
 impl Xfs {
     /// Reads content of an inode, as far as its size goes. Holes, and what was reserved and never written,
     /// are zeros.
@@ -43,6 +46,27 @@ impl Xfs {
             self.blocks.disk().read_at(to, self.sb.byte(piece.physical).saturating_add(within))?;
         }
         Ok(len)
+    }
+
+    /// The first byte of an inode's content from `offset` on that is in an extent.
+    pub(crate) fn next_content(&self, inode: &Inode, offset: u64) -> Result<Option<u64>> {
+        let size = inode.size();
+        if offset >= size || matches!(inode.data, Fork::Inline(_)) {
+            return Ok((offset < size).then_some(offset));
+        }
+        let (log, end) = (self.sb.block_log, self.sb.blocks_for(size));
+        let (mut from, mut window) = (offset >> log, FIRST_WINDOW);
+        // A file may have very many extents: not all are read to find the next one.
+        while from < end {
+            let blocks = from..from.saturating_add(window).min(end);
+            let found = self.extents_in(inode, Side::Data, blocks.clone())?;
+            let written = found.iter().filter_map(|extent| extent.cut(blocks.start, blocks.end));
+            if let Some(first) = written.filter(|piece| !piece.unwritten).map(|piece| piece.logical).min() {
+                return Ok(Some(first.saturating_mul(1 << log).max(offset)).filter(|at| *at < size));
+            }
+            (from, window) = (blocks.end, window.saturating_mul(2));
+        }
+        Ok(None)
     }
 }
 

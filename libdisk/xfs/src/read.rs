@@ -79,6 +79,14 @@ impl FileSystem for Xfs {
         }
     }
 
+    fn next_data(&self, node: NodeId, offset: u64) -> Result<Option<u64>> {
+        let inode = self.visible(node)?;
+        match inode.file_type()? {
+            FileType::Regular => self.next_content(&inode, offset),
+            _ => Err(FsError::Invalid("only regular files have content".into())),
+        }
+    }
+
     fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
         let inode = self.visible(node)?;
         match inode.file_type()? {

@@ -1,7 +1,7 @@
 //! `refloat fs`: look inside an image without mounting it.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 
 use anyhow::{Context as _, Result, anyhow};
 use base64::Engine;
@@ -12,8 +12,8 @@ use guestfix::report::Page;
 use guestfix::report::escape::{escape, escape_bytes};
 use guestfix::text::bytes;
 use guestfix::tree::{Tree, volume_at};
-use libdisk::Address;
 use libdisk::vfs::{FileType, Metadata};
+use libdisk::{Address, Place};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -145,7 +145,10 @@ impl Stale {
 /// none.
 fn open(context: &Context, address: &str, further: &[String], stale: Stale) -> Result<(Tree, Vec<u8>)> {
     let image = image::open_disks(context, address, further, Takes::Path)?;
-    let tree = image.tree()?;
+    let mut tree = image.tree()?;
+    if image.address.place != Place::Disk {
+        tree = tree.of_one_volume();
+    }
     let machine = tree.machine();
     if !tree.has_root() {
         let why = machine.volumes.iter().find_map(|volume| Some((&volume.name, volume.unreadable.as_ref()?)));
@@ -354,6 +357,9 @@ fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<Str
     Ok(Answer::from_bool(same))
 }
 
+/// Contents are compared in blocks of this size.
+const BLOCK: usize = 4096;
+
 /// Everything below a path: what it is, whose, and a digest of its content. Times are left out.
 fn summary((tree, top): (Tree, Vec<u8>), address: &str) -> Result<BTreeMap<String, String>> {
     let mut below = top.clone();
@@ -369,9 +375,14 @@ fn summary((tree, top): (Tree, Vec<u8>), address: &str) -> Result<BTreeMap<Strin
     })?;
     let mut all = BTreeMap::new();
     for (path, metadata) in nodes {
-        let mut content = Hashed(Sha256::new());
+        let mut content = Sha256::new();
         if metadata.file_type == FileType::Regular {
-            tree.copy_to(&path, &mut content).with_context(|| address.to_owned())?;
+            // A hole is equal to zeros that are stored, and is not read.
+            let mut add = |place: u64, block: &[u8]| {
+                content.update(place.to_le_bytes());
+                content.update(block);
+            };
+            tree.stored_blocks(&path, BLOCK, &mut add).with_context(|| address.to_owned())?;
         }
         let node = Node::new(&tree, &path, &metadata)?;
         let size = if node.kind == Kind::File { node.size } else { 0 };
@@ -382,23 +393,9 @@ fn summary((tree, top): (Tree, Vec<u8>), address: &str) -> Result<BTreeMap<Strin
             node.uid,
             node.gid,
             node.target,
-            content.0.finalize()
+            content.finalize()
         );
         all.insert(node.path, line);
     }
     Ok(all)
-}
-
-/// Takes content and keeps only its digest.
-struct Hashed(Sha256);
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

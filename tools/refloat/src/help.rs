@@ -21,6 +21,8 @@ pub(crate) const FORCE: &str = "add --force to replace it, or give another name"
 pub(crate) const GRUB: &str = "give --grub a folder with GRUB's boot.img and core.img for i386-pc, or with the modules for grub-mkimage";
 pub(crate) const IN_USE: &str =
     "shut the machine down or unmount the image, then try again; or work on a copy or snapshot of it";
+pub(crate) const LARGE_PLAN: &str =
+    "refloat migrate does the same without a plan file; or remove kernels that are not used, and plan again";
 pub(crate) const LOG: &str = "give another file with --log";
 pub(crate) const MAKE_A_PLAN: &str = "refloat plan IMAGE --for TARGET -o plan.json makes one";
 pub(crate) const MOVED: &str =

@@ -67,11 +67,17 @@ impl Image {
         })
     }
 
-    /// The guest in it. A disk without an operating system is none, nor is one whose system cannot be read.
+    /// The guest in it. A disk without an operating system is none, nor is one whose system or boot volume
+    /// cannot be read.
     pub(crate) fn guest(&self) -> Result<Tree> {
         let tree = self.tree()?;
+        let shows = || format!("{} shows what is there", present::command(["inspect", &self.name]));
         if tree.has_root() && tree.has_system()? {
-            return Ok(tree);
+            let Some(blind) = tree.blind().iter().find(|blind| blind.is_of_the_boot()) else {
+                return Ok(tree);
+            };
+            let (point, why) = (blind.point(), blind.why());
+            return Err(anyhow!("{}: {point} cannot be read: {why}", self.name)).help(shows());
         }
         let holds = |volume: &Volume| {
             let kind = volume.kind.as_deref().unwrap_or("nothing that refloat knows");
@@ -80,10 +86,11 @@ impl Image {
                 None => format!("{} ({kind})", volume.name),
             }
         };
-        let volumes: Vec<String> = tree.machine().volumes.iter().map(holds).collect();
-        let what = if volumes.is_empty() { "no volumes".to_owned() } else { volumes.join(", ") };
-        let error: Result<Tree> = Err(anyhow!("{}: no operating system found: {what}", self.name));
-        error.help(format!("{} shows what is there", present::command(["inspect", &self.name])))
+        let machine = tree.machine();
+        let volumes: Vec<String> = machine.volumes.iter().map(holds).collect();
+        let mut what = if volumes.is_empty() { "no volumes".to_owned() } else { volumes.join(", ") };
+        machine.lvm.problems.iter().for_each(|problem| what += &format!("; LVM: {problem}"));
+        Err(anyhow!("{}: no operating system found: {what}", self.name)).help(shows())
     }
 }
 

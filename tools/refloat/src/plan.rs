@@ -101,9 +101,13 @@ fn next(context: &Context, image: &str, goal: &GoalArgs, output: Option<&Path>, 
     }
 }
 
-/// The largest plan that is read, in bytes. It holds the initramfs images that it puts, each a third larger
-/// than it is.
-const PLAN: u64 = 256 << 20;
+/// The largest plan file, in bytes: what is read of it stays within 256 MiB. It holds the initramfs images
+/// that it puts, each a third larger than it is.
+const PLAN: u64 = 112 << 20;
+/// The most values in a plan file: each takes more memory than its text.
+const VALUES: usize = 1 << 18;
+/// The longest text with escapes in a plan file, in bytes: it is unescaped beside what was read.
+const ESCAPED: usize = 16 << 20;
 
 /// The text of a plan file.
 fn text(path: &Path) -> Result<String> {
@@ -119,9 +123,44 @@ fn text(path: &Path) -> Result<String> {
         return Err(anyhow!("it is {what}, and no plan"));
     }
     if metadata.len() > PLAN {
-        return Err(anyhow!("it has {} bytes, and no plan has more than {PLAN}", metadata.len()));
+        return Err(anyhow!("it has {} bytes, and refloat reads {PLAN} of a plan", metadata.len()));
     }
-    String::from_utf8(std::fs::read(path)?).map_err(|_| anyhow!("it is not UTF-8, and no plan"))
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len())?);
+    // It may grow while it is read.
+    File::open(path)?.take(PLAN).read_to_end(&mut bytes)?;
+    bounded(&bytes)?;
+    String::from_utf8(bytes).map_err(|_| anyhow!("it is not UTF-8, and no plan"))
+}
+
+/// Refuses a document that takes much more memory than it has bytes.
+fn bounded(json: &[u8]) -> Result<()> {
+    let (mut values, mut rest) = (0_usize, json);
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b',')) {
+        let (byte, behind) = (rest[at], &rest[at + 1..]);
+        values += 1;
+        if values > VALUES {
+            return Err(anyhow!("it has more than the {VALUES} values that refloat reads of a plan"));
+        }
+        rest = if byte == b'"' { &behind[string(behind)?..] } else { behind };
+    }
+    Ok(())
+}
+
+/// The bytes of a string of JSON and of the quote that ends it.
+fn string(json: &[u8]) -> Result<usize> {
+    let (mut at, mut escaped) = (0, false);
+    while let Some(found) = json[at..].iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        at += found;
+        if escaped && at > ESCAPED {
+            return Err(anyhow!("one text in it is longer than the {ESCAPED} bytes that refloat reads"));
+        }
+        if json[at] == b'"' {
+            return Ok(at + 1);
+        }
+        escaped = true;
+        at = json.len().min(at + 2);
+    }
+    Ok(json.len())
 }
 
 /// Reads a plan file.
@@ -178,7 +217,35 @@ pub(crate) fn free(path: &Path, force: bool) -> Result<()> {
 /// Writes the plan in one step.
 pub(crate) fn write(path: &Path, plan: &Plan, force: bool) -> Result<()> {
     free(path, force)?;
+    let json = plan.to_json()?;
+    if json.len() as u64 > PLAN || bounded(json.as_bytes()).is_err() {
+        let error =
+            Err(anyhow!("{}: the plan is too large for a file: {} bytes", path.display(), json.len()));
+        return error.help(help::LARGE_PLAN);
+    }
     // It quotes files of the guest, so it is nobody else's to read.
     let output = Output { mode: 0o600, ..Output::replacing(path) };
-    write_file(&output, plan.to_json()?.as_bytes()).help(help::OTHER_NAME)
+    write_file(&output, json.as_bytes()).help(help::OTHER_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_takes_much_memory_is_refused_before_it_is_parsed() {
+        let why = |json: &str| bounded(json.as_bytes()).unwrap_err().to_string();
+        assert!(why(&"[".repeat(VALUES + 1)).contains("values"));
+        assert!(why(&format!("[{}0]", "0,".repeat(VALUES + 1))).contains("values"));
+        assert!(why(&"\"\"".repeat(VALUES + 1)).contains("values"));
+        let long = "x".repeat(ESCAPED);
+        assert!(why(&format!("[\"\\n{long}\"]")).contains("one text"));
+        assert!(why(&format!("[\"{long}\\n\"]")).contains("one text"));
+        // Base64 has no escapes, and what stands in a string is no value.
+        for fine in
+            ["{}", "\"open", "\"\\", &format!("[\"{long}\"]"), &format!("[\"{}\"]", ",[{".repeat(VALUES))]
+        {
+            bounded(fine.as_bytes()).unwrap();
+        }
+    }
 }
