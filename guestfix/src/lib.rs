@@ -20,6 +20,7 @@ mod kernel_image;
 mod label;
 mod limits;
 mod modules;
+pub mod network;
 mod path;
 mod pe;
 mod place;

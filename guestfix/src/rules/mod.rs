@@ -58,6 +58,7 @@ pub static ALL: &[&Rule] = &[
     &linux::mounts::fstab::NETWORK_FILESYSTEMS,
     &linux::mounts::swap::RULE,
     &linux::network::RULE,
+    &linux::network::LEFTOVERS,
     &linux::network::mtu::RULE,
     &linux::network::sriov::RULE,
     &linux::network::dhcp_hostname::RULE,

@@ -214,7 +214,7 @@ pub(crate) const EXPECTED: &[Row] = &[
         Fixable,
         &[
             ("linux.initramfs.hyperv", "fix", "/boot/initramfs-3.10.0-1160.el7.x86_64.img"),
-            ("linux.network.mac-pinned", "fix", "/etc/sysconfig/network-scripts/ifcfg-ens5"),
+            ("linux.network.mac-pinned", "fix", "/etc/sysconfig/network"),
         ],
     ),
     (
@@ -247,11 +247,6 @@ pub(crate) const EXPECTED: &[Row] = &[
             ),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
             ("linux.fstab.absent-disks", "fix", "/etc/fstab"),
-            (
-                "linux.network.mac-pinned",
-                "fix",
-                "/etc/NetworkManager/system-connections/cloud-init-ens5.nmconnection",
-            ),
         ],
     ),
     (

@@ -7,5 +7,5 @@ pub(crate) mod kernel;
 mod linewise;
 pub(super) mod mounts;
 pub(crate) mod network;
-mod systemd;
-mod udev_rules;
+pub(crate) mod systemd;
+pub(crate) mod udev_rules;

@@ -9,7 +9,7 @@ const DIR: &str = "/etc/systemd/system";
 const RUNLEVELS: &str = "/etc/runlevels";
 
 /// Whether the guest has another init, from before systemd.
-pub(in crate::rules) fn is_absent(view: &dyn View) -> Result<bool> {
+pub(crate) fn is_absent(view: &dyn View) -> Result<bool> {
     Ok(!view.exists("/usr/lib/systemd/systemd")?
         && !view.exists("/lib/systemd/systemd")?
         && (view.exists("/etc/inittab")? || view.exists("/etc/init")?))
@@ -36,7 +36,7 @@ pub(in crate::rules) fn disable_started(stage: &mut Stage<'_>, units: &[&str]) -
 }
 
 /// The links by which a unit, named with its suffix, is started at boot; none if it is masked.
-fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
+pub(crate) fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>> {
     let masked = view.read_link(&format!("{DIR}/{unit}"))?.as_deref() == Some("/dev/null");
     let mut out = if masked { Vec::new() } else { links(view, unit)? };
     let name = unit.strip_suffix(".service").unwrap_or(unit);

@@ -4,12 +4,12 @@ use super::aside;
 use crate::{Result, Stage, View};
 
 /// The administrator's own.
-pub(in crate::rules) const OWN: &str = "/etc/udev/rules.d";
+pub(crate) const OWN: &str = "/etc/udev/rules.d";
 /// Older systems have the second.
 pub(in crate::rules) const PACKAGED: [&str; 2] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
 
 /// The file of this name that udev reads: one in /etc hides the packaged one, a link to /dev/null both.
-pub(in crate::rules) fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
+pub(crate) fn in_force(view: &dyn View, name: &str) -> Result<Option<String>> {
     let own = format!("{OWN}/{name}");
     if view.lstat(&own)?.is_some() {
         let masked = view.read_link(&own)?.as_deref() == Some("/dev/null");

@@ -3,7 +3,8 @@
 
 use libdisk::vfs::{FileType, Metadata};
 
-use super::is_azure_name;
+use super::{is_azure_name, renamed};
+use crate::network;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::linewise;
 use crate::text::{Line, comment_out, rewrite, shell_assign};
@@ -49,54 +50,133 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
 
 fn faults_in(view: &dyn View, layout: &Layout) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
+    let ports = lists_of_ports(view, layout)?;
+    for port in ports.iter().filter(|port| !is_azure_name(port)) {
+        out.push(Evidence::new(layout.dir, format!("{port} is a port, and not the card's name on Azure")));
+    }
     for file in files(view, layout)? {
         let text = view.text(&file)?.unwrap_or_default();
         if let Some(name) = foreign(&file, &text) {
             out.push(Evidence::new(&file, format!("{name} is not the card's name on Azure")));
             continue;
         }
+        let is_port = is_port(&text) || ports.iter().any(|port| is_azure_name(port));
         for assignment in shell_assign::assignments(&text) {
+            if is_port && assignment.key == "BOOTPROTO" {
+                continue;
+            }
             let what = fault(assignment.key, assignment.value)
                 .then(|| format!("{}={} {}", assignment.key, assignment.value, why(assignment.key)));
             out.extend(what.map(|what| Evidence::new(Place::line(&file, assignment.line), what)));
         }
     }
-    out.extend(linewise::faults(view, &routes(view, layout)?, way_out)?);
+    Ok(out)
+}
+
+/// The ways out that are written down: no network goes by them on Azure, whatever address the card has.
+pub(super) fn ways_out(view: &dyn View) -> Result<Vec<Evidence>> {
+    let mut out = Vec::new();
+    for layout in &LAYOUTS {
+        out.extend(linewise::faults(view, &routes(view, layout)?, way_out)?);
+    }
     Ok(out)
 }
 
 fn mend_in(stage: &mut Stage<'_>, layout: &Layout) -> Result<()> {
+    let routes = routes(stage.guest()?.view, layout)?;
+    linewise::rewrite(stage, &routes, |line| way_out(line).map(|_| comment_out(line.body, WHY)))?;
     if faults_in(stage.guest()?.view, layout)?.is_empty() {
         return Ok(());
     }
     let dir = layout.dir;
+    let ours = format!("{dir}/ifcfg-eth0");
+    let ports = lists_of_ports(stage.guest()?.view, layout)?;
     let files = files(stage.guest()?.view, layout)?;
+    let foreign_ports: Vec<&String> = ports.iter().filter(|port| !is_azure_name(port)).collect();
     for file in &files {
         let text = stage.guest()?.view.text(file)?.unwrap_or_default();
-        if foreign(file, &text).is_some() {
+        if let Some(card) = foreign(file, &text) {
             // all files that begin with "ifcfg-" are read
             let name = file.rsplit('/').next().unwrap_or(file);
             stage.keep(file, &format!("{dir}/pre-azure-{name}"))?;
             stage.remove(file)?;
+            let is_port = is_port(&text) || ports.iter().any(|port| port == card);
+            if is_port && !stage.guest()?.view.exists(&ours)? {
+                stage.put(&ours, without_addresses(&renamed(&text, card)))?;
+            }
         } else {
-            stage.edit(file, by_dhcp)?;
+            let is_port = is_port(&text) || ports.iter().any(|port| is_azure_name(port));
+            stage.edit(file, if is_port { without_addresses } else { by_dhcp })?;
         }
     }
-    let ours = format!("{dir}/ifcfg-eth0");
+    if let Some(port) = foreign_ports.first() {
+        for file in stage.guest()?.view.glob(dir, "")? {
+            let is_list = |text: &str| shell_assign::assignments(text).iter().any(|one| names_ports(one.key));
+            let text = stage.guest()?.view.text(&file)?.unwrap_or_default();
+            if file.contains("/ifcfg-") && is_list(&text) {
+                stage.edit(&file, |text| {
+                    shell_assign::edit(text, |one| names_ports(one.key).then(|| renamed(one.value, port)))
+                })?;
+            }
+        }
+    }
     if !files.is_empty() && !stage.guest()?.view.exists(&ours)? {
         stage.put(&ours, layout.text)?;
     }
-    let routes = routes(stage.guest()?.view, layout)?;
-    linewise::rewrite(stage, &routes, |line| way_out(line).map(|_| comment_out(line.body, WHY)))
+    Ok(())
 }
 
-/// The files of Ethernet cards.
+/// Configures eth0 where the service is at work and has no file for it.
+pub(super) fn give(stage: &mut Stage<'_>) -> Result<bool> {
+    for (layout, unit) in LAYOUTS.iter().zip(["network.service", "wicked.service"]) {
+        let (view, ours) = (stage.guest()?.view, format!("{}/ifcfg-eth0", layout.dir));
+        if network::is_started(view, unit)? && view.exists(layout.dir)? && !view.exists(&ours)? {
+            stage.put(&ours, layout.text)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the file makes the card a port of a bridge, bond or team.
+fn is_port(text: &str) -> bool {
+    let has = |key: &&str| shell_assign::get(text, key).is_some_and(|value| !value.is_empty());
+    ["BRIDGE", "MASTER", "TEAM_MASTER"].iter().any(has)
+}
+
+/// Whether a variable lists the ports of a bridge or bond, or names what a VLAN is over.
+fn names_ports(key: &str) -> bool {
+    matches!(key, "BRIDGE_PORTS" | "ETHERDEVICE") || key.starts_with("BONDING_SLAVE")
+}
+
+/// The cards that bridges, bonds and VLANs name in their own files.
+fn lists_of_ports(view: &dyn View, layout: &Layout) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for name in view.list(layout.dir)?.iter().filter(|name| name.starts_with("ifcfg-")) {
+        let text = view.text(&format!("{}/{name}", layout.dir))?.unwrap_or_default();
+        for one in shell_assign::assignments(&text).iter().filter(|one| names_ports(one.key)) {
+            let cards = one.value.split_whitespace().filter(|port| super::is_card_name(port));
+            out.extend(cards.map(str::to_owned));
+        }
+    }
+    Ok(out)
+}
+
+/// The text with fixed hardware addresses, and what tells profiles apart, made comments.
+fn without_addresses(text: &str) -> String {
+    let gone = |key: &str| matches!(key, "HWADDR" | "MACADDR" | "LLADDR" | "UUID");
+    let lines: Vec<usize> =
+        shell_assign::assignments(text).iter().filter(|one| gone(one.key)).map(|one| one.line).collect();
+    rewrite(text, |line| lines.contains(&line.number).then(|| comment_out(line.body, WHY)))
+}
+
 /// The file with the routes, where it is one: what is a file of Red Hat is a folder of SUSE.
 fn routes(view: &dyn View, layout: &Layout) -> Result<Vec<String>> {
     let is_file = |metadata: &Metadata| metadata.file_type != FileType::Directory;
     Ok(view.stat(layout.routes)?.filter(is_file).map(|_| layout.routes.to_owned()).into_iter().collect())
 }
 
+/// The files of Ethernet cards.
 fn files(view: &dyn View, layout: &Layout) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for name in view.list(layout.dir)? {

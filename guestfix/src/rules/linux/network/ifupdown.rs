@@ -1,9 +1,11 @@
-//! ifupdown: `/etc/network/interfaces` and what it sources. Stanzas that do not fit become comments.
+//! ifupdown: `/etc/network/interfaces` and what it sources. Stanzas that do not fit become comments; a card
+//! that is a port of a bridge or bond, or under a VLAN, is renamed.
 
-use super::is_azure_name;
+use super::{is_azure_name, is_card_name, renamed};
+use crate::network;
 use crate::rule::{Evidence, Place};
 use crate::text::interfaces::{Stanza, comment_out_stanzas, stanzas};
-use crate::text::{append, lines};
+use crate::text::{append, comment_out, lines, rewrite};
 use crate::{Result, Stage, View};
 
 const MAIN: &str = "/etc/network/interfaces";
@@ -22,6 +24,11 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
 }
 
 pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
+    if let Some(port) = port(stage.guest()?.view)? {
+        for file in files(stage.guest()?.view)? {
+            stage.edit(&file, |text| renamed(&without_addresses(text), &port))?;
+        }
+    }
     let mut mended = false;
     for file in files(stage.guest()?.view)? {
         mended |= stage.edit(&file, |text| {
@@ -38,14 +45,66 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
         }
     }
     if mended && !(started && configured) {
-        let added = match (started, configured) {
-            (false, true) => "auto eth0",
-            (true, false) => "iface eth0 inet dhcp",
-            _ => DHCP,
-        };
-        stage.edit(MAIN, |text| append(text, &format!("# for Azure (refloat)\n{added}")))?;
+        add(stage, started, configured)?;
     }
     Ok(())
+}
+
+/// Configures eth0 where ifupdown is at work and does not.
+pub(super) fn give(stage: &mut Stage<'_>) -> Result<bool> {
+    let view = stage.guest()?.view;
+    let at_work = network::is_started(view, "networking.service")? && view.exists(MAIN)?;
+    if at_work {
+        add(stage, false, false)?;
+    }
+    Ok(at_work)
+}
+
+fn add(stage: &mut Stage<'_>, started: bool, configured: bool) -> Result<()> {
+    let added = match (started, configured) {
+        (false, true) => "auto eth0",
+        (true, false) => "iface eth0 inet dhcp",
+        _ => DHCP,
+    };
+    stage.edit(MAIN, |text| append(text, &format!("# for Azure (refloat)\n{added}"))).map(drop)
+}
+
+/// The card of EC2 that is a port of a bridge or bond, or under a VLAN.
+fn port(view: &dyn View) -> Result<Option<String>> {
+    let is_foreign = |name: &&str| is_card_name(name) && !is_azure_name(name);
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        for line in lines(&text) {
+            let words: Vec<&str> = line.words().collect();
+            let ports = match words.as_slice() {
+                [key, ports @ ..] if is_list_of_ports(key) => ports,
+                ["iface", name, ..] if name.contains('.') => {
+                    let card = name.split_once('.').map(|(card, _)| card).filter(is_foreign);
+                    if let Some(card) = card {
+                        return Ok(Some(card.to_owned()));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Some(port) = ports.iter().copied().find(is_foreign) {
+                return Ok(Some(port.to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_list_of_ports(key: &str) -> bool {
+    matches!(key.replace('_', "-").as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device")
+}
+
+/// The text with fixed hardware addresses made comments.
+fn without_addresses(text: &str) -> String {
+    rewrite(text, |line| {
+        let fixed = line.words().next() == Some("hwaddress");
+        fixed.then(|| comment_out(line.body, "a network card of EC2"))
+    })
 }
 
 /// The main file and those it sources from `interfaces.d`, if there is one.
@@ -59,7 +118,8 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 }
 
 fn fault(stanza: &Stanza<'_>) -> Option<String> {
-    let foreign = stanza.interfaces.iter().find(|name| is_ethernet(name) && !is_azure_name(name));
+    let is_foreign = |name: &&&str| is_card_name(name.split('.').next().unwrap_or(name)) && !is_vlan(name);
+    let foreign = stanza.interfaces.iter().filter(is_foreign).find(|name| !is_azure_name(name));
     match (foreign, stanza.method) {
         (Some(name), _) => Some(format!("{name} is not the card's name on Azure")),
         (None, Some("static")) if stanza.interfaces.iter().any(|name| is_azure_name(name)) => {
@@ -70,9 +130,9 @@ fn fault(stanza: &Stanza<'_>) -> Option<String> {
     }
 }
 
-/// A name of a card, as against lo, bridges and tunnels: ens5, enp0s3, enX0, eth1, also eth0:1.
-fn is_ethernet(name: &str) -> bool {
-    ["ens", "enp", "eno", "enx", "enX", "eth"].iter().any(|prefix| name.starts_with(prefix))
+/// A VLAN over the card.
+fn is_vlan(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(card, _)| is_azure_name(card))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! netplan: YAML in `/etc/netplan`. Files that do not fit are moved aside as a whole, and one of ours is
-//! written.
+//! written; where the card is a port of a bridge, bond or VLAN, it is renamed instead.
 
-use super::is_azure_name;
+use super::{is_azure_name, is_card_name, renamed};
+use crate::network::matches;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
-use crate::text::yaml_outline::{Node, outline};
+use crate::text::yaml_outline::{Node, items, outline};
+use crate::text::{comment_out, rewrite};
 use crate::{Guest, Result, Stage, View};
 
 const OURS: &str = "/etc/netplan/90-azure.yaml";
@@ -59,21 +61,86 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
             .iter()
             .any(|node| node.path == ["network", "renderer"] && node.value == "NetworkManager");
         if !faults_in(&text, driver).is_empty() {
-            moved.push(file);
+            moved.push((file, port(&text)));
         }
     }
-    if moved.is_empty() {
-        return Ok(());
+    let mut ours = false;
+    for (file, port) in moved {
+        match port {
+            Some(port) => drop(stage.edit(&file, |text| with_port(text, &port))?),
+            None => {
+                aside::take(stage, &file)?;
+                ours = true;
+            }
+        }
     }
-    for file in moved {
-        aside::take(stage, &file)?;
+    if ours { put(stage, manager) } else { Ok(()) }
+}
+
+/// Writes ours where netplan is installed and nothing of it is for the card.
+pub(super) fn give(stage: &mut Stage<'_>) -> Result<bool> {
+    let view = stage.guest()?.view;
+    let mut manager = false;
+    for file in files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        let is_manager =
+            |node: &Node<'_>| node.path == ["network", "renderer"] && node.value == "NetworkManager";
+        manager |= outline(&text).iter().any(is_manager);
     }
+    let at_work =
+        view.exists("/usr/lib/systemd/system-generators/netplan")? && view.exists("/etc/netplan")?;
+    if at_work {
+        put(stage, manager)?;
+    }
+    Ok(at_work)
+}
+
+fn put(stage: &mut Stage<'_>, manager: bool) -> Result<()> {
+    let driver = stage.guest()?.goal.target.platform.drivers.network;
     let renderer = if manager { "  version: 2\n  renderer: NetworkManager\n" } else { "  version: 2\n" };
     stage.put_mode(OURS, text(driver).replace("  version: 2\n", renderer), 0o600)
 }
 
 fn files(view: &dyn View) -> Result<Vec<String>> {
     view.glob("/etc/netplan", ".yaml")
+}
+
+/// The card, by its identifier, that a bridge or bond has as a port, or that a VLAN is over.
+fn port(text: &str) -> Option<String> {
+    let nodes = outline(text);
+    let cards: Vec<&str> = nodes
+        .iter()
+        .filter_map(|node| match node.path.as_slice() {
+            ["network", "ethernets", id] => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let ports = nodes.iter().filter(|node| {
+        matches!(
+            node.path.as_slice(),
+            ["network", "bridges" | "bonds", _, "interfaces"] | ["network", "vlans", _, "link"]
+        )
+    });
+    ports.flat_map(|node| items(text, node)).find(|port| cards.contains(port)).map(str::to_owned)
+}
+
+/// The text with the card of EC2 replaced by that of Azure, whatever else is there.
+fn with_port(text: &str, port: &str) -> String {
+    let nodes = outline(text);
+    let pinned: Vec<usize> = nodes
+        .iter()
+        .filter(|node| match node.path.as_slice() {
+            ["network", "ethernets", id, key, ..] => {
+                *id == port && matches!(*key, "match" | "set-name" | "macaddress")
+            }
+            _ => false,
+        })
+        .map(|node| node.line)
+        .collect();
+    let text = rewrite(text, |line| {
+        pinned.contains(&line.number).then(|| comment_out(line.body, "a network card of EC2"))
+    });
+    renamed(&text, port)
 }
 
 /// Lines that do not fit a card on Azure.
@@ -84,20 +151,17 @@ fn faults_in(text: &str, driver: &str) -> Vec<(usize, String)> {
         let ["network", "ethernets", interface, rest @ ..] = node.path.as_slice() else { continue };
         let has_match = || nodes.iter().any(|other| is_match(other, interface));
         match rest {
-            [] if !has_match() && !is_azure_name(interface) => {
+            [] if !has_match() && !is_azure_name(interface) && is_card_name(interface) => {
                 out.push((node.line, format!("{interface} is not the card's name on Azure")));
             }
             ["match", "macaddress"] => {
                 out.push((node.line, format!("{interface} is matched by its address {}", node.value)))
             }
-            ["match", "driver"] if node.value != driver => {
+            ["match", "driver"] if !items(text, node).iter().any(|glob| matches(glob, driver)) => {
                 out.push((node.line, format!("{interface} is matched by its driver {}", node.value)));
             }
             ["match", "name"] if !fits(node.value) => {
                 out.push((node.line, format!("{interface} is matched by its name {}", node.value)));
-            }
-            ["match"] if node.value.contains("macaddress") => {
-                out.push((node.line, format!("{interface} is matched by its address")));
             }
             ["macaddress"] => out.push((node.line, format!("{interface} gets the address {}", node.value))),
             ["set-name"] if !is_azure_name(node.value) => {
@@ -114,9 +178,9 @@ fn is_match(node: &Node<'_>, interface: &str) -> bool {
     node.path == ["network", "ethernets", interface, "match"]
 }
 
-/// Whether a glob of names may mean eth0, or is there for other cards than eth0.
+/// Whether a glob of names may mean eth0, or is there for whatever other cards there are.
 fn fits(glob: &str) -> bool {
-    matches!(glob, "eth0" | "eth*" | "e*" | "*" | "!eth0" | "eth?" | "eth[0-9]*")
+    matches(glob, super::NAME) || glob.contains(['*', '?', '[', '!'])
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
-//! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside.
+//! systemd-networkd: `.network` and `.link` files. Those that do not fit are moved aside; one that makes the
+//! card a port of a bridge, or gives it a name that others know it by, is made to fit.
 
+use super::is_card_name;
 use crate::facts::NetworkConfig;
+use crate::network;
 use crate::platform::aws;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
-use crate::text::ini;
+use crate::text::{ini, rewrite};
 use crate::{Guest, Result, Stage, View};
 
 const DIR: &str = "/etc/systemd/network";
+/// Where another file of the user would fit before ours, and give no address.
+const FIRST: &str = "/etc/systemd/network/00-azure.network";
 const OURS: &str = "/etc/systemd/network/10-azure.network";
 /// With the name of the driver to be filled in.
 const TEXT: &str = "# for Azure (refloat)\n[Match]\nDriver=DRIVER\n\n[Network]\nDHCP=yes\n";
@@ -25,7 +30,7 @@ pub(super) fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
     }
     // where another tool configures the network, networkd has nothing to do
     let alone = guest.facts.network.as_slice() == [NetworkConfig::Networkd];
-    if out.is_empty() && alone && !fits_azure(guest.view, driver)? {
+    if out.is_empty() && alone && !is_at_work(guest.view)? && !fits_azure(guest.view, driver)? {
         out.push(Evidence::new(DIR, "no file matches a card of Azure"));
     }
     Ok(out)
@@ -41,13 +46,71 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     let mut files: Vec<String> = misfits(guest.view, driver)?.into_iter().map(|(file, _, _)| file).collect();
     let networks = files.iter().any(|file| file.ends_with(".network"));
     files.dedup();
+    let mut named = false;
     for file in files {
-        aside::take(stage, &file)?;
+        let text = stage.guest()?.view.text(&file)?.unwrap_or_default();
+        // Of several names the first is for the first card.
+        if is_port(&text) || !named && gives_name(&text) {
+            named |= gives_name(&text);
+            stage.edit(&file, |text| refitted(text, driver))?;
+        } else {
+            aside::take(stage, &file)?;
+        }
     }
     if (networks || alone) && !fits_azure(stage.guest()?.view, driver)? {
         stage.put(OURS, text(driver))?;
     }
     Ok(())
+}
+
+/// Whether it is started: then what it makes of all files together counts.
+fn is_at_work(view: &dyn View) -> Result<bool> {
+    network::is_started(view, "systemd-networkd.service")
+}
+
+/// Writes ours where networkd is at work, before all others.
+pub(super) fn give(stage: &mut Stage<'_>) -> Result<bool> {
+    let at_work = is_at_work(stage.guest()?.view)?;
+    if at_work {
+        let driver = stage.guest()?.goal.target.platform.drivers.network;
+        let mut earlier = false;
+        for dir in [DIR, "/usr/lib/systemd/network"] {
+            let files = stage.guest()?.view.glob(dir, ".network")?;
+            earlier |= files.iter().any(|file| file.rsplit('/').next() < OURS.rsplit('/').next());
+        }
+        stage.put(if earlier { FIRST } else { OURS }, text(driver))?;
+    }
+    Ok(at_work)
+}
+
+/// Whether the card is a port of what the file names, or something is over it.
+fn is_port(text: &str) -> bool {
+    ["Bridge", "Bond", "VLAN", "MACVLAN", "IPVLAN"]
+        .iter()
+        .any(|key| !ini::values(text, "Network", key).is_empty())
+}
+
+/// Whether it is a `.link` file with a name that is neither the kernel's nor systemd's: others may use it.
+fn gives_name(text: &str) -> bool {
+    ini::values(text, "Link", "Name").last().is_some_and(|name| !name.is_empty() && !is_card_name(name))
+}
+
+/// The text for the card of this driver, whatever it was for.
+fn refitted(text: &str, driver: &str) -> String {
+    let pinned = |entry: &ini::Entry<'_>| {
+        let is = entry.section == "Match"
+            && matches!(
+                entry.key,
+                "MACAddress" | "PermanentMACAddress" | "Path" | "Name" | "OriginalName" | "Driver"
+            );
+        is.then_some("a network card of EC2")
+    };
+    let text = ini::comment_out(text, pinned);
+    let mut done = false;
+    rewrite(&text, |line| {
+        let first = line.body.trim() == "[Match]" && !std::mem::replace(&mut done, true);
+        first.then(|| format!("[Match]\nDriver={driver}"))
+    })
 }
 
 /// The files that are for a card of EC2, with the line that says so.
@@ -134,7 +197,7 @@ mod tests {
         let bench = networkd()
             .link(link, "/usr/lib/systemd/system/systemd-networkd.service")
             .file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
-        assert_eq!(bench.findings(&network::RULE), [format!("{DIR}: no file matches a card of Azure")]);
+        assert_eq!(bench.findings(&network::RULE), [format!("{DIR}: no file is for eth0")]);
         assert_eq!(bench.mended_text(&network::RULE, OURS), text(AZURE.drivers.network));
         let fine =
             networkd().file("/etc/systemd/network/any.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n");

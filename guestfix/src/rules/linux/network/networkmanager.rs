@@ -1,7 +1,8 @@
 //! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`. Keys that do not fit become
 //! comments.
 
-use super::is_azure_name;
+use super::{NAME, is_azure_name, is_card_name};
+use crate::network;
 use crate::rule::{Evidence, Place};
 use crate::text::ini::{self, Entry};
 use crate::{Result, Stage, View};
@@ -17,11 +18,24 @@ pub(super) fn faults(view: &dyn View) -> Result<Vec<Evidence>> {
     let mut out = Vec::new();
     for file in files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
-        for entry in ini::entries(&text).into_iter().filter(|entry| is_ethernet(&text) && misfits(entry)) {
+        let manual = |entry: &Entry<'_>| !is_port(&text) || entry.section != "ipv4";
+        for entry in ini::entries(&text)
+            .into_iter()
+            .filter(|entry| is_ethernet(&text) && misfits(entry) && manual(entry))
+        {
             out.push(Evidence::new(
                 Place::line(&file, entry.line),
                 format!("{}={} fits EC2 only", entry.key, entry.value),
             ));
+        }
+    }
+    for file in configuration(view)?.into_iter().filter(|file| file.starts_with("/etc/")) {
+        let text = view.text(&file)?.unwrap_or_default();
+        for entry in ini::entries(&text).into_iter().filter(is_list_of_devices) {
+            if specified(entry.value) != entry.value {
+                let what = format!("{}={} names a card of EC2", entry.key, entry.value);
+                out.push(Evidence::new(Place::line(&file, entry.line), what));
+            }
         }
     }
     if let Some(file) = makes_no_profile(view)?
@@ -49,6 +63,14 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
             }
         })?;
     }
+    for file in configuration(stage.guest()?.view)? {
+        if !file.starts_with("/etc/") {
+            continue;
+        }
+        stage.edit(&file, |text| {
+            ini::edit(text, |entry| is_list_of_devices(entry).then(|| specified(entry.value)))
+        })?;
+    }
     let view = stage.guest()?.view;
     if makes_no_profile(view)?.is_some() && !has_profile(view)? {
         stage.put_mode(OURS, TEXT, 0o600)?;
@@ -56,19 +78,53 @@ pub(super) fn mend(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Writes a profile where NetworkManager is at work.
+pub(super) fn give(stage: &mut Stage<'_>) -> Result<bool> {
+    let at_work = network::is_started(stage.guest()?.view, "NetworkManager.service")?;
+    if at_work {
+        stage.put_mode(OURS, TEXT, 0o600)?;
+    }
+    Ok(at_work)
+}
+
+/// Whether a key says which devices NetworkManager leaves alone, or takes.
+fn is_list_of_devices(entry: &Entry<'_>) -> bool {
+    matches!(entry.key, "unmanaged-devices" | "match-device" | "no-auto-default")
+}
+
+/// A list of devices with the name of the card on EC2 replaced.
+fn specified(list: &str) -> String {
+    let spec = |spec: &str| {
+        let (before, name) = spec.rsplit_once([':', '=']).unwrap_or(("", spec));
+        let is_foreign = is_card_name(name.trim()) && !is_azure_name(name.trim());
+        let is_name = before.is_empty() || before.contains("interface-name");
+        if is_foreign && is_name { spec.replace(name.trim(), NAME) } else { spec.to_owned() }
+    };
+    let separator = if list.contains(';') { ";" } else { "," };
+    list.split(separator).map(spec).collect::<Vec<_>>().join(separator)
+}
+
+fn is_port(text: &str) -> bool {
+    ["controller", "master"].iter().any(|key| !ini::values(text, "connection", key).is_empty())
+}
+
 /// The configuration by which no card without a profile is started, as of NetworkManager-config-server.
 fn makes_no_profile(view: &dyn View) -> Result<Option<String>> {
-    let mut files = vec!["/etc/NetworkManager/NetworkManager.conf".to_owned()];
-    for dir in ["/usr/lib/NetworkManager/conf.d", "/etc/NetworkManager/conf.d"] {
-        files.extend(view.glob(dir, ".conf")?);
-    }
-    for file in files {
+    for file in configuration(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         if ini::values(&text, "main", "no-auto-default").iter().any(|value| value.contains('*')) {
             return Ok(Some(file));
         }
     }
     Ok(None)
+}
+
+fn configuration(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = vec!["/etc/NetworkManager/NetworkManager.conf".to_owned()];
+    for dir in ["/usr/lib/NetworkManager/conf.d", "/etc/NetworkManager/conf.d"] {
+        files.extend(view.glob(dir, ".conf")?);
+    }
+    Ok(files)
 }
 
 /// Whether any profile is for an Ethernet card.

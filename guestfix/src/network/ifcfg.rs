@@ -1,0 +1,162 @@
+//! The files `ifcfg-*` of Red Hat in `/etc/sysconfig/network-scripts`, as the `network` service of
+//! initscripts reads them, and as profiles of NetworkManager.
+
+use super::networkmanager::Profile;
+use super::{Answer, Card, How, OTHER_ADDRESS, service};
+use crate::place::Place;
+use crate::text::shell_assign;
+use crate::{Result, View};
+
+const DIR: &str = "/etc/sysconfig/network-scripts";
+/// Endings of copies, which initscripts leave out (`network-functions`).
+const COPIES: [&str; 10] =
+    ["~", ".bak", ".old", ".orig", ".rpmnew", ".rpmorig", ".rpmsave", ".swp", ".pre-azure", ".save"];
+const CLIENTS: [&str; 2] = ["dhclient", "dhcpcd"];
+/// How deep bridges over bonds over cards are followed.
+const DEPTH: usize = 4;
+
+struct File {
+    path: String,
+    /// Of the interface.
+    name: String,
+    text: String,
+}
+
+impl File {
+    fn get(&self, key: &str) -> &str {
+        shell_assign::get(&self.text, key).unwrap_or_default().trim()
+    }
+
+    fn is(&self, key: &str, value: &str) -> bool {
+        self.get(key).eq_ignore_ascii_case(value)
+    }
+
+    /// Pinned to a hardware address that no card of the target has.
+    fn is_pinned(&self) -> bool {
+        !self.get("HWADDR").is_empty()
+    }
+
+    fn is_started(&self) -> bool {
+        !["no", "false", "n", "0"].iter().any(|no| self.is("ONBOOT", no))
+    }
+
+    /// The bridge, bond or team that it is a port of.
+    fn master(&self) -> Option<&str> {
+        ["BRIDGE", "MASTER", "TEAM_MASTER", "OVS_BRIDGE"]
+            .iter()
+            .map(|key| self.get(key))
+            .find(|name| !name.is_empty())
+    }
+
+    fn has_address(&self) -> bool {
+        ["IPADDR", "IPADDR0", "IPADDR1"].iter().any(|key| !self.get(key).is_empty())
+    }
+
+    fn asks_dhcp(&self) -> bool {
+        self.is("BOOTPROTO", "dhcp") || self.is("BOOTPROTO", "bootp")
+    }
+}
+
+fn files(view: &dyn View) -> Result<Vec<File>> {
+    let mut out = Vec::new();
+    for file in view.list(DIR)? {
+        let Some(rest) = file.strip_prefix("ifcfg-") else { continue };
+        if rest == "lo" || rest.contains(':') || COPIES.iter().any(|end| rest.ends_with(end)) {
+            continue;
+        }
+        let path = format!("{DIR}/{file}");
+        let text = view.text(&path)?.unwrap_or_default();
+        let device = shell_assign::get(&text, "DEVICE").filter(|name| !name.is_empty()).unwrap_or(rest);
+        let name = device.to_owned();
+        out.push(File { path, name, text });
+    }
+    Ok(out)
+}
+
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
+    if !service::is_started(view, "network.service")? || !view.exists(DIR)? {
+        return Ok(None);
+    }
+    let files = files(view)?;
+    let client = service::has_program(view, &CLIENTS)?;
+    Ok(Some(match files.iter().find(|file| file.name == card.name) {
+        Some(file) => given(&files, file, client, 0),
+        None => Answer::none(DIR, format!("no file is for {}", card.name)),
+    }))
+}
+
+fn given(files: &[File], file: &File, client: bool, depth: usize) -> Answer {
+    let place = Place::file(file.path.as_str());
+    if !file.is_started() {
+        return Answer::none(place, "ONBOOT=no keeps it from being started");
+    }
+    if file.is_pinned() {
+        return Answer::none(place, format!("HWADDR={} is no card of the target", file.get("HWADDR")));
+    }
+    if !file.get("MACADDR").is_empty() && depth == 0 {
+        return Answer::none(place, OTHER_ADDRESS);
+    }
+    if let Some(master) = file.master() {
+        let above = files.iter().find(|other| other.name == master).filter(|_| depth < DEPTH);
+        return match above {
+            Some(above) => given(files, above, client, depth + 1),
+            None => Answer::none(place, format!("the card is a port of {master}, which has no file")),
+        };
+    }
+    let own = if file.asks_dhcp() && client {
+        return Answer::address(place, How::Dhcp);
+    } else if file.asks_dhcp() {
+        Answer::none(place, "no DHCP client (dhclient) is installed")
+    } else if file.has_address() {
+        Answer::address(place, How::Static)
+    } else {
+        Answer::none(place, "it asks no DHCP server and has no address")
+    };
+    let is_over = |other: &&File| {
+        let on = other.get("PHYSDEV");
+        on == file.name
+            || on.is_empty() && other.name.split_once('.').is_some_and(|(card, _)| card == file.name)
+    };
+    let over = files.iter().filter(is_over).filter(|_| depth < DEPTH);
+    let over = over.map(|other| given(files, other, client, depth + 1));
+    over.fold(own, |best, answer| if answer.rank() > best.rank() { answer } else { best })
+}
+
+/// The same files as profiles of NetworkManager, which has a DHCP client of its own.
+pub(super) fn profiles(view: &dyn View) -> Result<Vec<Profile>> {
+    let profile = |file: File| {
+        let kind = match file.get("TYPE").to_ascii_lowercase().as_str() {
+            "bridge" => "bridge",
+            "bond" => "bond",
+            "team" => "team",
+            "vlan" => "vlan",
+            _ if !file.get("BONDING_OPTS").is_empty() => "bond",
+            _ if file.is("VLAN", "yes") => "vlan",
+            "" | "ethernet" => "ethernet",
+            _ => "other",
+        };
+        let device = file.get("DEVICE").to_owned();
+        let parent = match file.get("PHYSDEV") {
+            "" => file.name.split_once('.').map(|(card, _)| card.to_owned()),
+            card => Some(card.to_owned()),
+        };
+        let method = match (file.asks_dhcp(), file.has_address()) {
+            (true, _) => "auto",
+            (false, true) => "manual",
+            (false, false) => "disabled",
+        };
+        Profile {
+            names: vec![file.name.clone(), file.get("NAME").to_owned(), file.get("UUID").to_owned()],
+            interface: Some(device).filter(|device| !device.is_empty()),
+            is_pinned: file.is_pinned(),
+            is_cloned: !file.get("MACADDR").is_empty(),
+            autoconnect: file.is_started() && !file.is("NM_CONTROLLED", "no"),
+            priority: file.get("AUTOCONNECT_PRIORITY").parse().unwrap_or(0),
+            method: method.to_owned(),
+            master: file.master().map(str::to_owned),
+            parent: parent.filter(|_| kind == "vlan"),
+            ..Profile::new(Place::file(file.path.as_str()), kind)
+        }
+    };
+    Ok(files(view)?.into_iter().map(profile).collect())
+}

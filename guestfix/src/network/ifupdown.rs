@@ -1,0 +1,237 @@
+//! ifupdown: `/etc/network/interfaces` and the files it sources (interfaces(5)).
+
+use std::collections::BTreeSet;
+
+use super::{Answer, Card, How, OTHER_ADDRESS, matches, service};
+use crate::place::Place;
+use crate::text::lines;
+use crate::{Result, View};
+
+const MAIN: &str = "/etc/network/interfaces";
+/// In the order in which ifupdown looks for them.
+const CLIENTS: [&str; 6] = ["dhclient", "dhclient3", "udhcpc", "dhcpcd", "pump", "dhcpcd5"];
+/// Debian's cloud images configure any card when it appears.
+const HELPER: &str = "/etc/network/cloud-ifupdown-helper";
+const HELPER_RULES: [&str; 3] = [
+    "/etc/udev/rules.d/75-cloud-ifupdown.rules",
+    "/usr/lib/udev/rules.d/75-cloud-ifupdown.rules",
+    "/lib/udev/rules.d/75-cloud-ifupdown.rules",
+];
+/// How deep files that source files are followed.
+const DEPTH: usize = 8;
+/// How deep bridges over bonds over cards are followed.
+const PORTS: usize = 4;
+
+/// A stanza `iface`.
+#[derive(Default)]
+struct Interface {
+    name: String,
+    family: String,
+    method: String,
+    /// The options below it, each with its words.
+    options: Vec<Vec<String>>,
+    place: Option<Place>,
+}
+
+/// All that is configured.
+#[derive(Default)]
+struct Configuration {
+    /// Names, or patterns behind a slash, that are started at boot or when they appear.
+    started: Vec<String>,
+    interfaces: Vec<Interface>,
+    /// Names that scripts map to others.
+    mapped: Vec<(String, Place)>,
+    read: BTreeSet<String>,
+}
+
+impl Configuration {
+    fn is_started(&self, name: &str) -> bool {
+        self.started.iter().any(|one| fits(one, name))
+    }
+
+    /// What is written for an interface, of IPv4.
+    fn of(&self, name: &str) -> impl Iterator<Item = &Interface> {
+        self.interfaces.iter().filter(move |one| one.name == name && one.family == "inet")
+    }
+}
+
+/// Whether a name of `auto` is this one: behind a slash it is a pattern.
+fn fits(written: &str, name: &str) -> bool {
+    written == name || written.strip_prefix('/').is_some_and(|pattern| matches(pattern, name))
+}
+
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
+    let installed = service::has_program(view, &["ifup"])?;
+    let started = service::is_started(view, "networking.service")?;
+    if !started || !installed || !view.exists(MAIN)? {
+        return Ok(None);
+    }
+    let configuration = configuration(view)?;
+    let client = service::has_program(view, &CLIENTS)?;
+    if let Some((_, place)) = configuration.mapped.iter().find(|(pattern, _)| matches(pattern, &card.name)) {
+        return Ok(Some(Answer::unknown(place.clone(), format!("a script says what {} is", card.name))));
+    }
+    let own = of(&configuration, &card.name, client, 0);
+    if matches!(own, Answer::None { .. }) && client && view.exists(HELPER)? {
+        for rules in HELPER_RULES {
+            let masked = view.read_link(HELPER_RULES[0])?.as_deref() == Some("/dev/null");
+            if !masked && view.exists(rules)? && configuration.of(&card.name).next().is_none() {
+                return Ok(Some(Answer::address(rules, How::Dhcp)));
+            }
+        }
+    }
+    Ok(Some(own))
+}
+
+/// The file that names an interface, if one does.
+pub(super) fn names(view: &dyn View, interface: &str) -> Result<Option<Place>> {
+    let configuration = configuration(view)?;
+    Ok(configuration.of(interface).find_map(|one| one.place.clone()))
+}
+
+fn of(configuration: &Configuration, name: &str, client: bool, depth: usize) -> Answer {
+    let mut best = Answer::none(MAIN, format!("no stanza is for {name}"));
+    for one in configuration.of(name) {
+        best = given(configuration, one, client);
+        if matches!(best, Answer::Address { .. }) {
+            return best;
+        }
+    }
+    // A bridge or bond starts its ports.
+    for above in configuration.interfaces.iter().filter(|_| depth < PORTS) {
+        if above.name != name && has_port(above, name) {
+            let answer = of(configuration, &above.name, client, depth + 1);
+            if answer.rank() > best.rank() {
+                best = answer;
+            }
+        }
+    }
+    // A port may name its bond itself.
+    for own in configuration.of(name).filter(|_| depth < PORTS) {
+        for words in &own.options {
+            if let [key, master, ..] = words.as_slice()
+                && matches!(key.replace('_', "-").as_str(), "bond-master" | "bridge-master")
+            {
+                let answer = of(configuration, master, client, depth + 1);
+                if answer.rank() > best.rank() {
+                    best = answer;
+                }
+            }
+        }
+    }
+    best
+}
+
+/// Whether the bridge, bond or VLAN is over this interface.
+fn has_port(above: &Interface, name: &str) -> bool {
+    let listed = above.options.iter().any(|words| match words.as_slice() {
+        [key, ports @ ..] => {
+            let key = key.replace('_', "-");
+            let is_list =
+                matches!(key.as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device");
+            is_list && ports.iter().any(|port| port == name || matches!(port.as_str(), "all" | "regex"))
+        }
+        [] => false,
+    });
+    listed || above.name.split_once('.').is_some_and(|(card, _)| card == name)
+}
+
+fn given(configuration: &Configuration, one: &Interface, client: bool) -> Answer {
+    let place = one.place.clone().unwrap_or_else(|| Place::file(MAIN));
+    if !configuration.is_started(&one.name) {
+        return Answer::none(place, format!("no line \"auto {}\" starts it", one.name));
+    }
+    if one.options.iter().any(|words| words.first().is_some_and(|key| key == "hwaddress")) {
+        return Answer::none(place, OTHER_ADDRESS);
+    }
+    let uses_dhcp = one.options.iter().any(|words| *words == ["use", "dhcp"]);
+    match one.method.as_str() {
+        "dhcp" if client => Answer::address(place, How::Dhcp),
+        _ if uses_dhcp && client => Answer::address(place, How::Dhcp),
+        "dhcp" => Answer::none(place, "no DHCP client is installed"),
+        "static" => Answer::address(place, How::Static),
+        method => Answer::none(place, format!("the method {method} gives no address")),
+    }
+}
+
+fn configuration(view: &dyn View) -> Result<Configuration> {
+    let mut configuration = Configuration::default();
+    read(view, MAIN, &mut configuration, 0)?;
+    Ok(configuration)
+}
+
+fn read(view: &dyn View, path: &str, out: &mut Configuration, depth: usize) -> Result<()> {
+    if depth > DEPTH || !out.read.insert(path.to_owned()) {
+        return Ok(());
+    }
+    let text = view.text(path)?.unwrap_or_default().replace("\\\n", " ");
+    let mut open = false;
+    for line in lines(&text) {
+        let words: Vec<&str> = line.words().collect();
+        match words.as_slice() {
+            [] => {}
+            ["auto" | "allow-auto" | "allow-hotplug", names @ ..] => {
+                out.started.extend(names.iter().map(|name| (*name).to_owned()));
+                open = false;
+            }
+            ["iface", name, rest @ ..] => {
+                // Without a family it is as if both were given no method of their own (ifupdown-ng).
+                let (family, method) = (rest.first().unwrap_or(&"inet"), rest.get(1).unwrap_or(&"none"));
+                out.interfaces.push(Interface {
+                    name: (*name).to_owned(),
+                    family: (*family).to_owned(),
+                    method: (*method).to_owned(),
+                    options: Vec::new(),
+                    place: Some(Place::line(path, line.number)),
+                });
+                open = true;
+            }
+            ["mapping", names @ ..] => {
+                let place = Place::line(path, line.number);
+                out.mapped.extend(names.iter().map(|name| ((*name).to_owned(), place.clone())));
+                open = false;
+            }
+            ["source", patterns @ ..] => {
+                open = false;
+                for pattern in patterns {
+                    for file in expand(view, path, pattern, false)? {
+                        read(view, &file, out, depth + 1)?;
+                    }
+                }
+            }
+            ["source-directory", patterns @ ..] => {
+                open = false;
+                for pattern in patterns {
+                    for file in expand(view, path, pattern, true)? {
+                        read(view, &file, out, depth + 1)?;
+                    }
+                }
+            }
+            [keyword, ..] if keyword.starts_with("allow-") || *keyword == "no-auto-down" => open = false,
+            _ if open => {
+                if let Some(last) = out.interfaces.last_mut() {
+                    last.options.push(words.iter().map(|word| (*word).to_owned()).collect());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The files that a pattern stands for, or those in the directory.
+fn expand(view: &dyn View, from: &str, pattern: &str, directory: bool) -> Result<Vec<String>> {
+    let base = from.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let pattern = if pattern.starts_with('/') { pattern.to_owned() } else { format!("{base}/{pattern}") };
+    let (dir, name) = if directory {
+        (pattern.trim_end_matches('/'), "*")
+    } else {
+        pattern.rsplit_once('/').unwrap_or((base, &pattern))
+    };
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let files = view.glob(dir, "")?.into_iter().filter(|file| {
+        let last = file.rsplit('/').next().unwrap_or(file);
+        matches(name, last) && (!last.starts_with('.')) && (!directory || plain(last))
+    });
+    Ok(files.collect())
+}

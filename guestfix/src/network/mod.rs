@@ -1,0 +1,156 @@
+//! Which configuration wins for the network card of the target, and whether it gives the card an address.
+//!
+//! Hyper-V's network card sits on no bus that a name could be made of: neither systemd nor biosdevname
+//! renames it, whatever `net.ifnames` says, and it stays `eth0`. A `.link` file or a udev rule that fits it
+//! gives it another name. Every manager that is started is asked, with its own files in its own order; each
+//! has a file here. A bridge, bond or VLAN over the card counts where it has the card as a port.
+//!
+//! Sources: systemd.network(5), systemd.link(5), netplan(5), nm-settings-keyfile(5), NetworkManager.conf(5),
+//! interfaces(5), `sysconfig.txt` of initscripts, ifcfg(5) of wicked, cloud-init's documentation, "Network
+//! configuration".
+
+mod card;
+mod cloud_init;
+mod glob;
+mod ifcfg;
+mod ifupdown;
+mod netplan;
+mod networkd;
+mod networkmanager;
+mod service;
+#[cfg(test)]
+mod tests;
+mod wicked;
+
+use serde::Serialize;
+
+use crate::place::{Evidence, Place};
+use crate::platform::Platform;
+use crate::{Result, View};
+
+pub use card::Card;
+pub(crate) use glob::matches;
+pub(crate) use service::is_started;
+
+/// How a card comes by its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// It is written down.
+    Static,
+    /// A DHCP server is asked, by a client that is there.
+    Dhcp,
+}
+
+/// Whether the card gets an address (of IPv4: there is no cloud without).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "address", rename_all = "kebab-case")]
+pub enum Answer {
+    /// It does.
+    Address {
+        /// The file that says so.
+        by: Place,
+        /// How.
+        how: How,
+    },
+    /// It does not.
+    None {
+        /// The file that fits the card, or where one would be.
+        place: Place,
+        /// Why it gives no address.
+        why: String,
+    },
+    /// Nobody can tell.
+    Unknown {
+        /// What was looked at.
+        what: Place,
+        /// Why it does not tell.
+        why: String,
+    },
+}
+
+impl Answer {
+    fn none(place: impl Into<Place>, why: impl Into<String>) -> Self {
+        Self::None { place: place.into(), why: why.into() }
+    }
+
+    fn unknown(what: impl Into<Place>, why: impl Into<String>) -> Self {
+        Self::Unknown { what: what.into(), why: why.into() }
+    }
+
+    fn address(by: impl Into<Place>, how: How) -> Self {
+        Self::Address { by: by.into(), how }
+    }
+
+    /// Whether a DHCP server is asked.
+    pub fn is_dhcp(&self) -> bool {
+        matches!(self, Self::Address { how: How::Dhcp, .. })
+    }
+
+    /// What keeps the card from an address that a DHCP server gives.
+    pub fn fault(&self) -> Option<Evidence> {
+        match self.clone() {
+            Self::Address { how: How::Dhcp, .. } => None,
+            Self::Address { by, how: How::Static } => {
+                Some(Evidence::new(by, "gives the card a fixed address"))
+            }
+            Self::None { place, why } => Some(Evidence::new(place, why)),
+            Self::Unknown { what, why } => Some(Evidence::new(what, why)),
+        }
+    }
+
+    /// Which of two managers counts: one that gives an address, then one that may.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Address { how: How::Dhcp, .. } => 3,
+            Self::Address { how: How::Static, .. } => 2,
+            Self::Unknown { .. } => 1,
+            Self::None { .. } => 0,
+        }
+    }
+}
+
+/// A file of a manager, or what another program makes for it.
+#[derive(Debug, Clone)]
+struct Source {
+    /// By which files are sorted.
+    name: String,
+    place: Place,
+    text: String,
+}
+
+/// The switch of the host lets no card through that says it is another.
+const OTHER_ADDRESS: &str = "it gives the card another hardware address";
+
+/// What a manager says of the card; `None` if it is not at work.
+type Ask = fn(&dyn View, &Card) -> Result<Option<Answer>>;
+
+const MANAGERS: [Ask; 6] = [
+    networkd::answer,
+    networkmanager::answer,
+    ifupdown::answer,
+    ifcfg::answer,
+    wicked::answer,
+    cloud_init::answer,
+];
+
+/// Whether the card that the platform shows gets an address, and from which configuration; `None` if nothing
+/// that is started configures the network.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub fn answer(view: &dyn View, platform: &Platform) -> Result<Option<Answer>> {
+    let card = match card::of(view, platform.drivers.network)? {
+        Ok(card) => card,
+        Err(unknown) => return Ok(Some(unknown)),
+    };
+    let mut best: Option<Answer> = None;
+    for ask in MANAGERS {
+        let answer = ask(view, &card)?;
+        best = match (best, answer) {
+            (Some(best), Some(answer)) if best.rank() >= answer.rank() => Some(best),
+            (best, answer) => answer.or(best),
+        };
+    }
+    Ok(best)
+}

@@ -1,0 +1,178 @@
+//! systemd-networkd: of all `.network` files the first that fits a card counts (systemd.network(5)).
+
+use std::collections::BTreeMap;
+
+use super::{Answer, Card, How, OTHER_ADDRESS, Source, netplan, service};
+use crate::place::Place;
+use crate::text::ini;
+use crate::{Result, View};
+
+/// Where its files are; a name in an earlier one hides that name in the later ones.
+const DIRS: [&str; 5] = [
+    "/etc/systemd/network",
+    "/run/systemd/network",
+    "/usr/local/lib/systemd/network",
+    "/usr/lib/systemd/network",
+    "/lib/systemd/network",
+];
+/// How deep bridges over bonds over cards are followed.
+const DEPTH: usize = 4;
+
+/// Whether a file is for a card.
+pub(super) enum Fit {
+    Yes,
+    No,
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
+    const UNIT: &str = "systemd-networkd.service";
+    let rendered = netplan::render(view)?.networkd;
+    if service::is_masked(view, UNIT)? || rendered.is_empty() && !service::is_started(view, UNIT)? {
+        return Ok(None);
+    }
+    let mut networks = files(view, ".network")?;
+    networks.extend(rendered);
+    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Some(of(&networks, card, 0)))
+}
+
+/// The `.link` files, which udev reads whoever configures the network.
+pub(super) fn link_files(view: &dyn View) -> Result<Vec<Source>> {
+    files(view, ".link")
+}
+
+/// All files of this kind in their order, each with its drop-ins behind it.
+fn files(view: &dyn View, suffix: &str) -> Result<Vec<Source>> {
+    let mut out: BTreeMap<String, Source> = BTreeMap::new();
+    for dir in DIRS {
+        for path in view.glob(dir, suffix)? {
+            let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+            if out.contains_key(&name) {
+                continue;
+            }
+            let mut text = view.text(&path)?.unwrap_or_default();
+            // An empty file, or a link to /dev/null, hides those of the same name.
+            if !text.is_empty() {
+                for more in drop_ins(view, &name)? {
+                    text = format!("{text}\n{}", view.text(&more)?.unwrap_or_default());
+                }
+            }
+            out.insert(name.clone(), Source { name, place: Place::file(path), text });
+        }
+    }
+    Ok(out.into_values().filter(|file| !file.text.trim().is_empty()).collect())
+}
+
+/// The files that add to one of this name, in their order.
+fn drop_ins(view: &dyn View, name: &str) -> Result<Vec<String>> {
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for dir in DIRS {
+        for path in view.glob(&format!("{dir}/{name}.d"), ".conf")? {
+            let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+            out.entry(name).or_insert(path);
+        }
+    }
+    Ok(out.into_values().collect())
+}
+
+fn of(networks: &[Source], card: &Card, depth: usize) -> Answer {
+    for file in networks {
+        match fits(&file.text, card) {
+            Fit::No => {}
+            Fit::Yes => return given(networks, file, depth),
+            Fit::Unknown(why) => return Answer::unknown(file.place.clone(), why),
+        }
+    }
+    let place = networks.first().map_or_else(|| Place::file(DIRS[0]), |file| file.place.clone());
+    match place {
+        Place::File { path, .. } if path.starts_with("/etc/netplan") => {
+            Answer::none(path, format!("nothing in it is for {}", card.name))
+        }
+        _ => Answer::none(DIRS[0], format!("no file is for {}", card.name)),
+    }
+}
+
+/// What the file that fits gives.
+fn given(networks: &[Source], file: &Source, depth: usize) -> Answer {
+    let (text, place) = (file.text.as_str(), file.place.clone());
+    let value = |section, key| ini::values(text, section, key).last().copied().unwrap_or_default().to_owned();
+    if is_yes(&value("Link", "Unmanaged")) || value("Link", "ActivationPolicy").contains("down") {
+        return Answer::none(place, "the card is not to be managed");
+    }
+    if !value("Link", "MACAddress").is_empty() {
+        return Answer::none(place, OTHER_ADDRESS);
+    }
+    let dhcp = value("Network", "DHCP");
+    if is_yes(&dhcp) || matches!(dhcp.as_str(), "ipv4" | "both" | "v4") {
+        return Answer::address(place, How::Dhcp);
+    }
+    let mut addresses = ini::values(text, "Network", "Address");
+    addresses.extend(ini::values(text, "Address", "Address"));
+    if addresses.iter().any(|address| address.contains('.')) {
+        return Answer::address(place, How::Static);
+    }
+    let over = ["Bridge", "Bond", "VLAN", "MACVLAN", "IPVLAN"].map(|key| ini::values(text, "Network", key));
+    for name in over.into_iter().flatten().flat_map(str::split_whitespace).filter(|_| depth < DEPTH) {
+        let above = of(networks, &Card::over(name), depth + 1);
+        if !matches!(above, Answer::None { .. }) {
+            return above;
+        }
+    }
+    Answer::none(place, "the file that fits the card gives no address")
+}
+
+/// Whether all conditions of the section `[Match]` hold for a card.
+pub(super) fn fits(text: &str, card: &Card) -> Fit {
+    let mut conditions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in ini::entries(text).iter().filter(|entry| entry.section == "Match") {
+        let values = conditions.entry(entry.key).or_default();
+        match entry.value {
+            "" => values.clear(),
+            value => values.push(value),
+        }
+    }
+    let mut unknown = None;
+    for (key, values) in conditions.into_iter().filter(|(_, values)| !values.is_empty()) {
+        let value = values.join(" ");
+        match holds(key, &value, card) {
+            Some(true) => {}
+            Some(false) => return Fit::No,
+            None => unknown = Some(format!("[Match] {key}={value} is not judged")),
+        }
+    }
+    unknown.map_or(Fit::Yes, Fit::Unknown)
+}
+
+/// Whether one condition holds; `None` if nobody can tell.
+fn holds(key: &str, value: &str, card: &Card) -> Option<bool> {
+    let list = |name: &str| {
+        let (negated, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value));
+        value.split_whitespace().any(|pattern| super::matches(pattern, name)) != negated
+    };
+    Some(match key {
+        "Name" | "OriginalName" => list(&card.name),
+        "Driver" => card.is_real() && list(&card.driver),
+        "Type" => !card.is_real() || list("ether"),
+        "Kind" => card.is_real() && value.starts_with('!'),
+        // An address that the platform has not given away.
+        "MACAddress" | "PermanentMACAddress" => false,
+        "Path"
+            if value.split_whitespace().all(|path| path.starts_with("pci-") || path.starts_with("xen")) =>
+        {
+            false
+        }
+        "Path" if value == "*" => true,
+        "Virtualization" => {
+            let (negated, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value));
+            (matches!(value, "microsoft" | "vm") || is_yes(value)) != negated
+        }
+        "WLANInterfaceType" | "SSID" | "BSSID" => false,
+        _ => return None,
+    })
+}
+
+fn is_yes(value: &str) -> bool {
+    matches!(value, "yes" | "true" | "on" | "1")
+}

@@ -1,0 +1,361 @@
+use libdisk::vfs::MemoryFs;
+
+use super::*;
+use crate::facts::{Lvm, Machine, TableKind};
+use crate::platform::azure::AZURE;
+use crate::tree::Tree;
+
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
+const NETWORKD: &str = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+const MANAGER: &str = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+
+/// What is answered for these files, in a few words.
+fn told(files: &[(&str, &str)]) -> String {
+    let machine = Machine {
+        size: 0,
+        table: TableKind::Mbr,
+        table_faults: Vec::new(),
+        data_disks: Vec::new(),
+        bios: Vec::new(),
+        uefi: Vec::new(),
+        volumes: Vec::new(),
+        lvm: Lvm::default(),
+    };
+    let fs = MemoryFs::from_entries(files.iter().copied());
+    let tree = Tree::from_filesystems(vec![("/".into(), Box::new(fs))], machine);
+    match answer(&tree, &AZURE).unwrap() {
+        None => "nothing".into(),
+        Some(Answer::Address { by, how: How::Dhcp }) => format!("dhcp {by}"),
+        Some(Answer::Address { by, how: How::Static }) => format!("static {by}"),
+        Some(Answer::None { place, why }) => format!("none {place}: {why}"),
+        Some(Answer::Unknown { what, why }) => format!("unknown {what}: {why}"),
+    }
+}
+
+/// One file of networkd, which is started.
+fn networkd(matched: &str, network: &str) -> String {
+    let text = format!("[Match]\n{matched}\n[Network]\n{network}\n");
+    told(&[(NETWORKD, ""), ("/etc/systemd/network/20-a.network", &text)])
+}
+
+#[test]
+fn nothing_is_said_where_nothing_is_started() {
+    assert_eq!(told(&[]), "nothing");
+    let file = "[Match]\nName=*\n[Network]\nDHCP=yes\n";
+    assert_eq!(told(&[("/etc/systemd/network/a.network", file)]), "nothing");
+    assert_eq!(told(&[("/etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n")]), "nothing");
+}
+
+#[test]
+fn a_file_of_networkd_fits_by_all_its_conditions() {
+    let dhcp = "dhcp /etc/systemd/network/20-a.network";
+    let none = "none /etc/systemd/network: no file is for eth0";
+    for (matched, answer) in [
+        ("Name=eth0", dhcp),
+        ("Name=en* eth*", dhcp),
+        ("Name=!lo", dhcp),
+        ("Name=!eth* lo", none),
+        ("Name=ens5", none),
+        ("Name=lan0", none),
+        ("Driver=hv_netvsc", dhcp),
+        ("Driver=ena ixgbevf vif", none),
+        ("Driver=!ena", dhcp),
+        ("Type=ether", dhcp),
+        ("Type=!wlan", dhcp),
+        ("Type=wlan", none),
+        ("Name=eth0\nType=ether\nDriver=hv_*", dhcp),
+        ("Name=eth0\nDriver=ena", none),
+        ("MACAddress=0a:ff:c0:a8:01:0a", none),
+        ("PermanentMACAddress=0a:ff:c0:a8:01:0a", none),
+        ("Path=pci-0000:00:05.0", none),
+        ("Path=*", dhcp),
+        ("Kind=bridge", none),
+        ("Kind=!bond bridge", dhcp),
+        ("Virtualization=amazon", none),
+        ("Virtualization=!amazon", dhcp),
+        ("Virtualization=yes", dhcp),
+        ("", dhcp),
+    ] {
+        assert_eq!(networkd(matched, "DHCP=yes"), answer, "{matched}");
+    }
+    let unknown = networkd("Name=eth0\nHost=web1", "DHCP=yes");
+    assert_eq!(unknown, "unknown /etc/systemd/network/20-a.network: [Match] Host=web1 is not judged");
+    assert_eq!(networkd("Name=ens5\nHost=web1", "DHCP=yes"), none);
+    let named = "/etc/systemd/network/20-a.network";
+    assert_eq!(networkd("Name=eth0", "DHCP=ipv4"), dhcp);
+    assert_eq!(networkd("Name=eth0", "Address=10.0.0.5/24"), format!("static {named}"));
+    let nothing = format!("none {named}: the file that fits the card gives no address");
+    assert_eq!(networkd("Name=eth0", "DHCP=ipv6"), nothing);
+    assert_eq!(networkd("Name=eth0", "DHCP=no"), nothing);
+    assert_eq!(
+        networkd("Name=eth0", "DHCP=yes\n[Link]\nMACAddress=0a:ff"),
+        format!("none {named}: {OTHER_ADDRESS}")
+    );
+}
+
+#[test]
+fn the_first_file_counts_and_one_in_etc_hides_that_of_a_package() {
+    let (yes, no) =
+        ("[Match]\nName=eth0\n[Network]\nDHCP=yes\n", "[Match]\nName=eth*\n[Network]\nLLDP=yes\n");
+    let (a, b) = ("/etc/systemd/network/10-a.network", "/usr/lib/systemd/network/20-b.network");
+    assert_eq!(told(&[(NETWORKD, ""), (a, yes), (b, no)]), format!("dhcp {a}"));
+    assert!(told(&[(NETWORKD, ""), (a, no), (b, yes)]).starts_with(&format!("none {a}: ")));
+    let own = "/etc/systemd/network/20-b.network";
+    assert_eq!(
+        told(&[(NETWORKD, ""), (own, ""), (b, no), ("/usr/lib/systemd/network/30.network", yes)]),
+        "dhcp /usr/lib/systemd/network/30.network"
+    );
+    let drop_in = "/etc/systemd/network/10-a.network.d/x.conf";
+    assert_eq!(told(&[(NETWORKD, ""), (a, no), (drop_in, "[Network]\nDHCP=yes\n")]), format!("dhcp {a}"));
+}
+
+#[test]
+fn a_link_file_or_a_rule_of_udev_gives_the_card_its_name() {
+    let lan0 = "[Match]\nName=lan0\n[Network]\nDHCP=yes\n";
+    let (file, link) = ("/etc/systemd/network/50-lan0.network", "/etc/systemd/network/10-lan0.link");
+    let with = |matched: &str| {
+        told(&[(NETWORKD, ""), (file, lan0), (link, &format!("[Match]\n{matched}\n[Link]\nName=lan0\n"))])
+    };
+    assert_eq!(with("Driver=hv_netvsc"), format!("dhcp {file}"));
+    assert_eq!(with("OriginalName=eth*"), format!("dhcp {file}"));
+    assert_eq!(with("Driver=ena"), "none /etc/systemd/network: no file is for eth0");
+    assert_eq!(with("MACAddress=0a:ff"), "none /etc/systemd/network: no file is for eth0");
+    let by_address = [(NETWORKD, ""), (file, lan0), (link, "[Match]\nType=ether\n[Link]\nNamePolicy=mac\n")];
+    assert!(told(&by_address).starts_with(&format!("unknown {link}: ")));
+    let rules = "/etc/udev/rules.d/70-persistent-net.rules";
+    let rule = |conditions: &str| {
+        let text =
+            format!("# NAME=\"x\"\nSUBSYSTEM==\"net\", ACTION==\"add\", {conditions}, NAME=\"lan0\"\n");
+        told(&[(NETWORKD, ""), (file, lan0), (rules, &text)])
+    };
+    assert_eq!(rule("KERNEL==\"eth0\""), format!("dhcp {file}"));
+    assert_eq!(rule("DRIVERS==\"hv_netvsc\", ATTR{type}==\"1\""), format!("dhcp {file}"));
+    let not = "none /etc/systemd/network: no file is for eth0";
+    assert_eq!(rule("DRIVERS==\"?*\", ATTR{address}==\"0a:ff\""), not);
+    assert_eq!(rule("DRIVERS==\"ena\""), not);
+    assert_eq!(rule("PROGRAM==\"/sbin/which\""), format!("unknown {rules}:2: the card may be named lan0"));
+}
+
+#[test]
+fn what_is_over_a_card_counts_if_it_has_the_card() {
+    let port = |key: &str| format!("[Match]\nName=eth0\n[Network]\n{key}\n");
+    let (card, over) = ("/etc/systemd/network/10-eth0.network", "/etc/systemd/network/20-over.network");
+    for (key, name) in [("Bridge=br0", "br0"), ("Bond=bond0", "bond0"), ("VLAN=vlan7", "vlan7")] {
+        let text = format!("[Match]\nName={name}\n[Network]\nDHCP=ipv4\n");
+        assert_eq!(told(&[(NETWORKD, ""), (card, &port(key)), (over, &text)]), format!("dhcp {over}"));
+        assert!(told(&[(NETWORKD, ""), (card, &port(key))]).starts_with(&format!("none {card}: ")));
+    }
+    let around = port("Bridge=br0").replace("eth0", "*");
+    assert!(told(&[(NETWORKD, ""), (card, &around)]).starts_with("none "), "a loop ends");
+}
+
+#[test]
+fn netplan_merges_its_files_and_renders_for_both() {
+    let generator = ("/usr/lib/systemd/system-generators/netplan", "");
+    let (a, b) = ("/etc/netplan/50-a.yaml", "/etc/netplan/60-b.yaml");
+    let one = |text: &str| told(&[generator, (a, text)]);
+    assert_eq!(told(&[(a, "network: {ethernets: {eth0: {dhcp4: true}}}\n")]), "nothing", "not installed");
+    assert_eq!(one("network: {ethernets: {eth0: {dhcp4: true}}}\n"), format!("dhcp {a}:1"));
+    // Debian's own.
+    let stock = "network:\n  version: 2\n  ethernets:\n    all-en:\n      match:\n        name: en*\n      dhcp4: true\n    all-eth:\n      match:\n        name: eth*\n      dhcp4: true\n";
+    assert_eq!(one(stock), format!("dhcp {a}:8"));
+    assert!(one(&stock.replace("eth*", "ens*")).starts_with(&format!("none {a}: ")));
+    for (matched, answer) in [
+        ("{macaddress: '0a:ff:c0:a8:01:0a'}", "none"),
+        ("{driver: ena}", "none"),
+        ("{driver: [ena, hv_netvsc]}", "dhcp"),
+        ("{name: '*'}", "dhcp"),
+        ("{name: 'e*', driver: ena}", "none"),
+    ] {
+        for renderer in ["networkd", "NetworkManager"] {
+            let text = format!(
+                "network:\n  renderer: {renderer}\n  ethernets:\n    x:\n      match: {matched}\n      dhcp4: true\n"
+            );
+            let conf = ("/etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=*\n");
+            let told = told(&[generator, (MANAGER, ""), conf, (a, &text)]);
+            assert!(told.starts_with(answer), "{renderer} {matched}: {told}");
+        }
+    }
+    let first = "network:\n  ethernets:\n    eth0:\n      addresses: [10.0.0.5/24]\n";
+    assert_eq!(one(first), format!("static {a}:3"));
+    let second = "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n";
+    assert_eq!(told(&[generator, (a, first), (b, second)]), format!("dhcp {a}:3"));
+    let off = second.replace("true", "false");
+    assert!(told(&[generator, (a, second), (b, &off)]).starts_with("none"), "the last one counts");
+    let bridge = "network:\n  ethernets:\n    eth0: {}\n  bridges:\n    br0:\n      interfaces:\n        - eth0\n      dhcp4: yes\n";
+    assert_eq!(one(bridge), format!("dhcp {a}:5"));
+    assert!(one(&bridge.replace("- eth0", "- ens5")).starts_with("none"));
+    let bond = bridge.replace("bridges", "bonds").replace("br0", "bond0");
+    assert_eq!(one(&bond), format!("dhcp {a}:5"));
+    let vlan = "network:\n  ethernets:\n    eth0: {}\n  vlans:\n    v7:\n      id: 7\n      link: eth0\n      dhcp4: yes\n";
+    assert_eq!(one(vlan), format!("dhcp {a}:5"));
+    let mac = second.replace("dhcp4", "macaddress: 0a:ff\n      dhcp4");
+    assert_eq!(one(&mac), format!("none {a}:3: {OTHER_ADDRESS}"));
+}
+
+#[test]
+fn networkmanager_takes_a_profile_that_fits_or_makes_one() {
+    let path = "/etc/NetworkManager/system-connections/a.nmconnection";
+    let conf = "/etc/NetworkManager/NetworkManager.conf";
+    let profile = |text: &str| told(&[(MANAGER, ""), (conf, "[main]\nno-auto-default=*\n"), (path, text)]);
+    assert_eq!(told(&[(MANAGER, "")]), format!("dhcp {conf}"), "a profile is made");
+    let none = format!("none {conf}: no card gets a profile by itself, and none has one");
+    assert_eq!(told(&[(MANAGER, ""), (conf, "[main]\nno-auto-default=*\n")]), none);
+    let base = "[connection]\ntype=ethernet\n";
+    for (text, answer) in [
+        ("", "dhcp"),
+        ("interface-name=eth0\n", "dhcp"),
+        ("interface-name=ens5\n", "none"),
+        ("autoconnect=false\n", "none"),
+        ("[ethernet]\nmac-address=0A:FF\n", "none"),
+        ("[ethernet]\ncloned-mac-address=0A:FF\n", "none"),
+        ("[match]\ninterface-name=en*;eth*;\n", "dhcp"),
+        ("[match]\ninterface-name=!eth0;\n", "none"),
+        ("[match]\ndriver=ena\n", "none"),
+        ("[match]\ndriver=hv_netvsc\n", "dhcp"),
+        ("[match]\npath=pci-0000:00:05.0\n", "none"),
+        ("[ipv4]\nmethod=manual\naddress1=10.0.0.5/24\n", "static"),
+        ("[ipv4]\nmethod=disabled\n", "none"),
+    ] {
+        let told = profile(&format!("{base}{text}"));
+        assert!(told.starts_with(answer), "{text}: {told}");
+    }
+    for (list, managed) in [
+        ("*,except:interface-name:ens5", false),
+        ("*,except:interface-name:eth0", true),
+        ("*;except:type:ethernet", true),
+        ("interface-name:eth*", false),
+        ("interface-name:docker*", true),
+        ("mac:0a:ff:c0:a8:01:0a", true),
+        ("driver:hv_netvsc", false),
+        ("driver:veth", true),
+        ("type:ethernet", false),
+    ] {
+        let text = format!("[keyfile]\nunmanaged-devices={list}\n");
+        let told = told(&[(MANAGER, ""), ("/etc/NetworkManager/conf.d/a.conf", &text)]);
+        assert_eq!(told.starts_with("dhcp"), managed, "{list}: {told}");
+    }
+    let device = "[device-x]\nmatch-device=interface-name:eth0\nmanaged=0\n";
+    assert!(told(&[(MANAGER, ""), (conf, device)]).starts_with("none"));
+    let bridge = "/etc/NetworkManager/system-connections/br0.nmconnection";
+    let port = format!("{base}interface-name=eth0\nmaster=br0\nslave-type=bridge\n");
+    let over = "[connection]\ntype=bridge\nid=bridge\ninterface-name=br0\n[ipv4]\nmethod=auto\n";
+    assert_eq!(told(&[(MANAGER, ""), (path, &port), (bridge, over)]), format!("dhcp {bridge}"));
+    assert!(told(&[(MANAGER, ""), (path, &port)]).starts_with("none"));
+    let ifcfg = "/etc/sysconfig/network-scripts/ifcfg-eth0";
+    let server = (conf, "[main]\nno-auto-default=*\n");
+    let old = "DEVICE=eth0\nTYPE=Ethernet\nBOOTPROTO=dhcp\nONBOOT=yes\n";
+    assert_eq!(told(&[(MANAGER, ""), server, (ifcfg, old)]), format!("dhcp {ifcfg}"));
+    let pinned = format!("{old}HWADDR=0a:ff\n");
+    assert!(told(&[(MANAGER, ""), server, (ifcfg, &pinned)]).starts_with("none"));
+}
+
+#[test]
+fn ifupdown_follows_what_it_sources_and_needs_a_client() {
+    let started = format!("{WANTS}/networking.service");
+    let base = [(started.as_str(), ""), ("/sbin/ifup", "")];
+    let main = "/etc/network/interfaces";
+    let with = |text: &str, more: &[(&str, &str)]| told(&[&base[..], &[(main, text)], more].concat());
+    let client = ("/sbin/dhclient", "");
+    let dhcp = "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n";
+    assert_eq!(with(dhcp, &[client]), format!("dhcp {main}:3"));
+    assert_eq!(with(dhcp, &[]), format!("none {main}:3: no DHCP client is installed"));
+    assert_eq!(with(dhcp, &[("/usr/bin/udhcpc", "")]), format!("dhcp {main}:3"));
+    let fixed = "allow-hotplug eth0\niface eth0 inet static\n address 10.0.0.5/24\n";
+    assert_eq!(with(fixed, &[]), format!("static {main}:2"));
+    assert!(with("iface eth0 inet dhcp\n", &[client]).contains("no line \"auto eth0\" starts it"));
+    assert!(with("auto ens5\niface ens5 inet dhcp\n", &[client]).contains("no stanza is for eth0"));
+    assert!(with("auto eth0\niface eth0 inet6 auto\n", &[client]).starts_with("none"));
+    let cloned = "auto eth0\niface eth0 inet dhcp\n hwaddress ether 0a:ff\n";
+    assert_eq!(with(cloned, &[client]), format!("none {main}:2: {OTHER_ADDRESS}"));
+    let other = "/etc/network/interfaces.d/50-eth0";
+    let own = (other, "auto eth0\niface eth0 inet dhcp\n");
+    for source in
+        ["source /etc/network/interfaces.d/*", "source interfaces.d/5*", "source-directory interfaces.d"]
+    {
+        assert_eq!(with(&format!("{source}\n"), &[client, own]), format!("dhcp {other}:2"), "{source}");
+    }
+    assert!(with("source /etc/network/interfaces.d/*.cfg\n", &[client, own]).starts_with("none"));
+    let mapped = "auto eth0\nmapping eth0\n script /bin/x\n map HOME dhcp\n";
+    assert_eq!(with(mapped, &[client]), format!("unknown {main}:2: a script says what eth0 is"));
+    for port in ["bridge_ports eth0", "bridge-ports eth0", "bond-slaves eth0 eth1"] {
+        let over = format!("auto br0\niface br0 inet dhcp\n {port}\n");
+        assert_eq!(with(&over, &[client]), format!("dhcp {main}:2"), "{port}");
+        assert!(with(&over.replace("eth0", "ens5"), &[client]).starts_with("none"), "{port}");
+    }
+    let vlan = "auto eth0.7\niface eth0.7 inet dhcp\n";
+    assert_eq!(with(vlan, &[client]), format!("dhcp {main}:2"));
+    let pattern = "auto /eth*\niface eth0 inet dhcp\n";
+    assert_eq!(with(pattern, &[client]), format!("dhcp {main}:2"));
+    let helper = [
+        client,
+        ("/etc/network/cloud-ifupdown-helper", ""),
+        ("/usr/lib/udev/rules.d/75-cloud-ifupdown.rules", ""),
+    ];
+    assert!(with("auto lo\n", &helper).starts_with("dhcp /usr/lib/udev"));
+    let itself = "source interfaces\nauto eth0\niface eth0 inet dhcp\n";
+    assert_eq!(with(itself, &[client]), format!("dhcp {main}:3"), "a file that sources itself");
+}
+
+#[test]
+fn files_of_red_hat_and_of_suse() {
+    let (dir, suse) = ("/etc/sysconfig/network-scripts", "/etc/sysconfig/network");
+    let red_hat = |files: &[(&str, &str)]| {
+        let started = [("/etc/rc.d/rc3.d/S10network", ""), ("/sbin/dhclient", "")];
+        told(&[&started[..], files].concat())
+    };
+    let eth0 = format!("{dir}/ifcfg-eth0");
+    for (text, answer) in [
+        ("DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n", "dhcp"),
+        ("BOOTPROTO=\"dhcp\"\n", "dhcp"),
+        ("BOOTPROTO=dhcp\nONBOOT=no\n", "none"),
+        ("BOOTPROTO=dhcp\nHWADDR=0a:ff\n", "none"),
+        ("BOOTPROTO=dhcp\nMACADDR=0a:ff\n", "none"),
+        ("BOOTPROTO=none\nIPADDR=10.0.0.5\n", "static"),
+        ("BOOTPROTO=none\n", "none"),
+        ("DEVICE=ens5\nBOOTPROTO=dhcp\n", "none"),
+    ] {
+        let told = red_hat(&[(&eth0, text)]);
+        assert!(told.starts_with(answer), "{text}: {told}");
+    }
+    let bridge = format!("{dir}/ifcfg-br0");
+    let files = [(eth0.as_str(), "BRIDGE=br0\n"), (bridge.as_str(), "TYPE=Bridge\nBOOTPROTO=dhcp\n")];
+    assert_eq!(red_hat(&files), format!("dhcp {bridge}"));
+    let bond = format!("{dir}/ifcfg-bond0");
+    let files = [(eth0.as_str(), "MASTER=bond0\nSLAVE=yes\n"), (bond.as_str(), "BOOTPROTO=dhcp\n")];
+    assert_eq!(red_hat(&files), format!("dhcp {bond}"));
+    let no_client = [("/etc/rc.d/rc3.d/S10network", ""), (&*eth0, "BOOTPROTO=dhcp\n")];
+    assert_eq!(told(&no_client), format!("none {eth0}: no DHCP client (dhclient) is installed"));
+
+    let wicked = |files: &[(&str, &str)]| {
+        told(&[&[(format!("{WANTS}/wicked.service").as_str(), "")][..], files].concat())
+    };
+    let eth0 = format!("{suse}/ifcfg-eth0");
+    for (text, answer) in [
+        ("BOOTPROTO='dhcp'\nSTARTMODE='auto'\n", "dhcp"),
+        ("BOOTPROTO='dhcp4+dhcp6'\nSTARTMODE='hotplug'\n", "dhcp"),
+        ("BOOTPROTO='dhcp6'\nSTARTMODE='auto'\n", "none"),
+        ("BOOTPROTO='dhcp'\nSTARTMODE='manual'\n", "none"),
+        ("BOOTPROTO='dhcp'\nSTARTMODE='auto'\nLLADDR='0a:ff'\n", "none"),
+        ("BOOTPROTO='static'\nSTARTMODE='auto'\nIPADDR='10.0.0.5/24'\n", "static"),
+    ] {
+        let told = wicked(&[(&eth0, text)]);
+        assert!(told.starts_with(answer), "{text}: {told}");
+    }
+    let bridge = format!("{suse}/ifcfg-br0");
+    let over = "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nBRIDGE='yes'\nBRIDGE_PORTS='eth0 eth1'\n";
+    let port = "BOOTPROTO='none'\nSTARTMODE='hotplug'\n";
+    assert_eq!(wicked(&[(&eth0, port), (&bridge, over)]), format!("dhcp {bridge}"));
+    assert!(wicked(&[(&eth0, port), (&bridge, &over.replace("eth0", "ens5"))]).starts_with("none"));
+}
+
+#[test]
+fn cloud_init_counts_where_it_looks_for_azure_and_nothing_else_does() {
+    let started = format!("{WANTS}/cloud-init-local.service");
+    let list = "/etc/cloud/cloud.cfg.d/90.cfg";
+    let with = |text: &str| told(&[(started.as_str(), ""), (list, text)]);
+    assert_eq!(with("datasource_list: [ Azure, None ]\n"), format!("dhcp {list}:1"));
+    assert_eq!(with("datasource_list: [ Ec2, None ]\n"), "nothing");
+    assert_eq!(with("datasource_list: [ Azure ]\nnetwork: {config: disabled}\n"), "nothing");
+    assert_eq!(with(""), "nothing");
+}
