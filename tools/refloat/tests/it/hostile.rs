@@ -331,9 +331,11 @@ fn plans_without_end() {
     let at = folder.path();
     let plan = |by_hand: &str| {
         format!(
-            "{{\"schema\":\"refloat.plan/2\",\"refloat\":\"0\",\"source\":[{{\"path\":\"none\",\"size\":1,\
+            "{{\"schema\":\"refloat.plan/3\",\"refloat\":\"0\",\"source\":[{{\"path\":\"none\",\"size\":1,\
              \"sha256\":\"0\"}}],\"goal\":{{\"target\":\"azure-gen1\",\"cloud_init\":\"disable\"}},\"time\":0,\
              \"steps\":[],\"by_hand\":[{{\"rule\":\"a\",\"severity\":\"note\",{by_hand}}}],\"unknown\":[],\
+             \"boot\":{{\"arrives\":false,\"reached\":[]}},\
+             \"boot_after\":{{\"arrives\":false,\"reached\":[]}},\
              \"totals\":{{\"edits\":0,\"bytes\":0}}}}"
         )
     };
@@ -343,7 +345,7 @@ fn plans_without_end() {
     let one = "{\"place\":{\"kind\":\"platform\"},\"what\":\"\"},";
     for (document, piece, len, why) in [
         (&text, "AAAA", 256 << 20, "refloat reads 117440512 of a plan"),
-        (&text, "AAAA", 110 << 20, "none"),
+        (&text, "AAAA", 110 << 20, "error:"),
         (&text, "\\n", 110 << 20, "one text in it is longer"),
         (&many, one, 100 << 20, "values"),
         (&"{\"schema\":@".to_owned(), "[", 100 << 20, "values"),
