@@ -2,6 +2,7 @@
 //! them, and with nothing of its own that holds the boot up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use initramfs::{Archive, Error as ImageError, Generator, ModuleState};
 use libdisk::vfs::FileType;
@@ -12,11 +13,13 @@ use super::{Hop, HopKind, MenuEntry};
 use crate::error::chain;
 use crate::facts::{Driver, Volume};
 use crate::inspect::devices;
+use crate::kernel_image::HEAD;
 use crate::modules::Modules;
+use crate::pe::Pe;
 use crate::place::Place;
 use crate::rules::linux::kernel::initramfs_lvm;
 use crate::text::{bytes, cmdline, modprobe, shell_assign};
-use crate::{Device, Error, Guest, Result};
+use crate::{Device, Error, Guest, Result, View};
 
 const KIND: HopKind = HopKind::Initramfs;
 
@@ -42,7 +45,10 @@ pub(super) fn initramfs(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>
     let dir = module_dir(guest.view, &release)?.unwrap_or_default();
     let kernel = Kernel { release, dir };
     if entry.initrds.is_empty() {
-        return without(guest, entry, &kernel).map(|hop| vec![hop]);
+        return Ok(vec![match inside(guest.view, &entry.kernel)? {
+            Some(content) => judged(guest, entry, &kernel, &entry.kernel, &content)?.0,
+            None => without(guest, entry, &kernel)?,
+        }]);
     }
     let mut hops = Vec::new();
     let mut has_init = false;
@@ -84,7 +90,28 @@ fn image(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, path: &str) -> R
         return nothing("it is empty");
     }
     let Some(content) = guest.view.read(path)? else { return nothing("there is no such file") };
-    let found = match guest.archives.get(path, &content) {
+    judged(guest, entry, kernel, path, &content)
+}
+
+/// The initramfs in a unified kernel image, if that is what the kernel's file is.
+fn inside(view: &dyn View, path: &str) -> Result<Option<Arc<[u8]>>> {
+    let head = view.start(path, HEAD)?.unwrap_or_default();
+    let Some(range) = Pe::parse(&head).and_then(|pe| pe.section(".initrd")) else { return Ok(None) };
+    let content = view.read(path)?.unwrap_or_default();
+    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+    let section = start.ok().zip(end.ok()).and_then(|(start, end)| content.get(start..end));
+    Ok(section.map(Arc::from))
+}
+
+/// The hop of an image with this content, and whether it is the one with the system in it.
+fn judged(
+    guest: &Guest<'_>,
+    entry: &MenuEntry,
+    kernel: &Kernel,
+    path: &str,
+    content: &Arc<[u8]>,
+) -> Result<(Hop, bool)> {
+    let found = match guest.archives.get(path, content) {
         Ok(parsed) => judge(guest, entry, kernel, parsed.archive()),
         Err(Error::Initramfs { source, .. }) => Ok(broken(&source)),
         Err(error) => return Err(error),
@@ -520,6 +547,21 @@ mod tests {
     #[test]
     fn one_with_all_it_needs_is_reached() {
         assert_eq!(lines(&hops(&debian())), [format!("Initramfs {INITRD}: initramfs-tools for {RELEASE}")]);
+    }
+
+    #[test]
+    fn one_in_a_unified_image_is_judged_as_any_other() {
+        let with = |files: &[(String, String)]| {
+            let sections: &[(&str, &[u8])] =
+                &[(".linux", &crate::kernel_image::testing::bz_image(RELEASE)), (".initrd", &pack(files))];
+            let bench = debian().file(super::super::testing::KERNEL, crate::pe::testing::image(sections));
+            let entry = MenuEntry { initrds: Vec::new(), ..entry(&bench) };
+            stops(bench.guest(|guest| look(guest, KIND, |guest| initramfs(guest, &entry)).unwrap()))
+        };
+        assert_eq!(with(&initramfs_files()), [""; 0]);
+        let mut files = initramfs_files();
+        without("hv_vmbus")(&mut files);
+        assert!(with(&files)[0].ends_with("it lacks hv_vmbus"));
     }
 
     #[test]

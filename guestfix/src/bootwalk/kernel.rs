@@ -1,13 +1,19 @@
 //! The kernel's file: there, whole, for the machine that the programs are for, with its modules, and with the
 //! drivers of the target in the one or the other.
 
+use std::ops::Range;
+
 use libdisk::vfs::FileType;
 
 use super::{Hop, HopKind, MenuEntry};
 use crate::facts::{Driver, Loader};
 use crate::kernel_image::{HEAD, KernelImage};
+use crate::pe::Pe;
+use crate::text::bytes;
 use crate::{Guest, Result, View};
 
+/// The longest name of a release, in bytes.
+const RELEASE: usize = 256;
 /// Where modules are.
 const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
@@ -60,6 +66,12 @@ pub(super) fn image(view: &dyn View, path: &str) -> Result<Result<KernelImage, S
         return Ok(Err("it is empty".into()));
     }
     let head = view.start(path, HEAD)?.unwrap_or_default();
+    if let Some(pe) = Pe::parse(&head)
+        && let Some(kernel) = pe.section(".linux")
+        && pe.end() <= metadata.size
+    {
+        return unified(view, path, &pe, kernel);
+    }
     Ok(match KernelImage::parse(&head) {
         Ok(image) if image.needs > metadata.size => Err(format!(
             "it is cut short: it has {} bytes of the {} that its header speaks of",
@@ -68,6 +80,27 @@ pub(super) fn image(view: &dyn View, path: &str) -> Result<Result<KernelImage, S
         Ok(image) => Ok(image),
         Err(why) => Err(format!("it is {why}")),
     })
+}
+
+/// The kernel in a unified image.
+fn unified(view: &dyn View, path: &str, pe: &Pe, kernel: Range<u64>) -> Result<Result<KernelImage, String>> {
+    let len = usize::try_from(kernel.end.saturating_sub(kernel.start)).unwrap_or(HEAD).min(HEAD);
+    let head = view.range(path, kernel.start, len)?.unwrap_or_default();
+    let inner = match KernelImage::parse(&head) {
+        Ok(inner) if inner.needs > kernel.end.saturating_sub(kernel.start) => {
+            return Ok(Err("the kernel in it is cut short".into()));
+        }
+        Ok(inner) => inner,
+        Err(why) => return Ok(Err(format!("what should be the kernel in it is {why}"))),
+    };
+    let mut release = inner.release;
+    if let Some(uname) = pe.section(".uname") {
+        let text = view.range(path, uname.start, RELEASE.min((uname.end - uname.start) as usize))?;
+        let text = bytes::decode(&text.unwrap_or_default());
+        release =
+            Some(text.trim_matches(['\0', '\n', ' ']).to_owned()).filter(|text| !text.is_empty()).or(release);
+    }
+    Ok(Ok(KernelImage { format: "in a unified kernel image", release, efi: true, ..inner }))
 }
 
 /// The release of the kernel that an entry starts: what the image itself says, else what is known by its name.
@@ -173,6 +206,22 @@ mod tests {
             let stops = stops(hops(&bench));
             assert!(stops.len() == 1 && stops[0].contains(&format!("blocked: {why}")), "{why}: {stops:?}");
         }
+    }
+
+    #[test]
+    fn a_unified_image_has_its_kernel_in_a_section() {
+        let unified = |kernel: &[u8]| {
+            let sections: &[(&str, &[u8])] = &[(".uname", RELEASE.as_bytes()), (".linux", kernel)];
+            debian().file(KERNEL, crate::pe::testing::image(sections))
+        };
+        let kernel = bz_image(RELEASE);
+        let found = lines(&hops(&unified(&kernel)));
+        assert_eq!(found, [format!("Kernel {KERNEL}: Linux {RELEASE}, in a unified kernel image")]);
+        assert!(stops(hops(&unified(&kernel[..0x600])))[0].ends_with("the kernel in it is cut short"));
+        assert!(stops(hops(&unified(b"code")))[0].ends_with("is no kernel that a boot loader starts"));
+        let file = crate::pe::testing::image(&[(".linux", &kernel)]);
+        let cut = debian().file(KERNEL, &file[..file.len() - 1]);
+        assert!(stops(hops(&cut))[0].contains("it is cut short"));
     }
 
     #[test]
