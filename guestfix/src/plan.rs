@@ -108,11 +108,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether nothing will stand in the way of a start once this plan is applied.
+    /// Whether nothing will stand in the way of a start once this plan is applied, and the boot walk comes to
+    /// the login.
     pub fn ready(&self) -> bool {
+        self.boot_after.arrives && !self.leaves_blockers()
+    }
+
+    /// Whether it leaves a blocker, or a rule that cannot tell of one.
+    pub fn leaves_blockers(&self) -> bool {
         let severities = self.by_hand.iter().map(|fault| fault.severity);
         let mut all = severities.chain(self.unknown.iter().map(|unknown| unknown.severity));
-        all.all(|severity| severity != Severity::Blocker)
+        all.any(|severity| severity == Severity::Blocker)
     }
 
     /// Whether there is nothing to change.

@@ -62,7 +62,8 @@ pub struct Report {
     pub goal: Goal,
     /// What it is.
     pub guest: Summary,
-    /// Will it boot: every rule that can stand in the way, and applies, says that all is well as it is now.
+    /// Will it boot: every rule that can stand in the way, and applies, says that all is well as it is now,
+    /// and the boot walk comes to the login.
     pub ready: bool,
     /// Will it boot once a plan is applied.
     pub ready_after_fix: bool,

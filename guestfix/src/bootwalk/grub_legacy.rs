@@ -16,6 +16,8 @@ const KIND: usize = SECTOR + 0x10;
 const VERSION: usize = SECTOR + 0x12;
 /// The kind of stage2; the others each read one file system.
 const STAGE2: u8 = 0;
+/// No stage2 is smaller, in bytes: nothing in it says how long it is.
+const SMALLEST: u64 = 64 << 10;
 /// Sectors of the next stage that are looked at.
 const SECTORS: usize = 4;
 
@@ -56,9 +58,7 @@ pub(super) fn boot(
     if !is_last {
         // It reads stage2 by its path on the volume that menu.lst is on.
         match stage2(guest)? {
-            Some(File::At(path))
-                if view.stat(&path)?.is_some_and(|stat| stat.size >= (SECTORS * SECTOR) as u64) =>
-            {
+            Some(File::At(path)) if view.stat(&path)?.is_some_and(|stat| stat.size >= SMALLEST) => {
                 let start = view.start(&path, SECTORS * SECTOR)?.unwrap_or_default();
                 if start.get(VERSION..VERSION + 2) != Some(b"0.") {
                     hops.push(Hop::blocked(HopKind::Loader, path, "GRUB's stage2", "it is none"));

@@ -99,20 +99,31 @@ pub struct Count {
 
 impl Check {
     /// Whether every rule that can stand in the way of a start, and applies, says that all is well as the
-    /// guest is now.
+    /// guest is now, and the boot walk comes to the login.
     pub fn ready(&self) -> bool {
+        self.walk.arrives() && self.rules_are_content()
+    }
+
+    fn rules_are_content(&self) -> bool {
         self.blockers().all(|item| {
             matches!(item.verdict, Verdict::Ok | Verdict::NotApplicable { .. }) && item.unread.is_empty()
         })
     }
 
-    /// Whether every one will once a plan is applied.
+    /// Whether every one will once a plan is applied, and the walk over what it makes comes to the login.
     pub fn fixable(&self) -> bool {
         let well = |verdict: &Verdict| match verdict {
             Verdict::Ok | Verdict::NotApplicable { .. } | Verdict::Wrong { remedy: Remedy::Fix, .. } => true,
             Verdict::Wrong { remedy: Remedy::ByHand { .. }, .. } | Verdict::Unknown => false,
         };
-        self.shortages.is_empty() && self.blockers().all(|item| well(&item.verdict) && item.unread.is_empty())
+        self.after_fix().arrives()
+            && self.shortages.is_empty()
+            && self.blockers().all(|item| well(&item.verdict) && item.unread.is_empty())
+    }
+
+    /// The boot walk over the guest with the fixes.
+    pub fn after_fix(&self) -> &Walk {
+        self.walk_after_fix.as_ref().unwrap_or(&self.walk)
     }
 
     fn blockers(&self) -> impl Iterator<Item = &Item> {

@@ -38,6 +38,11 @@ impl Report {
         page
     }
 
+    /// Where the boot stops, which no rule says.
+    fn stop(&self) -> String {
+        self.check.walk.chain().why().unwrap_or_else(|| "nobody can tell how it boots".to_owned())
+    }
+
     /// The boot walk: a line, or each hop and the other entries of the menu.
     fn walk(&self, page: &mut Page, all: bool) {
         let Check { walk, walk_after_fix, .. } = &self.check;
@@ -66,19 +71,27 @@ impl Report {
         let blind = format!("{} cannot tell", counted(unknown, "rule"));
         let count = match (blockers.len(), unknown) {
             (0, 1..) => return format!("not ready: {blind}"),
+            (0, 0) if !self.ready => return format!("not ready: {}", self.stop()),
             (blockers, 0) => counted(blockers, "blocker"),
             (blockers, _) => format!("{blind}, {}", counted(blockers, "blocker")),
         };
-        match (blockers.len(), by_hand) {
-            (0, _) if warnings == 0 => "ready".to_owned(),
-            (0, _) => format!("ready, with {}", counted(warnings, "warning")),
+        let sentence = match (blockers.len(), by_hand) {
+            (0, _) if warnings == 0 => return "ready".to_owned(),
+            (0, _) => return format!("ready, with {}", counted(warnings, "warning")),
             (1, 0) => format!("not ready: {count}, fixable"),
             (2, 0) => format!("not ready: {count}, both fixable"),
             (_, 0) => format!("not ready: {count}, all fixable"),
-            (1, 1) => format!("not ready: {count}, which needs a manual fix"),
-            (all, by_hand) if all == by_hand => format!("not ready: {count}, which need a manual fix"),
-            (_, 1) => format!("not ready: {count}, 1 of them needs a manual fix"),
-            (_, by_hand) => format!("not ready: {count}, {by_hand} of them need a manual fix"),
+            (1, 1) => return format!("not ready: {count}, which needs a manual fix"),
+            (all, by_hand) if all == by_hand => {
+                return format!("not ready: {count}, which need a manual fix");
+            }
+            (_, 1) => return format!("not ready: {count}, 1 of them needs a manual fix"),
+            (_, by_hand) => return format!("not ready: {count}, {by_hand} of them need a manual fix"),
+        };
+        // All that the rules have found is fixed, and that is not enough.
+        match self.check.after_fix().chain().why() {
+            Some(why) => format!("{sentence}, but then {why}"),
+            None => sentence,
         }
     }
 }

@@ -205,16 +205,16 @@ pub(super) fn extlinux(tree: &mut Tree) {
 
 /// stage1_5 of GRUB before version 2, which reads ext2: the start of it.
 pub(super) fn stage1_5() -> Vec<u8> {
-    stage(2, "/boot/grub/stage2")
+    stage(16, 2, "/boot/grub/stage2")
 }
 
 /// stage2 of it.
 pub(super) fn stage2() -> Vec<u8> {
-    stage(0, "/boot/grub/menu.lst")
+    stage(200, 0, "/boot/grub/menu.lst")
 }
 
-fn stage(kind: u8, config: &str) -> Vec<u8> {
-    let mut stage = vec![0x90_u8; 16 * SECTOR];
+fn stage(sectors: usize, kind: u8, config: &str) -> Vec<u8> {
+    let mut stage = vec![0x90_u8; sectors * SECTOR];
     stage[SECTOR + 6..SECTOR + 8].copy_from_slice(&[3, 2]);
     stage[SECTOR + 0x10] = kind;
     let text = format!("0.97\0{config}\0");

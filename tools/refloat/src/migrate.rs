@@ -66,7 +66,11 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     if !ready && !args.allow_blockers {
         let mut page = Page::new();
         page.gap();
-        page.line(next::verdict(false, "not ready: blockers remain, so nothing was written"));
+        let why = match plan.boot_after.why() {
+            Some(why) if !plan.leaves_blockers() => why,
+            _ => "blockers remain".to_owned(),
+        };
+        page.line(next::verdict(false, format!("not ready: {why}, so nothing was written")));
         page.line(next::advice("fix them in the machine, or add --allow-blockers to write it all the same"));
         context.say(page)?;
         return finish(context, &migrated, Answer::No);

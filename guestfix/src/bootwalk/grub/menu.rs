@@ -173,6 +173,7 @@ fn chosen(run: &Run<'_>, hops: &mut Vec<Hop>) -> Option<(usize, String)> {
         Some(_) => format!("'{title}' starts by itself"),
         None => format!("its default {default:?} is none of them, and the first starts: '{title}'"),
     };
+    let place = item.place.path().map_or(place, Place::file);
     hops.push(Hop::reached(HopKind::Menu, place, format!("{what}; {how}")));
     Some((index_or_first, rest))
 }
