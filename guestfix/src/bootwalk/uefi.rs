@@ -248,7 +248,8 @@ fn first_name(list: &[u8]) -> Option<String> {
         if wide { String::from_utf16_lossy(&units) } else { String::from_utf8_lossy(list).into_owned() };
     let text = text.trim_start_matches('\u{FEFF}');
     let name = text.lines().next()?.split(',').next()?.trim();
-    (!name.is_empty()).then(|| name.trim_start_matches('\\').replace('\\', "/"))
+    (!name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER))
+        .then(|| name.trim_start_matches('\\').replace('\\', "/"))
 }
 
 /// shim signs itself by its section of revocation levels; old ones name what they start.
