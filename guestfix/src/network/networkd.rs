@@ -158,11 +158,7 @@ fn holds(key: &str, value: &str, card: &Card) -> Option<bool> {
         "Kind" => card.is_real() && value.starts_with('!'),
         // An address that the platform has not given away.
         "MACAddress" | "PermanentMACAddress" => false,
-        "Path"
-            if value.split_whitespace().all(|path| path.starts_with("pci-") || path.starts_with("xen")) =>
-        {
-            false
-        }
+        "Path" if value.split_whitespace().all(is_on_another_bus) => false,
         "Path" if value == "*" => true,
         "Virtualization" => {
             let (negated, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value));
@@ -171,6 +167,14 @@ fn holds(key: &str, value: &str, card: &Card) -> Option<bool> {
         "WLANInterfaceType" | "SSID" | "BSSID" => false,
         _ => return None,
     })
+}
+
+/// Whether a pattern of paths, as udev's `path_id` makes them ("pci-0000:00:05.0", "*-usb-*"), names a bus that
+/// a card on VMBus is not behind.
+fn is_on_another_bus(pattern: &str) -> bool {
+    const BUSES: [&str; 9] = ["pci", "usb", "usbv2", "usbv3", "platform", "xen", "virtio", "bcma", "ccw"];
+    let mut parts = pattern.split('-');
+    !pattern.starts_with('!') && (pattern.starts_with("xen") || parts.any(|part| BUSES.contains(&part)))
 }
 
 fn is_yes(value: &str) -> bool {

@@ -68,6 +68,7 @@ fn a_file_of_networkd_fits_by_all_its_conditions() {
         ("MACAddress=0a:ff:c0:a8:01:0a", none),
         ("PermanentMACAddress=0a:ff:c0:a8:01:0a", none),
         ("Path=pci-0000:00:05.0", none),
+        ("Path=*-usb-*", none),
         ("Path=*", dhcp),
         ("Kind=bridge", none),
         ("Kind=!bond bridge", dhcp),

@@ -11,9 +11,17 @@ use std::fmt::Write as _;
 
 /// Where the private range starts: the last 256 code points of Unicode, in a plane that nobody assigns.
 const BASE: u32 = 0x10_FF00;
+/// The first byte of a character of that range in UTF-8.
+const LEAD: u8 = 0xF4;
 
 /// The text that stands for these bytes.
 pub fn decode(bytes: &[u8]) -> String {
+    // Nearly all text: looked at as bytes, which costs little for indexes of megabytes.
+    if !bytes.contains(&LEAD)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for part in chunk.valid().split_inclusive(is_private) {
@@ -28,7 +36,7 @@ pub fn decode(bytes: &[u8]) -> String {
 
 /// The bytes that this text stands for.
 pub fn encode(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(is_private) {
+    if !text.as_bytes().contains(&LEAD) || !text.contains(is_private) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -43,7 +51,7 @@ pub fn encode(text: &str) -> Cow<'_, [u8]> {
 
 /// The text for people: a byte that is not UTF-8 as `\xE9`.
 pub fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_private) {
+    if !text.as_bytes().contains(&LEAD) || !text.contains(is_private) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
