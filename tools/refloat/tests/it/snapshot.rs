@@ -341,7 +341,7 @@ fn every_answer_tells_what_was_read_and_what_it_cost() {
         assert!(told["schema"].as_str().unwrap().starts_with("refloat."), "{line}");
         let said = cloud.said(line, exit);
         assert!(
-            said.contains("read ") && said.contains(" requests") && said.contains("about $"),
+            said.contains("read ") && said.contains(" request") && said.contains(" $0."),
             "{line}: {said}"
         );
     }
