@@ -56,8 +56,10 @@ pub(crate) fn is_unfinished(target: &Path) -> Result<bool> {
     }
     let last =
         read(&path)?.filter(|record| matches!(record, Record::Source { .. } | Record::End { .. })).last();
+    let failed = |cause| Error::io(LAYER, "cannot read the log", cause).in_file(&path);
     Ok(match last {
-        None => false,
+        // What a crash of the machine leaves of a log that was begun.
+        None => File::open(&path).and_then(|file| is_torn_start(&file)).map_err(failed)?,
         Some(Record::End { .. }) => target.symlink_metadata().is_err(),
         Some(_) => true,
     })
