@@ -97,7 +97,7 @@ const ROWS: &[Row] = &[
     ("plan --show demo.raw", "demo.raw: it is an image (raw), and no plan", "refloat plan IMAGE", 2),
     ("plan --show top.qcow2", "top.qcow2: it is an image (qcow2), and no plan", "refloat plan IMAGE", 2),
     ("apply large.raw -o a.qcow2", "it is an image (raw), and no plan", "refloat plan IMAGE", 2),
-    ("apply large.json -o a.qcow2", "no plan has more than", "refloat plan IMAGE", 2),
+    ("apply large.json -o a.qcow2", "refloat reads 117440512 of a plan", "refloat plan IMAGE", 2),
     // what is typed
     ("rules no.such.rule", "there is no rule no.such.rule", "refloat rules", 2),
 ];
