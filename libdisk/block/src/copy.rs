@@ -3,8 +3,10 @@
 mod look;
 mod plan;
 
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
@@ -172,7 +174,7 @@ fn run(
     let granule = GRANULE.max(caps.alignment);
     let unit = UNIT.min(caps.max_write).max(1).next_multiple_of(granule);
     let max_write = (caps.max_write - caps.max_write % caps.alignment.max(1)).max(caps.alignment).max(1);
-    let cores = rayon::current_num_threads;
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
     // A pool of its own: a copy waits for disks and networks, which must not keep others' computing waiting.
     let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
