@@ -1,6 +1,6 @@
 //! linux.grub.absent-volumes
 
-use super::{boot_entries, grub_defaults};
+use super::arguments;
 use crate::bootwalk::waits;
 use crate::facts::Machine;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
@@ -32,22 +32,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    let mut evidence = Vec::new();
-    for cmdline in &guest.facts.boot.cmdlines {
-        evidence.extend(faults(&cmdline.place, &cmdline.written, machine));
-    }
-    for one in grub_defaults::assigned(guest.view)? {
-        if grub_defaults::is_cmdline(&one.key) {
-            evidence.extend(faults(&one.place, &one.value, machine));
-        }
-    }
+    let evidence = arguments::faults(guest, |place, cmdline| faults(place, cmdline, machine))?;
     Ok(Finding::from_evidence(evidence))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let machine = stage.guest()?.view.machine().clone();
-    boot_entries::edit_cmdlines(stage, |cmdline| Some(without(&cmdline.written, &machine)))?;
-    grub_defaults::edit_cmdlines(stage, |cmdline| without(cmdline, &machine))?;
+    arguments::edit(stage, |cmdline| without(cmdline, &machine))?;
     Ok(Fixed::Staged)
 }
 

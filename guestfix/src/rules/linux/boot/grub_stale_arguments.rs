@@ -1,6 +1,6 @@
 //! linux.grub.stale-arguments
 
-use super::{boot_entries, grub_defaults};
+use super::arguments;
 use crate::facts::Machine;
 use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
@@ -43,22 +43,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    let mut evidence = Vec::new();
-    for cmdline in &guest.facts.boot.cmdlines {
-        evidence.extend(faults(&cmdline.place, &cmdline.written, machine));
-    }
-    for one in grub_defaults::assigned(guest.view)? {
-        if grub_defaults::is_cmdline(&one.key) {
-            evidence.extend(faults(&one.place, &one.value, machine));
-        }
-    }
+    let evidence = arguments::faults(guest, |place, cmdline| faults(place, cmdline, machine))?;
     Ok(Finding::from_evidence(evidence))
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let machine = stage.guest()?.view.machine().clone();
-    boot_entries::edit_cmdlines(stage, |cmdline| Some(without_stale(&cmdline.written, &machine)))?;
-    grub_defaults::edit_cmdlines(stage, |cmdline| without_stale(cmdline, &machine))?;
+    arguments::edit(stage, |cmdline| without_stale(cmdline, &machine))?;
     Ok(Fixed::Staged)
 }
 

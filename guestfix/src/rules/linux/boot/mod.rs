@@ -1,5 +1,6 @@
 //! Boot loaders, their menus and command lines, and the console.
 
+pub(in crate::rules) mod arguments;
 pub(in crate::rules) mod boot_entries;
 pub(in crate::rules) mod boot_modules;
 pub(in crate::rules) mod esp_fallback_loader;

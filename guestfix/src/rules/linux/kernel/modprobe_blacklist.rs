@@ -6,7 +6,7 @@ use super::initramfs_hyperv::{Room, replace};
 use crate::bootwalk;
 use crate::platform::Drivers;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::rules::linux::boot::{boot_entries, grub_defaults};
+use crate::rules::linux::boot::arguments;
 use crate::rules::linux::linewise;
 use crate::text::cmdline::{self, Change};
 use crate::text::{Line, bytes, comment_out, lines, modprobe, rewrite};
@@ -47,14 +47,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
             }
         }
     }
-    for cmdline in &guest.facts.boot.cmdlines {
-        evidence.extend(listed(&cmdline.place, &cmdline.written, drivers));
-    }
-    for one in grub_defaults::assigned(guest.view)? {
-        if grub_defaults::is_cmdline(&one.key) {
-            evidence.extend(listed(&one.place, &one.value, drivers));
-        }
-    }
+    evidence.extend(arguments::faults(guest, |place, cmdline| listed(place, cmdline, drivers))?);
     Ok(Finding::from_evidence(evidence))
 }
 
@@ -79,8 +72,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         let new = new.map_err(|source| Error::Initramfs { path: path.clone(), source: source.into() })?;
         replace(stage, &path, new, &mut room)?;
     }
-    boot_entries::edit_cmdlines(stage, |cmdline| Some(without(&cmdline.written, &platform.drivers)))?;
-    grub_defaults::edit_cmdlines(stage, |cmdline| without(cmdline, &platform.drivers))?;
+    arguments::edit(stage, |cmdline| without(cmdline, &platform.drivers))?;
     Ok(Fixed::Staged)
 }
 
