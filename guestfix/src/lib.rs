@@ -26,6 +26,7 @@ mod pe;
 mod place;
 pub mod plan;
 pub mod platform;
+mod programs;
 pub mod report;
 pub mod rule;
 pub mod rules;

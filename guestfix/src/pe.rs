@@ -52,6 +52,12 @@ impl Pe {
         self.sections.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, range)| range.clone())
     }
 
+    /// The content of this section, in the bytes of the whole file.
+    pub(crate) fn content<'a>(&self, file: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        let range = self.section(name)?;
+        file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+
     /// How many bytes a file with this header has at least.
     pub(crate) fn end(&self) -> u64 {
         self.sections.iter().map(|(_, range)| range.end).max().unwrap_or(0)

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use initramfs::{Archive, Error as ImageError, Generator, ModuleState};
-use libdisk::vfs::FileType;
 
-use super::kernel::{module_dir, release_of};
+use super::kernel::release_of;
+use super::look::regular;
 use super::waits;
 use super::{Hop, HopKind, MenuEntry};
 use crate::error::chain;
 use crate::facts::{Driver, Volume};
 use crate::inspect::devices;
+use crate::inspect::kernels::{is_module, module_dir};
 use crate::kernel_image::HEAD;
 use crate::modules::Modules;
 use crate::pe::Pe;
@@ -82,12 +83,8 @@ enum Found {
 /// The hop of one image, and whether it is the one with the system in it.
 fn image(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, path: &str) -> Result<(Hop, bool)> {
     let nothing = |why: &str| Ok((Hop::blocked(KIND, path, "no initramfs", why), false));
-    let Some(metadata) = guest.view.stat(path)? else { return nothing("there is no such file") };
-    if metadata.file_type != FileType::Regular {
-        return nothing("it is no regular file");
-    }
-    if metadata.size == 0 {
-        return nothing("it is empty");
+    if let Err(why) = regular(guest.view, path)? {
+        return nothing(why);
     }
     let Some(content) = guest.view.read(path)? else { return nothing("there is no such file") };
     judged(guest, entry, kernel, path, &content)
@@ -96,11 +93,10 @@ fn image(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, path: &str) -> R
 /// The initramfs in a unified kernel image, if that is what the kernel's file is.
 fn inside(view: &dyn View, path: &str) -> Result<Option<Arc<[u8]>>> {
     let head = view.start(path, HEAD)?.unwrap_or_default();
-    let Some(range) = Pe::parse(&head).and_then(|pe| pe.section(".initrd")) else { return Ok(None) };
+    let unified = Pe::parse(&head).filter(|pe| pe.section(".initrd").is_some());
+    let Some(pe) = unified else { return Ok(None) };
     let content = view.read(path)?.unwrap_or_default();
-    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-    let section = start.ok().zip(end.ok()).and_then(|(start, end)| content.get(start..end));
-    Ok(section.map(Arc::from))
+    Ok(pe.content(&content, ".initrd").map(Arc::from))
 }
 
 /// The hop of an image with this content, and whether it is the one with the system in it.
@@ -489,12 +485,7 @@ fn without(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel) -> Result<Hop>
         guest.goal.target.platform.drivers.required.iter().map(|name| vec![*name]).collect();
     wanted.extend(volume.map(filesystem_drivers).filter(|names| !names.is_empty()));
     let text = guest.view.text(&format!("{}/modules.builtin", kernel.dir))?.unwrap_or_default();
-    let listed = |name: &str| {
-        text.lines().any(|line| {
-            let file = line.rsplit('/').next().unwrap_or(line);
-            file.split(".ko").next().is_some_and(|stem| stem.replace('-', "_") == name)
-        })
-    };
+    let listed = |name: &str| text.lines().any(|line| is_module(line, name));
     for names in &wanted {
         let mut is_there = false;
         for name in names {

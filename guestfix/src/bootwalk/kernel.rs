@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use libdisk::vfs::FileType;
-
+use super::look::regular;
 use super::{Hop, HopKind, MenuEntry};
 use crate::facts::{Driver, Loader};
+use crate::inspect::kernels::{is_module, module_dir};
 use crate::kernel_image::{HEAD, KernelImage};
 use crate::pe::Pe;
 use crate::text::bytes;
@@ -14,8 +14,6 @@ use crate::{Guest, Result, View};
 
 /// The longest name of a release, in bytes.
 const RELEASE: usize = 256;
-/// Where modules are.
-const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
 /// The hop of an entry's kernel.
 pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
@@ -58,13 +56,10 @@ pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
 
 /// What the file is, or why no loader starts it.
 pub(super) fn image(view: &dyn View, path: &str) -> Result<Result<KernelImage, String>> {
-    let Some(metadata) = view.stat(path)? else { return Ok(Err("there is no such file".into())) };
-    if metadata.file_type != FileType::Regular {
-        return Ok(Err("it is no regular file".into()));
-    }
-    if metadata.size == 0 {
-        return Ok(Err("it is empty".into()));
-    }
+    let metadata = match regular(view, path)? {
+        Ok(metadata) => metadata,
+        Err(why) => return Ok(Err(why.into())),
+    };
     let head = view.start(path, HEAD)?.unwrap_or_default();
     if let Some(pe) = Pe::parse(&head)
         && let Some(kernel) = pe.section(".linux")
@@ -114,16 +109,6 @@ pub(super) fn release_of(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Option<
     Ok(image(guest.view, &entry.kernel)?.ok().and_then(|image| release(guest, entry, &image)))
 }
 
-/// The directory of a kernel's modules.
-pub(super) fn module_dir(view: &dyn View, release: &str) -> Result<Option<String>> {
-    for dir in MODULE_DIRS {
-        if let Some(found) = view.resolve(&format!("{dir}/{release}"))? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
-}
-
 /// Why a kernel sees no disk or no network of the target, whatever its initramfs holds, and where that is to
 /// be seen.
 fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<String>, String)>> {
@@ -167,11 +152,8 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
 
 /// The file of a module, as modules.dep has it, below the directory.
 fn listed<'a>(text: &'a str, module: &str) -> Option<&'a str> {
-    let is_it = |path: &&str| {
-        let file = path.rsplit('/').next().unwrap_or(path);
-        file.split(".ko").next().is_some_and(|stem| stem.replace('-', "_") == module)
-    };
-    text.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path).find(is_it)
+    let mut paths = text.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
+    paths.find(|path| is_module(path, module))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::target::Init;
 use super::units::{Unit, started_by};
 use super::{Hop, HopKind, MenuEntry};
 use crate::text::lines;
-use crate::{Guest, Result, View};
+use crate::{Guest, Result, View, programs};
 
 const KIND: HopKind = HopKind::Login;
 const PASSWD: &str = "/etc/passwd";
@@ -15,8 +15,6 @@ const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
 const CONSOLES: &[&str] = &["serial-getty@ttyS0.service", "getty@tty1.service"];
 /// By these the configuration of distributions starts a server for SSH.
 const SSH_UNITS: &[&str] = &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
-/// Where programs are.
-const SBIN: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
 
 /// The hop of the login.
 pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
@@ -47,7 +45,7 @@ type Way<T> = std::result::Result<T, String>;
 
 /// What answers by SSH, or why nothing does.
 fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Way<&'static str>> {
-    let Some(program) = program(view, "sshd")? else { return Ok(Err("sshd is not installed".into())) };
+    let Some(program) = programs::find(view, "sshd")? else { return Ok(Err("sshd is not installed".into())) };
     if let Some(why) = cannot_start(view, &program, arch)? {
         return Ok(Err(why));
     }
@@ -134,7 +132,9 @@ fn of_systemd(view: &dyn View, arch: Option<&str>) -> Result<Way<(String, String
     if let Some((place, why)) = Unit::find(view, "getty.target")?.fault("getty.target") {
         return Ok(Err(format!("{place}: {why}")));
     }
-    let Some(getty) = program(view, "agetty")? else { return Ok(Err("agetty is not installed".into())) };
+    let Some(getty) = programs::find(view, "agetty")? else {
+        return Ok(Err("agetty is not installed".into()));
+    };
     if let Some(why) = cannot_start(view, &getty, arch)? {
         return Ok(Err(why));
     }
@@ -166,16 +166,6 @@ fn of_inittab(view: &dyn View, arch: Option<&str>) -> Result<Way<(String, String
         }
     }
     Ok(Err(why))
-}
-
-/// Where a program is.
-fn program(view: &dyn View, name: &str) -> Result<Option<String>> {
-    for dir in SBIN {
-        if let Some(path) = view.resolve(&format!("{dir}/{name}"))? {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A part of the walk as it looks at the guest: what cannot be read on the way is said.
 
+use libdisk::vfs::{FileType, Metadata};
+
 use super::{Hop, HopKind};
 use crate::unread::{Noting, distinct};
 use crate::{Guest, Result, View};
@@ -35,4 +37,17 @@ pub(super) fn look(
     hops.retain(|hop| !is_unread(hop));
     hops.extend(unread.iter().map(|unread| Hop::unread(kind, unread)));
     Ok(hops)
+}
+
+/// A file that has to be there with something in it; the inner error says why it is none.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn regular(view: &dyn View, path: &str) -> Result<Result<Metadata, &'static str>> {
+    Ok(match view.stat(path)? {
+        None => Err("there is no such file"),
+        Some(metadata) if metadata.file_type != FileType::Regular => Err("it is no regular file"),
+        Some(metadata) if metadata.size == 0 => Err("it is empty"),
+        Some(metadata) => Ok(metadata),
+    })
 }

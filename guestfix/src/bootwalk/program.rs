@@ -70,8 +70,7 @@ impl Program {
 
     /// The content of a section, in the bytes of the whole file.
     pub(super) fn section<'a>(&self, file: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        let range = self.pe.section(name)?;
-        file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+        self.pe.content(file, name)
     }
 }
 

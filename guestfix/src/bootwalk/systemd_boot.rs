@@ -8,7 +8,7 @@ use regex::Regex;
 use super::esp::{self, On};
 use super::{Entry, Hop, HopKind, MenuEntry, unified};
 use crate::facts::Volume;
-use crate::inspect::compare_versions;
+use crate::inspect::{compare_versions, glob_of_entries};
 use crate::place::Place;
 use crate::text::bls;
 use crate::{Guest, Result, limits};
@@ -161,9 +161,7 @@ fn order(a: &Key, b: &Key) -> Ordering {
 
 /// The names that a glob stands for; `None` for none.
 fn pattern(glob: &str) -> Option<Regex> {
-    let glob = glob.trim();
-    let expression = regex::escape(glob).replace(r"\*", ".*").replace(r"\?", ".");
-    Regex::new(&format!("^{expression}(\\.conf|\\.efi)?$")).ok().filter(|_| !glob.is_empty())
+    glob_of_entries(glob.trim(), r"(\.conf|\.efi)?")
 }
 
 #[cfg(test)]

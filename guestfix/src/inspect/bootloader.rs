@@ -12,6 +12,7 @@ use crate::text::{cmdline, grubenv, lines};
 use crate::{Result, View, limits};
 
 pub(crate) use bls::files as bls_files;
+pub(crate) use systemd_boot::glob_of_entries;
 
 /// Where distributions keep the real grub.cfg.
 const GRUB_CONFIGS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];

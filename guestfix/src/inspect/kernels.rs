@@ -74,12 +74,7 @@ fn known_release(view: &dyn View, image: &str, name: &str) -> Result<Option<Stri
 }
 
 fn kernel(view: &dyn View, boot: &Boot, image: Option<String>, version: String) -> Result<Kernel> {
-    let mut modules = None;
-    for dir in MODULE_DIRS {
-        if modules.is_none() {
-            modules = view.resolve(&format!("{dir}/{version}"))?;
-        }
-    }
+    let modules = module_dir(view, &version)?;
     let entry =
         boot.entries.iter().find(|entry| Some(&entry.kernel) == image.as_ref() && !entry.initrds.is_empty());
     let initramfs = match entry.and_then(|entry| entry.initrds.last()) {
@@ -88,6 +83,16 @@ fn kernel(view: &dyn View, boot: &Boot, image: Option<String>, version: String) 
     };
     let drivers = drivers(view, &version, modules.as_deref())?;
     Ok(Kernel { version, image, modules, initramfs, drivers })
+}
+
+/// The directory of a kernel's modules, links resolved.
+pub(crate) fn module_dir(view: &dyn View, release: &str) -> Result<Option<String>> {
+    for dir in MODULE_DIRS {
+        if let Some(found) = view.resolve(&format!("{dir}/{release}"))? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
@@ -108,7 +113,8 @@ fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
 fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
     let known = platform::drivers();
-    let name_of = |name: &str| known.iter().map(|driver| driver.module).find(|known| is_module(name, known));
+    let name_of =
+        |name: &str| known.iter().map(|driver| driver.module).find(|known| is_module(name.trim(), known));
     let (mut built_in, mut loadable) = (String::new(), String::new());
     if let Some(dir) = modules {
         built_in = text(format!("{dir}/modules.builtin"))?;
@@ -149,13 +155,13 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
 pub(crate) fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform::Driver) -> Result<bool> {
     let (Some(modules), Some(dir)) = (modules, driver.folder) else { return Ok(false) };
     let names = view.list(&format!("{modules}/kernel/drivers/{dir}"))?;
-    Ok(names.iter().any(|file| file.contains(".ko") && is_module(file, driver.module)))
+    Ok(names.iter().any(|file| file.contains(".ko") && is_module(file.trim(), driver.module)))
 }
 
 /// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of
 /// `hid_hyperv`.
-fn is_module(path: &str, name: &str) -> bool {
-    let file = path.trim().rsplit('/').next().unwrap_or(path);
+pub(crate) fn is_module(path: &str, name: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
     let stem = file.split(".ko").next().unwrap_or(file);
     stem.len() == name.len() && stem.bytes().zip(name.bytes()).all(|(c, n)| c == n || c == b'-' && n == b'_')
 }

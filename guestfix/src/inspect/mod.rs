@@ -16,7 +16,7 @@ use crate::text::{fstab, shell_assign};
 use crate::unread::{Known, Noting, distinct};
 use crate::{Result, View, limits};
 
-pub(crate) use bootloader::bls_files;
+pub(crate) use bootloader::{bls_files, glob_of_entries};
 pub use os::os;
 
 /// Everything that is known of a guest.

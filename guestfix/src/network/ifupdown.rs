@@ -122,14 +122,18 @@ fn of(configuration: &Configuration, name: &str, client: bool, depth: usize) -> 
     best
 }
 
+/// Whether the option names what a bridge, bond or VLAN is over.
+pub(crate) fn lists_ports(option: &str) -> bool {
+    let option = option.replace('_', "-");
+    matches!(option.as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device")
+}
+
 /// Whether the bridge, bond or VLAN is over this interface.
 fn has_port(above: &Interface, name: &str) -> bool {
     let listed = above.options.iter().any(|words| match words.as_slice() {
         [key, ports @ ..] => {
-            let key = key.replace('_', "-");
-            let is_list =
-                matches!(key.as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device");
-            is_list && ports.iter().any(|port| port == name || matches!(port.as_str(), "all" | "regex"))
+            lists_ports(key)
+                && ports.iter().any(|port| port == name || matches!(port.as_str(), "all" | "regex"))
         }
         [] => false,
     });

@@ -30,6 +30,7 @@ use crate::{Result, View};
 
 pub use card::Card;
 pub(crate) use glob::matches;
+pub(crate) use ifupdown::lists_ports;
 pub(crate) use service::is_started;
 
 /// How a card comes by its address.

@@ -1,7 +1,7 @@
 //! Whether a manager is started at boot, and whether there is a DHCP client for it.
 
 use crate::rules::linux::systemd;
-use crate::{Result, View};
+use crate::{Result, View, programs};
 
 /// Where packages start units of theirs.
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
@@ -34,11 +34,9 @@ pub(super) fn is_masked(view: &dyn View, unit: &str) -> Result<bool> {
 
 /// Whether one of these programs is installed.
 pub(super) fn has_program(view: &dyn View, names: &[&str]) -> Result<bool> {
-    for dir in ["/sbin", "/usr/sbin", "/bin", "/usr/bin"] {
-        for name in names {
-            if view.exists(&format!("{dir}/{name}"))? {
-                return Ok(true);
-            }
+    for name in names {
+        if programs::find(view, name)?.is_some() {
+            return Ok(true);
         }
     }
     Ok(false)

@@ -52,9 +52,13 @@ pub(super) fn add(view: &dyn View, boot: &mut Boot) -> Result<()> {
 /// The names that a glob of `loader.conf` stands for, with or without the ending of their files.
 fn pattern(glob: &str) -> Option<Regex> {
     let glob = glob.trim();
-    let glob = glob.strip_suffix(".conf").unwrap_or(glob);
+    glob_of_entries(glob.strip_suffix(".conf").unwrap_or(glob), "")
+}
+
+/// What a glob of `loader.conf` fits, with what may follow as a regular expression; `None` for no glob.
+pub(crate) fn glob_of_entries(glob: &str, ending: &str) -> Option<Regex> {
     let expression = regex::escape(glob).replace(r"\*", ".*").replace(r"\?", ".");
-    Regex::new(&format!("^{expression}$")).ok().filter(|_| !glob.is_empty())
+    Regex::new(&format!("^{expression}{ending}$")).ok().filter(|_| !glob.is_empty())
 }
 
 #[cfg(test)]

@@ -82,8 +82,7 @@ fn faults(guest: &Guest<'_>, path: &str, image: &[u8]) -> Result<Vec<String>> {
 
 /// The content of a section of a PE file.
 fn section<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let range = Pe::parse(file)?.section(name)?;
-    file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    Pe::parse(file)?.content(file, name)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn port(view: &dyn View) -> Result<Option<String>> {
         for line in lines(&text) {
             let words: Vec<&str> = line.words().collect();
             let ports = match words.as_slice() {
-                [key, ports @ ..] if is_list_of_ports(key) => ports,
+                [key, ports @ ..] if network::lists_ports(key) => ports,
                 ["iface", name, ..] if name.contains('.') => {
                     let card = name.split_once('.').map(|(card, _)| card).filter(is_foreign);
                     if let Some(card) = card {
@@ -93,10 +93,6 @@ fn port(view: &dyn View) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-fn is_list_of_ports(key: &str) -> bool {
-    matches!(key.replace('_', "-").as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device")
 }
 
 /// The text with fixed hardware addresses made comments.
