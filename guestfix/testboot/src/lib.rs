@@ -2,12 +2,15 @@
 //! verdict.
 //!
 //! `machine` builds QEMU's command line from the target's devices, `console` turns the serial port into
-//! lines, `verdict` says what the lines mean (and is pure), [`run`] lets the machine go on until the verdict
-//! is final. Nothing is printed here, and the image never changes.
+//! lines, `verdict` says what the lines mean (and is pure) in the words of guestfix's boot walk, [`run`] lets
+//! the machine go on until the verdict is final. Nothing is printed here, and the image never changes.
 
+#[cfg(test)]
+mod boots;
 mod console;
 mod error;
 mod machine;
+mod markers;
 mod nbd;
 mod run;
 mod verdict;
@@ -15,4 +18,4 @@ mod verdict;
 pub use error::{Error, Result};
 pub use machine::Devices;
 pub use run::{Drive, Milestone, Outcome, Request, run};
-pub use verdict::{Step, Verdict};
+pub use verdict::Verdict;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use guestfix::Target;
+use guestfix::bootwalk::HopKind;
 use libdisk::Format;
 use libdisk::block::{self, Disk};
 use serde::{Serialize, Serializer};
@@ -14,17 +15,13 @@ use serde::{Serialize, Serializer};
 use crate::console::Console;
 use crate::machine::Qemu;
 use crate::verdict::Reading;
-use crate::{Devices, Error, Result, Step, Verdict};
+use crate::{Devices, Error, Result, Verdict};
 
 /// How often the console is asked, and the cancel flag looked at. After this long without a byte, a line
 /// without an end is a prompt.
 const PROMPT: Duration = Duration::from_millis(300);
 /// After the verdict the machine goes on for this long: what follows often names the cause.
 const AFTERWORD: Duration = Duration::from_secs(3);
-/// A machine that says nothing for this long will not. systemd's longest wait is 90 s, and it shows that one.
-const SILENCE: Duration = Duration::from_secs(240);
-/// The same, while only the firmware has spoken: what it starts is seen on the serial console, or hangs.
-const FIRMWARE_SILENCE: Duration = Duration::from_secs(90);
 
 /// What to boot, and how.
 #[derive(Clone, Debug)]
@@ -59,12 +56,12 @@ pub enum Drive {
     Served(Disk),
 }
 
-/// A step, and when it was reached.
+/// A hop of the boot, and when it was reached.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Milestone {
-    /// The step.
-    pub step: Step,
+    /// The hop, in the words of the boot walk.
+    pub hop: HopKind,
     /// Seconds after the start of the machine, to a tenth.
     pub seconds: f64,
 }
@@ -76,9 +73,9 @@ pub struct Outcome {
     /// How it ended.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The last step reached.
-    pub reached: Option<Step>,
-    /// When each step was reached first.
+    /// The last hop reached.
+    pub reached: Option<HopKind>,
+    /// When each hop was reached first, as far as the console shows it.
     pub milestones: Vec<Milestone>,
     /// Devices in `/etc/fstab` that systemd waited for in vain: the machine boots, slowly.
     pub waited_for: Vec<String>,
@@ -100,13 +97,13 @@ fn shown<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok
 }
 
 /// Boots the machine and reads its serial console until the verdict is final, it falls silent, or the time is
-/// over. `on_step` is told of every step when it is reached. The image does not change. Once `cancel` is set,
+/// over. `on_hop` is told of every hop when it is reached. The image does not change. Once `cancel` is set,
 /// the machine is killed and what it wrote is removed within half a second.
 ///
 /// # Errors
 /// When QEMU or its firmware is missing, or refuses the image; when a disk that is served cannot be read; when
 /// the log cannot be written; [`Error::Cancelled`].
-pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Milestone)) -> Result<Outcome> {
+pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milestone)) -> Result<Outcome> {
     let qemu = Qemu::find(request.qemu.as_deref())?;
     let mut file = block::open_sidecar(&request.log, mode_of_log(request)?)?;
     file.set_len(0).map_err(Error::log(&request.log))?;
@@ -120,7 +117,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
     let mut heard = start;
     let mut until = start + request.timeout;
     let mut gone = false;
-    while !gone && Instant::now() < until && heard.elapsed() < patience(&reading) {
+    while !gone && Instant::now() < until && heard.elapsed() < reading.patience() {
         if cancel.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
@@ -128,19 +125,19 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
             return Err(Error::Disk(error));
         }
         let was_final = reading.is_final();
-        let mut steps = Vec::new();
+        let mut hops = Vec::new();
         match bytes.recv_timeout(PROMPT) {
             Ok(bytes) => {
                 heard = Instant::now();
                 file.write_all(&bytes).map_err(Error::log(&request.log))?;
-                console.feed(&bytes, |line| steps.extend(reading.line(line)));
+                console.feed(&bytes, |line| hops.extend(reading.line(line)));
             }
-            Err(RecvTimeoutError::Timeout) => steps = reading.prompt(&console.pending()),
+            Err(RecvTimeoutError::Timeout) => hops = reading.prompt(&console.pending()),
             Err(RecvTimeoutError::Disconnected) => gone = true,
         }
-        for step in steps {
-            let milestone = Milestone { step, seconds: tenths(start) };
-            on_step(milestone);
+        for hop in hops {
+            let milestone = Milestone { hop, seconds: tenths(start) };
+            on_hop(milestone);
             milestones.push(milestone);
         }
         if reading.is_final() && !was_final {
@@ -157,18 +154,19 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
     drop(machine);
 
     let reached = reading.reached();
-    let verdict = reading.verdict(gone).unwrap_or_else(|| {
-        let last = reached
-            .map_or("nothing was heard".to_owned(), |step| format!("the last step was: {}", step.label()));
+    let silent = !gone && heard.elapsed() >= reading.patience();
+    let verdict = if silent { reading.silent() } else { reading.verdict(gone) };
+    let verdict = verdict.unwrap_or_else(|| {
+        let last = reached.map_or("nothing was heard".to_owned(), |hop| format!("the last hop was: {hop}"));
         let why = if gone {
             format!("the machine powered off or reset after {} s; {last}", tenths(start))
-        } else if heard.elapsed() >= patience(&reading) {
-            let silence = patience(&reading).as_secs();
+        } else if silent {
+            let silence = reading.patience().as_secs();
             format!("silent for {silence} s; {last}; is a serial console configured?")
         } else {
             format!("not done after {} s; {last}", request.timeout.as_secs())
         };
-        Verdict::Unknown { why }
+        Verdict::Unknown { hop: None, why }
     });
     let devices = qemu.devices(request.target);
     Ok(Outcome {
@@ -187,19 +185,15 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_step: impl FnMut(Miles
 /// for it; one that looks for a disk by Amazon's name will find it nowhere.
 fn weigh(verdict: Verdict, devices: Devices) -> Verdict {
     match verdict {
-        Verdict::Stopped { step: Step::Root, evidence, .. }
+        Verdict::Stopped { hop: HopKind::Root, evidence, .. }
             if devices != Devices::VmBus
                 && !["/dev/xvd", "/dev/nvme"].iter().any(|name| evidence.contains(name)) =>
         {
             let why = "it did not find its root on an emulated disk, as a guest with drivers for Hyper-V alone would not";
-            Verdict::Unknown { why: format!("{why} ({evidence})") }
+            Verdict::Unknown { hop: Some(HopKind::Root), why: format!("{why} ({evidence})") }
         }
         verdict => verdict,
     }
-}
-
-fn patience(reading: &Reading) -> Duration {
-    if reading.reached() <= Some(Step::Firmware) { FIRMWARE_SILENCE } else { SILENCE }
 }
 
 fn tenths(start: Instant) -> f64 {
@@ -259,14 +253,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn stopped(request: &Request) -> (Step, String) {
+    fn stopped(request: &Request) -> (HopKind, String) {
         let Drive::File { path, .. } = &request.disks[0] else { panic!("no file") };
         let before = judge::sha256(path);
         let outcome = run(request, &AtomicBool::new(false), |_| ()).unwrap();
         assert_eq!(judge::sha256(path), before, "the image changed");
         assert!(request.log.metadata().unwrap().len() > 0);
         match outcome.verdict {
-            Verdict::Stopped { step, evidence, .. } => (step, evidence),
+            Verdict::Stopped { hop, evidence, .. } => (hop, evidence),
             other => panic!("{other:?}"),
         }
     }
@@ -279,8 +273,8 @@ mod tests {
         // No partition table, so no 0x55AA either.
         let Some(image) = synthetic::named("bare-ext4-pv").path() else { return };
         let (request, _folder) = request(&image, &azure::GEN1, None);
-        let (step, evidence) = stopped(&request);
-        assert!(step == Step::Firmware && evidence.contains("not a bootable disk"), "{step:?}: {evidence}");
+        let (hop, evidence) = stopped(&request);
+        assert!(hop == HopKind::Firmware && evidence.contains("not a bootable disk"), "{hop}: {evidence}");
     }
 
     #[test]
@@ -296,8 +290,8 @@ mod tests {
         }
         let Some(image) = synthetic::named("debian-gpt-efi").path() else { return };
         let (request, _folder) = request(&image, &azure::GEN2, None);
-        let (step, _) = stopped(&request);
-        assert_eq!(step, Step::Firmware);
+        let (hop, _) = stopped(&request);
+        assert_eq!(hop, HopKind::Firmware);
     }
 
     #[test]
@@ -307,17 +301,17 @@ mod tests {
         }
         let (Some(image), Some(qemu)) = (real::debian(), lab::qemu()) else { return };
         let (request, _folder) = request(&image, &azure::GEN1, Some(qemu));
-        let (step, evidence) = stopped(&request);
+        let (hop, evidence) = stopped(&request);
         assert!(
-            step == Step::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
-            "{step:?}: {evidence}"
+            hop == HopKind::Root && evidence.contains("ALERT!  /dev/xvda1 does not exist"),
+            "{hop}: {evidence}"
         );
     }
 
     #[test]
     fn an_emulated_disk_proves_nothing_against_drivers_for_hyper_v_alone() {
         let stopped =
-            |evidence: &str| Verdict::Stopped { step: Step::Root, why: "", evidence: evidence.to_owned() };
+            |evidence: &str| Verdict::Stopped { hop: HopKind::Root, why: "", evidence: evidence.to_owned() };
         let by_uuid = stopped("ALERT!  UUID=24e7baea does not exist.  Dropping to a shell!");
         let by_name = stopped("ALERT!  /dev/xvda1 does not exist.  Dropping to a shell!");
         assert!(matches!(weigh(by_uuid.clone(), Devices::EmulatedIde), Verdict::Unknown { .. }));
@@ -363,7 +357,7 @@ mod tests {
         let (quiet, _kept) =
             request(Path::new("/dev/null"), &azure::GEN1, Some(pretender(folder.path(), "exit 0")));
         match run(&quiet, &AtomicBool::new(false), |_| ()).unwrap().verdict {
-            Verdict::Unknown { why } => assert!(why.contains("powered off or reset"), "{why}"),
+            Verdict::Unknown { why, .. } => assert!(why.contains("powered off or reset"), "{why}"),
             other => panic!("{other:?}"),
         }
         let complaint = pretender(folder.path(), "echo no such machine >&2; exit 1");

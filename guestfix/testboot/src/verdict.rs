@@ -1,57 +1,13 @@
 //! What the lines of a serial console mean: how far the machine came, and where it stopped for good.
 //!
-//! Pure: lines in, verdict out. The texts were collected from boots that failed on purpose (Debian, dracut,
-//! GRUB, SeaBIOS and OVMF; 2026-11).
+//! Pure: lines in, verdict out. The texts are in [`markers`].
 
+use std::time::Duration;
+
+use guestfix::bootwalk::HopKind;
 use serde::Serialize;
 
-/// How far a machine came, in the order of things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// The BIOS or UEFI speaks.
-    Firmware,
-    /// GRUB was loaded.
-    Loader,
-    /// The kernel started.
-    Kernel,
-    /// The initramfs' own init runs.
-    Initramfs,
-    /// The kernel found a disk.
-    Disk,
-    /// A file system was mounted.
-    Root,
-    /// systemd runs.
-    Systemd,
-    /// All local file systems are mounted.
-    LocalFs,
-    /// The network is set up, as far as the guest can tell.
-    Network,
-    /// All services were started.
-    MultiUser,
-    /// It asks who wants to log in.
-    Login,
-}
-
-impl Step {
-    /// In words.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Firmware => "firmware",
-            Self::Loader => "boot loader",
-            Self::Kernel => "kernel",
-            Self::Initramfs => "initramfs",
-            Self::Disk => "disk found",
-            Self::Root => "root mounted",
-            Self::Systemd => "systemd",
-            Self::LocalFs => "local file systems",
-            Self::Network => "network",
-            Self::MultiUser => "services",
-            Self::Login => "login",
-        }
-    }
-}
+use crate::markers::{self, FAILURES, GRUB, MILESTONES, Meaning, NO_LOGIN, NO_ROOT, UP, WAITS_FOR_EVER};
 
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,8 +18,8 @@ pub enum Verdict {
     Login,
     /// It stopped, and would never go on by itself.
     Stopped {
-        /// In which step.
-        step: Step,
+        /// At which hop.
+        hop: HopKind,
         /// What that means.
         why: &'static str,
         /// The line of the console that says so.
@@ -71,168 +27,71 @@ pub enum Verdict {
     },
     /// Nobody can tell.
     Unknown {
+        /// At which hop it stopped, if that is all that can be told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hop: Option<HopKind>,
         /// Why not.
         why: String,
     },
 }
 
-/// Lines that show a step was reached.
-const MILESTONES: &[(Step, &str)] = &[
-    (Step::Firmware, "SeaBIOS"),
-    (Step::Firmware, "BdsDxe: "),
-    (Step::Loader, "GRUB loading"),
-    (Step::Loader, "Welcome to GRUB"),
-    (Step::Loader, "GNU GRUB"),
-    (Step::Kernel, "Linux version "),
-    (Step::Initramfs, "Run /init as init"),
-    (Step::Initramfs, "Loading, please wait"),
-    (Step::Initramfs, "dracut-"),
-    (Step::Initramfs, "Running in initrd."),
-    (Step::Disk, "Attached SCSI disk"),
-    (Step::Root, "): mounted filesystem"),
-    (Step::Root, ": Ending clean mount"),
-    (Step::Root, "BTRFS info (device "),
-    (Step::Systemd, "running in system mode"),
-    (Step::LocalFs, "Reached target local-fs.target"),
-    (Step::LocalFs, "Reached target Local File Systems"),
-    (Step::Network, "Reached target network.target"),
-    (Step::Network, "Reached target Network."),
-    (Step::MultiUser, "Reached target multi-user.target"),
-    (Step::MultiUser, "Reached target Multi-User System"),
-];
-
-/// What a line of failure tells.
-struct Marker {
-    /// The line contains this.
-    text: &'static str,
-    /// Where it fails.
-    step: Step,
-    /// How well it explains the failure; the best of a boot is shown.
-    worth: u8,
-    /// Whether nothing comes after it.
-    last: bool,
-    why: &'static str,
-}
-
-const fn cause(text: &'static str, step: Step, worth: u8, why: &'static str) -> Marker {
-    Marker { text, step, worth, last: false, why }
-}
-
-const fn last(text: &'static str, step: Step, worth: u8, why: &'static str) -> Marker {
-    Marker { text, step, worth, last: true, why }
-}
-
-const NO_ROOT: &str =
-    "the root device is not there: its driver is not in the initramfs, or root= names another device";
-const EMERGENCY: &str = "systemd gave up on a mount that /etc/fstab asks for";
-
-const FAILURES: &[Marker] = &[
-    last(
-        "No bootable device",
-        Step::Firmware,
-        2,
-        "the firmware finds nothing to start: no boot code in the disk's first sector",
-    ),
-    cause(
-        "Boot failed: not a bootable disk",
-        Step::Firmware,
-        3,
-        "the disk has no boot code in its first sector",
-    ),
-    cause("BdsDxe: failed to load Boot", Step::Firmware, 1, "the firmware cannot start a boot option"),
-    last(
-        "BdsDxe: No bootable option or device was found",
-        Step::Firmware,
-        2,
-        "the firmware finds no EFI boot loader",
-    ),
-    last(
-        "UEFI Interactive Shell",
-        Step::Firmware,
-        2,
-        "the firmware finds no EFI boot loader (\\EFI\\BOOT\\BOOTX64.EFI)",
-    ),
-    last("grub rescue>", Step::Loader, 1, "GRUB cannot load its modules"),
-    last("Minimal BASH-like line editing", Step::Loader, 1, "GRUB finds no configuration"),
-    cause(
-        "error: no such device",
-        Step::Loader,
-        2,
-        "GRUB does not find the file system it was told to search for",
-    ),
-    cause("error: unknown filesystem", Step::Loader, 2, "GRUB cannot read the file system"),
-    cause("error: file `", Step::Loader, 3, "GRUB does not find a file"),
-    cause("error: you need to load the kernel first", Step::Loader, 1, "GRUB found no kernel"),
-    last(
-        "Failed to boot both default and fallback entries",
-        Step::Loader,
-        1,
-        "GRUB cannot start the kernel it was told to",
-    ),
-    cause(
-        "VFS: Cannot open root device",
-        Step::Root,
-        3,
-        "the kernel was started without an initramfs that finds the root",
-    ),
-    last(
-        "VFS: Unable to mount root fs",
-        Step::Root,
-        2,
-        "the kernel was started without an initramfs that finds the root",
-    ),
-    last("Kernel panic - not syncing", Step::Kernel, 1, "the kernel panicked"),
-    cause("Gave up waiting for root", Step::Root, 1, NO_ROOT),
-    last("ALERT!", Step::Root, 3, NO_ROOT),
-    last("(initramfs)", Step::Root, 1, "the initramfs opened its shell"),
-    cause(
-        "Rebooting automatically due to panic=",
-        Step::Root,
-        1,
-        "the initramfs gave up, and reboots for ever",
-    ),
-    cause("dracut-initqueue timeout", Step::Root, 2, NO_ROOT),
-    cause("Could not boot.", Step::Root, 1, NO_ROOT),
-    last("dracut:/#", Step::Root, 1, "the initramfs opened its shell"),
-    last("Entering emergency mode. Exit the shell", Step::Root, 1, "the initramfs opened its shell"),
-    cause("Timed out waiting for device", Step::LocalFs, 1, "/etc/fstab names a device that is not there"),
-    last("You are in emergency mode", Step::LocalFs, 1, EMERGENCY),
-    last("Give root password for maintenance", Step::LocalFs, 1, EMERGENCY),
-    last("Cannot open access to console, the root account is locked", Step::LocalFs, 1, EMERGENCY),
-    last("Press Enter for maintenance", Step::LocalFs, 1, EMERGENCY),
-];
-
 /// Prompts have no line end; only these are looked for in a line that may go on.
-const PROMPTS: &[&str] =
-    &["grub rescue>", "(initramfs)", "dracut:/#", "Give root password", "Press Enter for maintenance"];
+const PROMPTS: &[&str] = &[
+    "grub rescue>",
+    "(initramfs)",
+    "dracut:/#",
+    "Give root password",
+    "Press Enter for maintenance",
+    "Please unlock disk",
+    "nter passphrase for",
+    "Enter runlevel:",
+];
+
+/// A failure, as far as the console tells it.
+#[derive(Debug)]
+struct Cause {
+    worth: u8,
+    hop: HopKind,
+    why: &'static str,
+    evidence: String,
+}
 
 /// Reads a console, line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    reached: Vec<Step>,
-    best: Option<(u8, Step, &'static str, String)>,
+    reached: Vec<HopKind>,
+    best: Option<Cause>,
     stopped: bool,
+    /// systemd speaks, and it is the initramfs'.
+    in_initramfs: bool,
+    /// The line that shows all services started.
+    up: Option<String>,
+    last: String,
     waited_for: Vec<String>,
 }
 
 impl Reading {
-    /// Takes a whole line; the steps it shows for the first time.
-    pub(crate) fn line(&mut self, line: &str) -> Vec<Step> {
+    /// Takes a whole line; the hops it shows for the first time.
+    pub(crate) fn line(&mut self, line: &str) -> Vec<HopKind> {
         let line = line.trim();
+        self.initramfs_or_system(line);
         self.waiting(line);
-        for marker in FAILURES.iter().filter(|marker| line.contains(marker.text)) {
-            self.fail(marker, line);
+        match grub_error(line) {
+            Some(said) if !self.has(HopKind::Kernel) => self.grub(said, line),
+            _ => meanings(FAILURES, line).for_each(|(meaning, last)| self.fail(meaning, last, line)),
         }
         if line.contains("Warning: /dev/") && line.ends_with("does not exist") {
-            self.fail(&cause("", Step::Root, 3, NO_ROOT), line);
+            self.blame(HopKind::Root, 3, NO_ROOT, line);
         }
-        let shown = MILESTONES.iter().filter(|(_, text)| line.contains(text)).map(|(step, _)| *step);
-        let shown: Vec<_> = shown.chain(is_login(line).then_some(Step::Login)).collect();
-        shown.into_iter().filter(|step| self.reach(*step)).collect()
+        if !self.in_initramfs && UP.iter().any(|text| line.contains(text)) {
+            self.up = Some(line.to_owned());
+        }
+        line.clone_into(&mut self.last);
+        self.shown(line).into_iter().filter(|hop| self.reach(*hop)).collect()
     }
 
     /// Takes a line that has not ended, when nothing came for a moment: it is a prompt.
-    pub(crate) fn prompt(&mut self, line: &str) -> Vec<Step> {
+    pub(crate) fn prompt(&mut self, line: &str) -> Vec<HopKind> {
         if is_login(line.trim()) || PROMPTS.iter().any(|prompt| line.contains(prompt)) {
             return self.line(line);
         }
@@ -241,11 +100,11 @@ impl Reading {
 
     /// Whether what comes now cannot change the verdict.
     pub(crate) fn is_final(&self) -> bool {
-        self.stopped || self.reached.contains(&Step::Login)
+        self.stopped || self.has(HopKind::Login)
     }
 
-    /// The last step, in the order of things, that was reached.
-    pub(crate) fn reached(&self) -> Option<Step> {
+    /// The last hop, in the order of things, that was reached.
+    pub(crate) fn reached(&self) -> Option<HopKind> {
         self.reached.iter().copied().max()
     }
 
@@ -254,42 +113,162 @@ impl Reading {
         &self.waited_for
     }
 
+    /// After how long a silence nothing will come any more. systemd's longest wait is 90 s, and it shows
+    /// that one; GRUB waits 10 s for a key after what it could not do.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(match self.reached() {
+            _ if self.up.is_some() => 90,
+            reached if reached < Some(HopKind::Kernel) && self.best.is_some() => 45,
+            reached if reached < Some(HopKind::Kernel) => 90,
+            _ => 240,
+        })
+    }
+
     /// The verdict, if the machine said enough. One that ended (`gone`) without a prompt has stopped where it
     /// was.
     pub(crate) fn verdict(&self, gone: bool) -> Option<Verdict> {
-        if self.reached.contains(&Step::Login) {
+        if self.has(HopKind::Login) {
             return Some(Verdict::Login);
         }
         match (&self.best, self.reached()) {
-            (Some((_, step, why, evidence)), _) if self.stopped || gone => {
-                Some(Verdict::Stopped { step: *step, why, evidence: evidence.clone() })
-            }
-            (None, Some(step)) if gone => Some(Verdict::Stopped {
-                step,
+            (Some(cause), _) if self.stopped || gone => Some(cause.verdict()),
+            (None, Some(reached)) if gone => Some(Verdict::Stopped {
+                // A loader that hands over is done.
+                hop: if reached == HopKind::Menu { HopKind::Kernel } else { reached },
                 why: "the machine reset itself or powered off",
-                evidence: format!("nothing follows after: {}", step.label()),
+                evidence: format!("nothing follows after: {reached}"),
             }),
             _ => None,
         }
     }
 
-    fn reach(&mut self, step: Step) -> bool {
-        let new = !self.reached.contains(&step);
-        if new {
-            self.reached.push(step);
+    /// What it means that the machine fell silent, where that can be told.
+    pub(crate) fn silent(&self) -> Option<Verdict> {
+        if let Some(verdict) = self.verdict(false) {
+            return Some(verdict);
         }
-        new
+        let stopped = |hop, why, evidence: &str| Verdict::Stopped { hop, why, evidence: evidence.to_owned() };
+        match (&self.up, &self.best) {
+            (Some(up), _) => Some(stopped(HopKind::Login, NO_LOGIN, up)),
+            (None, Some(cause)) if !self.has(HopKind::Kernel) => Some(cause.verdict()),
+            (None, None) if self.last.starts_with("GRUB loading") => {
+                Some(stopped(HopKind::Loader, markers::CORE, &self.last))
+            }
+            _ => None,
+        }
     }
 
-    fn fail(&mut self, marker: &Marker, line: &str) {
-        self.stopped |= marker.last;
-        if self.best.as_ref().is_none_or(|(worth, ..)| marker.worth > *worth) {
-            self.best = Some((marker.worth, marker.step, marker.why, line.to_owned()));
+    fn has(&self, hop: HopKind) -> bool {
+        self.reached.contains(&hop)
+    }
+
+    /// The initramfs' systemd says what that of the root says, so whose words these are must be known.
+    fn initramfs_or_system(&mut self, line: &str) {
+        let welcome = line.starts_with("Welcome to ") && line.ends_with('!');
+        let initramfs = line.contains("nitramfs)") || line.contains(" dracut-");
+        if line.contains("Running in init") || welcome && initramfs {
+            self.in_initramfs = true;
+        }
+        if welcome && !initramfs && !line.contains("GRUB") {
+            self.reach(HopKind::Init);
         }
     }
 
-    /// `Job dev-xvdb.device/start running (10s / 1min 30s)`, or `A start job is running for /dev/xvdb (...)`.
+    /// The hops that a line shows to be reached.
+    fn shown(&self, line: &str) -> Vec<HopKind> {
+        let shown = MILESTONES.iter().filter(|(_, text)| line.contains(text)).map(|(hop, _)| *hop);
+        let shown = shown.filter(|hop| *hop <= HopKind::Root || !self.in_initramfs);
+        // The first systemd of two is that of the initramfs, before there is a root.
+        let root = self.has(HopKind::Root) || !self.has(HopKind::Initramfs);
+        let init = line.contains("running in system mode") && root;
+        shown.chain(init.then_some(HopKind::Init)).chain(is_login(line).then_some(HopKind::Login)).collect()
+    }
+
+    /// Whether this is the first time. What the boot got past explains nothing any more; but a loader and an
+    /// initramfs that have started may yet lack a part.
+    fn reach(&mut self, hop: HopKind) -> bool {
+        if self.has(hop) {
+            return false;
+        }
+        self.reached.push(hop);
+        if hop == HopKind::Init {
+            self.in_initramfs = false;
+        }
+        let goes_on = matches!(hop, HopKind::Loader | HopKind::Initramfs);
+        // From the target on the order is systemd's.
+        let past = |at: HopKind| at < hop.min(HopKind::Target) || at == hop && !goes_on;
+        if !self.stopped && self.best.as_ref().is_some_and(|cause| past(cause.hop)) {
+            self.best = None;
+        }
+        true
+    }
+
+    fn fail(&mut self, meaning: &Meaning, last: bool, line: &str) {
+        // Words of loaders mean nothing in the mouths of others.
+        if self.has(HopKind::Kernel) && meaning.at.is_some_and(|at| at <= HopKind::Kernel) {
+            return;
+        }
+        let hop = meaning.at.map_or_else(|| self.here(), |at| self.seen_from_here(at));
+        self.blame(hop, meaning.worth, meaning.why, line);
+        self.stopped |= last;
+        if line.contains("grub rescue>") {
+            // All that GRUB cannot do before its normal mode is its core image's.
+            self.best.iter_mut().for_each(|cause| cause.hop = cause.hop.min(HopKind::Loader));
+        }
+    }
+
+    /// A message of GRUB's, of which some mean what the file is that they name.
+    fn grub(&mut self, said: &str, line: &str) {
+        if said.contains("not found") && said.contains("file") || said.contains("premature end of file") {
+            if let Some(hop) = kind_of_file(said) {
+                self.blame(hop, 3, "GRUB does not find a file, or not all of it", line);
+            }
+            return;
+        }
+        for (meaning, last) in meanings(GRUB, said) {
+            self.fail(meaning, last, line);
+        }
+    }
+
+    fn blame(&mut self, hop: HopKind, worth: u8, why: &'static str, line: &str) {
+        if self.best.as_ref().is_none_or(|cause| worth > cause.worth) {
+            self.best = Some(Cause { worth, hop, why, evidence: line.to_owned() });
+        }
+    }
+
+    /// The hop that the machine is at.
+    fn here(&self) -> HopKind {
+        match self.reached() {
+            None | Some(HopKind::Firmware | HopKind::Loader | HopKind::Menu | HopKind::Kernel) => {
+                HopKind::Kernel
+            }
+            Some(HopKind::Initramfs) => HopKind::Initramfs,
+            Some(HopKind::Root) => HopKind::Init,
+            Some(_) => HopKind::Target,
+        }
+    }
+
+    /// The same words mean another hop while the initramfs is at work.
+    fn seen_from_here(&self, at: HopKind) -> HopKind {
+        match at {
+            HopKind::Init if self.has(HopKind::Initramfs) && !self.has(HopKind::Root) => HopKind::Initramfs,
+            HopKind::Target | HopKind::Mounts if self.in_initramfs => HopKind::Root,
+            at => at,
+        }
+    }
+
+    /// `Job dev-xvdb.device/start running (10s / 1min 30s)`, or `A start job is running for /dev/xvdb (...)`;
+    /// a long name has dots in its middle.
     fn waiting(&mut self, line: &str) {
+        let job = line.contains("Job dev-") || line.contains("A start job is running for /dev/");
+        if job && line.ends_with(" / no limit)") && line.contains(" (4min ") {
+            let hop = self.seen_from_here(HopKind::Mounts);
+            self.blame(hop, 2, WAITS_FOR_EVER, line);
+            self.stopped = true;
+        }
+        if self.in_initramfs {
+            return;
+        }
         let named =
             between(line, "A start job is running for ", " (").filter(|name| name.starts_with("/dev/"));
         let unit = between(line, "Job ", ".device/start running").map(|unit| format!("/{}", unescape(unit)));
@@ -299,10 +278,56 @@ impl Reading {
     }
 }
 
-/// `host login:`, perhaps with a message of the kernel behind it.
+impl Cause {
+    fn verdict(&self) -> Verdict {
+        Verdict::Stopped { hop: self.hop, why: self.why, evidence: self.evidence.clone() }
+    }
+}
+
+/// What a line means, each with whether nothing comes after it.
+fn meanings<'a>(all: &'a [Meaning], line: &'a str) -> impl Iterator<Item = (&'a Meaning, bool)> {
+    all.iter().filter_map(move |meaning| {
+        let ends = meaning.ends.iter().any(|text| line.contains(text));
+        let hints = || meaning.hints.iter().any(|text| line.contains(text));
+        (ends || hints()).then_some((meaning, ends))
+    })
+}
+
+/// What GRUB complains of: `error: no such device: UUID.`, or `error: ../kern/fs.c:122:unknown filesystem.`
+fn grub_error(line: &str) -> Option<&str> {
+    let said = line.strip_prefix("error: ")?;
+    let behind_place = said.split_once(".c:").and_then(|(_, rest)| rest.split_once(':'));
+    Some(behind_place.map_or(said, |(_, said)| said))
+}
+
+/// Which hop needs a file that GRUB names; `None` for what a boot can do without.
+fn kind_of_file(said: &str) -> Option<HopKind> {
+    let said = said.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+    if has(&["initrd", "initramfs"]) {
+        Some(HopKind::Initramfs)
+    } else if has(&[".mod'", "-pc/", "-efi/"]) {
+        Some(HopKind::Loader)
+    } else if has(&[".cfg'", ".conf'", "grubenv"]) {
+        Some(HopKind::Menu)
+    } else if has(&[".pf2", "/locale/", "/themes/", ".png", ".jpg", ".tga"]) {
+        None
+    } else {
+        Some(HopKind::Kernel)
+    }
+}
+
+/// `host login:`, perhaps with a message of the kernel, of systemd or of cloud-init behind it. A guest writes
+/// much that has these words in it, but never behind one word that may be the name of a machine.
 fn is_login(line: &str) -> bool {
-    let prompt = line.strip_suffix("login:").or_else(|| line.split_once(" login: ").map(|(host, _)| host));
-    prompt.map(str::trim_end).is_some_and(|host| !["", "Last"].contains(&host) && !host.contains([' ', '[']))
+    let Some((host, behind)) = line.split_once(" login:") else { return false };
+    let name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let host = host == "(none)" || name && !["", "Last", "last"].contains(&host);
+    let behind = behind.trim_start();
+    host && ["", "[", "Cloud-init", "cloud-init", "ci-info"].iter().any(|start| match *start {
+        "" => behind.is_empty(),
+        start => behind.starts_with(start),
+    })
 }
 
 fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -318,7 +343,9 @@ fn unescape(unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::HopKind::{Initramfs, Login, Mounts, Root, Target};
     use super::*;
+    use crate::boots::{ENDS, STOPS, WAITS};
 
     fn read(lines: &[&str]) -> Reading {
         let mut reading = Reading::default();
@@ -328,11 +355,17 @@ mod tests {
         reading
     }
 
-    fn stopped(lines: &[&str]) -> (Step, &'static str, String) {
+    #[track_caller]
+    fn stopped(lines: &[&str]) -> (HopKind, &'static str, String) {
         let reading = read(lines);
         assert!(reading.is_final(), "{reading:?}");
-        match reading.verdict(false) {
-            Some(Verdict::Stopped { step, why, evidence }) => (step, why, evidence),
+        told(reading.verdict(false))
+    }
+
+    #[track_caller]
+    fn told(verdict: Option<Verdict>) -> (HopKind, &'static str, String) {
+        match verdict {
+            Some(Verdict::Stopped { hop, why, evidence }) => (hop, why, evidence),
             other => panic!("{other:?}"),
         }
     }
@@ -355,10 +388,10 @@ mod tests {
 
     #[test]
     fn an_initramfs_without_drivers() {
-        let (step, why, evidence) = stopped(NO_DRIVERS);
-        assert_eq!((step, why), (Step::Root, NO_ROOT));
+        let (hop, why, evidence) = stopped(NO_DRIVERS);
+        assert_eq!((hop, why), (Root, NO_ROOT));
         assert_eq!(evidence, "ALERT!  /dev/xvda1 does not exist.  Dropping to a shell!");
-        assert_eq!(read(NO_DRIVERS).reached(), Some(Step::Initramfs));
+        assert_eq!(read(NO_DRIVERS).reached(), Some(Initramfs));
     }
 
     #[test]
@@ -379,17 +412,69 @@ mod tests {
         ]);
         assert_eq!(reading.verdict(false), Some(Verdict::Login));
         assert_eq!(reading.waited_for(), ["/dev/xvdb"]);
-        assert_eq!(reading.reached(), Some(Step::Login));
+        assert_eq!(reading.reached(), Some(Login));
+    }
+
+    /// From the laboratory: a Debian 12 with an initramfs by dracut, shortened.
+    const TWO_SYSTEMDS: &[&str] = &[
+        "[    0.000000] Linux version 6.1.0-50-amd64 (debian-kernel@lists.debian.org)",
+        "[    9.478275] Run /init as init process",
+        "[    9.842446] systemd[1]: systemd 252.39-1~deb12u2 running in system mode (+PAM +AUDIT",
+        "[    9.844433] systemd[1]: Running in initrd.",
+        "Welcome to Debian GNU/Linux 12 (bookworm) dracut-059-4 (Initramfs)!",
+        "[   15.032914] systemd[1]: Queued start job for default target initrd.target.",
+        "[   15.322148] systemd[1]: Reached target local-fs.target - Local File Systems.",
+        "[ *** ] Job dev-xvda2.device/start running (17s / no limit)",
+        "[   72.070296] XFS (sda1): Ending clean mount",
+    ];
+
+    const SECOND: &[&str] = &[
+        "[  106.341512] systemd[1]: systemd 252.39-1~deb12u2 running in system mode (+PAM +AUDIT",
+        "Welcome to Debian GNU/Linux 12 (bookworm)!",
+        "[  130.032914] systemd[1]: Queued start job for default target graphical.target.",
+        "[  OK  ] Reached target local-fs.target - Local File Systems.",
+    ];
+
+    #[test]
+    fn the_systemd_of_an_initramfs_is_not_the_systems() {
+        let reading = read(TWO_SYSTEMDS);
+        assert_eq!(reading.reached(), Some(Root));
+        assert!(reading.waited_for().is_empty(), "{reading:?}");
+        assert_eq!(read(&[TWO_SYSTEMDS, SECOND].concat()).reached(), Some(Mounts));
+        let emergency = ["Timed out waiting for device dev-vg0.device", "Press Enter for maintenance"];
+        assert_eq!(stopped(&[&TWO_SYSTEMDS[..6], &emergency].concat()).0, Root);
+        assert_eq!(stopped(&[TWO_SYSTEMDS, &SECOND[..3], &emergency].concat()).0, Mounts);
+    }
+
+    #[test]
+    fn what_the_boot_got_past_explains_nothing() {
+        let (hop, _, evidence) =
+            stopped(&[&["error: no such device: 24e7baea.", "Booting `Debian'"], NO_DRIVERS].concat());
+        assert!(hop == Root && evidence.starts_with("ALERT!"), "{hop}: {evidence}");
+        // An fstab entry with nofail, and then somebody who asks for the rescue mode.
+        let late = ["[ TIME ] Timed out waiting for device dev-xvdf.device - /dev/xvdf."];
+        let (hop, ..) = stopped(
+            &[TWO_SYSTEMDS, &SECOND[..3], &late, &SECOND[3..], &["You are in rescue mode."]].concat(),
+        );
+        assert_eq!(hop, Target);
     }
 
     #[test]
     fn a_login_prompt_and_what_only_looks_like_one() {
-        let mut reading = Reading::default();
-        assert_eq!(reading.prompt("ip-192-168-1-10 login: "), [Step::Login]);
+        for prompt in ["ip-192-168-1-10 login: ", "(none) login: ", "localhost.localdomain login: "] {
+            assert_eq!(Reading::default().prompt(prompt), [Login], "{prompt}");
+        }
         for line in [
             "Last login: Mon Nov 23",
             "[    3.1] systemd-logind: New seat login:",
             "login:",
+            " login: ",
+            "pam-login:",
+            "Ubuntu 22.04 login:",
+            "sshd login: failed for root",
+            "ip-10 login: incorrect",
+            "'host' login: ",
+            "| host login: |",
             "[  OK  ] Reached target getty",
         ] {
             assert!(!is_login(line), "{line}");
@@ -398,78 +483,74 @@ mod tests {
 
     #[test]
     fn a_mount_that_never_comes_explains_the_emergency() {
-        let (step, why, evidence) = stopped(&[
+        let (hop, why, evidence) = stopped(&[
             "[ TIME ] Timed out waiting for device dev-xvdf.device - /dev/xvdf.",
             "[DEPEND] Dependency failed for data.mount - /data.",
             "You are in emergency mode. After logging in, type \"journalctl -xb\" to view",
         ]);
-        assert_eq!((step, why), (Step::LocalFs, "/etc/fstab names a device that is not there"));
+        assert_eq!((hop, why), (Mounts, "/etc/fstab names a device that is not there"));
         assert!(evidence.contains("dev-xvdf.device"));
     }
 
+    #[track_caller]
+    fn is(found: &(HopKind, &str, String), hop: HopKind, evidence: &str, lines: &[&str]) {
+        assert!(found.0 == hop && found.2.contains(evidence), "{found:?} for {lines:?}");
+    }
+
     #[test]
-    fn every_loader_and_firmware_failure() {
-        let cases: &[(&[&str], Step, &str)] = &[
-            (&["Boot failed: not a bootable disk", "No bootable device."], Step::Firmware, "Boot failed"),
-            (
-                &[
-                    "BdsDxe: failed to load Boot0001 \"UEFI QEMU HARDDISK\": Not Found",
-                    "UEFI Interactive Shell v2.2",
-                ],
-                Step::Firmware,
-                "UEFI",
-            ),
-            (
-                &["error: file `/boot/grub/i386-pc/normal.mod' not found.", "grub rescue>"],
-                Step::Loader,
-                "normal.mod",
-            ),
-            (
-                &[
-                    "error: file `/boot/vmlinuz-6' not found.",
-                    "Failed to boot both default and fallback entries.",
-                ],
-                Step::Loader,
-                "vmlinuz-6",
-            ),
-            (
-                &["GNU GRUB version 2.06", "Minimal BASH-like line editing is supported."],
-                Step::Loader,
-                "Minimal",
-            ),
-            (
-                &["Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"],
-                Step::Root,
-                "unknown-block",
-            ),
-            (&["Kernel panic - not syncing: Attempted to kill init!"], Step::Kernel, "kill init"),
-            (
-                &[
-                    "Warning: /dev/disk/by-uuid/1 does not exist",
-                    "Entering emergency mode. Exit the shell to continue.",
-                ],
-                Step::Root,
-                "by-uuid",
-            ),
-        ];
-        for (lines, step, evidence) in cases {
-            let found = stopped(lines);
-            assert!(found.0 == *step && found.2.contains(evidence), "{found:?} for {lines:?}");
+    fn every_hop_that_a_boot_stops_at() {
+        for (lines, hop, evidence) in STOPS {
+            is(&stopped(lines), *hop, evidence, lines);
+        }
+        for (lines, hop, evidence) in WAITS {
+            let reading = read(lines);
+            assert!(!reading.is_final() && reading.verdict(false).is_none(), "{lines:?}");
+            is(&told(reading.silent()), *hop, evidence, lines);
+        }
+        for (lines, hop, evidence) in ENDS {
+            let reading = read(lines);
+            assert!(!reading.is_final() && reading.verdict(false).is_none(), "{lines:?}");
+            is(&told(reading.verdict(true)), *hop, evidence, lines);
+        }
+        assert_eq!(read(&[]).verdict(true), None);
+    }
+
+    /// A marker that no boot above shows is one that nobody tried.
+    #[test]
+    fn every_text_is_in_a_boot() {
+        let boots = STOPS.iter().chain(WAITS).chain(ENDS);
+        let lines: Vec<&str> = boots.flat_map(|(lines, ..)| *lines).copied().collect();
+        for meaning in FAILURES.iter().chain(GRUB) {
+            for text in meaning.hints.iter().chain(meaning.ends) {
+                assert!(lines.iter().any(|line| line.contains(text)), "{text:?}");
+            }
         }
     }
 
     #[test]
-    fn a_machine_that_ends_has_stopped_where_it_was() {
-        let reading = read(&[
-            "Linux version 6.1",
-            "Gave up waiting for root file system device.",
-            "Rebooting automatically due to panic= boot argument",
-        ]);
-        assert!(!reading.is_final() && reading.verdict(false).is_none());
-        assert!(matches!(reading.verdict(true), Some(Verdict::Stopped { step: Step::Root, .. })));
-        let reading = read(&["Linux version 6.1"]);
-        assert!(matches!(reading.verdict(true), Some(Verdict::Stopped { step: Step::Kernel, .. })));
-        assert_eq!(read(&[]).verdict(true), None);
+    fn a_silence_without_a_cause_is_no_verdict() {
+        for lines in [
+            &["SeaBIOS", "Booting from Hard Disk..."][..],
+            &["GRUB loading..", "Welcome to GRUB!"],
+            &["Linux version 6.1"],
+            &["Linux version 6.1", "Run /init as init process", "EXT4-fs (sda1): mounted filesystem"],
+            TWO_SYSTEMDS,
+        ] {
+            assert_eq!(read(lines).silent(), None, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_loaders_in_the_mouths_of_others_are_not_heard() {
+        for line in
+            ["app[3]: Boot error", "db: Error 15: File not found", "error: no such device", "x: Missing OS"]
+        {
+            let reading = read(&["Linux version 6.1", line]);
+            assert!(!reading.is_final() && reading.verdict(true).is_some(), "{line}");
+            assert!(
+                matches!(reading.verdict(true), Some(Verdict::Stopped { evidence, .. }) if evidence != line)
+            );
+        }
     }
 
     #[test]

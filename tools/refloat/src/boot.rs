@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
         log,
     };
     let told = testboot::run(&request, context.cancel.flag(), |milestone| {
-        context.note(format!("{:6.1} s  {}", milestone.seconds, milestone.step.label()));
+        context.note(format!("{:6.1} s  {}", milestone.seconds, milestone.hop));
     });
     let outcome = match told {
         Ok(outcome) => outcome,
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     match &outcome.verdict {
         Verdict::Login => Ok(Answer::Yes),
         Verdict::Stopped { .. } => Ok(Answer::No),
-        Verdict::Unknown { why } => {
+        Verdict::Unknown { why, .. } => {
             let unknown: Result<Answer> = Err(anyhow!("no verdict: {why}"));
             let log = name::shown(&outcome.log);
             unknown.help(format!("read {log}; a longer --timeout, or a --qemu with VMBus storage, may tell"))
@@ -63,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
 }
 
 impl Document for Outcome {
-    const SCHEMA: &'static str = "refloat.boot/1";
+    const SCHEMA: &'static str = "refloat.boot/2";
 }
 
 /// Beside nothing of the user's: in the current folder, named after the image.
@@ -85,12 +85,12 @@ fn page(outcome: &Outcome) -> Page {
             let login = outcome.milestones.last().map_or(outcome.seconds, |milestone| milestone.seconds);
             (true, format!("boots: it asks for a login after {login:.0} s"))
         }
-        Verdict::Stopped { step, why, evidence } => {
+        Verdict::Stopped { hop, why, evidence } => {
             field("why", why);
             field("evidence", evidence);
-            (false, format!("does not boot: stopped at: {}", step.label()))
+            (false, format!("does not boot: it stops at the {hop}"))
         }
-        Verdict::Unknown { why } => (false, format!("no verdict: {why}")),
+        Verdict::Unknown { why, .. } => (false, format!("no verdict: {why}")),
     };
     for device in &outcome.waited_for {
         field("slow", &format!("it waited for {device}, which is not there: see /etc/fstab"));

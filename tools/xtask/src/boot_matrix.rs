@@ -116,7 +116,7 @@ fn describe(outcome: &Value) -> String {
     let seconds = &outcome["seconds"];
     match outcome["verdict"].as_str() {
         Some("login") => format!("login, in {seconds} s"),
-        Some("stopped") => format!("stopped at {}, in {seconds} s: {}", text("step"), text("evidence")),
+        Some("stopped") => format!("stopped at {}, in {seconds} s: {}", text("hop"), text("evidence")),
         _ => format!("no verdict, in {seconds} s: {}", text("why")),
     }
 }

@@ -40,7 +40,7 @@ fn a_root_on_lvm_is_found_by_the_images_of_dracut() {
     migration.images_are_mended(COMPRESSORS);
     let Some(qemu) = lab::qemu() else { return };
     let stopped = boot(migration.folder(), "aws.raw", BIOS, Some(&qemu), 1);
-    assert_eq!((&stopped["verdict"], &stopped["step"]), (&"stopped".into(), &"root".into()), "{stopped}");
+    assert_eq!((&stopped["verdict"], &stopped["hop"]), (&"stopped".into(), &"root".into()), "{stopped}");
     came_to_login(&boot(migration.folder(), "azure.vhd", BIOS, Some(&qemu), 0));
     if !long() {
         return;
@@ -60,7 +60,7 @@ fn a_root_on_xfs_with_shared_extents_is_found_by_uuid() {
     came_to_login(&boot(migration.folder(), "azure.vhd", BIOS, Some(&qemu), 0));
     if long() {
         let stopped = boot(migration.folder(), "aws.raw", BIOS, Some(&qemu), 1);
-        assert_eq!((&stopped["verdict"], &stopped["step"]), (&"stopped".into(), &"root".into()), "{stopped}");
+        assert_eq!((&stopped["verdict"], &stopped["hop"]), (&"stopped".into(), &"root".into()), "{stopped}");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_root_on_lvm_starts_by_uefi() {
         return;
     }
     let stopped = boot(migration.folder(), "aws.raw", UEFI, None, 1);
-    assert_eq!((&stopped["verdict"], &stopped["step"]), (&"stopped".into(), &"firmware".into()), "{stopped}");
+    assert_eq!((&stopped["verdict"], &stopped["hop"]), (&"stopped".into(), &"firmware".into()), "{stopped}");
     came_to_login(&boot(migration.folder(), "azure.vhd", UEFI, None, 0));
 }
 

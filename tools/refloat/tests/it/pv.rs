@@ -302,7 +302,7 @@ fn a_paravirtual_debian_is_migrated_and_booted() {
     only_planned_changes(folder, &old, &new);
     let Some(qemu) = lab::qemu() else { return };
     let broken = boot(folder, "pv.raw", "azure-gen1", Some(&qemu), 1);
-    assert_eq!((&broken["verdict"], &broken["step"]), (&"stopped".into(), &"firmware".into()), "{broken}");
+    assert_eq!((&broken["verdict"], &broken["hop"]), (&"stopped".into(), &"firmware".into()), "{broken}");
     let booted = boot(folder, "azure.vhd", "azure-gen1", Some(&qemu), 0);
     eprintln!("it came to its login prompt: {}", booted["milestones"]);
     came_to_login(&booted);

@@ -39,7 +39,7 @@ fn a_debian_from_ec2_is_checked_fixed_converted_and_booted() {
     let Some(qemu) = lab::qemu() else { return };
     let broken = boot(folder.path(), "aws.raw", "azure-gen1", Some(&qemu), 1);
     assert_eq!(broken["verdict"], "stopped", "{broken}");
-    assert_eq!(broken["step"], "root", "{broken}");
+    assert_eq!(broken["hop"], "root", "{broken}");
     assert!(broken["evidence"].as_str().unwrap().contains("/dev/xvda1"), "{broken}");
     // The harder case of the two: the same guest, copied while it ran.
     came_to_login(&boot(folder.path(), "busy.vhd", "azure-gen1", Some(&qemu), 0));

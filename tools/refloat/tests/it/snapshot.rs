@@ -97,12 +97,12 @@ fn a_snapshot_is_booted_by_what_the_machine_reads_of_it() {
     let Some(cloud) = guest(synthetic::named("bare-ext4-pv"), &noise(6, 200)) else { return };
     let line = "boot ebs:S --for azure-gen1 --quiet";
     let boot = cloud.json(line, 1);
-    assert_eq!((&boot["verdict"], &boot["step"]), (&"stopped".into(), &"firmware".into()), "{boot}");
+    assert_eq!((&boot["verdict"], &boot["hop"]), (&"stopped".into(), &"firmware".into()), "{boot}");
     assert!(cloud.path().join(format!("{ID}.serial.log")).metadata().unwrap().len() > 0);
     let count = cloud.server.counts().get;
     assert!((1..20).contains(&count), "{count} blocks were fetched");
     let local = cloud.json("boot local.raw --for azure-gen1 --quiet", 1);
-    assert_eq!((&local["step"], &local["evidence"]), (&boot["step"], &boot["evidence"]));
+    assert_eq!((&local["hop"], &local["evidence"]), (&boot["hop"], &boot["evidence"]));
 
     cloud.forget();
     cloud.server.set_faults(Faults::default().at(Call::Get, 0..100_000, Fault::Denied));

@@ -55,7 +55,7 @@ fn a_debian_that_only_its_old_firmware_starts_is_given_a_loader_and_boots() {
         return;
     }
     let broken = boot(folder, "aws.raw", "azure-gen2", None, 1);
-    assert_eq!((&broken["verdict"], &broken["step"]), (&"stopped".into(), &"firmware".into()), "{broken}");
+    assert_eq!((&broken["verdict"], &broken["hop"]), (&"stopped".into(), &"firmware".into()), "{broken}");
     came_to_login(&boot(folder, "azure.vhd", "azure-gen2", None, 0));
 }
 
