@@ -34,6 +34,8 @@ pub static AZURE: Platform = Platform {
     ubuntu_archive: "azure.archive.ubuntu.com",
     // "TCP/IP performance tuning for Azure VMs", Microsoft Learn, 2026
     mtu: 1500,
+    // One of those that Azure gives (IEEE's registry of OUIs, Microsoft, 2026)
+    mac: "00:0d:3a",
     os_disk: Some(Limit {
         bytes: 4095 << 30,
         words: "the 4095 GiB of an OS disk",

@@ -32,6 +32,8 @@ pub static HYPERV: Platform = Platform {
     resolver: None,
     ubuntu_archive: "archive.ubuntu.com",
     mtu: 1500,
+    // "Hyper-V MAC address pool", Microsoft Learn, 2026
+    mac: "00:15:5d",
     os_disk: Some(Limit {
         bytes: 64 << 40,
         words: "the 64 TiB of a VHDX",

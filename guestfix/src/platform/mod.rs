@@ -140,6 +140,8 @@ pub struct Platform {
     pub ubuntu_archive: &'static str,
     /// The largest frame that passes everywhere, in bytes.
     pub mtu: u32,
+    /// What the hardware addresses of its network cards begin with, as udev writes it: "00:0d:3a".
+    pub mac: &'static str,
     /// The largest disk to boot from by UEFI, if there is a limit.
     pub os_disk: Option<Limit>,
     /// The largest of all other disks, if there is a limit.

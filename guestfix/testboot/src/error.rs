@@ -37,6 +37,15 @@ pub enum Error {
         /// So many there are.
         given: usize,
     },
+    /// The machine cannot be started without its boot loader.
+    #[error("the machine cannot be started directly: {0}")]
+    NotDirect(String),
+    /// The guest cannot be read.
+    #[error(transparent)]
+    Guest(#[from] guestfix::Error),
+    /// No port of this machine can be had to reach the guest by.
+    #[error("no port of this machine leads to the guest")]
+    Port(#[source] io::Error),
     /// QEMU ended with an error of its own: it refuses the image, say.
     #[error("QEMU ended with {0}")]
     Qemu(String),

@@ -8,14 +8,18 @@
 #[cfg(test)]
 mod boots;
 mod console;
+mod direct;
 mod error;
 mod machine;
 mod markers;
 mod nbd;
+mod network;
 mod run;
 mod verdict;
 
+pub use direct::Direct;
 pub use error::{Error, Result};
 pub use machine::Devices;
-pub use run::{Drive, Milestone, Outcome, Request, run};
+pub use network::Network;
+pub use run::{Drive, Milestone, Outcome, Request, Started, run};
 pub use verdict::Verdict;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::nbd::Server;
-use crate::{Drive, Error, Request, Result};
+use crate::{Drive, Error, Request, Result, Started};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,15 +33,15 @@ pub enum Devices {
 
 impl Devices {
     /// In words, with what they leave unproven.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::EmulatedIde => "emulated IDE: proves boot loader and system, not the Hyper-V drivers",
-            Self::EmulatedAhci => {
-                "emulated AHCI and UEFI: proves boot loader and system, not the Hyper-V drivers"
-            }
-            Self::VmBus => {
-                "Hyper-V VMBus storage: proves boot loader, system and storage driver, not the network"
-            }
+    pub fn label(self, started: Started) -> String {
+        let (devices, and, not) = match self {
+            Self::EmulatedIde => ("emulated IDE", "", "the Hyper-V drivers"),
+            Self::EmulatedAhci => ("emulated AHCI and UEFI", "", "the Hyper-V drivers"),
+            Self::VmBus => ("Hyper-V VMBus storage", " and storage driver", "the network driver"),
+        };
+        match started {
+            Started::Loader => format!("{devices}: proves boot loader, system{and}, not {not}"),
+            Started::Qemu => format!("{devices}: proves system{and}, not boot loader and {not}"),
         }
     }
 }
@@ -84,8 +84,9 @@ impl Qemu {
         }
     }
 
-    /// Starts the machine. Every write of the guest goes to a temporary file that QEMU deletes.
-    pub(crate) fn start(&self, request: &Request) -> Result<Machine> {
+    /// Starts the machine; `port` is the one of ours that leads to its port 22, where it is started directly.
+    /// Every write of the guest goes to a temporary file that QEMU deletes.
+    pub(crate) fn start(&self, request: &Request, port: Option<u16>) -> Result<Machine> {
         let state = TempDir::with_prefix("refloat-boot-").map_err(Error::state(&std::env::temp_dir()))?;
         let mut command = Command::new(&self.program);
         command.args(DATA).args(ALONE.split(' ')).args(["-smp", "1", "-m", &request.memory.to_string()]);
@@ -106,29 +107,48 @@ impl Qemu {
         let disks = disks.collect::<Result<Vec<_>>>()?;
         let (first, data) = disks.split_first().ok_or(Error::Disks { most: 0, given: 0 })?;
         let devices = self.devices(request.target);
+        // The disk that the firmware starts; nothing of it is started where QEMU brings the kernel.
+        let boot_disk = if request.direct.is_some() { IDE } else { IDE_BOOT };
+        match (&request.direct, port) {
+            (Some(direct), Some(port)) => {
+                command.args(direct.options()).args(direct.network(request.target, port));
+            }
+            _ if devices == Devices::VmBus => {
+                command.args(["-nic", "none"]);
+            }
+            _ => {
+                command.args(NETWORK.split(' '));
+            }
+        }
         match devices {
             Devices::VmBus => {
                 // As Azure does it: the firmware and GRUB read the IDE disk, and the kernel the same disk by
                 // VMBus only, because on Microsoft's machine ata_piix steps aside.
-                command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc", "-nic", "none"]);
+                command.env("HVTCG", "1").env("HVIDE", "1").args(["-machine", "pc"]);
                 command.args(["-smbios", MICROSOFT, "-drive"]).arg(first.drive("boot"));
-                command.args(["-device", IDE_BOOT]);
+                command.args(["-device", boot_disk]);
                 command.args(["-device", "vmbus-bridge", "-device", VMBUS_IDE_CHANNEL]);
                 command.arg("-drive").arg(first.drive("disk"));
                 command.args(["-device", "scsi-hd,drive=disk,bus=hvs.0"]);
             }
             Devices::EmulatedIde => {
-                command.args(["-machine", "pc"]).args(NETWORK.split(' '));
-                command.arg("-drive").arg(first.drive("boot")).args(["-device", IDE_BOOT]);
+                command.args(["-machine", "pc", "-drive"]).arg(first.drive("boot"));
+                command.args(["-device", boot_disk]);
             }
             Devices::EmulatedAhci => {
                 let (code, variables) = uefi()?;
                 let copy = state.path().join("variables.fd");
                 fs::copy(variables, &copy).map_err(Error::state(&copy))?;
                 let flash = |file: &Path| format!("if=pflash,format=raw,file={}", file.display());
-                command.args(["-machine", "q35"]).args(NETWORK.split(' '));
-                command.args(["-drive", &(flash(code) + ",readonly=on"), "-drive", &flash(&copy)]);
-                command.arg("-drive").arg(first.drive("boot")).args(["-device", IDE_BOOT]);
+                command.args([
+                    "-machine",
+                    "q35",
+                    "-drive",
+                    &(flash(code) + ",readonly=on"),
+                    "-drive",
+                    &flash(&copy),
+                ]);
+                command.arg("-drive").arg(first.drive("boot")).args(["-device", boot_disk]);
             }
         }
         let most = most_data(devices);
@@ -139,6 +159,7 @@ impl Qemu {
             let id = format!("data{number}");
             command.arg("-drive").arg(further.drive(&id)).args(attach(devices, number, &id));
         }
+        let mut command = bound_to_us(command);
         tracing::debug!(?command, "starting the machine");
         let errors = state.path().join("errors");
         let said = File::create(&errors).map_err(Error::state(&errors))?;
@@ -147,6 +168,25 @@ impl Qemu {
         let console = child.stdout.take();
         Ok(Machine { console, process: Guard(child), servers, errors, _state: state })
     }
+}
+
+/// The command, ended by the kernel when we are, be it by SIGKILL, where `setpriv` is installed (util-linux).
+fn bound_to_us(command: Command) -> Command {
+    let options = ["--pdeathsig", "KILL", "--"];
+    let mut probe = Command::new("setpriv");
+    probe.args(options).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        return command;
+    }
+    let mut bound = Command::new("setpriv");
+    bound.args(options).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
 }
 
 /// Where QEMU's ROMs are, for one that was not installed by the distribution.
@@ -159,7 +199,10 @@ const ALONE: &str = "-nodefaults -no-user-config -no-reboot -nographic -monitor 
 /// one go on.
 const NETWORK: &str = "-netdev user,id=net,restrict=on -device e1000,netdev=net,romfile=";
 
-/// The disk that the firmware starts; on q35 the same name is an AHCI port.
+/// The first disk; on q35 the same name is an AHCI port.
+const IDE: &str = "ide-hd,drive=boot,bus=ide.0";
+
+/// The same, as the one that the firmware starts.
 const IDE_BOOT: &str = "ide-hd,drive=boot,bus=ide.0,bootindex=0";
 
 /// How a guest knows Hyper-V's virtual machine.

@@ -59,11 +59,7 @@ pub(crate) enum Heard {
 ///
 /// QEMU takes every connection, and closes it when the guest refuses it. A guest without the address answers
 /// nothing at all.
-pub(crate) fn ask(
-    port: u16,
-    patience: Duration,
-    mut meanwhile: impl FnMut() -> Result<()>,
-) -> Result<Heard> {
+pub(crate) fn ask(port: u16, patience: Duration, mut meanwhile: impl FnMut() -> Result<()>) -> Result<Heard> {
     let until = Instant::now() + patience;
     let mut heard = Heard::Silence;
     while Instant::now() < until {

@@ -14,8 +14,9 @@ use serde::{Serialize, Serializer};
 
 use crate::console::Console;
 use crate::machine::Qemu;
+use crate::network::{self, Heard};
 use crate::verdict::Reading;
-use crate::{Devices, Error, Result, Verdict};
+use crate::{Devices, Direct, Error, Network, Result, Verdict, direct};
 
 /// How often the console is asked, and the cancel flag looked at. After this long without a byte, a line
 /// without an end is a prompt.
@@ -28,6 +29,8 @@ const AFTERWORD: Duration = Duration::from_secs(3);
 pub struct Request {
     /// The disks of the machine, that which it starts from first; they are opened for reading only.
     pub disks: Vec<Drive>,
+    /// What is started without firmware and boot loader, on a network; `None` starts the disk.
+    pub direct: Option<Direct>,
     /// The platform whose machine it is booted on.
     pub target: &'static Target,
     /// The QEMU to use instead of `qemu-system-x86_64`.
@@ -66,6 +69,17 @@ pub struct Milestone {
     pub seconds: f64,
 }
 
+/// What started the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Started {
+    /// The machine's own boot loader.
+    Loader,
+    /// QEMU: boot loader and menu were not tried.
+    Qemu,
+}
+
 /// What a test boot found.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -77,6 +91,11 @@ pub struct Outcome {
     pub reached: Option<HopKind>,
     /// When each hop was reached first, as far as the console shows it.
     pub milestones: Vec<Milestone>,
+    /// What started the kernel.
+    pub started: Started,
+    /// What its network showed, where the machine was started directly and came to its login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Devices in `/etc/fstab` that systemd waited for in vain: the machine boots, slowly.
     pub waited_for: Vec<String>,
     /// Through which devices the guest saw its disk.
@@ -108,7 +127,8 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
     let mut file = block::open_sidecar(&request.log, mode_of_log(request)?)?;
     file.set_len(0).map_err(Error::log(&request.log))?;
     let start = Instant::now();
-    let mut machine = qemu.start(request)?;
+    let port = request.direct.is_some().then(network::free_port).transpose()?;
+    let mut machine = qemu.start(request, port)?;
     let bytes = listen(machine.console());
 
     let mut console = Console::default();
@@ -151,6 +171,18 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
             return Err(Error::Qemu(complaint));
         }
     }
+    let network = match (&request.direct, port) {
+        (Some(direct), Some(port)) if !gone && reading.verdict(false) == Some(Verdict::Login) => {
+            let heard = network::ask(port, network::PATIENCE, || {
+                for bytes in bytes.try_iter() {
+                    file.write_all(&bytes).map_err(Error::log(&request.log))?;
+                }
+                if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+            })?;
+            Some(told(direct, request.target, heard, tenths(start)))
+        }
+        _ => None,
+    };
     drop(machine);
 
     let reached = reading.reached();
@@ -173,6 +205,8 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         verdict: weigh(verdict, devices),
         reached,
         milestones,
+        started: if request.direct.is_some() { Started::Qemu } else { Started::Loader },
+        network,
         waited_for: reading.waited_for().to_vec(),
         devices,
         accelerator: qemu.accelerator(),
@@ -194,6 +228,16 @@ fn weigh(verdict: Verdict, devices: Devices) -> Verdict {
         }
         verdict => verdict,
     }
+}
+
+fn told(direct: &Direct, target: &Target, heard: Heard, seconds: f64) -> Network {
+    let address = heard != Heard::Silence;
+    let banner = match heard {
+        Heard::Banner(banner) => Some(banner),
+        Heard::Closed | Heard::Silence => None,
+    };
+    let mac = direct::mac(target);
+    Network { card: direct.card, mac, address, answered: banner.is_some(), banner, seconds }
 }
 
 fn tenths(start: Instant) -> f64 {
@@ -243,6 +287,7 @@ mod tests {
                 format: &libdisk::image::raw::FORMAT,
                 size: image.metadata().unwrap().len(),
             }],
+            direct: None,
             target,
             qemu,
             memory: 1024,

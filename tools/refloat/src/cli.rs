@@ -457,6 +457,10 @@ pub(crate) struct BootArgs {
     /// Memory of the machine in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(crate) memory: u32,
+    /// See if it takes an address and answers on port 22; the default menu entry is started without its boot
+    /// loader, on a card that is named as there
+    #[arg(long)]
+    pub(crate) network: bool,
 }
 
 #[derive(Debug, Args)]

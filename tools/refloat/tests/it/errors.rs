@@ -77,6 +77,8 @@ const ROWS: &[Row] = &[
     ("convert demo.raw a.vhd --since snap-1", "--since works with snapshots", "ebs:snap-", 2),
     ("boot demo.raw --for azure-gen1 --log demo.raw", "demo.raw", "--log", 2),
     ("boot demo.raw --for azure-gen1 --qemu /no/qemu", "/no/qemu", "qemu-system-x86", 2),
+    ("boot demo.raw --for azure-gen1 --network", "cannot be started directly", "leave out --network", 2),
+    ("boot noise.img --for azure-gen1 --network", "no operating system", "refloat inspect noise.img", 2),
     // plans
     ("plan demo.raw --for azure-gen1 -o plan.json", "already exists", "--force", 2),
     ("plan demo.raw --for azure-gen1 -o noise.img", "is not a plan", "another name", 2),

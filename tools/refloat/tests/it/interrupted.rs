@@ -2,7 +2,8 @@
 //! name.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use standin::{Call, Fault, Faults, Snapshot};
 use testimages::judge;
 
 use crate::cloud::{Cloud, ID, NEWER, noise};
-use crate::program::Refloat;
+use crate::program::{Refloat, command};
 
 const BLOCKS: u64 = 300;
 
@@ -199,5 +200,40 @@ fn who_asks_wrongly_is_told_what_and_what_next() {
         cloud.server.set_faults(Faults::default());
         cloud.refloat(&format!("convert ebs:S {output}"), 0);
         drop(fs::remove_dir_all(cloud.path().join("cache")));
+    }
+}
+
+/// Even by SIGKILL, which leaves the program no time to end anything itself.
+#[test]
+fn a_boot_that_is_killed_leaves_no_machine() {
+    if !judge::need_all(&["setpriv"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), noise(1, 4)).unwrap();
+    // It answers as QEMU does, and its machine says one word.
+    let pid = folder.path().join("pid");
+    let machine = format!("echo $$ > {}; echo SeaBIOS; exec sleep 100", pid.display());
+    let script = format!("#!/bin/sh\ncase \"$*\" in *help*) exit 0;; esac\n{machine}\n");
+    let qemu = folder.path().join("qemu");
+    fs::write(&qemu, script).unwrap();
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+    for signal in ["-INT", "-TERM", "-HUP", "-KILL"] {
+        let mut boot = command(folder.path(), "boot disk.raw --for azure-gen1 --qemu ./qemu");
+        let mut child = boot.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let wait = |what: &str, done: &dyn Fn() -> bool| {
+            while !done() {
+                assert!(Instant::now() < until, "{signal}: {what}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        wait("the machine does not start", &|| fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')));
+        let machine = Path::new("/proc").join(fs::read_to_string(&pid).unwrap().trim());
+        assert!(machine.exists());
+        judge::run(judge::tool("kill").args([signal, &child.id().to_string()]));
+        child.wait().unwrap();
+        wait("the machine still runs", &|| !machine.exists());
+        fs::remove_file(&pid).unwrap();
     }
 }

@@ -45,6 +45,34 @@ fn a_debian_from_ec2_is_checked_fixed_converted_and_booted() {
     came_to_login(&boot(folder.path(), "busy.vhd", "azure-gen1", Some(&qemu), 0));
 }
 
+/// The card is not Azure's, but it is named as there, and what the guest does with it is its own.
+#[test]
+fn a_migrated_debian_takes_an_address_and_answers_on_port_22() {
+    if !testimages::length::long() {
+        return judge::skip("REFLOAT_LONG=1, as each of its two boots takes some minutes");
+    }
+    let (Some(image), Some(qemu)) = (real::debian(), lab::qemu()) else { return };
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    std::os::unix::fs::symlink(&image, folder.join("aws.raw")).unwrap();
+    refloat(folder, "migrate aws.raw azure.raw --for azure-gen1", 0);
+    let answers = boot(folder, "azure.raw --network", "azure-gen1", Some(&qemu), 0);
+    came_to_login(&answers);
+    let network = &answers["network"];
+    eprintln!("{network}");
+    assert_eq!((&answers["started"], &network["answered"]), (&"qemu".into(), &true.into()), "{answers}");
+    assert!(network["banner"].as_str().unwrap().starts_with("SSH-2.0-OpenSSH"), "{network}");
+    assert!(network["mac"].as_str().unwrap().starts_with("00:0d:3a:"), "{network}");
+
+    let mount = KernelMount::read_write(&folder.join("azure.raw"), real::DEBIAN_ROOT);
+    std::fs::write(mount.path().join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
+    drop(mount);
+    let silent = boot(folder, "azure.raw --network", "azure-gen1", Some(&qemu), 1);
+    came_to_login(&silent);
+    let network = &silent["network"];
+    assert_eq!((&network["address"], &network["answered"]), (&false.into(), &false.into()), "{silent}");
+}
+
 /// What is wrong with the one on two disks; nothing is with its volume group.
 const FAULTS_OF_TWO: &[&str] =
     &["linux.initramfs.hyperv", "linux.initramfs.drop-in", "linux.fstab.device-names", "linux.cloud-init"];
