@@ -1,41 +1,35 @@
 //! The initramfs of an entry: there, whole, of a known framework, with the drivers of the root and what loads
 //! them, and with nothing of its own that holds the boot up.
 
+mod drivers;
+mod without;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use initramfs::{Archive, Error as ImageError, Generator, ModuleState};
+use initramfs::{Archive, Error as ImageError, Generator};
 
+use self::drivers::Loading;
+pub(super) use self::drivers::forbidden_by;
+use self::without::without;
 use super::kernel::release_of;
 use super::look::regular;
 use super::waits;
 use super::{Hop, HopKind, MenuEntry};
 use crate::error::chain;
-use crate::facts::{Driver, Volume};
 use crate::inspect::devices;
-use crate::inspect::kernels::{is_module, module_dir};
+use crate::inspect::kernels::module_dir;
 use crate::kernel_image::HEAD;
-use crate::modules::Modules;
 use crate::pe::Pe;
 use crate::place::Place;
 use crate::rules::linux::kernel::initramfs_lvm;
-use crate::text::{bytes, cmdline, modprobe, shell_assign};
-use crate::{Device, Error, Guest, Result, View};
+use crate::text::{bytes, cmdline};
+use crate::{Device, Error, Guest, Result, View, modprobe};
 
 const KIND: HopKind = HopKind::Initramfs;
 
 /// The most files of one kind that are looked at in an initramfs.
 const TEXTS: usize = 4096;
-
-/// Where an initramfs has the daemon that loads the driver of each device.
-const UDEV: &[&str] = &[
-    "lib/systemd/systemd-udevd",
-    "usr/lib/systemd/systemd-udevd",
-    "sbin/udevd",
-    "usr/sbin/udevd",
-    "sbin/nlplug-findfs",
-    "usr/sbin/nlplug-findfs",
-];
 
 /// The hops of an entry's initramfs: one for each image of it, or one that says how it goes without.
 pub(super) fn initramfs(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
@@ -196,20 +190,6 @@ struct Image<'a> {
     cmdline: String,
 }
 
-/// What is needed to see the root.
-#[derive(Default)]
-struct Needed {
-    /// Why it is not to be had, if it is not.
-    lacking: Option<String>,
-    /// Those of the drivers that are modules.
-    modules: Vec<String>,
-}
-
-enum Loading {
-    Never(String),
-    NotKnown(String),
-}
-
 impl Image<'_> {
     /// Why the kernel cannot run its first program.
     fn no_init(&self) -> Result<Option<String>> {
@@ -249,184 +229,13 @@ impl Image<'_> {
         let token = cmdline::tokens(&self.cmdline).find(asks)?;
         Some(format!("{token} on the command line makes it stop and ask"))
     }
-
-    /// What it needs for the root, as far as that is not in the kernel.
-    fn needed(&self) -> Result<Needed> {
-        let drivers = &self.guest.goal.target.platform.drivers;
-        let root = devices::root(self.guest.view.machine());
-        let mut wanted: Vec<Vec<&str>> = drivers.required.iter().map(|name| vec![*name]).collect();
-        wanted.extend(root.map(filesystem_drivers).filter(|names| !names.is_empty()));
-        if root.is_some_and(|root| matches!(root.device, Device::Logical(_))) {
-            wanted.push(vec!["dm_mod"]);
-        }
-        let mut needed = Needed::default();
-        let mut lacking = Vec::new();
-        for names in &wanted {
-            let states = self.states(names)?;
-            let has = |state: &(String, ModuleState)| {
-                matches!(state.1, ModuleState::Builtin | ModuleState::InInitramfs)
-            };
-            match states.iter().find(|state| has(state)) {
-                Some((_, ModuleState::Builtin)) => {}
-                Some((name, _)) => needed.modules.push(name.clone()),
-                None => lacking.extend(names.first().map(|name| (*name).to_owned())),
-            }
-        }
-        needed.lacking = (!lacking.is_empty()).then(|| format!("it lacks {}", lacking.join(", ")));
-        Ok(needed)
-    }
-
-    /// Where these modules are.
-    fn states(&self, names: &[&str]) -> Result<Vec<(String, ModuleState)>> {
-        let tree = Modules::new(self.guest.view, &self.kernel.dir);
-        let coverage =
-            initramfs::missing(self.archive, &self.kernel.release, names, &tree).map_err(failed)?;
-        let mut states = coverage.modules;
-        for (name, state) in &mut states {
-            if !matches!(state, ModuleState::InInitramfs) && self.is_built_in(name)? {
-                *state = ModuleState::Builtin;
-            }
-        }
-        Ok(states)
-    }
-
-    /// Whether the kernel's configuration has a driver in the kernel: one that is older than modules.builtin
-    /// says it nowhere else.
-    fn is_built_in(&self, name: &str) -> Result<bool> {
-        built_in_by_config(self.guest, &self.kernel.release, name)
-    }
-
-    /// All modules that something keeps from being loaded, and what does.
-    fn forbidden(&self) -> Result<Vec<(String, String)>> {
-        let mut out = Vec::new();
-        for (path, text) in texts(self.archive, is_modprobe_config)? {
-            out.extend(
-                modprobe::all_forbidden(&text)
-                    .into_iter()
-                    .map(|(line, name)| (name, format!("its {path}:{line}"))),
-            );
-        }
-        out.extend(forbidden_by(&self.cmdline));
-        Ok(out)
-    }
-
-    /// Why one of these modules is not loaded although it is there.
-    fn not_loaded(&self, modules: &[String]) -> Result<Option<Loading>> {
-        if modules.is_empty() {
-            return Ok(None);
-        }
-        if matches!(self.generator, Generator::Unknown | Generator::Booster) {
-            let why = format!(
-                "it was made by {}: nobody can tell what loads {} in it",
-                self.generator,
-                modules.join(", ")
-            );
-            return Ok(Some(Loading::NotKnown(why)));
-        }
-        let (listed, by_alias) = (self.listed()?, self.by_alias()?);
-        let is_loaded = |name: &&String| {
-            listed.contains(*name) || by_alias.contains(*name) || self.is_needed_by(name, &listed)
-        };
-        let Some(name) = modules.iter().find(|name| !is_loaded(name)) else { return Ok(None) };
-        let why = format!("nothing in it loads {name}");
-        Ok(Some(match self.generator {
-            // Its scripts name modules in more ways than are known here.
-            Generator::Mkinitrd => Loading::NotKnown(why),
-            _ => Loading::Never(why),
-        }))
-    }
-
-    /// Whether a module comes along with one that is listed.
-    fn is_needed_by(&self, name: &str, listed: &BTreeSet<String>) -> bool {
-        // File systems and the device mapper are loaded when they are mounted or opened.
-        let root = devices::root(self.guest.view.machine());
-        name == "dm_mod"
-            || root.map(filesystem_drivers).unwrap_or_default().contains(&name)
-            || listed.contains(name)
-    }
-
-    /// The modules that it is told to load.
-    fn listed(&self) -> Result<BTreeSet<String>> {
-        let mut out = BTreeSet::new();
-        let mut add = |name: &str| {
-            out.insert(name.replace('-', "_"));
-        };
-        let is_list = |path: &str| {
-            path == "conf/modules"
-                || path == "etc/modules"
-                || (path.contains("modules-load.d/") && path.ends_with(".conf"))
-        };
-        for (_, text) in texts(self.archive, is_list)? {
-            for line in text.lines() {
-                let word = line.split_whitespace().next().filter(|word| !word.starts_with(['#', ';']));
-                word.map(&mut add);
-            }
-        }
-        for key in
-            ["modules", "rd.driver.pre", "rd.driver.post", "modules-load", "modules_load", "rd.modules_load"]
-        {
-            for value in cmdline::values(&self.cmdline, key) {
-                value.split(',').for_each(&mut add);
-            }
-        }
-        for (path, text) in texts(self.archive, |path| matches!(path, "config" | "config/start.sh" | "init"))?
-        {
-            match path.as_str() {
-                "config" => {
-                    let modules = shell_assign::get(&text, "MODULES").unwrap_or_default();
-                    modules.split_whitespace().for_each(&mut add);
-                }
-                _ if self.generator == Generator::Mkinitrd => {
-                    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))).for_each(&mut add);
-                }
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-
-    /// The modules that a device brings in by its name.
-    fn by_alias(&self) -> Result<BTreeSet<String>> {
-        use initramfs::kmod::alias::{Aliases, Table};
-        if !UDEV.iter().any(|path| self.archive.find(path).is_some()) {
-            return Ok(BTreeSet::new());
-        }
-        let dir = self.archive.module_dir(&self.kernel.release);
-        let read =
-            |name: &str| self.archive.find(&format!("{dir}/{name}")).map(|file| file.data()).transpose();
-        // libkmod reads the binary index; only busybox reads the text
-        let aliases = match read("modules.alias.bin").map_err(failed)? {
-            Some(bytes) => Aliases::from_index(bytes, Table::Alias).map_err(failed)?,
-            None => Aliases::parse(read("modules.alias").map_err(failed)?.unwrap_or_default()),
-        };
-        Ok(aliases.lines.into_iter().map(|(_, module)| module.replace('-', "_")).collect())
-    }
 }
 
-/// The drivers of the volume's file system, any one of which will do.
-fn filesystem_drivers(root: &Volume) -> Vec<&str> {
-    match root.kind.as_deref() {
-        Some(kind @ ("ext2" | "ext3")) => vec![kind, "ext4"],
-        Some(kind) => vec![kind],
-        None => Vec::new(),
-    }
-}
-
-/// The modules that a command line forbids, and the token that does.
-pub(super) fn forbidden_by(text: &str) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    for token in cmdline::tokens(text) {
-        for name in modprobe::list(token).map(|(_, names)| names).unwrap_or_default() {
-            out.push((name.replace('-', "_"), format!("{token} on the command line")));
-        }
-    }
-    out
-}
-
-/// Whether modprobe reads this file of an initramfs.
-pub(crate) fn is_modprobe_config(path: &str) -> bool {
-    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-    (dir.ends_with("modprobe.d") && path.ends_with(".conf")) || path == "etc/modprobe.conf"
+/// modprobe's configuration in it: the files that are in force, and their texts.
+pub(crate) fn modprobe_files(archive: &Archive<'_>) -> Result<Vec<(String, String)>> {
+    let found = texts(archive, modprobe::is_config)?;
+    let in_force = modprobe::in_force(found.iter().map(|(path, _)| path.clone()).collect());
+    Ok(found.into_iter().filter(|(path, _)| in_force.contains(path)).collect())
 }
 
 /// The command line as dracut puts it together: what the image adds comes first.
@@ -454,51 +263,6 @@ pub(crate) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Res
         out.push((path.to_owned(), bytes::decode(file.data().map_err(failed)?)));
     }
     Ok(out)
-}
-
-/// Whether /boot/config of this kernel has this driver in the kernel itself.
-fn built_in_by_config(guest: &Guest<'_>, release: &str, name: &str) -> Result<bool> {
-    let known = guest.facts.kernels.iter().find(|kernel| kernel.version == release);
-    if known.and_then(|kernel| kernel.drivers.get(name)) == Some(&Driver::BuiltIn) {
-        return Ok(true);
-    }
-    let option = match name {
-        "dm_mod" => "CONFIG_BLK_DEV_DM=y".to_owned(),
-        name => format!("CONFIG_{}_FS=y", name.to_ascii_uppercase()),
-    };
-    let text = guest.view.text(&format!("/boot/config-{release}"))?.unwrap_or_default();
-    Ok(text.lines().any(|line| line == option))
-}
-
-/// A kernel that mounts its root itself: it must have the drivers in it, and knows nothing of file systems'
-/// names.
-fn without(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel) -> Result<Hop> {
-    let what = "no initramfs";
-    let blocked = |why: String| Ok(Hop::blocked(KIND, &entry.place, what, why));
-    let root = cmdline::values(&entry.cmdline, "root").pop().unwrap_or_default();
-    if ["UUID=", "LABEL=", "/dev/disk/", "/dev/mapper/"].iter().any(|start| root.starts_with(start)) {
-        return blocked(format!("a kernel by itself does not find root={root}"));
-    }
-    let mut lacking = Vec::new();
-    let volume = devices::root(guest.view.machine());
-    let mut wanted: Vec<Vec<&str>> =
-        guest.goal.target.platform.drivers.required.iter().map(|name| vec![*name]).collect();
-    wanted.extend(volume.map(filesystem_drivers).filter(|names| !names.is_empty()));
-    let text = guest.view.text(&format!("{}/modules.builtin", kernel.dir))?.unwrap_or_default();
-    let listed = |name: &str| text.lines().any(|line| is_module(line, name));
-    for names in &wanted {
-        let mut is_there = false;
-        for name in names {
-            is_there |= listed(name) || built_in_by_config(guest, &kernel.release, name)?;
-        }
-        if !is_there {
-            lacking.extend(names.first().copied());
-        }
-    }
-    if !lacking.is_empty() {
-        return blocked(format!("the kernel has {} not built in", lacking.join(", ")));
-    }
-    Ok(Hop::reached(KIND, &entry.place, what))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::init::cannot_start;
 use super::target::Init;
-use super::units::{Unit, started_by};
 use super::{Hop, HopKind, MenuEntry};
+use crate::systemd::Unit;
 use crate::text::lines;
-use crate::{Guest, Result, View, programs};
+use crate::{Guest, Result, View, programs, services};
 
 const KIND: HopKind = HopKind::Login;
 const PASSWD: &str = "/etc/passwd";
@@ -67,25 +67,11 @@ fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Way<&'static s
 }
 
 fn is_started(view: &dyn View, init: Init) -> Result<bool> {
-    if init == Init::Systemd {
-        for unit in SSH_UNITS {
-            let started = started_by(view, unit, &[".wants", ".requires"])?.is_some();
-            if started && matches!(Unit::find(view, unit)?, Unit::There { .. }) {
-                return Ok(true);
-            }
-        }
-        return Ok(false);
-    }
-    if view.exists("/etc/init/ssh.conf")? || view.lstat("/etc/runlevels/default/sshd")?.is_some() {
-        return Ok(true);
-    }
-    for level in 2..=5 {
-        for dir in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
-            let starts =
-                |name: &String| name.starts_with('S') && (name.ends_with("ssh") || name.ends_with("sshd"));
-            if view.list(&dir)?.iter().any(starts) {
-                return Ok(true);
-            }
+    for unit in SSH_UNITS {
+        // A link to a unit that is not there starts nothing.
+        let is_there = init != Init::Systemd || matches!(Unit::find(view, unit)?, Unit::There { .. });
+        if is_there && services::is_started(view, unit)? {
+            return Ok(true);
         }
     }
     Ok(false)

@@ -16,17 +16,36 @@ pub(super) fn look(
     kind: HopKind,
     find: impl FnOnce(&Guest<'_>) -> Result<Vec<Hop>>,
 ) -> Result<Vec<Hop>> {
+    let mut hops = Vec::new();
+    let add = |guest: &Guest<'_>, hops: &mut Vec<Hop>| {
+        hops.extend(find(guest)?);
+        Ok(())
+    };
+    follow(guest, kind, &mut hops, add)?;
+    Ok(hops)
+}
+
+/// The same for a part of the walk that adds its hops one by one, and answers something as well.
+///
+/// # Errors
+/// If the device fails.
+pub(super) fn follow<T: Default>(
+    guest: &Guest<'_>,
+    kind: HopKind,
+    hops: &mut Vec<Hop>,
+    part: impl FnOnce(&Guest<'_>, &mut Vec<Hop>) -> Result<T>,
+) -> Result<T> {
     // What others looked at.
     guest.facts.looked_at();
     guest.view.take_unread();
     let noting = Noting::new(guest.view);
-    let found = find(&Guest { view: &noting, ..*guest });
+    let found = part(&Guest { view: &noting, ..*guest }, hops);
     let mut unread = [noting.take_unread(), guest.facts.looked_at()].concat();
-    let mut hops = match found {
-        Ok(hops) => hops,
+    let value = match found {
+        Ok(value) => value,
         Err(error) => {
             unread.push(error.unread()?);
-            Vec::new()
+            T::default()
         }
     };
     let unread = distinct(unread);
@@ -36,7 +55,7 @@ pub(super) fn look(
     };
     hops.retain(|hop| !is_unread(hop));
     hops.extend(unread.iter().map(|unread| Hop::unread(kind, unread)));
-    Ok(hops)
+    Ok(value)
 }
 
 /// A file that has to be there with something in it; the inner error says why it is none.

@@ -33,17 +33,17 @@ mod target;
 mod testing;
 mod uefi;
 mod unified;
-mod units;
 pub(crate) mod waits;
 mod walk;
 
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Evidence, Place};
+use crate::platform::Firmware;
 
 pub use chain::Chain;
 use grub::Entry;
-pub use walk::walk;
+pub use walk::{starts, walk};
 
 /// What a hop of the boot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,6 +187,18 @@ pub struct Walk {
     pub routes: Vec<Route>,
     /// From `init` to the login, as the default entry starts it.
     pub system: Vec<Hop>,
+}
+
+/// The first steps of a walk: what a firmware starts, as far as the menu.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Start {
+    /// The firmware.
+    pub firmware: Firmware,
+    /// From the firmware to the menu.
+    pub loader: Vec<Hop>,
+    /// The entries of the menu in its order; with hops where one cannot be followed to its kernel.
+    pub routes: Vec<Route>,
 }
 
 impl Walk {

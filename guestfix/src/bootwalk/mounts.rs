@@ -1,20 +1,18 @@
 //! What the boot waits for behind init: file systems and encrypted volumes that must come and fit.
 
-use std::collections::BTreeSet;
-
 use libdisk::vfs::FileType;
 
 use super::waits::{self, Missing, is_optional};
 use super::{Hop, HopKind};
 use crate::facts::Volume;
 use crate::place::Place;
-use crate::text::{crypttab, fstab, ini, modprobe};
-use crate::{Guest, Result, View};
+use crate::systemd::{self, Unit};
+use crate::text::{crypttab, fstab, ini};
+use crate::{Guest, Result, modprobe};
 
 const KIND: HopKind = HopKind::Mounts;
 const FSTAB: &str = "/etc/fstab";
 const CRYPTTAB: &str = "/etc/crypttab";
-const UNITS: &str = "/etc/systemd/system";
 
 /// What is mounted without a device, or from one that no boot waits for.
 const WITHOUT_DEVICE: &[&str] = &[
@@ -78,6 +76,13 @@ struct Wanted<'a> {
     options: &'a str,
 }
 
+/// What lines are judged by.
+struct Known<'a> {
+    crypttab: &'a [crypttab::Entry<'a>],
+    /// Modules that modprobe does not load.
+    forbidden: &'a [(String, Place)],
+}
+
 enum Fault {
     Blocked(String),
     Unknown(String),
@@ -87,6 +92,8 @@ enum Fault {
 pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
     let crypttab = guest.view.text(CRYPTTAB)?.unwrap_or_default();
     let crypttab = crypttab::entries(&crypttab);
+    let forbidden = modprobe::forbidden(guest.view)?;
+    let known = Known { crypttab: &crypttab, forbidden: &forbidden };
     let mut hops = Vec::new();
     let mut add = |place: &Place, what: &str, fault: Fault| {
         hops.push(match fault {
@@ -104,7 +111,7 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
             options: &mount.options,
         };
         count += 1;
-        if let Some(fault) = fault_of(guest, &wanted, &crypttab)? {
+        if let Some(fault) = fault_of(guest, &wanted, &known)? {
             add(&wanted.place, &mount.target, fault);
         }
     }
@@ -115,14 +122,14 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
         }
     }
     // what is only wanted holds nothing up for good
-    for unit in required(guest.view)? {
-        let file = format!("{UNITS}/{unit}");
-        let text = guest.view.text(&file)?.unwrap_or_default();
+    for unit in systemd::required(guest.view, ".mount")? {
+        let Unit::There { name, path: file } = Unit::find(guest.view, &unit)? else { continue };
+        let text = systemd::text(guest.view, &name, &file)?;
         let get = |key: &str| ini::values(&text, "Mount", key).pop().unwrap_or_default();
         let (spec, target, kind, options) = (get("What"), get("Where"), get("Type"), get("Options"));
         let wanted = Wanted { place: Place::file(file.as_str()), spec, target, kind, options };
         count += 1;
-        if let Some(fault) = fault_of(guest, &wanted, &crypttab)? {
+        if let Some(fault) = fault_of(guest, &wanted, &known)? {
             add(&wanted.place, target, fault);
         }
     }
@@ -137,21 +144,8 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
     Ok(hops)
 }
 
-/// The units of mounts that another unit requires.
-fn required(view: &dyn View) -> Result<BTreeSet<String>> {
-    let mut out = BTreeSet::new();
-    for folder in view.glob(UNITS, ".requires")? {
-        out.extend(view.list(&folder)?.into_iter().filter(|name| name.ends_with(".mount")));
-    }
-    Ok(out)
-}
-
 /// Why a file system is not mounted, if the boot waits for it.
-fn fault_of(
-    guest: &Guest<'_>,
-    wanted: &Wanted<'_>,
-    crypttab: &[crypttab::Entry<'_>],
-) -> Result<Option<Fault>> {
+fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result<Option<Fault>> {
     let Wanted { spec, target, kind, options, .. } = *wanted;
     let has = |option: &str| fstab::has_option(options, option);
     let is_remote =
@@ -172,7 +166,7 @@ fn fault_of(
             .then(|| Fault::Blocked(format!("{spec}, which is to be seen at {target}, is not there"))));
     }
     if let Some(name) = spec.strip_prefix("/dev/mapper/")
-        && crypttab.iter().any(|entry| entry.name == name)
+        && known.crypttab.iter().any(|entry| entry.name == name)
     {
         // its line in crypttab is judged by itself; what is in it is not seen
         return Ok(Some(Fault::Unknown(format!(
@@ -190,43 +184,27 @@ fn fault_of(
         Err(Missing::Perhaps(why)) => return Ok(Some(Fault::Unknown(why))),
     };
     // The root is mounted already, and only mounted again with other options.
-    fits(guest, volume, if target == "/" { "auto" } else { kind })
+    Ok(misfit(volume, if target == "/" { "auto" } else { kind }, known))
 }
 
 /// Why the volume is not mounted as this type.
-fn fits(guest: &Guest<'_>, volume: &Volume, kind: &str) -> Result<Option<Fault>> {
+fn misfit(volume: &Volume, kind: &str, known: &Known<'_>) -> Option<Fault> {
     if let Some(why) = &volume.unreadable {
-        return Ok(Some(Fault::Unknown(format!("{} cannot be read: {why}", volume.name))));
+        return Some(Fault::Unknown(format!("{} cannot be read: {why}", volume.name)));
     }
-    let Some(has) = volume.kind.as_deref() else {
-        return Ok(Some(Fault::Blocked(format!("nothing that could be mounted is on {}", volume.name))));
+    let blocked = |why: String| Some(Fault::Blocked(why));
+    let Some(has) = volume.kind else {
+        return blocked(format!("nothing that could be mounted is on {}", volume.name));
     };
     if !waits::is_driver_of(kind, has) {
-        return Ok(Some(Fault::Blocked(format!(
-            "it is to be mounted as {kind}, and {} has {has}",
-            volume.name
-        ))));
+        return blocked(format!("it is to be mounted as {kind}, and {} has {has}", volume.name));
     }
     if !waits::is_filesystem(has) {
-        return Ok(Some(Fault::Blocked(format!("{} has {has}, which is no file system", volume.name))));
+        return blocked(format!("{} has {has}, which is no file system", volume.name));
     }
     let is_root = volume.mounted_at.as_deref() == Some("/");
-    let forbidden = if is_root { None } else { forbidden(guest.view, has)? };
-    Ok(forbidden.map(|place| Fault::Blocked(format!("{place} keeps the driver of {has} from being loaded"))))
-}
-
-/// The line of modprobe's configuration that forbids this module.
-pub(super) fn forbidden(view: &dyn View, module: &str) -> Result<Option<Place>> {
-    for dir in ["/etc/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
-        for file in view.glob(dir, ".conf")? {
-            let text = view.text(&file)?.unwrap_or_default();
-            let found = modprobe::all_forbidden(&text).into_iter().find(|(_, name)| name == module);
-            if let Some((line, _)) = found {
-                return Ok(Some(Place::line(&file, line)));
-            }
-        }
-    }
-    Ok(None)
+    let place = modprobe::line_about(known.forbidden, has.name()).filter(|_| !is_root)?;
+    blocked(format!("{place} keeps the driver of {has} from being loaded"))
 }
 
 /// Why an encrypted volume is not opened without anybody at the console.
@@ -255,6 +233,7 @@ mod tests {
     use super::super::look::look;
     use super::super::testing::{debian, stops};
     use super::*;
+    use crate::facts::SignatureKind;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
 
     fn found(bench: &Bench) -> Vec<String> {
@@ -265,7 +244,7 @@ mod tests {
     fn with_line(line: &str) -> Bench {
         let line = line.replace("{root}", ROOT_UUID).replace("{data}", BOOT_UUID);
         debian()
-            .machine(|machine| machine.volumes[1].kind = Some("xfs".into()))
+            .machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Xfs))
             .file(FSTAB, format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n{line}\n"))
     }
 
@@ -323,7 +302,7 @@ mod tests {
     #[test]
     fn encrypted_volumes_must_open_by_themselves() {
         let with = |line: &str| {
-            let bench = with_line("").machine(|machine| machine.volumes[1].kind = Some("crypto_LUKS".into()));
+            let bench = with_line("").machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Luks));
             found(&bench.file(CRYPTTAB, line.replace("{data}", BOOT_UUID)).file("/etc/key", "key"))
         };
         for fine in [

@@ -1,10 +1,10 @@
 //! The network: the driver of the target's card may be loaded, and what configures the card gives it an
 //! address.
 
-use super::{Hop, HopKind, MenuEntry, initramfs, mounts};
+use super::{Hop, HopKind, MenuEntry, initramfs};
 use crate::place::Place;
 use crate::rules::linux::network;
-use crate::{Finding, Guest, Result, Rule};
+use crate::{Finding, Guest, Result, Rule, modprobe};
 
 const KIND: HopKind = HopKind::Network;
 
@@ -19,10 +19,11 @@ pub(super) fn network(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Ve
         return Ok(vec![Hop::blocked(KIND, &entry.place, card, why)]);
     }
     let mut hops = Vec::new();
+    let forbidden = modprobe::forbidden(guest.view)?;
     for module in [guest.goal.target.platform.drivers.bus, card] {
-        if let Some(place) = mounts::forbidden(guest.view, module)? {
+        if let Some(place) = modprobe::line_about(&forbidden, module) {
             let why = format!("it keeps {module} from being loaded");
-            hops.push(Hop::blocked(KIND, place, module, why));
+            hops.push(Hop::blocked(KIND, place.clone(), module, why));
         }
     }
     hops.extend(of_rule(guest, &network::RULE, "an address")?);

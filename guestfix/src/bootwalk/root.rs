@@ -2,7 +2,7 @@
 
 use super::waits::{self, Missing};
 use super::{Hop, HopKind, MenuEntry};
-use crate::facts::Volume;
+use crate::facts::{SignatureKind, Volume};
 use crate::inspect::devices;
 use crate::place::Place;
 use crate::text::{cmdline, fstab};
@@ -52,7 +52,7 @@ fn hop(guest: &Guest<'_>, entry: &MenuEntry) -> Hop {
     if let Some(why) = other_subvolume(guest, &entry.cmdline, volume) {
         return unknown(why);
     }
-    let kind = volume.kind.as_deref().unwrap_or("a file system");
+    let kind = volume.kind_name().unwrap_or("a file system");
     Hop::reached(KIND, Place::volume(&volume.name), format!("root={spec}, {kind}"))
 }
 
@@ -78,7 +78,7 @@ fn is_network(spec: &str) -> bool {
 /// Why rootfstype= keeps the volume from being mounted.
 fn wrong_type(arguments: &str, volume: &Volume) -> Option<String> {
     let types = cmdline::values(arguments, "rootfstype").pop()?;
-    let kind = volume.kind.as_deref()?;
+    let kind = volume.kind?;
     let fits = |name: &str| waits::is_driver_of(name, kind);
     (!types.split(',').any(fits)).then(|| format!("rootfstype={types}, and {} has {kind}", volume.name))
 }
@@ -100,7 +100,7 @@ fn left_out(arguments: &str, volume: &Volume) -> Option<String> {
 
 /// What is looked at here is the subvolume that fstab names for the root; another one may be another system.
 fn other_subvolume(guest: &Guest<'_>, arguments: &str, volume: &Volume) -> Option<String> {
-    if volume.kind.as_deref() != Some("btrfs") {
+    if volume.kind != Some(SignatureKind::Btrfs) {
         return None;
     }
     let flags = cmdline::values(arguments, "rootflags").pop().unwrap_or_default();
@@ -173,7 +173,7 @@ mod tests {
         let twins = debian().machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
         let found = with_root(twins, &format!("UUID={ROOT_UUID}"));
         assert!(found.contains("blocked: ") && found.contains("is the name of p1 and p2"), "{found}");
-        let array = debian().machine(|machine| machine.volumes[1].kind = Some("linux_raid_member".into()));
+        let array = debian().machine(|machine| machine.volumes[1].kind = Some(SignatureKind::LinuxRaid));
         let found = with_root(array, "/dev/md0");
         assert!(found.contains("unknown: /dev/md0 may be in p2 (linux_raid_member)"), "{found}");
     }

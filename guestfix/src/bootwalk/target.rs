@@ -1,7 +1,7 @@
 //! What the init starts into: the default target of systemd, or the run level of an older init.
 
-use super::units::Unit;
 use super::{Hop, HopKind, MenuEntry};
+use crate::systemd::{self, Unit};
 use crate::text::{cmdline, ini, lines};
 use crate::{Guest, Result, View};
 
@@ -52,7 +52,7 @@ impl Init {
 pub(super) fn target(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
     match Init::of(guest, entry)? {
-        Init::Systemd => systemd(guest.view, entry, arguments),
+        Init::Systemd => default_target(guest.view, entry, arguments),
         Init::Unknown => {
             let why = "refloat does not know this init: what it starts is not looked at";
             Ok(vec![Hop::unknown(KIND, "/sbin/init", "an unknown init", why)])
@@ -61,7 +61,7 @@ pub(super) fn target(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec
     }
 }
 
-fn systemd(view: &dyn View, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
+fn default_target(view: &dyn View, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
     let asked = asked_target(arguments);
     if let (Some(entry), Some((token, name))) = (entry, &asked)
         && !FULL.contains(&name.as_str())
@@ -127,8 +127,8 @@ fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
     if ALONE.contains(&name) {
         return Ok(Some(format!("{name} asks for a password on the console, and starts nothing else")));
     }
-    let Unit::There { path, .. } = Unit::find(view, name)? else { return Ok(None) };
-    let text = view.text(&path)?.unwrap_or_default();
+    let Unit::There { name, path } = Unit::find(view, name)? else { return Ok(None) };
+    let text = systemd::text(view, &name, &path)?;
     let pulls = |key: &str| {
         ini::values(&text, "Unit", key)
             .iter()

@@ -3,7 +3,7 @@
 use initramfs::Archive;
 
 use super::initramfs::texts;
-use crate::facts::{Machine, Volume};
+use crate::facts::{Machine, SignatureKind, Volume};
 use crate::inspect::devices::{self, Named};
 use crate::text::{cmdline, crypttab, fstab};
 use crate::{Device, Guest, Result};
@@ -42,7 +42,7 @@ pub(super) fn volume<'a>(
         }
         Named::DiskName(None) => Err(Missing::Surely(format!("{spec} is a name of a disk of EC2"))),
         Named::Closed(volume) => {
-            let kind = volume.kind.as_deref().unwrap_or_default();
+            let kind = volume.kind_name().unwrap_or_default();
             Err(Missing::Perhaps(format!(
                 "{spec} may be in {} ({kind}), which refloat does not open",
                 volume.name
@@ -117,7 +117,8 @@ pub(crate) fn is_optional(options: &str) -> bool {
 }
 
 /// Whether what is mounted as `kind` may be a file system of the kind `has`.
-pub(super) fn is_driver_of(kind: &str, has: &str) -> bool {
+pub(super) fn is_driver_of(kind: &str, has: SignatureKind) -> bool {
+    let has = has.name();
     const EXT: [&str; 3] = ["ext2", "ext3", "ext4"];
     const FAT: [&str; 3] = ["vfat", "msdos", "fat"];
     let same = |all: &[&str]| all.contains(&kind) && all.contains(&has);
@@ -125,26 +126,27 @@ pub(super) fn is_driver_of(kind: &str, has: &str) -> bool {
     any || same(&EXT) || same(&FAT) || (has == "ntfs" && kind.starts_with("ntfs"))
 }
 
-/// Whether something of this kind, as `blkid` names it, can be mounted.
-pub(super) fn is_filesystem(kind: &str) -> bool {
+/// Whether something of this kind can be mounted.
+pub(super) fn is_filesystem(kind: SignatureKind) -> bool {
+    let kind = kind.name();
     let container = kind.ends_with("_member") || kind.starts_with("crypto_");
     !container && !["swap", "swsuspend", "BitLocker", "bcache"].contains(&kind)
 }
 
 /// Why dracut waits in vain for what a token of the command line names.
 pub(crate) fn absent_of(machine: &Machine, token: &str) -> Option<String> {
-    let holds = |kind: &str, uuid: &str| {
+    let holds = |kind: SignatureKind, uuid: &str| {
         machine.volumes.iter().any(|volume| {
             let known = plain(volume.uuid.as_deref().unwrap_or_default());
-            volume.kind.as_deref() == Some(kind) && known.starts_with(&plain(uuid))
+            volume.kind == Some(kind) && known.starts_with(&plain(uuid))
         })
     };
     let (is_there, what) = if let Some(name) = cmdline::value(token, "rd.lvm.lv") {
         (machine.volumes.iter().any(|volume| volume.name == name), "a logical volume")
     } else if let Some(uuid) = cmdline::value(token, "rd.luks.uuid") {
-        (holds("crypto_LUKS", uuid.trim_start_matches("luks-")), "an encrypted volume")
+        (holds(SignatureKind::Luks, uuid.trim_start_matches("luks-")), "an encrypted volume")
     } else if let Some(uuid) = cmdline::value(token, "rd.md.uuid") {
-        (holds("linux_raid_member", uuid), "an array")
+        (holds(SignatureKind::LinuxRaid, uuid), "an array")
     } else {
         return None;
     };

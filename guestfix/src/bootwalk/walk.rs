@@ -1,8 +1,10 @@
 //! The walk over one guest: the loader's hops, those of each menu entry, those of the system.
 
-use super::{Entry, Hop, HopKind, Route, Walk, bios, route, system, uefi};
-use crate::platform::Firmware;
-use crate::{Guest, Result};
+use super::look::follow;
+use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi};
+use crate::platform::{Firmware, TARGETS};
+use crate::rule::CloudInit;
+use crate::{Archives, Facts, Goal, Guest, Result, View};
 
 /// The most entries, beside the default, that are followed to their root.
 const FOLLOWED: usize = 16;
@@ -13,12 +15,7 @@ const FOLLOWED: usize = 16;
 /// If the device fails. What cannot be read of the guest is a hop that is
 /// [`Unknown`](super::Outcome::Unknown).
 pub fn walk(guest: &Guest<'_>) -> Result<Walk> {
-    forget(guest);
-    let mut loader = Vec::new();
-    let entries = noted(guest, HopKind::Menu, &mut loader, |hops| match guest.goal.target.firmware {
-        Firmware::Bios => bios::boot(guest, hops),
-        Firmware::Uefi => uefi::boot(guest, hops),
-    })?;
+    let (loader, entries) = to_menu(guest, guest.goal.target.firmware)?;
     let default = entries.iter().find(|entry| entry.entry.default).map(|entry| entry.entry.clone());
     let mut routes = Vec::new();
     for (number, Entry { entry, mut hops }) in entries.into_iter().enumerate() {
@@ -34,29 +31,32 @@ pub fn walk(guest: &Guest<'_>) -> Result<Walk> {
     Ok(Walk { loader, routes, system })
 }
 
-/// A part of the walk, and a hop of this kind for all that it looked at and could not read.
-fn noted<T: Default>(
-    guest: &Guest<'_>,
-    kind: HopKind,
-    hops: &mut Vec<Hop>,
-    part: impl FnOnce(&mut Vec<Hop>) -> Result<T>,
-) -> Result<T> {
-    let (value, error) = match part(hops) {
-        Ok(value) => (value, None),
-        Err(error) => (T::default(), Some(error.unread()?)),
-    };
-    let unread = [guest.view.take_unread(), guest.facts.looked_at()].concat();
-    for unread in unread.into_iter().chain(error) {
-        // Whoever met it may have said so, and where on the way.
-        if !hops.iter().any(|hop| hop.place == unread.place && !hop.is_reached()) {
-            hops.push(Hop::unread(kind, &unread));
-        }
+/// The first steps of the walk, as far as the menu, for each firmware that finds something to start; kernels
+/// and initramfs images are not opened.
+///
+/// # Errors
+/// As [`walk`].
+pub fn starts(view: &dyn View, facts: &Facts) -> Result<Vec<Start>> {
+    let (machine, archives) = (view.machine(), Archives::default());
+    let mut out = Vec::new();
+    for (evidence, firmware) in [(&machine.bios, Firmware::Bios), (&machine.uefi, Firmware::Uefi)] {
+        let target = TARGETS.iter().copied().find(|target| target.firmware == firmware);
+        let Some(target) = target.filter(|_| !evidence.is_empty()) else { continue };
+        let goal = Goal { target, cloud_init: CloudInit::default() };
+        let guest = Guest { view, facts, goal: &goal, archives: &archives };
+        let (loader, entries) = to_menu(&guest, firmware)?;
+        let routes = entries.into_iter().map(|Entry { entry, hops }| Route { entry, hops }).collect();
+        out.push(Start { firmware, loader, routes });
     }
-    Ok(value)
+    Ok(out)
 }
 
-/// What others could not read is not the walk's.
-fn forget(guest: &Guest<'_>) {
-    guest.view.take_unread();
-    guest.facts.looked_at();
+/// The hops from the firmware to the menu, and the entries of that.
+fn to_menu(guest: &Guest<'_>, firmware: Firmware) -> Result<(Vec<Hop>, Vec<Entry>)> {
+    let mut hops = Vec::new();
+    let entries = follow(guest, HopKind::Menu, &mut hops, |guest, hops| match firmware {
+        Firmware::Bios => bios::boot(guest, hops),
+        Firmware::Uefi => uefi::boot(guest, hops),
+    })?;
+    Ok((hops, entries))
 }

@@ -1,6 +1,6 @@
 //! What GRUB calls the disks and volumes of the machine, and where in the guest's tree their files are.
 
-use crate::facts::{Machine, TableKind, Volume};
+use crate::facts::{Machine, SignatureKind, TableKind, Volume};
 use crate::text::grub_cfg::Search;
 use crate::tree::volume_at;
 use crate::{Device, Result, View};
@@ -90,8 +90,10 @@ pub(in crate::bootwalk) fn on_volume(view: &dyn View, volume: &Volume, path: &st
         return Ok(File::Unseen(format!("{} cannot be read: {why}", volume.name)));
     }
     let Some(point) = &volume.mounted_at else {
-        return Ok(match volume.kind.as_deref() {
-            Some("swap" | "LVM2_member") => File::NoDevice(format!("{}, which has no files", volume.name)),
+        return Ok(match volume.kind {
+            Some(SignatureKind::Swap | SignatureKind::Lvm2) => {
+                File::NoDevice(format!("{}, which has no files", volume.name))
+            }
             _ => File::Unseen(format!(
                 "{} has no place in the guest's tree: fstab does not name it",
                 volume.name
@@ -100,13 +102,13 @@ pub(in crate::bootwalk) fn on_volume(view: &dyn View, volume: &Volume, path: &st
     };
     let tree = |path: &str| format!("{}/{}", point.trim_end_matches('/'), path.trim_start_matches('/'));
     let mut paths = vec![tree(path)];
-    if volume.kind.as_deref() == Some("btrfs") {
+    if volume.kind == Some(SignatureKind::Btrfs) {
         // GRUB counts from the top of the volume, where the root is a subvolume
         let below = path.trim_start_matches('/').split_once('/').map(|(_, below)| tree(below));
         paths.extend(below);
     }
     for path in &paths {
-        let Some(found) = find(view, path, volume.kind.as_deref() == Some("vfat"))? else { continue };
+        let Some(found) = find(view, path, volume.kind == Some(SignatureKind::Vfat))? else { continue };
         if volume_at(view.machine(), &found).is_none_or(|on| on.name == volume.name) {
             return Ok(File::At(found));
         }

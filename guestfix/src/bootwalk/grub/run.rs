@@ -3,20 +3,27 @@
 //! A command whose outcome nobody can tell offline (a key that is held down, a font that is found) makes both
 //! ways through its `if` be run: what they leave alike is known, all else is unsure.
 
+mod entry;
+mod files;
+mod linux;
+mod search;
+mod words;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(super) use self::entry::{Item, Source};
+pub(super) use self::linux::Loaded;
+use self::search::Search;
 use super::condition::{Status, holds};
-use super::device::{File, file, found, name};
-use super::image::MemDisk;
+use super::device::{File, file};
 use super::modules::Modules;
-use super::script::{Command, Piece, What, Word, parse};
+use super::script::{Command, Piece, What, Word};
 use super::{Embedded, Started};
-use crate::bootwalk::{Hop, HopKind};
+use crate::bootwalk::Hop;
 use crate::place::Place;
-use crate::text::grub_cfg::Search;
-use crate::text::grubenv;
-use crate::{Guest, Result, limits};
+use crate::text::grub_cfg::Search as By;
+use crate::{Guest, Result};
 
 /// The most commands that are run for one guest.
 const COMMANDS: u32 = 200_000;
@@ -44,41 +51,6 @@ pub(super) enum Value {
     Known(String),
     /// Nobody can tell, and why.
     Unsure(String),
-}
-
-/// An item of a menu.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) title: String,
-    pub(super) id: Option<String>,
-    /// It is a menu itself.
-    pub(super) is_submenu: bool,
-    /// It starts without a password where there are users.
-    pub(super) unrestricted: bool,
-    pub(super) place: Place,
-    /// What `$1` and so on are in it.
-    pub(super) arguments: Vec<String>,
-    pub(super) source: Source,
-}
-
-/// What an item runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
-    /// A part of a script, with the script's file.
-    Script { file: String, body: Rc<Vec<Command>> },
-    /// An entry of the Boot Loader Specification, by its file.
-    Bls(String),
-}
-
-/// What a script has set up to load.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Loaded {
-    pub(super) place: Place,
-    pub(super) kernel: File,
-    pub(super) cmdline: String,
-    pub(super) initrds: Vec<File>,
-    /// Why some of this is not sure.
-    pub(super) unsure: Option<String>,
 }
 
 /// What scripts change.
@@ -207,88 +179,6 @@ impl<'g> Run<'g> {
         }
     }
 
-    /// Reads a script and runs it in this place.
-    pub(super) fn source(&mut self, path: &str, place: &Place) -> Result<Status> {
-        let located = if path.starts_with("(memdisk)") { None } else { Some(self.locate(path)?) };
-        let text = match &located {
-            None => return self.memory_disk(),
-            Some(File::At(found)) => match self.guest.view.text(found)? {
-                Some(text) if !text.trim().is_empty() => text,
-                Some(_) => return Ok(self.fail(&Place::file(found), "it is empty".into())),
-                None => return Ok(self.fail(&Place::file(found), "it is no file".into())),
-            },
-            Some(File::Absent(path)) => {
-                return Ok(self.fail(&Place::file(path), "there is no such file".into()));
-            }
-            Some(File::NoDevice(device)) => {
-                let why = format!("{path} is looked for on {device}, which this machine does not have");
-                return Ok(self.fail(place, why));
-            }
-            Some(File::Unseen(why)) => {
-                self.state.unsure.get_or_insert((place.clone(), why.clone()));
-                return Ok(Status::Unsure(why.clone()));
-            }
-        };
-        let Some(File::At(found)) = located else { return Ok(Status::No) };
-        if self.depth == DEPTH {
-            return Ok(self.fail(
-                &Place::file(&found),
-                format!("more than {DEPTH} files or functions within each other"),
-            ));
-        }
-        let commands = match parse(&text) {
-            Ok(commands) => commands,
-            Err((line, why)) => {
-                self.state.unsure.get_or_insert((Place::line(&found, line), why.clone()));
-                return Ok(Status::Unsure(why));
-            }
-        };
-        self.hops.push(Hop::reached(HopKind::Menu, found.as_str(), "a script of GRUB"));
-        let outer = std::mem::replace(&mut self.file, found);
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.set("config_file", path);
-        self.set("config_directory", folder);
-        self.depth += 1;
-        let status = self.commands(&commands)?;
-        self.depth -= 1;
-        self.file = outer;
-        Ok(status)
-    }
-
-    /// The script on the memory disk, or what such a script does where it cannot be read.
-    fn memory_disk(&mut self) -> Result<Status> {
-        let memdisk = self.started.embedded.as_ref().and_then(|embedded| embedded.memdisk.clone());
-        match memdisk {
-            Some(MemDisk::Read(Some(text))) => match parse(&text) {
-                Ok(commands) => self.commands(&commands),
-                Err((_, why)) => Ok(Status::Unsure(why)),
-            },
-            Some(MemDisk::Unread) => {
-                for variable in ["prefix", "cmdpath"] {
-                    let Value::Known(folder) = self.value(variable) else { continue };
-                    let path = format!("{folder}/grub.cfg");
-                    if matches!(self.locate(&path)?, File::At(_)) {
-                        return self.source(&path, &Place::file(&self.file));
-                    }
-                }
-                Ok(Status::No)
-            }
-            Some(MemDisk::Read(None)) | None => Ok(Status::No),
-        }
-    }
-
-    /// Another file's menu takes the place of this one.
-    pub(super) fn configure(&mut self, path: &str, place: &Place) -> Result<Status> {
-        let items = std::mem::take(&mut self.state.items);
-        let status = self.source(path, place)?;
-        if self.state.items.is_empty() && self.state.unsure.is_none() {
-            self.state.items = items;
-        } else {
-            self.state.over = true;
-        }
-        Ok(status)
-    }
-
     pub(super) fn fail(&mut self, place: &Place, why: String) -> Status {
         self.failures.push((place.clone(), why));
         Status::No
@@ -383,70 +273,6 @@ impl<'g> Run<'g> {
         if let Some(unsure) = other.unsure {
             self.state.unsure.get_or_insert(unsure);
         }
-    }
-
-    /// The words with their variables filled in; an error where one is unsure.
-    fn expand(&self, words: &[Word]) -> Result<Vec<String>, String> {
-        let mut out = Vec::new();
-        for word in words {
-            let mut open: Option<String> = word.quoted.then(String::new);
-            for piece in &word.pieces {
-                match piece {
-                    Piece::Text(text) => open.get_or_insert_default().push_str(text),
-                    Piece::Variable { name, quoted } => {
-                        let value = match self.value(name) {
-                            Value::Known(value) => value,
-                            Value::Unsure(why) => return Err(why),
-                        };
-                        if *quoted {
-                            open.get_or_insert_default().push_str(&value);
-                            continue;
-                        }
-                        let mut parts = value.split([' ', '\t', '\n']);
-                        if let Some(first) = parts.next().filter(|first| !first.is_empty()) {
-                            open.get_or_insert_default().push_str(first);
-                        }
-                        for part in parts {
-                            out.extend(open.take());
-                            open = (!part.is_empty()).then(|| part.to_owned());
-                        }
-                    }
-                }
-            }
-            out.extend(open);
-        }
-        Ok(out)
-    }
-
-    /// The words with their variables filled in, and those with a `*` as the files that they name.
-    fn globbed(&self, words: &[Word]) -> Result<Result<Vec<String>, String>> {
-        let mut out = Vec::new();
-        for word in words {
-            let expanded = match self.expand(std::slice::from_ref(word)) {
-                Ok(expanded) => expanded,
-                Err(why) => return Ok(Err(why)),
-            };
-            for path in expanded {
-                let Some((folder, pattern)) =
-                    path.rsplit_once('/').filter(|(_, name)| name.contains('*') && !word.quoted)
-                else {
-                    out.push(path);
-                    continue;
-                };
-                let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-                let fits = |name: &String| {
-                    name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-                };
-                let names = match self.locate(folder)? {
-                    File::At(found) => self.guest.view.list(&found)?,
-                    File::Absent(_) | File::NoDevice(_) => Vec::new(),
-                    File::Unseen(why) => return Ok(Err(why)),
-                };
-                limits::at_most(folder, names.len() as u64, limits::NAMES, "names")?;
-                out.extend(names.into_iter().filter(fits).map(|name| format!("{folder}/{name}")));
-            }
-        }
-        Ok(Ok(out))
     }
 
     fn simple(&mut self, words: &[Word], place: &Place) -> Result<Status> {
@@ -556,46 +382,22 @@ impl<'g> Run<'g> {
                 }
                 Status::Yes
             }
-            ("search", arguments) => self.search(&SearchFor::of(arguments), place)?,
+            ("search", arguments) => self.search(&Search::of(arguments), place)?,
             ("search.fs_uuid", [uuid, rest @ ..]) => {
-                let search = Search::Uuid((*uuid).to_owned());
-                self.search(&SearchFor::volume(search, rest.first().copied()), place)?
+                self.search(&Search::volume(By::Uuid((*uuid).to_owned()), rest), place)?
             }
             ("search.fs_label", [label, rest @ ..]) => {
-                let search = Search::Label((*label).to_owned());
-                self.search(&SearchFor::volume(search, rest.first().copied()), place)?
+                self.search(&Search::volume(By::Label((*label).to_owned()), rest), place)?
             }
-            ("search.file", [path, rest @ ..]) => {
-                let variable = rest.first().copied().unwrap_or("root").to_owned();
-                self.search(&SearchFor::File { path: (*path).to_owned(), variable }, place)?
-            }
+            ("search.file", [path, rest @ ..]) => self.search(&Search::file(path, rest), place)?,
             ("source" | ".", [path, ..]) => self.source(path, place)?,
             ("configfile", [path, ..]) => self.configure(path, place)?,
             ("normal", arguments) => self.normal(arguments.first().copied(), place)?,
             ("load_env", arguments) => self.load_environment(arguments)?,
             ("linux" | "linux16" | "linuxefi", [kernel, arguments @ ..]) => {
-                let kernel = self.locate(kernel)?;
-                let cmdline = arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-                let place = place.clone();
-                self.state.loaded =
-                    Some(Loaded { place, kernel, cmdline, initrds: Vec::new(), unsure: None });
-                Status::Yes
+                self.linux(kernel, arguments, place)?
             }
-            ("initrd" | "initrd16" | "initrdefi", paths) => {
-                limits::at_most(
-                    &self.file,
-                    paths.len() as u64,
-                    limits::INITRDS,
-                    "initramfs images of one entry",
-                )?;
-                let paths = paths.iter().filter(|path| !path.starts_with("--") && !path.starts_with("newc:"));
-                let files = paths.map(|path| self.locate(path)).collect::<Result<Vec<_>>>()?;
-                if let Some(loaded) = &mut self.state.loaded {
-                    // the last command counts
-                    loaded.initrds = files;
-                }
-                Status::Yes
-            }
+            ("initrd" | "initrd16" | "initrdefi", paths) => self.initrd(paths)?,
             ("blscfg", _) => self.bls(place)?,
             ("insmod", [module, ..]) => self.insmod(module)?,
             ("regexp", arguments) => self.regexp(arguments),
@@ -660,201 +462,11 @@ impl<'g> Run<'g> {
             _ => Status::of(self.modules.is_built_in(module)),
         })
     }
-
-    /// Normal mode with this menu, or with that of the prefix.
-    pub(super) fn normal(&mut self, path: Option<&str>, place: &Place) -> Result<Status> {
-        self.enter_normal();
-        if let Some(path) = path {
-            return self.configure(path, place);
-        }
-        // Red Hat's looks beside its image first.
-        let beside = self.modules.is_built_in("blscfg") && self.started.platform == "efi";
-        if beside && let Value::Known(folder) = self.value("cmdpath") {
-            let path = format!("{folder}/grub.cfg");
-            if matches!(self.locate(&path)?, File::At(_)) {
-                return self.configure(&path, place);
-            }
-        }
-        match self.value("prefix") {
-            Value::Known(prefix) if !prefix.is_empty() => {
-                self.configure(&format!("{prefix}/grub.cfg"), place)
-            }
-            Value::Known(_) => {
-                Ok(self.fail(place, "it has no prefix: it does not know where its grub.cfg is".into()))
-            }
-            Value::Unsure(why) => Ok(Status::Unsure(why)),
-        }
-    }
-
-    fn search(&mut self, search: &SearchFor, place: &Place) -> Result<Status> {
-        let machine = self.guest.view.machine();
-        let (device, variable, what) = match search {
-            SearchFor::Volume { search, variable } => {
-                let what = match search {
-                    Search::Uuid(uuid) => format!("the UUID {uuid}"),
-                    Search::Label(label) => format!("the label {label}"),
-                };
-                (found(machine, search).map(|volume| name(machine, volume)), variable, what)
-            }
-            SearchFor::File { path, variable } => {
-                let mut device = None;
-                for volume in &machine.volumes {
-                    if device.is_none()
-                        && matches!(super::on_volume(self.guest.view, volume, path)?, File::At(_))
-                    {
-                        device = Some(name(machine, volume));
-                    }
-                }
-                (device, variable, format!("the file {path}"))
-            }
-            SearchFor::Other => return Ok(Status::Unsure("what it searches for is not understood".into())),
-        };
-        Ok(match device {
-            Some(device) => {
-                self.set(variable, device);
-                Status::Yes
-            }
-            None => self.fail(place, format!("no volume of this machine has {what}")),
-        })
-    }
-
-    fn load_environment(&mut self, arguments: &[&str]) -> Result<Status> {
-        let mut arguments = arguments.iter();
-        let (mut path, mut wanted) = (None, Vec::new());
-        while let Some(argument) = arguments.next() {
-            match *argument {
-                "-f" | "--file" => path = arguments.next().map(|path| (*path).to_owned()),
-                option if option.starts_with("--file=") => {
-                    path = option.strip_prefix("--file=").map(str::to_owned)
-                }
-                option if option.starts_with('-') => {}
-                name => wanted.push(name),
-            }
-        }
-        let path = match (path, self.value("prefix")) {
-            (Some(path), _) => path,
-            (None, Value::Known(prefix)) => format!("{prefix}/grubenv"),
-            (None, Value::Unsure(why)) => return Ok(Status::Unsure(why)),
-        };
-        let File::At(found) = self.locate(&path)? else { return Ok(Status::No) };
-        let block = self.guest.view.read(&found)?.unwrap_or_default();
-        let Some(variables) = grubenv::variables(&block) else {
-            return Ok(self.fail(&Place::file(&found), "it is no environment block".into()));
-        };
-        for (name, value) in variables {
-            if wanted.is_empty() || wanted.contains(&name.as_str()) {
-                self.set(&name, value);
-            }
-        }
-        Ok(Status::Yes)
-    }
-
-    fn item(&mut self, words: &[Word], body: &[Command], place: Place) -> Result<Status> {
-        let words = match self.expand(words) {
-            Ok(words) => words,
-            Err(why) => {
-                self.state.unsure.get_or_insert((place, why.clone()));
-                return Ok(Status::Unsure(why));
-            }
-        };
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let (is_submenu, arguments) = match words.split_first() {
-            Some((&"menuentry", rest)) => (false, rest),
-            Some((&"submenu", rest)) => (true, rest),
-            // one that a key starts
-            Some((&"hiddenentry", _)) => return Ok(Status::Yes),
-            _ => return self.commands(body),
-        };
-        limits::at_most(
-            &self.file,
-            self.state.items.len() as u64,
-            limits::BOOT_ENTRIES as u64,
-            "boot entries",
-        )?;
-        let after = |option: &str| arguments.iter().skip_while(|word| **word != option).nth(1);
-        let has = |option: &str| {
-            arguments.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
-        };
-        let id =
-            after("--id").copied().or_else(|| arguments.iter().find_map(|word| word.strip_prefix("--id=")));
-        let mut given = Vec::new();
-        let mut left = arguments.iter();
-        while let Some(word) = left.next() {
-            if matches!(*word, "--class" | "--users" | "--hotkey" | "--id") {
-                left.next();
-            } else if !word.starts_with("--") {
-                given.push((*word).to_owned());
-            }
-        }
-        let item = Item {
-            arguments: given,
-            title: arguments.first().copied().unwrap_or_default().to_owned(),
-            id: id.map(str::to_owned),
-            is_submenu,
-            unrestricted: has("--unrestricted"),
-            place,
-            source: Source::Script { file: self.file.clone(), body: Rc::new(body.to_vec()) },
-        };
-        self.state.items.push(item);
-        Ok(Status::Yes)
-    }
 }
 
 /// Whether a command is of a module that may not be there.
 fn is_of_module(command: &str) -> bool {
     super::modules::of_command(command).is_some()
-}
-
-/// What a `search` looks for, and the variable that gets the device.
-enum SearchFor {
-    Volume { search: Search, variable: String },
-    File { path: String, variable: String },
-    Other,
-}
-
-impl SearchFor {
-    fn volume(search: Search, variable: Option<&str>) -> Self {
-        Self::Volume { search, variable: variable.unwrap_or("root").to_owned() }
-    }
-
-    fn of(arguments: &[&str]) -> Self {
-        let has = |names: &[&str]| {
-            let short = |word: &str| word.starts_with('-') && !word.starts_with("--");
-            arguments.iter().any(|word| {
-                names.contains(word)
-                    || short(word) && names.iter().any(|name| name.len() == 2 && word.contains(&name[1..]))
-            })
-        };
-        let mut variable = None;
-        let mut names = Vec::new();
-        let mut words = arguments.iter().peekable();
-        while let Some(word) = words.next() {
-            if let Some(name) = word.strip_prefix("--set=") {
-                variable = Some(name.to_owned());
-            } else if *word == "--set" || *word == "-s" {
-                variable = Some("root".to_owned());
-            } else if *word == "--hint" {
-                words.next();
-            } else if !word.starts_with('-') {
-                names.push(*word);
-            }
-        }
-        // `--set root NAME`: the variable is a word of its own
-        if names.len() > 1 && variable.is_some() {
-            variable = Some(names.remove(0).to_owned());
-        }
-        let Some(name) = names.first().map(|name| (*name).to_owned()) else { return Self::Other };
-        let variable = variable.unwrap_or_else(|| "root".to_owned());
-        if has(&["--fs-uuid", "-u"]) {
-            Self::Volume { search: Search::Uuid(name), variable }
-        } else if has(&["--label", "--fs-label", "-l"]) {
-            Self::Volume { search: Search::Label(name), variable }
-        } else if has(&["--file", "-f"]) {
-            Self::File { path: name, variable }
-        } else {
-            Self::Other
-        }
-    }
 }
 
 /// The partition of "hd0,gpt15" or "hd0" that is ",gpt1".
@@ -865,9 +477,4 @@ fn own_partition(device: &str, partition: &str) -> String {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// A word of a kernel's command line, in quotes if it has blanks.
-fn quoted(word: &str) -> String {
-    if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
 }

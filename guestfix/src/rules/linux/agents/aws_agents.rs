@@ -4,6 +4,7 @@ use libdisk::vfs::FileType;
 
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::rules::linux::{aside, systemd};
+use crate::systemd::drop_ins;
 use crate::text::{Line, comment_out, lines, rewrite};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -57,11 +58,11 @@ const UNITS: &[&str] = &[
 ];
 
 /// Drop-ins for sshd's unit: Debian and Ubuntu call it ssh, all others sshd.
-const SSHD_UNITS: [&str; 2] = ["ssh.service.d", "sshd.service.d"];
+const SSHD_UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
 /// What makes a machine the one that Systems Manager knows: a file, and a directory of files.
 const REGISTRATION: &str = "/var/lib/amazon/ssm/registration";
 const VAULT: &str = "/var/lib/amazon/ssm/Vault/Store";
-const DROP_IN: &str = "ec2-instance-connect.conf";
+const DROP_IN: &str = "/ec2-instance-connect.conf";
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let view = guest.view;
@@ -88,10 +89,14 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
         aside::take(stage, &path)?;
     }
     for path in sshd_drop_ins(stage.guest()?.view)? {
-        match path.strip_prefix("/usr/lib/") {
-            // a file of the same name in /etc wins; one that leads nowhere is as good as none
-            Some(rest) => stage.put_link(&format!("/etc/{rest}"), "/dev/null")?,
-            None => stage.remove(&path)?,
+        if path.starts_with("/etc/") {
+            stage.remove(&path)?;
+        }
+    }
+    for path in sshd_drop_ins(stage.guest()?.view)? {
+        // a file of the same name in /etc wins; one that leads nowhere is as good as none
+        if let Some((_, rest)) = path.split_once("/systemd/system/") {
+            stage.put_link(&format!("/etc/systemd/system/{rest}"), "/dev/null")?;
         }
     }
     for file in sshd_configs(stage.guest()?.view)? {
@@ -121,14 +126,7 @@ fn registration(view: &dyn View) -> Result<Vec<String>> {
 fn sshd_drop_ins(view: &dyn View) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for unit in SSHD_UNITS {
-        let own = format!("/etc/systemd/system/{unit}/{DROP_IN}");
-        let packaged = format!("/usr/lib/systemd/system/{unit}/{DROP_IN}");
-        match view.lstat(&own)? {
-            Some(_) if view.read_link(&own)?.as_deref() == Some("/dev/null") => {}
-            Some(_) => out.push(own),
-            None if view.exists(&packaged)? => out.push(packaged),
-            None => {}
-        }
+        out.extend(drop_ins(view, unit)?.into_iter().filter(|path| path.ends_with(DROP_IN)));
     }
     Ok(out)
 }

@@ -1,6 +1,7 @@
 //! linux.serial-login
 
 use crate::rule::{Applies, Evidence, Pack, Source};
+use crate::systemd::Unit;
 use crate::text::{append, lines};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -31,9 +32,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
     fix: Some(fix),
 };
 
-const UNIT: &str = "/etc/systemd/system/serial-getty@ttyS0.service";
-/// That of all serial ports, in the administrator's own directory.
-const TEMPLATE: &str = "/etc/systemd/system/serial-getty@.service";
+/// The getty of the first serial port, and the template of those of all.
+const UNITS: [&str; 2] = ["serial-getty@ttyS0.service", "serial-getty@.service"];
 const GENERATOR: &str = "/etc/systemd/system-generators/systemd-getty-generator";
 const WANTS: &str = "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service";
 const INITTAB: &str = "/etc/inittab";
@@ -98,12 +98,15 @@ fn is_masked(view: &dyn View, path: &str) -> Result<bool> {
     Ok(view.read_link(path)?.as_deref() == Some("/dev/null"))
 }
 
-/// The links that mask the getty, its own or that of all serial ports.
+/// The administrator's masks of the getty, its own or that of all serial ports.
 fn masks(view: &dyn View) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for path in [UNIT, TEMPLATE] {
-        if is_masked(view, path)? {
-            out.push(path.to_owned());
+    for unit in UNITS {
+        if let Unit::Masked(path) = Unit::find(view, unit)?
+            && path.starts_with("/etc/")
+            && !out.contains(&path)
+        {
+            out.push(path);
         }
     }
     Ok(out)
@@ -134,9 +137,13 @@ mod tests {
 
     #[test]
     fn a_masked_getty_is_unmasked() {
-        let bench = systemd().link(UNIT, "/dev/null");
-        assert_eq!(bench.findings(&RULE), [format!("{UNIT}: masks the getty of the serial port")]);
-        bench.mended(&RULE, |view| assert!(view.lstat(UNIT).unwrap().is_none()));
+        for unit in UNITS {
+            let mask = format!("/etc/systemd/system/{unit}");
+            for bench in [systemd().link(&mask, "/dev/null"), systemd().file(&mask, "")] {
+                assert_eq!(bench.findings(&RULE), [format!("{mask}: masks the getty of the serial port")]);
+                bench.mended(&RULE, |view| assert!(view.lstat(&mask).unwrap().is_none()));
+            }
+        }
     }
 
     #[test]

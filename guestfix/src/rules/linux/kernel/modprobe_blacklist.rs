@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::initramfs_hyperv::{Room, replace};
-use crate::bootwalk;
+use crate::modprobe::{self, forbidden};
 use crate::platform::Drivers;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::rules::linux::boot::arguments;
-use crate::rules::linux::linewise;
+use crate::text::bytes;
 use crate::text::cmdline::{self, Change};
-use crate::text::{Line, bytes, comment_out, lines, modprobe, rewrite};
-use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::text::modprobe::{Command, commands, comment_out_commands, list};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, bootwalk};
 
 /// Drivers that somebody forbade and that Azure needs.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -37,12 +37,15 @@ pub(in crate::rules) static RULE: Rule = Rule {
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let drivers = &guest.goal.target.platform.drivers;
-    let what = |line: &Line<'_>| forbidden(line, drivers).map(|module| format!("{module} is blacklisted"));
-    let mut evidence = linewise::faults(guest.view, &files(guest.view)?, what)?;
+    let mut evidence = Vec::new();
+    for (module, place) in forbidden(guest.view)? {
+        let module = needed(drivers, &module);
+        evidence.extend(module.map(|module| Evidence::new(place, format!("{module} is blacklisted"))));
+    }
     for path in images(guest) {
         for (file, text) in texts(guest, &path)? {
-            for line in lines(&text).filter(|line| forbidden(line, drivers).is_some()) {
-                let what = format!("its {file}:{} says {}", line.number, line.body.trim());
+            for command in commands(&text).iter().filter(|command| forbids(command, drivers)) {
+                let what = format!("its {file}:{} says {}", command.line, command.words.join(" "));
                 evidence.push(Evidence::new(&path, what));
             }
         }
@@ -53,16 +56,19 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let guest = stage.guest()?;
-    let (files, platform) = (files(guest.view)?, guest.goal.target.platform);
+    let (files, platform) = (modprobe::files(guest.view)?, guest.goal.target.platform);
     let (images, mut room) = (images(&guest), Room::of(guest.view.machine()));
     let why = format!("{} needs this module", platform.name);
-    let allowed = |line: &Line<'_>| forbidden(line, &platform.drivers).map(|_| comment_out(line.body, &why));
-    linewise::rewrite(stage, &files, allowed)?;
+    let allowed =
+        |text: &str| comment_out_commands(text, &why, |command| forbids(command, &platform.drivers));
+    for file in files {
+        stage.edit(&file, &allowed)?;
+    }
     for path in images {
         let guest = stage.guest()?;
         let mut mended = Vec::new();
         for (file, text) in texts(&guest, &path)? {
-            let new = rewrite(&text, allowed);
+            let new = allowed(&text);
             mended.extend((new != text).then(|| (file, bytes::encode(&new).into_owned())));
         }
         let Some(content) = guest.view.read(&path)?.filter(|_| !mended.is_empty()) else { continue };
@@ -86,13 +92,13 @@ fn images(guest: &Guest<'_>) -> BTreeSet<String> {
 fn texts(guest: &Guest<'_>, path: &str) -> Result<Vec<(String, String)>> {
     let Some(content) = guest.view.read(path)? else { return Ok(Vec::new()) };
     let Ok(parsed) = guest.archives.get(path, &content) else { return Ok(Vec::new()) };
-    bootwalk::initramfs::texts(parsed.archive(), bootwalk::initramfs::is_modprobe_config)
+    bootwalk::initramfs::modprobe_files(parsed.archive())
 }
 
 /// Arguments that forbid a module that the platform needs.
 fn listed(place: &Place, cmdline: &str, drivers: &Drivers) -> Vec<Evidence> {
     let fault = |token: &str| {
-        let (_, names) = modprobe::list(token)?;
+        let (_, names) = list(token)?;
         let module = names.iter().find_map(|name| needed(drivers, name))?;
         Some(Evidence::new(place, format!("{token} keeps {module} from being loaded")))
     };
@@ -102,7 +108,7 @@ fn listed(place: &Place, cmdline: &str, drivers: &Drivers) -> Vec<Evidence> {
 /// The command line without those names, and without lists that hold no other.
 fn without(cmdline: &str, drivers: &Drivers) -> String {
     cmdline::edit(cmdline, |token| {
-        let Some((key, names)) = modprobe::list(token) else { return Change::Keep };
+        let Some((key, names)) = list(token) else { return Change::Keep };
         let others: Vec<&str> =
             names.iter().copied().filter(|name| needed(drivers, name).is_none()).collect();
         match others.len() {
@@ -118,21 +124,9 @@ fn needed(drivers: &Drivers, module: &str) -> Option<&'static str> {
     drivers.allowed.iter().find(|needed| **needed == module).copied()
 }
 
-fn files(view: &dyn View) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    // on a merged /usr the last two are one
-    for dir in ["/etc/modprobe.d", "/usr/lib/modprobe.d"] {
-        files.extend(view.glob(dir, ".conf")?);
-    }
-    if view.exists("/etc/modprobe.conf")? {
-        files.push("/etc/modprobe.conf".into());
-    }
-    Ok(files)
-}
-
-/// The module that a line forbids and the platform needs.
-fn forbidden(line: &Line<'_>, drivers: &Drivers) -> Option<&'static str> {
-    needed(drivers, &modprobe::forbidden(line)?)
+/// Whether a command forbids a module that the platform needs.
+fn forbids(command: &Command<'_>, drivers: &Drivers) -> bool {
+    command.forbidden().is_some_and(|module| needed(drivers, &module).is_some())
 }
 
 #[cfg(test)]
@@ -158,6 +152,16 @@ mod tests {
             .replace("blacklist hv", &format!("{why}blacklist hv"))
             .replace("install udf", &format!("{why}install udf"));
         assert_eq!(mended, expected);
+    }
+
+    #[test]
+    fn every_folder_of_modprobe_is_looked_at() {
+        for dir in ["/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
+            let file = format!("{dir}/cis.conf");
+            let bench = Bench::debian().file(&file, "install hv_netvsc \\\n /bin/false\n");
+            assert_eq!(bench.findings(&RULE), [format!("{file}:1: hv_netvsc is blacklisted")]);
+            assert!(bench.mended_text(&RULE, &file).starts_with("# refloat: "));
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::rules::linux::{linewise, systemd};
+use crate::text::modprobe::{Command, commands, comment_out_commands};
 use crate::text::{Line, comment_out, shell_assign};
-use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View, modprobe};
 
 /// What a guest of Xen keeps and Hyper-V has no use for.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -43,6 +44,12 @@ const SYSCONFIG_KEYS: [&str; 2] = ["INITRD_MODULES", "DOMU_INITRD_MODULES"];
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let view = guest.view;
     let mut evidence = systemd::started(view, UNITS)?;
+    for file in modprobe_files(view)? {
+        let text = view.text(&file)?.unwrap_or_default();
+        for alias in commands(&text).iter().filter(|command| is_xen_alias(command)) {
+            evidence.push(Evidence::new(Place::line(&file, alias.line), alias.words.join(" ")));
+        }
+    }
     for (file, is_xen) in files(view)? {
         let what = |line: &Line<'_>| is_xen(line).then(|| line.body.trim().to_owned());
         evidence.extend(linewise::faults(view, &[file], what)?);
@@ -60,6 +67,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     systemd::disable_started(stage, UNITS)?;
+    for file in modprobe_files(stage.guest()?.view)? {
+        stage.edit(&file, |text| comment_out_commands(text, WHY, is_xen_alias))?;
+    }
     for (file, is_xen) in files(stage.guest()?.view)? {
         linewise::rewrite(stage, &[file], |line| is_xen(line).then(|| comment_out(line.body, WHY)))?;
     }
@@ -82,16 +92,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
 type File = (String, fn(&Line<'_>) -> bool);
 
 fn files(view: &dyn View) -> Result<Vec<File>> {
-    let mut out: Vec<File> = vec![
-        ("/etc/modprobe.conf".into(), is_xen_alias),
-        ("/etc/modules".into(), loads_xen),
-        ("/etc/inittab".into(), is_xen_getty),
-    ];
-    out.extend(
-        view.glob("/etc/modprobe.d", ".conf")?
-            .into_iter()
-            .map(|file| (file, is_xen_alias as fn(&Line<'_>) -> bool)),
-    );
+    let mut out: Vec<File> = vec![("/etc/modules".into(), loads_xen), ("/etc/inittab".into(), is_xen_getty)];
     out.extend(
         view.glob("/etc/modules-load.d", ".conf")?
             .into_iter()
@@ -100,9 +101,13 @@ fn files(view: &dyn View) -> Result<Vec<File>> {
     Ok(out)
 }
 
-fn is_xen_alias(line: &Line<'_>) -> bool {
-    let words: Vec<&str> = line.words().collect();
-    matches!(words.as_slice(), ["alias", _, module, ..] if is_xen_module(module))
+/// The administrator's files of modprobe.
+fn modprobe_files(view: &dyn View) -> Result<Vec<String>> {
+    Ok(modprobe::files(view)?.into_iter().filter(|file| file.starts_with("/etc/")).collect())
+}
+
+fn is_xen_alias(command: &Command<'_>) -> bool {
+    command.alias_of().is_some_and(is_xen_module)
 }
 
 fn loads_xen(line: &Line<'_>) -> bool {

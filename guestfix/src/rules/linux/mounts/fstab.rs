@@ -6,7 +6,7 @@
 use crate::facts::{Machine, Mount, Volume};
 use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
-use crate::rules::linux::systemd;
+use crate::services::is_without_systemd;
 use crate::text::crypttab;
 use crate::text::fstab::{self, Change};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
@@ -53,7 +53,7 @@ const MOUNT: Patience =
 impl Patience {
     /// That of the guest's init.
     pub(in crate::rules) fn of(view: &dyn View) -> Result<Self> {
-        let patience = match (systemd::is_absent(view)?, view.exists("/etc/init/mountall.conf")?) {
+        let patience = match (is_without_systemd(view)?, view.exists("/etc/init/mountall.conf")?) {
             (false, _) => SYSTEMD,
             (true, true) => MOUNTALL,
             (true, false) => MOUNT,
