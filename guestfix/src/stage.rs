@@ -131,7 +131,12 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// As above.
-    pub fn put_binary(&mut self, path: &str, content: Vec<u8>, rendering: Vec<String>) -> Result<()> {
+    pub fn put_binary(
+        &mut self,
+        path: &str,
+        content: impl Into<Arc<[u8]>>,
+        rendering: Vec<String>,
+    ) -> Result<()> {
         self.put_file(path, content.into(), 0o644, rendering, None)
     }
 
@@ -350,8 +355,9 @@ impl<'a> Stage<'a> {
         let Before::File { .. } = before else { return Ok(plain(text, file)) };
         let old = self.base.read(path)?.unwrap_or_default();
         let is_secret = |content: &[u8]| {
-            let text = decode(content);
-            !content.contains(&0) && (is_secret_text(&text) || holds_secret(&text))
+            // What is no text is not looked at as one: an initramfs is large.
+            let text = (!content.contains(&0)).then(|| decode(content));
+            text.is_some_and(|text| is_secret_text(&text) || holds_secret(&text))
         };
         if is_secret_path(path) || is_secret(&old) || is_secret(&file.content) {
             return Content::edited(path, &old, &file.content);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::archive::Archive;
 use crate::closure::{Module, Root};
@@ -59,7 +60,7 @@ impl<'a> Request<'a> {
 #[non_exhaustive]
 pub struct Injected {
     /// The new file; the old one's bytes if there was nothing to do.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// Paths of the module (or other) files added, in the initramfs, in the order they were found to be
     /// needed.
     pub added: Vec<String>,
@@ -104,7 +105,7 @@ pub fn inject(archive: &Archive<'_>, request: &Request<'_>) -> Result<Injected> 
         let (bytes, mode) = new.write(request.kver, request.mode)?;
         (bytes, Some(mode))
     };
-    Ok(Injected { bytes, added, mode, changes: new.changes, loadable, absent })
+    Ok(Injected { bytes: bytes.into(), added, mode, changes: new.changes, loadable, absent })
 }
 
 /// Puts files, each a path and its content, in place of those of that name, or as new ones. What is there
@@ -124,7 +125,7 @@ pub fn put_files(archive: &Archive<'_>, files: &[(&str, &[u8])]) -> Result<Injec
         let (bytes, mode) = new.write("", Mode::Rewrite)?;
         (bytes, Some(mode))
     };
-    Ok(Injected { bytes, added, mode, changes: new.changes, loadable, absent })
+    Ok(Injected { bytes: bytes.into(), added, mode, changes: new.changes, loadable, absent })
 }
 
 /// Refuses what injected modules would do no good to.

@@ -48,4 +48,4 @@ pub use generator::Generator;
 pub use inject::{Injected, Mode, Request, inject, put_files};
 pub use modules::ModuleTree;
 pub use segment::Segment;
-pub use verify::{Verified, verify};
+pub use verify::{Verified, prove, verify};

@@ -29,14 +29,18 @@ pub struct Verified {
 /// place. Both forms of the indexes are asked where both are there, as libkmod reads the binary ones and
 /// busybox the text.
 pub fn verify(bytes: &[u8], kver: &str, wanted: &[&str]) -> Result<Verified> {
-    let archive = Archive::parse(bytes, &Limits::default())?;
+    prove(&Archive::parse(bytes, &Limits::default())?, kver, wanted)
+}
+
+/// [`verify`] of an initramfs that was read back already.
+pub fn prove(archive: &Archive<'_>, kver: &str, wanted: &[&str]) -> Result<Verified> {
     if !archive.has_init() {
         return Err(failed("init", "there is no /init"));
     }
     if let Some(path) = archive.replaced().first() {
         return Err(failed("directories", format!("a directory record takes the place of {path}")));
     }
-    let indexes = Indexes::of(&archive, kver)?;
+    let indexes = Indexes::of(archive, kver)?;
     let mut verified = Verified { directory: archive.module_dir(kver), ..Verified::default() };
     for name in wanted.iter().map(|name| normalise(name)) {
         let line = indexes.dep(&name, kver)?;

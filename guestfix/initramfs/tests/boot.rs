@@ -125,7 +125,7 @@ fn a_kernel_on_hyperv_finds_its_disk() {
 fn inject(old: &[u8], kernel: &Kernel, mode: Mode) -> Vec<u8> {
     let archive = Archive::parse(old, &Limits::default()).unwrap();
     let request = Request { mode, ..lab::request(&kernel.kver, REQUIRED, kernel) };
-    let mut bytes = initramfs::inject(&archive, &request).unwrap().bytes;
+    let mut bytes = initramfs::inject(&archive, &request).unwrap().bytes.to_vec();
     bytes.resize((bytes.len() + 16).next_multiple_of(512), 0);
     bytes
 }

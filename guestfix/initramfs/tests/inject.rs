@@ -163,7 +163,7 @@ fn no_record_touches_a_link_or_an_existing_directory() {
 #[test]
 fn a_directory_over_a_link_fails_verification() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
-    let mut bytes = inject(&build(&INITRAMFS_TOOLS, &kernel, Codec::None), &kernel, Mode::Rewrite).bytes;
+    let mut bytes = inject(&build(&INITRAMFS_TOOLS, &kernel, Codec::None), &kernel, Mode::Rewrite).bytes.to_vec();
     let tree = tempfile::tempdir().unwrap();
     fs::create_dir(tree.path().join("lib")).unwrap();
     bytes.extend(image::pack(tree.path()));
@@ -305,7 +305,7 @@ fn an_image_that_has_them_stays() {
     image::plant(tree.path(), &DRACUT, &kernel, &["hv_storvsc", "sd_mod"]);
     let old = image::pack(tree.path());
     let new = initramfs::inject(&parse(&old), &lab::request(&kernel.kver, REQUIRED, &kernel)).unwrap();
-    assert!(new.bytes == old && new.changes.is_empty() && new.mode.is_none());
+    assert!(*new.bytes == *old && new.changes.is_empty() && new.mode.is_none());
     initramfs::verify(&new.bytes, &kernel.kver, REQUIRED).unwrap();
 }
 

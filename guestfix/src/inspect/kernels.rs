@@ -113,8 +113,11 @@ fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
 fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
     let known = platform::drivers();
-    let name_of =
-        |name: &str| known.iter().map(|driver| driver.module).find(|known| is_module(name.trim(), known));
+    // Thousands of lines each time: the name is cut out of a line once.
+    let name_of = |path: &str| {
+        let stem = stem(path.trim());
+        known.iter().map(|driver| driver.module).find(|known| is_name(stem, known))
+    };
     let (mut built_in, mut loadable) = (String::new(), String::new());
     if let Some(dir) = modules {
         built_in = text(format!("{dir}/modules.builtin"))?;
@@ -128,11 +131,8 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
         .filter_map(|line| line.split_once(':'))
         .filter_map(|(path, _)| name_of(path))
         .collect();
-    let configured = |option: &str, value: &str| {
-        config
-            .lines()
-            .any(|line| line.strip_prefix(option).is_some_and(|rest| rest.strip_prefix('=') == Some(value)))
-    };
+    let configured: BTreeSet<&str> = config.lines().filter(|line| line.starts_with("CONFIG_")).collect();
+    let configured = |option: &str, value: &str| configured.contains(format!("{option}={value}").as_str());
     let mut out = BTreeMap::new();
     for driver in &known {
         let platform::Driver { module: name, option, old_option, .. } = **driver;
@@ -161,8 +161,17 @@ pub(crate) fn has_file(view: &dyn View, modules: Option<&str>, driver: &platform
 /// Whether this is the path of the module of this name: `kernel/drivers/hid/hid-hyperv.ko.xz` is that of
 /// `hid_hyperv`.
 pub(crate) fn is_module(path: &str, name: &str) -> bool {
+    is_name(stem(path), name)
+}
+
+/// The file's name without what follows ".ko".
+fn stem(path: &str) -> &str {
     let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = file.split(".ko").next().unwrap_or(file);
+    file.split(".ko").next().unwrap_or(file)
+}
+
+/// Whether a stem is that of the module of this name: `hid-hyperv` of `hid_hyperv`.
+fn is_name(stem: &str, name: &str) -> bool {
     stem.len() == name.len() && stem.bytes().zip(name.bytes()).all(|(c, n)| c == n || c == b'-' && n == b'_')
 }
 

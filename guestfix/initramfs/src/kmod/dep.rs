@@ -78,9 +78,9 @@ impl Line {
     #[must_use]
     pub fn parse(line: &str, kver: &str) -> Option<Self> {
         let (path, needs) = line.split_once(':')?;
-        let relative = |path: &str| match path.split_once(&format!("/{kver}/")) {
-            Some((_, rest)) if path.starts_with('/') => rest.to_owned(),
-            _ => path.to_owned(),
+        let relative = |path: &str| {
+            let whole = path.starts_with('/').then(|| path.split_once(&format!("/{kver}/"))).flatten();
+            whole.map_or(path, |(_, rest)| rest).to_owned()
         };
         let path = relative(path.trim());
         let needs = needs.split_whitespace().map(relative).collect();
