@@ -6,6 +6,8 @@ use std::fmt;
 use libdisk::volume::TableFault;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use libdisk::volume::SignatureKind;
+
 use crate::Device;
 use crate::rule::{Evidence, Place};
 use crate::unread::Known;
@@ -13,6 +15,11 @@ use crate::unread::Known;
 /// Facts that are shown in words.
 fn as_text<S: Serializer>(facts: &[impl ToString], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(facts.iter().map(ToString::to_string))
+}
+
+/// What is on a volume, by its name.
+fn as_name<S: Serializer>(kind: &Option<SignatureKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    kind.map(SignatureKind::name).serialize(serializer)
 }
 
 /// The kind of a partition table.
@@ -157,7 +164,9 @@ pub struct Volume {
     pub device: Device,
     /// What is on it, as `blkid` names it: "ext4", "vfat", "xfs", "swap", "LVM2_member"; `None` if nothing
     /// is known.
-    pub kind: Option<String>,
+    #[serde(serialize_with = "as_name")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub kind: Option<SignatureKind>,
     /// UUID as fstab writes it.
     pub uuid: Option<String>,
     /// Volume label.
@@ -186,6 +195,13 @@ pub struct Volume {
     pub free: Option<u64>,
     /// Free inodes, where there is a fixed number.
     pub free_nodes: Option<u64>,
+}
+
+impl Volume {
+    /// What is on it, as `blkid` names it.
+    pub fn kind_name(&self) -> Option<&'static str> {
+        self.kind.map(SignatureKind::name)
+    }
 }
 
 /// Who configures the network.

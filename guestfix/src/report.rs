@@ -105,7 +105,7 @@ impl Summary {
         let root = root.map(|volume| {
             let size = volume.device.size();
             let used = size.saturating_sub(volume.free.unwrap_or(0));
-            Root { kind: volume.kind.clone().unwrap_or_default(), size, used }
+            Root { kind: volume.kind_name().unwrap_or_default().to_owned(), size, used }
         });
         Self {
             os: os.map(|os| os.pretty_name.clone()),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use guestfix::facts::SignatureKind;
 use guestfix::plan::{Identity, Verdict, check, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -47,7 +48,7 @@ fn a_guest_on_subvolumes_is_read_and_not_edited() {
     let Some(disk) = disk(&dir.path().join("disk.img")) else { return };
     let tree = Tree::open(disk.clone()).unwrap();
     let [volume] = &tree.machine().volumes[..] else { panic!("one volume") };
-    assert_eq!((volume.kind.as_deref(), volume.mounted_at.as_deref()), (Some("btrfs"), Some("/")));
+    assert_eq!((volume.kind, volume.mounted_at.as_deref()), (Some(SignatureKind::Btrfs), Some("/")));
     assert_eq!(tree.text("/home/inside").unwrap().as_deref(), Some("a subvolume"));
     assert!(tree.exists("/etc/os-release").unwrap());
     let why = volume.read_only.as_deref().unwrap();

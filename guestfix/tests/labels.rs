@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guestfix::facts::SignatureKind;
 use guestfix::plan::{Identity, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -169,7 +170,7 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
         let dir = tempfile::tempdir().unwrap();
         let copy = guest.copy_into(dir.path()).unwrap();
         // the tools that make an XFS set no labels
-        let is_xfs = tree.machine().volumes.iter().any(|volume| volume.kind.as_deref() == Some("xfs"));
+        let is_xfs = tree.machine().volumes.iter().any(|volume| volume.kind == Some(SignatureKind::Xfs));
         let (read, write) = if is_xfs { ("ro,nouuid", "rw,nouuid") } else { ("ro", "rw") };
         if is_xfs {
             Mounted::new(&copy, write).setfiles(&["-F"]);

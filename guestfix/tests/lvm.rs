@@ -23,7 +23,8 @@ fn volumes_are_found_named_and_mounted() {
     let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
     let machine = tree.machine();
     let line = |volume: &guestfix::facts::Volume| {
-        let [kind, point] = [&volume.kind, &volume.mounted_at].map(|text| text.as_deref().unwrap_or("-"));
+        let kind = volume.kind_name().unwrap_or("-");
+        let point = volume.mounted_at.as_deref().unwrap_or("-");
         format!("{} {kind} {point} {}", volume.name, volume.device.size() >> 20)
     };
     let volumes: Vec<_> = machine.volumes.iter().map(line).collect();

@@ -39,7 +39,8 @@ fn volumes_are_found_named_and_mounted_over_all_disks() {
     let tree = Tree::open(disks(&paths)).unwrap();
     let machine = tree.machine();
     let line = |volume: &guestfix::facts::Volume| {
-        let [kind, point] = [&volume.kind, &volume.mounted_at].map(|text| text.as_deref().unwrap_or("-"));
+        let kind = volume.kind_name().unwrap_or("-");
+        let point = volume.mounted_at.as_deref().unwrap_or("-");
         format!("{} {kind} {point} {:?}", volume.name, volume.device.disks())
     };
     assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use guestfix::device::Part;
 use guestfix::edit::{Before, Content, Edit, Step};
-use guestfix::facts::{Lvm, Machine, TableKind, Volume};
+use guestfix::facts::{Lvm, Machine, SignatureKind, TableKind, Volume};
 use guestfix::plan::{Check, Identity, Plan, Verdict, check_with, plan_with};
 use guestfix::platform::azure;
 use guestfix::rule::{Applies, CloudInit, Evidence, Pack, Source};
@@ -45,7 +45,7 @@ fn machine() -> Machine {
         name: format!("p{number}"),
         number,
         device: Device::Range(Part { disk: 0, range: u64::from(number) << 20..u64::from(number + 1) << 20 }),
-        kind: Some("ext4".into()),
+        kind: Some(SignatureKind::Ext4),
         uuid: None,
         label: None,
         partuuid: None,

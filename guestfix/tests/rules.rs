@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use guestfix::facts::SignatureKind;
 use guestfix::plan::{Check, Identity, Remedy, Verdict, check, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -159,7 +160,7 @@ fn a_root_of_xfs_is_mended() {
     target.flush().unwrap();
     let root =
         tree.machine().volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/")).unwrap();
-    assert_eq!(root.kind.as_deref(), Some("xfs"));
+    assert_eq!(root.kind, Some(SignatureKind::Xfs));
     let range = root.device.range().unwrap();
     let volume = judge::cut(&copy, range.clone());
     judge::run(judge::tool("xfs_repair").args(["-n", "-f"]).arg(volume.path()));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use guestfix::edit::Edit;
-use guestfix::facts::{Machine, Volume};
+use guestfix::facts::{Machine, SignatureKind, Volume};
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
@@ -111,9 +111,9 @@ fn what_is_written_is_clean_and_nothing_else_changes_and_a_second_plan_is_empty(
         let changed = allowed(&plan);
         for volume in tree.machine().volumes.iter().filter(|volume| volume.mounted_at.is_some()) {
             Place::of(&copy, tree.machine(), volume).judge(volume);
-            judged.extend(volume.kind.clone());
+            judged.extend(volume.kind_name());
             // The kernel here may have no FAT.
-            if !kernel || volume.kind.as_deref() == Some("vfat") {
+            if !kernel || volume.kind == Some(SignatureKind::Vfat) {
                 continue;
             }
             let before = kernel_view(&guest.path().unwrap(), tree.machine(), volume);

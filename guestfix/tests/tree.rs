@@ -59,9 +59,8 @@ fn the_tree_is_what_the_kernel_mounts() {
         let tree = Tree::open(FileDisk::open(&image).unwrap().disk()).unwrap();
         assert!(tree.has_root(), "{}", guest.name);
         let volumes = &tree.machine().volumes;
-        let ext = volumes
-            .iter()
-            .filter(|volume| volume.kind.as_deref().is_some_and(|kind| kind.starts_with("ext")));
+        let ext =
+            volumes.iter().filter(|volume| volume.kind_name().is_some_and(|kind| kind.starts_with("ext")));
         for volume in ext.filter(|volume| volume.mounted_at.is_some()) {
             for (path, theirs) in kernel_lines(&image, tree.machine(), volume) {
                 let covered = |other: &Volume| {

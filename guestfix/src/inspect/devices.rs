@@ -1,7 +1,7 @@
 //! Which volume of the machine a device specification means.
 
 use crate::Device;
-use crate::facts::{Facts, Machine, Volume};
+use crate::facts::{Facts, Machine, SignatureKind, Volume};
 
 /// The names that an EC2 root disk has: NVMe (Nitro), Xen, and what older device mappings call it.
 const ROOT_DISKS: &[&str] = &["nvme0n1", "xvda", "sda", "vda", "hda"];
@@ -97,17 +97,17 @@ pub fn named<'a>(machine: &'a Machine, spec: &str, root: Option<&str>) -> Named<
         return Named::Other;
     }
     let holder = match first {
-        "md" => "linux_raid_member",
-        "mapper" | "dm-" => "crypto_LUKS",
+        "md" => SignatureKind::LinuxRaid,
+        "mapper" | "dm-" => SignatureKind::Luks,
         _ => return Named::Absent,
     };
-    let closed = machine.volumes.iter().find(|volume| volume.kind.as_deref() == Some(holder));
+    let closed = machine.volumes.iter().find(|volume| volume.kind == Some(holder));
     closed.map_or(Named::Absent, Named::Closed)
 }
 
 /// Whether these are the devices of one file system, or the members of one array, which share its name.
 fn is_one(volumes: &[&Volume], last: &Volume) -> bool {
-    let shared = ["btrfs", "linux_raid_member"].contains(&last.kind.as_deref().unwrap_or_default());
+    let shared = matches!(last.kind, Some(SignatureKind::Btrfs | SignatureKind::LinuxRaid));
     shared && volumes.iter().all(|volume| volume.kind == last.kind && volume.uuid == last.uuid)
 }
 
@@ -149,7 +149,7 @@ pub fn may_be<'a>(machine: &'a Machine, spec: &str) -> Vec<&'a Volume> {
         disks.flat_map(|(index, _)| machine.volumes.iter().filter(move |volume| is_on(volume, index)));
     let fits = |volume: &&Volume| {
         let numbered = volume.number == number || volume.number == 0 && number == 1;
-        numbered && volume.kind.as_deref().is_some_and(|kind| kind != "LVM2_member")
+        numbered && volume.kind.is_some_and(|kind| kind != SignatureKind::Lvm2)
     };
     parts.filter(fits).collect()
 }
@@ -265,7 +265,7 @@ mod tests {
             name: format!("p{number}"),
             number,
             device: Device::Range(Part { disk: 0, range: 0..1 }),
-            kind: Some("ext4".into()),
+            kind: Some(SignatureKind::Ext4),
             uuid: Some(format!("aaaa-{number}")),
             label: Some(format!("label{number}")),
             partuuid: None,

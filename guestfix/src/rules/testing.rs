@@ -86,7 +86,7 @@ impl Bench {
             name: format!("p{number}"),
             number,
             device: Device::Range(Part { disk: 0, range: 1 << 20..2 << 20 }),
-            kind: Some(kind.into()),
+            kind: kind.parse().ok(),
             uuid: Some(uuid.into()),
             label: None,
             partuuid: Some(format!("1ec2a517-0{number}")),

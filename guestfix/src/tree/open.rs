@@ -159,7 +159,7 @@ const OF_THE_SYSTEM: [&str; 4] = ["/boot", "/etc", "/usr", "/var"];
 
 /// Why nothing of a volume that belongs somewhere is seen.
 fn unopened(volume: &Volume) -> String {
-    let (name, kind) = (&volume.name, volume.kind.as_deref().unwrap_or("nothing that refloat knows"));
+    let (name, kind) = (&volume.name, volume.kind_name().unwrap_or("nothing that refloat knows"));
     match &volume.unreadable {
         Some(why) => format!("{name} ({kind}) belongs here, and is not opened: {why}"),
         None => format!("{name} belongs here, and holds {kind}"),
@@ -339,7 +339,7 @@ fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
     if fs.is_none()
         && let Some(signature) = volume::signature(&device)?
     {
-        volume.kind = Some(signature.kind.to_string());
+        volume.kind = Some(signature.kind);
         volume.uuid = signature.uuid;
         volume.label = signature.label;
     }
@@ -396,7 +396,7 @@ fn recovered(device: &Disk, volume: &mut Volume, fs: Box<dyn FileSystem>) -> Res
 }
 
 fn describe(volume: &mut Volume, info: Info) {
-    volume.kind = Some(info.kind.to_owned());
+    volume.kind = info.kind.parse().ok();
     volume.uuid = info.uuid;
     volume.label = info.label;
     volume.needs_recovery = info.state == State::NeedsRecovery;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use guestfix::facts::{Machine, Volume};
+use guestfix::facts::{Machine, SignatureKind, Volume};
 use tempfile::NamedTempFile;
 use testimages::judge::{self, KernelMount};
 use testimages::lvm;
@@ -23,7 +23,7 @@ impl Place {
             Some(range) => Self { path: image.to_owned(), range, copy: None },
             None => {
                 let physical =
-                    machine.volumes.iter().filter(|volume| volume.kind.as_deref() == Some("LVM2_member"));
+                    machine.volumes.iter().filter(|volume| volume.kind == Some(SignatureKind::Lvm2));
                 let places: Vec<_> = physical.filter_map(|volume| volume.device.range()).collect();
                 Self::copied(lvm::cut(image, &places, &volume.name))
             }
@@ -41,7 +41,7 @@ impl Place {
     /// When it is not, or when there is no judge for it.
     #[track_caller]
     pub(crate) fn judge(&self, volume: &Volume) {
-        match volume.kind.as_deref() {
+        match volume.kind_name() {
             Some("ext2" | "ext3" | "ext4") => judge::e2fsck_clean(&self.path, self.range.start),
             Some("vfat") => judge::fsck_vfat(&self.path, self.range.clone()),
             Some("xfs") => judge::xfs_repair(&self.path, self.range.clone()),
@@ -59,7 +59,7 @@ impl Place {
             return Mounted { mount, _place: self };
         }
         // Another copy of an XFS may be mounted; and ext2 does not know `noload`.
-        let options = if volume.kind.as_deref() == Some("xfs") { "ro,nouuid" } else { "ro" };
+        let options = if volume.kind == Some(SignatureKind::Xfs) { "ro,nouuid" } else { "ro" };
         let mount = KernelMount::with_options(&self.path, self.range.clone(), options);
         Mounted { mount, _place: self }
     }

@@ -80,7 +80,7 @@ impl Image {
             return Err(anyhow!("{}: {point} cannot be read: {why}", self.name)).help(shows());
         }
         let holds = |volume: &Volume| {
-            let kind = volume.kind.as_deref().unwrap_or("nothing that refloat knows");
+            let kind = volume.kind_name().unwrap_or("nothing that refloat knows");
             match volume.unreadable.as_ref().or(volume.unrecoverable.as_ref()) {
                 Some(why) => format!("{} ({kind}: {why})", volume.name),
                 None => format!("{} ({kind})", volume.name),

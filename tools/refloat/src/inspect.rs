@@ -1,8 +1,9 @@
 //! `refloat inspect`: what is in an image.
 
 use anyhow::Result;
+use guestfix::bootwalk::{self, Start};
 use guestfix::device::Logical;
-use guestfix::facts::{DataDisk, Facts, Lvm, Machine, Volume, VolumeGroup};
+use guestfix::facts::{DataDisk, Facts, Lvm, Machine, SignatureKind, Volume, VolumeGroup};
 use guestfix::report::{Ink, Line, Page};
 use guestfix::text::bytes;
 use guestfix::{Device, View, inspect};
@@ -31,6 +32,9 @@ pub(crate) struct Inspection {
     machine: Machine,
     /// Absent where there is no root file system.
     guest: Option<Facts>,
+    /// The first steps of the boot walk, as far as the menu, for each firmware that finds something to start;
+    /// `check` walks the whole way.
+    starts: Vec<Start>,
 }
 
 impl Document for Inspection {
@@ -46,7 +50,12 @@ pub(crate) fn run(context: &Context, args: &ImageArgs) -> Outcome {
 
 fn look(image: &Image) -> Result<Inspection> {
     let tree = image.tree()?;
-    let guest = if tree.has_root() { Some(inspect::gather(&tree)?) } else { None };
+    let (mut guest, mut starts) = (None, Vec::new());
+    if tree.has_root() {
+        let facts = inspect::gather(&tree)?;
+        starts = bootwalk::starts(&tree, &facts)?;
+        guest = Some(facts);
+    }
     let layers = image.machine.disks().iter().flat_map(|disk| &disk.layers);
     let layers = layers.map(|layer| Layer { name: layer.name, text: layer.text.clone() });
     Ok(Inspection {
@@ -55,6 +64,7 @@ fn look(image: &Image) -> Result<Inspection> {
         layers: layers.collect(),
         machine: tree.machine().clone(),
         guest,
+        starts,
     })
 }
 
@@ -91,7 +101,7 @@ fn render(inspection: &Inspection) -> Page {
     }
     render_lvm(&mut page, lvm);
     match &inspection.guest {
-        Some(facts) => render_guest(&mut page, facts),
+        Some(facts) => render_guest(&mut page, facts, &inspection.starts),
         None => {
             page.gap();
             page.line(Line::new("no known operating system"));
@@ -117,7 +127,7 @@ fn paravirtual(inspection: &Inspection) -> Option<String> {
 fn volume_line(volume: &Volume, width: usize) -> String {
     let Volume { name, device, kind, uuid, label, mounted_at, type_name, .. } = volume;
     let length = size(device.size());
-    let kind = kind.as_deref().unwrap_or("unknown");
+    let kind = kind.map_or("unknown", SignatureKind::name);
     let mut line = format!("{name:<width$} {length:>10}  {kind:<8}");
     for (key, value) in [("", mounted_at), ("UUID=", uuid), ("LABEL=", label), ("", type_name)] {
         if let Some(value) = value {
@@ -149,7 +159,7 @@ fn joined(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn render_guest(page: &mut Page, facts: &Facts) {
+fn render_guest(page: &mut Page, facts: &Facts, starts: &[Start]) {
     page.gap();
     if let Some(os) = facts.os.as_ref() {
         field(page, "system", format!("{} ({})", os.pretty_name, os.arch.unwrap_or("unknown processor")));
@@ -159,6 +169,14 @@ fn render_guest(page: &mut Page, facts: &Facts) {
         let image = kernel.image.as_deref().unwrap_or("no image");
         let initramfs = kernel.initramfs.as_deref().unwrap_or("no initramfs");
         field(page, "kernel", format!("{}: {image}, {initramfs}", kernel.version));
+    }
+    for start in starts {
+        let mut name = format!("by {}", start.firmware.name());
+        let stops = start.routes.iter().flat_map(|route| &route.hops);
+        for hop in start.loader.iter().chain(stops) {
+            field(page, &name, hop.to_string());
+            name.clear();
+        }
     }
     field(page, "boot loader", format!("{:?}", facts.boot.loader));
     for entry in &facts.boot.entries {

@@ -31,7 +31,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     Ok(Finding::from_evidence(
         dirty(guest.view)
             .map(|volume| {
-                let kind = volume.kind.as_deref().unwrap_or("unknown");
+                let kind = volume.kind_name().unwrap_or("unknown");
                 Evidence::new(
                     Place::volume(&volume.name),
                     format!("{kind} with a journal that must be replayed"),

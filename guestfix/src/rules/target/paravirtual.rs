@@ -57,7 +57,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     }
     let machine = guest.view.machine();
     let first = machine.volumes.first();
-    let kind = first.and_then(|volume| volume.kind.as_deref()).unwrap_or("file system");
+    let kind = first.and_then(Volume::kind_name).unwrap_or("file system");
     let what = match first {
         Some(volume) if is_partitioned(machine) => Evidence::new(
             Place::volume(&volume.name),

@@ -57,6 +57,7 @@ fn without(cmdline: &str, machine: &Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::SignatureKind;
     use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
 
     #[test]
@@ -64,7 +65,7 @@ mod tests {
         let root = format!("UUID={ROOT_UUID}");
         let here = || {
             Bench::debian().machine(|machine| {
-                machine.volumes[1].kind = Some("crypto_LUKS".into());
+                machine.volumes[1].kind = Some(SignatureKind::Luks);
                 machine.volumes[1].uuid = Some("0f0e0d0c-1111-4ec2-8abc-0123456789ab".into());
             })
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use initramfs::Archive;
 
 use super::initramfs_hyperv::{Room, replace};
-use crate::facts::Machine;
+use crate::facts::{Machine, SignatureKind};
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::mounts::device_caches::disk_of_ec2;
 use crate::rules::linux::mounts::lvm_filters::{narrow, widened};
@@ -43,7 +43,7 @@ const NO_DEVICES: &str = "# for Azure (refloat)\ndevices/use_devicesfile=0";
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let machine = guest.view.machine();
-    if !machine.volumes.iter().any(|volume| volume.kind.as_deref() == Some("LVM2_member")) {
+    if !machine.volumes.iter().any(|volume| volume.kind == Some(SignatureKind::Lvm2)) {
         return Ok(Finding::NotApplicable("there is no LVM on this disk"));
     }
     let mut evidence = Vec::new();
@@ -135,7 +135,7 @@ mod tests {
 
     fn bench(files: &[(&str, &str)]) -> Bench {
         Bench::debian()
-            .machine(|machine| machine.volumes[1].kind = Some("LVM2_member".into()))
+            .machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Lvm2))
             .file(IMAGE, initramfs_with(files))
     }
 

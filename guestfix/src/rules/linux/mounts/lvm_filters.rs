@@ -1,6 +1,6 @@
 //! linux.lvm.filters
 
-use crate::facts::Machine;
+use crate::facts::{Machine, SignatureKind};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::lvm_conf::{self, Setting};
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
@@ -71,7 +71,7 @@ pub(in crate::rules) fn widened(text: &str, machine: &Machine) -> String {
 
 /// Whether a filter hides the physical volumes of this disk; of another one, where this has none.
 fn hides(filter: &[String], machine: &Machine) -> bool {
-    let volumes = machine.volumes.iter().filter(|volume| volume.kind.as_deref() == Some("LVM2_member"));
+    let volumes = machine.volumes.iter().filter(|volume| volume.kind == Some(SignatureKind::Lvm2));
     let mut disks: Vec<(String, String)> = volumes
         .map(|volume| {
             let number = Some(volume.number).filter(|number| *number != 0);
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(Bench::debian().file(FILES[1], fine).findings(&RULE), [""; 0], "{fine}");
         }
         let lvm = Bench::debian()
-            .machine(|machine| machine.volumes[1].kind = Some("LVM2_member".into()))
+            .machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Lvm2))
             .file(FILES[0], "devices { filter = [ \"a|^/dev/sda2$|\", \"r|.*|\" ] }\n");
         assert_eq!(lvm.findings(&RULE), [""; 0]);
     }

@@ -1,5 +1,6 @@
 //! linux.tpm
 
+use crate::facts::SignatureKind;
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
 use crate::text::{crypttab, fstab};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -46,8 +47,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
             evidence.push(Evidence::new(Place::line(PATH, entry.line), what));
         }
     }
-    let encrypted = |kind: &Option<String>| kind.as_deref() == Some("crypto_LUKS");
-    if let Some(volume) = guest.view.machine().volumes.iter().find(|volume| encrypted(&volume.kind)) {
+    if let Some(volume) =
+        guest.view.machine().volumes.iter().find(|volume| volume.kind == Some(SignatureKind::Luks))
+    {
         for path in CLEVIS {
             if guest.view.exists(path)? {
                 evidence.push(Evidence::new(path, format!("may have sealed the key of {}", volume.name)));
@@ -77,7 +79,7 @@ mod tests {
         bench.by_hand(&RULE);
         let clevis = Bench::debian().file(CLEVIS[0], "");
         assert_eq!(clevis.findings(&RULE), [""; 0], "nothing is encrypted");
-        let sealed = clevis.machine(|machine| machine.volumes[1].kind = Some("crypto_LUKS".into()));
+        let sealed = clevis.machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Luks));
         assert_eq!(sealed.findings(&RULE), [format!("{}: may have sealed the key of p2", CLEVIS[0])]);
     }
 }
