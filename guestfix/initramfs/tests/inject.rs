@@ -163,7 +163,8 @@ fn no_record_touches_a_link_or_an_existing_directory() {
 #[test]
 fn a_directory_over_a_link_fails_verification() {
     let Some(kernel) = Kernel::cloud().filter(|_| judges()) else { return };
-    let mut bytes = inject(&build(&INITRAMFS_TOOLS, &kernel, Codec::None), &kernel, Mode::Rewrite).bytes.to_vec();
+    let mut bytes =
+        inject(&build(&INITRAMFS_TOOLS, &kernel, Codec::None), &kernel, Mode::Rewrite).bytes.to_vec();
     let tree = tempfile::tempdir().unwrap();
     fs::create_dir(tree.path().join("lib")).unwrap();
     bytes.extend(image::pack(tree.path()));

@@ -62,7 +62,7 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let allowed =
         |text: &str| comment_out_commands(text, &why, |command| forbids(command, &platform.drivers));
     for file in files {
-        stage.edit(&file, &allowed)?;
+        stage.edit(&file, allowed)?;
     }
     for path in images {
         let guest = stage.guest()?;
