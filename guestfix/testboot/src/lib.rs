@@ -15,6 +15,7 @@ mod markers;
 mod nbd;
 mod network;
 mod run;
+mod screen;
 mod verdict;
 
 pub use direct::Direct;

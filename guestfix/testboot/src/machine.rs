@@ -16,6 +16,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::nbd::Server;
+use crate::screen;
 use crate::{Drive, Error, Request, Result, Started};
 
 /// Through which devices the guest saw its disk; a verdict is worth no more than they are.
@@ -89,7 +90,15 @@ impl Qemu {
     pub(crate) fn start(&self, request: &Request, port: Option<u16>) -> Result<Machine> {
         let state = TempDir::with_prefix("refloat-boot-").map_err(Error::state(&std::env::temp_dir()))?;
         let mut command = Command::new(&self.program);
-        command.args(DATA).args(ALONE.split(' ')).args(["-smp", "1", "-m", &request.memory.to_string()]);
+        let mut monitor = OsString::from("unix:");
+        monitor.push(doubled(&state.path().join(MONITOR)));
+        monitor.push(",server=on,wait=off");
+        command.args(DATA).args(ALONE.split(' ')).arg("-monitor").arg(monitor).args([
+            "-smp",
+            "1",
+            "-m",
+            &request.memory.to_string(),
+        ]);
         // Without these two CPU features some kernels fail under TCG.
         let accelerator = if self.kvm { ["kvm", "host"] } else { ["tcg,thread=multi", "max,-la57,-pku"] };
         command.args(["-accel", accelerator[0], "-cpu", accelerator[1]]);
@@ -166,7 +175,7 @@ impl Qemu {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
         let mut child = command.spawn().map_err(Error::start(&self.program))?;
         let console = child.stdout.take();
-        Ok(Machine { console, process: Guard(child), servers, errors, _state: state })
+        Ok(Machine { console, process: Guard(child), servers, errors, state })
     }
 }
 
@@ -189,11 +198,15 @@ fn bound_to_us(command: Command) -> Command {
     bound
 }
 
+/// QEMU's own console, in the folder of the machine's state.
+const MONITOR: &str = "monitor";
+
 /// Where QEMU's ROMs are, for one that was not installed by the distribution.
 const DATA: [&str; 4] = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"];
 
 /// Nothing but what is asked for, its serial console on ours, and an end instead of a reset.
-const ALONE: &str = "-nodefaults -no-user-config -no-reboot -nographic -monitor none -serial stdio -boot strict=on -device VGA";
+const ALONE: &str =
+    "-nodefaults -no-user-config -no-reboot -nographic -serial stdio -boot strict=on -device VGA";
 
 /// A card that neither cloud has, on a network that leads nowhere but gives addresses: services that wait for
 /// one go on.
@@ -256,10 +269,7 @@ impl Opened {
     /// `options`, of which the last one is a path.
     fn at(options: &str, path: &Path) -> Self {
         let mut all = OsString::from(options);
-        // A comma ends the name unless it is doubled.
-        let path = path.as_os_str().as_bytes().iter();
-        let path = path.flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
-        all.push(OsString::from_vec(path.collect()));
+        all.push(doubled(path));
         Self(all)
     }
 
@@ -269,6 +279,13 @@ impl Opened {
         option.push(&self.0);
         option
     }
+}
+
+/// A path in an option: a comma ends it unless it is doubled.
+fn doubled(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes().iter();
+    let bytes = bytes.flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
+    OsString::from_vec(bytes.collect())
 }
 
 /// Where distributions keep UEFI for virtual machines: the code, and the variables to copy.
@@ -342,13 +359,18 @@ pub(crate) struct Machine {
     process: Guard,
     servers: Vec<Server>,
     errors: PathBuf,
-    _state: TempDir,
+    state: TempDir,
 }
 
 impl Machine {
     /// The serial console, to be read; `None` if it was taken before.
     pub(crate) fn console(&mut self) -> Option<ChildStdout> {
         self.console.take()
+    }
+
+    /// The text on the machine's screen.
+    pub(crate) fn screen(&self) -> Vec<String> {
+        screen::rows(&self.state.path().join(MONITOR), &self.state.path().join("screen"))
     }
 
     /// Why a disk that is served could not be read, if so.

@@ -171,6 +171,14 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
             return Err(Error::Qemu(complaint));
         }
     }
+    let silent = !gone && heard.elapsed() >= reading.patience();
+    if silent && reading.reached() < Some(HopKind::Kernel) {
+        // A kernel that does not unpack itself says so on the screen alone, and so does a guest without a
+        // serial console.
+        for row in machine.screen() {
+            reading.line(&row);
+        }
+    }
     let network = match (&request.direct, port) {
         (Some(direct), Some(port)) if !gone && reading.verdict(false) == Some(Verdict::Login) => {
             let heard = network::ask(port, network::PATIENCE, || {
@@ -186,14 +194,13 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
     drop(machine);
 
     let reached = reading.reached();
-    let silent = !gone && heard.elapsed() >= reading.patience();
     let verdict = if silent { reading.silent() } else { reading.verdict(gone) };
     let verdict = verdict.unwrap_or_else(|| {
         let last = reached.map_or("nothing was heard".to_owned(), |hop| format!("the last hop was: {hop}"));
         let why = if gone {
             format!("the machine powered off or reset after {} s; {last}", tenths(start))
         } else if silent {
-            let silence = reading.patience().as_secs();
+            let silence = heard.elapsed().as_secs();
             format!("silent for {silence} s; {last}; is a serial console configured?")
         } else {
             format!("not done after {} s; {last}", request.timeout.as_secs())
