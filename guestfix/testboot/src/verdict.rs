@@ -66,6 +66,8 @@ pub(crate) struct Reading {
     in_initramfs: bool,
     /// The line that shows all services started.
     up: Option<String>,
+    /// How the machine calls itself.
+    host: Option<String>,
     last: String,
     waited_for: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Reading {
         if !self.in_initramfs && UP.iter().any(|text| line.contains(text)) {
             self.up = Some(line.to_owned());
         }
+        self.host = host_named(line).map(str::to_owned).or(self.host.take());
         line.clone_into(&mut self.last);
         self.shown(line).into_iter().filter(|hop| self.reach(*hop)).collect()
     }
@@ -181,7 +184,14 @@ impl Reading {
         // The first systemd of two is that of the initramfs, before there is a root.
         let root = self.has(HopKind::Root) || !self.has(HopKind::Initramfs);
         let init = line.contains("running in system mode") && root;
-        shown.chain(init.then_some(HopKind::Init)).chain(is_login(line).then_some(HopKind::Login)).collect()
+        let login = is_login(line) || self.is_own_login(line);
+        shown.chain(init.then_some(HopKind::Init)).chain(login.then_some(HopKind::Login)).collect()
+    }
+
+    /// The prompt of the machine whose name is known; whatever comes behind it before it falls silent.
+    fn is_own_login(&self, line: &str) -> bool {
+        let behind = self.host.as_deref().and_then(|host| line.strip_prefix(host));
+        behind.is_some_and(|behind| behind.starts_with(" login: "))
     }
 
     /// Whether this is the first time. What the boot got past explains nothing any more; but a loader and an
@@ -328,6 +338,13 @@ fn is_login(line: &str) -> bool {
         "" => behind.is_empty(),
         start => behind.starts_with(start),
     })
+}
+
+/// The name of the machine: `Hostname set to <host>.` by systemd, or `Debian GNU/Linux 12 host ttyS0`, what
+/// agetty writes above its prompt.
+fn host_named(line: &str) -> Option<&str> {
+    let issue = || line.strip_suffix(" ttyS0")?.rsplit_once(' ').map(|(_, host)| host);
+    between(line, "Hostname set to <", ">").or_else(issue).filter(|host| !host.is_empty())
 }
 
 fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -478,6 +495,17 @@ mod tests {
             "[  OK  ] Reached target getty",
         ] {
             assert!(!is_login(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_something_is_written_behind() {
+        let line = "ip-10 login: <14>Nov 29 03:45:01 cloud-init: #####";
+        for named in ["Debian GNU/Linux 12 ip-10 ttyS0", "[  106.5] systemd[1]: Hostname set to <ip-10>."] {
+            assert_eq!(read(&[named, line]).verdict(false), Some(Verdict::Login), "{named}");
+        }
+        for named in ["Debian GNU/Linux 12 ip-1 ttyS0", "ip-10", "[   5.9] 00:03: ttyS0", " ttyS0"] {
+            assert_eq!(read(&[named, line]).verdict(false), None, "{named}");
         }
     }
 
