@@ -9,6 +9,19 @@ pub(crate) type Boot = (&'static [&'static str], HopKind, &'static str);
 
 /// Machines that say that they stop.
 pub(crate) const STOPS: &[Boot] = &[
+    // From the laboratory: without /sbin/init, initramfs-tools starts the shell of the root.
+    (
+        &[
+            "Run /init as init process",
+            "EXT4-fs (sda1): mounted filesystem",
+            "run-init: /sbin/init: No such file or directory",
+            "Target filesystem doesn't have requested /sbin/init.",
+            "/bin/sh: 0: can't access tty; job control turned off",
+        ],
+        Init,
+        "run-init: /sbin/init",
+    ),
+    (&["EXT4-fs (sda1): mounted filesystem", "bash: no job control in this shell"], Init, "bash"),
     // Firmware.
     (&["Boot failed: not a bootable disk", "No bootable device."], Firmware, "Boot failed"),
     (&["Boot failed: could not read the boot disk", "No bootable device."], Firmware, "could not read"),
@@ -388,6 +401,7 @@ const EMERGENCY: &str = "You are in emergency mode. After logging in, type \"jou
 
 /// Machines that say no last word: they wait for a key, or end.
 pub(crate) const WAITS: &[Boot] = &[
+    (&["Linux version 6.1", "Gave up waiting for root file system device."], Root, "Gave up"),
     (&["GRUB loading.."], Loader, "GRUB loading"),
     (&["GRUB Loading stage2..", "Error 17: Cannot mount selected partition"], Menu, "Error 17"),
     (&["Error 21: Selected disk does not exist"], Menu, "Error 21"),

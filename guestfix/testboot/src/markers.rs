@@ -298,6 +298,11 @@ pub(crate) const FAILURES: &[Meaning] = &[
     },
     Meaning { ends: &["No init found. Try passing init="], ..at(Init, 3, NO_INIT) },
     Meaning {
+        at: None,
+        ends: &["job control turned off", "no job control in this shell"],
+        ..at(Init, 1, "a shell was started in place of the system")
+    },
+    Meaning {
         hints: &[
             "Failed to load SELinux policy",
             "Unable to load SELinux Policy",

@@ -23,6 +23,8 @@ use crate::{Devices, Direct, Error, Network, Result, Verdict, direct};
 const PROMPT: Duration = Duration::from_millis(300);
 /// After the verdict the machine goes on for this long: what follows often names the cause.
 const AFTERWORD: Duration = Duration::from_secs(3);
+/// How often the screen is looked at while a loader, or what it has started, is silent.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// What to boot, and how.
 #[derive(Clone, Debug)]
@@ -135,6 +137,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
     let mut reading = Reading::default();
     let mut milestones = Vec::new();
     let mut heard = start;
+    let (mut looked, mut kernel_speaks) = (start, false);
     let mut until = start + request.timeout;
     let mut gone = false;
     while !gone && Instant::now() < until && heard.elapsed() < reading.patience() {
@@ -146,13 +149,22 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         }
         let was_final = reading.is_final();
         let mut hops = Vec::new();
+        if !kernel_speaks && heard.max(looked).elapsed() >= LOOK {
+            // A kernel that does not unpack itself says so on the screen alone, and so does a guest without a
+            // serial console.
+            looked = Instant::now();
+            for row in machine.screen() {
+                hops.extend(reading.line(&row));
+            }
+        }
         match bytes.recv_timeout(PROMPT) {
             Ok(bytes) => {
                 heard = Instant::now();
                 file.write_all(&bytes).map_err(Error::log(&request.log))?;
                 console.feed(&bytes, |line| hops.extend(reading.line(line)));
+                kernel_speaks |= hops.iter().any(|hop| *hop >= HopKind::Kernel);
             }
-            Err(RecvTimeoutError::Timeout) => hops = reading.prompt(&console.pending()),
+            Err(RecvTimeoutError::Timeout) => hops.extend(reading.prompt(&console.pending())),
             Err(RecvTimeoutError::Disconnected) => gone = true,
         }
         for hop in hops {
@@ -172,13 +184,6 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         }
     }
     let silent = !gone && heard.elapsed() >= reading.patience();
-    if silent && reading.reached() < Some(HopKind::Kernel) {
-        // A kernel that does not unpack itself says so on the screen alone, and so does a guest without a
-        // serial console.
-        for row in machine.screen() {
-            reading.line(&row);
-        }
-    }
     let network = match (&request.direct, port) {
         (Some(direct), Some(port)) if !gone && reading.verdict(false) == Some(Verdict::Login) => {
             let heard = network::ask(port, network::PATIENCE, || {

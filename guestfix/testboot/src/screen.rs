@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 const PAGE: (u32, usize) = (0xb8000, 25 * ROW);
 const ROW: usize = 80 * 2;
 
-/// How long QEMU is given to write it down.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long QEMU is given to write it down: nobody may wait longer who cancels.
+const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The rows with something in them. QEMU, whose monitor listens at `monitor`, writes the page to the new file
+/// The rows with something in them. QEMU, whose monitor listens at `monitor`, writes the page to the file
 /// `page`; nothing if it does not.
 pub(crate) fn rows(monitor: &Path, page: &Path) -> Vec<String> {
+    // What was there before.
+    drop(fs::remove_file(page));
     let Ok(mut stream) = UnixStream::connect(monitor) else { return Vec::new() };
     let command = format!("pmemsave {:#x} {} \"{}\"\n", PAGE.0, PAGE.1, page.display());
     if stream.write_all(command.as_bytes()).is_err() {
@@ -26,7 +28,7 @@ pub(crate) fn rows(monitor: &Path, page: &Path) -> Vec<String> {
     while Instant::now() < until {
         match fs::read(page) {
             Ok(bytes) if bytes.len() == PAGE.1 => return text(&bytes),
-            _ => std::thread::sleep(Duration::from_millis(50)),
+            _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
     Vec::new()

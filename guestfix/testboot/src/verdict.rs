@@ -153,7 +153,7 @@ impl Reading {
         let stopped = |hop, why, evidence: &str| Verdict::Stopped { hop, why, evidence: evidence.to_owned() };
         match (&self.up, &self.best) {
             (Some(up), _) => Some(stopped(HopKind::Login, NO_LOGIN, up)),
-            (None, Some(cause)) if !self.has(HopKind::Kernel) => Some(cause.verdict()),
+            (None, Some(cause)) if !self.has(HopKind::Init) => Some(cause.verdict()),
             (None, None) if self.last.starts_with("GRUB loading") => {
                 Some(stopped(HopKind::Loader, markers::CORE, &self.last))
             }
