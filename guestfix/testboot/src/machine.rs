@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use guestfix::Target;
@@ -369,8 +370,8 @@ impl Machine {
     }
 
     /// The text on the machine's screen.
-    pub(crate) fn screen(&self) -> Vec<String> {
-        screen::rows(&self.state.path().join(MONITOR), &self.state.path().join("screen"))
+    pub(crate) fn screen(&self, cancel: &AtomicBool) -> Vec<String> {
+        screen::rows(&self.state.path().join(MONITOR), &self.state.path().join("screen"), cancel)
     }
 
     /// Why a disk that is served could not be read, if so.

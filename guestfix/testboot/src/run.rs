@@ -153,7 +153,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
             // A kernel that does not unpack itself says so on the screen alone, and so does a guest without a
             // serial console.
             looked = Instant::now();
-            for row in machine.screen() {
+            for row in machine.screen(cancel) {
                 hops.extend(reading.line(&row));
             }
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where a VGA card has its text in memory, and how long it is: 25 rows of 80 characters, each with a byte of
@@ -11,12 +12,12 @@ use std::time::{Duration, Instant};
 const PAGE: (u32, usize) = (0xb8000, 25 * ROW);
 const ROW: usize = 80 * 2;
 
-/// How long QEMU is given to write it down: nobody may wait longer who cancels.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// How long QEMU is given to write it down; on a busy host that takes a while.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The rows with something in them. QEMU, whose monitor listens at `monitor`, writes the page to the file
 /// `page`; nothing if it does not.
-pub(crate) fn rows(monitor: &Path, page: &Path) -> Vec<String> {
+pub(crate) fn rows(monitor: &Path, page: &Path, cancel: &AtomicBool) -> Vec<String> {
     // What was there before.
     drop(fs::remove_file(page));
     let Ok(mut stream) = UnixStream::connect(monitor) else { return Vec::new() };
@@ -25,7 +26,7 @@ pub(crate) fn rows(monitor: &Path, page: &Path) -> Vec<String> {
         return Vec::new();
     }
     let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
+    while Instant::now() < until && !cancel.load(Ordering::Relaxed) {
         match fs::read(page) {
             Ok(bytes) if bytes.len() == PAGE.1 => return text(&bytes),
             _ => std::thread::sleep(Duration::from_millis(20)),
@@ -66,7 +67,7 @@ mod tests {
     fn the_rows_are_what_qemu_writes_down() {
         let folder = tempfile::tempdir().unwrap();
         let (monitor, file) = (folder.path().join("monitor"), folder.path().join("screen"));
-        assert!(rows(&monitor, &file).is_empty());
+        assert!(rows(&monitor, &file, &AtomicBool::new(false)).is_empty());
         let listener = UnixListener::bind(&monitor).unwrap();
         let qemu = std::thread::spawn(move || {
             let mut command = String::new();
@@ -75,7 +76,10 @@ mod tests {
             let page = page(&["XZ-compressed data is corrupt", "", " -- System halted\u{1}"]);
             fs::write(name.strip_suffix('"').unwrap(), page).unwrap();
         });
-        assert_eq!(rows(&monitor, &file), ["XZ-compressed data is corrupt", " -- System halted"]);
+        assert_eq!(
+            rows(&monitor, &file, &AtomicBool::new(false)),
+            ["XZ-compressed data is corrupt", " -- System halted"]
+        );
         qemu.join().unwrap();
     }
 }

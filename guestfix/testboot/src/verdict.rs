@@ -121,8 +121,8 @@ impl Reading {
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(match self.reached() {
             _ if self.up.is_some() => 90,
-            reached if reached < Some(HopKind::Kernel) && self.best.is_some() => 45,
-            reached if reached < Some(HopKind::Kernel) => 90,
+            reached if reached < Some(HopKind::Kernel) && self.best.is_some() => 60,
+            reached if reached < Some(HopKind::Kernel) => 180,
             _ => 240,
         })
     }
