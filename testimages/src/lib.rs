@@ -14,6 +14,7 @@ pub mod loader;
 pub mod lvm;
 pub mod moto;
 pub mod mounted;
+pub mod mutants;
 pub mod population;
 pub mod real;
 pub mod synthetic;

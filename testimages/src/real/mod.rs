@@ -20,7 +20,7 @@ use anyhow::{Result, ensure};
 use crate::{cache, judge};
 
 /// Recipes are shell scripts, put together from these parts.
-const CHROOT: &str = include_str!("chroot.sh");
+pub(crate) const CHROOT: &str = include_str!("chroot.sh");
 const TREE: &str = include_str!("tree.sh");
 const GAP: &str = include_str!("gap.sh");
 const BIOS: &str = include_str!("bios.sh");
