@@ -26,8 +26,7 @@ struct Machine {
 /// Boots every real guest as it came and as it was migrated, on stock QEMU's devices and on the Hyper-V
 /// laboratory's, and prints how far each came.
 pub(crate) fn run() -> Result<()> {
-    crate::run("cargo", &["build", "--release", "--package", "refloat"])?;
-    let refloat = refloat_program()?;
+    let refloat = build()?;
     let folder = tempfile::tempdir_in(testimages::cache::directory())?;
     let guest = |name, target, image: Option<PathBuf>| {
         Ok::<_, anyhow::Error>(Guest {
@@ -75,10 +74,16 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The program that cargo has just built, wherever it builds.
-fn refloat_program() -> Result<PathBuf> {
+/// Builds the program; where it is.
+pub(crate) fn build() -> Result<PathBuf> {
+    crate::run("cargo", &["build", "--release", "--package", "refloat"])?;
+    program("release")
+}
+
+/// The program that was built by this profile, wherever cargo builds.
+pub(crate) fn program(profile: &str) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
-    let program = target.join("release/refloat");
+    let program = target.join(profile).join("refloat");
     program.canonicalize().with_context(|| format!("{} was not built", program.display()))
 }
 

@@ -8,6 +8,7 @@ mod licences;
 mod packages;
 mod seeds;
 mod test;
+mod truth;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -22,7 +23,10 @@ cargo xtask TASK
   fuzz [TARGET] run a fuzz target, or all, for an hour each; --seconds N sets how long. Not part of
                 `test`: its build takes five minutes of processor time, and needs g++
   demo-image    make the example inside the program anew (tools/refloat/src/demo/ec2-guest.img.zst)
-  boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour";
+  boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour
+  truth         say what refloat says of some 500 mutants of real guests, boot them, and write the table
+                and README's matrix; takes hours, and goes on where it was stopped. --boots none|ready|all,
+                --minutes N, --jobs N, --program REFLOAT, and parts of names choose";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +37,8 @@ fn main() -> ExitCode {
         ["fuzz", ref options @ ..] => fuzz::verb(options),
         ["demo-image"] => demo_image::run(),
         ["boot-matrix"] => boot_matrix::run(),
+        ["truth", "--today"] => truth::today(),
+        ["truth", ref options @ ..] => truth::verb(options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{licences, packages, top};
+use crate::{licences, packages, top, truth};
 
 pub(crate) fn run(quick: bool) -> Result<()> {
     if !quick {
@@ -20,6 +20,9 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         checks()?;
     }
     let summary = tests(quick)?;
+    if !quick {
+        truth::today()?;
+    }
     if let Ok(list) = std::fs::read_to_string(&skipped) {
         let count = list.lines().count();
         if quick {

@@ -1,0 +1,127 @@
+//! The confusion matrix: what refloat said, against what booted.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::table::{LOGIN, Row, Table};
+use crate::top;
+
+/// Where README has the matrix.
+const MARKS: [&str; 2] = ["<!-- truth: by cargo xtask truth -->", "<!-- /truth -->"];
+
+/// Called ready, as it is or as mended, and does not come to its login.
+pub(super) fn misses(table: &Table) -> Vec<String> {
+    let wrong = |ready: bool, boots: &Option<String>| ready && boots.as_deref().is_some_and(|to| to != LOGIN);
+    let missed =
+        table.rows().filter(|row| wrong(row.said.ready, &row.boots) || wrong(row.mended, &row.boots_mended));
+    missed.map(Row::shown).collect()
+}
+
+/// Not called ready, and comes to its login on a machine that could have shown the fault.
+fn false_alarms(table: &Table) -> Vec<&Row> {
+    let alarm = |row: &&Row| !row.said.ready && row.boots.as_deref() == Some(LOGIN) && is_shown(row);
+    table.rows().filter(alarm).collect()
+}
+
+/// Whether the machines we have can show such a fault: they have no network of Hyper-V's, and where UEFI starts
+/// them, not its storage either.
+fn is_shown(row: &Row) -> bool {
+    let uefi = row.id.starts_with("debian-uefi/");
+    row.said.hop != "network" && !(uefi && row.said.hop == "initramfs")
+}
+
+/// Writes the matrix into README.
+pub(super) fn write(table: &Table) -> Result<()> {
+    let text = matrix(table)?;
+    println!("{text}");
+    let path = top().join("README.md");
+    let readme = fs::read_to_string(&path)?;
+    let (before, rest) = readme.split_once(MARKS[0]).context("README.md has no place for the matrix")?;
+    let (_, after) = rest.split_once(MARKS[1]).context("README.md has no end of the matrix")?;
+    fs::write(&path, format!("{before}{}\n{text}{}{after}", MARKS[0], MARKS[1]))?;
+    Ok(())
+}
+
+fn matrix(table: &Table) -> Result<String> {
+    let rows: Vec<_> = table.rows().collect();
+    let booted = rows.iter().filter(|row| row.boots.is_some()).count();
+    let mended = rows.iter().filter(|row| row.boots_mended.is_some()).count();
+    let mut text = String::new();
+    let date = date()?;
+    writeln!(
+        text,
+        "{} mutants of five real guests were judged, and {} disks booted ({booted} mutants, {mended} of them \
+         again as mended); the last on {date}.\n",
+        rows.len(),
+        booted + mended,
+    )?;
+    let count = |of: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| of(row)).count();
+    let login = |boots: &Option<String>| boots.as_deref() == Some(LOGIN);
+    let stops = |boots: &Option<String>| boots.as_deref().is_some_and(|to| to != LOGIN);
+    writeln!(text, "| refloat says | comes to its login | does not | not booted |\n|---|---|---|---|")?;
+    writeln!(
+        text,
+        "| ready | {} | **{}** | {} |",
+        count(&|row| row.said.ready && login(&row.boots)),
+        count(&|row| row.said.ready && stops(&row.boots)),
+        count(&|row| row.said.ready && row.boots.is_none()),
+    )?;
+    let beyond = |row: &Row| !row.said.ready && login(&row.boots) && !is_shown(row);
+    writeln!(
+        text,
+        "| not ready | {} and {} that the laboratory cannot show | {} | {} |",
+        false_alarms(table).len(),
+        count(&beyond),
+        count(&|row| !row.said.ready && stops(&row.boots)),
+        count(&|row| !row.said.ready && row.boots.is_none()),
+    )?;
+    writeln!(
+        text,
+        "| ready when mended, and mended | {} | **{}** | {} |\n",
+        count(&|row| row.mended && login(&row.boots_mended)),
+        count(&|row| row.mended && stops(&row.boots_mended)),
+        count(&|row| row.mended && row.boots_mended.is_none()),
+    )?;
+    let same =
+        count(&|row| !row.said.ready && row.boots.as_deref() == Some(&format!("the {}", row.said.hop)));
+    let stopped = count(&|row| !row.said.ready && stops(&row.boots));
+    writeln!(text, "Of the {stopped} that stop, {same} stop at the hop that the walk names.\n")?;
+    list(&mut text, "Called ready, and did not boot", &misses(table))?;
+    let alarms: Vec<_> = false_alarms(table).into_iter().map(Row::shown).collect();
+    list(&mut text, "Not called ready, and booted", &alarms)?;
+    writeln!(text, "\n| kind of fault | judged | ready | not ready | mended |\n|---|---|---|---|---|")?;
+    let mut kinds: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    for row in &rows {
+        let kind = row.id.split('/').nth(1).unwrap_or_default();
+        let counts = kinds.entry(kind).or_default();
+        counts[0] += 1;
+        counts[if row.said.ready { 1 } else { 2 }] += 1;
+        counts[3] += usize::from(row.mended);
+    }
+    for (kind, [judged, ready, not, mended]) in kinds {
+        writeln!(text, "| {kind} | {judged} | {ready} | {not} | {mended} |")?;
+    }
+    Ok(text)
+}
+
+fn list(text: &mut String, title: &str, lines: &[String]) -> Result<()> {
+    if lines.is_empty() {
+        writeln!(text, "{title}: none.")?;
+        return Ok(());
+    }
+    writeln!(text, "{title}:\n")?;
+    for line in lines {
+        writeln!(text, "- {line}")?;
+    }
+    writeln!(text)?;
+    Ok(())
+}
+
+/// Today, as `date` says it.
+fn date() -> Result<String> {
+    let output = std::process::Command::new("date").arg("+%Y-%m-%d").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

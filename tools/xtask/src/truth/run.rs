@@ -1,0 +1,290 @@
+//! One mutant: made, judged by refloat, booted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testimages::mutants::{GUESTS, Kind, Mutant};
+use testimages::{cache, judge, lab};
+
+use super::table::{LOGIN, Row, Said};
+
+/// Seconds after which a boot is given up.
+const TIMEOUT: &str = "900";
+
+/// Which mutants are booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Boots {
+    /// None: what is known of their boots is shown.
+    None,
+    /// Those that refloat calls ready, as they are or as it mended them: a wrong one among them matters most.
+    Ready,
+    /// All.
+    All,
+}
+
+impl Boots {
+    pub(super) fn named(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "ready" => Ok(Self::Ready),
+            "all" => Ok(Self::All),
+            _ => bail!("--boots is none, ready or all"),
+        }
+    }
+
+    /// What to do one after the other, so that what matters most is known first.
+    pub(super) fn passes(self) -> &'static [Self] {
+        match self {
+            Self::None => &[Self::None],
+            Self::Ready => &[Self::Ready],
+            Self::All => &[Self::Ready, Self::All],
+        }
+    }
+}
+
+/// The program, the machines, and the guests, each migrated.
+pub(super) struct Bench {
+    refloat: PathBuf,
+    program: String,
+    /// The laboratory's QEMU and the one that is installed, each without AVX: what glibc does with it takes
+    /// TCG a third longer than what it does without.
+    laboratory: PathBuf,
+    stock: PathBuf,
+    migrated: HashMap<&'static str, (PathBuf, String)>,
+    kept: PathBuf,
+}
+
+impl Bench {
+    /// `None`, after visible skips, where a guest or the laboratory cannot be had.
+    pub(super) fn new(refloat: PathBuf) -> Result<Option<Self>> {
+        let Some(laboratory) = lab::qemu() else { return Ok(None) };
+        if !judge::need_all(&["partx", "mcopy", "cpio", "lz4", "zstd", "python3", "grub-editenv", "lvm"]) {
+            return Ok(None);
+        }
+        let kept = cache::directory().join("truth");
+        fs::create_dir_all(&kept)?;
+        let mut migrated = HashMap::new();
+        for guest in GUESTS {
+            let Some(image) = guest.image() else { return Ok(None) };
+            let source = image.display().to_string();
+            let name = format!("{}-migrated.raw", guest.name);
+            let path = cache::cached(&name, &[source.as_bytes()], |out| {
+                let mut migrate = Command::new(&refloat);
+                migrate.args(["migrate", "--quiet", "--for", guest.target]).arg(&image).arg(out.join(&name));
+                ensure!(migrate.stdout(Stdio::null()).status()?.success(), "{migrate:?} failed");
+                Ok(())
+            })?;
+            let digest = judge::sha256(&path)[..16].to_owned();
+            migrated.insert(guest.name, (path, digest));
+        }
+        let program = judge::sha256(&refloat)[..16].to_owned();
+        let laboratory = without_avx(&kept, &laboratory)?;
+        let stock = without_avx(&kept, Path::new("qemu-system-x86_64"))?;
+        Ok(Some(Self { refloat, program, laboratory, stock, migrated, kept }))
+    }
+
+    /// What is known of a mutant after as many boots as are asked for. `None` if its fault cannot be sown into
+    /// this guest, which is said.
+    pub(super) fn judge(&self, mutant: &Mutant, boots: Boots) -> Result<Option<Row>> {
+        let (image, digest) = &self.migrated[mutant.guest.name];
+        let key = format!("{}-{digest}", mutant.recipe());
+        let mut made = Made { image, mutant, folder: None };
+        let said = match self.recall(&format!("{key}-{}", self.program)) {
+            Some(said) => said,
+            None => match made.disk() {
+                Ok(disk) => {
+                    let said = self.check(&disk, mutant)?;
+                    self.keep(&format!("{key}-{}", self.program), &said)?;
+                    said
+                }
+                Err(error) => {
+                    println!("{}: not sown: {error:#}", mutant.id());
+                    return Ok(None);
+                }
+            },
+        };
+        let verdict = said_of(&said);
+        let mended = !verdict.ready && said["ready_after_fix"] == true;
+
+        let wanted = boots == Boots::All || (boots == Boots::Ready && verdict.ready);
+        let boots_now = self.boots(&key, wanted, mutant, || made.disk())?;
+        // What is wrong decides what is changed.
+        let wrong = judge::digest(said["wrong"].to_string().as_bytes());
+        let mended_key = format!("{key}-mended-{}", &wrong[..16]);
+        let boots_mended = if mended {
+            self.boots(&mended_key, boots != Boots::None, mutant, || self.mend(&made.disk()?, mutant))?
+        } else {
+            None
+        };
+        let row = Row { id: mutant.id(), said: verdict, boots: boots_now, mended, boots_mended };
+        Ok(Some(row))
+    }
+
+    /// How far a disk boots, if it is known or wanted.
+    fn boots(
+        &self,
+        key: &str,
+        wanted: bool,
+        mutant: &Mutant,
+        disk: impl FnOnce() -> Result<PathBuf>,
+    ) -> Result<Option<String>> {
+        let key = format!("boot{}-{key}", if about_network(mutant) { "s" } else { "" });
+        if let Some(boot) = self.recall(&key) {
+            return Ok(Some(came_to(&boot)));
+        }
+        if !wanted {
+            return Ok(None);
+        }
+        let disk = disk()?;
+        let mut answer = self.ask("boot", &disk, mutant, &self.machine(mutant))?;
+        // The disk alone does not show what these are about: a second boot has a network card.
+        if answer["verdict"] == LOGIN && about_network(mutant) {
+            let mut options = self.machine(mutant);
+            options.push("--network".to_owned());
+            answer["network"] = self.ask("boot", &disk, mutant, &options)?["network"].take();
+        }
+        answer["id"] = mutant.id().into();
+        self.keep(&key, &answer)?;
+        Ok(Some(came_to(&answer)))
+    }
+
+    /// The QEMU for a mutant: the laboratory's storage is out of UEFI's reach.
+    fn machine(&self, mutant: &Mutant) -> Vec<String> {
+        let qemu = if mutant.guest.target.ends_with("gen1") { &self.laboratory } else { &self.stock };
+        let qemu = qemu.display().to_string();
+        ["--timeout", TIMEOUT, "--qemu", &qemu].map(str::to_owned).to_vec()
+    }
+
+    /// What refloat says, in short.
+    fn check(&self, disk: &Path, mutant: &Mutant) -> Result<Value> {
+        let check = self.ask("check", disk, mutant, &[])?;
+        let items: Vec<_> = check["items"].as_array().into_iter().flatten().collect();
+        let of = |is: &dyn Fn(&Value) -> bool| -> Vec<Value> {
+            items.iter().filter(|item| is(item)).map(|item| item["rule"].clone()).collect()
+        };
+        let blockers = of(&|item| item["verdict"] != "ok" && item["severity"] == "blocker");
+        let wrong = of(&|item| item["verdict"] == "wrong");
+        let walk = &check["walk"];
+        let default = walk["routes"].as_array().into_iter().flatten().find(|route| route["default"] == true);
+        let hops = [&walk["loader"], default.map_or(&Value::Null, |route| &route["hops"]), &walk["system"]];
+        let hops = hops.iter().flat_map(|hops| hops.as_array().into_iter().flatten());
+        let stop = hops.into_iter().find(|hop| hop["outcome"] != "reached").cloned();
+        Ok(json!({
+            "id": mutant.id(),
+            "ready": check["ready"],
+            "ready_after_fix": check["ready_after_fix"],
+            "error": check["error"],
+            "blockers": blockers,
+            "wrong": wrong,
+            "stop": stop,
+        }))
+    }
+
+    /// The disk as refloat mends it.
+    fn mend(&self, disk: &Path, mutant: &Mutant) -> Result<PathBuf> {
+        let mended = disk.with_extension("qcow2");
+        let mut migrate = Command::new(&self.refloat);
+        migrate.args(["migrate", "--quiet", "--for", mutant.guest.target]).arg(disk).arg(&mended);
+        let output = migrate.output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{migrate:?}: {}: {said}", output.status);
+        Ok(mended)
+    }
+
+    /// The answer of a verb, also where it is an error.
+    fn ask(&self, verb: &str, disk: &Path, mutant: &Mutant, options: &[String]) -> Result<Value> {
+        let mut refloat = Command::new(&self.refloat);
+        refloat.args([verb, "--json", "--quiet", "--for", mutant.guest.target]).args(options).arg(disk);
+        refloat.current_dir(disk.parent().context("a folder")?);
+        let output = refloat.output().context("refloat cannot be started")?;
+        let answered = matches!(output.status.code(), Some(0..=2)) && !output.stdout.is_empty();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(answered, "refloat {verb} of {}: {}: {said}", mutant.id(), output.status);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("refloat {verb} answers no JSON"))
+    }
+
+    fn recall(&self, key: &str) -> Option<Value> {
+        let text = fs::read(self.kept.join(format!("{key}.json"))).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn keep(&self, key: &str, what: &Value) -> Result<()> {
+        // By a rename, so that what is stopped half-way is not there.
+        let file = tempfile::NamedTempFile::new_in(&self.kept)?;
+        fs::write(file.path(), serde_json::to_vec_pretty(what)?)?;
+        file.persist(self.kept.join(format!("{key}.json")))?;
+        Ok(())
+    }
+}
+
+/// A program that is this QEMU with another processor: of two options the last one counts.
+fn without_avx(folder: &Path, qemu: &Path) -> Result<PathBuf> {
+    let name = qemu.file_name().context("a program")?.to_string_lossy();
+    let path = folder.join(format!("{name}-without-avx"));
+    let script =
+        format!("#!/bin/sh\nexec '{}' \"$@\" -cpu max,-la57,-pku,-avx,-avx2,-avx512f,-fma\n", qemu.display());
+    fs::write(&path, script)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// A mutant's disk, made when it is asked for first.
+struct Made<'a> {
+    image: &'a Path,
+    mutant: &'a Mutant,
+    folder: Option<TempDir>,
+}
+
+impl Made<'_> {
+    fn disk(&mut self) -> Result<PathBuf> {
+        if let Some(folder) = &self.folder {
+            return Ok(folder.path().join("mutant.raw"));
+        }
+        let folder = tempfile::tempdir_in(cache::directory())?;
+        let disk = folder.path().join("mutant.raw");
+        judge::run(judge::tool("cp").arg("--sparse=always").arg(self.image).arg(&disk));
+        judge::run(judge::tool("chmod").arg("u+w").arg(&disk));
+        self.mutant.sow(&disk)?;
+        self.folder = Some(folder);
+        Ok(disk)
+    }
+}
+
+fn said_of(said: &Value) -> Said {
+    let stop = &said["stop"];
+    let hop = match (stop["kind"].as_str(), stop["outcome"].as_str()) {
+        (Some(hop), Some("unknown")) => format!("{hop}?"),
+        (Some(hop), _) => hop.to_owned(),
+        (None, _) if !said["error"].is_null() => "error".to_owned(),
+        (None, _) => "rule".to_owned(),
+    };
+    Said { ready: said["ready"] == true, hop }
+}
+
+/// Whether a fault is one of the network, or of the server that answers there.
+fn about_network(mutant: &Mutant) -> bool {
+    let name = &mutant.name;
+    mutant.kind == Some(Kind::Network)
+        || ["ssh", "ifup", "interfaces", "card"].iter().any(|part| name.contains(part))
+        || mutant.kind.is_none()
+}
+
+/// How far a boot came: the login, or the hop that it stopped at.
+fn came_to(boot: &Value) -> String {
+    let network = &boot["network"];
+    if network.is_object() && network["answered"] != true {
+        return if network["address"] == true { "the login" } else { "the network" }.to_owned();
+    }
+    let hop = boot["hop"].as_str().unwrap_or("?");
+    match boot["verdict"].as_str() {
+        Some("login") => LOGIN.to_owned(),
+        Some("stopped") => format!("the {hop}"),
+        _ => "nobody can tell".to_owned(),
+    }
+}
