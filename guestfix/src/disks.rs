@@ -8,9 +8,15 @@ pub struct Disks {
     disks: Vec<Disk>,
     /// As many.
     devices: Vec<Option<String>>,
+    remote: bool,
 }
 
 impl Disks {
+    /// Whether any of them is fetched from elsewhere, so that each block costs time and money.
+    pub fn are_remote(&self) -> bool {
+        self.remote
+    }
+
     /// All of them.
     pub fn all(&self) -> &[Disk] {
         &self.disks
@@ -24,7 +30,7 @@ impl Disks {
     /// The same disks with what an overlay over each holds.
     #[must_use]
     pub fn with(&self, sealed: &[Sealed]) -> Self {
-        Self { disks: sealed.iter().map(Sealed::disk).collect(), devices: self.devices.clone() }
+        Self { disks: sealed.iter().map(Sealed::disk).collect(), ..self.clone() }
     }
 
     /// The same disks, but for the first.
@@ -41,14 +47,14 @@ impl Disks {
 /// A guest of one disk.
 impl From<Disk> for Disks {
     fn from(disk: Disk) -> Self {
-        Self { disks: vec![disk], devices: vec![None] }
+        Self { disks: vec![disk], devices: vec![None], remote: false }
     }
 }
 
 impl From<Vec<Disk>> for Disks {
     fn from(disks: Vec<Disk>) -> Self {
         let devices = vec![None; disks.len()];
-        Self { disks, devices }
+        Self { disks, devices, remote: false }
     }
 }
 
@@ -58,6 +64,7 @@ impl From<&libdisk::Machine> for Disks {
         Self {
             disks: disks.iter().map(|disk| disk.disk.clone()).collect(),
             devices: disks.iter().map(|disk| disk.device.clone()).collect(),
+            remote: machine.is_remote(),
         }
     }
 }

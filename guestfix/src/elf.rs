@@ -22,6 +22,7 @@ const PT_INTERP: u32 = 3;
 
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
+const DT_SONAME: u64 = 14;
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
 
@@ -32,6 +33,8 @@ pub(crate) struct Elf {
     pub(crate) arch: Option<&'static str>,
     /// The program that loads it and its libraries: `/lib64/ld-linux-x86-64.so.2`.
     pub(crate) interpreter: Option<String>,
+    /// What it calls itself as a library.
+    pub(crate) name: Option<String>,
     /// The names of the libraries that it needs.
     pub(crate) needed: Vec<String>,
     /// Directories in which it wants them looked for, `$ORIGIN` not filled in.
@@ -95,8 +98,13 @@ impl File<'_> {
         if loaded.count() == 0 {
             return Ok(Err("has nothing to load".into()));
         }
-        let mut elf =
-            Elf { arch: header.arch(), interpreter: None, needed: Vec::new(), run_paths: Vec::new() };
+        let mut elf = Elf {
+            arch: header.arch(),
+            interpreter: None,
+            name: None,
+            needed: Vec::new(),
+            run_paths: Vec::new(),
+        };
         for segment in &segments {
             match segment.kind {
                 PT_INTERP => elf.interpreter = Some(self.text(segment.offset)?),
@@ -127,6 +135,7 @@ impl File<'_> {
             let text = || self.text(start.saturating_add(value));
             match tag {
                 DT_NEEDED if elf.needed.len() < LIBRARIES => elf.needed.push(text()?),
+                DT_SONAME => elf.name = Some(text()?),
                 DT_RPATH | DT_RUNPATH => {
                     elf.run_paths.extend(text()?.split(':').take(RUN_PATHS).map(str::to_owned));
                 }
@@ -224,16 +233,21 @@ fn word_of(bytes: &[u8], at: usize, len: usize) -> u64 {
 pub(crate) mod testing {
     /// A program of x86-64 with an interpreter and these libraries.
     pub(crate) fn program(interpreter: &str, needed: &[&str], run_path: &str) -> Vec<u8> {
-        file(Some(interpreter), needed, run_path)
+        file(Some(interpreter), None, needed, run_path)
     }
 
     /// A library of x86-64.
     pub(crate) fn library(needed: &[&str]) -> Vec<u8> {
-        file(None, needed, "")
+        file(None, None, needed, "")
+    }
+
+    /// One that calls itself something.
+    pub(crate) fn library_named(name: &str, needed: &[&str]) -> Vec<u8> {
+        file(None, Some(name), needed, "")
     }
 
     /// Headers, then strings, then the dynamic table; all of it is loaded at an address of its own.
-    fn file(interpreter: Option<&str>, needed: &[&str], run_path: &str) -> Vec<u8> {
+    fn file(interpreter: Option<&str>, name: Option<&str>, needed: &[&str], run_path: &str) -> Vec<u8> {
         const ADDRESS: u64 = 0x40_0000;
         const STRINGS: u64 = 64 + 3 * 56;
         let mut strings = vec![0_u8];
@@ -244,6 +258,7 @@ pub(crate) mod testing {
         };
         let interpreter = interpreter.map(&mut put);
         let mut dynamic: Vec<(u64, u64)> = needed.iter().map(|name| (super::DT_NEEDED, put(name))).collect();
+        dynamic.extend(name.map(|name| (super::DT_SONAME, put(name))));
         dynamic.extend((!run_path.is_empty()).then(|| (super::DT_RUNPATH, put(run_path))));
         dynamic.extend([(super::DT_STRTAB, ADDRESS + STRINGS), (0, 0)]);
         let table = STRINGS + strings.len() as u64;

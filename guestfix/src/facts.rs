@@ -52,6 +52,9 @@ impl fmt::Display for TableKind {
 pub struct Machine {
     /// Size of the disk that the machine starts from, in bytes.
     pub size: u64,
+    /// Whether it is fetched from elsewhere, so that each block that is looked at costs time and money.
+    #[serde(skip)]
+    pub remote: bool,
     /// Its partition table.
     pub table: TableKind,
     /// What is wrong with it, although it can be read.

@@ -1,6 +1,8 @@
 //! The file of a Linux kernel: what its own header says of it (Linux, `Documentation/arch/x86/boot.rst`,
 //! `Documentation/arch/arm64/booting.rst`, `drivers/firmware/efi/libstub/zboot-header.S`).
 
+use std::ops::Range;
+
 use crate::pe::Pe;
 
 /// How much of the start of a file is read: the version of a bzImage stands in the first 64 KiB and a bit, for
@@ -39,6 +41,19 @@ pub(crate) struct KernelImage {
     pub(crate) needs: u64,
     /// UEFI itself can start it.
     pub(crate) efi: bool,
+    /// What can be said of the body of a bzImage.
+    pub(crate) body: Option<Body>,
+}
+
+/// Where things are in a bzImage, in bytes of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body {
+    /// Where the part ends that the build's checksum is over; the checksum is its last four bytes.
+    pub(crate) end: u64,
+    /// The fields of the header that signing changes.
+    pub(crate) signed: Vec<Range<u64>>,
+    /// The compressed kernel.
+    pub(crate) payload: Range<u64>,
 }
 
 impl KernelImage {
@@ -56,12 +71,19 @@ impl KernelImage {
             let payload = u64_of(head, 8).zip(u64_of(head, 12)).ok_or("its header is cut short")?;
             let needs = payload.0.saturating_add(payload.1).max(pe.end());
             let arch = arch_of(&pe);
-            return Ok(Self { format: "a kernel in an EFI image", arch, release: None, needs, efi: true });
+            return Ok(Self {
+                format: "a kernel in an EFI image",
+                arch,
+                release: None,
+                needs,
+                efi: true,
+                body: None,
+            });
         }
         if head.get(56..60) == Some(b"ARM\x64") {
             let (needs, efi) = (pe.as_ref().map_or(64, Pe::end), pe.is_some());
             let format = "a kernel of 64-bit Arm";
-            return Ok(Self { format, arch: Some("aarch64"), release: None, needs, efi });
+            return Ok(Self { format, arch: Some("aarch64"), release: None, needs, efi, body: None });
         }
         if let Some(pe) = pe {
             return match pe.section(".linux") {
@@ -71,6 +93,7 @@ impl KernelImage {
                     release: None,
                     needs: pe.end(),
                     efi: true,
+                    body: None,
                 }),
                 None => Err("an EFI program that is no kernel".into()),
             };
@@ -98,11 +121,16 @@ fn bz_image(head: &[u8], pe: Option<&Pe>) -> Option<Result<KernelImage, String>>
     if paragraphs == 0 {
         return Some(Err("a bzImage whose header says that no kernel follows".into()));
     }
-    let mut needs = start.checked_add(paragraphs.checked_mul(16)?)?.max(pe.map_or(0, Pe::end));
+    let end = start.checked_add(paragraphs.checked_mul(16)?)?;
+    let mut needs = end.max(pe.map_or(0, Pe::end));
+    let mut body = None;
     if protocol >= PAYLOAD {
         let (offset, len) = (u64_of(head, 0x248)?, u64_of(head, 0x24c)?);
         let payload = start.checked_add(offset)?;
-        needs = needs.max(payload.checked_add(len)?);
+        let packed = payload..payload.checked_add(len)?;
+        needs = needs.max(packed.end);
+        let signed = Pe::signed_fields(head).unwrap_or_default();
+        body = (len > 0).then_some(Body { end, signed, payload: packed });
         let begins = usize::try_from(payload).ok().and_then(|at| head.get(at..at.checked_add(8)?));
         if len > 0 && begins.is_some_and(|begins| !PACKED.iter().any(|magic| begins.starts_with(magic))) {
             return Some(Err("a bzImage whose compressed kernel is damaged".into()));
@@ -113,7 +141,7 @@ fn bz_image(head: &[u8], pe: Option<&Pe>) -> Option<Result<KernelImage, String>>
         .flatten()
         .map(|flags| if flags & 1 == 1 { "x86_64" } else { "i386" });
     let (release, efi) = (release(head), pe.is_some());
-    Some(Ok(KernelImage { format: "a bzImage", arch, release, needs, efi }))
+    Some(Ok(KernelImage { format: "a bzImage", arch, release, needs, efi, body }))
 }
 
 /// The first word of the version that the header of an image for x86 leads to (`kernel_version`).
@@ -160,6 +188,10 @@ pub(crate) mod testing {
         put(0x24c, &0xf00_u32.to_le_bytes());
         put(0x280, format!("{release} (builder) #1\0").as_bytes());
         put(5 * 512 + 0x10, b"\x1f\x8b\x08");
+        // The build's checksum is without the last inversion.
+        let end = image.len() - 4;
+        let sum = !crc32fast::hash(&image[..end]);
+        image[end..].copy_from_slice(&sum.to_le_bytes());
         image
     }
 }

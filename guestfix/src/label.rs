@@ -113,6 +113,7 @@ mod tests {
         let machine = Machine {
             size: 0,
             table: TableKind::None,
+            remote: false,
             table_faults: Vec::new(),
             data_disks: Vec::new(),
             bios: Vec::new(),

@@ -47,6 +47,24 @@ impl Pe {
         Some(Self { machine: u16_at(coff)?, sections })
     }
 
+    /// The bytes of a header that signing changes: the checksum, and where the signatures are ("PE Format",
+    /// "Attribute Certificate Table").
+    pub(crate) fn signed_fields(head: &[u8]) -> Option<Vec<Range<u64>>> {
+        const WIDE: [u8; 2] = [0x0b, 2];
+        let offset = u32::from_le_bytes(head.get(0x3c..0x40)?.try_into().ok()?);
+        let optional = usize::try_from(offset).ok()?.checked_add(24)?;
+        if head.get(optional.checked_sub(24)?..)?.get(..4)? != b"PE\0\0" {
+            return None;
+        }
+        let tables = if head.get(optional..optional.checked_add(2)?)? == WIDE { 112 } else { 96 };
+        let fields = [(64, 4), (tables + 4 * 8, 8)];
+        let range = |(at, len): (u64, u64)| {
+            let start = (optional as u64).checked_add(at)?;
+            Some(start..start.checked_add(len)?)
+        };
+        fields.into_iter().map(range).collect()
+    }
+
     /// Where the content of this section is.
     pub(crate) fn section(&self, name: &str) -> Option<Range<u64>> {
         self.sections.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, range)| range.clone())

@@ -55,6 +55,7 @@ fn machine() -> Machine {
     Machine {
         size: 0,
         table: TableKind::Mbr,
+        remote: false,
         table_faults: Vec::new(),
         bios: Vec::new(),
         uefi: Vec::new(),

@@ -192,6 +192,7 @@ fn machine() -> Machine {
     Machine {
         size: 0,
         table: TableKind::None,
+        remote: false,
         table_faults: Vec::new(),
         data_disks: vec![],
         bios: Vec::new(),

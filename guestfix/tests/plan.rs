@@ -63,6 +63,7 @@ fn machine() -> Machine {
     Machine {
         size: 4 << 20,
         table: TableKind::Gpt,
+        remote: false,
         table_faults: vec![],
         data_disks: vec![],
         bios: vec![],

@@ -54,6 +54,7 @@ fn tree(fs: &MemoryFs) -> Tree {
     let machine = Machine {
         size: 8 << 30,
         table: TableKind::Mbr,
+        remote: false,
         table_faults: Vec::new(),
         data_disks: Vec::new(),
         bios: vec!["boot code in the MBR".into()],

@@ -87,6 +87,11 @@ impl Machine {
         &self.disks
     }
 
+    /// Whether any of it is fetched from elsewhere, so that each block costs time and money.
+    pub fn is_remote(&self) -> bool {
+        self.disks.iter().any(|disk| !matches!(disk.origin, Origin::File { .. }))
+    }
+
     /// The disk that the machine starts from.
     pub fn os_disk(&self) -> &MachineDisk {
         &self.disks[0]

@@ -50,7 +50,7 @@ const LZ4_LEVEL: i32 = 3;
 
 impl Codec {
     /// Tells the compression by its magic, as the kernel does.
-    pub(crate) fn detect(bytes: &[u8]) -> Option<Self> {
+    pub fn detect(bytes: &[u8]) -> Option<Self> {
         const MAGICS: &[(&[u8], Codec)] = &[
             (&[0x1F, 0x8B], Codec::Gzip),
             (b"BZh", Codec::Bzip2),
@@ -71,13 +71,10 @@ impl Codec {
     }
 
     /// The same, handing the data on as it comes. Returns how many bytes of the input the stream took.
-    pub(crate) fn unpack_into(
-        self,
-        bytes: &[u8],
-        limit: u64,
-        what: &str,
-        out: &mut dyn Write,
-    ) -> Result<usize> {
+    ///
+    /// # Errors
+    /// When the stream is damaged, or there is more in it than the limit.
+    pub fn unpack_into(self, bytes: &[u8], limit: u64, what: &str, out: &mut dyn Write) -> Result<usize> {
         let unpacked = self.unpack(bytes, limit, out);
         let (len, rest) =
             unpacked.map_err(|source| Error::Decompress { what: what.to_owned(), codec: self, source })?;

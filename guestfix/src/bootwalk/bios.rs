@@ -2,6 +2,8 @@
 
 use super::grub::{self, Started};
 use super::{Entry, Hop, HopKind, grub_legacy, syslinux};
+use libdisk::volume::TableFault;
+
 use crate::facts::{TableKind, Volume};
 use crate::place::Place;
 use crate::{Error, Guest, Result};
@@ -41,6 +43,13 @@ pub(super) fn boot(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Vec<Entry>>
     let code = record.get(..CODE).unwrap_or_default();
     if code.iter().all(|byte| *byte == 0) {
         hops.push(blocked("there is no code in it"));
+        return Ok(Vec::new());
+    }
+    // Firmware of UEFI mends it from the backup; GRUB for BIOS and the kernel read the first copy alone.
+    if let Some(fault) =
+        guest.view.machine().table_faults.iter().find(|fault| **fault == TableFault::FirstDamaged)
+    {
+        hops.push(blocked(&format!("{fault}, and what starts from here does not look for the backup")));
         return Ok(Vec::new());
     }
     if guest.view.machine().table == TableKind::None {

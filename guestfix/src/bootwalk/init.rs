@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use libdisk::vfs::FileType;
 
-use super::{Hop, HopKind, MenuEntry};
+use super::{Hop, HopKind, MenuEntry, packaged};
 use crate::elf::Elf;
 use crate::text::{bytes, cmdline, shell_assign};
 use crate::{Guest, Result, View};
@@ -109,10 +109,14 @@ fn program(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<Str
     {
         return Ok(Some(format!("{path} is a program for {own}, and the system is one for {arch}")));
     }
-    if let Some(loader) = &main.interpreter
-        && let Err(why) = Elf::read(view, loader)?
-    {
-        return Ok(Some(format!("{loader}, which loads {path}, {why}")));
+    if let Some(loader) = &main.interpreter {
+        let why = match Elf::read(view, loader)? {
+            Ok(elf) => elf.interpreter.map(|_| "is a program, and no loader".to_owned()),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = why {
+            return Ok(Some(format!("{loader}, which loads {path}, {why}")));
+        }
     }
     let configured = configured_dirs(view)?;
     let (mut seen, mut todo) = (BTreeSet::new(), vec![(path.to_owned(), main.clone())]);
@@ -133,7 +137,7 @@ fn program(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<Str
             }
         }
     }
-    Ok(None)
+    packaged::differs(view, &view.resolve(path)?.unwrap_or_default())
 }
 
 /// The first library of this name for this machine, and where it is.
@@ -151,7 +155,13 @@ fn library(
     for candidate in candidates {
         let Some(found) = view.resolve(&candidate)? else { continue };
         match Elf::read(view, &found)? {
-            Ok(elf) if elf.arch == arch => return Ok(Ok((found, elf))),
+            Ok(elf) if elf.arch == arch => {
+                if let Some(other) = is_another(&elf, name) {
+                    why = format!("{other} ({found})");
+                    break;
+                }
+                return Ok(Ok((found, elf)));
+            }
             // that of another machine is passed over
             Ok(_) => {}
             Err(wrong) => {
@@ -161,6 +171,17 @@ fn library(
         }
     }
     Ok(Err(why))
+}
+
+/// Why a file is not the library of this name: it is a program, or calls itself something else. Versions may
+/// differ: packages leave links for programs that know an older one.
+fn is_another(elf: &Elf, name: &str) -> Option<String> {
+    let stem = |name: &str| name.split(".so").next().unwrap_or(name).to_owned();
+    match &elf.name {
+        Some(own) if !name.contains('/') && stem(own) != stem(name) => Some(format!("is {own}")),
+        None if elf.interpreter.is_some() => Some("is a program, and no library".to_owned()),
+        _ => None,
+    }
 }
 
 fn with_origin(dir: &str, user: &str) -> String {
@@ -199,7 +220,7 @@ mod tests {
     use super::super::look::look;
     use super::super::testing::{debian, entry, lines, stops};
     use super::*;
-    use crate::elf::testing::{library, program};
+    use crate::elf::testing::{library, library_named, program};
     use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
 
     const SYSTEMD: &str = "/lib/systemd/systemd";
@@ -231,6 +252,18 @@ mod tests {
             (debian().program(SYSTEMD, &file[..100]), "is cut short"),
             (debian().without(LOADER), "which loads /lib/systemd/systemd, is no regular file"),
             (debian().program(LOADER, ""), "is empty"),
+            (
+                debian().program(LOADER, &file),
+                "which loads /lib/systemd/systemd, is a program, and no loader",
+            ),
+            (
+                debian().program(LIBC, &file),
+                "libc.so.6, which /lib/systemd/systemd needs, is a program, and no",
+            ),
+            (
+                debian().program(LIBC, library_named("libm.so.6", &[])),
+                "libc.so.6, which /lib/systemd/systemd needs, is libm.so.6",
+            ),
             (debian().without(LIBC), "libc.so.6, which /lib/systemd/systemd needs, is not there"),
             (
                 debian().program(LIBC, &library(&[])[..80]),
@@ -254,6 +287,8 @@ mod tests {
         assert!(stops(hops(&bench))[0].contains("libx.so"));
         let beside = bench.clone().program("/lib/systemd/own/libx.so", library(&[]));
         assert_eq!(stops(hops(&beside)), [""; 0]);
+        let newer = bench.clone().program("/lib/systemd/own/libx.so", library_named("libx.so.4", &[]));
+        assert_eq!(stops(hops(&newer)), [""; 0]);
         let configured = bench
             .file("/etc/ld.so.conf.d/x.conf", "# x\n/opt/x/lib\n")
             .program("/opt/x/lib/libx.so", library(&[]));

@@ -357,6 +357,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_system_that_asks_for_a_checksum_has_one() {
+        let softdep = |files: &mut Vec<(String, String)>| {
+            let dir = format!("lib/modules/{RELEASE}");
+            files.push((format!("{dir}/modules.softdep"), "# x\nsoftdep ext4 pre: crc32c\n".into()));
+        };
+        let lacks = "blocked: it lacks crc32c_generic, without which ext4 mounts nothing";
+        assert!(stop(softdep).ends_with(lacks));
+        let with = |name: &'static str| {
+            move |files: &mut Vec<(String, String)>| {
+                softdep(files);
+                let path = format!("kernel/crypto/{name}.ko");
+                let dep = files.iter_mut().find(|(path, _)| path.ends_with("modules.dep")).unwrap();
+                dep.1.push_str(&format!("{path}:\n"));
+                files.push((format!("lib/modules/{RELEASE}/{path}"), "module".into()));
+            }
+        };
+        for name in ["crc32c_generic", "crc32c-intel"] {
+            let mut files = initramfs_files();
+            with(name)(&mut files);
+            assert_eq!(stops(hops(&debian().file(INITRD, pack(&files)))), [""; 0], "{name}");
+        }
+    }
+
+    #[test]
     fn one_of_no_known_framework_is_not_judged() {
         assert!(stop(without("conf/")).contains("unknown: it was made by an unknown generator"));
     }

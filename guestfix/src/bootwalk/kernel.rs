@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::look::regular;
-use super::{Hop, HopKind, MenuEntry};
+use super::{Hop, HopKind, MenuEntry, payload};
 use crate::facts::{Driver, Loader};
 use crate::inspect::kernels::{is_module, module_dir};
 use crate::kernel_image::{HEAD, KernelImage};
@@ -42,6 +42,11 @@ pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
     // This loader starts programs of UEFI, as the firmware does.
     if guest.facts.boot.loader == Loader::SystemdBoot && !image.efi {
         let why = "it has no EFI stub, and systemd-boot starts nothing else";
+        return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
+    }
+    // A snapshot's bytes are paid for: of its kernel only the header and the length are looked at.
+    let far = guest.view.machine().remote;
+    if !far && let Some(why) = payload::damage(guest.view, path, &image)? {
         return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
     }
     let Some(release) = release else {

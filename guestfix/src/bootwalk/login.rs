@@ -2,17 +2,15 @@
 
 use super::init::cannot_start;
 use super::target::Init;
-use super::{Hop, HopKind, MenuEntry};
-use crate::systemd::Unit;
-use crate::text::lines;
+use super::{Hop, HopKind, MenuEntry, service};
+use crate::systemd::{self, Unit};
+use crate::text::{cmdline, lines};
 use crate::{Guest, Result, View, programs, services};
 
 const KIND: HopKind = HopKind::Login;
 const PASSWD: &str = "/etc/passwd";
 const INITTAB: &str = "/etc/inittab";
 const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
-/// Consoles at which systemd starts a login by itself: the screen, and the first serial port.
-const CONSOLES: &[&str] = &["serial-getty@ttyS0.service", "getty@tty1.service"];
 /// By these the configuration of distributions starts a server for SSH.
 const SSH_UNITS: &[&str] = &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
 
@@ -29,52 +27,94 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
     }
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     let init = Init::of(guest, entry)?;
-    let mut why = Vec::new();
-    match ssh(view, init, arch)? {
-        Ok(what) => return Ok(vec![Hop::reached(KIND, SSHD_CONFIG, what)]),
-        Err(no) => why.push(no),
+    let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
+    let doors = [ssh(view, init, arch)?, console(view, init, arguments, arch)?];
+    // A door that is meant to open, and does not, is a fault also where another does.
+    if let Some(Door::Stuck { place, why }) = doors.iter().find(|door| matches!(door, Door::Stuck { .. })) {
+        return Ok(vec![Hop::blocked(KIND, place.as_str(), "no login", why)]);
     }
-    match console(view, init, arch)? {
-        Ok((place, what)) => return Ok(vec![Hop::reached(KIND, place, what)]),
-        Err(no) => why.push(no),
-    }
-    Ok(vec![Hop::blocked(KIND, PASSWD, "no login", why.join("; "))])
+    let open = doors.iter().find_map(|door| match door {
+        Door::Open { place, what } => Some(Hop::reached(KIND, place.as_str(), what)),
+        _ => None,
+    });
+    let closed = || {
+        let whys = doors.iter().filter_map(|door| match door {
+            Door::Closed(why) => Some(why.as_str()),
+            _ => None,
+        });
+        Hop::blocked(KIND, PASSWD, "no login", whys.collect::<Vec<_>>().join("; "))
+    };
+    Ok(vec![open.unwrap_or_else(closed)])
 }
 
-type Way<T> = std::result::Result<T, String>;
+/// A way in.
+enum Door {
+    /// Somebody can log in there.
+    Open { place: String, what: String },
+    /// It is set up, and cannot work.
+    Stuck { place: String, why: String },
+    /// Nobody has set it up.
+    Closed(String),
+}
 
-/// What answers by SSH, or why nothing does.
-fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Way<&'static str>> {
-    let Some(program) = programs::find(view, "sshd")? else { return Ok(Err("sshd is not installed".into())) };
+impl Door {
+    fn open(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Open { place: place.into(), what: what.into() }
+    }
+
+    fn stuck(place: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Stuck { place: place.into(), why: why.into() }
+    }
+}
+
+/// The server for SSH.
+fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Door> {
+    let Some(unit) = ssh_unit(view, init)? else {
+        let why = if programs::find(view, "sshd")?.is_some() {
+            "nothing starts sshd"
+        } else {
+            "sshd is not installed"
+        };
+        return Ok(Door::Closed(why.into()));
+    };
+    if init == Init::Systemd {
+        let found = Unit::find(view, &unit)?;
+        if let Some((place, why)) = found.fault(&unit) {
+            return Ok(Door::Stuck { place, why });
+        }
+    }
+    let Some(program) = programs::find(view, "sshd")? else {
+        return Ok(Door::stuck(unit, "it is to start sshd, which is not installed"));
+    };
     if let Some(why) = cannot_start(view, &program, arch)? {
-        return Ok(Err(why));
+        return Ok(Door::stuck(program, why));
     }
     let configured = view.exists(SSHD_CONFIG)?
         || view.exists("/usr/etc/ssh/sshd_config")?
         || view.exists("/usr/share/openssh/sshd_config")?;
     if !configured {
-        return Ok(Err(format!("sshd has no {SSHD_CONFIG}")));
-    }
-    if !is_started(view, init)? {
-        return Ok(Err("nothing starts sshd".into()));
+        return Ok(Door::stuck(SSHD_CONFIG, "sshd does not start without it"));
     }
     let keys = view.list("/etc/ssh")?;
     let has_key = keys.iter().any(|name| name.starts_with("ssh_host_") && name.ends_with("_key"));
     if !has_key && !makes_keys(view)? {
-        return Ok(Err("sshd has no host keys, and nothing makes them".into()));
+        return Ok(Door::stuck("/etc/ssh", "sshd has no host keys, and nothing makes them"));
     }
-    Ok(Ok("sshd"))
+    Ok(Door::open(SSHD_CONFIG, "sshd"))
 }
 
-fn is_started(view: &dyn View, init: Init) -> Result<bool> {
+/// What starts the server: the unit, or the script or job of the same name of an older init. One that is masked
+/// is named as well, as somebody has set it up.
+fn ssh_unit(view: &dyn View, init: Init) -> Result<Option<String>> {
+    let mut masked = None;
     for unit in SSH_UNITS {
-        // A link to a unit that is not there starts nothing.
-        let is_there = init != Init::Systemd || matches!(Unit::find(view, unit)?, Unit::There { .. });
-        if is_there && services::is_started(view, unit)? {
-            return Ok(true);
+        if init == Init::Systemd && matches!(Unit::find(view, unit)?, Unit::Masked(_)) {
+            masked = Some((*unit).to_owned());
+        } else if services::is_started(view, unit)? {
+            return Ok(Some((*unit).to_owned()));
         }
     }
-    Ok(false)
+    Ok(masked)
 }
 
 /// Whether something makes host keys at the first start: a unit of the distribution, cloud-init, or the
@@ -95,10 +135,10 @@ fn makes_keys(view: &dyn View) -> Result<bool> {
     Ok(cloud || view.exists("/etc/init.d/sshd")? || view.exists("/etc/rc.d/init.d/sshd")?)
 }
 
-/// The console with a login and what is there, or why there is none.
-fn console(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Way<(String, String)>> {
+/// The console with a login.
+fn console(view: &dyn View, init: Init, arguments: &str, arch: Option<&str>) -> Result<Door> {
     match init {
-        Init::Systemd => of_systemd(view, arch),
+        Init::Systemd => of_systemd(view, arguments, arch),
         Init::Upstart => {
             let jobs = view.glob("/etc/init", ".conf")?;
             let is_getty = |path: &&String| {
@@ -106,37 +146,39 @@ fn console(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Way<(Strin
                 name.starts_with("tty") || name.starts_with("serial") || name.starts_with("start-ttys")
             };
             Ok(match jobs.iter().find(is_getty) {
-                Some(job) => Ok((job.clone(), "a login of Upstart".into())),
-                None => Err("no job of Upstart starts a login".into()),
+                Some(job) => Door::open(job.as_str(), "a login of Upstart"),
+                None => Door::Closed("no job of Upstart starts a login".into()),
             })
         }
         Init::SysV | Init::Busybox | Init::Unknown => of_inittab(view, arch),
     }
 }
 
-fn of_systemd(view: &dyn View, arch: Option<&str>) -> Result<Way<(String, String)>> {
+/// systemd starts a login at the console of the kernel if that is a serial port, and at the first screen.
+fn of_systemd(view: &dyn View, arguments: &str, arch: Option<&str>) -> Result<Door> {
     if let Some((place, why)) = Unit::find(view, "getty.target")?.fault("getty.target") {
-        return Ok(Err(format!("{place}: {why}")));
+        return Ok(Door::Stuck { place, why });
     }
-    let Some(getty) = programs::find(view, "agetty")? else {
-        return Ok(Err("agetty is not installed".into()));
-    };
-    if let Some(why) = cannot_start(view, &getty, arch)? {
-        return Ok(Err(why));
+    if systemd::starters(view, "getty.target")?.is_empty() {
+        return Ok(Door::Closed("nothing starts getty.target".into()));
     }
-    let mut faults = Vec::new();
-    for unit in CONSOLES {
-        match Unit::find(view, unit)? {
-            Unit::There { path, .. } => return Ok(Ok((path, (*unit).to_owned()))),
-            other => faults.extend(other.fault(unit).map(|(place, why)| format!("{place}: {why}"))),
-        }
+    let serial =
+        cmdline::values(arguments, "console").into_iter().find(|console| console.starts_with("ttyS"));
+    let port = serial.and_then(|console| console.split(',').next());
+    let unit =
+        port.map_or_else(|| "getty@tty1.service".to_owned(), |port| format!("serial-getty@{port}.service"));
+    if let Some((place, why)) = service::fault(view, &unit, arch)? {
+        return Ok(Door::Stuck { place, why });
     }
-    Ok(Err(faults.join(", ")))
+    Ok(match Unit::find(view, &unit)? {
+        Unit::There { path, .. } => Door::open(path, unit),
+        _ => Door::Closed(format!("{unit} is not there")),
+    })
 }
 
-fn of_inittab(view: &dyn View, arch: Option<&str>) -> Result<Way<(String, String)>> {
+fn of_inittab(view: &dyn View, arch: Option<&str>) -> Result<Door> {
     let text = view.text(INITTAB)?.unwrap_or_default();
-    let mut why = format!("{INITTAB} starts no login");
+    let mut stuck = None;
     for line in lines(&text).filter(|line| !line.body.trim_start().starts_with('#')) {
         let mut fields = line.body.splitn(4, ':').skip(2);
         let (Some(action), Some(command)) = (fields.next(), fields.next()) else { continue };
@@ -147,11 +189,11 @@ fn of_inittab(view: &dyn View, arch: Option<&str>) -> Result<Way<(String, String
             continue;
         }
         match cannot_start(view, getty, arch)? {
-            None => return Ok(Ok((INITTAB.to_owned(), command.to_owned()))),
-            Some(no) => why = no,
+            None => return Ok(Door::open(INITTAB, command)),
+            Some(why) => stuck = Some(Door::stuck(INITTAB, why)),
         }
     }
-    Ok(Err(why))
+    Ok(stuck.unwrap_or_else(|| Door::Closed(format!("{INITTAB} starts no login"))))
 }
 
 #[cfg(test)]
@@ -159,7 +201,7 @@ mod tests {
     use super::super::look::look;
     use super::super::testing::{debian, entry, lines, stops};
     use super::*;
-    use crate::rules::testing::Bench;
+    use crate::rules::testing::{Bench, ROOT_UUID, grub_cfg};
 
     fn hops(bench: &Bench) -> Vec<Hop> {
         let entry = entry(bench);
@@ -168,29 +210,19 @@ mod tests {
 
     const SSH: &str = "/etc/systemd/system/multi-user.target.wants/ssh.service";
 
-    /// Without SSH there is the console.
     fn without_ssh() -> Bench {
         debian().without(SSH)
     }
 
     #[test]
-    fn one_way_in_is_enough() {
+    fn one_door_is_enough_if_nobody_has_set_up_the_other() {
         assert_eq!(lines(&hops(&debian())), ["Login /etc/ssh/sshd_config: sshd"]);
-        for bench in [
-            without_ssh(),
-            debian().without("/usr/sbin/sshd"),
-            debian().program("/usr/sbin/sshd", ""),
-            debian().without("/etc/ssh/sshd_config"),
-            debian().without("/etc/ssh/ssh_host_ed25519_key"),
-            debian().link("/etc/systemd/system/ssh.service", "/dev/null"),
-            debian().without("/lib/systemd/system/ssh.service"),
-        ] {
-            let found = lines(&hops(&bench));
-            assert_eq!(
-                found,
-                ["Login /lib/systemd/system/serial-getty@.service: serial-getty@ttyS0.service"]
-            );
-        }
+        let console = ["Login /lib/systemd/system/serial-getty@.service: serial-getty@ttyS0.service"];
+        assert_eq!(lines(&hops(&without_ssh())), console);
+        assert_eq!(lines(&hops(&without_ssh().without("/usr/sbin/sshd"))), console);
+        let screen = grub_cfg(&format!("UUID={ROOT_UUID}"), "quiet");
+        let screen = without_ssh().file("/boot/grub/grub.cfg", screen);
+        assert_eq!(lines(&hops(&screen)), ["Login /lib/systemd/system/getty@.service: getty@tty1.service"]);
         let keygen = debian()
             .without("/etc/ssh/ssh_host_ed25519_key")
             .file("/lib/systemd/system/sshd-keygen@.service", "[Service]\n");
@@ -198,20 +230,29 @@ mod tests {
     }
 
     #[test]
-    fn none_is_not() {
-        let mask = |bench: Bench, unit: &str| bench.link(&format!("/etc/systemd/system/{unit}"), "/dev/null");
-        let masked = mask(mask(without_ssh(), "serial-getty@ttyS0.service"), "getty@tty1.service");
+    fn a_door_that_is_set_up_and_does_not_open_is_none() {
+        let mask = |unit: &str| debian().link(&format!("/etc/systemd/system/{unit}"), "/dev/null");
         for (bench, why) in [
+            (debian().without("/usr/sbin/sshd"), "it is to start sshd, which is not installed"),
+            (debian().program("/usr/sbin/sshd", ""), "/usr/sbin/sshd is empty"),
+            (debian().without("/etc/ssh/sshd_config"), "sshd does not start without it"),
             (
-                masked,
-                "serial-getty@ttyS0.service is masked, /etc/systemd/system/getty@tty1.service: getty@tty1.service is masked",
+                debian().without("/etc/ssh/ssh_host_ed25519_key"),
+                "sshd has no host keys, and nothing makes them",
+            ),
+            (mask("ssh.service"), "ssh.service is masked"),
+            (mask("ssh.service").without(SSH), "ssh.service is masked"),
+            (debian().without("/lib/systemd/system/ssh.service"), "ssh.service is not there"),
+            (mask("serial-getty@ttyS0.service"), "serial-getty@ttyS0.service is masked"),
+            (mask("getty.target"), "getty.target is masked"),
+            (
+                debian().without("/sbin/agetty"),
+                "serial-getty@ttyS0.service is to start it, and /sbin/agetty is not there",
             ),
             (
-                mask(without_ssh(), "getty.target"),
-                "nothing starts sshd; /etc/systemd/system/getty.target: getty.target is masked",
+                debian().program("/sbin/agetty", ""),
+                "serial-getty@ttyS0.service is to start it, and /sbin/agetty is empty",
             ),
-            (without_ssh().without("/sbin/agetty"), "agetty is not installed"),
-            (without_ssh().program("/sbin/agetty", ""), "/sbin/agetty is empty"),
             (debian().file(PASSWD, ""), "there is no account in it"),
             (debian().file("/etc/nologin", "closed\n"), "nobody but root may log in"),
         ] {

@@ -1,6 +1,6 @@
 //! What the init starts into: the default target of systemd, or the run level of an older init.
 
-use super::{Hop, HopKind, MenuEntry};
+use super::{Hop, HopKind, MenuEntry, service};
 use crate::systemd::{self, Unit};
 use crate::text::{cmdline, ini, lines};
 use crate::{Guest, Result, View};
@@ -9,10 +9,12 @@ const KIND: HopKind = HopKind::Target;
 const INITTAB: &str = "/etc/inittab";
 
 /// Targets with everything that a machine with logins has.
-const FULL: &[&str] = &["multi-user.target", "graphical.target"];
+const FULL: &[&str] = &[MULTI_USER, GRAPHICAL];
+const MULTI_USER: &str = "multi-user.target";
+const GRAPHICAL: &str = "graphical.target";
 /// Without these no service is started, and no device is seen.
-const ESSENTIAL: &[&str] =
-    &["sysinit.target", "basic.target", "systemd-udevd.service", "systemd-udev-trigger.service"];
+const ESSENTIAL: &[&str] = &["sysinit.target", "basic.target", "multi-user.target"];
+const SERVICES: &[&str] = &["systemd-udevd.service", "systemd-udev-trigger.service"];
 
 /// What runs as the first program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Init {
 pub(super) fn target(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
     match Init::of(guest, entry)? {
-        Init::Systemd => default_target(guest.view, entry, arguments),
+        Init::Systemd => default_target(guest, entry, arguments),
         Init::Unknown => {
             let why = "refloat does not know this init: what it starts is not looked at";
             Ok(vec![Hop::unknown(KIND, "/sbin/init", "an unknown init", why)])
@@ -61,7 +63,8 @@ pub(super) fn target(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec
     }
 }
 
-fn default_target(view: &dyn View, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
+fn default_target(guest: &Guest<'_>, entry: Option<&MenuEntry>, arguments: &str) -> Result<Vec<Hop>> {
+    let view = guest.view;
     let asked = asked_target(arguments);
     if let (Some(entry), Some((token, name))) = (entry, &asked)
         && !FULL.contains(&name.as_str())
@@ -79,10 +82,18 @@ fn default_target(view: &dyn View, entry: Option<&MenuEntry>, arguments: &str) -
     if let Some(why) = incomplete(view, name)? {
         return Ok(vec![Hop::blocked(KIND, path, name, why)]);
     }
-    let mut needed: Vec<&str> = ESSENTIAL.to_vec();
-    needed.push("multi-user.target");
-    for unit in needed {
+    for unit in ESSENTIAL {
         if let Some((place, why)) = Unit::find(view, unit)?.fault(unit) {
+            return Ok(vec![Hop::blocked(KIND, place, name, why)]);
+        }
+    }
+    if name == GRAPHICAL && !pulls(view, name, path, MULTI_USER)? {
+        let why = format!("{name} does not start {MULTI_USER}: it is damaged");
+        return Ok(vec![Hop::blocked(KIND, path, name, why)]);
+    }
+    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
+    for service in SERVICES {
+        if let Some((place, why)) = service::fault(view, service, arch)? {
             return Ok(vec![Hop::blocked(KIND, place, name, why)]);
         }
     }
@@ -128,14 +139,26 @@ fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
         return Ok(Some(format!("{name} asks for a password on the console, and starts nothing else")));
     }
     let Unit::There { name, path } = Unit::find(view, name)? else { return Ok(None) };
-    let text = systemd::text(view, &name, &path)?;
-    let pulls = |key: &str| {
-        ini::values(&text, "Unit", key)
-            .iter()
-            .any(|value| value.split_whitespace().any(|unit| FULL.contains(&unit)))
+    for target in FULL {
+        if pulls(view, &name, &path, target)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!("{name} does not start multi-user.target")))
+}
+
+/// Whether a target starts another unit: by a line of its own, or by a link beside it.
+fn pulls(view: &dyn View, name: &str, path: &str, other: &str) -> Result<bool> {
+    let text = systemd::text(view, name, path)?;
+    let says = |key: &str| {
+        let values = ini::values(&text, "Unit", key);
+        values.iter().any(|value| value.split_whitespace().any(|unit| unit == other))
     };
-    let full = ["Requires", "Wants", "BindsTo"].iter().any(|key| pulls(key));
-    Ok((!full).then(|| format!("{name} does not start multi-user.target")))
+    if ["Requires", "Wants", "BindsTo", "Upholds"].into_iter().any(says) {
+        return Ok(true);
+    }
+    let link = format!("/{name}.");
+    Ok(systemd::starters(view, other)?.iter().any(|starter| starter.contains(&link)))
 }
 
 /// Inits that read inittab, or leave it at that.
@@ -221,8 +244,20 @@ mod tests {
             (debian().without(&unit("graphical.target")), "it leads to a graphical.target that is not there"),
             (debian().without(&unit("sysinit.target")), "sysinit.target is not there"),
             (debian().file(&unit("basic.target"), ""), "basic.target is masked"),
+            (
+                debian().file(&unit("graphical.target"), "[Unit]\n"),
+                "graphical.target does not start multi-user",
+            ),
             (mask("multi-user.target"), "multi-user.target is masked"),
             (mask("systemd-udevd.service"), "systemd-udevd.service is masked"),
+            (
+                debian().without("/bin/udevadm"),
+                "systemd-udevd.service is to start it, and /lib/systemd/systemd-udevd is not there",
+            ),
+            (
+                debian().file("/lib/systemd/system/systemd-udevd.service", "[Unit]\n"),
+                "systemd-udevd.service has no ExecStart=",
+            ),
             (debian().link(DEFAULT, "/dev/null"), "default.target is masked"),
             (
                 debian()

@@ -48,23 +48,25 @@ pub(super) fn pack(files: &[(String, String)]) -> Vec<u8> {
 }
 
 /// Units of systemd on the way to the login.
-const UNITS: &[&str] = &[
-    "basic.target",
-    "getty.target",
-    "getty@.service",
-    "graphical.target",
-    "multi-user.target",
-    "serial-getty@.service",
-    "ssh.service",
-    "sysinit.target",
-    "systemd-udev-trigger.service",
-    "systemd-udevd.service",
+const UNITS: &[&str] =
+    &["basic.target", "getty.target", "multi-user.target", "ssh.service", "sysinit.target"];
+
+/// Services there, and what they start.
+const SERVICES: &[(&str, &str)] = &[
+    ("getty@.service", "-/sbin/agetty -o '-p -- \\u' --noclear %I $TERM"),
+    ("serial-getty@.service", "-/sbin/agetty -o '-p -- \\u' --keep-baud 115200,57600,38400,9600 %I $TERM"),
+    ("systemd-udev-trigger.service", "-udevadm trigger --type=all --action=add"),
+    ("systemd-udevd.service", "/lib/systemd/systemd-udevd"),
 ];
 
 /// A Debian that starts on Azure.
 pub(super) fn debian() -> Bench {
     let bench = UNITS.iter().fold(Bench::debian(), |bench, unit| {
         bench.file(&format!("/lib/systemd/system/{unit}"), "[Unit]\nDescription=x\n")
+    });
+    let bench = SERVICES.iter().fold(bench, |bench, (unit, command)| {
+        let text = format!("[Unit]\nDescription=x\n\n[Service]\nExecStart={command}\n");
+        bench.file(&format!("/lib/systemd/system/{unit}"), text)
     });
     let modules: Vec<String> =
         bench.text(DEP).lines().map(|line| line.trim_end_matches(':').to_owned()).collect();
@@ -82,8 +84,12 @@ pub(super) fn debian() -> Bench {
         .program("/lib64/ld-linux-x86-64.so.2", library(&[]))
         .program("/lib/x86_64-linux-gnu/libc.so.6", library(&[]))
         .link("/lib/systemd/system/default.target", "graphical.target")
+        .file("/lib/systemd/system/graphical.target", "[Unit]\nRequires=multi-user.target\n")
+        .link("/lib/systemd/system/multi-user.target.wants/getty.target", "../getty.target")
         .link("/etc/systemd/system/multi-user.target.wants/ssh.service", "/lib/systemd/system/ssh.service")
         .program("/sbin/agetty", library(&[]))
+        .program("/bin/udevadm", library(&[]))
+        .link("/lib/systemd/systemd-udevd", "../../bin/udevadm")
         .program("/usr/sbin/sshd", library(&[]))
         .file("/etc/ssh/sshd_config", "UsePAM yes\n")
         .file("/etc/ssh/ssh_host_ed25519_key", "key\n")

@@ -283,6 +283,7 @@ mod tests {
         Machine {
             size: 1,
             table: TableKind::Gpt,
+            remote: false,
             table_faults: vec![],
             data_disks: vec![],
             bios: vec![],

@@ -14,6 +14,7 @@ fn told(files: &[(&str, &str)]) -> String {
     let machine = Machine {
         size: 0,
         table: TableKind::Mbr,
+        remote: false,
         table_faults: Vec::new(),
         data_disks: Vec::new(),
         bios: Vec::new(),

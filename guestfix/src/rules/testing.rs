@@ -103,6 +103,7 @@ impl Bench {
         let machine = Machine {
             size: 8 << 30,
             table: TableKind::Mbr,
+            remote: false,
             table_faults: Vec::new(),
             data_disks: Vec::new(),
             bios: vec!["boot code in the MBR".into()],

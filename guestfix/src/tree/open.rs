@@ -51,7 +51,7 @@ impl Tree {
         let machine = machine.ok_or_else(|| Error::Refused("a guest without a disk".into()))?;
         let lvm = logical_volumes(disks.all(), &mut found)?;
         let volumes = found.iter().map(|found| found.volume.clone()).collect();
-        let mut machine = Machine { data_disks, volumes, lvm, ..machine };
+        let mut machine = Machine { data_disks, volumes, lvm, remote: disks.are_remote(), ..machine };
         let mut tree =
             Self { disks: disks.all().to_vec(), ..Self::from_filesystems(Vec::new(), machine.clone()) };
         if let Some(root) = root_of(&found)? {
@@ -200,6 +200,7 @@ fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
     let firmware = volume::boot::firmware(disk, table)?;
     Ok(Machine {
         size: disk.size(),
+        remote: false,
         table: table_kind(&table.kind),
         table_faults: table.faults(disk.sector_size()),
         data_disks: Vec::new(),
@@ -226,6 +227,7 @@ pub(crate) fn wrapped(machine: &Machine, head: &[u8]) -> Result<Machine> {
         volumes: others,
         lvm: machine.lvm.clone(),
         data_disks: machine.data_disks.clone(),
+        remote: machine.remote,
         ..without_volumes(&disk, &table)?
     })
 }

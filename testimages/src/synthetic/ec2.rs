@@ -10,13 +10,25 @@ pub(super) const MAC: &str = "0a:ff:c0:a8:01:0a";
 const UNITS: &[(&str, &str)] = &[
     ("basic.target", "Basic System"),
     ("getty.target", "Login Prompts"),
-    ("getty@.service", "Getty on %I"),
     ("local-fs.target", "Local File Systems"),
     ("multi-user.target", "Multi-User System"),
-    ("serial-getty@.service", "Serial Getty on %I"),
     ("sysinit.target", "System Initialization"),
-    ("systemd-udev-trigger.service", "Coldplug All udev Devices"),
-    ("systemd-udevd.service", "Rule-based Manager for Device Events and Files"),
+];
+
+/// Services likewise, and what they start.
+const SERVICES: &[(&str, &str, &str)] = &[
+    ("getty@.service", "Getty on %I", "-/sbin/agetty -o '-p -- \\u' --noclear - $TERM"),
+    (
+        "serial-getty@.service",
+        "Serial Getty on %I",
+        "-/sbin/agetty --keep-baud 115200,57600,38400,9600 - $TERM",
+    ),
+    ("systemd-udev-trigger.service", "Coldplug All udev Devices", "-udevadm trigger --type=all --action=add"),
+    (
+        "systemd-udevd.service",
+        "Rule-based Manager for Device Events and Files",
+        "/usr/lib/systemd/systemd-udevd",
+    ),
 ];
 
 /// A Debian-like system, with its package database.
@@ -72,6 +84,13 @@ pub(super) fn any_system(os_release: &str) -> Tree {
     for (unit, description) in UNITS {
         tree.file(&format!("/usr/lib/systemd/system/{unit}"), format!("[Unit]\nDescription={description}\n"));
     }
+    tree.link("/usr/lib/systemd/system/multi-user.target.wants/getty.target", "../getty.target");
+    for (unit, description, command) in SERVICES {
+        let text = format!("[Unit]\nDescription={description}\n\n[Service]\nExecStart={command}\n");
+        tree.file(&format!("/usr/lib/systemd/system/{unit}"), text);
+    }
+    tree.program("/usr/bin/udevadm", PROGRAM);
+    tree.link("/usr/lib/systemd/systemd-udevd", "../../bin/udevadm");
     for name in ["agetty", "sshd"] {
         tree.program(&format!("/usr/sbin/{name}"), PROGRAM);
     }

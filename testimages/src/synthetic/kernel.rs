@@ -293,6 +293,10 @@ impl Kernel<'_> {
         let version = format!("{} {}\0", self.release, self.banner);
         image[0x20e..0x210].copy_from_slice(&0x400_u16.to_le_bytes());
         image[0x600..0x600 + version.len()].copy_from_slice(version.as_bytes());
+        // The checksum of the build, which goes without the last inversion.
+        let end = image.len() - 4;
+        let sum = !crc32fast::hash(&image[..end]);
+        image[end..].copy_from_slice(&sum.to_le_bytes());
         image
     }
 }

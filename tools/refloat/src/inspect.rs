@@ -70,7 +70,7 @@ fn look(image: &Image) -> Result<Inspection> {
 
 fn render(inspection: &Inspection) -> Page {
     let mut page = Page::new();
-    let Machine { size: disk, table, table_faults, data_disks, bios, uefi, volumes, lvm } =
+    let Machine { size: disk, table, table_faults, data_disks, bios, uefi, volumes, lvm, remote: _ } =
         &inspection.machine;
     page.line(Line::default().ink(Ink::Heading, &inspection.image));
     page.gap();

@@ -8,7 +8,7 @@ use super::{Image, failed, modprobe_files, texts};
 use crate::facts::{Driver, SignatureKind, Volume};
 use crate::inspect::devices;
 use crate::modules::Modules;
-use crate::text::{cmdline, modprobe, shell_assign};
+use crate::text::{bytes, cmdline, modprobe, shell_assign};
 use crate::{Device, Guest, Result};
 
 /// Where an initramfs has the daemon that loads the driver of each device.
@@ -20,6 +20,9 @@ const UDEV: &[&str] = &[
     "sbin/nlplug-findfs",
     "usr/sbin/nlplug-findfs",
 ];
+
+/// Any one of these computes the checksum of ext4, XFS and btrfs.
+const CHECKSUM: &[&str] = &["crc32c_generic", "crc32c_intel"];
 
 /// What is needed to see the root.
 #[derive(Default)]
@@ -61,8 +64,37 @@ impl Image<'_> {
                 None => lacking.extend(names.first().map(|name| (*name).to_owned())),
             }
         }
+        for module in &needed.modules {
+            if self.lacks_checksum(module)? {
+                lacking.push(format!("crc32c_generic, without which {module} mounts nothing"));
+            }
+        }
         needed.lacking = (!lacking.is_empty()).then(|| format!("it lacks {}", lacking.join(", ")));
         Ok(needed)
+    }
+
+    /// Whether a file system asks for a checksum that nothing in the initramfs brings. Its module does so when it
+    /// is loaded, by a soft dependency, so modules.dep does not tell.
+    fn lacks_checksum(&self, module: &str) -> Result<bool> {
+        // These ask through a module of their own for it.
+        let asking = if matches!(module, "xfs" | "btrfs") { "libcrc32c" } else { module };
+        let name = format!("{}/modules.softdep", self.archive.module_dir(&self.kernel.release));
+        let own = self.archive.find(&name).map(|file| file.data()).transpose().map_err(failed)?;
+        let text = match own {
+            Some(bytes) => bytes::decode(bytes),
+            None => {
+                self.guest.view.text(&format!("{}/modules.softdep", self.kernel.dir))?.unwrap_or_default()
+            }
+        };
+        let asks = text.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            (words.next(), words.next()) == (Some("softdep"), Some(asking))
+                && words.any(|word| word == "crc32c")
+        });
+        let has = |(_, state): &(String, ModuleState)| {
+            matches!(state, ModuleState::Builtin | ModuleState::InInitramfs)
+        };
+        Ok(asks && !self.states(CHECKSUM)?.iter().any(has))
     }
 
     /// Where these modules are, in their order.

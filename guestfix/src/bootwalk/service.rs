@@ -1,0 +1,98 @@
+//! Services of systemd that the boot cannot do without: the unit, and the programs that it starts.
+
+use super::init::cannot_start;
+use crate::systemd::{self, Unit};
+use crate::text::ini;
+use crate::{Result, View, programs};
+
+/// What may stand before a program (systemd.service(5), "Command lines").
+const PREFIXES: &[char] = &['@', '-', ':', '+', '!', '|'];
+
+/// Why a service does not do its work, and where that is seen: its unit is missing or masked, or has nothing
+/// to start, or what it starts is not there or not whole. `None` if nothing is wrong with it.
+pub(super) fn fault(view: &dyn View, name: &str, arch: Option<&str>) -> Result<Option<(String, String)>> {
+    let found = Unit::find(view, name)?;
+    let Unit::There { path, .. } = &found else { return Ok(found.fault(name)) };
+    let programs = programs_of(view, name, path)?;
+    if programs.is_empty() {
+        return Ok(Some((path.clone(), format!("{name} has no ExecStart="))));
+    }
+    for program in programs {
+        // what a specifier stands for is not known here
+        if program.contains(['%', '$']) {
+            continue;
+        }
+        let found = match program.contains('/') {
+            true => Some(program.clone()),
+            false => programs::find(view, &program)?,
+        };
+        let why = match found {
+            Some(found) => cannot_start(view, &found, arch)?,
+            None => Some(format!("{program} is not installed")),
+        };
+        if let Some(why) = why {
+            return Ok(Some((path.clone(), format!("{name} is to start it, and {why}"))));
+        }
+    }
+    Ok(None)
+}
+
+/// The programs of `ExecStart=`, those of drop-ins among them; an empty value forgets those before it.
+fn programs_of(view: &dyn View, name: &str, path: &str) -> Result<Vec<String>> {
+    let text = systemd::text(view, name, path)?;
+    let mut programs = Vec::new();
+    for value in ini::values(&text, "Service", "ExecStart") {
+        match value.trim_start_matches(PREFIXES).split_whitespace().next() {
+            Some(program) => programs.push(program.trim_matches('"').to_owned()),
+            None => programs.clear(),
+        }
+    }
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::debian;
+    use super::*;
+    use crate::elf::testing::library;
+    use crate::rules::testing::Bench;
+
+    const UNIT: &str = "/lib/systemd/system/x.service";
+
+    fn wrong(bench: &Bench) -> Option<String> {
+        bench.guest(|guest| fault(guest.view, "x.service", None).unwrap().map(|(_, why)| why))
+    }
+
+    #[test]
+    fn a_service_needs_its_unit_and_its_programs() {
+        let with = |command: &str| debian().file(UNIT, format!("[Service]\nExecStart={command}\n"));
+        for command in
+            ["/sbin/agetty %I", "-/sbin/agetty", "@/sbin/agetty x", "!!agetty", "\"/sbin/agetty\" x"]
+        {
+            assert_eq!(wrong(&with(command)), None, "{command}");
+        }
+        for (bench, why) in [
+            (debian(), "x.service is not there"),
+            (debian().link("/etc/systemd/system/x.service", "/dev/null"), "x.service is masked"),
+            (debian().file(UNIT, "[Service]\n"), "x.service has no ExecStart="),
+            (with("/usr/bin/gone"), "x.service is to start it, and /usr/bin/gone is not there"),
+            (with("-/usr/bin/gone"), "x.service is to start it, and /usr/bin/gone is not there"),
+            (with("gone"), "x.service is to start it, and gone is not installed"),
+            (
+                with("/sbin/agetty").program("/sbin/agetty", ""),
+                "x.service is to start it, and /sbin/agetty is empty",
+            ),
+        ] {
+            assert_eq!(wrong(&bench).as_deref(), Some(why));
+        }
+    }
+
+    #[test]
+    fn a_drop_in_counts() {
+        let unit = debian().file(UNIT, "[Service]\nExecStart=/usr/bin/gone\n");
+        let mended = "[Service]\nExecStart=\nExecStart=/usr/bin/own\n";
+        let bench = unit.file("/etc/systemd/system/x.service.d/site.conf", mended);
+        assert!(wrong(&bench).unwrap().ends_with("/usr/bin/own is not there"));
+        assert_eq!(wrong(&bench.program("/usr/bin/own", library(&[]))), None);
+    }
+}
