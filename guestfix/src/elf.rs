@@ -56,12 +56,24 @@ impl Elf {
     /// # Errors
     /// If the guest cannot be read.
     pub(crate) fn read(view: &dyn View, path: &str) -> Result<std::result::Result<Self, String>> {
+        Self::open(view, path, true)
+    }
+
+    /// The same without what it needs: of a file in its place, of the right length, the start is enough.
+    ///
+    /// # Errors
+    /// If the guest cannot be read.
+    pub(crate) fn head(view: &dyn View, path: &str) -> Result<std::result::Result<Self, String>> {
+        Self::open(view, path, false)
+    }
+
+    fn open(view: &dyn View, path: &str, needs: bool) -> Result<std::result::Result<Self, String>> {
         let Some(metadata) = view.stat(path)?.filter(|metadata| metadata.file_type == FileType::Regular)
         else {
             return Ok(Err("is no regular file".into()));
         };
         let file = File { view, path, size: metadata.size };
-        file.elf()
+        file.elf(needs)
     }
 }
 
@@ -72,7 +84,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn elf(&self) -> Result<std::result::Result<Elf, String>> {
+    fn elf(&self, with_needs: bool) -> Result<std::result::Result<Elf, String>> {
         let head = self.range(0, 4096)?;
         let Some(header) = Header::parse(&head) else {
             let what = if head.is_empty() { "is empty" } else { "is no program: it has no ELF header" };
@@ -108,7 +120,7 @@ impl File<'_> {
         for segment in &segments {
             match segment.kind {
                 PT_INTERP => elf.interpreter = Some(self.text(segment.offset)?),
-                PT_DYNAMIC => self.dynamic(&header, &segments, segment, &mut elf)?,
+                PT_DYNAMIC if with_needs => self.dynamic(&header, &segments, segment, &mut elf)?,
                 _ => {}
             }
         }

@@ -22,6 +22,7 @@ mod limits;
 mod modprobe;
 mod modules;
 pub mod network;
+mod packaged;
 mod path;
 mod pe;
 mod place;

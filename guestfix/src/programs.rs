@@ -1,9 +1,27 @@
-//! Programs that the guest has.
+//! Programs that the guest has: where they are, and whether all is there that they need to start.
 
-use crate::{Result, View};
+use std::collections::BTreeSet;
+
+use crate::elf::Elf;
+use crate::text::bytes;
+use crate::{Result, View, packaged};
 
 /// Where they are.
 const DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
+
+/// What runs as the first program.
+const FIRST: [&str; 5] = ["busybox", "init", "systemd", "sysvinit", "upstart"];
+
+/// The most libraries of one program.
+const LIBRARIES: usize = 512;
+/// The most directories that ld.so is told to look in.
+const CONFIGURED: usize = 256;
+/// The most scripts that are run by scripts.
+const SCRIPTS: usize = 4;
+
+/// Where libraries are looked for if nothing else is said: those of glibc as distributions build it, and of
+/// musl.
+const LIBRARY_DIRS: &[&str] = &["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
 
 /// The path of a program, links resolved; `None` if it is not installed.
 ///
@@ -16,4 +34,149 @@ pub(crate) fn find(view: &dyn View, name: &str) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// Why a program of the guest cannot be started; `None` if all that it needs is there. `arch` is the machine
+/// that the guest is for, if that is known.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(crate) fn cannot_start(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<String>> {
+    let mut path = path.to_owned();
+    for _ in 0..SCRIPTS {
+        let Some(metadata) = view.stat(&path)? else { return Ok(Some(format!("{path} is not there"))) };
+        if metadata.mode & 0o111 == 0 {
+            return Ok(Some(format!("{path} cannot be executed: its mode is {:04o}", metadata.mode)));
+        }
+        let start = view.start(&path, 256)?.unwrap_or_default();
+        let Some(line) = start.strip_prefix(b"#!") else { return program(view, &path, arch) };
+        let line = bytes::decode(line.split(|byte| *byte == b'\n').next().unwrap_or_default());
+        let Some(interpreter) = line.split_whitespace().next() else {
+            return Ok(Some(format!("{path} is a script that names no program to run it")));
+        };
+        path = interpreter.to_owned();
+    }
+    Ok(Some(format!("{path} runs scripts of scripts of scripts")))
+}
+
+/// The same for a program that is no script.
+fn program(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<String>> {
+    // A snapshot's blocks are paid for: what other programs need is looked up for the first one alone.
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_known_by_its_head = view.machine().remote && !FIRST.contains(&name);
+    let main = if is_known_by_its_head { Elf::head(view, path)? } else { Elf::read(view, path)? };
+    let main = match main {
+        Ok(main) => main,
+        Err(why) => return Ok(Some(format!("{path} {why}"))),
+    };
+    if let (Some(own), Some(arch)) = (main.arch, arch)
+        && own != arch
+        && (own, arch) != ("i386", "x86_64")
+    {
+        return Ok(Some(format!("{path} is a program for {own}, and the system is one for {arch}")));
+    }
+    if let Some(loader) = &main.interpreter {
+        let why = match Elf::read(view, loader)? {
+            Ok(elf) => elf.interpreter.map(|_| "is a program, and no loader".to_owned()),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = why {
+            return Ok(Some(format!("{loader}, which loads {path}, {why}")));
+        }
+    }
+    let configured = configured_dirs(view)?;
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![(path.to_owned(), main.clone())]);
+    while let Some((user, elf)) = todo.pop() {
+        let own = elf.run_paths.iter().map(|dir| with_origin(dir, &user));
+        let dirs: Vec<String> =
+            own.chain(configured.iter().cloned()).chain(default_dirs(main.arch)).collect();
+        for name in &elf.needed {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if seen.len() > LIBRARIES {
+                return Ok(Some(format!("{path} needs more than {LIBRARIES} libraries")));
+            }
+            match library(view, name, &dirs, main.arch)? {
+                Ok((found, library)) => todo.push((found, library)),
+                Err(why) => return Ok(Some(format!("{name}, which {user} needs, {why}"))),
+            }
+        }
+    }
+    packaged::differs(view, &view.resolve(path)?.unwrap_or_default())
+}
+
+/// The first library of this name for this machine, and where it is.
+fn library(
+    view: &dyn View,
+    name: &str,
+    dirs: &[String],
+    arch: Option<&str>,
+) -> Result<std::result::Result<(String, Elf), String>> {
+    let mut why = "is not there".to_owned();
+    let candidates: Vec<String> = match name.contains('/') {
+        true => vec![name.to_owned()],
+        false => dirs.iter().map(|dir| format!("{dir}/{name}")).collect(),
+    };
+    for candidate in candidates {
+        let Some(found) = view.resolve(&candidate)? else { continue };
+        match Elf::read(view, &found)? {
+            Ok(elf) if elf.arch == arch => {
+                if let Some(other) = is_another(&elf, name) {
+                    why = format!("{other} ({found})");
+                    break;
+                }
+                return Ok(Ok((found, elf)));
+            }
+            // that of another machine is passed over
+            Ok(_) => {}
+            Err(wrong) => {
+                why = format!("{wrong} ({found})");
+                break;
+            }
+        }
+    }
+    Ok(Err(why))
+}
+
+/// Why a file is not the library of this name: it is a program, or calls itself something else. Versions may
+/// differ: packages leave links for programs that know an older one.
+fn is_another(elf: &Elf, name: &str) -> Option<String> {
+    let stem = |name: &str| name.split(".so").next().unwrap_or(name).to_owned();
+    match &elf.name {
+        Some(own) if !name.contains('/') && stem(own) != stem(name) => Some(format!("is {own}")),
+        None if elf.interpreter.is_some() => Some("is a program, and no library".to_owned()),
+        _ => None,
+    }
+}
+
+fn with_origin(dir: &str, user: &str) -> String {
+    let origin = user.rsplit_once('/').map_or("", |(dir, _)| dir);
+    dir.replace("$ORIGIN", origin).replace("${ORIGIN}", origin)
+}
+
+fn default_dirs(arch: Option<&str>) -> Vec<String> {
+    let multiarch = match arch {
+        Some("aarch64") => "aarch64-linux-gnu",
+        Some("i386") => "i386-linux-gnu",
+        _ => "x86_64-linux-gnu",
+    };
+    let own = ["/lib", "/usr/lib"].map(|dir| format!("{dir}/{multiarch}"));
+    own.into_iter().chain(LIBRARY_DIRS.iter().map(|dir| (*dir).to_owned())).collect()
+}
+
+/// The directories of ld.so.conf and what it includes, and those of musl.
+fn configured_dirs(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = vec!["/etc/ld.so.conf".to_owned()];
+    files.extend(view.glob("/etc/ld.so.conf.d", ".conf")?);
+    files.extend(view.glob("/etc", ".path")?.into_iter().filter(|path| path.starts_with("/etc/ld-musl-")));
+    let mut dirs = Vec::new();
+    for file in files {
+        let text = view.text(&file)?.unwrap_or_default();
+        let words = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let words = words.flat_map(|line| line.split([':', ' ', '\t', ',']));
+        let left = CONFIGURED.saturating_sub(dirs.len());
+        dirs.extend(words.filter(|word| word.starts_with('/')).take(left).map(str::to_owned));
+    }
+    Ok(dirs)
 }

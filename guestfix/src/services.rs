@@ -1,7 +1,8 @@
 //! What is started at boot, by any init: units of systemd, scripts of SysV init, services of OpenRC, jobs of
 //! Upstart.
 
-use crate::{Result, View, systemd};
+use crate::systemd::{self, Unit};
+use crate::{Result, View};
 
 /// OpenRC has a directory of links for each.
 const RUNLEVELS: &str = "/etc/runlevels";
@@ -15,6 +16,10 @@ pub(crate) fn is_without_systemd(view: &dyn View) -> Result<bool> {
 
 /// Whether anything starts this unit of systemd, or the script, service or job of the same name.
 pub(crate) fn is_started(view: &dyn View, unit: &str) -> Result<bool> {
+    // systemd looks at no script of a name that has a unit.
+    if !is_without_systemd(view)? && matches!(Unit::find(view, unit)?, Unit::There { .. }) {
+        return Ok(!systemd::starters(view, unit)?.is_empty());
+    }
     if !starting_links(view, unit)?.is_empty() {
         return Ok(true);
     }
@@ -33,8 +38,9 @@ pub(crate) fn starting_links(view: &dyn View, unit: &str) -> Result<Vec<String>>
         let link = format!("{RUNLEVELS}/{level}/{name}");
         out.extend(view.lstat(&link)?.is_some().then_some(link));
     }
-    for level in 2..=5 {
-        for dir in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
+    for level in ["S", "2", "3", "4", "5"] {
+        // those of Debian, Red Hat and SUSE
+        for dir in ["/etc", "/etc/rc.d", "/etc/init.d"].map(|base| format!("{base}/rc{level}.d")) {
             for link in view.list(&dir)? {
                 let starts =
                     link.strip_prefix('S').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));

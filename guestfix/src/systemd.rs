@@ -327,20 +327,21 @@ mod tests {
         for dir in 0..DIRS.len() {
             for pull in PULLS {
                 let link = path(dir, &format!("multi-user.target{pull}/x.service"));
-                assert_eq!(starters(&Bench::debian().link(&link, "../x.service")), [link]);
+                assert_eq!(starters(&Bench::without_network().link(&link, "../x.service")), [link]);
             }
             let apart = ["rescue.target.wants", "initrd-switch-root.target.requires", "reboot.target.wants"];
             for folder in apart {
                 let link = path(dir, &format!("{folder}/x.service"));
-                assert_eq!(starters(&Bench::debian().link(&link, "../x.service")), [""; 0]);
+                assert_eq!(starters(&Bench::without_network().link(&link, "../x.service")), [""; 0]);
             }
         }
-        let packaged = Bench::debian().link(&path(4, "sysinit.target.wants/x.service"), "../x.service");
+        let packaged =
+            Bench::without_network().link(&path(4, "sysinit.target.wants/x.service"), "../x.service");
         let masked = packaged.link(&path(1, "sysinit.target.wants/x.service"), "/dev/null");
         assert_eq!(starters(&masked), [""; 0]);
-        let merged = Bench::debian()
-            .link("/lib/systemd", "../usr/lib/systemd")
-            .link(&path(4, "sysinit.target.wants/x.service"), "../x.service");
+        let merged = Bench::without_network()
+            .link("/usr/lib/systemd", "/lib/systemd")
+            .link(&path(5, "sysinit.target.wants/x.service"), "../x.service");
         assert_eq!(starters(&merged).len(), 1, "both names of one folder");
     }
 

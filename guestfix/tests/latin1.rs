@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use guestfix::edit::{Before, Content, Edit, Ownership};
 use guestfix::facts::{Lvm, Machine, TableKind};
-use guestfix::plan::{Identity, Plan, check, plan};
+use guestfix::plan::{Check, Identity, Plan, check, plan};
 use guestfix::platform::azure;
 use guestfix::rule::CloudInit;
 use guestfix::text::bytes;
@@ -109,6 +109,14 @@ fn content(edit: &Edit) -> Option<(&str, &[u8])> {
     }
 }
 
+/// All that a check says, but for the numbers of lines.
+fn without_lines(check: &Check) -> String {
+    let text = format!("{check:?}");
+    let mut parts = text.split("line: Some(");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + "line: Some(" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
 #[test]
 fn bytes_that_are_not_utf8_change_no_verdict_and_stay() {
     let mut edited = BTreeSet::new();
@@ -118,7 +126,8 @@ fn bytes_that_are_not_utf8_change_no_verdict_and_stay() {
         let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
         let commented = Commented { guest: &tree, read: RefCell::default() };
         let (plain, with) = (check(&tree, &goal).unwrap(), check(&commented, &goal).unwrap());
-        assert_eq!(with, plain, "{}", guest.name);
+        // What a fix writes behind the comment is a line further down.
+        assert_eq!(without_lines(&with), without_lines(&plain), "{}", guest.name);
 
         let plans = (plan(&tree, &[identity()], &goal), plan(&commented, &[identity()], &goal));
         let (plain, with) = match plans {

@@ -360,7 +360,7 @@ mod tests {
     fn a_file_system_that_asks_for_a_checksum_has_one() {
         let softdep = |files: &mut Vec<(String, String)>| {
             let dir = format!("lib/modules/{RELEASE}");
-            files.push((format!("{dir}/modules.softdep"), "# x\nsoftdep ext4 pre: crc32c\n".into()));
+            files.push((format!("{dir}/modules.softdep"), "# x\nsoftdep ext4 pre: crypto-crc32c\n".into()));
         };
         let lacks = "blocked: it lacks crc32c_generic, without which ext4 mounts nothing";
         assert!(stop(softdep).ends_with(lacks));

@@ -1,8 +1,8 @@
 //! The end of the way: somebody can log in, at a console or by SSH.
 
-use super::init::cannot_start;
 use super::target::Init;
 use super::{Hop, HopKind, MenuEntry, service};
+use crate::programs::cannot_start;
 use crate::systemd::{self, Unit};
 use crate::text::{cmdline, lines};
 use crate::{Guest, Result, View, programs, services};
@@ -28,6 +28,15 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     let init = Init::of(guest, entry)?;
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
+    if let (Some(entry), Init::Systemd) = (entry, init) {
+        let is_door = |unit: &&str| {
+            *unit == "getty.target" || *unit == console_unit(arguments) || SSH_UNITS.contains(unit)
+        };
+        if let Some(unit) = cmdline::values(arguments, "systemd.mask").into_iter().find(is_door) {
+            let why = format!("systemd.mask={unit} on the command line keeps it from being started");
+            return Ok(vec![Hop::blocked(KIND, &entry.place, unit, why)]);
+        }
+    }
     let doors = [ssh(view, init, arch)?, console(view, init, arguments, arch)?];
     // A door that is meant to open, and does not, is a fault also where another does.
     if let Some(Door::Stuck { place, why }) = doors.iter().find(|door| matches!(door, Door::Stuck { .. })) {
@@ -78,8 +87,11 @@ fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Door> {
         return Ok(Door::Closed(why.into()));
     };
     if init == Init::Systemd {
-        let found = Unit::find(view, &unit)?;
-        if let Some((place, why)) = found.fault(&unit) {
+        let fault = match unit.ends_with(".service") {
+            true => service::fault(view, &unit, arch)?,
+            false => Unit::find(view, &unit)?.fault(&unit),
+        };
+        if let Some((place, why)) = fault {
             return Ok(Door::Stuck { place, why });
         }
     }
@@ -162,11 +174,7 @@ fn of_systemd(view: &dyn View, arguments: &str, arch: Option<&str>) -> Result<Do
     if systemd::starters(view, "getty.target")?.is_empty() {
         return Ok(Door::Closed("nothing starts getty.target".into()));
     }
-    let serial =
-        cmdline::values(arguments, "console").into_iter().find(|console| console.starts_with("ttyS"));
-    let port = serial.and_then(|console| console.split(',').next());
-    let unit =
-        port.map_or_else(|| "getty@tty1.service".to_owned(), |port| format!("serial-getty@{port}.service"));
+    let unit = console_unit(arguments);
     if let Some((place, why)) = service::fault(view, &unit, arch)? {
         return Ok(Door::Stuck { place, why });
     }
@@ -174,6 +182,14 @@ fn of_systemd(view: &dyn View, arguments: &str, arch: Option<&str>) -> Result<Do
         Unit::There { path, .. } => Door::open(path, unit),
         _ => Door::Closed(format!("{unit} is not there")),
     })
+}
+
+/// The login at the console of the kernel.
+fn console_unit(arguments: &str) -> String {
+    let consoles = cmdline::values(arguments, "console").into_iter();
+    let serial =
+        consoles.filter_map(|console| console.split(',').next()).find(|port| port.starts_with("ttyS"));
+    serial.map_or_else(|| "getty@tty1.service".to_owned(), |port| format!("serial-getty@{port}.service"))
 }
 
 fn of_inittab(view: &dyn View, arch: Option<&str>) -> Result<Door> {
@@ -233,13 +249,17 @@ mod tests {
     fn a_door_that_is_set_up_and_does_not_open_is_none() {
         let mask = |unit: &str| debian().link(&format!("/etc/systemd/system/{unit}"), "/dev/null");
         for (bench, why) in [
-            (debian().without("/usr/sbin/sshd"), "it is to start sshd, which is not installed"),
+            (
+                debian().without("/usr/sbin/sshd"),
+                "ssh.service is to start it, and /usr/sbin/sshd is not there",
+            ),
             (debian().program("/usr/sbin/sshd", ""), "/usr/sbin/sshd is empty"),
             (debian().without("/etc/ssh/sshd_config"), "sshd does not start without it"),
             (
                 debian().without("/etc/ssh/ssh_host_ed25519_key"),
                 "sshd has no host keys, and nothing makes them",
             ),
+            (debian().file("/lib/systemd/system/ssh.service", "[Unit]\n"), "ssh.service has no ExecStart="),
             (mask("ssh.service"), "ssh.service is masked"),
             (mask("ssh.service").without(SSH), "ssh.service is masked"),
             (debian().without("/lib/systemd/system/ssh.service"), "ssh.service is not there"),
@@ -258,6 +278,19 @@ mod tests {
         ] {
             let stops = stops(hops(&bench));
             assert!(stops.len() == 1 && stops[0].contains(why), "{why}: {stops:?}");
+        }
+    }
+
+    #[test]
+    fn a_door_can_be_shut_on_the_command_line() {
+        for unit in ["serial-getty@ttyS0.service", "getty.target", "ssh.service"] {
+            let arguments = format!("console=ttyS0 systemd.mask={unit}");
+            let grub = grub_cfg(&format!("UUID={ROOT_UUID}"), &arguments);
+            let stops = stops(hops(&debian().file("/boot/grub/grub.cfg", grub)));
+            assert!(
+                stops.len() == 1 && stops[0].contains(&format!("systemd.mask={unit} on the")),
+                "{stops:?}"
+            );
         }
     }
 

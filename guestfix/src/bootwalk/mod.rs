@@ -22,7 +22,6 @@ mod login;
 mod look;
 mod mounts;
 mod network;
-mod packaged;
 mod payload;
 mod program;
 mod root;

@@ -8,7 +8,7 @@ use crate::facts::Volume;
 use crate::place::Place;
 use crate::systemd::{self, Unit};
 use crate::text::{crypttab, fstab, ini};
-use crate::{Guest, Result, modprobe};
+use crate::{Guest, Result, modprobe, programs, services};
 
 const KIND: HopKind = HopKind::Mounts;
 const FSTAB: &str = "/etc/fstab";
@@ -101,6 +101,16 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
             Fault::Unknown(why) => Hop::unknown(KIND, place, what, why),
         });
     };
+    // systemd leaves all mounts to this program.
+    if !services::is_without_systemd(guest.view)? {
+        let why = match programs::find(guest.view, "mount")? {
+            Some(program) => programs::cannot_start(guest.view, &program, None)?,
+            None => Some("mount is not installed".to_owned()),
+        };
+        if let Some(why) = why {
+            add(&Place::file("/usr/bin/mount"), "mount", Fault::Blocked(why));
+        }
+    }
     let mut count = 0;
     for mount in guest.facts.fstab.iter() {
         let wanted = Wanted {

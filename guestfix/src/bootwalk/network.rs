@@ -2,9 +2,8 @@
 //! address.
 
 use super::{Hop, HopKind, MenuEntry, initramfs};
-use crate::place::Place;
-use crate::rules::linux::network;
-use crate::{Finding, Guest, Result, Rule, modprobe};
+use crate::network::{self, Answer, How};
+use crate::{Guest, Result, modprobe};
 
 const KIND: HopKind = HopKind::Network;
 
@@ -26,20 +25,11 @@ pub(super) fn network(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Ve
             hops.push(Hop::blocked(KIND, place.clone(), module, why));
         }
     }
-    hops.extend(of_rule(guest, &network::RULE, "an address")?);
-    if hops.is_empty() {
-        hops.push(Hop::reached(KIND, Place::Platform, "the card gets its address by DHCP"));
-    }
+    hops.push(match network::answer(guest.view, guest.goal.target.platform)? {
+        Answer::Address { by, how: How::Dhcp } => Hop::reached(KIND, by, "an address by DHCP"),
+        Answer::Address { by, how: How::Static } => Hop::reached(KIND, by, "a fixed address"),
+        Answer::None { place, why } => Hop::blocked(KIND, place, "an address", why),
+        Answer::Unknown { what, why } => Hop::unknown(KIND, what, "an address", why),
+    });
     Ok(hops)
-}
-
-/// What a rule says that judges a part of it.
-fn of_rule(guest: &Guest<'_>, rule: &Rule, what: &str) -> Result<Vec<Hop>> {
-    Ok(match rule.find(guest)? {
-        Finding::Ok | Finding::NotApplicable(_) => Vec::new(),
-        Finding::Wrong { evidence } => {
-            evidence.into_iter().map(|one| Hop::blocked(KIND, one.place, what, one.what)).collect()
-        }
-        Finding::Unknown { unread } => unread.iter().map(|one| Hop::unread(KIND, one)).collect(),
-    })
 }

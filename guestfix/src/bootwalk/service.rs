@@ -1,6 +1,6 @@
 //! Services of systemd that the boot cannot do without: the unit, and the programs that it starts.
 
-use super::init::cannot_start;
+use crate::programs::cannot_start;
 use crate::systemd::{self, Unit};
 use crate::text::ini;
 use crate::{Result, View, programs};

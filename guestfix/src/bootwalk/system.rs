@@ -34,7 +34,7 @@ mod tests {
                 "Init /sbin/init: /lib/systemd/systemd",
                 "Target /lib/systemd/system/graphical.target: graphical.target",
                 "Mounts /etc/fstab: one mount",
-                "Network platform: the card gets its address by DHCP",
+                "Network /etc/network/interfaces:4: an address by DHCP",
                 "Login /etc/ssh/sshd_config: sshd",
             ]
         );

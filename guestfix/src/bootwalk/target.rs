@@ -82,6 +82,12 @@ fn default_target(guest: &Guest<'_>, entry: Option<&MenuEntry>, arguments: &str)
     if let Some(why) = incomplete(view, name)? {
         return Ok(vec![Hop::blocked(KIND, path, name, why)]);
     }
+    let masked = cmdline::values(arguments, "systemd.mask");
+    let needed = |unit: &&str| *unit == name || ESSENTIAL.contains(unit) || SERVICES.contains(unit);
+    if let (Some(entry), Some(unit)) = (entry, masked.into_iter().find(needed)) {
+        let why = format!("systemd.mask={unit} on the command line keeps it from being started");
+        return Ok(vec![Hop::blocked(KIND, &entry.place, unit, why)]);
+    }
     for unit in ESSENTIAL {
         if let Some((place, why)) = Unit::find(view, unit)?.fault(unit) {
             return Ok(vec![Hop::blocked(KIND, place, name, why)]);
@@ -170,25 +176,15 @@ fn run_level(view: &dyn View, init: Init, entry: Option<&MenuEntry>, arguments: 
     }
     let text = view.text(INITTAB)?;
     if init == Init::Busybox {
-        let starts = text.as_ref().is_some_and(|text| {
-            lines(text).any(|line| !line.body.starts_with('#') && line.body.contains(":sysinit:"))
-        });
-        let by_default = text.is_none() && view.exists("/etc/init.d/rcS")?;
-        return Ok(vec![match starts || by_default {
-            true => Hop::reached(KIND, INITTAB, "busybox"),
-            false => Hop::blocked(KIND, INITTAB, "busybox", "nothing in it starts the system"),
+        return Ok(vec![match busybox(view, text.as_deref())? {
+            None => Hop::reached(KIND, INITTAB, "busybox"),
+            Some(why) => Hop::blocked(KIND, INITTAB, "busybox", why),
         }]);
     }
-    let default = text.as_deref().and_then(|text| {
-        let mut found = lines(text).filter(|line| !line.body.trim_start().starts_with('#'));
-        found.find_map(|line| {
-            let mut fields = line.body.split(':');
-            let (_, level, action) = (fields.next()?, fields.next()?, fields.next()?);
-            (action == "initdefault").then(|| level.to_owned())
-        })
-    });
+    let entries: Vec<[&str; 3]> = text.as_deref().map(entries).unwrap_or_default();
+    let default = entries.iter().find(|[_, action, _]| *action == "initdefault");
     let level = match (default, init) {
-        (Some(level), _) => level,
+        (Some([level, ..]), _) => *level,
         // its jobs have a default of their own
         (None, Init::Upstart) => return Ok(vec![Hop::reached(KIND, "/etc/init", "Upstart's own run level")]),
         (None, _) => {
@@ -196,13 +192,45 @@ fn run_level(view: &dyn View, init: Init, entry: Option<&MenuEntry>, arguments: 
             return Ok(vec![Hop::blocked(KIND, INITTAB, "no run level", why)]);
         }
     };
-    Ok(vec![match level.as_str() {
-        "2" | "3" | "4" | "5" => Hop::reached(KIND, INITTAB, format!("run level {level}")),
-        _ => {
-            let why = format!("run level {level} is not one with logins");
-            Hop::blocked(KIND, INITTAB, format!("run level {level}"), why)
-        }
+    let what = format!("run level {level}");
+    // Upstart has a job for what inittab starts otherwise.
+    let starts = |[levels, action, _]: &[&str; 3]| levels.contains(level) && *action == "wait";
+    Ok(vec![if !matches!(level, "2" | "3" | "4" | "5") {
+        Hop::blocked(KIND, INITTAB, &what, format!("{what} is not one with logins"))
+    } else if init == Init::SysV && !entries.iter().any(starts) {
+        Hop::blocked(KIND, INITTAB, &what, format!("it starts nothing in {what}"))
+    } else {
+        Hop::reached(KIND, INITTAB, what)
     }])
+}
+
+/// The lines of an inittab: run levels, action and program of each.
+fn entries(text: &str) -> Vec<[&str; 3]> {
+    let bodies = lines(text).map(|line| line.body).filter(|body| !body.trim_start().starts_with('#'));
+    let entry = bodies.map(|line| {
+        let mut fields = line.splitn(4, ':').skip(1);
+        Some([fields.next()?, fields.next()?, fields.next().unwrap_or_default()])
+    });
+    entry.flatten().collect()
+}
+
+/// Why busybox starts no system; without an inittab it runs one script, and shells.
+fn busybox(view: &dyn View, inittab: Option<&str>) -> Result<Option<&'static str>> {
+    let Some(text) = inittab else {
+        let starts = view.exists("/etc/init.d/rcS")?;
+        return Ok((!starts).then_some("there is no such file, and no /etc/init.d/rcS"));
+    };
+    let starts = |[_, action, command]: [&'_ str; 3]| {
+        matches!(action, "sysinit" | "wait" | "once").then(|| command.trim().to_owned())
+    };
+    let commands: Vec<String> = entries(text).into_iter().filter_map(starts).collect();
+    let is_openrc = |command: &&String| command.split(' ').next().is_some_and(|it| it.ends_with("openrc"));
+    let openrc: Vec<&String> = commands.iter().filter(is_openrc).collect();
+    if commands.is_empty() {
+        return Ok(Some("nothing in it starts the system"));
+    }
+    let starts_all = openrc.is_empty() || openrc.iter().any(|command| command.ends_with(" default"));
+    Ok((!starts_all).then_some("OpenRC is not told to start the run level \"default\""))
 }
 
 #[cfg(test)]
@@ -275,6 +303,10 @@ mod tests {
                 debian().link(DEFAULT, "/lib/systemd/system/x.target").file(&unit("x.target"), "[Unit]\n"),
                 "x.target does not start",
             ),
+            (
+                with_arguments(debian(), "systemd.mask=systemd-udevd.service"),
+                "systemd.mask=systemd-udevd.service on the command line",
+            ),
             (with_arguments(debian(), "single"), "single on the command line: rescue.target"),
             (
                 with_arguments(debian(), "systemd.unit=emergency.target"),
@@ -292,12 +324,15 @@ mod tests {
             debian()
                 .without("/sbin/init")
                 .program("/sbin/init", "program")
-                .file(INITTAB, "# x\nid:3:initdefault:\n")
+                .file(INITTAB, "# x\nid:3:initdefault:\nl3:3:wait:/etc/init.d/rc 3\n")
         };
         assert_eq!(lines(&hops(&old())), ["Target /etc/inittab: run level 3"]);
         for (bench, why) in [
             (old().file(INITTAB, "id:1:initdefault:\n"), "run level 1 is not one with logins"),
             (old().file(INITTAB, ""), "it names no run level"),
+            (old().without(INITTAB), "it names no run level"),
+            (old().file(INITTAB, "id:3:initdefault:\n"), "it starts nothing in run level 3"),
+            (old().file(INITTAB, "id:3:initdefault:\nl5:5:wait:/etc/init.d/rc 5\n"), "it starts nothing"),
             (with_arguments(old(), "S"), "S on the command line starts one shell"),
         ] {
             let stops = stops(hops(&bench));
@@ -305,6 +340,29 @@ mod tests {
         }
         let upstart = old().file(INITTAB, "").file("/etc/init/rcS.conf", "start on startup\n");
         assert_eq!(stops(hops(&upstart)), [""; 0]);
+        let whole = "::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n";
+        let busybox = || {
+            let bench = debian().without("/sbin/init").link("/sbin/init", "/bin/busybox");
+            bench.program("/bin/busybox", "program").file(INITTAB, whole)
+        };
+        assert_eq!(lines(&hops(&busybox())), ["Target /etc/inittab: busybox"]);
+        for (inittab, why) in [
+            (Some("::sysinit:/sbin/openrc sysinit\n"), "OpenRC is not told to start the run level"),
+            (Some("#::sysinit:/sbin/openrc sysinit\n"), "nothing in it starts the system"),
+            (Some("tty1::respawn:/sbin/getty 38400 tty1\n"), "nothing in it starts the system"),
+            (None, "there is no such file, and no /etc/init.d/rcS"),
+        ] {
+            let bench = match inittab {
+                Some(text) => busybox().file(INITTAB, text),
+                None => busybox().without(INITTAB),
+            };
+            let stops = stops(hops(&bench));
+            assert!(stops.len() == 1 && stops[0].contains(why), "{why}: {stops:?}");
+        }
+        let own = busybox().file(INITTAB, "::sysinit:/etc/init.d/rcS\n");
+        assert_eq!(stops(hops(&own)), [""; 0]);
+        let by_default = busybox().without(INITTAB).file("/etc/init.d/rcS", "#!/bin/sh\n");
+        assert_eq!(stops(hops(&by_default)), [""; 0]);
         let other = debian().without("/sbin/init").link("/sbin/init", "/usr/bin/runit");
         let other = other.program("/usr/bin/runit", "program");
         assert!(stops(hops(&other))[0].contains("unknown: refloat does not know this init"));

@@ -55,6 +55,7 @@ const UNITS: &[&str] =
 const SERVICES: &[(&str, &str)] = &[
     ("getty@.service", "-/sbin/agetty -o '-p -- \\u' --noclear %I $TERM"),
     ("serial-getty@.service", "-/sbin/agetty -o '-p -- \\u' --keep-baud 115200,57600,38400,9600 %I $TERM"),
+    ("ssh.service", "/usr/sbin/sshd -D"),
     ("systemd-udev-trigger.service", "-udevadm trigger --type=all --action=add"),
     ("systemd-udevd.service", "/lib/systemd/systemd-udevd"),
 ];
@@ -89,6 +90,7 @@ pub(super) fn debian() -> Bench {
         .link("/etc/systemd/system/multi-user.target.wants/ssh.service", "/lib/systemd/system/ssh.service")
         .program("/sbin/agetty", library(&[]))
         .program("/bin/udevadm", library(&[]))
+        .program("/bin/mount", library(&[]))
         .link("/lib/systemd/systemd-udevd", "../../bin/udevadm")
         .program("/usr/sbin/sshd", library(&[]))
         .file("/etc/ssh/sshd_config", "UsePAM yes\n")

@@ -78,22 +78,13 @@ impl Stage<'_> {
         hops: &mut Vec<Hop>,
     ) -> Result<Vec<Entry>> {
         let view = self.guest.view;
-        let program = match Program::read(view, file)? {
+        let program = match self.program(file)? {
             Ok(program) => program,
             Err(why) => {
                 hops.push(Hop::blocked(kind, file, "a program for UEFI", why));
                 return Ok(Vec::new());
             }
         };
-        if program.arch() != Some(self.names.arch) {
-            let why = format!(
-                "it is for {}, and the machine is {}",
-                program.arch().unwrap_or("another processor"),
-                self.names.arch
-            );
-            hops.push(Hop::blocked(kind, file, "a program for UEFI", why));
-            return Ok(Vec::new());
-        }
         if depth == STAGES {
             hops.push(Hop::blocked(kind, file, "a program for UEFI", "it starts itself again"));
             return Ok(Vec::new());
@@ -131,6 +122,19 @@ impl Stage<'_> {
         Ok(Vec::new())
     }
 
+    /// A program that this machine can start, or why it cannot.
+    fn program(&self, file: &str) -> Result<std::result::Result<Program, String>> {
+        let program = match Program::read(self.guest.view, file)? {
+            Ok(program) => program,
+            Err(why) => return Ok(Err(why)),
+        };
+        if program.arch() == Some(self.names.arch) {
+            return Ok(Ok(program));
+        }
+        let own = program.arch().unwrap_or("another processor");
+        Ok(Err(format!("it is for {own}, and the machine is {}", self.names.arch)))
+    }
+
     /// What shim starts: beside the fallback loader, its maker of boot entries before all else.
     fn shim(&self, path: &str, depth: usize, hops: &mut Vec<Hop>) -> Result<Vec<Entry>> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -162,7 +166,7 @@ impl Stage<'_> {
     /// The program that makes a boot entry of each list in a vendor's folder, and starts the first.
     fn maker(&self, maker: &str, depth: usize, hops: &mut Vec<Hop>) -> Result<Vec<Entry>> {
         let view = self.guest.view;
-        if let Err(why) = Program::read(view, maker)? {
+        if let Err(why) = self.program(maker)? {
             hops.push(Hop::blocked(HopKind::Loader, maker, "shim's maker of boot entries", why));
             return Ok(Vec::new());
         }

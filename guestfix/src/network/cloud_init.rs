@@ -1,7 +1,7 @@
 //! cloud-init: where nothing else gives the card an address, it writes at the first start on Azure what asks
 //! for DHCP, if it is to look there for its data and to configure the network.
 
-use super::{Answer, Card, How, service};
+use super::manager::{Manager, State};
 use crate::place::Place;
 use crate::text::yaml_outline::{items, outline};
 use crate::{Result, View};
@@ -10,10 +10,17 @@ const MAIN: &str = "/etc/cloud/cloud.cfg";
 const DIR: &str = "/etc/cloud/cloud.cfg.d";
 const DISABLED: &str = "/etc/cloud/cloud-init.disabled";
 
-pub(super) fn answer(view: &dyn View, _: &Card) -> Result<Option<Answer>> {
-    let started = service::is_started(view, "cloud-init-local.service")?
-        || service::is_started(view, "cloud-init-network.service")?;
-    if !started || view.exists(DISABLED)? {
+/// Its services that come before the network; which of them there are changed with its versions.
+const UNITS: [&str; 2] = ["cloud-init-local.service", "cloud-init-network.service"];
+
+/// The file by which it configures the network on Azure.
+pub(super) fn configures(view: &dyn View) -> Result<Option<Place>> {
+    let mut works = false;
+    for unit in UNITS {
+        let manager = Manager { unit, programs: &[&["cloud-init"]] };
+        works |= matches!(manager.state(view, false)?, State::Works);
+    }
+    if !works || view.exists(DISABLED)? {
         return Ok(None);
     }
     let mut files = vec![MAIN.to_owned()];
@@ -33,5 +40,5 @@ pub(super) fn answer(view: &dyn View, _: &Card) -> Result<Option<Answer>> {
         }
     }
     // Where no list is, it looks for the platform itself, and may find another one.
-    Ok(azure.filter(|_| configures).map(|place| Answer::address(place, How::Dhcp)))
+    Ok(azure.filter(|_| configures))
 }

@@ -1,8 +1,9 @@
 //! The files `ifcfg-*` of Red Hat in `/etc/sysconfig/network-scripts`, as the `network` service of
 //! initscripts reads them, and as profiles of NetworkManager.
 
+use super::manager::{Manager, State, lacks_client};
 use super::networkmanager::Profile;
-use super::{Answer, Card, How, OTHER_ADDRESS, service};
+use super::{Answer, Card, How, OTHER_ADDRESS, Said};
 use crate::place::Place;
 use crate::text::shell_assign;
 use crate::{Result, View};
@@ -11,6 +12,9 @@ const DIR: &str = "/etc/sysconfig/network-scripts";
 /// Endings of copies, which initscripts leave out (`network-functions`).
 const COPIES: [&str; 10] =
     ["~", ".bak", ".old", ".orig", ".rpmnew", ".rpmorig", ".rpmsave", ".swp", ".pre-azure", ".save"];
+/// For all cards; its script ends without it.
+const GLOBAL: &str = "/etc/sysconfig/network";
+const MANAGER: Manager = Manager { unit: "network.service", programs: &[&["ifup"]] };
 const CLIENTS: [&str; 2] = ["dhclient", "dhcpcd"];
 /// How deep bridges over bonds over cards are followed.
 const DEPTH: usize = 4;
@@ -73,19 +77,34 @@ fn files(view: &dyn View) -> Result<Vec<File>> {
     Ok(out)
 }
 
-pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
-    if !service::is_started(view, "network.service")? || !view.exists(DIR)? {
-        return Ok(None);
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
+    if !view.exists(DIR)? {
+        return Ok(Said::Absent);
     }
-    let files = files(view)?;
-    let client = service::has_program(view, &CLIENTS)?;
-    Ok(Some(match files.iter().find(|file| file.name == card.name) {
-        Some(file) => given(&files, file, client, 0),
-        None => Answer::none(DIR, format!("no file is for {}", card.name)),
-    }))
+    Ok(match MANAGER.state(view, false)? {
+        State::Absent => Said::Absent,
+        State::Idle(why) => Said::Idle(why),
+        State::Works => Said::Answer(at_work(view, card)?),
+    })
 }
 
-fn given(files: &[File], file: &File, client: bool, depth: usize) -> Answer {
+fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
+    let Some(global) = view.text(GLOBAL)? else {
+        return Ok(Answer::none(GLOBAL, "there is no such file, and the network service ends without it"));
+    };
+    if shell_assign::get(&global, "NETWORKING") == Some("no") {
+        return Ok(Answer::none(GLOBAL, "NETWORKING=no keeps all cards from being started"));
+    }
+    let files = files(view)?;
+    let lacks = lacks_client(view, &CLIENTS)?;
+    Ok(match files.iter().find(|file| file.name == card.name) {
+        Some(file) => given(&files, file, lacks.as_deref(), 0),
+        None => Answer::none(DIR, format!("no file is for {}", card.name)),
+    })
+}
+
+/// What a file gives; `lacks` says why there is no DHCP client.
+fn given(files: &[File], file: &File, lacks: Option<&str>, depth: usize) -> Answer {
     let place = Place::file(file.path.as_str());
     if !file.is_started() {
         return Answer::none(place, "ONBOOT=no keeps it from being started");
@@ -99,18 +118,15 @@ fn given(files: &[File], file: &File, client: bool, depth: usize) -> Answer {
     if let Some(master) = file.master() {
         let above = files.iter().find(|other| other.name == master).filter(|_| depth < DEPTH);
         return match above {
-            Some(above) => given(files, above, client, depth + 1),
+            Some(above) => given(files, above, lacks, depth + 1),
             None => Answer::none(place, format!("the card is a port of {master}, which has no file")),
         };
     }
-    let own = if file.asks_dhcp() && client {
-        return Answer::address(place, How::Dhcp);
-    } else if file.asks_dhcp() {
-        Answer::none(place, "no DHCP client (dhclient) is installed")
-    } else if file.has_address() {
-        Answer::address(place, How::Static)
-    } else {
-        Answer::none(place, "it asks no DHCP server and has no address")
+    let own = match lacks {
+        None if file.asks_dhcp() => return Answer::address(place, How::Dhcp),
+        Some(why) if file.asks_dhcp() => Answer::none(place, why),
+        _ if file.has_address() => Answer::address(place, How::Static),
+        _ => Answer::none(place, "it asks no DHCP server and has no address"),
     };
     let is_over = |other: &&File| {
         let on = other.get("PHYSDEV");
@@ -118,7 +134,7 @@ fn given(files: &[File], file: &File, client: bool, depth: usize) -> Answer {
             || on.is_empty() && other.name.split_once('.').is_some_and(|(card, _)| card == file.name)
     };
     let over = files.iter().filter(is_over).filter(|_| depth < DEPTH);
-    let over = over.map(|other| given(files, other, client, depth + 1));
+    let over = over.map(|other| given(files, other, lacks, depth + 1));
     over.fold(own, |best, answer| if answer.rank() > best.rank() { answer } else { best })
 }
 

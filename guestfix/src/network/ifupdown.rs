@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Card, How, OTHER_ADDRESS, matches, service};
-use crate::place::Place;
-use crate::text::lines;
+use super::manager::{Manager, State, lacks_client};
+use super::{Answer, Card, How, OTHER_ADDRESS, Said, matches};
+use crate::place::{Evidence, Place};
+use crate::text::{lines, shell_assign};
 use crate::{Result, View};
 
 const MAIN: &str = "/etc/network/interfaces";
+/// What its service is told.
+const DEFAULTS: &str = "/etc/default/networking";
+const MANAGER: Manager = Manager { unit: "networking.service", programs: &[&["ifup"]] };
 /// In the order in which ifupdown looks for them.
 const CLIENTS: [&str; 6] = ["dhclient", "dhclient3", "udhcpc", "dhcpcd", "pump", "dhcpcd5"];
 /// Debian's cloud images configure any card when it appears.
@@ -42,6 +46,8 @@ struct Configuration {
     /// Names that scripts map to others.
     mapped: Vec<(String, Place)>,
     read: BTreeSet<String>,
+    /// Where an option belongs to no stanza.
+    misplaced: Option<Place>,
 }
 
 impl Configuration {
@@ -60,27 +66,47 @@ fn fits(written: &str, name: &str) -> bool {
     written == name || written.strip_prefix('/').is_some_and(|pattern| matches(pattern, name))
 }
 
-pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
-    let installed = service::has_program(view, &["ifup"])?;
-    let started = service::is_started(view, "networking.service")?;
-    if !started || !installed || !view.exists(MAIN)? {
-        return Ok(None);
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
+    Ok(match MANAGER.state(view, false)? {
+        State::Absent => Said::Absent,
+        State::Idle(why) => Said::Idle(why),
+        State::Works if !view.exists(MAIN)? => {
+            Said::Idle(Evidence::new(MAIN, "there is no file of ifupdown"))
+        }
+        State::Works => Said::Answer(at_work(view, card)?),
+    })
+}
+
+fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
+    let defaults = view.text(DEFAULTS)?.unwrap_or_default();
+    if shell_assign::get(&defaults, "CONFIGURE_INTERFACES") == Some("no") {
+        return Ok(Answer::none(DEFAULTS, "CONFIGURE_INTERFACES=no keeps all cards from being started"));
+    }
+    let excluded = shell_assign::get(&defaults, "EXCLUDE_INTERFACES").unwrap_or_default();
+    if excluded.split_whitespace().any(|pattern| matches(pattern, &card.name)) {
+        return Ok(Answer::none(DEFAULTS, format!("EXCLUDE_INTERFACES keeps {} out", card.name)));
     }
     let configuration = configuration(view)?;
-    let client = service::has_program(view, &CLIENTS)?;
-    if let Some((_, place)) = configuration.mapped.iter().find(|(pattern, _)| matches(pattern, &card.name)) {
-        return Ok(Some(Answer::unknown(place.clone(), format!("a script says what {} is", card.name))));
+    if let Some(place) = &configuration.misplaced {
+        return Ok(Answer::none(
+            place.clone(),
+            "this option belongs to no stanza, and ifupdown gives up at it",
+        ));
     }
-    let own = of(&configuration, &card.name, client, 0);
-    if matches!(own, Answer::None { .. }) && client && view.exists(HELPER)? {
+    let lacks = lacks_client(view, &CLIENTS)?;
+    if let Some((_, place)) = configuration.mapped.iter().find(|(pattern, _)| matches(pattern, &card.name)) {
+        return Ok(Answer::unknown(place.clone(), format!("a script says what {} is", card.name)));
+    }
+    let own = of(&configuration, &card.name, lacks.as_deref(), 0);
+    if matches!(own, Answer::None { .. }) && lacks.is_none() && view.exists(HELPER)? {
         for rules in HELPER_RULES {
             let masked = view.read_link(HELPER_RULES[0])?.as_deref() == Some("/dev/null");
             if !masked && view.exists(rules)? && configuration.of(&card.name).next().is_none() {
-                return Ok(Some(Answer::address(rules, How::Dhcp)));
+                return Ok(Answer::address(rules, How::Dhcp));
             }
         }
     }
-    Ok(Some(own))
+    Ok(own)
 }
 
 /// The file that names an interface, if one does.
@@ -89,10 +115,11 @@ pub(super) fn names(view: &dyn View, interface: &str) -> Result<Option<Place>> {
     Ok(configuration.of(interface).find_map(|one| one.place.clone()))
 }
 
-fn of(configuration: &Configuration, name: &str, client: bool, depth: usize) -> Answer {
+/// What is written for an interface; `lacks` says why there is no DHCP client.
+fn of(configuration: &Configuration, name: &str, lacks: Option<&str>, depth: usize) -> Answer {
     let mut best = Answer::none(MAIN, format!("no stanza is for {name}"));
     for one in configuration.of(name) {
-        best = given(configuration, one, client);
+        best = given(configuration, one, lacks);
         if matches!(best, Answer::Address { .. }) {
             return best;
         }
@@ -100,7 +127,7 @@ fn of(configuration: &Configuration, name: &str, client: bool, depth: usize) -> 
     // A bridge or bond starts its ports.
     for above in configuration.interfaces.iter().filter(|_| depth < PORTS) {
         if above.name != name && has_port(above, name) {
-            let answer = of(configuration, &above.name, client, depth + 1);
+            let answer = of(configuration, &above.name, lacks, depth + 1);
             if answer.rank() > best.rank() {
                 best = answer;
             }
@@ -112,7 +139,7 @@ fn of(configuration: &Configuration, name: &str, client: bool, depth: usize) -> 
             if let [key, master, ..] = words.as_slice()
                 && matches!(key.replace('_', "-").as_str(), "bond-master" | "bridge-master")
             {
-                let answer = of(configuration, master, client, depth + 1);
+                let answer = of(configuration, master, lacks, depth + 1);
                 if answer.rank() > best.rank() {
                     best = answer;
                 }
@@ -140,7 +167,7 @@ fn has_port(above: &Interface, name: &str) -> bool {
     listed || above.name.split_once('.').is_some_and(|(card, _)| card == name)
 }
 
-fn given(configuration: &Configuration, one: &Interface, client: bool) -> Answer {
+fn given(configuration: &Configuration, one: &Interface, lacks: Option<&str>) -> Answer {
     let place = one.place.clone().unwrap_or_else(|| Place::file(MAIN));
     if !configuration.is_started(&one.name) {
         return Answer::none(place, format!("no line \"auto {}\" starts it", one.name));
@@ -149,12 +176,13 @@ fn given(configuration: &Configuration, one: &Interface, client: bool) -> Answer
         return Answer::none(place, OTHER_ADDRESS);
     }
     let uses_dhcp = one.options.iter().any(|words| *words == ["use", "dhcp"]);
-    match one.method.as_str() {
-        "dhcp" if client => Answer::address(place, How::Dhcp),
-        _ if uses_dhcp && client => Answer::address(place, How::Dhcp),
-        "dhcp" => Answer::none(place, "no DHCP client is installed"),
-        "static" => Answer::address(place, How::Static),
-        method => Answer::none(place, format!("the method {method} gives no address")),
+    match (one.method.as_str(), lacks) {
+        ("dhcp", Some(why)) => Answer::none(place, why),
+        ("dhcp", None) => Answer::address(place, How::Dhcp),
+        (_, None) if uses_dhcp => Answer::address(place, How::Dhcp),
+        ("static", _) => Answer::address(place, How::Static),
+        (_, Some(why)) if uses_dhcp => Answer::none(place, why),
+        (method, _) => Answer::none(place, format!("the method {method} gives no address")),
     }
 }
 
@@ -164,19 +192,28 @@ fn configuration(view: &dyn View) -> Result<Configuration> {
     Ok(configuration)
 }
 
+/// What a line of options is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Interface,
+    /// A mapping, a template.
+    Other,
+}
+
 fn read(view: &dyn View, path: &str, out: &mut Configuration, depth: usize) -> Result<()> {
     if depth > DEPTH || !out.read.insert(path.to_owned()) {
         return Ok(());
     }
     let text = view.text(path)?.unwrap_or_default().replace("\\\n", " ");
-    let mut open = false;
+    // What the options behind it belong to: an interface, or something that is not looked into.
+    let mut open = None;
     for line in lines(&text) {
         let words: Vec<&str> = line.words().collect();
         match words.as_slice() {
             [] => {}
             ["auto" | "allow-auto" | "allow-hotplug", names @ ..] => {
                 out.started.extend(names.iter().map(|name| (*name).to_owned()));
-                open = false;
+                open = None;
             }
             ["iface", name, rest @ ..] => {
                 // Without a family it is as if both were given no method of their own (ifupdown-ng).
@@ -188,15 +225,15 @@ fn read(view: &dyn View, path: &str, out: &mut Configuration, depth: usize) -> R
                     options: Vec::new(),
                     place: Some(Place::line(path, line.number)),
                 });
-                open = true;
+                open = Some(Open::Interface);
             }
             ["mapping", names @ ..] => {
                 let place = Place::line(path, line.number);
                 out.mapped.extend(names.iter().map(|name| ((*name).to_owned(), place.clone())));
-                open = false;
+                open = Some(Open::Other);
             }
             ["source", patterns @ ..] => {
-                open = false;
+                open = None;
                 for pattern in patterns {
                     for file in expand(view, path, pattern, false)? {
                         read(view, &file, out, depth + 1)?;
@@ -204,20 +241,27 @@ fn read(view: &dyn View, path: &str, out: &mut Configuration, depth: usize) -> R
                 }
             }
             ["source-directory", patterns @ ..] => {
-                open = false;
+                open = None;
                 for pattern in patterns {
                     for file in expand(view, path, pattern, true)? {
                         read(view, &file, out, depth + 1)?;
                     }
                 }
             }
-            [keyword, ..] if keyword.starts_with("allow-") || *keyword == "no-auto-down" => open = false,
-            _ if open => {
+            ["template", ..] => open = Some(Open::Other),
+            [keyword, ..]
+                if keyword.starts_with("allow-")
+                    || matches!(*keyword, "no-auto-down" | "no-scripts" | "rename") =>
+            {
+                open = None;
+            }
+            _ if open == Some(Open::Interface) => {
                 if let Some(last) = out.interfaces.last_mut() {
                     last.options.push(words.iter().map(|word| (*word).to_owned()).collect());
                 }
             }
-            _ => {}
+            _ if open == Some(Open::Other) => {}
+            _ => drop(out.misplaced.get_or_insert_with(|| Place::line(path, line.number))),
         }
     }
     Ok(())

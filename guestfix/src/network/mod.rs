@@ -2,8 +2,9 @@
 //!
 //! Hyper-V's network card sits on no bus that a name could be made of: neither systemd nor biosdevname
 //! renames it, whatever `net.ifnames` says, and it stays `eth0`. A `.link` file or a udev rule that fits it
-//! gives it another name. Every manager that is started is asked, with its own files in its own order; each
-//! has a file here. A bridge, bond or VLAN over the card counts where it has the card as a port.
+//! gives it another name. Every manager that is at work is asked, with its own files in its own order; each
+//! has a file here. A bridge, bond or VLAN over the card counts where it has the card as a port. cloud-init
+//! writes the files of a manager, which has to be at work as well.
 //!
 //! Sources: systemd.network(5), systemd.link(5), netplan(5), nm-settings-keyfile(5), NetworkManager.conf(5),
 //! interfaces(5), `sysconfig.txt` of initscripts, ifcfg(5) of wicked, cloud-init's documentation, "Network
@@ -14,10 +15,10 @@ mod cloud_init;
 mod glob;
 mod ifcfg;
 mod ifupdown;
+mod manager;
 mod netplan;
 mod networkd;
 mod networkmanager;
-mod service;
 #[cfg(test)]
 mod tests;
 mod wicked;
@@ -26,12 +27,12 @@ use serde::Serialize;
 
 use crate::place::{Evidence, Place};
 use crate::platform::Platform;
-use crate::{Result, View};
+use crate::{Result, View, services};
 
+pub(crate) use crate::services::is_started;
 pub use card::Card;
 pub(crate) use glob::matches;
 pub(crate) use ifupdown::lists_ports;
-pub(crate) use service::is_started;
 
 /// How a card comes by its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -123,35 +124,74 @@ struct Source {
 /// The switch of the host lets no card through that says it is another.
 const OTHER_ADDRESS: &str = "it gives the card another hardware address";
 
-/// What a manager says of the card; `None` if it is not at work.
-type Ask = fn(&dyn View, &Card) -> Result<Option<Answer>>;
+/// What a manager says of the card.
+enum Said {
+    /// It is not installed.
+    Absent,
+    /// It is installed and does nothing: why.
+    Idle(Evidence),
+    /// It is at work.
+    Answer(Answer),
+}
 
-const MANAGERS: [Ask; 6] = [
-    networkd::answer,
-    networkmanager::answer,
-    ifupdown::answer,
-    ifcfg::answer,
-    wicked::answer,
-    cloud_init::answer,
-];
+/// Asks a manager.
+type Ask = fn(&dyn View, &Card) -> Result<Said>;
 
-/// Whether the card that the platform shows gets an address, and from which configuration; `None` if nothing
-/// that is started configures the network.
+const MANAGERS: [Ask; 5] =
+    [networkd::answer, networkmanager::answer, ifupdown::answer, ifcfg::answer, wicked::answer];
+
+/// Units and services of others, of which only this is looked at: whether they are started.
+const OTHERS: [&str; 5] =
+    ["dhcpcd.service", "connman.service", "netctl-auto@eth0.service", "net.eth0", "dhclient.service"];
+
+/// Whether the card that the platform shows gets an address, and from which configuration.
 ///
 /// # Errors
 /// If the guest cannot be read.
-pub fn answer(view: &dyn View, platform: &Platform) -> Result<Option<Answer>> {
+pub fn answer(view: &dyn View, platform: &Platform) -> Result<Answer> {
     let card = match card::of(view, platform.drivers.network)? {
         Ok(card) => card,
-        Err(unknown) => return Ok(Some(unknown)),
+        Err(unknown) => return Ok(unknown),
     };
     let mut best: Option<Answer> = None;
+    let mut idle = Vec::new();
     for ask in MANAGERS {
-        let answer = ask(view, &card)?;
-        best = match (best, answer) {
-            (Some(best), Some(answer)) if best.rank() >= answer.rank() => Some(best),
-            (best, answer) => answer.or(best),
-        };
+        match ask(view, &card)? {
+            Said::Absent => {}
+            Said::Idle(why) => idle.push(why),
+            Said::Answer(answer) => {
+                best = Some(match best {
+                    Some(best) if best.rank() >= answer.rank() => best,
+                    _ => answer,
+                });
+            }
+        }
     }
-    Ok(best)
+    let best = match best {
+        Some(answer @ Answer::Address { .. }) => return Ok(answer),
+        best => best,
+    };
+    if let Some(by) = cloud_init::configures(view)?
+        && (best.is_some() || networkd::may_start(view)?)
+    {
+        return Ok(Answer::address(by, How::Dhcp));
+    }
+    for unit in OTHERS {
+        if let Some(link) = services::starting_links(view, unit)?.into_iter().next() {
+            let why = format!("it starts {unit}: what that configures is not looked at");
+            return Ok(Answer::unknown(Place::file(link), why));
+        }
+    }
+    Ok(best.unwrap_or_else(|| nobody(idle)))
+}
+
+/// Why nothing configures the network, of all that could.
+fn nobody(idle: Vec<Evidence>) -> Answer {
+    let mut why = "nothing that is started configures the network".to_owned();
+    let place = idle.first().map_or(Place::Platform, |first| first.place.clone());
+    let reasons: Vec<String> = idle.into_iter().map(|one| one.what).collect();
+    if !reasons.is_empty() {
+        why = format!("{why}: {}", reasons.join("; "));
+    }
+    Answer::none(place, why)
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Source, service};
+use super::Source;
 use crate::place::Place;
+use crate::programs::cannot_start;
+use crate::text::lines;
 use crate::text::yaml_outline::{items, outline};
 use crate::{Result, View};
 
@@ -19,6 +21,8 @@ const GENERATORS: [&str; 2] =
 pub(super) struct Rendered {
     pub(super) networkd: Vec<Source>,
     pub(super) networkmanager: Vec<Source>,
+    /// Where a file is no YAML: netplan ends there, and makes nothing of any file.
+    pub(super) broken: Option<Place>,
 }
 
 /// One interface, as all files together have it.
@@ -49,13 +53,27 @@ fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "y" | "1")
 }
 
+/// Whether the program is there that systemd runs for it at each boot.
+pub(super) fn is_installed(view: &dyn View) -> Result<bool> {
+    for generator in GENERATORS {
+        if view.exists(generator)? {
+            return Ok(cannot_start(view, generator, None)?.is_none());
+        }
+    }
+    Ok(false)
+}
+
 /// What netplan makes at boot; nothing where it is not installed.
 pub(super) fn render(view: &dyn View) -> Result<Rendered> {
-    let installed = view.exists(GENERATORS[0])? || view.exists(GENERATORS[1])?;
-    if !installed && !service::has_program(view, &["netplan"])? {
+    if !is_installed(view)? {
         return Ok(Rendered::default());
     }
     let texts = files(view)?;
+    for (file, text) in &texts {
+        if let Some(line) = broken_line(text) {
+            return Ok(Rendered { broken: Some(Place::line(file, line)), ..Rendered::default() });
+        }
+    }
     let (mut renderer, mut definitions): (&str, Vec<Definition<'_>>) = ("networkd", Vec::new());
     for (file, text) in &texts {
         for node in outline(text) {
@@ -90,6 +108,23 @@ pub(super) fn render(view: &dyn View) -> Result<Rendered> {
         }
     }
     Ok(rendered)
+}
+
+/// The first line that is neither a key nor an item of a list, nor within brackets; and one that a tab indents.
+fn broken_line(text: &str) -> Option<usize> {
+    let mut open = 0_i64;
+    for line in lines(text) {
+        let body = line.body.split(" #").next().unwrap_or_default();
+        let rest = body.trim_start_matches(' ');
+        let is_item = rest.starts_with("- ") || rest == "-" || matches!(rest.trim(), "---" | "...");
+        let is_nothing = rest.trim().is_empty() || rest.starts_with('#');
+        if open == 0 && !is_nothing && (rest.starts_with('\t') || !is_item && !rest.contains(':')) {
+            return Some(line.number);
+        }
+        let count = |brackets: [char; 2]| body.matches(brackets).count() as i64;
+        open += count(['[', '{']) - count([']', '}']);
+    }
+    None
 }
 
 fn files(view: &dyn View) -> Result<Vec<(String, String)>> {

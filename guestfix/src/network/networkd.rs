@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Card, How, OTHER_ADDRESS, Source, netplan, service};
+use super::manager::{Manager, State};
+use super::{Answer, Card, How, OTHER_ADDRESS, Said, Source, netplan};
 use crate::place::Place;
 use crate::text::ini;
-use crate::{Result, View};
+use crate::{Result, View, services};
 
 /// Where its files are; a name in an earlier one hides that name in the later ones.
 const DIRS: [&str; 5] = [
@@ -26,16 +27,34 @@ pub(super) enum Fit {
     Unknown(String),
 }
 
-pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
-    const UNIT: &str = "systemd-networkd.service";
-    let rendered = netplan::render(view)?.networkd;
-    if service::is_masked(view, UNIT)? || rendered.is_empty() && !service::is_started(view, UNIT)? {
-        return Ok(None);
+const MANAGER: Manager = Manager {
+    unit: "systemd-networkd.service",
+    programs: &[&["/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"]],
+};
+/// Starts it as soon as the kernel tells of a card.
+const SOCKET: &str = "systemd-networkd.socket";
+
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
+    let netplan::Rendered { networkd: rendered, broken, .. } = netplan::render(view)?;
+    let pulled_in = !rendered.is_empty() || services::is_started(view, SOCKET)?;
+    match MANAGER.state(view, pulled_in)? {
+        State::Absent => return Ok(Said::Absent),
+        State::Idle(why) => {
+            let broken =
+                broken.map(|place| Answer::none(place, "netplan cannot read it, and configures nothing"));
+            return Ok(broken.map_or(Said::Idle(why), Said::Answer));
+        }
+        State::Works => {}
     }
     let mut networks = files(view, ".network")?;
     networks.extend(rendered);
     networks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Some(of(&networks, card, 0)))
+    Ok(Said::Answer(of(&networks, card, 0)))
+}
+
+/// Whether netplan starts it once something writes a file for netplan.
+pub(super) fn may_start(view: &dyn View) -> Result<bool> {
+    Ok(netplan::is_installed(view)? && matches!(MANAGER.state(view, true)?, State::Works))
 }
 
 /// The `.link` files, which udev reads whoever configures the network.

@@ -1,7 +1,8 @@
 //! NetworkManager: of the profiles that fit a card the one of the highest priority counts; a card without any
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
-use super::{Answer, Card, How, OTHER_ADDRESS, Source, ifcfg, matches, netplan, service};
+use super::manager::{Manager, State};
+use super::{Answer, Card, How, OTHER_ADDRESS, Said, Source, ifcfg, matches, netplan};
 use crate::place::Place;
 use crate::text::ini;
 use crate::{Result, View};
@@ -14,8 +15,12 @@ const PROFILES: [&str; 3] = [
 const CONF: &str = "/etc/NetworkManager/NetworkManager.conf";
 const CONF_DIRS: [&str; 3] =
     ["/usr/lib/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/etc/NetworkManager/conf.d"];
+/// What it keeps: whether somebody has switched the network off.
+const STATE: &str = "/var/lib/NetworkManager/NetworkManager.state";
 /// How deep bridges over bonds over cards are followed.
 const DEPTH: usize = 4;
+/// It has a DHCP client of its own.
+const MANAGER: Manager = Manager { unit: "NetworkManager.service", programs: &[&["NetworkManager"]] };
 
 /// A connection profile, of whichever format.
 #[derive(Debug, Clone, Default)]
@@ -79,26 +84,34 @@ fn is_listed(patterns: &[String], name: &str) -> bool {
         && (may.is_empty() || may.iter().any(|pattern| fits(pattern)))
 }
 
-pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Option<Answer>> {
-    if !service::is_started(view, "NetworkManager.service")? {
-        return Ok(None);
+pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
+    Ok(match MANAGER.state(view, false)? {
+        State::Absent => Said::Absent,
+        State::Idle(why) => Said::Idle(why),
+        State::Works => Said::Answer(at_work(view, card)?),
+    })
+}
+
+fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
+    let kept = view.text(STATE)?.unwrap_or_default();
+    if ini::values(&kept, "main", "NetworkingEnabled").last().is_some_and(|value| is_no(value)) {
+        return Ok(Answer::none(STATE, "NetworkingEnabled=false switches all cards off"));
     }
     let conf = configuration(view)?;
     if let Some(place) = unmanaged(view, &conf, card)? {
-        return Ok(Some(Answer::none(place, format!("NetworkManager does not manage {}", card.name))));
+        return Ok(Answer::none(place, format!("NetworkManager does not manage {}", card.name)));
     }
     let profiles = profiles(view, &conf)?;
     let fitting = profiles.iter().filter(|profile| profile.fits(card));
-    let Some(best) = fitting.clone().map(|profile| profile.priority).max() else {
-        return Ok(Some(match makes_none(&conf, card) {
-            Some(place) => Answer::none(place, "no card gets a profile by itself, and none has one"),
-            None => Answer::address(CONF, How::Dhcp),
-        }));
-    };
+    let best = fitting.clone().map(|profile| profile.priority).max();
     // Among equals the one that was used last counts, which is written down nowhere: one that gives an
     // address is none that a machine would have been without.
-    let answers = fitting.filter(|profile| profile.priority == best).map(|one| given(&profiles, one, 0));
-    Ok(answers.max_by_key(Answer::rank))
+    let fitting = fitting.filter(|profile| Some(profile.priority) == best);
+    let answer = fitting.map(|one| given(&profiles, one, 0)).max_by_key(Answer::rank);
+    Ok(answer.unwrap_or_else(|| match makes_none(&conf, card) {
+        Some(place) => Answer::none(place, "no card gets a profile by itself, and none has one"),
+        None => Answer::address(CONF, How::Dhcp),
+    }))
 }
 
 /// What a profile gives its card.
@@ -212,7 +225,7 @@ fn profiles(view: &dyn View, conf: &[Source]) -> Result<Vec<Profile>> {
     let mut out: Vec<Profile> = netplan::render(view)?
         .networkmanager
         .iter()
-        .map(|file| keyfile(file.place.clone(), &file.text))
+        .filter_map(|file| keyfile(file.place.clone(), &file.text))
         .collect();
     let mut names = Vec::new();
     for dir in PROFILES {
@@ -224,7 +237,7 @@ fn profiles(view: &dyn View, conf: &[Source]) -> Result<Vec<Profile>> {
                 continue;
             }
             let text = view.text(&path)?.unwrap_or_default();
-            out.push(keyfile(Place::file(path), &text));
+            out.extend(keyfile(Place::file(path), &text));
             names.push(name);
         }
     }
@@ -235,7 +248,15 @@ fn profiles(view: &dyn View, conf: &[Source]) -> Result<Vec<Profile>> {
     Ok(out)
 }
 
-fn keyfile(place: Place, text: &str) -> Profile {
+/// A keyfile; `None` if it is none: NetworkManager leaves out what it cannot read as a whole.
+fn keyfile(place: Place, text: &str) -> Option<Profile> {
+    let is_entry = |line: &str| {
+        let is_section = line.starts_with('[') && line.ends_with(']');
+        line.is_empty() || line.starts_with('#') || is_section || line.contains('=')
+    };
+    if !text.lines().all(|line| is_entry(line.trim())) || !text.contains("[connection]") {
+        return None;
+    }
     let value =
         |section, key| ini::values(text, section, key).last().copied().filter(|value| !value.is_empty());
     let list = |section, key| -> Vec<String> {
@@ -254,7 +275,7 @@ fn keyfile(place: Place, text: &str) -> Profile {
         ("match", "kernel-command-line"),
     ];
     let names = ["id", "uuid", "interface-name"].into_iter().filter_map(|key| value("connection", key));
-    Profile {
+    Some(Profile {
         names: names.map(str::to_owned).collect(),
         interface: value("connection", "interface-name").map(str::to_owned),
         interfaces: list("match", "interface-name"),
@@ -272,5 +293,5 @@ fn keyfile(place: Place, text: &str) -> Profile {
         master: either("connection", ["controller", "master"]).map(str::to_owned),
         parent: value("vlan", "parent").or_else(|| value("macvlan", "parent")).map(str::to_owned),
         ..Profile::new(place, kind)
-    }
+    })
 }

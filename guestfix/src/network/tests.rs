@@ -1,16 +1,48 @@
 use libdisk::vfs::MemoryFs;
 
 use super::*;
+use crate::elf::testing::library;
 use crate::facts::{Lvm, Machine, TableKind};
 use crate::platform::azure::AZURE;
 use crate::tree::Tree;
 
-const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 const NETWORKD: &str = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
 const MANAGER: &str = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+const NETWORKING: &str = "/etc/systemd/system/multi-user.target.wants/networking.service";
+const WICKED: &str = "/etc/systemd/system/multi-user.target.wants/wicked.service";
+const NETWORK: &str = "/etc/rc.d/rc3.d/S10network";
+const CLOUD_INIT: &str = "/etc/systemd/system/cloud-init.target.wants/cloud-init-local.service";
 
-/// What is answered for these files, in a few words.
+const UNITS: &str = "/usr/lib/systemd/system";
+const GENERATOR: &str = "/usr/lib/systemd/system-generators/netplan";
+
+/// What starts a manager, and what its package has: the unit or script, and its programs.
+const PACKAGES: [(&str, &[&str]); 7] = [
+    (NETWORKD, &["/usr/lib/systemd/system/systemd-networkd.service", "/usr/lib/systemd/systemd-networkd"]),
+    (GENERATOR, &["/usr/lib/systemd/system/systemd-networkd.service", "/usr/lib/systemd/systemd-networkd"]),
+    (MANAGER, &["/usr/lib/systemd/system/NetworkManager.service", "/usr/sbin/NetworkManager"]),
+    (NETWORKING, &["/usr/lib/systemd/system/networking.service", "/sbin/ifup"]),
+    (WICKED, &["/usr/lib/systemd/system/wicked.service", "/usr/sbin/wicked", "/usr/sbin/wickedd"]),
+    (NETWORK, &["/etc/rc.d/init.d/network", "/sbin/ifup", "/etc/sysconfig/network"]),
+    (CLOUD_INIT, &["/usr/lib/systemd/system/cloud-init-local.service", "/usr/bin/cloud-init"]),
+];
+
+/// What is answered for these files, in a few words, where the packages are whole of what is started, and a
+/// client has its script.
 fn told(files: &[(&str, &str)]) -> String {
+    let has = |path: &str| files.iter().any(|(known, _)| *known == path);
+    let mut all = files.to_vec();
+    for (_, package) in PACKAGES.iter().filter(|(link, _)| has(link)) {
+        all.extend(package.iter().filter(|path| !has(path)).map(|path| (*path, "")));
+    }
+    if has("/sbin/dhclient") {
+        all.push(("/sbin/dhclient-script", ""));
+    }
+    answered(&all)
+}
+
+/// What is answered for these files and no others. What is where programs are is one, unless it has a text.
+fn answered(files: &[(&str, &str)]) -> String {
     let machine = Machine {
         size: 0,
         table: TableKind::Mbr,
@@ -22,14 +54,28 @@ fn told(files: &[(&str, &str)]) -> String {
         volumes: Vec::new(),
         lvm: Lvm::default(),
     };
-    let fs = MemoryFs::from_entries(files.iter().copied());
+    let program = library(&[]);
+    let mut fs = MemoryFs::from_entries([("/etc/hostname", "x")]);
+    for (path, text) in files {
+        let (dir, _) = path.rsplit_once('/').unwrap();
+        let is_program = text.is_empty()
+            && (dir.ends_with("bin") || *path == GENERATOR || path.ends_with("/systemd-networkd"));
+        fs = match (text.strip_prefix("-> "), is_program) {
+            (Some(target), _) => fs.symlink(path, target),
+            (None, true) => fs.file(path, &program).mode(path, 0o755, 0, 0),
+            // a unit with its command, unless it is asked for otherwise
+            (None, false) if text.is_empty() && path.ends_with(".service") && !dir.ends_with(".wants") => {
+                fs.file(path, b"[Service]\nExecStart=/x\n")
+            }
+            (None, false) => fs.file(path, text.as_bytes()),
+        };
+    }
     let tree = Tree::from_filesystems(vec![("/".into(), Box::new(fs))], machine);
     match answer(&tree, &AZURE).unwrap() {
-        None => "nothing".into(),
-        Some(Answer::Address { by, how: How::Dhcp }) => format!("dhcp {by}"),
-        Some(Answer::Address { by, how: How::Static }) => format!("static {by}"),
-        Some(Answer::None { place, why }) => format!("none {place}: {why}"),
-        Some(Answer::Unknown { what, why }) => format!("unknown {what}: {why}"),
+        Answer::Address { by, how: How::Dhcp } => format!("dhcp {by}"),
+        Answer::Address { by, how: How::Static } => format!("static {by}"),
+        Answer::None { place, why } => format!("none {place}: {why}"),
+        Answer::Unknown { what, why } => format!("unknown {what}: {why}"),
     }
 }
 
@@ -39,12 +85,135 @@ fn networkd(matched: &str, network: &str) -> String {
     told(&[(NETWORKD, ""), ("/etc/systemd/network/20-a.network", &text)])
 }
 
+const NOBODY: &str = "nothing that is started configures the network";
+
 #[test]
-fn nothing_is_said_where_nothing_is_started() {
-    assert_eq!(told(&[]), "nothing");
+fn nobody_configures_the_network_if_nothing_is_started() {
+    assert_eq!(told(&[]), format!("none platform: {NOBODY}"));
     let file = "[Match]\nName=*\n[Network]\nDHCP=yes\n";
-    assert_eq!(told(&[("/etc/systemd/network/a.network", file)]), "nothing");
-    assert_eq!(told(&[("/etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n")]), "nothing");
+    let (network, interfaces) = ("/etc/systemd/network/a.network", "/etc/network/interfaces");
+    assert_eq!(told(&[(network, file)]), format!("none platform: {NOBODY}"));
+    let eth0 = "auto eth0\niface eth0 inet dhcp\n";
+    assert_eq!(told(&[(interfaces, eth0)]), format!("none platform: {NOBODY}"));
+    // All that is installed is named.
+    let (networkd, networking) =
+        (&*format!("{UNITS}/systemd-networkd.service"), &*format!("{UNITS}/networking.service"));
+    assert_eq!(
+        told(&[(networkd, ""), (networking, ""), (interfaces, eth0)]),
+        format!(
+            "none {networkd}: {NOBODY}: nothing starts systemd-networkd.service; nothing starts networking.service"
+        )
+    );
+}
+
+/// A manager that is started, with all that it needs, and what it is asked to do; without any one of these,
+/// or with one damaged, there is no address.
+#[test]
+fn a_manager_is_whole_and_started_or_gives_no_address() {
+    let dhcp = "[Match]\nName=eth0\n[Network]\nDHCP=yes\n";
+    let eth0 = "auto eth0\niface eth0 inet dhcp\n";
+    let ifcfg = "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n";
+    let wicked = "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n";
+    let yaml = "network: {ethernets: {eth0: {dhcp4: true}}}\n";
+    let client = &["/sbin/dhclient", "/sbin/dhclient-script"][..];
+    for (start, unit, configuration, more) in [
+        (NETWORKD, "systemd-networkd.service", ("/etc/systemd/network/a.network", dhcp), &[][..]),
+        (GENERATOR, "systemd-networkd.service", ("/etc/netplan/a.yaml", yaml), &[]),
+        (MANAGER, "NetworkManager.service", ("/etc/NetworkManager/NetworkManager.conf", "[main]\n"), &[]),
+        (NETWORKING, "networking.service", ("/etc/network/interfaces", eth0), client),
+        (WICKED, "wicked.service", ("/etc/sysconfig/network/ifcfg-eth0", wicked), &[]),
+        (NETWORK, "network.service", ("/etc/sysconfig/network-scripts/ifcfg-eth0", ifcfg), client),
+    ] {
+        let package = PACKAGES.iter().find(|(link, _)| *link == start).unwrap().1;
+        let paths: Vec<&str> = [&[start], package, more].concat();
+        let mut all: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).collect();
+        all.push(configuration);
+        assert!(answered(&all).starts_with("dhcp "), "{start}: {}", answered(&all));
+        for path in &paths {
+            let without: Vec<(&str, &str)> = all.iter().copied().filter(|(file, _)| file != path).collect();
+            let told = answered(&without);
+            assert!(told.starts_with("none "), "{start} without {path}: {told}");
+            let is_unit = path.starts_with(UNITS);
+            let is_program =
+                path.contains("bin/") || path.ends_with("/systemd-networkd") || *path == GENERATOR || is_unit;
+            let damaged = without.iter().copied().chain([(*path, "no program")]).collect::<Vec<_>>();
+            assert!(!is_program || answered(&damaged).starts_with("none "), "{start}: {path} is damaged");
+        }
+        let mask = format!("/etc/systemd/system/{unit}");
+        let masked = answered(&[&all[..], &[(&mask, "-> /dev/null")]].concat());
+        assert!(masked.starts_with("none ") && masked.contains(&format!("{unit} is masked")), "{masked}");
+    }
+}
+
+#[test]
+fn a_manager_may_be_switched_off_by_its_own_configuration() {
+    let eth0 = ("/etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n");
+    let ifupdown = |text: &str| {
+        told(&[(NETWORKING, ""), ("/sbin/dhclient", ""), eth0, ("/etc/default/networking", text)])
+    };
+    assert!(ifupdown("#CONFIGURE_INTERFACES=no\n").starts_with("dhcp "));
+    assert!(ifupdown("CONFIGURE_INTERFACES=no\n").starts_with("none /etc/default/networking: "));
+    assert!(ifupdown("EXCLUDE_INTERFACES=\"lo eth*\"\n").starts_with("none /etc/default/networking: "));
+    assert!(ifupdown("EXCLUDE_INTERFACES=eth1\n").starts_with("dhcp "));
+    let state = "/var/lib/NetworkManager/NetworkManager.state";
+    let manager = |value: &str| {
+        told(&[
+            (MANAGER, ""),
+            (state, &format!("[main]\nNetworkingEnabled={value}\nWirelessEnabled=false\n")),
+        ])
+    };
+    assert!(manager("true").starts_with("dhcp "));
+    assert!(manager("false").starts_with(&format!("none {state}: ")));
+    let ifcfg = ("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n");
+    let network =
+        |text: &str| told(&[(NETWORK, ""), ("/sbin/dhclient", ""), ifcfg, ("/etc/sysconfig/network", text)]);
+    assert!(network("NETWORKING=yes\n").starts_with("dhcp "));
+    assert!(network("NETWORKING=no\n").starts_with("none /etc/sysconfig/network: "));
+}
+
+/// Which link starts a service differs with the init.
+#[test]
+fn a_manager_is_started_by_any_init() {
+    let eth0 = ("/etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n");
+    let ifcfg = ("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n");
+    let suse = ("/etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n");
+    let base = [("/sbin/ifup", ""), ("/sbin/dhclient", ""), ("/sbin/dhclient-script", ""), eth0];
+    for (link, script) in [
+        ("/etc/runlevels/boot/networking", "/etc/init.d/networking"),
+        ("/etc/rcS.d/S12networking", "/etc/init.d/networking"),
+        (
+            "/etc/systemd/system/network-online.target.wants/networking.service",
+            "/lib/systemd/system/networking.service",
+        ),
+        ("/etc/inittab", "/etc/init/networking.conf"),
+    ] {
+        let told = answered(&[&base[..], &[(link, "x"), (script, "")]].concat());
+        assert!(told.starts_with("dhcp "), "{link}: {told}");
+    }
+    let global = ("/etc/sysconfig/network", "NETWORKING=yes\n");
+    for link in ["/etc/rc3.d/S10network", "/etc/rc.d/rc5.d/S10network"] {
+        let told =
+            answered(&[&base[..3], &[(link, "x"), ("/etc/init.d/network", "x"), ifcfg, global]].concat());
+        assert!(told.starts_with("dhcp "), "{link}: {told}");
+    }
+    let script = [("/etc/init.d/network", "x"), ("/etc/init.d/rc3.d/S05network", "x"), suse];
+    let told = answered(&[&base[..3], &script, &[("/etc/sysconfig/network/config", "x")]].concat());
+    assert!(told.starts_with("dhcp "), "SUSE before wicked: {told}");
+    let alias = [
+        ("/etc/systemd/system/network.service", "-> /usr/lib/systemd/system/wicked.service"),
+        ("/usr/lib/systemd/system/wicked.service", ""),
+        ("/usr/sbin/wicked", ""),
+        ("/usr/sbin/wickedd", ""),
+        suse,
+    ];
+    assert!(answered(&alias).starts_with("dhcp "), "{}", answered(&alias));
+}
+
+#[test]
+fn what_is_started_and_not_known_is_not_judged() {
+    let connman = "/etc/systemd/system/multi-user.target.wants/connman.service";
+    assert!(told(&[(connman, "")]).starts_with(&format!("unknown {connman}: it starts connman.service")));
+    assert!(told(&[("/etc/runlevels/default/net.eth0", "")]).starts_with("unknown "));
 }
 
 #[test]
@@ -153,10 +322,11 @@ fn what_is_over_a_card_counts_if_it_has_the_card() {
 
 #[test]
 fn netplan_merges_its_files_and_renders_for_both() {
-    let generator = ("/usr/lib/systemd/system-generators/netplan", "");
+    let generator = (GENERATOR, "");
     let (a, b) = ("/etc/netplan/50-a.yaml", "/etc/netplan/60-b.yaml");
     let one = |text: &str| told(&[generator, (a, text)]);
-    assert_eq!(told(&[(a, "network: {ethernets: {eth0: {dhcp4: true}}}\n")]), "nothing", "not installed");
+    let not_installed = told(&[(a, "network: {ethernets: {eth0: {dhcp4: true}}}\n")]);
+    assert_eq!(not_installed, format!("none platform: {NOBODY}"));
     assert_eq!(one("network: {ethernets: {eth0: {dhcp4: true}}}\n"), format!("dhcp {a}:1"));
     // Debian's own.
     let stock = "network:\n  version: 2\n  ethernets:\n    all-en:\n      match:\n        name: en*\n      dhcp4: true\n    all-eth:\n      match:\n        name: eth*\n      dhcp4: true\n";
@@ -178,6 +348,18 @@ fn netplan_merges_its_files_and_renders_for_both() {
             assert!(told.starts_with(answer), "{renderer} {matched}: {told}");
         }
     }
+    for (text, line) in [
+        ("network:\n  ethernets:\n    eth0:\n      dhcp4: true\n    eth1\n", 5),
+        ("network:\n\tethernets: {}\n", 2),
+        ("no network\n", 1),
+    ] {
+        let broken = one(text);
+        assert_eq!(broken, format!("none {a}:{line}: netplan cannot read it, and configures nothing"));
+        let good = "network: {ethernets: {eth0: {dhcp4: true}}}\n";
+        assert_eq!(told(&[generator, (a, text), (b, good)]), broken, "no other file counts then");
+    }
+    let over_lines = "network:\n  # x\n  ethernets:\n    eth0:\n      addresses: [10.0.0.5/24,\n        10.0.0.6/24]\n      dhcp4: true\n";
+    assert!(one(over_lines).starts_with("dhcp "));
     let first = "network:\n  ethernets:\n    eth0:\n      addresses: [10.0.0.5/24]\n";
     assert_eq!(one(first), format!("static {a}:3"));
     let second = "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n";
@@ -254,14 +436,13 @@ fn networkmanager_takes_a_profile_that_fits_or_makes_one() {
 
 #[test]
 fn ifupdown_follows_what_it_sources_and_needs_a_client() {
-    let started = format!("{WANTS}/networking.service");
-    let base = [(started.as_str(), ""), ("/sbin/ifup", "")];
+    let base = [(NETWORKING, "")];
     let main = "/etc/network/interfaces";
     let with = |text: &str, more: &[(&str, &str)]| told(&[&base[..], &[(main, text)], more].concat());
     let client = ("/sbin/dhclient", "");
     let dhcp = "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n";
     assert_eq!(with(dhcp, &[client]), format!("dhcp {main}:3"));
-    assert_eq!(with(dhcp, &[]), format!("none {main}:3: no DHCP client is installed"));
+    assert_eq!(with(dhcp, &[]), format!("none {main}:3: no DHCP client (dhclient) is installed"));
     assert_eq!(with(dhcp, &[("/usr/bin/udhcpc", "")]), format!("dhcp {main}:3"));
     let fixed = "allow-hotplug eth0\niface eth0 inet static\n address 10.0.0.5/24\n";
     assert_eq!(with(fixed, &[]), format!("static {main}:2"));
@@ -278,6 +459,8 @@ fn ifupdown_follows_what_it_sources_and_needs_a_client() {
         assert_eq!(with(&format!("{source}\n"), &[client, own]), format!("dhcp {other}:2"), "{source}");
     }
     assert!(with("source /etc/network/interfaces.d/*.cfg\n", &[client, own]).starts_with("none"));
+    let misplaced = "auto eth0\n address 10.0.0.4/24\niface eth0 inet dhcp\n";
+    assert!(with(misplaced, &[client]).contains("belongs to no stanza"));
     let mapped = "auto eth0\nmapping eth0\n script /bin/x\n map HOME dhcp\n";
     assert_eq!(with(mapped, &[client]), format!("unknown {main}:2: a script says what eth0 is"));
     for port in ["bridge_ports eth0", "bridge-ports eth0", "bond-slaves eth0 eth1"] {
@@ -303,7 +486,7 @@ fn ifupdown_follows_what_it_sources_and_needs_a_client() {
 fn files_of_red_hat_and_of_suse() {
     let (dir, suse) = ("/etc/sysconfig/network-scripts", "/etc/sysconfig/network");
     let red_hat = |files: &[(&str, &str)]| {
-        let started = [("/etc/rc.d/rc3.d/S10network", ""), ("/sbin/dhclient", "")];
+        let started = [(NETWORK, ""), ("/sbin/dhclient", "")];
         told(&[&started[..], files].concat())
     };
     let eth0 = format!("{dir}/ifcfg-eth0");
@@ -326,12 +509,10 @@ fn files_of_red_hat_and_of_suse() {
     let bond = format!("{dir}/ifcfg-bond0");
     let files = [(eth0.as_str(), "MASTER=bond0\nSLAVE=yes\n"), (bond.as_str(), "BOOTPROTO=dhcp\n")];
     assert_eq!(red_hat(&files), format!("dhcp {bond}"));
-    let no_client = [("/etc/rc.d/rc3.d/S10network", ""), (&*eth0, "BOOTPROTO=dhcp\n")];
+    let no_client = [(NETWORK, ""), (&*eth0, "BOOTPROTO=dhcp\n")];
     assert_eq!(told(&no_client), format!("none {eth0}: no DHCP client (dhclient) is installed"));
 
-    let wicked = |files: &[(&str, &str)]| {
-        told(&[&[(format!("{WANTS}/wicked.service").as_str(), "")][..], files].concat())
-    };
+    let wicked = |files: &[(&str, &str)]| told(&[&[(WICKED, "")][..], files].concat());
     let eth0 = format!("{suse}/ifcfg-eth0");
     for (text, answer) in [
         ("BOOTPROTO='dhcp'\nSTARTMODE='auto'\n", "dhcp"),
@@ -351,13 +532,22 @@ fn files_of_red_hat_and_of_suse() {
     assert!(wicked(&[(&eth0, port), (&bridge, &over.replace("eth0", "ens5"))]).starts_with("none"));
 }
 
+/// It writes files for a manager, which reads them only where it is at work.
 #[test]
 fn cloud_init_counts_where_it_looks_for_azure_and_nothing_else_does() {
-    let started = format!("{WANTS}/cloud-init-local.service");
     let list = "/etc/cloud/cloud.cfg.d/90.cfg";
-    let with = |text: &str| told(&[(started.as_str(), ""), (list, text)]);
+    let pinned = "/etc/systemd/network/10-ens5.network";
+    let manager = [(NETWORKD, ""), (pinned, "[Match]\nName=ens5\n[Network]\nDHCP=yes\n")];
+    let with = |text: &str| told(&[&[(CLOUD_INIT, ""), (list, text)][..], &manager].concat());
     assert_eq!(with("datasource_list: [ Azure, None ]\n"), format!("dhcp {list}:1"));
-    assert_eq!(with("datasource_list: [ Ec2, None ]\n"), "nothing");
-    assert_eq!(with("datasource_list: [ Azure ]\nnetwork: {config: disabled}\n"), "nothing");
-    assert_eq!(with(""), "nothing");
+    let not = "none /etc/systemd/network: no file is for eth0";
+    assert_eq!(with("datasource_list: [ Ec2, None ]\n"), not);
+    assert_eq!(with("datasource_list: [ Azure ]\nnetwork: {config: disabled}\n"), not);
+    assert_eq!(with(""), not);
+    let azure = (list, "datasource_list: [ Azure ]\n");
+    assert_eq!(told(&[(CLOUD_INIT, ""), azure]), format!("none platform: {NOBODY}"));
+    let netplan = told(&[(CLOUD_INIT, ""), azure, (GENERATOR, "")]);
+    assert_eq!(netplan, format!("dhcp {list}:1"), "netplan starts networkd for what is written");
+    let disabled = ("/etc/cloud/cloud-init.disabled", "x");
+    assert_eq!(told(&[&[(CLOUD_INIT, ""), azure, disabled][..], &manager].concat()), not);
 }

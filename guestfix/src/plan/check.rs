@@ -104,7 +104,8 @@ impl Check {
         self.walk.arrives() && self.rules_are_content()
     }
 
-    fn rules_are_content(&self) -> bool {
+    /// The same by the rules alone.
+    pub(crate) fn rules_are_content(&self) -> bool {
         self.blockers().all(|item| {
             matches!(item.verdict, Verdict::Ok | Verdict::NotApplicable { .. }) && item.unread.is_empty()
         })
@@ -112,13 +113,16 @@ impl Check {
 
     /// Whether every one will once a plan is applied, and the walk over what it makes comes to the login.
     pub fn fixable(&self) -> bool {
+        self.after_fix().arrives() && self.rules_are_fixable()
+    }
+
+    /// The same by the rules alone.
+    pub(crate) fn rules_are_fixable(&self) -> bool {
         let well = |verdict: &Verdict| match verdict {
             Verdict::Ok | Verdict::NotApplicable { .. } | Verdict::Wrong { remedy: Remedy::Fix, .. } => true,
             Verdict::Wrong { remedy: Remedy::ByHand { .. }, .. } | Verdict::Unknown => false,
         };
-        self.after_fix().arrives()
-            && self.shortages.is_empty()
-            && self.blockers().all(|item| well(&item.verdict) && item.unread.is_empty())
+        self.shortages.is_empty() && self.blockers().all(|item| well(&item.verdict) && item.unread.is_empty())
     }
 
     /// The boot walk over the guest with the fixes.

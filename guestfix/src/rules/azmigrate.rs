@@ -61,7 +61,8 @@ fn the_root_is_mended_in_every_entry_and_in_the_defaults() {
 fn old_netplan_files_are_moved_aside() {
     let old = "/etc/netplan/50-cloud-init.yaml";
     let text = "network:\n  version: 2\n  ethernets:\n    ens5:\n      match:\n        macaddress: 0a:1b:2c:3d:4e:5f\n      set-name: ens5\n      dhcp4: true\n";
-    Bench::debian().file(old, text).mended(&network::RULE, |view| {
+    let netplan = Bench::without_network().manager("netplan");
+    netplan.file(old, text).mended(&network::RULE, |view| {
         assert!(!view.exists(old).unwrap());
         assert_eq!(view.glob("/etc/netplan", ".yaml").unwrap(), ["/etc/netplan/90-azure.yaml"]);
         assert_eq!(view.text("/etc/netplan/50-cloud-init.yaml.pre-azure").unwrap().as_deref(), Some(text));
@@ -186,8 +187,8 @@ fn filters_of_lvm_are_widened() {
 fn network_manager_stays_and_its_profile_fits_any_card() {
     let profile = "/etc/NetworkManager/system-connections/ens5.nmconnection";
     let manager = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
-    Bench::debian()
-        .link(manager, "/usr/lib/systemd/system/NetworkManager.service")
+    Bench::without_network()
+        .manager("NetworkManager")
         .file(profile, "[connection]\ntype=ethernet\ninterface-name=ens5\n[ethernet]\nmac-address=0A:FF\n")
         .mended(&network::LEFTOVERS, |view| {
             assert!(view.lstat(manager).unwrap().is_some());

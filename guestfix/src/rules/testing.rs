@@ -7,6 +7,7 @@ use super::linux::kernel::kernel_hyperv;
 use super::linux::mounts::{crypttab, fstab, lvm_filters};
 use super::linux::network;
 use crate::device::Part;
+use crate::elf::testing::library;
 use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume};
 use crate::plan::{Item, check, judge};
 use crate::platform::azure;
@@ -15,6 +16,7 @@ use crate::tree::Tree;
 use crate::unread::Noting;
 use crate::{Device, Finding, Fixed, Guest, Rule, Severity, Stage, Target, View};
 
+const MAIN_OF_IFUPDOWN: &str = "/etc/network/interfaces";
 pub(crate) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const BOOT_UUID: &str = "66666666-7777-8888-9999-000000000000";
 
@@ -44,6 +46,25 @@ const MODULES: &[&str] = &[
     "drivers/net/ethernet/mellanox/mlx5/core/mlx5_core",
     "drivers/net/ethernet/microsoft/mana/mana",
     "drivers/scsi/sd_mod",
+];
+
+/// What a package that configures the network has: the unit or script by which it is started, where there is
+/// one, and its programs.
+const MANAGERS: [(&str, Option<&str>, &[&str]); 6] = [
+    (
+        "ifupdown",
+        Some("/lib/systemd/system/networking.service"),
+        &["/sbin/ifup", "/sbin/dhclient", "/sbin/dhclient-script"],
+    ),
+    ("netplan", None, &["/usr/lib/systemd/system-generators/netplan", "/usr/lib/systemd/systemd-networkd"]),
+    (
+        "networkd",
+        Some("/usr/lib/systemd/system/systemd-networkd.service"),
+        &["/usr/lib/systemd/systemd-networkd"],
+    ),
+    ("NetworkManager", Some("/usr/lib/systemd/system/NetworkManager.service"), &["/usr/sbin/NetworkManager"]),
+    ("network", Some("/etc/rc.d/init.d/network"), &["/sbin/ifup", "/sbin/dhclient", "/sbin/dhclient-script"]),
+    ("wicked", Some("/usr/lib/systemd/system/wicked.service"), &["/usr/sbin/wicked", "/usr/sbin/wickedd"]),
 ];
 
 /// A guest and what is asked for it.
@@ -79,7 +100,7 @@ impl Bench {
                 "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\nGRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND=serial\n",
             ),
             ("/etc/fstab", &format!("UUID={ROOT_UUID} / ext4 defaults 0 1\n")),
-            ("/etc/network/interfaces", "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n"),
+            (MAIN_OF_IFUPDOWN, "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n"),
             ("/usr/sbin/waagent", "#!/usr/bin/python3\n"),
         ]);
         let volume = |number: u32, mounted_at: Option<&str>, kind: &str, uuid: &str| Volume {
@@ -111,7 +132,35 @@ impl Bench {
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],
             lvm: Lvm::default(),
         };
-        Self { fs, machine, goal: Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable } }
+        let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+        Self { fs, machine, goal }.manager("ifupdown")
+    }
+
+    /// The same, of which nothing is known yet that configures its network.
+    pub(crate) fn without_network() -> Self {
+        let (_, unit, programs) = MANAGERS[0];
+        let links = ["/etc/systemd/system/multi-user.target.wants/networking.service", MAIN_OF_IFUPDOWN];
+        let all = unit.iter().chain(programs).chain(&links);
+        all.fold(Self::debian(), |bench, path| bench.without(path))
+    }
+
+    /// With this package that configures the network, which is started.
+    pub(crate) fn manager(self, name: &str) -> Self {
+        let (_, unit, programs) = MANAGERS.iter().find(|(known, ..)| *known == name).unwrap();
+        let bench = programs.iter().fold(self, |bench, path| bench.program(path, library(&[])));
+        let Some(unit) = unit else {
+            return bench
+                .file("/usr/lib/systemd/system/systemd-networkd.service", "[Service]\nExecStart=/x\n");
+        };
+        let bench = bench.file(unit, "[Service]\nExecStart=/x\n");
+        match unit.rsplit_once('/').unwrap() {
+            ("/etc/rc.d/init.d", script) => bench
+                .link(&format!("/etc/rc.d/rc3.d/S10{script}"), &format!("../init.d/{script}"))
+                .file("/etc/sysconfig/network", "NETWORKING=yes\n"),
+            (_, unit_name) => {
+                bench.link(&format!("/etc/systemd/system/multi-user.target.wants/{unit_name}"), unit)
+            }
+        }
     }
 
     /// With this file.

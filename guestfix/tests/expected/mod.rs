@@ -32,10 +32,7 @@ pub(crate) const EXPECTED: &[Row] = &[
     (
         "amzn-2",
         Fixable,
-        &[
-            ("linux.initramfs.hyperv", "fix", "/boot/initramfs-5.10.223-212.873.amzn2.x86_64.img"),
-            ("linux.network.mac-pinned", "fix", "/etc/udev/rules.d/75-persistent-net-generator.rules"),
-        ],
+        &[("linux.initramfs.hyperv", "fix", "/boot/initramfs-5.10.223-212.873.amzn2.x86_64.img")],
     ),
     (
         "amzn-2023",

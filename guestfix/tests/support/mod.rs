@@ -1,9 +1,13 @@
-//! The volumes of an image as judges take them: a range of a file.
-#![allow(dead_code, reason = "each test file uses a part")]
+//! The volumes of an image as judges take them: a range of a file. Guests as a plan makes them, and with files
+//! changed.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
+
+mod changed;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub(crate) use changed::{Changed, fixed, goal};
 use guestfix::facts::{Machine, SignatureKind, Volume};
 use tempfile::NamedTempFile;
 use testimages::judge::{self, KernelMount};

@@ -9,7 +9,7 @@ use super::ec2::any_system;
 use super::guests::{DISK_ID, ROOT_UUID, root};
 use super::initrd::{Codec, Initrd, Maker, PROGRAM};
 use super::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
-use super::{Generation, SyntheticGuest, loaders};
+use super::{Generation, SyntheticGuest, loaders, network};
 
 pub(super) static ALL: &[SyntheticGuest] = &[
     SyntheticGuest {
@@ -109,6 +109,7 @@ fn alpine(out: &Path, ec2: bool) -> Result<()> {
         "/etc/network/interfaces",
         "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
     );
+    network::ifupdown_of_alpine(&mut tree);
     tree.link("/etc/runlevels/default/sshd", "/etc/init.d/sshd");
     if ec2 {
         tree.link("/etc/runlevels/default/tiny-ec2-bootstrap", "/etc/init.d/tiny-ec2-bootstrap");

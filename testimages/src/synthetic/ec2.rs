@@ -1,6 +1,7 @@
 //! What Amazon's cloud leaves in a guest, one habit a function.
 
 use super::initrd::PROGRAM;
+use super::network;
 use super::tree::Tree;
 
 /// The network card's address on EC2.
@@ -35,6 +36,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
 pub(super) fn system(os_release: &str, packages: &[(&str, &str)]) -> Tree {
     let mut tree = any_system(os_release);
     unit(&mut tree, "ssh", "OpenBSD Secure Shell server", "/usr/sbin/sshd -D");
+    network::networkd(&mut tree);
     let status = packages.iter().map(|(name, version)| {
         format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n")
     });
@@ -90,6 +92,7 @@ pub(super) fn any_system(os_release: &str) -> Tree {
         tree.file(&format!("/usr/lib/systemd/system/{unit}"), text);
     }
     tree.program("/usr/bin/udevadm", PROGRAM);
+    tree.program("/usr/bin/mount", PROGRAM);
     tree.link("/usr/lib/systemd/systemd-udevd", "../../bin/udevadm");
     for name in ["agetty", "sshd"] {
         tree.program(&format!("/usr/sbin/{name}"), PROGRAM);
@@ -220,6 +223,7 @@ pub(super) fn xen_leftovers(tree: &mut Tree) {
 
 /// Interfaces of ifupdown, with the card's address pinned there and in a udev rule.
 pub(super) fn ifupdown_pinned(tree: &mut Tree) {
+    network::ifupdown(tree);
     tree.file(
         "/etc/network/interfaces",
         format!("auto lo\niface lo inet loopback\n\nauto ens5\niface ens5 inet dhcp\n    hwaddress ether {MAC}\n    mtu 9001\n"),
@@ -232,6 +236,7 @@ pub(super) fn ifupdown_pinned(tree: &mut Tree) {
 
 /// Interfaces of ifupdown that fit any cloud.
 pub(super) fn ifupdown_plain(tree: &mut Tree) {
+    network::ifupdown(tree);
     tree.file(
         "/etc/network/interfaces",
         "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
@@ -240,6 +245,7 @@ pub(super) fn ifupdown_plain(tree: &mut Tree) {
 
 /// The netplan that cloud-init wrote: a card matched by address and named for AWS.
 pub(super) fn netplan_pinned(tree: &mut Tree) {
+    network::netplan(tree);
     tree.secret(
         "/etc/netplan/50-cloud-init.yaml",
         format!(
@@ -251,6 +257,7 @@ pub(super) fn netplan_pinned(tree: &mut Tree) {
 
 /// systemd-networkd with a link file that names the card by its address.
 pub(super) fn networkd_pinned(tree: &mut Tree) {
+    network::networkd_enabled(tree);
     tree.file(
         "/etc/systemd/network/10-ens5.link",
         format!("[Match]\nMACAddress={MAC}\n\n[Link]\nName=ens5\n"),
@@ -259,5 +266,4 @@ pub(super) fn networkd_pinned(tree: &mut Tree) {
         "/etc/systemd/network/20-ens5.network",
         "[Match]\nName=ens5\nDriver=ena\n\n[Network]\nDHCP=yes\n\n[Link]\nMTUBytes=9001\n",
     );
-    enable(tree, "systemd-networkd.service", "/lib/systemd/system");
 }

@@ -14,6 +14,7 @@ mod guests;
 mod initrd;
 mod kernel;
 mod loaders;
+mod network;
 mod rpm;
 mod selinux;
 mod systemd_boot;
@@ -70,6 +71,7 @@ const RECIPE: &[&[u8]] = &[
     include_bytes!("initrd.rs"),
     include_bytes!("kernel.rs"),
     include_bytes!("loaders.rs"),
+    include_bytes!("network.rs"),
     include_bytes!("rpm.rs"),
     include_bytes!("rpm/amazon.rs"),
     include_bytes!("rpm/fedora.rs"),

@@ -14,7 +14,7 @@ use anyhow::Result;
 use super::disk::{MIB, make_gpt, make_mbr, make_xfs, place, place_synthetic_grub};
 use super::ec2::{any_system, unit};
 use super::guests::{DISK_GUID, DISK_ID, ROOT_UUID, put_vfat, root};
-use super::initrd::{Codec, Initrd, Maker, PROGRAM};
+use super::initrd::{Codec, Initrd, Maker};
 use super::kernel::{EC2_INITRAMFS, Kernel};
 use super::tree::Tree;
 use super::{Generation, SyntheticGuest, grub, loaders, selinux};
@@ -238,11 +238,6 @@ fn esp(vendor: &str) -> Tree {
     );
     esp.file(&format!("/EFI/{vendor}/grub.cfg"), stub);
     esp
-}
-
-fn network_manager(tree: &mut Tree) {
-    tree.program("/usr/sbin/NetworkManager", PROGRAM);
-    unit(tree, "NetworkManager", "Network Manager", "/usr/sbin/NetworkManager --no-daemon");
 }
 
 fn ifcfg(tree: &mut Tree, card: &str, more: &str) {

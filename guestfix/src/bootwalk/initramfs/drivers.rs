@@ -76,8 +76,9 @@ impl Image<'_> {
     /// Whether a file system asks for a checksum that nothing in the initramfs brings. Its module does so when it
     /// is loaded, by a soft dependency, so modules.dep does not tell.
     fn lacks_checksum(&self, module: &str) -> Result<bool> {
-        // These ask through a module of their own for it.
-        let asking = if matches!(module, "xfs" | "btrfs") { "libcrc32c" } else { module };
+        // XFS asks through this module.
+        let asking =
+            |name: &str| name == module || (name == "libcrc32c" && matches!(module, "xfs" | "btrfs"));
         let name = format!("{}/modules.softdep", self.archive.module_dir(&self.kernel.release));
         let own = self.archive.find(&name).map(|file| file.data()).transpose().map_err(failed)?;
         let text = match own {
@@ -88,8 +89,9 @@ impl Image<'_> {
         };
         let asks = text.lines().any(|line| {
             let mut words = line.split_whitespace();
-            (words.next(), words.next()) == (Some("softdep"), Some(asking))
-                && words.any(|word| word == "crc32c")
+            words.next() == Some("softdep")
+                && words.next().is_some_and(asking)
+                && words.any(|word| matches!(word, "crc32c" | "crypto-crc32c"))
         });
         let has = |(_, state): &(String, ModuleState)| {
             matches!(state, ModuleState::Builtin | ModuleState::InInitramfs)

@@ -8,11 +8,11 @@ use super::{
     AMAZON_ARGUMENTS, MACHINE, RED_HAT_INITRD, SERIAL_DEFAULTS, bls, blscfg, esp, fstab, grub_cfg, hostonly,
     ifcfg, install, kernel, on_gpt_with_xfs, on_mbr, os_release, system,
 };
-use crate::synthetic::ec2::{enable, unit};
+use crate::synthetic::ec2::unit;
 use crate::synthetic::guests::ROOT_UUID;
 use crate::synthetic::initrd::Codec;
 use crate::synthetic::kernel::Kernel;
-use crate::synthetic::{ec2, grub, selinux};
+use crate::synthetic::{ec2, grub, network, selinux};
 
 pub(super) fn amzn_2(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana"], ..kernel("5.10.223-212.873.amzn2.x86_64") };
@@ -33,6 +33,7 @@ pub(super) fn amzn_2(out: &Path) -> Result<()> {
     tree.file("/etc/default/grub", format!("GRUB_CMDLINE_LINUX_DEFAULT=\"{AMAZON_ARGUMENTS}\"\nGRUB_TIMEOUT=0\nGRUB_DISABLE_RECOVERY=\"true\"\n"));
     tree.directory("/etc/dracut.conf.d");
     fstab(&mut tree);
+    network::network_scripts(&mut tree);
     ifcfg(&mut tree, "eth0", "USERCTL=yes\nPEERDNS=yes\nDHCPV6C=yes\nPERSISTENT_DHCLIENT=yes\nEC2SYNC=yes\n");
     for rules in [
         "53-ec2-network-interfaces",
@@ -88,7 +89,7 @@ pub(super) fn amzn_2023(out: &Path) -> Result<()> {
         "/usr/lib/systemd/network/80-ec2.network",
         "[Match]\nDriver=ena ixgbevf vif\n\n[Link]\nMTUBytes=9001\n\n[Network]\nDHCP=yes\n",
     );
-    enable(&mut tree, "systemd-networkd.service", "/usr/lib/systemd/system");
+    network::networkd_enabled(&mut tree);
     tree.file(
         "/usr/lib/udev/rules.d/99-vpc-policy-routes.rules",
         "SUBSYSTEM==\"net\", ACTION==\"add\", ENV{ID_NET_DRIVER}==\"ena\", TAG+=\"systemd\"\n",

@@ -5,15 +5,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{
-    MACHINE, RED_HAT_INITRD, bls, blscfg, esp, fstab, hostonly, install, kernel, network_manager, on_gpt,
-    os_release, system,
+    MACHINE, RED_HAT_INITRD, bls, blscfg, esp, fstab, hostonly, install, kernel, on_gpt, os_release, system,
 };
 use crate::synthetic::ec2::unit;
 use crate::synthetic::guests::ROOT_UUID;
 use crate::synthetic::initrd::{Codec, Initrd};
 use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
-use crate::synthetic::{grub, loaders};
+use crate::synthetic::{grub, loaders, network};
 
 pub(super) fn fedora_43(out: &Path) -> Result<()> {
     let kernel = kernel("6.17.4-300.fc43.x86_64");
@@ -39,7 +38,7 @@ pub(super) fn fedora_43(out: &Path) -> Result<()> {
     );
     tree.file("/usr/lib/dracut/dracut.conf.d/02-generic-image.conf", "hostonly=\"no\"\n");
     fstab(&mut tree);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     unit(&mut tree, "fapolicyd", "File Access Policy Daemon", "/usr/sbin/fapolicyd");
     tree.file("/var/lib/aide/aide.db.gz", "synthetic\n");
     tree.file(
@@ -64,7 +63,7 @@ pub(super) fn fedora_43_uki(out: &Path) -> Result<()> {
     tree.merge(kernel.tree()?);
     tree.file("/usr/lib/dracut/dracut.conf.d/02-generic-image.conf", "hostonly=\"no\"\n");
     fstab(&mut tree);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     let mut esp = Tree::default();
     esp.file("/EFI/BOOT/BOOTX64.EFI", loaders::systemd_boot());
     esp.file("/loader/loader.conf", "timeout 5\n");
@@ -100,6 +99,6 @@ pub(super) fn fedora_coreos(out: &Path) -> Result<()> {
     tree.file("/ostree/repo/config", "[core]\nrepo_version=1\nmode=bare\n");
     tree.directory("/ostree/deploy/fedora-coreos/deploy");
     fstab(&mut tree);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     on_gpt(out, &tree, &esp("fedora"))
 }

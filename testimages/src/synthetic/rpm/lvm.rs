@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::{
     MACHINE, RED_HAT_ARGUMENTS, RED_HAT_INITRD, SERIAL_DEFAULTS, bls, blscfg, chrony, hostonly, install,
-    kernel, network_manager, os_release, system,
+    kernel, os_release, system,
 };
 use crate::lvm::Devices;
 use crate::synthetic::disk::{MIB, make_mbr, make_xfs, place, place_synthetic_grub, run, tool};
@@ -20,7 +20,7 @@ use crate::synthetic::ec2;
 use crate::synthetic::guests::lvm::place_volumes;
 use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID};
 use crate::synthetic::initrd::{Codec, Initrd};
-use crate::synthetic::{Generation, SyntheticGuest, grub, loaders};
+use crate::synthetic::{Generation, SyntheticGuest, grub, loaders, network};
 
 /// They need [`crate::lvm::need`] to be built.
 pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[SyntheticGuest {
@@ -71,7 +71,7 @@ fn rhel_9_lvm(out: &Path) -> Result<()> {
     tree.directory("/etc/dracut.conf.d");
     tree.file("/etc/lvm/lvm.conf", "devices {\n\tdir = \"/dev\"\n\t# use_devicesfile = 1\n}\n");
     tree.file("/etc/lvm/devices/system.devices", DEVICES);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     tree.secret(
         "/etc/NetworkManager/system-connections/eth0.nmconnection",
         "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n",

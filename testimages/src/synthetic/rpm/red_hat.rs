@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::{
     FINE_ARGUMENTS, MACHINE, RED_HAT_ARGUMENTS, RED_HAT_INITRD, SERIAL_DEFAULTS, bls, blscfg, chrony, esp,
-    fstab, grub_cfg, hostonly, ifcfg, install, kernel, network_manager, on_gpt, on_mbr, os_release, system,
-    waagent,
+    fstab, grub_cfg, hostonly, ifcfg, install, kernel, on_gpt, on_mbr, os_release, system, waagent,
 };
 use crate::synthetic::disk::{Ext, MIB, make_mbr, place_synthetic_grub, place_synthetic_stage1};
 use crate::synthetic::ec2::MAC;
@@ -15,7 +14,7 @@ use crate::synthetic::guests::{BOOT_UUID, DISK_ID, ROOT_UUID, root};
 use crate::synthetic::initrd::{Codec, Initrd, PROGRAM};
 use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
-use crate::synthetic::{ec2, grub, loaders, selinux};
+use crate::synthetic::{ec2, grub, loaders, network, selinux};
 
 pub(super) fn rhel_6(out: &Path) -> Result<()> {
     let kernel = Kernel { xz: false, lacks: &["mana", "mlx5_core"], ..kernel("2.6.32-431.el6.x86_64") };
@@ -47,6 +46,7 @@ pub(super) fn rhel_6(out: &Path) -> Result<()> {
     tree.file("/etc/modprobe.conf", "alias eth0 xen_netfront\nalias scsi_hostadapter xen_blkfront\n");
     tree.file("/etc/fstab", "/dev/xvda1 / ext4 defaults 1 1\n/dev/xvdb /mnt ext3 defaults,nofail 0 0\n");
     tree.file("/etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=ip-192-168-1-10\n");
+    network::network_scripts(&mut tree);
     ifcfg(&mut tree, "eth0", &format!("HWADDR={MAC}\nNM_CONTROLLED=no\n"));
     tree.file(
         "/usr/lib/udev/rules.d/75-persistent-net-generator.rules",
@@ -80,7 +80,7 @@ pub(super) fn rhel_7(out: &Path) -> Result<()> {
     tree.file("/etc/dracut.conf", "# PUT YOUR CONFIG HERE\n");
     tree.file("/etc/dracut.conf.d/ec2.conf", "hostonly=\"yes\"\nadd_drivers+=\" nvme ena xen-blkfront \"\nomit_drivers+=\" floppy hv_vmbus hv_storvsc hv_netvsc \"\n");
     fstab(&mut tree);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     ifcfg(&mut tree, "eth0", &format!("HWADDR=\"{MAC}\"\nUSERCTL=yes\nMTU=9001\n"));
     ifcfg(&mut tree, "ens5", "");
     tree.file("/etc/sysconfig/network", "NETWORKING=yes\nNOZEROCONF=yes\nGATEWAYDEV=ens5\n");
@@ -124,7 +124,7 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
         "/etc/fstab",
         format!("/dev/xvda2\t/\text4\tdefaults\t0 0\nUUID={BOOT_UUID}\t/boot\text4\tdefaults\t0 0\n"),
     );
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     ifcfg(&mut tree, "eth0", "PERSISTENT_DHCLIENT=yes\n");
     tree.file("/etc/lvm/lvm.conf", "devices {\n\tdir = \"/dev\"\n\t# the data volumes, and nothing else\n\tglobal_filter = [ \"a|^/dev/xvd[f-p]$|\", \"r|.*|\" ]\n}\n");
     tree.file(
@@ -158,7 +158,7 @@ pub(super) fn rhel_9(out: &Path) -> Result<()> {
     tree.file("/usr/lib/dracut/dracut.conf.d/01-dist.conf", "hostonly=\"yes\"\nhostonly_cmdline=\"no\"\n");
     tree.file("/etc/fstab", "/dev/nvme0n1p1\t/\text4\tdefaults\t0 0\nUUID=EC2A-E5B0\t/boot/efi\tvfat\tumask=0077\t0 2\n/dev/vgdata/data\t/data\text4\tdefaults,nofail\t0 0\n");
     tree.directory("/boot/efi");
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     tree.secret(
         "/etc/NetworkManager/system-connections/cloud-init-ens5.nmconnection",
         format!("[connection]\nid=cloud-init ens5\ntype=ethernet\ninterface-name=ens5\n\n[ethernet]\nmac-address={MAC}\nmtu=9001\n\n[ipv4]\nmethod=auto\n"),
@@ -192,7 +192,7 @@ pub(super) fn rhel_10_already_fine(out: &Path) -> Result<()> {
     tree.file("/etc/default/grub", format!("GRUB_DEFAULT=saved\nGRUB_ENABLE_BLSCFG=true\nGRUB_CMDLINE_LINUX=\"{FINE_ARGUMENTS}\"\n{SERIAL_DEFAULTS}"));
     tree.file("/etc/dracut.conf.d/azure.conf", "add_drivers+=\" hv_vmbus hv_storvsc hv_netvsc \"\n");
     fstab(&mut tree);
-    network_manager(&mut tree);
+    network::network_manager(&mut tree);
     tree.file(
         "/etc/udev/rules.d/68-azure-sriov-nm-unmanaged.rules",
         "SUBSYSTEM==\"net\", DRIVERS==\"hv_pci\", ACTION!=\"remove\", ENV{NM_UNMANAGED}=\"1\"\n",
@@ -251,6 +251,7 @@ pub(super) fn rocky_9_two_kernels(out: &Path) -> Result<()> {
     );
     tree.file("/etc/default/grub", format!("GRUB_DEFAULT=saved\nGRUB_ENABLE_BLSCFG=true\nGRUB_CMDLINE_LINUX=\"{FINE_ARGUMENTS}\"\n{SERIAL_DEFAULTS}"));
     fstab(&mut tree);
+    network::network_manager(&mut tree);
     ifcfg(&mut tree, "eth0", "");
     tree.file(
         "/etc/yum.repos.d/rocky.repo",

@@ -8,16 +8,17 @@ use super::{
     SERIAL_DEFAULTS, chrony, fstab, grub_cfg, hostonly, install, kernel, on_mbr, os_release, system, waagent,
 };
 use crate::synthetic::ec2::{MAC, unit};
-use crate::synthetic::grub;
 use crate::synthetic::guests::ROOT_UUID;
 use crate::synthetic::initrd::{Codec, Initrd};
 use crate::synthetic::kernel::{EC2_INITRAMFS, HYPERV_INITRAMFS, Kernel};
 use crate::synthetic::tree::Tree;
+use crate::synthetic::{grub, network};
 
 fn sles(version: &str) -> Tree {
     let mut tree = system(&os_release("sles", "suse", version, "SUSE Linux Enterprise Server"));
     // it has AppArmor
     tree.remove("/etc/selinux");
+    network::wicked(&mut tree);
     tree
 }
 

@@ -15,7 +15,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         severity: Severity::Warning,
         cause: "An agent that provisions makes new ssh host keys, sets the hostname, and waits for a disc \
                 of settings that a migrated machine is not given.",
-        fix: "waagent.conf says Provisioning.Agent=disabled; the keys for machines made anew are set to n.",
+        fix: "waagent.conf says Provisioning.Agent=disabled, or cloud-init if that is kept; the keys for \
+              machines made anew are set to n.",
         source: &[
             Source::new(
                 "Microsoft Learn",
@@ -44,12 +45,9 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let Some(text) = guest.view.text(CONFIG)? else {
         return Ok(Finding::NotApplicable("the Azure agent is not configured"));
     };
-    if guest.goal.cloud_init == CloudInit::Azure {
-        return Ok(Finding::NotApplicable("cloud-init provisions the machine"));
-    }
     let mut evidence = Vec::new();
-    if ini::values(&text, "", AGENT).last() != Some(&"disabled") {
-        evidence.push(Evidence::new(CONFIG, format!("{AGENT} is not disabled")));
+    if !is_right(guest.goal.cloud_init, ini::values(&text, "", AGENT).last().copied()) {
+        evidence.push(Evidence::new(CONFIG, format!("{AGENT} is not {}", wanted(guest.goal.cloud_init))));
     }
     for entry in ini::entries(&text).into_iter().filter(never) {
         evidence.push(Evidence::new(Place::line(CONFIG, entry.line), format!("{}=y", entry.key)));
@@ -58,15 +56,36 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 }
 
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let policy = stage.guest()?.goal.cloud_init;
     stage.edit(CONFIG, |text| {
         let text = ini::edit(text, |entry| match entry.key {
-            AGENT => Some("disabled".into()),
+            AGENT => (!is_right(policy, Some(entry.value))).then(|| wanted(policy).into()),
             _ => never(entry).then(|| "n".into()),
         });
-        let is_set = !ini::values(&text, "", AGENT).is_empty();
-        if is_set { text } else { append(&text, &format!("# for Azure (refloat)\n{AGENT}=disabled")) }
+        let set = ini::values(&text, "", AGENT).last().copied();
+        if is_right(policy, set) {
+            return text;
+        }
+        append(&text, &format!("# for Azure (refloat)\n{AGENT}={}", wanted(policy)))
     })?;
     Ok(Fixed::Staged)
+}
+
+/// Who is to provision: nobody, or cloud-init alone.
+fn wanted(policy: CloudInit) -> &'static str {
+    match policy {
+        CloudInit::Disable => "disabled",
+        CloudInit::Azure => "cloud-init",
+    }
+}
+
+/// Whether the key has a value by which the agent itself provisions nothing. With "auto" it leaves that to a
+/// cloud-init that is enabled; without the key, older ones do it themselves.
+fn is_right(policy: CloudInit, value: Option<&str>) -> bool {
+    match policy {
+        CloudInit::Disable => value == Some("disabled"),
+        CloudInit::Azure => matches!(value, Some("cloud-init" | "auto" | "disabled")),
+    }
 }
 
 fn never(entry: &ini::Entry<'_>) -> bool {
@@ -86,7 +105,19 @@ mod tests {
         assert_eq!(bench.findings(&RULE).len(), 2);
         let expected = text.replace("auto", "disabled").replace("Password=y", "Password=n");
         assert_eq!(bench.mended_text(&RULE, CONFIG), expected);
-        assert_eq!(bench.cloud_init(CloudInit::Azure).findings(&RULE), [""; 0]);
+        // Finding F8: a machine that is not new keeps its keys and disks, whoever provisions.
+        let cloud_init = bench.cloud_init(CloudInit::Azure);
+        assert_eq!(cloud_init.findings(&RULE), ["/etc/waagent.conf:3: Provisioning.DeleteRootPassword=y"]);
+        assert_eq!(cloud_init.mended_text(&RULE, CONFIG), text.replace("Password=y", "Password=n"));
+        for key in NEVER {
+            let file = format!("Provisioning.Agent=cloud-init\n{key}=y\n");
+            let bench = Bench::debian().cloud_init(CloudInit::Azure).file(CONFIG, &file);
+            assert_eq!(bench.mended_text(&RULE, CONFIG), file.replace("=y", "=n"), "{key}");
+        }
+        for old in ["Provisioning.Agent=waagent\n", "# nothing\n"] {
+            let bench = Bench::debian().cloud_init(CloudInit::Azure).file(CONFIG, old);
+            assert!(bench.mended_text(&RULE, CONFIG).ends_with("Provisioning.Agent=cloud-init\n"), "{old}");
+        }
         let silent = Bench::debian().file(CONFIG, "Provisioning.Enabled=n\n");
         let text = silent.mended_text(&RULE, CONFIG);
         assert_eq!(text, "Provisioning.Enabled=n\n# for Azure (refloat)\nProvisioning.Agent=disabled\n");

@@ -252,16 +252,24 @@ mod tests {
     use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
+    fn red_hat() -> Bench {
+        Bench::without_network().manager("network")
+    }
+
+    fn suse() -> Bench {
+        Bench::without_network().manager("wicked")
+    }
+
     const OURS: &str = "/etc/sysconfig/network-scripts/ifcfg-eth0";
 
     #[test]
     fn eth0_loses_its_address_and_other_cards_their_files() {
         let (dir, ours) = (RED_HAT.dir, OURS);
-        let bench = Bench::debian()
+        let bench = red_hat()
             .file(ours, "DEVICE=eth0\nHWADDR=0a:ff\nBOOTPROTO=static\nIPADDR=10.0.0.5\nONBOOT=no\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\n")
             .file("/etc/sysconfig/network-scripts/ifcfg-ens5", "DEVICE=\"ens5\"\nBOOTPROTO=dhcp\n");
-        assert_eq!(bench.findings(&network::RULE).len(), 4);
+        assert_eq!(bench.findings(&network::RULE).len(), 5, "each line, and what they give the card");
         bench.mended(&network::RULE, |view| {
             let why = "# refloat: a network card of EC2: ";
             let eth0 =
@@ -269,13 +277,13 @@ mod tests {
             assert_eq!(view.text(ours).unwrap().unwrap(), eth0);
             assert_eq!(view.list(dir).unwrap(), ["ifcfg-eth0", "ifcfg-lo", "pre-azure-ifcfg-ens5"]);
         });
-        let fine = Bench::debian().file(OURS, RED_HAT.text);
+        let fine = red_hat().file(OURS, RED_HAT.text);
         assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 
     #[test]
     fn a_card_with_another_name_only_is_replaced_by_eth0() {
-        let bench = Bench::debian().file("/etc/sysconfig/network-scripts/ifcfg-ens5", "BOOTPROTO=dhcp\n");
+        let bench = red_hat().file("/etc/sysconfig/network-scripts/ifcfg-ens5", "BOOTPROTO=dhcp\n");
         assert_eq!(bench.mended_text(&network::RULE, OURS), RED_HAT.text);
     }
 
@@ -283,7 +291,7 @@ mod tests {
     fn the_way_out_is_what_dhcp_says() {
         let path = "/etc/sysconfig/network";
         let text = "NETWORKING=yes\nGATEWAY=10.0.0.1\nGATEWAYDEV=ens5\n";
-        let bench = Bench::debian().file(path, text);
+        let bench = red_hat().file(OURS, RED_HAT.text).file(path, text);
         assert_eq!(
             bench.findings(&network::RULE),
             [
@@ -296,17 +304,19 @@ mod tests {
             .replace("GATEWAY=", &format!("{why}GATEWAY="))
             .replace("GATEWAYDEV", &format!("{why}GATEWAYDEV"));
         assert_eq!(bench.mended_text(&network::RULE, path), expected);
-        let fine = Bench::debian().file(path, "NETWORKING=yes\nNOZEROCONF=yes\nGATEWAYDEV=eth0\n");
+        let fine = red_hat()
+            .file(OURS, RED_HAT.text)
+            .file(path, "NETWORKING=yes\nNOZEROCONF=yes\nGATEWAYDEV=eth0\n");
         assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 
     #[test]
     fn wicked_has_its_own_place_and_keys() {
         let (eth0, routes) = ("/etc/sysconfig/network/ifcfg-eth0", "/etc/sysconfig/network/routes");
-        let bench = Bench::debian()
+        let bench = suse()
             .file(eth0, "BOOTPROTO='static'\nIPADDR='10.0.0.5/24'\nSTARTMODE='manual'\nLLADDR='0a:ff'\n")
             .file(routes, "default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n");
-        assert_eq!(bench.findings(&network::RULE).len(), 4);
+        assert_eq!(bench.findings(&network::RULE).len(), 5, "each line, and what they give the card");
         bench.mended(&network::RULE, |view| {
             let why = "# refloat: a network card of EC2: ";
             let text = |path| view.text(path).unwrap().unwrap();
@@ -318,9 +328,9 @@ mod tests {
             );
             assert_eq!(text(routes), format!("{why}default 10.0.0.1 - -\n172.16.0.0/12 10.0.0.2 - -\n"));
         });
-        let other = Bench::debian().file("/etc/sysconfig/network/ifcfg-ens5", "BOOTPROTO='dhcp'\n");
+        let other = suse().file("/etc/sysconfig/network/ifcfg-ens5", "BOOTPROTO='dhcp'\n");
         assert_eq!(other.mended_text(&network::RULE, eth0), SUSE.text);
-        let fine = Bench::debian().file(eth0, "BOOTPROTO='dhcp4'\nSTARTMODE='hotplug'\nMTU=''\n");
+        let fine = suse().file(eth0, "BOOTPROTO='dhcp4'\nSTARTMODE='hotplug'\nMTU=''\n");
         assert_eq!(fine.findings(&network::RULE), [""; 0]);
     }
 }

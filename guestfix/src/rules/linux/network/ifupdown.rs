@@ -142,7 +142,7 @@ mod tests {
         let text =
             "auto lo\niface lo inet loopback\n\nauto ens5\niface ens5 inet dhcp\n    hwaddress ether 0a:ff\n";
         let bench = Bench::debian().file(MAIN, text);
-        assert_eq!(bench.findings(&network::RULE).len(), 2);
+        assert_eq!(bench.findings(&network::RULE).len(), 3, "its lines, and that no stanza is for eth0");
         let new = bench.mended_text(&network::RULE, MAIN);
         let why = "# refloat: a network card of EC2: ";
         assert_eq!(

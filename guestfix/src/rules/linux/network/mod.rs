@@ -81,26 +81,27 @@ fn faults(guest: &Guest<'_>) -> Result<Vec<Evidence>> {
 }
 
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
+    if guest.facts.os.is_none() {
+        return Ok(Finding::NotApplicable("there is no operating system"));
+    }
     let ways_out = ifcfg::ways_out(guest.view)?;
     let mut evidence = [faults(guest)?, ways_out.clone()].concat();
     match network::answer(guest.view, guest.goal.target.platform)? {
-        Some(answer) if answer.is_dhcp() => evidence = ways_out,
-        Some(Answer::Unknown { what, why }) if evidence.is_empty() => return Ok(Finding::unknown(what, why)),
+        answer if answer.is_dhcp() => evidence = ways_out,
+        Answer::Unknown { what, why } if evidence.is_empty() => return Ok(Finding::unknown(what, why)),
         // A bridge keeps the address that it has.
-        Some(Answer::Address { .. }) => {}
-        Some(answer) => evidence.extend(answer.fault()),
-        // Nobody configures it: what may be configured by hand is judged by itself.
-        None => {}
+        Answer::Address { .. } => {}
+        answer => evidence.extend(answer.fault()),
     }
     Ok(Finding::from_evidence(distinct(evidence)))
 }
 
 fn detect_leftovers(guest: &Guest<'_>) -> Result<Finding> {
     let answer = network::answer(guest.view, guest.goal.target.platform)?;
-    Ok(match answer.filter(Answer::is_dhcp) {
-        Some(_) => Finding::from_evidence(faults(guest)?),
-        None => Finding::NotApplicable("linux.network.mac-pinned looks at them"),
-    })
+    if !answer.is_dhcp() {
+        return Ok(Finding::NotApplicable("linux.network.mac-pinned looks at them"));
+    }
+    Ok(Finding::from_evidence(faults(guest)?))
 }
 
 /// Stages what a manager needs to give the card an address; answers whether it is at work.
@@ -131,11 +132,21 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     }
 }
 
-/// What keeps the card from an address, if anything that is started configures it.
+/// Whether the card gets an address.
+pub(in crate::rules) fn has_address(stage: &mut Stage<'_>) -> Result<bool> {
+    Ok(lacks(stage)?.is_none())
+}
+
+/// Configures the card where it had an address until now, as another rule takes away what gave it.
+pub(in crate::rules) fn keep_address(stage: &mut Stage<'_>) -> Result<Fixed> {
+    if has_address(stage)? { Ok(Fixed::Staged) } else { fix(stage) }
+}
+
+/// What keeps the card from an address.
 fn lacks(stage: &mut Stage<'_>) -> Result<Option<Evidence>> {
     let guest = stage.guest()?;
     let answer = network::answer(guest.view, guest.goal.target.platform)?;
-    Ok(answer.filter(|answer| !matches!(answer, Answer::Address { .. })).and_then(|answer| answer.fault()))
+    Ok(if matches!(answer, Answer::Address { .. }) { None } else { answer.fault() })
 }
 
 /// Whether a name is one that the kernel or systemd gives a card: ens5, enp0s3, enX0, eth1; as against those of
@@ -173,19 +184,14 @@ mod tests {
     use super::*;
     use crate::rules::testing::Bench;
 
-    const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
-
-    /// A guest whose network this unit configures.
-    fn started(unit: &str) -> Bench {
-        Bench::debian()
-            .without("/etc/network/interfaces")
-            .link(&format!("{WANTS}/{unit}"), "/usr/lib/systemd/system/x")
+    /// A guest whose network this program configures.
+    fn started(name: &str) -> Bench {
+        Bench::without_network().manager(name)
     }
 
     fn ifupdown(text: &str, client: bool) -> Bench {
-        let bench =
-            started("networking.service").file("/etc/network/interfaces", text).file("/sbin/ifup", "");
-        if client { bench.file("/sbin/dhclient", "") } else { bench }
+        let bench = started("ifupdown").file("/etc/network/interfaces", text);
+        if client { bench } else { bench.without("/sbin/dhclient") }
     }
 
     /// Finding F4: others know the card by the name that a file gives it on EC2.
@@ -194,7 +200,7 @@ mod tests {
         let (link, network) = ("/etc/systemd/network/10-lan0.link", "/etc/systemd/network/20-lan0.network");
         let dhcp = "[Match]\nName=lan0\n\n[Network]\nDHCP=yes\n";
         for pin in ["Driver=ena", "MACAddress=0a:ff:c0:a8:01:0a", "Path=pci-0000:00:05.0"] {
-            let bench = started("systemd-networkd.service")
+            let bench = started("networkd")
                 .file(link, format!("[Match]\n{pin}\n\n[Link]\nName=lan0\n"))
                 .file(network, dhcp);
             assert!(!bench.findings(&RULE).is_empty(), "{pin}");
@@ -219,11 +225,11 @@ mod tests {
     fn the_card_is_managed_under_its_new_name() {
         let conf = "/etc/NetworkManager/conf.d/10-only.conf";
         let text = "[keyfile]\nunmanaged-devices=*,except:interface-name:ens5\n";
-        let bench = started("NetworkManager.service").file(conf, text);
+        let bench = started("NetworkManager").file(conf, text);
         assert_eq!(bench.findings(&RULE).len(), 2, "the list, and what it does to the card");
         assert_eq!(bench.mended_text(&RULE, conf), text.replace("ens5", "eth0"));
         let all = "[keyfile]\nunmanaged-devices=interface-name:eth*\n";
-        let forbidden = started("NetworkManager.service").file(conf, all);
+        let forbidden = started("NetworkManager").file(conf, all);
         assert!(forbidden.by_hand(&RULE).contains("NetworkManager does not manage eth0"));
     }
 
@@ -251,32 +257,26 @@ mod tests {
                     list.replace("ens5", card)
                 )
             };
-            let bench = Bench::debian()
-                .without(interfaces)
-                .file("/usr/lib/systemd/system-generators/netplan", "")
-                .file(netplan, text("ens5", ""));
+            let bench = started("netplan").file(netplan, text("ens5", ""));
             let expected = text("eth0", why).replace("set-name: ens5", "set-name: eth0");
             assert_eq!(bench.mended_text(&RULE, netplan), expected, "{kind}");
         }
         let (card, over) = ("/etc/systemd/network/10-ens5.network", "/etc/systemd/network/20-br0.network");
-        let bench = started("systemd-networkd.service")
+        let bench = started("networkd")
             .file(card, "[Match]\nName=ens5\n\n[Network]\nBridge=br0\n")
             .file(over, "[Match]\nName=br0\n\n[Network]\nDHCP=yes\n");
         let new = format!("[Match]\nDriver=hv_netvsc\n{why}Name=ens5\n\n[Network]\nBridge=br0\n");
         assert_eq!(bench.mended_text(&RULE, card), new);
 
         let dir = "/etc/sysconfig/network-scripts";
-        let red_hat = Bench::debian()
-            .without(interfaces)
-            .link("/etc/rc.d/rc3.d/S10network", "../init.d/network")
-            .file("/sbin/dhclient", "")
+        let red_hat = started("network")
             .file(&format!("{dir}/ifcfg-ens5"), "DEVICE=ens5\nHWADDR=0a:ff\nONBOOT=yes\nBRIDGE=br0\n")
             .file(&format!("{dir}/ifcfg-br0"), "DEVICE=br0\nTYPE=Bridge\nBOOTPROTO=dhcp\n");
         let port = format!("DEVICE=eth0\n{why}HWADDR=0a:ff\nONBOOT=yes\nBRIDGE=br0\n");
         assert_eq!(red_hat.mended_text(&RULE, &format!("{dir}/ifcfg-eth0")), port);
 
         let dir = "/etc/sysconfig/network";
-        let suse = started("wicked.service")
+        let suse = started("wicked")
             .file(&format!("{dir}/ifcfg-ens5"), "BOOTPROTO='none'\nSTARTMODE='hotplug'\n")
             .file(&format!("{dir}/ifcfg-br0"), "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nBRIDGE_PORTS='ens5'\n");
         suse.mended(&RULE, |view| {
@@ -290,19 +290,16 @@ mod tests {
     #[test]
     fn a_client_that_is_not_installed_is_named_and_nothing_is_changed() {
         let text = "auto eth0\niface eth0 inet static\n    address 10.0.0.5/24\n";
-        assert!(ifupdown(text, false).by_hand(&RULE).contains("no DHCP client is installed"));
+        assert!(ifupdown(text, false).by_hand(&RULE).contains("no DHCP client (dhclient) is installed"));
         let new = ifupdown(text, true).mended_text(&RULE, "/etc/network/interfaces");
         assert!(new.ends_with("iface eth0 inet dhcp\n"), "{new}");
-        let red_hat = Bench::debian()
-            .without("/etc/network/interfaces")
-            .link("/etc/rc.d/rc3.d/S10network", "../init.d/network")
-            .file(
-                "/etc/sysconfig/network-scripts/ifcfg-eth0",
-                "DEVICE=eth0\nBOOTPROTO=static\nIPADDR=10.0.0.5\n",
-            );
+        let red_hat = started("network").without("/sbin/dhclient").file(
+            "/etc/sysconfig/network-scripts/ifcfg-eth0",
+            "DEVICE=eth0\nBOOTPROTO=static\nIPADDR=10.0.0.5\n",
+        );
         assert!(red_hat.by_hand(&RULE).contains("no DHCP client (dhclient) is installed"));
         // NetworkManager, networkd and wicked bring their own.
-        let manager = started("NetworkManager.service").file(
+        let manager = started("NetworkManager").file(
             "/etc/NetworkManager/system-connections/a.nmconnection",
             "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24\n",
         );
@@ -313,12 +310,7 @@ mod tests {
     #[test]
     fn what_does_not_matter_is_a_warning_at_most() {
         let stock = "network:\n  version: 2\n  ethernets:\n    all-en:\n      match:\n        name: en*\n      dhcp4: true\n    all-eth:\n      match:\n        name: eth*\n      dhcp4: true\n";
-        let netplan = |text: &str| {
-            Bench::debian()
-                .without("/etc/network/interfaces")
-                .file("/usr/lib/systemd/system-generators/netplan", "")
-                .file("/etc/netplan/90-default.yaml", text)
-        };
+        let netplan = |text: &str| started("netplan").file("/etc/netplan/90-default.yaml", text);
         for rule in [&RULE, &LEFTOVERS] {
             assert_eq!(netplan(stock).findings(rule), [""; 0]);
         }

@@ -190,17 +190,22 @@ mod tests {
     use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
+    fn netplan() -> Bench {
+        Bench::without_network().manager("netplan")
+    }
+
     const PINNED: &str = "network:\n    ethernets:\n        ens5:\n            dhcp4: true\n            match:\n                macaddress: 0a:ff:c0:a8:01:0a\n            set-name: ens5\n    version: 2\n";
 
     #[test]
     fn a_pinned_file_is_moved_aside() {
         let path = "/etc/netplan/50-cloud-init.yaml";
-        let bench = Bench::debian().file(path, PINNED);
+        let bench = netplan().file(path, PINNED);
         assert_eq!(
             bench.findings(&network::RULE),
             [
                 format!("{path}:6: ens5 is matched by its address 0a:ff:c0:a8:01:0a"),
                 format!("{path}:7: ens5 is named ens5"),
+                format!("{path}: nothing in it is for eth0"),
             ]
         );
         bench.mended(&network::RULE, |view| {
@@ -216,25 +221,26 @@ mod tests {
         for fine in [
             &text(AZURE.drivers.network),
             "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n",
-            "network:\n  version: 2\n  renderer: NetworkManager\n",
             "network:\n  ethernets:\n    all:\n      match: {name: \"e*\"}\n      dhcp4: true\n",
         ] {
             assert_eq!(
-                Bench::debian().file("/etc/netplan/01.yaml", fine).findings(&network::RULE),
+                netplan().file("/etc/netplan/01.yaml", fine).findings(&network::RULE),
                 [""; 0],
                 "{fine}"
             );
         }
-        for wrong in [
-            "network:\n  ethernets:\n    ens5:\n      dhcp4: true\n",
-            "network:\n  ethernets:\n    eth0:\n      addresses: [10.0.0.5/24]\n",
-            "network:\n  ethernets:\n    x:\n      match: {macaddress: \"0a:0b\"}\n",
+        let handed_on = "network:\n  version: 2\n  renderer: NetworkManager\n";
+        let manager = netplan().manager("NetworkManager").file("/etc/netplan/01.yaml", handed_on);
+        assert_eq!(manager.findings(&network::RULE), [""; 0]);
+        let none = "nothing in it is for eth0";
+        for (wrong, what) in [
+            ("network:\n  ethernets:\n    ens5:\n      dhcp4: true\n", Some(none)),
+            ("network:\n  ethernets:\n    eth0:\n      addresses: [10.0.0.5/24]\n", None),
+            ("network:\n  ethernets:\n    x:\n      match: {macaddress: \"0a:0b\"}\n", Some(none)),
         ] {
-            assert_eq!(
-                Bench::debian().file("/etc/netplan/01.yaml", wrong).findings(&network::RULE).len(),
-                1,
-                "{wrong}"
-            );
+            let found = netplan().file("/etc/netplan/01.yaml", wrong).findings(&network::RULE);
+            assert_eq!(found.len(), 1 + usize::from(what.is_some()), "{found:?}");
+            assert!(found.last().unwrap().contains(what.unwrap_or_default()), "{found:?}");
         }
     }
 }

@@ -174,7 +174,7 @@ mod tests {
     use crate::rules::testing::Bench;
 
     fn networkd() -> Bench {
-        Bench::debian().without("/etc/network/interfaces")
+        Bench::without_network().manager("networkd")
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         let bench = networkd()
             .file("/etc/systemd/network/10-ens5.link", "[Match]\nMACAddress=0a:ff\n\n[Link]\nName=ens5\n")
             .file("/etc/systemd/network/20-ens5.network", "[Match]\nName=ens5\n\n[Network]\nDHCP=yes\n");
-        assert_eq!(bench.findings(&network::RULE).len(), 2);
+        assert_eq!(bench.findings(&network::RULE).len(), 3, "the files, and that none is for eth0");
         bench.mended(&network::RULE, |view| {
             assert_eq!(
                 view.list(DIR).unwrap(),
@@ -193,10 +193,8 @@ mod tests {
 
     #[test]
     fn a_guest_that_knows_ena_only_gets_a_file_for_azure() {
-        let link = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
-        let bench = networkd()
-            .link(link, "/usr/lib/systemd/system/systemd-networkd.service")
-            .file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
+        let bench =
+            networkd().file("/usr/lib/systemd/network/80-ec2.network", "[Match]\nDriver=ena ixgbevf vif\n");
         assert_eq!(bench.findings(&network::RULE), [format!("{DIR}: no file is for eth0")]);
         assert_eq!(bench.mended_text(&network::RULE, OURS), text(AZURE.drivers.network));
         let fine =

@@ -171,13 +171,17 @@ mod tests {
     use crate::rules::linux::network;
     use crate::rules::testing::Bench;
 
+    fn manager() -> Bench {
+        Bench::without_network().manager("NetworkManager")
+    }
+
     #[test]
     fn a_profile_fits_any_card_afterwards() {
         let path = "/etc/NetworkManager/system-connections/ens5.nmconnection";
         let text = "[connection]\ntype=ethernet\ninterface-name=ens5\n\n[ethernet]\nmac-address=0A:FF\n\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24,10.0.0.1\n";
-        let bench = Bench::debian().file(path, text);
-        assert_eq!(bench.findings(&network::RULE).len(), 3);
-        let new = bench.mended_text(&network::RULE, path);
+        let bench = manager().file(path, text);
+        assert_eq!(bench.findings(&network::LEFTOVERS).len(), 3);
+        let new = bench.mended_text(&network::LEFTOVERS, path);
         let why = "# refloat: a network card of EC2: ";
         assert_eq!(
             new,
@@ -185,8 +189,8 @@ mod tests {
                 "[connection]\ntype=ethernet\n{why}interface-name=ens5\n\n[ethernet]\n{why}mac-address=0A:FF\n\n[ipv4]\nmethod=auto\n{why}method=manual\n{why}address1=10.0.0.5/24,10.0.0.1\n"
             )
         );
-        let none = Bench::debian()
-            .file("/usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
+        let none =
+            manager().file("/usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
         assert_eq!(
             none.findings(&network::RULE),
             [
@@ -196,7 +200,7 @@ mod tests {
         assert_eq!(none.mended_text(&network::RULE, OURS), TEXT);
         let fine = none.file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n");
         assert_eq!(fine.findings(&network::RULE), [""; 0]);
-        let bridge = Bench::debian().file(path, "[connection]\ntype=bridge\ninterface-name=br0\n");
+        let bridge = manager().file(path, "[connection]\ntype=bridge\ninterface-name=br0\n");
         assert_eq!(bridge.findings(&network::RULE), [""; 0]);
     }
 }

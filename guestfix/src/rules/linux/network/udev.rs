@@ -71,6 +71,7 @@ mod tests {
                     "{}/75-persistent-net-generator.rules: pins the names of network cards at each boot",
                     PACKAGED[0]
                 ),
+                "/etc/network/interfaces: no stanza is for eth1".to_owned(),
             ]
         );
         bench.mended(&network::RULE, |view| {
