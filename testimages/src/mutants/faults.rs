@@ -39,7 +39,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("dbus-daemon", "$root/usr/bin/dbus-daemon"),
     ("passwd", "$root/etc/passwd"),
     ("machine-id", "$root/etc/machine-id"),
-    ("issue", "$root/etc/issue"),
+    ("motd", "$root/etc/motd"),
     ("chronyd", "$root/usr/sbin/chronyd"),
 ];
 

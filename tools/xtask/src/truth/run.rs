@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use testimages::mutants::{GUESTS, Kind, Mutant};
 use testimages::{cache, judge, lab};
 
-use super::table::{LOGIN, Row, Said};
+use super::table::{LOGIN, Row, Said, UNKNOWN};
 
 /// Seconds after which a boot is given up.
 const TIMEOUT: &str = "900";
@@ -289,6 +289,6 @@ fn came_to(boot: &Value) -> String {
     match boot["verdict"].as_str() {
         Some("login") => LOGIN.to_owned(),
         Some("stopped") => format!("the {hop}"),
-        _ => "nobody can tell".to_owned(),
+        _ => UNKNOWN.to_owned(),
     }
 }

@@ -49,6 +49,8 @@ impl Said {
 
 /// What a login is called.
 pub(super) const LOGIN: &str = "login";
+/// What a boot is called that showed nothing.
+pub(super) const UNKNOWN: &str = "nobody can tell";
 
 impl Row {
     /// For people.
