@@ -28,14 +28,12 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     let init = Init::of(guest, entry)?;
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
-    if let (Some(entry), Init::Systemd) = (entry, init) {
-        let is_door = |unit: &&str| {
-            *unit == "getty.target" || *unit == console_unit(arguments) || SSH_UNITS.contains(unit)
-        };
-        if let Some(unit) = cmdline::values(arguments, "systemd.mask").into_iter().find(is_door) {
-            let why = format!("systemd.mask={unit} on the command line keeps it from being started");
-            return Ok(vec![Hop::blocked(KIND, &entry.place, unit, why)]);
-        }
+    let is_door =
+        |unit: &str| unit == "getty.target" || unit == console_unit(arguments) || SSH_UNITS.contains(&unit);
+    if init == Init::Systemd
+        && let Some(hop) = service::masked(KIND, entry, is_door)
+    {
+        return Ok(vec![hop]);
     }
     let doors = [ssh(view, init, arch)?, console(view, init, arguments, arch)?];
     // A door that is meant to open, and does not, is a fault also where another does.

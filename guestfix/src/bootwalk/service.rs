@@ -1,8 +1,9 @@
 //! Services of systemd that the boot cannot do without: the unit, and the programs that it starts.
 
+use super::{Hop, HopKind, MenuEntry};
 use crate::programs::cannot_start;
 use crate::systemd::{self, Unit};
-use crate::text::ini;
+use crate::text::{cmdline, ini};
 use crate::{Result, View, programs};
 
 /// What may stand before a program (systemd.service(5), "Command lines").
@@ -35,6 +36,15 @@ pub(super) fn fault(view: &dyn View, name: &str, arch: Option<&str>) -> Result<O
         }
     }
     Ok(None)
+}
+
+/// The hop at a unit that is needed and that the command line keeps from being started (systemd(1),
+/// "systemd.mask").
+pub(super) fn masked(kind: HopKind, entry: Option<&MenuEntry>, needed: impl Fn(&str) -> bool) -> Option<Hop> {
+    let entry = entry?;
+    let unit = cmdline::values(&entry.cmdline, "systemd.mask").into_iter().find(|unit| needed(unit))?;
+    let why = format!("systemd.mask={unit} on the command line keeps it from being started");
+    Some(Hop::blocked(kind, &entry.place, unit, why))
 }
 
 /// The programs of `ExecStart=`, those of drop-ins among them; an empty value forgets those before it.

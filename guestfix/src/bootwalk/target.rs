@@ -82,20 +82,14 @@ fn default_target(guest: &Guest<'_>, entry: Option<&MenuEntry>, arguments: &str)
     if let Some(why) = incomplete(view, name)? {
         return Ok(vec![Hop::blocked(KIND, path, name, why)]);
     }
-    let masked = cmdline::values(arguments, "systemd.mask");
-    let needed = |unit: &&str| *unit == name || ESSENTIAL.contains(unit) || SERVICES.contains(unit);
-    if let (Some(entry), Some(unit)) = (entry, masked.into_iter().find(needed)) {
-        let why = format!("systemd.mask={unit} on the command line keeps it from being started");
-        return Ok(vec![Hop::blocked(KIND, &entry.place, unit, why)]);
+    let needed = |unit: &str| unit == name || ESSENTIAL.contains(&unit) || SERVICES.contains(&unit);
+    if let Some(hop) = service::masked(KIND, entry, needed) {
+        return Ok(vec![hop]);
     }
     for unit in ESSENTIAL {
         if let Some((place, why)) = Unit::find(view, unit)?.fault(unit) {
             return Ok(vec![Hop::blocked(KIND, place, name, why)]);
         }
-    }
-    if name == GRAPHICAL && !pulls(view, name, path, MULTI_USER)? {
-        let why = format!("{name} does not start {MULTI_USER}: it is damaged");
-        return Ok(vec![Hop::blocked(KIND, path, name, why)]);
     }
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     for service in SERVICES {
@@ -124,7 +118,7 @@ fn asked_target(arguments: &str) -> Option<(String, String)> {
 
 /// Why a target is no start with logins.
 fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
-    if FULL.contains(&name)
+    if name == MULTI_USER
         || matches!(name, "runlevel2.target" | "runlevel3.target" | "runlevel4.target" | "runlevel5.target")
     {
         return Ok(None);
@@ -145,7 +139,7 @@ fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
         return Ok(Some(format!("{name} asks for a password on the console, and starts nothing else")));
     }
     let Unit::There { name, path } = Unit::find(view, name)? else { return Ok(None) };
-    for target in FULL {
+    for target in FULL.iter().filter(|target| **target != name) {
         if pulls(view, &name, &path, target)? {
             return Ok(None);
         }

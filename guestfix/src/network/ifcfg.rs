@@ -1,7 +1,7 @@
 //! The files `ifcfg-*` of Red Hat in `/etc/sysconfig/network-scripts`, as the `network` service of
 //! initscripts reads them, and as profiles of NetworkManager.
 
-use super::manager::{Manager, State, lacks_client};
+use super::manager::{Manager, lacks_client};
 use super::networkmanager::Profile;
 use super::{Answer, Card, How, OTHER_ADDRESS, Said};
 use crate::place::Place;
@@ -81,11 +81,7 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
     if !view.exists(DIR)? {
         return Ok(Said::Absent);
     }
-    Ok(match MANAGER.state(view, false)? {
-        State::Absent => Said::Absent,
-        State::Idle(why) => Said::Idle(why),
-        State::Works => Said::Answer(at_work(view, card)?),
-    })
+    MANAGER.said(view, || at_work(view, card))
 }
 
 fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {

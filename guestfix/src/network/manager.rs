@@ -1,6 +1,7 @@
 //! Whether a manager of the network is at work: its unit or script is there, is started and not masked, and
 //! its programs can run.
 
+use super::{Answer, Said};
 use crate::place::Evidence;
 use crate::programs::{self, cannot_start};
 use crate::services::{is_started, starting_links};
@@ -60,6 +61,15 @@ impl Manager {
             }
         }
         Ok(State::Works)
+    }
+
+    /// What it says of the card: at work, what `at_work` reads.
+    pub(super) fn said(&self, view: &dyn View, at_work: impl FnOnce() -> Result<Answer>) -> Result<Said> {
+        Ok(match self.state(view, false)? {
+            State::Absent => Said::Absent,
+            State::Idle(why) => Said::Idle(why),
+            State::Works => Said::Answer(at_work()?),
+        })
     }
 
     /// Its script, or its job of Upstart.

@@ -1,7 +1,7 @@
 //! NetworkManager: of the profiles that fit a card the one of the highest priority counts; a card without any
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
-use super::manager::{Manager, State};
+use super::manager::Manager;
 use super::{Answer, Card, How, OTHER_ADDRESS, Said, Source, ifcfg, matches, netplan};
 use crate::place::Place;
 use crate::text::ini;
@@ -85,11 +85,7 @@ fn is_listed(patterns: &[String], name: &str) -> bool {
 }
 
 pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
-    Ok(match MANAGER.state(view, false)? {
-        State::Absent => Said::Absent,
-        State::Idle(why) => Said::Idle(why),
-        State::Works => Said::Answer(at_work(view, card)?),
-    })
+    MANAGER.said(view, || at_work(view, card))
 }
 
 fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {

@@ -68,9 +68,7 @@ impl Direct {
         let cmdline = format!("{} {NAMES}", route.entry.cmdline);
         Ok(Self { kernel, initramfs, cmdline, card, _folder: Arc::new(folder) })
     }
-}
 
-impl Direct {
     /// The options by which QEMU starts it.
     pub(crate) fn options(&self) -> Vec<OsString> {
         let mut options = vec!["-kernel".into(), self.kernel.clone().into()];
