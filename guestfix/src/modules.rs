@@ -1,9 +1,27 @@
 //! The modules of one kernel of the guest, as the initramfs crate reads them.
 
 use initramfs::ModuleTree;
+use initramfs::kmod::dep::Dep;
 use libdisk::vfs::FileType;
 
-use crate::{View, limits};
+use crate::{Result, View, limits};
+
+/// The lines of depmod's list of loadable modules, empty if there are none: of `modules.dep.bin`, which is what
+/// kmod reads, else of `modules.dep`. Of a snapshot, whose bytes are paid for, the text comes first.
+pub(crate) fn listed(view: &dyn View, dir: &str, release: &str) -> Result<String> {
+    let text = || Ok::<_, crate::Error>(view.text(&format!("{dir}/modules.dep"))?.unwrap_or_default());
+    if view.machine().remote {
+        let text = text()?;
+        if text.contains(':') {
+            return Ok(text);
+        }
+    }
+    let index = view.read(&format!("{dir}/modules.dep.bin"))?.unwrap_or_default();
+    match Dep::from_index(&index, release) {
+        Ok(dep) => Ok(String::from_utf8_lossy(&dep.text()).into_owned()),
+        Err(_) => text(),
+    }
+}
 
 /// `/lib/modules/<release>` in the guest.
 pub(crate) struct Modules<'a> {

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use initramfs::kmod::index::Index;
+
 use super::look::regular;
 use super::{Hop, HopKind, MenuEntry, payload};
 use crate::facts::{Driver, Loader};
@@ -10,7 +12,7 @@ use crate::inspect::kernels::{is_module, module_dir};
 use crate::kernel_image::{HEAD, KernelImage};
 use crate::pe::Pe;
 use crate::text::bytes;
-use crate::{Guest, Result, View};
+use crate::{Guest, Result, View, modules};
 
 /// The longest name of a release, in bytes.
 const RELEASE: usize = 256;
@@ -128,11 +130,16 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
         let why = format!("there is no /lib/modules/{release}, where {} would be", modules.join(", "));
         return Ok((!modules.is_empty()).then_some((None, why)));
     };
-    let index = format!("{dir}/modules.dep");
-    let text = guest.view.text(&index)?.unwrap_or_default();
-    for name in [drivers.bus, drivers.disk, drivers.network] {
-        let place = known.and_then(|kernel| kernel.drivers.get(name)).copied().unwrap_or(Driver::Absent);
-        match place {
+    let place = |name| known.and_then(|kernel| kernel.drivers.get(name)).copied().unwrap_or(Driver::Absent);
+    let needed = [drivers.bus, drivers.disk, drivers.network];
+    if needed.into_iter().any(|name| place(name) == Driver::Module)
+        && let Some((path, why)) = damaged_index(guest.view, &dir)?
+    {
+        return Ok(Some((Some(path), why)));
+    }
+    let text = modules::listed(guest.view, &dir, release)?;
+    for name in needed {
+        match place(name) {
             Driver::BuiltIn => {}
             Driver::Absent => {
                 return Ok(Some((
@@ -142,7 +149,8 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
             }
             Driver::Module => {
                 let Some(file) = listed(&text, name) else {
-                    return Ok(Some((Some(index), format!("it does not list {name}: depmod has not run"))));
+                    let why = format!("it does not list {name}: depmod has not run");
+                    return Ok(Some((Some(format!("{dir}/modules.dep")), why)));
                 };
                 // depmod of old writes whole paths
                 let path = if file.starts_with('/') { file.to_owned() } else { format!("{dir}/{file}") };
@@ -150,6 +158,33 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
                     return Ok(Some((Some(dir), format!("{file}, which modules.dep lists, is not there"))));
                 }
             }
+        }
+    }
+    Ok(None)
+}
+
+/// The index by which kmod would load a module and cannot, and why: where depmod has written any of these, all
+/// are read, and the text beside them is not.
+fn damaged_index(view: &dyn View, dir: &str) -> Result<Option<(String, String)>> {
+    let paths = ["dep", "alias"].map(|name| format!("{dir}/modules.{name}.bin"));
+    let mut is_written = false;
+    for path in &paths {
+        is_written |= view.exists(path)?;
+    }
+    for path in paths {
+        if !is_written {
+            break;
+        }
+        if let Err(why) = regular(view, &path)? {
+            return Ok(Some((path, format!("{why}, and kmod loads modules by it"))));
+        }
+        // A snapshot's bytes are paid for.
+        if view.machine().remote {
+            continue;
+        }
+        let bytes = view.read(&path)?.unwrap_or_default();
+        if Index::read(&bytes, &path).is_err() {
+            return Ok(Some((path, "it is damaged, and kmod loads modules by it".into())));
         }
     }
     Ok(None)
@@ -163,6 +198,8 @@ fn listed<'a>(text: &'a str, module: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use initramfs::kmod::dep::Dep;
+
     use super::super::look::look;
     use super::super::testing::{DEP, KERNEL, RELEASE, debian, entry, lines, stops};
     use super::*;
@@ -236,10 +273,40 @@ mod tests {
         assert!(found[0].ends_with("hv_netvsc.ko, which modules.dep lists, is not there"), "{found:?}");
         let found = stops(hops(&debian().file(DEP, "kernel/drivers/hv/hv_vmbus.ko:\n")));
         assert!(found[0].contains("has no hv_storvsc, neither built in nor as a module"), "{found:?}");
+        let found = stops(hops(&debian().file(DEP, "").folder(&format!("{DEP}.bin"))));
+        assert!(found[0].ends_with("modules.dep.bin unknown: is a directory, not a file"), "{found:?}");
         let found = stops(hops(&debian().folder(DEP)));
         assert!(
             found.iter().any(|line| line.contains(&format!("{DEP} unknown: is a directory"))),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn kmod_reads_its_indexes_and_not_the_text() {
+        let alias = DEP.replace(".dep", ".alias.bin");
+        let dep =
+            Dep::parse(debian().text(DEP).as_bytes(), RELEASE).index().write("modules.dep.bin").unwrap();
+        let indexed = debian()
+            .file(&format!("{DEP}.bin"), dep.clone())
+            .file(&alias, Index::default().write("modules.alias.bin").unwrap());
+        for sound in [indexed.clone(), indexed.clone().without(DEP), indexed.clone().file(DEP, "kernel/fs/")]
+        {
+            assert_eq!(stops(hops(&sound)), [""; 0]);
+        }
+        for (damaged, path, why) in [
+            (indexed.clone().without(&format!("{DEP}.bin")), format!("{DEP}.bin"), "there is no such file"),
+            (indexed.clone().without(&alias), alias.clone(), "there is no such file"),
+            (indexed.clone().file(&alias, ""), alias.clone(), "it is empty"),
+            (indexed.clone().file(&alias, "alias x y"), alias.clone(), "it is damaged"),
+            (
+                indexed.file(&format!("{DEP}.bin"), &dep[..dep.len() / 2]),
+                format!("{DEP}.bin"),
+                "it is damaged",
+            ),
+        ] {
+            let found = stops(hops(&damaged));
+            assert!(found[0].contains(&format!("{path} blocked: {why}")), "{path}: {why}: {found:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compare_versions;
 use crate::facts::{Boot, Driver, Kernel};
 use crate::kernel_image::{HEAD, KernelImage};
-use crate::{Result, View, limits, platform};
+use crate::{Result, View, limits, modules, platform};
 
 const MODULE_DIRS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
@@ -110,7 +110,11 @@ fn initramfs_by_name(view: &dyn View, version: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTreeMap<&'static str, Driver>> {
+fn drivers(
+    view: &dyn View,
+    version: &str,
+    directory: Option<&str>,
+) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
     let known = platform::drivers();
     // Thousands of lines each time: the name is cut out of a line once.
@@ -119,9 +123,9 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
         known.iter().map(|driver| driver.module).find(|known| is_name(stem, known))
     };
     let (mut built_in, mut loadable) = (String::new(), String::new());
-    if let Some(dir) = modules {
+    if let Some(dir) = directory {
         built_in = text(format!("{dir}/modules.builtin"))?;
-        loadable = text(format!("{dir}/modules.dep"))?;
+        loadable = modules::listed(view, dir, version)?;
     }
     let config = text(format!("/boot/config-{version}"))?;
     let built_in: BTreeSet<&str> = built_in.lines().filter_map(name_of).collect();
@@ -140,7 +144,7 @@ fn drivers(view: &dyn View, version: &str, modules: Option<&str>) -> Result<BTre
         let in_config = configured(option, "y") || old_option.is_some_and(by_old);
         let place = if built_in.contains(name) || in_config {
             Driver::BuiltIn
-        } else if loadable.contains(name) || (!is_listed && has_file(view, modules, driver)?) {
+        } else if loadable.contains(name) || (!is_listed && has_file(view, directory, driver)?) {
             Driver::Module
         } else {
             Driver::Absent
