@@ -379,6 +379,14 @@ impl Machine {
         self.servers.iter().find_map(Server::failure)
     }
 
+    /// How long its processor has waited for one of the host's so far; nothing where the host does not say.
+    pub(crate) fn delayed(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.0.id()));
+        let tasks = tasks.into_iter().flatten().flatten();
+        let delays = tasks.filter_map(|task| delay(&fs::read_to_string(task.path().join("schedstat")).ok()?));
+        delays.max().unwrap_or_default()
+    }
+
     /// What QEMU itself complained of, when it ended; waits a moment for the process.
     pub(crate) fn complaint(&mut self) -> Option<String> {
         let until = Instant::now() + Duration::from_secs(2);
@@ -390,5 +398,25 @@ impl Machine {
             std::thread::sleep(Duration::from_millis(20));
         }
         None
+    }
+}
+
+/// The second number of a thread's `schedstat`: how long it could have run and did not, in nanoseconds (Linux,
+/// `Documentation/scheduler/sched-stats.rst`).
+fn delay(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_says_how_long_it_waited_for_a_processor() {
+        assert_eq!(delay("52417 1500000000 3\n"), Some(Duration::from_millis(1500)));
+        assert_eq!(delay("52417\n"), None);
+        assert_eq!(delay(""), None);
+        let own = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        assert!(delay(&own).is_some(), "{own}");
     }
 }

@@ -13,7 +13,7 @@ use libdisk::block::{self, Disk};
 use serde::{Serialize, Serializer};
 
 use crate::console::Console;
-use crate::machine::Qemu;
+use crate::machine::{Machine, Qemu};
 use crate::network::{self, Heard};
 use crate::verdict::Reading;
 use crate::{Devices, Direct, Error, Network, Result, Verdict, direct};
@@ -136,11 +136,11 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
     let mut console = Console::default();
     let mut reading = Reading::default();
     let mut milestones = Vec::new();
-    let mut heard = start;
+    let mut silence = Silence::new(&machine);
     let (mut looked, mut kernel_speaks) = (start, false);
     let mut until = start + request.timeout;
     let mut gone = false;
-    while !gone && Instant::now() < until && heard.elapsed() < reading.patience() {
+    while !gone && Instant::now() < until && silence.lasts(&machine) < reading.patience() {
         if cancel.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
@@ -149,7 +149,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         }
         let was_final = reading.is_final();
         let mut hops = Vec::new();
-        if !kernel_speaks && heard.max(looked).elapsed() >= LOOK {
+        if !kernel_speaks && silence.since.max(looked).elapsed() >= LOOK {
             // A kernel that does not unpack itself says so on the screen alone, and so does a guest without a
             // serial console.
             looked = Instant::now();
@@ -159,7 +159,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         }
         match bytes.recv_timeout(PROMPT) {
             Ok(bytes) => {
-                heard = Instant::now();
+                silence = Silence::new(&machine);
                 file.write_all(&bytes).map_err(Error::log(&request.log))?;
                 console.feed(&bytes, |line| hops.extend(reading.line(line)));
                 kernel_speaks |= hops.iter().any(|hop| *hop >= HopKind::Kernel);
@@ -183,7 +183,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
             return Err(Error::Qemu(complaint));
         }
     }
-    let silent = !gone && heard.elapsed() >= reading.patience();
+    let silent = !gone && silence.lasts(&machine) >= reading.patience();
     let network = match (&request.direct, port) {
         (Some(direct), Some(port)) if !gone && reading.verdict(false) == Some(Verdict::Login) => {
             let heard = network::ask(port, network::PATIENCE, || {
@@ -205,7 +205,7 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         let why = if gone {
             format!("the machine powered off or reset after {} s; {last}", tenths(start))
         } else if silent {
-            let silence = heard.elapsed().as_secs();
+            let silence = silence.since.elapsed().as_secs();
             format!("silent for {silence} s; {last}; is a serial console configured?")
         } else {
             format!("not done after {} s; {last}", request.timeout.as_secs())
@@ -225,6 +225,23 @@ pub fn run(request: &Request, cancel: &AtomicBool, mut on_hop: impl FnMut(Milest
         seconds: tenths(start),
         log: request.log.clone(),
     })
+}
+
+/// How long the machine has said nothing, as far as it could have.
+struct Silence {
+    since: Instant,
+    delayed: Duration,
+}
+
+impl Silence {
+    fn new(machine: &Machine) -> Self {
+        Self { since: Instant::now(), delayed: machine.delayed() }
+    }
+
+    /// Without the time that a busy host had no processor for it.
+    fn lasts(&self, machine: &Machine) -> Duration {
+        self.since.elapsed().saturating_sub(machine.delayed().saturating_sub(self.delayed))
+    }
 }
 
 /// A guest with drivers for Hyper-V alone does not find its root on an emulated disk, and is none the worse
