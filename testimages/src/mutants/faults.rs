@@ -381,12 +381,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "let_go; wipe 528 8; wipe $(($(stat -c %s \"$image\") - 496)) 8",
     ),
     only(On::Gpt, Kind::Table, "protective-record-wiped", "let_go; wipe 446 66"),
-    only(
-        On::Gpt,
-        Kind::Table,
-        "esp-of-another-type",
-        "let_go; sgdisk -t 1:8300 -t 2:8300 \"$image\" > \"$work/log\"",
-    ),
+    only(On::Gpt, Kind::Table, "esp-of-another-type", "let_go; sgdisk -t 15:8300 \"$image\" > \"$work/log\""),
     // The kernel and its drivers for Hyper-V.
     all(
         Kind::Kernel,

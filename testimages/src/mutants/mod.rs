@@ -13,12 +13,25 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use crate::judge::hex;
-use crate::{cache, real};
+use crate::real;
 
 const SOW: &str = include_str!("sow.sh");
 
 /// Of each deed that is done to files, this many files are hit in each guest.
 const FILES_HIT: usize = 6;
+
+/// The kinds of which each guest gets one fault as it came, too: those that do more than hit a file.
+const AS_IT_CAME: [Kind; 9] = [
+    Kind::Renamed,
+    Kind::Drivers,
+    Kind::Menu,
+    Kind::Firmware,
+    Kind::Fstab,
+    Kind::Units,
+    Kind::Network,
+    Kind::Table,
+    Kind::Kernel,
+];
 
 /// What kind of fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,11 +175,22 @@ impl Guest {
     }
 }
 
+/// What a fault is sown into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Base {
+    /// The guest as it was migrated: it boots on the target, so its one fault is the only one.
+    Migrated,
+    /// The guest as it came out of EC2, which is what a user has: the migration meets the fault.
+    AsItCame,
+}
+
 /// A guest with one fault, or with none: those say whether a sound guest is called so.
 #[derive(Debug, Clone)]
 pub struct Mutant {
     /// The guest.
     pub guest: &'static Guest,
+    /// In which state it was when the fault was sown.
+    pub base: Base,
     /// What kind of fault it is; `None` for a guest with none.
     pub kind: Option<Kind>,
     /// The name of the fault among those of its kind.
@@ -175,10 +199,14 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// Its one name: "debian/removed/kernel".
+    /// Its one name: "debian/removed/kernel", or "debian-ec2/fstab/swap-of-none" of a guest as it came.
     pub fn id(&self) -> String {
         let kind = self.kind.map_or_else(|| "sound".to_owned(), |kind| kind.to_string());
-        format!("{}/{kind}/{}", self.guest.name, self.name)
+        let base = match self.base {
+            Base::Migrated => "",
+            Base::AsItCame => "-ec2",
+        };
+        format!("{}{base}/{kind}/{}", self.guest.name, self.name)
     }
 
     /// A digest of how it is made, but for the image it is made of.
@@ -195,7 +223,7 @@ impl Mutant {
     /// # Errors
     /// When it is not to be had there: the shell's last lines say why.
     pub fn sow(&self, image: &Path) -> Result<()> {
-        let work = tempfile::tempdir_in(cache::directory())?;
+        let work = tempfile::tempdir_in(image.parent().context("an image in a folder")?)?;
         let recipe = [real::CHROOT, SOW, &self.script, "\nlet_go\n"].concat();
         let mut sh = Command::new("sh");
         sh.args(["-c", &recipe, "mutant"]).arg(work.path()).arg(image);
@@ -212,25 +240,35 @@ pub fn all() -> Vec<Mutant> {
     GUESTS.iter().flat_map(of).collect()
 }
 
-/// Those of one guest: each fault that it can have, and for each deed to a file [`FILES_HIT`] files.
+/// Those of one guest: each fault that it can have, and for each deed to a file [`FILES_HIT`] files; then some
+/// of the same faults in the guest as it came.
 fn of(guest: &'static Guest) -> Vec<Mutant> {
-    let sound = Mutant { guest, kind: None, name: "migrated".into(), script: ":".into() };
+    let migrated = |kind, name: &str, script: String| Mutant {
+        guest,
+        base: Base::Migrated,
+        kind,
+        name: name.into(),
+        script,
+    };
     let seed = guest.name.bytes().fold(11, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut mutants = vec![sound];
+    let mut mutants = vec![migrated(None, "migrated", ":".into())];
     for (kind, deed) in faults::DEEDS {
         let mut files = faults::FILES.to_vec();
         random.shuffle(&mut files);
         mutants.extend(files[..FILES_HIT].iter().map(|(name, file)| {
-            let script = format!("file={file}; test -e \"$file\"; {deed}");
-            Mutant { guest, kind: Some(*kind), name: (*name).into(), script }
+            migrated(Some(*kind), name, format!("file={file}; test -e \"$file\"; {deed}"))
         }));
     }
-    mutants.extend(faults::FAULTS.iter().filter(|fault| guest.has(fault.on)).map(|fault| Mutant {
-        guest,
-        kind: Some(fault.kind),
-        name: fault.name.into(),
-        script: fault.script.into(),
-    }));
+    let faults = faults::FAULTS.iter().filter(|fault| guest.has(fault.on));
+    mutants.extend(faults.map(|fault| migrated(Some(fault.kind), fault.name, fault.script.into())));
+
+    let drawn = AS_IT_CAME.iter().filter_map(|kind| {
+        let of_kind: Vec<_> = mutants.iter().filter(|mutant| mutant.kind == Some(*kind)).collect();
+        random.choice(of_kind).map(|mutant| Mutant { base: Base::AsItCame, ..mutant.clone() })
+    });
+    let as_they_came: Vec<_> = drawn.collect();
+    mutants.push(Mutant { base: Base::AsItCame, name: "as-it-came".into(), ..mutants[0].clone() });
+    mutants.extend(as_they_came);
     mutants
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask truth`: what refloat says of mutants, beside how far they boot.
 //!
-//! Each [mutant](testimages::mutants) is made of a guest that was migrated and boots, so that its one fault is
-//! the only one. refloat says whether it is ready; a machine shows whether it is. Where refloat says that it
-//! can mend it, that is booted, too. Everything is kept as soon as it is known, so a run that was stopped goes
+//! Most [mutants](testimages::mutants) are made of a guest that was migrated and boots, so that their one fault
+//! is the only one; some are made of a guest as it came, which is what a user has. refloat says whether a mutant
+//! is ready; a machine shows whether it is. Where refloat says that it can mend it, that is booted, too. Everything is kept as soon as it is known, so a run that was stopped goes
 //! on where it was: boots by the digest of the image and the recipe of the fault, verdicts also by the digest
 //! of the program.
 
@@ -28,13 +28,14 @@ const TODAY: usize = 10;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const USAGE: &str = "\
-cargo xtask truth [--boots none|ready|all] [--minutes N] [--jobs N] [--program REFLOAT] [PART OF A NAME...]";
+cargo xtask truth [--boots none|ready|spread|all] [--minutes N] [--jobs N] [--program REFLOAT]
+                  [--scratch DIR, where the disks are made: a tmpfs is quickest] [PART OF A NAME...]";
 
 /// Judges mutants, all or those whose name has one of the words in it, and writes the table and README's
 /// matrix.
 pub(crate) fn verb(options: &[&str]) -> Result<()> {
     let mut options = options.iter();
-    let (mut boots, mut minutes, mut jobs, mut program) = (Boots::All, None, 2, None);
+    let (mut boots, mut minutes, mut jobs, mut program, mut scratch) = (Boots::All, None, 2, None, None);
     let mut words = Vec::new();
     while let Some(option) = options.next() {
         let mut value =
@@ -44,6 +45,7 @@ pub(crate) fn verb(options: &[&str]) -> Result<()> {
             "--minutes" => minutes = Some(value()?.parse::<u64>()?),
             "--jobs" => jobs = value()?.parse()?,
             "--program" => program = Some(Path::new(value()?).canonicalize()?),
+            "--scratch" => scratch = Some(Path::new(value()?).canonicalize()?),
             word if word.starts_with('-') => bail!("there is no option {word}\n{USAGE}"),
             word => words.push(word),
         }
@@ -55,7 +57,7 @@ pub(crate) fn verb(options: &[&str]) -> Result<()> {
 
     let mut table = Table::read()?;
     let program = program.map_or_else(boot_matrix::build, Ok)?;
-    judge(Bench::new(program)?, &chosen, boots, jobs, until, &mut table)?;
+    judge(Bench::new(program, scratch)?, &chosen, boots, jobs, until, &mut table)?;
     table.write()?;
     report::write(&table)
 }
@@ -75,7 +77,7 @@ pub(crate) fn today() -> Result<()> {
     let mut number = 0..;
     chosen.retain(|_| number.next().is_some_and(|number| of_today.binary_search(&number).is_ok()));
     let mut table = Table::default();
-    judge(Bench::new(boot_matrix::program("debug")?)?, &chosen, Boots::All, 2, None, &mut table)?;
+    judge(Bench::new(boot_matrix::program("debug")?, None)?, &chosen, Boots::All, 2, None, &mut table)?;
     let misses = report::misses(&table);
     ensure!(misses.is_empty(), "called ready, and does not boot:\n{}", misses.join("\n"));
     Ok(())
@@ -95,8 +97,16 @@ fn judge(
         return Ok(());
     };
     let shared = Mutex::new(table);
+    // Each fault in all guests before the next one: a run that is stopped has something of every guest.
+    let (mut chosen, mut sample) = (chosen.to_vec(), Vec::new());
+    chosen.sort_by_cached_key(Mutant::recipe);
     for boots in boots.passes() {
         let next = AtomicUsize::new(0);
+        if *boots == Boots::Spread {
+            let table = shared.lock().expect("no thread panics");
+            sample = run::spread(&chosen, |mutant| table.ready(&mutant.id()));
+        }
+        let chosen = if *boots == Boots::Spread { &sample } else { &chosen };
         let work = || -> Result<()> {
             while let Some(mutant) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if until.is_some_and(|until| Instant::now() > until) {

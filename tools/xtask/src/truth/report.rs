@@ -31,7 +31,7 @@ fn false_alarms(table: &Table) -> Vec<&Row> {
 /// Whether the machines we have can show such a fault: how a network is configured they do, by a second boot;
 /// the driver of Hyper-V's card they do not, and where UEFI starts them, not that of its storage either.
 fn is_shown(row: &Row) -> bool {
-    let uefi = row.id.starts_with("debian-uefi/");
+    let uefi = row.id.starts_with("debian-uefi");
     match row.said.hop.as_str() {
         "network" => row.id.contains("/network/"),
         "initramfs" => !uefi,
@@ -91,26 +91,47 @@ fn matrix(table: &Table) -> Result<String> {
         count(&|row| row.mended && stops(&row.boots_mended)),
         count(&|row| row.mended && row.boots_mended.is_none()),
     )?;
-    let same =
-        count(&|row| !row.said.ready && row.boots.as_deref() == Some(&format!("the {}", row.said.hop)));
     let stopped = count(&|row| !row.said.ready && stops(&row.boots));
-    writeln!(text, "Of the {stopped} that stop, {same} stop at the hop that the walk names.\n")?;
+    let same = count(&|row| !row.said.ready && row.boots.as_ref() == Some(&format!("the {}", row.hop())));
+    writeln!(text, "Of the {stopped} that stop, {same} stop at the hop that the walk names.")?;
+    let alarms = false_alarms(table).len();
+    writeln!(
+        text,
+        "False alarms: {} of those not ready and booted, where the laboratory can show the fault. Of those \
+         ready when mended, {} boot.\n",
+        share(alarms, alarms + stopped),
+        share(count(&|row| login(&row.boots_mended)), mended),
+    )?;
     list(&mut text, "Called ready, and did not boot", &misses(table))?;
     let alarms: Vec<_> = false_alarms(table).into_iter().map(Row::shown).collect();
     list(&mut text, "Not called ready, and booted", &alarms)?;
-    writeln!(text, "\n| kind of fault | judged | ready | not ready | mended |\n|---|---|---|---|---|")?;
-    let mut kinds: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
-    for row in &rows {
-        let kind = row.id.split('/').nth(1).unwrap_or_default();
-        let counts = kinds.entry(kind).or_default();
-        counts[0] += 1;
-        counts[if row.said.ready { 1 } else { 2 }] += 1;
-        counts[3] += usize::from(row.mended);
-    }
-    for (kind, [judged, ready, not, mended]) in kinds {
-        writeln!(text, "| {kind} | {judged} | {ready} | {not} | {mended} |")?;
-    }
+    tally(&mut text, "guest", &rows, 0)?;
+    tally(&mut text, "kind of fault", &rows, 1)?;
     Ok(text)
+}
+
+/// Counts the rows by one part of their names.
+fn tally(text: &mut String, title: &str, rows: &[&Row], part: usize) -> Result<()> {
+    writeln!(text, "\n| {title} | judged | ready | not ready | can be mended | booted, and mended |")?;
+    writeln!(text, "|---|---|---|---|---|---|")?;
+    let mut counts: BTreeMap<&str, [usize; 6]> = BTreeMap::new();
+    for row in rows {
+        let counts = counts.entry(row.id.split('/').nth(part).unwrap_or_default()).or_default();
+        let (ready, booted) = (row.said.ready, [row.boots.is_some(), row.boots_mended.is_some()]);
+        for (count, is) in counts.iter_mut().zip([true, ready, !ready, row.mended, booted[0], booted[1]]) {
+            *count += usize::from(is);
+        }
+    }
+    for (name, [judged, ready, not, mended, booted, booted_mended]) in counts {
+        writeln!(text, "| {name} | {judged} | {ready} | {not} | {mended} | {booted}, {booted_mended} |")?;
+    }
+    Ok(())
+}
+
+/// "3 of 60 (5.0 %)".
+fn share(part: usize, whole: usize) -> String {
+    let tenths = (part * 1000).checked_div(whole).unwrap_or_default();
+    format!("{part} of {whole} ({}.{} %)", tenths / 10, tenths % 10)
 }
 
 fn list(text: &mut String, title: &str, lines: &[String]) -> Result<()> {

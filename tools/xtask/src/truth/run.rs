@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testimages::mutants::{GUESTS, Kind, Mutant};
+use testimages::mutants::{Base, GUESTS, Kind, Mutant};
 use testimages::{cache, judge, lab};
 
 use super::table::{LOGIN, Row, Said, UNKNOWN};
@@ -24,6 +24,8 @@ pub(super) enum Boots {
     None,
     /// Those that refloat calls ready, as they are or as it mended them: a wrong one among them matters most.
     Ready,
+    /// Those, and of each kind of fault in each guest some that it calls not ready: a sample of false alarms.
+    Spread,
     /// All.
     All,
 }
@@ -33,8 +35,9 @@ impl Boots {
         match name {
             "none" => Ok(Self::None),
             "ready" => Ok(Self::Ready),
+            "spread" => Ok(Self::Spread),
             "all" => Ok(Self::All),
-            _ => bail!("--boots is none, ready or all"),
+            _ => bail!("--boots is none, ready, spread or all"),
         }
     }
 
@@ -43,12 +46,35 @@ impl Boots {
         match self {
             Self::None => &[Self::None],
             Self::Ready => &[Self::Ready],
-            Self::All => &[Self::Ready, Self::All],
+            Self::Spread => &[Self::Ready, Self::Spread],
+            Self::All => &[Self::Ready, Self::Spread, Self::All],
         }
     }
 }
 
-/// The program, the machines, and the guests, each migrated.
+/// Of each kind of fault in each guest, this many that are called not ready are booted for the spread.
+const SPREAD: usize = 2;
+
+/// Those of the spread, first one of each kind in each guest: they are drawn by the digest of their recipe, so
+/// every run takes the same. A guest as it came does not boot, whatever else is sown into it: of those only the
+/// sound ones are taken.
+pub(super) fn spread(chosen: &[Mutant], is_ready: impl Fn(&Mutant) -> Option<bool>) -> Vec<Mutant> {
+    let not_ready = chosen.iter().filter(|mutant| is_ready(mutant) == Some(false));
+    let mut drawn: Vec<_> =
+        not_ready.filter(|mutant| mutant.base == Base::Migrated || mutant.kind.is_none()).collect();
+    drawn.sort_by_cached_key(|mutant| mutant.recipe());
+    let mut taken: HashMap<_, usize> = HashMap::new();
+    let numbered = drawn.into_iter().map(|mutant| {
+        let number = taken.entry((mutant.guest.name, mutant.kind)).or_default();
+        *number += 1;
+        (*number, mutant.clone())
+    });
+    let mut numbered: Vec<_> = numbered.filter(|(number, _)| *number <= SPREAD).collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered.into_iter().map(|(_, mutant)| mutant).collect()
+}
+
+/// The program, the machines, and the guests.
 pub(super) struct Bench {
     refloat: PathBuf,
     program: String,
@@ -56,20 +82,23 @@ pub(super) struct Bench {
     /// TCG a third longer than what it does without.
     laboratory: PathBuf,
     stock: PathBuf,
-    migrated: HashMap<&'static str, (PathBuf, String)>,
+    /// Each guest's raw image, as it came and as it was migrated, with its digest.
+    images: HashMap<(&'static str, Base), (PathBuf, String)>,
     kept: PathBuf,
+    /// Where disks are made.
+    scratch: PathBuf,
 }
 
 impl Bench {
     /// `None`, after visible skips, where a guest or the laboratory cannot be had.
-    pub(super) fn new(refloat: PathBuf) -> Result<Option<Self>> {
+    pub(super) fn new(refloat: PathBuf, scratch: Option<PathBuf>) -> Result<Option<Self>> {
         let Some(laboratory) = lab::qemu() else { return Ok(None) };
         if !judge::need_all(&["partx", "mcopy", "cpio", "lz4", "zstd", "python3", "grub-editenv", "lvm"]) {
             return Ok(None);
         }
         let kept = cache::directory().join("truth");
         fs::create_dir_all(&kept)?;
-        let mut migrated = HashMap::new();
+        let mut images = HashMap::new();
         for guest in GUESTS {
             let Some(image) = guest.image() else { return Ok(None) };
             let source = image.display().to_string();
@@ -80,21 +109,24 @@ impl Bench {
                 ensure!(migrate.stdout(Stdio::null()).status()?.success(), "{migrate:?} failed");
                 Ok(())
             })?;
-            let digest = judge::sha256(&path)[..16].to_owned();
-            migrated.insert(guest.name, (path, digest));
+            for (base, path) in [(Base::AsItCame, image), (Base::Migrated, path)] {
+                let digest = digest(&kept, &path)?;
+                images.insert((guest.name, base), (path, digest));
+            }
         }
+        let scratch = scratch.unwrap_or_else(cache::directory);
         let program = judge::sha256(&refloat)[..16].to_owned();
         let laboratory = without_avx(&kept, &laboratory)?;
         let stock = without_avx(&kept, Path::new("qemu-system-x86_64"))?;
-        Ok(Some(Self { refloat, program, laboratory, stock, migrated, kept }))
+        Ok(Some(Self { refloat, program, laboratory, stock, images, kept, scratch }))
     }
 
     /// What is known of a mutant after as many boots as are asked for. `None` if its fault cannot be sown into
     /// this guest, which is said.
     pub(super) fn judge(&self, mutant: &Mutant, boots: Boots) -> Result<Option<Row>> {
-        let (image, digest) = &self.migrated[mutant.guest.name];
+        let (image, digest) = &self.images[&(mutant.guest.name, mutant.base)];
         let key = format!("{}-{digest}", mutant.recipe());
-        let mut made = Made { image, mutant, folder: None };
+        let mut made = Made { image, mutant, scratch: &self.scratch, folder: None };
         let said = match self.recall(&format!("{key}-{}", self.program)) {
             Some(said) => said,
             None => match made.disk() {
@@ -112,13 +144,13 @@ impl Bench {
         let verdict = said_of(&said);
         let mended = !verdict.ready && said["ready_after_fix"] == true;
 
-        let wanted = boots == Boots::All || (boots == Boots::Ready && verdict.ready);
-        let boots_now = self.boots(&key, wanted, mutant, || made.disk())?;
+        let wanted = matches!(boots, Boots::Spread | Boots::All) || (boots == Boots::Ready && verdict.ready);
+        let boots_now = self.boots(&key, wanted, verdict.ready, mutant, || made.disk())?;
         // What is wrong decides what is changed.
         let wrong = judge::digest(said["wrong"].to_string().as_bytes());
         let mended_key = format!("{key}-mended-{}", &wrong[..16]);
         let boots_mended = if mended {
-            self.boots(&mended_key, boots != Boots::None, mutant, || self.mend(&made.disk()?, mutant))?
+            self.boots(&mended_key, boots != Boots::None, true, mutant, || self.mend(&made.disk()?, mutant))?
         } else {
             None
         };
@@ -126,11 +158,13 @@ impl Bench {
         Ok(Some(row))
     }
 
-    /// How far a disk boots, if it is known or wanted.
+    /// How far a disk boots, if it is known or wanted. What is called ready and does not come to its login is
+    /// booted a second time, and that counts.
     fn boots(
         &self,
         key: &str,
         wanted: bool,
+        called_ready: bool,
         mutant: &Mutant,
         disk: impl FnOnce() -> Result<PathBuf>,
     ) -> Result<Option<String>> {
@@ -143,9 +177,12 @@ impl Bench {
         }
         let disk = disk()?;
         let mut answer = self.ask("boot", &disk, mutant, &self.machine(mutant))?;
-        // A busy host's own fault: an emulated timer that does not keep up.
-        if answer["evidence"].as_str().is_some_and(|line| line.contains("IO-APIC + timer doesn't work")) {
+        // A busy host's own faults: an emulated timer that does not keep up, a guest too slow for our patience.
+        let timer = |line: &str| line.contains("IO-APIC + timer doesn't work");
+        if answer["evidence"].as_str().is_some_and(timer) || (called_ready && came_to(&answer) != LOGIN) {
+            let first = came_to(&answer);
             answer = self.ask("boot", &disk, mutant, &self.machine(mutant))?;
+            answer["first"] = first.into();
         }
         // The disk alone does not show what these are about: a second boot has a network card.
         if answer["verdict"] == LOGIN && about_network(mutant) {
@@ -227,6 +264,19 @@ impl Bench {
     }
 }
 
+/// The digest of a guest's image, which is read but once as long as it is the same file.
+fn digest(kept: &Path, image: &Path) -> Result<String> {
+    let metadata = image.metadata()?;
+    let file = format!("{} {} {:?}", image.display(), metadata.len(), metadata.modified()?);
+    let path = kept.join(format!("image-{}", &judge::digest(file.as_bytes())[..16]));
+    if let Ok(digest) = fs::read_to_string(&path) {
+        return Ok(digest);
+    }
+    let digest = judge::sha256(image)[..16].to_owned();
+    fs::write(&path, &digest)?;
+    Ok(digest)
+}
+
 /// A program that is this QEMU with another processor: of two options the last one counts.
 fn without_avx(folder: &Path, qemu: &Path) -> Result<PathBuf> {
     let name = qemu.file_name().context("a program")?.to_string_lossy();
@@ -242,6 +292,7 @@ fn without_avx(folder: &Path, qemu: &Path) -> Result<PathBuf> {
 struct Made<'a> {
     image: &'a Path,
     mutant: &'a Mutant,
+    scratch: &'a Path,
     folder: Option<TempDir>,
 }
 
@@ -250,7 +301,7 @@ impl Made<'_> {
         if let Some(folder) = &self.folder {
             return Ok(folder.path().join("mutant.raw"));
         }
-        let folder = tempfile::tempdir_in(cache::directory())?;
+        let folder = tempfile::tempdir_in(self.scratch)?;
         let disk = folder.path().join("mutant.raw");
         judge::run(judge::tool("cp").arg("--sparse=always").arg(self.image).arg(&disk));
         judge::run(judge::tool("chmod").arg("u+w").arg(&disk));

@@ -64,6 +64,11 @@ impl Row {
         format!("{}: {}; {boots}{mended}", self.id, self.said.text())
     }
 
+    /// The hop that refloat names, without its doubt.
+    pub(super) fn hop(&self) -> &str {
+        self.said.hop.trim_end_matches('?')
+    }
+
     fn line(&self) -> String {
         let boots = |boots: &Option<String>| boots.clone().unwrap_or_else(|| "-".into());
         let mended = if self.mended { "yes" } else { "no" };
@@ -132,6 +137,11 @@ impl Table {
 
     pub(super) fn put(&mut self, row: Row) {
         self.rows.insert(row.id.clone(), row);
+    }
+
+    /// Whether a mutant is called ready, if it was judged.
+    pub(super) fn ready(&self, id: &str) -> Option<bool> {
+        Some(self.rows.get(id)?.said.ready)
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
