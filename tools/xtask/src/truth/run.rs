@@ -22,10 +22,12 @@ const TIMEOUT: &str = "900";
 pub(super) enum Boots {
     /// None: what is known of their boots is shown.
     None,
-    /// Those that refloat calls ready, as they are or as it mended them: a wrong one among them matters most.
+    /// Those that refloat calls ready: a wrong one among them matters most.
     Ready,
-    /// Those, and of each kind of fault in each guest some that it calls not ready: a sample of false alarms.
+    /// Of each kind of fault in each guest some that it calls not ready: a sample of false alarms.
     Spread,
+    /// Those that it mended and calls ready then.
+    Mended,
     /// All.
     All,
 }
@@ -45,9 +47,9 @@ impl Boots {
     pub(super) fn passes(self) -> &'static [Self] {
         match self {
             Self::None => &[Self::None],
-            Self::Ready => &[Self::Ready],
-            Self::Spread => &[Self::Ready, Self::Spread],
-            Self::All => &[Self::Ready, Self::Spread, Self::All],
+            Self::Ready | Self::Mended => &[Self::Ready, Self::Mended],
+            Self::Spread => &[Self::Ready, Self::Spread, Self::Mended],
+            Self::All => &[Self::Ready, Self::Spread, Self::Mended, Self::All],
         }
     }
 }
@@ -145,12 +147,13 @@ impl Bench {
         let mended = !verdict.ready && said["ready_after_fix"] == true;
 
         let wanted = matches!(boots, Boots::Spread | Boots::All) || (boots == Boots::Ready && verdict.ready);
+        let mended_wanted = matches!(boots, Boots::Mended | Boots::All);
         let boots_now = self.boots(&key, wanted, verdict.ready, mutant, || made.disk())?;
         // What is wrong decides what is changed.
         let wrong = judge::digest(said["wrong"].to_string().as_bytes());
         let mended_key = format!("{key}-mended-{}", &wrong[..16]);
         let boots_mended = if mended {
-            self.boots(&mended_key, boots != Boots::None, true, mutant, || self.mend(&made.disk()?, mutant))?
+            self.boots(&mended_key, mended_wanted, true, mutant, || self.mend(&made.disk()?, mutant))?
         } else {
             None
         };
