@@ -89,6 +89,18 @@ pub(crate) const STOPS: &[Boot] = &[
     (&["Failed to load COM32 file menu.c32"], Loader, "menu.c32"),
     (&["Boot error"], Loader, "Boot error"),
     // Menus.
+    (&["GNU GRUB version 2.06", "Enter username:"], Menu, "username"),
+    // From the laboratory: another file in linux.mod's place.
+    (
+        &[
+            "Welcome to GRUB!",
+            "Booting a command list",
+            "error: invalid arch-dependent ELF magic.",
+            "Failed to boot both default and fallback entries.",
+        ],
+        Menu,
+        "ELF magic",
+    ),
     (&["GNU GRUB version 2.06", "Minimal BASH-like line editing is supported."], Menu, "Minimal"),
     (
         &[
@@ -403,6 +415,11 @@ const EMERGENCY: &str = "You are in emergency mode. After logging in, type \"jou
 pub(crate) const WAITS: &[Boot] = &[
     (&["Linux version 6.1", "Gave up waiting for root file system device."], Root, "Gave up"),
     (&["GRUB loading.."], Loader, "GRUB loading"),
+    (
+        &["GNU GRUB version 2.06", "      Press enter to boot the selected OS, `e' to edit the commands"],
+        Menu,
+        "Press enter",
+    ),
     (&["GRUB Loading stage2..", "Error 17: Cannot mount selected partition"], Menu, "Error 17"),
     (&["Error 21: Selected disk does not exist"], Menu, "Error 21"),
     (&["Error 22: No such partition"], Menu, "Error 22"),

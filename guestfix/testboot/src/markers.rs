@@ -144,6 +144,15 @@ pub(crate) const FAILURES: &[Meaning] = &[
         ends: &["Failed to load ldlinux", "Boot error", "Failed to load COM32 file"],
         ..at(Loader, 2, "SYSLINUX cannot load its own parts")
     },
+    // A menu that starts an entry by itself says so next.
+    Meaning {
+        hints: &["Press enter to boot the selected OS"],
+        ..at(Menu, 1, "the menu waits for a key: it has no timeout")
+    },
+    Meaning {
+        ends: &["Enter username:"],
+        ..at(Menu, 2, "GRUB starts its default entry only for who has a password")
+    },
     Meaning { ends: &["Minimal BASH-like line editing"], ..at(Menu, 1, "GRUB finds no configuration") },
     Meaning {
         ends: &["Failed to boot both default and fallback entries"],

@@ -38,6 +38,7 @@ pub enum Verdict {
 /// Prompts have no line end; only these are looked for in a line that may go on.
 const PROMPTS: &[&str] = &[
     "grub rescue>",
+    "Enter username:",
     "(initramfs)",
     "dracut:/#",
     "Give root password",
@@ -258,9 +259,10 @@ impl Reading {
         }
     }
 
-    /// The same words mean another hop while the initramfs is at work.
+    /// The same words mean another hop while the menu or the initramfs is at work.
     fn seen_from_here(&self, at: HopKind) -> HopKind {
         match at {
+            HopKind::Loader if self.has(HopKind::Menu) => HopKind::Menu,
             HopKind::Init if self.has(HopKind::Initramfs) && !self.has(HopKind::Root) => HopKind::Initramfs,
             HopKind::Target | HopKind::Mounts if self.in_initramfs => HopKind::Root,
             at => at,
@@ -560,6 +562,10 @@ mod tests {
         for lines in [
             &["SeaBIOS", "Booting from Hard Disk..."][..],
             &["GRUB loading..", "Welcome to GRUB!"],
+            &[
+                "      Press enter to boot the selected OS, `e' to edit the commands",
+                "   The highlighted entry will be executed automatically in 5s.",
+            ],
             &["Linux version 6.1"],
             &["Linux version 6.1", "Run /init as init process", "EXT4-fs (sda1): mounted filesystem"],
             TWO_SYSTEMDS,
