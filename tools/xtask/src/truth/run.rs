@@ -346,3 +346,44 @@ fn came_to(boot: &Value) -> String {
         _ => UNKNOWN.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use testimages::mutants;
+
+    use super::*;
+
+    #[test]
+    fn the_spread_has_every_kind_of_fault_in_every_guest_before_a_second_one() {
+        let all = mutants::all();
+        assert_eq!(all.iter().map(Mutant::id).collect::<BTreeSet<_>>().len(), all.len());
+        let drawn = spread(&all, |mutant| Some(mutant.kind.is_none()));
+        let cells: Vec<_> = drawn.iter().map(|mutant| (mutant.guest.name, mutant.kind)).collect();
+        let distinct: BTreeSet<_> = cells.iter().collect();
+        let first: BTreeSet<_> = cells[..distinct.len()].iter().collect();
+        assert_eq!(first, distinct);
+        let of_all: BTreeSet<_> = all
+            .iter()
+            .map(|mutant| (mutant.guest.name, mutant.kind))
+            .filter(|cell| cell.1.is_some())
+            .collect();
+        assert_eq!(distinct.into_iter().copied().collect::<BTreeSet<_>>(), of_all);
+        assert!(drawn.iter().all(|mutant| mutant.base == Base::Migrated));
+        assert!(spread(&all, |_| Some(true)).is_empty() && spread(&all, |_| None).is_empty());
+    }
+
+    #[test]
+    fn guests_as_they_came_have_some_of_the_same_faults() {
+        let all = mutants::all();
+        for guest in GUESTS {
+            let of = |base| all.iter().filter(move |mutant| mutant.guest == guest && mutant.base == base);
+            let recipes: BTreeSet<_> = of(Base::Migrated).map(Mutant::recipe).collect();
+            let as_it_came: Vec<_> = of(Base::AsItCame).collect();
+            assert!((8..=10).contains(&as_it_came.len()), "{}: {}", guest.name, as_it_came.len());
+            assert!(as_it_came.iter().all(|mutant| recipes.contains(&mutant.recipe())), "{}", guest.name);
+            assert!(as_it_came.iter().all(|mutant| mutant.id().starts_with(&format!("{}-ec2/", guest.name))));
+        }
+    }
+}
