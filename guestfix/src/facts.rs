@@ -502,7 +502,12 @@ pub struct Facts {
 impl Facts {
     /// The kernel that a boot entry starts.
     pub fn kernel_of(&self, entry: &BootEntry) -> Option<&Kernel> {
-        self.kernels.iter().find(|kernel| kernel.image.as_ref() == Some(&entry.kernel))
+        self.kernel_of_image(&entry.kernel)
+    }
+
+    /// The kernel in this file.
+    pub fn kernel_of_image(&self, path: &str) -> Option<&Kernel> {
+        self.kernels.iter().find(|kernel| kernel.image.as_deref() == Some(path))
     }
 
     /// The kernel of the entry that starts by itself.

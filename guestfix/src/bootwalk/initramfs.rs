@@ -10,7 +10,7 @@ use std::sync::Arc;
 use initramfs::{Archive, Error as ImageError, Generator};
 
 use self::drivers::Loading;
-pub(super) use self::drivers::forbidden_by;
+pub(super) use self::drivers::{filesystem_drivers, forbidden_by};
 use self::without::without;
 use super::kernel::release_of;
 use super::look::regular;

@@ -8,6 +8,7 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
+mod arguments;
 mod bios;
 mod chain;
 mod esp;

@@ -108,6 +108,22 @@ pub(super) const DRIVERS: Drivers = Drivers {
         "vfat",
         "fat",
     ],
+    // Linux, drivers/: the argument of module_init() or subsys_initcall() in each, 2.6.32 to 6.12
+    initcalls: &[
+        ("hv_acpi_init", "hv_vmbus"),
+        ("vmbus_init", "hv_vmbus"),
+        ("storvsc_drv_init", "hv_storvsc"),
+        ("netvsc_drv_init", "hv_netvsc"),
+        ("init_hyperv_utils", "hv_utils"),
+        ("hv_kbd_init", "hyperv_keyboard"),
+        ("mousevsc_init", "hid_hyperv"),
+        ("init_hv_pci_drv", "pci_hyperv"),
+        ("init_sd", "sd_mod"),
+        ("init_scsi", "scsi_mod"),
+        ("init_udf_fs", "udf"),
+        ("init_vfat_fs", "vfat"),
+        ("init_fat_fs", "fat"),
+    ],
     early: &[
         "hv_vmbus",
         "hv_storvsc",

@@ -99,6 +99,9 @@ pub struct Drivers {
     pub first: &'static [&'static str],
     /// Those that must not be kept from being loaded.
     pub allowed: &'static [&'static str],
+    /// The functions by which they start in the kernel, as `initcall_blacklist=` names them, and the module of
+    /// each.
+    pub initcalls: &'static [(&'static str, &'static str)],
     /// Those that the next initramfs is to have, in the order in which they are written.
     pub early: &'static [&'static str],
     /// Directories and patterns of modules, as a feature of Alpine's mkinitfs lists them.
@@ -109,6 +112,11 @@ impl Drivers {
     /// Without these a kernel sees no disk.
     pub fn vital(&self) -> [&'static str; 2] {
         [self.bus, self.disk]
+    }
+
+    /// The module that starts by this function.
+    pub fn of_initcall(&self, function: &str) -> Option<&'static str> {
+        self.initcalls.iter().find(|(known, _)| *known == function).map(|(_, module)| *module)
     }
 }
 
@@ -264,6 +272,10 @@ mod tests {
                 assert!(known(&name), "{}: {name}", target.id);
             }
             assert!(drivers.cards.iter().chain(drivers.early).all(known), "{}", target.id);
+            let started: Vec<&str> = drivers.initcalls.iter().map(|(_, module)| *module).collect();
+            for name in drivers.required.iter().chain([&drivers.network, &drivers.pci]) {
+                assert!(started.contains(name), "{}: {name}", target.id);
+            }
         }
     }
 }

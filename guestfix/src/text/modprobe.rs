@@ -67,10 +67,22 @@ pub fn comment_out_commands(text: &str, why: &str, change: impl Fn(&Command<'_>)
     rewrite(text, |line| hit.contains(&line.number).then(|| comment_out(line.body, why)))
 }
 
+/// The keys of the list of functions of the kernel that are not to be called; it takes both for one.
+pub const INITCALLS: [&str; 2] = ["initcall_blacklist", "initcall-blacklist"];
+
 /// The key and the names of a list of forbidden modules on a kernel command line: those of the kernel, of
-/// modprobe and of dracut.
+/// modprobe, of dracut, and of initramfs-tools and mkinitfs. [`INITCALLS`] names functions, not modules.
 pub fn list(token: &str) -> Option<(&str, Vec<&str>)> {
-    const KEYS: [&str; 4] = ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist", "rdblacklist"];
+    const KEYS: [&str; 8] = [
+        "module_blacklist",
+        "module-blacklist",
+        "modprobe.blacklist",
+        "rd.driver.blacklist",
+        "rdblacklist",
+        "blacklist",
+        INITCALLS[0],
+        INITCALLS[1],
+    ];
     let (key, names) = KEYS.iter().find_map(|key| Some((*key, cmdline::value(token, key)?)))?;
     Some((key, names.split(',').collect()))
 }

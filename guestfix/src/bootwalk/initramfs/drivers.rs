@@ -227,7 +227,7 @@ impl Image<'_> {
 }
 
 /// The drivers of the volume's file system, any one of which will do.
-pub(super) fn filesystem_drivers(root: &Volume) -> Vec<&'static str> {
+pub(in crate::bootwalk) fn filesystem_drivers(root: &Volume) -> Vec<&'static str> {
     match root.kind {
         Some(kind @ (SignatureKind::Ext2 | SignatureKind::Ext3)) => vec![kind.name(), "ext4"],
         Some(kind) => vec![kind.name()],

@@ -121,7 +121,7 @@ fn without(cmdline: &str, drivers: &Drivers) -> String {
 
 fn needed(drivers: &Drivers, module: &str) -> Option<&'static str> {
     let module = module.replace('-', "_");
-    drivers.allowed.iter().find(|needed| **needed == module).copied()
+    drivers.allowed.iter().find(|needed| **needed == module).copied().or(drivers.of_initcall(&module))
 }
 
 /// Whether a command forbids a module that the platform needs.
@@ -171,6 +171,9 @@ mod tests {
             ("module_blacklist=hv_netvsc quiet", "quiet"),
             ("modprobe.blacklist=floppy,hv-vmbus,nouveau", "modprobe.blacklist=floppy,nouveau"),
             ("rd.driver.blacklist=hv_storvsc,sd_mod nosmt", "nosmt"),
+            ("blacklist=hv_storvsc nosmt", "nosmt"),
+            ("module-blacklist=hv-storvsc,floppy", "module-blacklist=floppy"),
+            ("initcall_blacklist=algif_aead_init,hv_acpi_init", "initcall_blacklist=algif_aead_init"),
         ] {
             let bench = Bench::debian().file("/boot/grub/grub.cfg", grub_cfg(&root, before));
             assert!(bench.findings(&RULE)[0].contains("from being loaded"));
