@@ -49,7 +49,9 @@ pub(crate) fn cannot_start(view: &dyn View, path: &str, arch: Option<&str>) -> R
             return Ok(Some(format!("{path} cannot be executed: its mode is {:04o}", metadata.mode)));
         }
         let start = view.start(&path, 256)?.unwrap_or_default();
-        let Some(line) = start.strip_prefix(b"#!") else { return program(view, &path, arch) };
+        let Some(line) = start.strip_prefix(b"#!") else {
+            return cannot_load(view, &path, arch);
+        };
         let line = bytes::decode(line.split(|byte| *byte == b'\n').next().unwrap_or_default());
         let Some(interpreter) = line.split_whitespace().next() else {
             return Ok(Some(format!("{path} is a script that names no program to run it")));
@@ -59,8 +61,11 @@ pub(crate) fn cannot_start(view: &dyn View, path: &str, arch: Option<&str>) -> R
     Ok(Some(format!("{path} runs scripts of scripts of scripts")))
 }
 
-/// The same for a program that is no script.
-fn program(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<String>> {
+/// The same for what is no script, and for what another program loads: its mode does not count.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(crate) fn cannot_load(view: &dyn View, path: &str, arch: Option<&str>) -> Result<Option<String>> {
     // A snapshot's blocks are paid for: what other programs need is looked up for the first one alone.
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_known_by_its_head = view.machine().remote && !FIRST.contains(&name);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use libdisk::vfs::FileType;
 
-use crate::{Result, View};
+use crate::text::ini;
+use crate::{Result, View, programs};
 
 /// Where units are on disk: of several files of one name, that in the first of these counts.
 const DIRS: [&str; 6] = [
@@ -38,6 +39,8 @@ const APART: [&str; 16] = [
     "suspend.target",
     "system-update.target",
 ];
+/// What may stand before a program (systemd.service(5), "Command lines").
+const PREFIXES: &[char] = &['@', '-', ':', '+', '!', '|'];
 /// As many aliases of aliases as are followed.
 const ALIASES: usize = 8;
 
@@ -128,6 +131,53 @@ pub(crate) fn text(view: &dyn View, name: &str, path: &str) -> Result<String> {
         text.push_str(&view.text(&file)?.unwrap_or_default());
     }
     Ok(text)
+}
+
+/// The commands by which a service starts, a word each, in the order of `ExecStart=` in its file and its
+/// drop-ins; an empty value forgets those before it.
+pub(crate) fn commands(view: &dyn View, name: &str, path: &str) -> Result<Vec<Vec<String>>> {
+    let text = text(view, name, path)?;
+    let mut commands = Vec::new();
+    for value in ini::values(&text, "Service", "ExecStart") {
+        let words = value.trim_start_matches(PREFIXES).split_whitespace();
+        let words: Vec<String> = words.map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
+        match words.is_empty() {
+            true => commands.clear(),
+            false => commands.push(words),
+        }
+    }
+    Ok(commands)
+}
+
+/// Why a service whose unit is there starts nothing: it has no command, or a program of one cannot be started.
+pub(crate) fn cannot_run(
+    view: &dyn View,
+    name: &str,
+    path: &str,
+    arch: Option<&str>,
+) -> Result<Option<String>> {
+    let commands = commands(view, name, path)?;
+    if commands.is_empty() {
+        return Ok(Some(format!("{name} has no ExecStart=")));
+    }
+    for program in commands.iter().filter_map(|words| words.first()) {
+        // what a specifier stands for is not known here
+        if program.contains(['%', '$']) {
+            continue;
+        }
+        let found = match program.contains('/') {
+            true => Some(program.clone()),
+            false => programs::find(view, program)?,
+        };
+        let why = match found {
+            Some(found) => programs::cannot_start(view, &found, arch)?,
+            None => Some(format!("{program} is not installed")),
+        };
+        if let Some(why) = why {
+            return Ok(Some(format!("{name} is to start it, and {why}")));
+        }
+    }
+    Ok(None)
 }
 
 /// The drop-ins of a unit that are in force, in the order in which they are read: that of their names. Of two

@@ -17,5 +17,6 @@ pub mod mounted;
 pub mod mutants;
 pub mod population;
 pub mod real;
+pub mod seeds;
 pub mod synthetic;
 pub mod user_mode_linux;

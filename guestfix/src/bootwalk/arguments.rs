@@ -47,15 +47,15 @@ pub(super) fn arguments(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>
         }
         if matches!(token, "nomodule" | "nomodules") {
             let known = guest.facts.kernel_of_image(&entry.kernel);
-            let is_module = |name: &&&str| {
-                known.is_none_or(|kernel| kernel.drivers.get(**name) == Some(&Driver::Module))
-            };
+            let is_module =
+                |name: &&&str| known.is_none_or(|kernel| kernel.drivers.get(**name) == Some(&Driver::Module));
             if let Some(name) = drivers.required.iter().find(is_module) {
                 hops.push(blocked(format!("{name} is a module, and none is loaded")));
             }
         }
         for function in functions(token) {
-            let file_system = INITCALLS.iter().find(|(known, _)| *known == function).map(|(_, module)| *module);
+            let file_system =
+                INITCALLS.iter().find(|(known, _)| *known == function).map(|(_, module)| *module);
             match drivers.of_initcall(function).or(file_system) {
                 Some(module) if is_needed(guest, module) => {
                     hops.push(blocked(format!("{module} does not start")));

@@ -10,6 +10,8 @@ use crate::{Guest, Result};
 const KIND: HopKind = HopKind::Init;
 /// What is started unless the command line names another.
 const INIT: &str = "/sbin/init";
+/// By this services know the machine (machine-id(5)).
+const MACHINE_ID: &str = "/etc/machine-id";
 /// Where the kernel shows itself; they are mounted on the root before anything could make them.
 const KERNELS_OWN: &[&str] = &["/dev", "/proc", "/sys"];
 /// Programs that start no system.
@@ -39,6 +41,13 @@ pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<H
     }
     if let Some((place, why)) = without_policy(guest, entry)? {
         return Ok(vec![Hop::blocked(KIND, place, found, why)]);
+    }
+    // The services of systemd ask for it by its name: where there is none, or nothing in it, one is made.
+    if guest.view.text(MACHINE_ID)?.is_none()
+        && let Some(target) = guest.view.read_link(MACHINE_ID)?
+    {
+        let why = format!("it leads to {target}, which is not there");
+        return Ok(vec![Hop::unknown(KIND, MACHINE_ID, found, why)]);
     }
     let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     Ok(vec![match cannot_start(guest.view, &found, arch)? {
@@ -157,6 +166,21 @@ mod tests {
         let off =
             enforcing().file("/boot/grub/grub.cfg", grub_cfg(&format!("UUID={ROOT_UUID}"), "enforcing=0"));
         assert_eq!(stops(hops(&off)), [""; 0]);
+    }
+
+    #[test]
+    fn a_machine_id_is_made_unless_it_cannot_be_read() {
+        for text in ["", "uninitialized\n", "0123456789abcdef0123456789abcdef\n"] {
+            assert_eq!(stops(hops(&debian().file(MACHINE_ID, text))), [""; 0], "{text}");
+        }
+        for (bench, why) in [
+            (debian().folder(MACHINE_ID), "unknown: is a directory"),
+            (debian().link(MACHINE_ID, "/gone"), "unknown: it leads to /gone, which is not there"),
+            (debian().link(MACHINE_ID, MACHINE_ID), "unknown: "),
+        ] {
+            let stops = stops(hops(&bench));
+            assert!(stops.iter().any(|line| line.contains(why)), "{why}: {stops:?}");
+        }
     }
 
     #[test]

@@ -1,41 +1,43 @@
 //! The end of the way: somebody can log in, at a console or by SSH.
 
+use super::accounts::Accounts;
 use super::target::Init;
-use super::{Hop, HopKind, MenuEntry, service};
+use super::{Hop, HopKind, MenuEntry, pam, service, sshd};
 use crate::programs::cannot_start;
 use crate::systemd::{self, Unit};
+use crate::text::pam::{Kind, What};
 use crate::text::{cmdline, lines};
-use crate::{Guest, Result, View, programs, services};
+use crate::{Guest, Result, View};
 
 const KIND: HopKind = HopKind::Login;
 const PASSWD: &str = "/etc/passwd";
 const INITTAB: &str = "/etc/inittab";
-const SSHD_CONFIG: &str = "/etc/ssh/sshd_config";
-/// By these the configuration of distributions starts a server for SSH.
-const SSH_UNITS: &[&str] = &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
+const SECURETTY: &str = "/etc/securetty";
+/// What asks for the name's password.
+const LOGIN: &str = "/bin/login";
 
 /// The hop of the login.
 pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let view = guest.view;
-    let accounts = view.text(PASSWD)?.unwrap_or_default();
-    if !accounts.lines().any(|line| line.split(':').count() >= 7) {
-        return Ok(vec![Hop::blocked(KIND, PASSWD, "no accounts", "there is no account in it")]);
-    }
+    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
+    let accounts = match Accounts::read(view, arch)? {
+        Ok(accounts) => accounts,
+        Err(hop) => return Ok(vec![hop]),
+    };
     if view.exists("/etc/nologin")? {
         let why = "while it is there nobody but root may log in";
         return Ok(vec![Hop::blocked(KIND, "/etc/nologin", "no logins", why)]);
     }
-    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     let init = Init::of(guest, entry)?;
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
     let is_door =
-        |unit: &str| unit == "getty.target" || unit == console_unit(arguments) || SSH_UNITS.contains(&unit);
+        |unit: &str| unit == "getty.target" || unit == console_unit(arguments) || sshd::UNITS.contains(&unit);
     if init == Init::Systemd
         && let Some(hop) = service::masked(KIND, entry, is_door)
     {
         return Ok(vec![hop]);
     }
-    let doors = [ssh(view, init, arch)?, console(view, init, arguments, arch)?];
+    let doors = [sshd::ssh(view, init, &accounts, arch)?, console(view, init, &accounts, arguments, arch)?];
     // A door that is meant to open, and does not, is a fault also where another does.
     if let Some(Door::Stuck { place, why }) = doors.iter().find(|door| matches!(door, Door::Stuck { .. })) {
         return Ok(vec![Hop::blocked(KIND, place.as_str(), "no login", why)]);
@@ -55,100 +57,45 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
 }
 
 /// A way in.
-enum Door {
+pub(super) enum Door {
     /// Somebody can log in there.
-    Open { place: String, what: String },
+    Open {
+        /// The file that says so.
+        place: String,
+        /// What it is.
+        what: String,
+    },
     /// It is set up, and cannot work.
-    Stuck { place: String, why: String },
+    Stuck {
+        /// Where that is seen.
+        place: String,
+        /// Why.
+        why: String,
+    },
     /// Nobody has set it up.
     Closed(String),
 }
 
 impl Door {
-    fn open(place: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(super) fn open(place: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Open { place: place.into(), what: what.into() }
     }
 
-    fn stuck(place: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(super) fn stuck(place: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Stuck { place: place.into(), why: why.into() }
     }
 }
 
-/// The server for SSH.
-fn ssh(view: &dyn View, init: Init, arch: Option<&str>) -> Result<Door> {
-    let Some(unit) = ssh_unit(view, init)? else {
-        let why = if programs::find(view, "sshd")?.is_some() {
-            "nothing starts sshd"
-        } else {
-            "sshd is not installed"
-        };
-        return Ok(Door::Closed(why.into()));
-    };
-    if init == Init::Systemd {
-        let fault = match unit.ends_with(".service") {
-            true => service::fault(view, &unit, arch)?,
-            false => Unit::find(view, &unit)?.fault(&unit),
-        };
-        if let Some((place, why)) = fault {
-            return Ok(Door::Stuck { place, why });
-        }
-    }
-    let Some(program) = programs::find(view, "sshd")? else {
-        return Ok(Door::stuck(unit, "it is to start sshd, which is not installed"));
-    };
-    if let Some(why) = cannot_start(view, &program, arch)? {
-        return Ok(Door::stuck(program, why));
-    }
-    let configured = view.exists(SSHD_CONFIG)?
-        || view.exists("/usr/etc/ssh/sshd_config")?
-        || view.exists("/usr/share/openssh/sshd_config")?;
-    if !configured {
-        return Ok(Door::stuck(SSHD_CONFIG, "sshd does not start without it"));
-    }
-    let keys = view.list("/etc/ssh")?;
-    let has_key = keys.iter().any(|name| name.starts_with("ssh_host_") && name.ends_with("_key"));
-    if !has_key && !makes_keys(view)? {
-        return Ok(Door::stuck("/etc/ssh", "sshd has no host keys, and nothing makes them"));
-    }
-    Ok(Door::open(SSHD_CONFIG, "sshd"))
-}
-
-/// What starts the server: the unit, or the script or job of the same name of an older init. One that is masked
-/// is named as well, as somebody has set it up.
-fn ssh_unit(view: &dyn View, init: Init) -> Result<Option<String>> {
-    let mut masked = None;
-    for unit in SSH_UNITS {
-        if init == Init::Systemd && matches!(Unit::find(view, unit)?, Unit::Masked(_)) {
-            masked = Some((*unit).to_owned());
-        } else if services::is_started(view, unit)? {
-            return Ok(Some((*unit).to_owned()));
-        }
-    }
-    Ok(masked)
-}
-
-/// Whether something makes host keys at the first start: a unit of the distribution, cloud-init, or the
-/// scripts of older inits.
-fn makes_keys(view: &dyn View) -> Result<bool> {
-    for unit in [
-        "sshd-keygen.target",
-        "sshd-keygen@.service",
-        "sshd-keygen.service",
-        "ssh-keygen.service",
-        "sshdgenkeys.service",
-    ] {
-        if matches!(Unit::find(view, unit)?, Unit::There { .. }) {
-            return Ok(true);
-        }
-    }
-    let cloud = view.exists("/usr/bin/cloud-init")? && !view.exists("/etc/cloud/cloud-init.disabled")?;
-    Ok(cloud || view.exists("/etc/init.d/sshd")? || view.exists("/etc/rc.d/init.d/sshd")?)
-}
-
 /// The console with a login.
-fn console(view: &dyn View, init: Init, arguments: &str, arch: Option<&str>) -> Result<Door> {
+fn console(
+    view: &dyn View,
+    init: Init,
+    accounts: &Accounts,
+    arguments: &str,
+    arch: Option<&str>,
+) -> Result<Door> {
     match init {
-        Init::Systemd => of_systemd(view, arguments, arch),
+        Init::Systemd => of_systemd(view, accounts, arguments, arch),
         Init::Upstart => {
             let jobs = view.glob("/etc/init", ".conf")?;
             let is_getty = |path: &&String| {
@@ -165,7 +112,7 @@ fn console(view: &dyn View, init: Init, arguments: &str, arch: Option<&str>) -> 
 }
 
 /// systemd starts a login at the console of the kernel if that is a serial port, and at the first screen.
-fn of_systemd(view: &dyn View, arguments: &str, arch: Option<&str>) -> Result<Door> {
+fn of_systemd(view: &dyn View, accounts: &Accounts, arguments: &str, arch: Option<&str>) -> Result<Door> {
     if let Some((place, why)) = Unit::find(view, "getty.target")?.fault("getty.target") {
         return Ok(Door::Stuck { place, why });
     }
@@ -176,10 +123,58 @@ fn of_systemd(view: &dyn View, arguments: &str, arch: Option<&str>) -> Result<Do
     if let Some((place, why)) = service::fault(view, &unit, arch)? {
         return Ok(Door::Stuck { place, why });
     }
-    Ok(match Unit::find(view, &unit)? {
-        Unit::There { path, .. } => Door::open(path, unit),
-        _ => Door::Closed(format!("{unit} is not there")),
-    })
+    let Unit::There { path, .. } = Unit::find(view, &unit)? else {
+        return Ok(Door::Closed(format!("{unit} is not there")));
+    };
+    if let Some(program) = login_of(&systemd::commands(view, &unit, &path)?) {
+        if let Some(why) = cannot_start(view, &program, arch)? {
+            return Ok(Door::stuck(path, format!("a getty is to start it, and {why}")));
+        }
+        if let Some(door) = pam::shuts(view, &program, "login", &[Kind::Auth, Kind::Account, Kind::Session])?
+        {
+            return Ok(door);
+        }
+    }
+    if accounts.only_root() && !lets_root(view, &unit)? {
+        return Ok(Door::Closed(format!(
+            "only root has a shell, and {SECURETTY} does not let root in there"
+        )));
+    }
+    Ok(Door::open(path, unit))
+}
+
+/// The program that asks for the password after a getty has asked for the name (agetty(8)); `None` where
+/// another program than a getty of these names is started.
+fn login_of(commands: &[Vec<String>]) -> Option<String> {
+    let is_getty = |command: &&Vec<String>| {
+        command
+            .first()
+            .is_some_and(|program| program.rsplit('/').next().unwrap_or(program).ends_with("agetty"))
+    };
+    let words = commands.iter().find(is_getty)?;
+    let mut named = None;
+    for (at, word) in words.iter().enumerate() {
+        if matches!(word.as_str(), "-l" | "--login-program") {
+            named = words.get(at.saturating_add(1)).cloned();
+        } else if let Some(program) = word.strip_prefix("--login-program=") {
+            named = Some(program.to_owned());
+        }
+    }
+    Some(named.unwrap_or_else(|| LOGIN.to_owned()))
+}
+
+/// Whether root may log in on the terminal of this unit: where the file is and PAM asks for it, it must be in
+/// it (pam_securetty(8)).
+fn lets_root(view: &dyn View, unit: &str) -> Result<bool> {
+    let stack = view.text("/etc/pam.d/login")?.unwrap_or_default();
+    let asks =
+        |what: &What<'_>| matches!(what, What::Module { name, .. } if name.ends_with("pam_securetty.so"));
+    if !crate::text::pam::entries(&stack).iter().any(|entry| asks(&entry.what)) {
+        return Ok(true);
+    }
+    let Some(text) = view.text(SECURETTY)? else { return Ok(true) };
+    let terminal = unit.split_once('@').and_then(|(_, rest)| rest.strip_suffix(".service")).unwrap_or(unit);
+    Ok(text.lines().any(|line| line.trim().trim_start_matches("/dev/") == terminal))
 }
 
 /// The login at the console of the kernel.
@@ -228,6 +223,35 @@ mod tests {
         debian().without(SSH)
     }
 
+    /// One whose getty starts another program.
+    fn own_login() -> Bench {
+        let unit = "[Service]\nExecStart=-/sbin/agetty -l /opt/login - $TERM\n";
+        debian().file("/lib/systemd/system/serial-getty@.service", unit)
+    }
+
+    #[test]
+    fn a_getty_starts_the_login_that_it_is_told() {
+        let bench =
+            own_login().without("/bin/login").program("/opt/login", crate::elf::testing::library(&[]));
+        assert_eq!(stops(hops(&bench)), [""; 0]);
+    }
+
+    #[test]
+    fn root_alone_logs_in_where_securetty_says() {
+        let with = |text: &str| {
+            without_ssh().file("/etc/pam.d/login", "auth requisite pam_securetty.so\n").file(SECURETTY, text)
+        };
+        assert_eq!(stops(hops(&with("tty1\nttyS0\n"))), [""; 0]);
+        assert!(stops(hops(&with("tty1\n")))[0].contains("/etc/securetty does not let root in"));
+        let others = with("tty1\n").file(
+            PASSWD,
+            "root:x:0:0:root:/root:/bin/bash\nadmin:x:1:1::/:/bin/bash\nsshd:x:2:2::/:/usr/sbin/nologin\n",
+        );
+        assert_eq!(stops(hops(&others)), [""; 0], "others than root are let in");
+        let not_asked = with("tty1\n").file("/etc/pam.d/login", "auth required pam_unix.so\n");
+        assert_eq!(stops(hops(&not_asked)), [""; 0]);
+    }
+
     #[test]
     fn one_door_is_enough_if_nobody_has_set_up_the_other() {
         assert_eq!(lines(&hops(&debian())), ["Login /etc/ssh/sshd_config: sshd"]);
@@ -237,10 +261,6 @@ mod tests {
         let screen = grub_cfg(&format!("UUID={ROOT_UUID}"), "quiet");
         let screen = without_ssh().file("/boot/grub/grub.cfg", screen);
         assert_eq!(lines(&hops(&screen)), ["Login /lib/systemd/system/getty@.service: getty@tty1.service"]);
-        let keygen = debian()
-            .without("/etc/ssh/ssh_host_ed25519_key")
-            .file("/lib/systemd/system/sshd-keygen@.service", "[Service]\n");
-        assert_eq!(lines(&hops(&keygen)), ["Login /etc/ssh/sshd_config: sshd"]);
     }
 
     #[test]
@@ -252,11 +272,9 @@ mod tests {
                 "ssh.service is to start it, and /usr/sbin/sshd is not there",
             ),
             (debian().program("/usr/sbin/sshd", ""), "/usr/sbin/sshd is empty"),
-            (debian().without("/etc/ssh/sshd_config"), "sshd does not start without it"),
-            (
-                debian().without("/etc/ssh/ssh_host_ed25519_key"),
-                "sshd has no host keys, and nothing makes them",
-            ),
+            (debian().without("/bin/login"), "a getty is to start it, and /bin/login is not there"),
+            (debian().program("/bin/login", ""), "a getty is to start it, and /bin/login is empty"),
+            (own_login().without("/bin/login"), "a getty is to start it, and /opt/login is not there"),
             (debian().file("/lib/systemd/system/ssh.service", "[Unit]\n"), "ssh.service has no ExecStart="),
             (mask("ssh.service"), "ssh.service is masked"),
             (mask("ssh.service").without(SSH), "ssh.service is masked"),
@@ -272,6 +290,7 @@ mod tests {
                 "serial-getty@ttyS0.service is to start it, and /sbin/agetty is empty",
             ),
             (debian().file(PASSWD, ""), "there is no account in it"),
+            (debian().without("/bin/bash"), "root's shell cannot be started"),
             (debian().file("/etc/nologin", "closed\n"), "nobody but root may log in"),
         ] {
             let stops = stops(hops(&bench));

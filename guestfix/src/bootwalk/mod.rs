@@ -8,6 +8,7 @@
 //! of the menu is a [`Route`] from the kernel file to the root; [`Walk::system`] is what the root does with
 //! itself after that, from `init` to the login.
 
+mod accounts;
 mod arguments;
 mod bios;
 mod chain;
@@ -23,11 +24,13 @@ mod login;
 mod look;
 mod mounts;
 mod network;
+mod pam;
 mod payload;
 mod program;
 mod root;
 mod route;
 mod service;
+mod sshd;
 mod syslinux;
 mod system;
 mod systemd_boot;

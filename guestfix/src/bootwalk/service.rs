@@ -1,41 +1,16 @@
 //! Services of systemd that the boot cannot do without: the unit, and the programs that it starts.
 
 use super::{Hop, HopKind, MenuEntry};
-use crate::programs::cannot_start;
 use crate::systemd::{self, Unit};
-use crate::text::{cmdline, ini};
-use crate::{Result, View, programs};
-
-/// What may stand before a program (systemd.service(5), "Command lines").
-const PREFIXES: &[char] = &['@', '-', ':', '+', '!', '|'];
+use crate::text::cmdline;
+use crate::{Result, View};
 
 /// Why a service does not do its work, and where that is seen: its unit is missing or masked, or has nothing
 /// to start, or what it starts is not there or not whole. `None` if nothing is wrong with it.
 pub(super) fn fault(view: &dyn View, name: &str, arch: Option<&str>) -> Result<Option<(String, String)>> {
     let found = Unit::find(view, name)?;
     let Unit::There { path, .. } = &found else { return Ok(found.fault(name)) };
-    let programs = programs_of(view, name, path)?;
-    if programs.is_empty() {
-        return Ok(Some((path.clone(), format!("{name} has no ExecStart="))));
-    }
-    for program in programs {
-        // what a specifier stands for is not known here
-        if program.contains(['%', '$']) {
-            continue;
-        }
-        let found = match program.contains('/') {
-            true => Some(program.clone()),
-            false => programs::find(view, &program)?,
-        };
-        let why = match found {
-            Some(found) => cannot_start(view, &found, arch)?,
-            None => Some(format!("{program} is not installed")),
-        };
-        if let Some(why) = why {
-            return Ok(Some((path.clone(), format!("{name} is to start it, and {why}"))));
-        }
-    }
-    Ok(None)
+    Ok(systemd::cannot_run(view, name, path, arch)?.map(|why| (path.clone(), why)))
 }
 
 /// The hop at a unit that is needed and that the command line keeps from being started (systemd(1),
@@ -45,19 +20,6 @@ pub(super) fn masked(kind: HopKind, entry: Option<&MenuEntry>, needed: impl Fn(&
     let unit = cmdline::values(&entry.cmdline, "systemd.mask").into_iter().find(|unit| needed(unit))?;
     let why = format!("systemd.mask={unit} on the command line keeps it from being started");
     Some(Hop::blocked(kind, &entry.place, unit, why))
-}
-
-/// The programs of `ExecStart=`, those of drop-ins among them; an empty value forgets those before it.
-fn programs_of(view: &dyn View, name: &str, path: &str) -> Result<Vec<String>> {
-    let text = systemd::text(view, name, path)?;
-    let mut programs = Vec::new();
-    for value in ini::values(&text, "Service", "ExecStart") {
-        match value.trim_start_matches(PREFIXES).split_whitespace().next() {
-            Some(program) => programs.push(program.trim_matches('"').to_owned()),
-            None => programs.clear(),
-        }
-    }
-    Ok(programs)
 }
 
 #[cfg(test)]

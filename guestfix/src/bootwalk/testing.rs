@@ -10,6 +10,10 @@ pub(super) const KERNEL: &str = "/boot/vmlinuz-6.1.0-50-amd64";
 pub(super) const INITRD: &str = "/boot/initrd.img-6.1.0-50-amd64";
 pub(super) const DEP: &str = "/lib/modules/6.1.0-50-amd64/modules.dep";
 
+/// What sshd takes for a key by its first and last line.
+pub(super) const HOST_KEY: &str =
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+
 /// The modules in the initramfs, and what brings them in.
 const IN_INITRAMFS: &[(&str, &str)] = &[
     ("kernel/drivers/hv/hv_vmbus.ko", "acpi*:VMBUS:*"),
@@ -94,8 +98,14 @@ pub(super) fn debian() -> Bench {
         .link("/lib/systemd/systemd-udevd", "../../bin/udevadm")
         .program("/usr/sbin/sshd", library(&[]))
         .file("/etc/ssh/sshd_config", "UsePAM yes\n")
-        .file("/etc/ssh/ssh_host_ed25519_key", "key\n")
-        .file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
+        .secret("/etc/ssh/ssh_host_ed25519_key", HOST_KEY)
+        .program("/bin/bash", library(&[]))
+        .program("/bin/login", library(&[]))
+        .secret("/etc/shadow", "root:*:19675:0:99999:7:::\n")
+        .file(
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nsshd:x:102:65534::/run/sshd:/usr/sbin/nologin\n",
+        )
 }
 
 /// The entry of its menu that starts by itself.

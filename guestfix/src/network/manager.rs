@@ -6,7 +6,6 @@ use crate::place::Evidence;
 use crate::programs::{self, cannot_start};
 use crate::services::{is_started, starting_links};
 use crate::systemd::{self, Unit};
-use crate::text::ini;
 use crate::{Result, View};
 
 /// Where the scripts of older inits and of OpenRC are.
@@ -35,13 +34,13 @@ impl Manager {
     pub(super) fn state(&self, view: &dyn View, pulled_in: bool) -> Result<State> {
         let unit = self.unit;
         let idle = |place: &str, why: String| Ok(State::Idle(Evidence::new(place, why)));
-        let (file, runs) = match (Unit::find(view, unit)?, self.script(view)?) {
+        let (file, fault_of_unit) = match (Unit::find(view, unit)?, self.script(view)?) {
             (Unit::Masked(path), _) => return idle(&path, format!("{unit} is masked")),
             (Unit::There { name, path }, _) => {
-                let text = systemd::text(view, &name, &path)?;
-                (path, !ini::values(&text, "Service", "ExecStart").is_empty())
+                let why = systemd::cannot_run(view, &name, &path, None)?;
+                (path, why)
             }
-            (Unit::Missing { .. }, Some(script)) => (script, true),
+            (Unit::Missing { .. }, Some(script)) => (script, None),
             (Unit::Missing { .. }, None) => {
                 return match starting_links(view, unit)?.first() {
                     Some(link) => idle(link, format!("it starts {unit}, which is not there")),
@@ -52,8 +51,8 @@ impl Manager {
         if !pulled_in && !is_started(view, unit)? {
             return idle(&file, format!("nothing starts {unit}"));
         }
-        if !runs {
-            return idle(&file, format!("{unit} has no ExecStart: it runs nothing"));
+        if let Some(why) = fault_of_unit {
+            return idle(&file, why);
         }
         for names in self.programs {
             if let Some(why) = fault(view, names)? {

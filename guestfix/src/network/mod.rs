@@ -12,7 +12,7 @@
 
 mod card;
 mod cloud_init;
-mod glob;
+pub(crate) mod glob;
 mod ifcfg;
 mod ifupdown;
 mod manager;

@@ -149,10 +149,10 @@ impl Bench {
         let (_, unit, programs) = MANAGERS.iter().find(|(known, ..)| *known == name).unwrap();
         let bench = programs.iter().fold(self, |bench, path| bench.program(path, library(&[])));
         let Some(unit) = unit else {
-            return bench
-                .file("/usr/lib/systemd/system/systemd-networkd.service", "[Service]\nExecStart=/x\n");
+            let unit = "[Service]\nExecStart=!!/usr/lib/systemd/systemd-networkd\n";
+            return bench.file("/usr/lib/systemd/system/systemd-networkd.service", unit);
         };
-        let bench = bench.file(unit, "[Service]\nExecStart=/x\n");
+        let bench = bench.file(unit, format!("[Service]\nExecStart={}\n", programs[0]));
         match unit.rsplit_once('/').unwrap() {
             ("/etc/rc.d/init.d", script) => bench
                 .link(&format!("/etc/rc.d/rc3.d/S10{script}"), &format!("../init.d/{script}"))
@@ -166,6 +166,12 @@ impl Bench {
     /// With this file.
     pub(crate) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.fs = self.fs.file(path, content);
+        self
+    }
+
+    /// With this file, which its owner alone may read.
+    pub(crate) fn secret(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.fs = self.fs.file(path, content).mode(path, 0o600, 0, 0);
         self
     }
 

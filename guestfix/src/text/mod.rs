@@ -17,7 +17,9 @@ pub mod interfaces;
 pub mod lvm_conf;
 pub mod menu_lst;
 pub mod modprobe;
+pub mod pam;
 pub mod shell_assign;
+pub mod sshd_config;
 pub mod yaml_outline;
 
 /// One line of a text.

@@ -76,7 +76,11 @@ pub(super) fn any_system(os_release: &str) -> Tree {
     tree.link("/usr/bin/sh", "dash");
     tree.program("/usr/lib/systemd/systemd", PROGRAM);
     tree.link("/usr/sbin/init", "../lib/systemd/systemd");
-    tree.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n");
+    tree.file(
+        "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\nsshd:x:74:74::/run/sshd:/usr/sbin/nologin\n\
+         admin:x:1000:1000::/home/admin:/bin/bash\n",
+    );
     tree.secret("/etc/shadow", "root:*:19675:0:99999:7:::\nadmin:!:19675:0:99999:7:::\n");
     tree.file("/etc/group", "root:x:0:\nadmin:x:1000:\n");
     tree.file("/etc/hostname", "ip-192-168-1-10\n");
@@ -98,7 +102,10 @@ pub(super) fn any_system(os_release: &str) -> Tree {
         tree.program(&format!("/usr/sbin/{name}"), PROGRAM);
     }
     tree.program("/usr/bin/login", PROGRAM);
-    tree.secret("/etc/ssh/ssh_host_ed25519_key", "a synthetic of a host key\n");
+    tree.secret(
+        "/etc/ssh/ssh_host_ed25519_key",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nsynthetic\n-----END OPENSSH PRIVATE KEY-----\n",
+    );
     tree.file("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n");
     tree
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use testimages::seeds::{Seed, seeds};
 
-use crate::{seeds, top};
+use crate::top;
 
 /// Seconds for each target where nobody says how many.
 const LONG: u64 = 3600;
@@ -56,7 +57,7 @@ pub(crate) fn run(seconds: Option<u64>, only: Option<&str>) -> Result<()> {
         let [corpus, crashes] = ["corpus", "crashes"].map(|kind| folder.join(kind).join(target));
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&crashes)?;
-        let sown = seeds::sow(target, &corpus)?;
+        let sown = sow(target, &corpus)?;
         let mut fuzzer = Command::new(programs.join(target));
         fuzzer.arg(&corpus).arg(format!("-artifact_prefix={}/", crashes.display()));
         fuzzer.arg(format!("-max_total_time={}", seconds.unwrap_or(LONG)));
@@ -73,6 +74,22 @@ pub(crate) fn run(seconds: Option<u64>, only: Option<&str>) -> Result<()> {
     }
     ensure!(found.is_empty(), "found by fuzzing:\n{}", found.join("\n"));
     Ok(())
+}
+
+/// Puts the seeds of `target` into `corpus`; how many. One that its program cannot make here is told, and
+/// left out.
+fn sow(target: &str, corpus: &Path) -> Result<usize> {
+    let mut sown = 0;
+    for Seed { name, content } in seeds(target)? {
+        match content {
+            Some(content) => {
+                fs::write(corpus.join(format!("seed-{name}")), content)?;
+                sown += 1;
+            }
+            None => eprintln!("fuzz {target}: no seed {name}, as its program is missing or refuses"),
+        }
+    }
+    Ok(sown)
 }
 
 /// The names of all targets: one file each.

@@ -6,7 +6,6 @@ mod demo_image;
 mod fuzz;
 mod licences;
 mod packages;
-mod seeds;
 mod test;
 mod truth;
 

@@ -308,7 +308,7 @@ mod tests {
             .manager("networkd")
             .file("/etc/systemd/network/20-ens5.network", pinned)
             .file("/etc/cloud/cloud.cfg", "datasource_list: [ Ec2, Azure ]\n")
-            .file(unit, "[Service]\nExecStart=/x\n")
+            .file(unit, "[Service]\nExecStart=/usr/bin/cloud-init init --local\n")
             .link("/etc/systemd/system/cloud-init.target.wants/cloud-init-local.service", unit)
             .program("/usr/bin/cloud-init", library(&[]));
         assert_eq!(bench.findings(&network::RULE), [""; 0]);

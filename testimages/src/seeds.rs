@@ -127,32 +127,31 @@ const RECIPES: &[Recipe] = &[
 /// The programs that compress an initramfs.
 const PACKERS: &[&str] = &["gzip", "bzip2", "xz", "lzma", "lz4 -l", "zstd"];
 
-/// Puts the seeds of `target` into `corpus`; how many. One that its program cannot make here is told, and
-/// left out.
-pub(crate) fn sow(target: &str, corpus: &Path) -> Result<usize> {
-    let mut sown = 0;
-    let mut make = |name: &str, script: &str| -> Result<()> {
-        match grow(target, script)? {
-            Some(seed) => {
-                fs::write(corpus.join(format!("seed-{name}")), seed)?;
-                sown += 1;
-            }
-            None => eprintln!("fuzz {target}: no seed {name}, as its program is missing or refuses"),
-        }
-        Ok(())
-    };
+/// One input.
+pub struct Seed {
+    /// Its name among those of its target.
+    pub name: &'static str,
+    /// `None` if the program that makes it is missing here, or refuses.
+    pub content: Option<Vec<u8>>,
+}
+
+/// The seeds of a target.
+///
+/// # Errors
+/// If there is no shell, or no room for temporary files.
+pub fn seeds(target: &str) -> Result<Vec<Seed>> {
+    let mut seeds = Vec::new();
     for recipe in RECIPES.iter().filter(|recipe| recipe.target == target) {
-        make(recipe.name, recipe.script)?;
+        seeds.push(Seed { name: recipe.name, content: grow(target, recipe.script)? });
     }
     if target == "codecs" {
         for packer in PACKERS {
-            make(
-                packer.split(' ').next().unwrap_or(packer),
-                &format!("{CPIO} && {packer} -c < seed > s && mv s seed"),
-            )?;
+            let name = packer.split(' ').next().unwrap_or(packer);
+            let script = format!("{CPIO} && {packer} -c < seed > s && mv s seed");
+            seeds.push(Seed { name, content: grow(target, &script)? });
         }
     }
-    Ok(sown)
+    Ok(seeds)
 }
 
 /// The input that a script makes; `None` if it fails.
