@@ -120,10 +120,7 @@ fn mutated(target: &'static str, body: fn(&[u8])) {
             Ok(true) => count += 1,
             Ok(false) => break "panics at".to_owned(),
             Err(RecvTimeoutError::Timeout) => break format!("takes more than {PATIENCE:?} for"),
-            Err(RecvTimeoutError::Disconnected) => {
-                println!("{target}: {count} inputs");
-                return;
-            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     };
     let (seed, input) = running.lock().unwrap().clone();
