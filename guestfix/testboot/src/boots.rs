@@ -249,6 +249,17 @@ pub(crate) const STOPS: &[Boot] = &[
     ),
     (&["Warning: Could not boot.", DRACUT_SHELL], Root, "Could not boot"),
     (&["Generating \"/run/initramfs/rdsosreport.txt\"", DRACUT_SHELL], Root, "rdsosreport"),
+    (&["Spawning shell within the initramfs", "(initramfs)"], Initramfs, "Spawning"),
+    (
+        &[
+            "XFS (sda1): Ending clean mount",
+            "dracut-pre-pivot[5]: Warning: Break before switch_root",
+            "dracut:/#",
+        ],
+        Initramfs,
+        "Break before",
+    ),
+    (&["dracut-pre-mount[4]: Warning: Break pre-mount", "dracut:/#"], Initramfs, "Break pre-mount"),
     (&["dracut: Refusing to continue", "dracut:/#"], Root, "Refusing"),
     (&["dracut: FATAL: Don't know how to handle 'root=foo'", "dracut:/#"], Root, "root=foo"),
     (&["dracut: FATAL: No or empty root= argument"], Root, "No or empty"),

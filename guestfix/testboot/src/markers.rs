@@ -276,6 +276,10 @@ pub(crate) const FAILURES: &[Meaning] = &[
         ..at(Root, 1, SHELL)
     },
     Meaning {
+        hints: &["Spawning shell within the initramfs", "Warning: Break before ", "Warning: Break pre-"],
+        ..at(Initramfs, 2, "the initramfs was told to stop: break= or rd.break on the command line")
+    },
+    Meaning {
         ends: &[
             "(initramfs)",
             "dracut:/#",
