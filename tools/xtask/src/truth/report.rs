@@ -28,14 +28,17 @@ fn false_alarms(table: &Table) -> Vec<&Row> {
     table.rows().filter(alarm).collect()
 }
 
-/// Whether the machines we have can show such a fault: how a network is configured they do, by a second boot;
-/// the driver of Hyper-V's card they do not, and where UEFI starts them, no driver of Hyper-V at all; nor what
-/// strikes when the initramfs is made anew; and OVMF takes any FAT for an ESP, which Azure's firmware may not.
+/// Whether the machines we have can show such a fault: how a network is configured they do, by a second boot.
+/// The driver of Hyper-V's card, which is among the modules of the root, they do not; nor any of Hyper-V's where
+/// UEFI starts them; nor what strikes when the initramfs is made anew; and OVMF takes any FAT for an ESP, which
+/// Azure's firmware may not.
 fn is_shown(row: &Row) -> bool {
     let uefi = row.id.starts_with("debian-uefi");
     let (_, fault) = row.id.split_once('/').unwrap_or_default();
     match fault {
         "kernel/no-driver-for-the-card"
+        | "kernel/no-modules"
+        | "renamed/modules-folder"
         | "drivers/root-blacklist-of-the-disk"
         | "table/esp-of-another-type" => false,
         "kernel/no-drivers-for-hyper-v" => !uefi,
