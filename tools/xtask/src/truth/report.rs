@@ -31,7 +31,7 @@ fn false_alarms(table: &Table) -> Vec<&Row> {
 /// Whether the machines we have can show such a fault: how a network is configured they do, by a second boot.
 /// The driver of Hyper-V's card, which is among the modules of the root, they do not; nor any of Hyper-V's where
 /// UEFI starts them; nor what strikes when the initramfs is made anew; and OVMF takes any FAT for an ESP, which
-/// Azure's firmware may not.
+/// Azure's firmware may not. Where fstab names another root, it stays read-only, so a prompt is all there is.
 fn is_shown(row: &Row) -> bool {
     let uefi = row.id.starts_with("debian-uefi");
     let (_, fault) = row.id.split_once('/').unwrap_or_default();
@@ -40,7 +40,8 @@ fn is_shown(row: &Row) -> bool {
         | "kernel/no-modules"
         | "renamed/modules-folder"
         | "drivers/root-blacklist-of-the-disk"
-        | "table/esp-of-another-type" => false,
+        | "table/esp-of-another-type"
+        | "fstab/root-of-another" => false,
         "kernel/no-drivers-for-hyper-v" => !uefi,
         _ => match row.hop() {
             "network" => fault.starts_with("network/"),
