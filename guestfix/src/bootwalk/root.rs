@@ -154,6 +154,9 @@ mod tests {
             ("/dev/xvda1", "blocked: /dev/xvda1 is a name that p1 has only on EC2"),
             ("UUID=dead-beef", "blocked: UUID=dead-beef is not on this machine"),
             ("LABEL=cloudimg-rootfs", "is not on this machine"),
+            ("PARTLABEL=root", "is not on this machine"),
+            // the table was written anew
+            ("PARTUUID=0badcafe-01", "PARTUUID=0badcafe-01 is not on this machine"),
             ("/dev/mapper/vg0-root", "is not on this machine"),
             (&format!("UUID={BOOT_UUID}"), "p2 is not the root that is looked at here, which is p1"),
             (&format!("UUID={ROOT_UUID} rootfstype=xfs"), "rootfstype=xfs, and p1 has ext4"),
@@ -173,6 +176,20 @@ mod tests {
         let twins = debian().machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
         let found = with_root(twins, &format!("UUID={ROOT_UUID}"));
         assert!(found.contains("blocked: ") && found.contains("is the name of p1 and p2"), "{found}");
+        for tag in ["LABEL", "PARTLABEL", "PARTUUID"] {
+            let twins = debian().machine(|machine| {
+                for volume in &mut machine.volumes {
+                    let name = match tag {
+                        "LABEL" => &mut volume.label,
+                        "PARTLABEL" => &mut volume.partlabel,
+                        _ => &mut volume.partuuid,
+                    };
+                    *name = Some("twin".into());
+                }
+            });
+            let found = with_root(twins, &format!("{tag}=twin"));
+            assert!(found.contains("blocked: ") && found.contains("is the name of p1 and p2"), "{found}");
+        }
         let array = debian().machine(|machine| machine.volumes[1].kind = Some(SignatureKind::LinuxRaid));
         let found = with_root(array, "/dev/md0");
         assert!(found.contains("unknown: /dev/md0 may be in p2 (linux_raid_member)"), "{found}");
