@@ -67,7 +67,7 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Programs whose tests take long: they boot, trace every call, or install from a network.
-const SLOW: &[&str] = &["debootstrap", "linux.uml", "python3", "qemu-system-x86_64", "strace"];
+const SLOW: &[&str] = &["debootstrap", "linux.uml", "npm", "python3", "qemu-system-x86_64", "strace"];
 
 /// Where administrators' programs are, for users whose `PATH` leaves them out.
 const SBIN: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -4,6 +4,7 @@
 //! are built by the real tools (`mke2fs`, `sgdisk`, `mkfs.vfat`, `depmod`, `cpio`), and judged by programs we
 //! did not write.
 
+pub mod azurite;
 pub mod boto;
 pub mod cache;
 pub mod hostile;

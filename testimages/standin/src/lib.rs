@@ -36,6 +36,7 @@
 //! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its
 //! kin).
 
+mod blob;
 mod ebs;
 mod ec2;
 mod fault;
@@ -49,6 +50,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
+pub use blob::{BlobCounts, BlobFault, BlobServer};
 pub use fault::{Call, Fault, Faults};
 pub use server::Server;
 pub use signature::Credentials;

@@ -59,6 +59,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("policycoreutils", "setfiles"),
     ("selinux-utils", "matchpathcon"),
     ("selinux-policy-default", "/etc/selinux/default/contexts/files/file_contexts"),
+    ("npm", "npm"),
     ("python3", "python3"),
     ("python3-venv", "/var/lib/dpkg/info/python3-venv.list"),
     ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
