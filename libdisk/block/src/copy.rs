@@ -15,7 +15,7 @@ use crate::{ContentSum, Disk, Error, Event, FileRange, Observer, Result};
 pub use look::{compare, content_sum};
 use plan::{Cut, Plan, Step};
 
-/// What one thread takes at once, in bytes: large enough to be worth a system call, small enough to stay in
+/// What one thread takes at once of a file, in bytes: large enough to be worth a system call, small enough to stay in
 /// the cache.
 const UNIT: usize = 1 << 20;
 
@@ -33,13 +33,24 @@ pub struct SinkCaps {
     /// Zeros of fewer bytes than this between two pieces of data are sent with them: to leave them out would
     /// cost more.
     pub min_run: usize,
+    /// How much one thread takes at once, in bytes; at most [`max_write`](Self::max_write) counts.
+    pub unit: usize,
+    /// It waits for a network: as many threads put as it takes chunks, whatever the cores.
+    pub waits: bool,
 }
 
 impl SinkCaps {
     /// What a new file can do: it is full of holes, and takes anything anywhere. Larger writes than these are
     /// no faster.
-    pub const FILE: Self =
-        Self { starts_zeroed: true, max_write: UNIT, parallel: usize::MAX, alignment: 1, min_run: 0 };
+    pub const FILE: Self = Self {
+        starts_zeroed: true,
+        max_write: UNIT,
+        parallel: usize::MAX,
+        alignment: 1,
+        min_run: 0,
+        unit: UNIT,
+        waits: false,
+    };
 }
 
 /// A piece of the device on its way into a sink.
@@ -137,6 +148,21 @@ pub struct Receipt {
     pub shared: u64,
     /// The sum of the content, as it was sent; `None` if that is not known.
     pub content: Option<ContentSum>,
+    /// What went over a network, if it did.
+    pub sent: Option<Sent>,
+}
+
+/// What went over a network into a target, and the proof that it arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Requests that carried data.
+    pub puts: u64,
+    /// Their bytes, with the zeros between data that were sent along.
+    pub bytes: u64,
+    /// Pieces that were read back, each with the sum that it was sent with.
+    pub read_back: u64,
+    /// Pieces that there are.
+    pub pieces: u64,
 }
 
 /// How to copy.
@@ -150,7 +176,7 @@ pub struct CopyOptions {
 ///
 /// Zero extents are never read; zeros inside data are found in blocks of 4 KiB. Neither is sent to a sink
 /// that starts zeroed, unless it wants longer runs. What the sink can share with the source's file is not
-/// read either. Each thread holds one buffer of at most 1 MiB.
+/// read either. Each thread holds one buffer, of the sink's unit.
 ///
 /// # Errors
 /// The first error of either side; the sink is then left unfinished.
@@ -172,10 +198,15 @@ fn run(
 ) -> Result<Receipt> {
     let caps = sink.caps();
     let granule = GRANULE.max(caps.alignment);
-    let unit = UNIT.min(caps.max_write).max(1).next_multiple_of(granule);
+    let unit = caps.unit.min(caps.max_write).max(1).next_multiple_of(granule);
     let max_write = (caps.max_write - caps.max_write % caps.alignment.max(1)).max(caps.alignment).max(1);
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = if options.threads == 0 { cores() } else { options.threads }.clamp(1, caps.parallel.max(1));
+    let threads = match options.threads {
+        0 if caps.waits => caps.parallel,
+        0 => cores(),
+        asked => asked,
+    };
+    let threads = threads.clamp(1, caps.parallel.max(1));
     // A pool of its own: a copy waits for disks and networks, which must not keep others' computing waiting.
     let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
         Error::io("copy", "cannot start the threads of a copy", std::io::Error::other(error))
@@ -535,7 +566,7 @@ mod tests {
             let source = Disk::new(crate::testing::pattern::Pattern::new(size, seed, share));
             let bytes = source.read_vec(0, size as usize).unwrap();
             let alignment = 1 << alignment;
-            let caps = SinkCaps { starts_zeroed, max_write, parallel: 4, alignment, min_run };
+            let caps = SinkCaps { starts_zeroed, max_write, parallel: 4, alignment, min_run, ..SinkCaps::FILE };
             let target = DiskMut::new(Memory::new(vec![if starts_zeroed { 0 } else { 9 }; size as usize]));
             let sent = Arc::<Mutex<Vec<Range<u64>>>>::default();
             let sink = Sent(caps, sent.clone(), target.clone());

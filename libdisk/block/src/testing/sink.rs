@@ -57,6 +57,7 @@ impl Sink for DeviceSink {
 
     fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
         self.target.flush()?;
-        Ok(Receipt { size: self.target.size(), written: self.written.into_inner(), shared: 0, content })
+        let written = self.written.into_inner();
+        Ok(Receipt { size: self.target.size(), written, content, ..Receipt::default() })
     }
 }

@@ -30,7 +30,7 @@ pub fn write_overlay(
     for range in ranges {
         copy(&disk, &mut writer, range, observer)?;
     }
-    let receipt = Receipt { size: disk.size(), written: writer.written(), shared: 0, content: None };
+    let receipt = Receipt { size: disk.size(), written: writer.written(), ..Receipt::default() };
     writer.finish()?;
     observer.on(Event::finished());
     Ok(receipt)

@@ -47,7 +47,7 @@ impl block::Sink for Sink {
             return Err(poisoned());
         }
         let writer = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let receipt = Receipt { size: self.size, written: writer.written(), shared: 0, content };
+        let receipt = Receipt { size: self.size, written: writer.written(), content, ..Receipt::default() };
         writer.finish()?;
         Ok(receipt)
     }

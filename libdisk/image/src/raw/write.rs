@@ -44,7 +44,7 @@ impl RawSink {
 
     pub(crate) fn receipt(&self, content: Option<ContentSum>) -> Receipt {
         let (written, shared) = (self.written.load(Ordering::Relaxed), self.shared.load(Ordering::Relaxed));
-        Receipt { size: self.size, written, shared, content }
+        Receipt { size: self.size, written, shared, content, sent: None }
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<()> {

@@ -2,9 +2,9 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0..4 | kind: 1 a source, 2 a range, 3 the end, 4 the content |
-//! | 4..8 | source: bytes of a piece; range: its length in bytes |
-//! | 8..16 | source, content: size of the disk; range: offset; end: size of the file |
+//! | 0..4 | kind: 1 a source, 2 a range, 3 the end, 4 the content, 5 what was put of a range |
+//! | 4..8 | source: bytes of a piece; range, what was put: its length in bytes |
+//! | 8..16 | source, content: size of the disk; range, what was put: offset; end: size of the file |
 //! | 16..32 | source: its key; range, content: [`ContentSum`]; end: time and number of the file |
 //! | 32..36 | `rft2` |
 //! | 36..40 | CRC-32C of the bytes before |
@@ -86,6 +86,14 @@ pub enum Record {
         /// The sum of it.
         sum: ContentSum,
     },
+    /// A part of a piece was put, and the service has it. Only targets have these that cannot be read as
+    /// cheaply as a list of what is in them.
+    Put {
+        /// Byte offset in the disk.
+        offset: u64,
+        /// Length in bytes.
+        len: u32,
+    },
     /// All that the target holds.
     Content {
         /// Size of the disk in bytes.
@@ -143,6 +151,7 @@ impl Record {
             Self::Range { offset, len, sum } => (2, len, offset, sum.to_bytes()),
             Self::End { size, stamp } => (3, 0, size, stamp),
             Self::Content { size, sum } => (4, 0, size, sum.to_bytes()),
+            Self::Put { offset, len } => (5, len, offset, [0; 16]),
         };
         let parts: [&[u8]; 5] =
             [&kind.to_le_bytes(), &len.to_le_bytes(), &number.to_le_bytes(), &bytes, MAGIC];
@@ -166,6 +175,7 @@ impl Record {
             1 => Some(Self::Source { key: *field, size: number, piece: len }),
             2 => Some(Self::Range { offset: number, len, sum }),
             3 => Some(Self::End { size: number, stamp: *field }),
+            5 => Some(Self::Put { offset: number, len }),
             4 => Some(Self::Content { size: number, sum }),
             _ => None,
         }
@@ -310,10 +320,11 @@ mod tests {
             Record::Range { offset: 1 << 19, len: 1 << 19, sum: ContentSum::from_bytes([9; 16]) },
             Record::Content { size: 1 << 40, sum: ContentSum::from_bytes([8; 16]) },
             Record::End { size: 3, stamp: [1; 16] },
+            Record::Put { offset: 3 << 40, len: 4096 },
         ];
         FileLog::open(&path, ANY_MODE).unwrap().write(&all).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(bytes.len(), 4 * RECORD);
+        assert_eq!(bytes.len(), 5 * RECORD);
         for len in 0..bytes.len() {
             std::fs::write(&path, &bytes[..len]).unwrap();
             let log = FileLog::open(&path, ANY_MODE).unwrap();

@@ -49,9 +49,16 @@ impl Report {
 /// # Errors
 /// `Io` if it cannot be read; all else is a finding.
 pub fn check(path: &Path) -> Result<Report> {
-    let file = Disk::new(FileDisk::open(path)?);
+    check_bytes(&Disk::new(FileDisk::open(path)?))
+}
+
+/// The same of a file that lies elsewhere.
+///
+/// # Errors
+/// What its layers report.
+pub fn check_bytes(file: &Disk) -> Result<Report> {
     let mut report = Report { findings: Vec::new() };
-    let Some(raw) = last_sector(&file)? else {
+    let Some(raw) = last_sector(file)? else {
         report.add("footer", false, "the last 512 bytes are no VHD footer");
         return Ok(report);
     };

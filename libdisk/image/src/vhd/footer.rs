@@ -126,7 +126,7 @@ pub struct Footer {
 
 impl Footer {
     /// The footer of a fixed disk of `size` bytes.
-    pub(super) fn fixed(size: u64, identity: Identity) -> Self {
+    pub fn fixed(size: u64, identity: Identity) -> Self {
         // Readers take the size from the geometry unless they trust the creator. "qem2" stands for a footer
         // whose current size is to be believed, and they all know it (qemu-img writes it with
         // force_size=on).
@@ -169,7 +169,7 @@ impl Footer {
     }
 
     /// The 512 bytes.
-    pub(super) fn to_bytes(&self) -> [u8; 512] {
+    pub fn to_bytes(&self) -> [u8; 512] {
         let mut raw = ondisk::Footer::new_zeroed();
         raw.cookie = ondisk::COOKIE;
         raw.features = U32::new(ondisk::FEATURES_RESERVED);

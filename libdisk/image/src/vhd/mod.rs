@@ -12,7 +12,7 @@ mod ondisk;
 mod read;
 mod write;
 
-pub use check::{Finding, Report, check};
+pub use check::{Finding, Report, check, check_bytes};
 pub use footer::{DiskType, Footer, Geometry, Identity};
 pub use read::{Fixed, open};
 pub use write::{FixedSink, MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, upload_size};
