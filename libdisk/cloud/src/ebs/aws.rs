@@ -21,9 +21,10 @@ use tokio::runtime::{Builder, Runtime};
 use ureq::http::{HeaderMap, Request, Response};
 use ureq::{Agent, Body};
 
-use super::fault::{Fault, FaultKind};
 use super::service::{Listed, Service};
-use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Options, http, lock};
+use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Options};
+use crate::fault::{Fault, FaultKind};
+use crate::{http, lock};
 
 /// The most entries that one list request gives.
 const PAGE: i32 = 10_000;

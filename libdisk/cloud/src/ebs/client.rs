@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::Snapshot;
 use super::aws::Aws;
-use super::fault::{Fault, FaultKind};
 use super::folder::Folder;
-use super::neighbours::{self, Neighbours};
-use super::rate::Rate;
-use super::retry::Failure;
 use super::service::Service;
+use crate::fault::{Fault, FaultKind};
+use crate::neighbours::{self, Neighbours};
+use crate::rate::Rate;
+use crate::retry::{Cloud, Failure};
 
 /// Lists a second: the quota is 50 for the account and cannot be raised.
 const LISTS_PER_SECOND: f64 = 45.0;
@@ -68,7 +68,7 @@ impl Ebs {
     pub fn connect(options: &Options) -> Result<Self, Failure> {
         Client::connect(options)
             .map(|client| Self(Arc::new(client)))
-            .map_err(|fault| Failure::new("ebs", "connect", fault))
+            .map_err(|fault| Failure::new(Cloud::Aws, "ebs", "connect", fault))
     }
 
     /// The snapshot `id` (`snap-…`); its first list is read.

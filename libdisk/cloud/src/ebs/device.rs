@@ -1,37 +1,27 @@
 //! A snapshot as a disk whose blocks are fetched when they are read.
 
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
-use block::{Bitmap, BlockRead, Disk, Error, ErrorKind, Extent, Result};
+use block::{Bitmap, BlockRead, Disk, Error, Extent, Result};
 use sha2::{Digest, Sha256};
 
-use super::cache::Cache;
 use super::client::Client;
-use super::fault::{Fault, FaultKind};
 use super::index::{Entry, Index};
-use super::rate::Rate;
-use super::retry::{Failure, Retry};
 use super::service::Listed;
 use super::tally::{Counter, Tally};
-use super::{BLOCK, BLOCK_LEN, LAYER, lock, to_u64, to_usize};
+use super::{BLOCK, LAYER};
+use crate::blocks::{self, Blocks};
+use crate::cache::Cache;
+use crate::fault::{Fault, FaultKind};
+use crate::lock;
+use crate::rate::Rate;
+use crate::retry::{Cloud, Failure, Retry};
 
-/// Blocks kept in memory: 16 MiB.
-const RECENT: usize = 32;
-/// Blocks that one read may fetch at once.
-const AT_ONCE: usize = 16;
-/// Readers of blocks that are the same modulo this take turns, so that none is fetched twice.
-const TURNS: u64 = 128;
 /// How often in a row new tokens may turn out to have expired.
 const RENEWALS: u32 = 4;
 /// So many empty pages in a row, though legal, are a list that never ends.
 const EMPTY_PAGES: u32 = 1000;
-
-/// A block; `None` is zero.
-type Block = Option<Arc<Vec<u8>>>;
 
 /// A snapshot. Clones share everything.
 #[derive(Debug, Clone)]
@@ -46,11 +36,7 @@ struct Inner {
     /// AWS allows each snapshot so many requests a second, whatever the account may.
     rate: Rate,
     counter: Counter,
-    /// The most recently used last.
-    recent: Mutex<VecDeque<(u64, Block)>>,
-    cache: Option<Cache>,
-    turns: Vec<Mutex<()>>,
-    streaming: AtomicBool,
+    kept: Blocks,
 }
 
 impl Snapshot {
@@ -72,10 +58,7 @@ impl Snapshot {
             index: Mutex::default(),
             rate,
             counter,
-            recent: Mutex::default(),
-            cache,
-            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
-            streaming: AtomicBool::new(false),
+            kept: Blocks::new(cache),
         };
         let first = inner.list(0)?;
         inner.blocks = first.volume_blocks;
@@ -101,7 +84,7 @@ impl Snapshot {
     /// Says whether what follows is a transfer of everything: whole blocks then go past the cache, as each is
     /// read once.
     pub fn set_streaming(&self, streaming: bool) {
-        self.0.streaming.store(streaming, Ordering::Relaxed);
+        self.0.kept.set_streaming(streaming);
     }
 
     /// What has been read so far.
@@ -141,7 +124,7 @@ impl Snapshot {
                 return Ok(changes);
             }
             if empty > EMPTY_PAGES {
-                return Err(Failure::new(&inner.id, what(), endless()));
+                return Err(Failure::new(Cloud::Aws, &inner.id, what(), endless()));
             }
             next = page.next;
         }
@@ -158,11 +141,12 @@ fn endless() -> Fault {
 impl Inner {
     fn retry<'a>(&'a self, rates: &'a [&'a Rate]) -> Retry<'a> {
         Retry {
-            snapshot: &self.id,
+            cloud: Cloud::Aws,
+            subject: &self.id,
             patience: self.client.options.patience,
             known: self.client.service.known(),
             rates,
-            counter: &self.counter,
+            retries: self.counter.retries(),
         }
     }
 
@@ -181,7 +165,7 @@ impl Inner {
                 page => return page,
             }
         }
-        Err(Failure::new(&self.id, what(), endless()))
+        Err(Failure::new(Cloud::Aws, &self.id, what(), endless()))
     }
 
     /// Asks the index, listing what it does not know.
@@ -195,7 +179,7 @@ impl Inner {
         index.add(block, listed);
         ask(&mut index).ok_or_else(|| {
             let fault = Fault::new(FaultKind::Protocol, "the list does not tell what was asked for");
-            Failure::new(&self.id, format!("block {block}"), fault)
+            Failure::new(Cloud::Aws, &self.id, format!("block {block}"), fault)
         })
     }
 
@@ -244,95 +228,9 @@ impl Inner {
         }
     }
 
-    /// `block`, from memory, the cache or the service; no two threads fetch the same one.
-    fn block(&self, block: u64) -> Result<Block, Failure> {
-        if let Some(found) = self.recent(block) {
-            return Ok(found);
-        }
-        let turn = block.checked_rem(TURNS).and_then(|turn| self.turns.get(to_usize(turn)));
-        let _turn = turn.map(lock);
-        if let Some(found) = self.recent(block) {
-            return Ok(found);
-        }
-        let mut buf = vec![0; BLOCK_LEN];
-        let found = if self.cached(block, &mut buf) {
-            Some(Arc::new(buf))
-        } else if let Some(sum) = self.fetch(block, &mut buf)? {
-            if let Some(cache) = &self.cache {
-                cache.put(block, &buf, &sum);
-            }
-            Some(Arc::new(buf))
-        } else {
-            None
-        };
-        let mut recent = lock(&self.recent);
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back((block, found.clone()));
-        Ok(found)
-    }
-
-    fn recent(&self, block: u64) -> Option<Block> {
-        let mut recent = lock(&self.recent);
-        let place = recent.iter().rposition(|(there, _)| *there == block)?;
-        let found = recent.remove(place)?;
-        let bytes = found.1.clone();
-        recent.push_back(found);
-        Some(bytes)
-    }
-
-    fn cached(&self, block: u64, buf: &mut [u8]) -> bool {
-        let found = self.cache.as_ref().is_some_and(|cache| cache.get(block, buf));
-        if found {
-            self.counter.cached();
-        }
-        found
-    }
-
     /// Fills `buf` with a part of `block`, which begins `skip` bytes into it.
     fn read(&self, block: u64, skip: usize, buf: &mut [u8]) -> Result<(), Failure> {
-        if buf.len() == BLOCK_LEN && self.streaming.load(Ordering::Relaxed) {
-            match self.recent(block) {
-                Some(Some(bytes)) => buf.copy_from_slice(&bytes),
-                Some(None) => buf.fill(0),
-                None if self.cached(block, buf) || self.fetch(block, buf)?.is_some() => {}
-                None => buf.fill(0),
-            }
-            return Ok(());
-        }
-        let bytes = self.block(block)?;
-        let part = bytes.as_ref().and_then(|bytes| bytes.get(skip..)?.get(..buf.len()));
-        match part {
-            Some(part) => buf.copy_from_slice(part),
-            None => buf.fill(0),
-        }
-        Ok(())
-    }
-}
-
-/// The parts of `buf`, which begins at byte `offset`, by block: the block, how far into it, and the part.
-fn parts(buf: &mut [u8], offset: u64) -> Vec<(u64, usize, &mut [u8])> {
-    let mut parts = Vec::new();
-    let (mut rest, mut at) = (buf, offset);
-    while !rest.is_empty() {
-        let skip = at % BLOCK;
-        let (part, after) = rest.split_at_mut(to_usize(BLOCK.saturating_sub(skip)).min(rest.len()));
-        let len = to_u64(part.len());
-        parts.push((at / BLOCK, to_usize(skip), part));
-        (rest, at) = (after, at.saturating_add(len));
-    }
-    parts
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        let kind = match failure.kind() {
-            FaultKind::Access | FaultKind::Key | FaultKind::Credentials => ErrorKind::Refused,
-            FaultKind::Damaged | FaultKind::Protocol => ErrorKind::Corrupt,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, LAYER, "cannot read the snapshot").because(failure)
+        self.kept.read(block, (skip, buf), &|| self.counter.cached(), &|buf| self.fetch(block, buf))
     }
 }
 
@@ -351,33 +249,8 @@ impl BlockRead for Snapshot {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         let inner = &*self.0;
-        let mut parts = parts(buf, offset);
-        let threads = parts.len().min(AT_ONCE);
-        if threads <= 1 {
-            let mut all = parts.into_iter();
-            return all
-                .try_for_each(|(block, skip, part)| inner.read(block, skip, part))
-                .map_err(|failure| failed(failure, offset));
-        }
-        // One answer takes as long as many: what a read needs is fetched at once.
-        let queue = Mutex::new(parts.drain(..));
-        // A function, so that the lock is released before the part is read.
-        let next = || lock(&queue).next();
-        let failure = Mutex::new(None);
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some((block, skip, part)) = next() {
-                        if let Err(error) = inner.read(block, skip, part) {
-                            lock(&failure).get_or_insert(error);
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        let failure = lock(&failure).take();
-        failure.map_or(Ok(()), |failure| Err(failed(failure, offset)))
+        blocks::read_parts(buf, offset, |block, skip, part| inner.read(block, skip, part))
+            .map_err(|failure| failed(failure, offset))
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
@@ -389,19 +262,5 @@ impl BlockRead for Snapshot {
         let until = first.saturating_add(blocks).saturating_mul(BLOCK).min(range.end);
         let len = until.saturating_sub(range.start);
         Ok(if there { Extent::data(len) } else { Extent::zero(len) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_read_is_cut_at_blocks() {
-        let mut buf = vec![0; BLOCK_LEN + 20];
-        let cut: Vec<_> =
-            parts(&mut buf, 3 * BLOCK - 10).into_iter().map(|(b, s, p)| (b, s, p.len())).collect();
-        assert_eq!(cut, [(2, BLOCK_LEN - 10, 10), (3, 0, BLOCK_LEN), (4, 0, 10)]);
-        assert_eq!(parts(&mut [0; 5], 7).len(), 1);
     }
 }

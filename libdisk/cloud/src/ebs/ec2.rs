@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::Ebs;
 use super::client::Client;
-use super::fault::{Fault, FaultKind};
-use super::rate::Rate;
-use super::retry::{Failure, Retry};
 use super::tally::Counter;
+use crate::fault::{Fault, FaultKind};
+use crate::rate::Rate;
+use crate::retry::{Cloud, Failure, Retry};
 
 /// Pages of a description; a volume with so many snapshots is none.
 const PAGES: usize = 1000;
@@ -84,7 +84,12 @@ impl Ebs {
         let of = |id: &String| {
             let found = found.iter().find(|found| found.id == *id).cloned();
             found.ok_or_else(|| {
-                Failure::new(id, "what EC2 knows of it", Fault::new(FaultKind::NotFound, "nothing"))
+                Failure::new(
+                    Cloud::Aws,
+                    id,
+                    "what EC2 knows of it",
+                    Fault::new(FaultKind::NotFound, "nothing"),
+                )
             })
         };
         ids.iter().map(of).collect()
@@ -97,8 +102,9 @@ impl Ebs {
     /// `NotFound` if there is no such instance, or no completed snapshot of one of its volumes; what the
     /// service says.
     pub fn instance_set(&self, instance: &str) -> Result<Set, Failure> {
-        let missing =
-            |what: String| Failure::new(instance, "its snapshots", Fault::new(FaultKind::NotFound, what));
+        let missing = |what: String| {
+            Failure::new(Cloud::Aws, instance, "its snapshots", Fault::new(FaultKind::NotFound, what))
+        };
         let query = vec![("InstanceId.1".to_owned(), instance.to_owned())];
         let volumes = ask(self.client(), instance, "DescribeInstances", query, volumes)?;
         let numbered = volumes
@@ -222,11 +228,12 @@ fn ask<T>(
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let (rate, counter) = (Rate::new(QUERIES_PER_SECOND), Counter::default());
     let retry = Retry {
-        snapshot: of,
+        cloud: Cloud::Aws,
+        subject: of,
         patience: client.options.patience,
         known: client.service.known(),
         rates: &[&rate],
-        counter: &counter,
+        retries: counter.retries(),
     };
     retry.run(
         || action.to_owned(),

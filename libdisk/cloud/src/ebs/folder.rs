@@ -11,9 +11,10 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::fault::{Fault, FaultKind};
 use super::service::{Listed, Service};
-use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, to_u64};
+use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS};
+use crate::fault::{Fault, FaultKind};
+use crate::to_u64;
 
 /// The scheme of an endpoint that is a folder.
 const SCHEME: &str = "file://";

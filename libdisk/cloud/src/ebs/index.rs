@@ -93,7 +93,7 @@ impl Index {
             Ok(place) => {
                 let rest = page.blocks.get(place..).unwrap_or_default();
                 let run = rest.iter().zip(block..end).take_while(|((there, _), at)| there == at).count();
-                (super::to_u64(run), true)
+                (crate::to_u64(run), true)
             }
             Err(place) => {
                 let next = page.blocks.get(place).map_or(end, |(next, _)| (*next).min(end));

@@ -31,52 +31,35 @@
 //! is the seam, `aws` and `folder` are the two sides of it.
 
 mod address;
+mod answer;
 mod aws;
-mod cache;
 mod client;
 mod device;
 mod ec2;
-mod fault;
 mod folder;
-mod http;
 mod index;
-mod neighbours;
-mod proxy;
-mod rate;
-mod retry;
-mod roots;
 mod service;
 mod tally;
 
+use std::path::PathBuf;
+
 pub use address::{Address, AddressError, Name};
-pub use cache::default_folder;
 pub use client::{Ebs, Options};
 pub use device::Snapshot;
 pub use ec2::{Description, Set};
-pub use fault::{Fault, FaultKind};
-pub use retry::Failure;
 pub use tally::Tally;
 
-/// The size of every block, in bytes. `BlockIndex` is the offset in the volume divided by it.
-pub const BLOCK: u64 = 512 << 10;
-/// [`BLOCK`] as the length of a buffer.
-const BLOCK_LEN: usize = 512 << 10;
+pub use crate::{BLOCK, Failure, Fault, FaultKind};
+
+use crate::BLOCK_LEN;
+
 /// The largest volume there is: 64 TiB.
 const MAX_BLOCKS: u64 = (64 << 40) / BLOCK;
 /// The name of the layer, in messages.
 const LAYER: &str = "ebs";
 
-/// A number as a buffer's length or place; the values here are all far below any limit.
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-/// A length as a number of bytes.
-fn to_u64(value: usize) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
-}
-
-/// Locks, whoever panicked while holding it.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Where blocks are kept if nobody says otherwise: `ebs` in `$REFLOAT_CACHE`, else in `refloat` in
+/// `$XDG_CACHE_HOME` or `~/.cache`. `None` where none of these is set.
+pub fn default_folder() -> Option<PathBuf> {
+    crate::cache::default_folder("ebs")
 }

@@ -1,6 +1,6 @@
 //! What a snapshot is read from: the EBS direct APIs, or a folder of images in this process.
 
-use super::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 
 /// One page of a list, as it came.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use super::BLOCK;
+use crate::BLOCK;
 
 /// US dollars for a list request and for a block, as AWS's example region has them (ebsapi-pricing.html,
 /// 2026-11).
@@ -86,8 +86,9 @@ impl Counter {
         self.gets.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+    /// What was tried again.
+    pub(super) fn retries(&self) -> &AtomicU64 {
+        &self.retries
     }
 
     pub(super) fn block(&self) {

@@ -2,7 +2,7 @@
 
 use ureq::Proxy;
 
-use super::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 
 /// Where a proxy for `https` is named, the first that is set.
 const NAMES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -12,7 +12,7 @@ const NAMES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"
 ///
 /// # Errors
 /// `Proxy` where one is named that cannot be used.
-pub(super) fn proxy() -> Result<Option<Proxy>, Fault> {
+pub(crate) fn proxy() -> Result<Option<Proxy>, Fault> {
     let of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some((name, url)) = NAMES.iter().find_map(|name| Some((*name, of(name)?))) else { return Ok(None) };
     let except = of("NO_PROXY").or_else(|| of("no_proxy")).unwrap_or_default();

@@ -13,13 +13,15 @@ use aws_smithy_types::body::SdkBody;
 use ureq::http::uri::Scheme;
 use ureq::http::{Request, Response};
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
-use super::fault::{Fault, FaultKind};
-use super::{proxy, roots};
+use crate::fault::{Fault, FaultKind};
+use crate::{proxy, roots};
 
 /// More than the threads of a transfer.
 const CONNECTIONS: usize = 256;
+/// A body of some MiB goes out in pieces of this many bytes.
+const OUTPUT_BUFFER: usize = 64 << 10;
 /// The longest answer to anything but a block; a list of 10,000 blocks with the longest tokens has 3 MB.
 const MAX_ANSWER: u64 = 16 << 20;
 
@@ -27,7 +29,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 ///
 /// # Errors
 /// `Certificate` or `Proxy` where the environment names what cannot be used.
-pub(super) fn agent() -> Result<Agent, Fault> {
+pub(crate) fn agent() -> Result<Agent, Fault> {
     let tls = TlsConfig::builder().root_certs(roots::roots()?).build();
     let config = Agent::config_builder()
         .tls_config(tls)
@@ -39,10 +41,11 @@ pub(super) fn agent() -> Result<Agent, Fault> {
         .max_idle_connections_per_host(CONNECTIONS)
         .max_idle_age(Duration::from_secs(15))
         .input_buffer_size(32 << 10)
-        .output_buffer_size(8 << 10)
+        .output_buffer_size(OUTPUT_BUFFER)
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_send_request(Some(Duration::from_secs(10)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_send_body(Some(Duration::from_secs(120)))
+        .timeout_recv_response(Some(Duration::from_secs(60)))
         .timeout_recv_body(Some(Duration::from_secs(30)))
         .build();
     Ok(config.new_agent())
@@ -52,7 +55,7 @@ pub(super) fn agent() -> Result<Agent, Fault> {
 ///
 /// # Errors
 /// `Connection` where there was no answer. An answer that is an error is an answer.
-pub(super) fn send(agent: &Agent, request: Request<Vec<u8>>) -> Result<Response<Body>, Fault> {
+pub(crate) fn send<B: AsSendBody>(agent: &Agent, request: Request<B>) -> Result<Response<Body>, Fault> {
     let uri = request.uri().clone();
     let is_https = uri.scheme() == Some(&Scheme::HTTPS);
     let answer = if is_https {
@@ -91,7 +94,7 @@ fn kind(error: &ureq::Error) -> FaultKind {
 ///
 /// # Errors
 /// `Connection` where it breaks off or has no end.
-pub(super) fn body(answer: &mut Response<Body>) -> Result<Vec<u8>, Fault> {
+pub(crate) fn body(answer: &mut Response<Body>) -> Result<Vec<u8>, Fault> {
     let read = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
     read.map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))
 }
@@ -100,18 +103,18 @@ pub(super) fn body(answer: &mut Response<Body>) -> Result<Vec<u8>, Fault> {
 ///
 /// # Errors
 /// `Damaged` where it is shorter or longer.
-pub(super) fn body_into(answer: &mut Response<Body>, buf: &mut [u8]) -> Result<(), Fault> {
+pub(crate) fn body_into(answer: &mut Response<Body>, buf: &mut [u8]) -> Result<(), Fault> {
     let mut reader = answer.body_mut().as_reader();
     reader.read_exact(buf).map_err(|error| Fault::new(FaultKind::Damaged, error.to_string()))?;
     match reader.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(Fault::new(FaultKind::Damaged, "more bytes than a block has")),
+        Ok(_) => Err(Fault::new(FaultKind::Damaged, "more bytes than were asked for")),
         Err(error) => Err(Fault::new(FaultKind::Damaged, error.to_string())),
     }
 }
 
 /// The same client for the SDK.
-pub(super) fn sdk_client(agent: &Agent) -> SharedHttpClient {
+pub(crate) fn sdk_client(agent: &Agent) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(agent.clone()));
     http_client_fn(move |_, _| connector.clone())
 }

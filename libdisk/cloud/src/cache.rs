@@ -14,20 +14,20 @@ use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK_LEN, lock};
+use crate::{BLOCK_LEN, lock, to_u64};
 
-/// Where blocks are kept if nobody says otherwise: `ebs` in `$REFLOAT_CACHE`, else in `refloat` in
+/// Where blocks of a service are kept if nobody says otherwise: its name in `$REFLOAT_CACHE`, else in `refloat` in
 /// `$XDG_CACHE_HOME` or `~/.cache`. `None` where none of these is set.
-pub fn default_folder() -> Option<PathBuf> {
+pub(crate) fn default_folder(service: &str) -> Option<PathBuf> {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let refloat = of("REFLOAT_CACHE");
     let user = || of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
-    refloat.or_else(|| user().map(|cache| cache.join("refloat"))).map(|cache| cache.join("ebs"))
+    refloat.or_else(|| user().map(|cache| cache.join("refloat"))).map(|cache| cache.join(service))
 }
 
 /// The blocks of one snapshot.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
     limit: u64,
     /// What is there, the oldest first.
@@ -37,7 +37,7 @@ pub(super) struct Cache {
 impl Cache {
     /// The blocks of the snapshot `name` in `root`, at most `limit` of them. Other snapshots' are removed,
     /// those first that were not used for the longest, until all together are no more than that.
-    pub(super) fn open(root: &Path, name: &str, limit: u64) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, name: &str, limit: u64) -> io::Result<Self> {
         let folder = root.join(name);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let owner = fs::metadata(&folder)?.uid();
@@ -53,10 +53,10 @@ impl Cache {
     }
 
     fn make_room(&self, root: &Path) -> io::Result<()> {
-        let mut total = super::to_u64(lock(&self.order).len());
+        let mut total = to_u64(lock(&self.order).len());
         let mut others = Vec::new();
         for entry in fs::read_dir(root)?.flatten().filter(|entry| entry.path() != self.folder) {
-            let blocks = super::to_u64(blocks_in(&entry.path())?.len());
+            let blocks = to_u64(blocks_in(&entry.path())?.len());
             total = total.saturating_add(blocks);
             others.push((entry.metadata()?.mtime(), blocks, entry.path()));
         }
@@ -72,7 +72,7 @@ impl Cache {
     }
 
     /// Fills `buf` with `block`, if it is there and whole.
-    pub(super) fn get(&self, block: u64, buf: &mut [u8]) -> bool {
+    pub(crate) fn get(&self, block: u64, buf: &mut [u8]) -> bool {
         let mut sum = [0; 32];
         let read = fs::File::open(self.path(block)).and_then(|mut file| {
             file.read_exact(buf)?;
@@ -89,14 +89,14 @@ impl Cache {
     }
 
     /// Keeps `block`. That it cannot be kept is no error: it is fetched again, then.
-    pub(super) fn put(&self, block: u64, bytes: &[u8], sum: &[u8; 32]) {
+    pub(crate) fn put(&self, block: u64, bytes: &[u8], sum: &[u8; 32]) {
         if let Err(error) = self.write(block, bytes, sum) {
             tracing::debug!(%error, folder = %self.folder.display(), "the cache does not take a block");
             return;
         }
         let mut order = lock(&self.order);
         order.push_back(block);
-        while super::to_u64(order.len()) > self.limit {
+        while to_u64(order.len()) > self.limit {
             if let Some(oldest) = order.pop_front() {
                 drop(fs::remove_file(self.path(oldest)));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 use ureq::tls::{Certificate, RootCerts};
 
-use super::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 
 /// The variable that the AWS CLI and SDKs of other languages read, too.
 const BUNDLE: &str = "AWS_CA_BUNDLE";
@@ -17,7 +17,7 @@ const BUNDLE: &str = "AWS_CA_BUNDLE";
 ///
 /// # Errors
 /// `Certificate` where a variable names a place that has no certificate.
-pub(super) fn roots() -> Result<RootCerts, Fault> {
+pub(crate) fn roots() -> Result<RootCerts, Fault> {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let named = [BUNDLE, "SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(set);
     let found = match named {

@@ -1,86 +1,8 @@
 //! What an answer of the service that is none of the wished-for means.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-/// What a fault means for the one who made the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Too many requests, for the snapshot, the account or its keys. HTTP 400.
-    Throttled,
-    /// The service failed: HTTP 5xx.
-    Server,
-    /// There was no answer: refused, reset, timed out.
-    Connection,
-    /// The server's certificate is not one to trust.
-    Certificate,
-    /// The proxy does not let the request through, or cannot be used.
-    Proxy,
-    /// The body is short, or is not what its checksum says.
-    Damaged,
-    /// A page or block token is no longer valid.
-    Token,
-    /// There are no credentials, or they are wrong or have expired.
-    Credentials,
-    /// This machine's clock and the service's differ too much for a signature.
-    Clock,
-    /// It is not known which region is meant.
-    Region,
-    /// The credentials do not allow it.
-    Access,
-    /// The key of an encrypted snapshot may not be used, or is not there.
-    Key,
-    /// There is no such snapshot, or none that can be read: it is not completed, archived, public.
-    NotFound,
-    /// A quota of the account, or of the key's service, is used up. HTTP 402.
-    Quota,
-    /// The two snapshots are not of one volume.
-    Unrelated,
-    /// The service takes the request for wrong.
-    Invalid,
-    /// The answer contradicts the service's own description.
-    Protocol,
-}
-
-impl FaultKind {
-    /// Whether the same request may succeed later.
-    pub fn may_pass(self) -> bool {
-        matches!(self, Self::Throttled | Self::Server | Self::Connection | Self::Damaged)
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Throttled => "throttled",
-            Self::Server => "the service failed",
-            Self::Connection => "no answer",
-            Self::Certificate => "the certificate cannot be trusted",
-            Self::Proxy => "the proxy cannot be used",
-            Self::Damaged => "damaged on its way",
-            Self::Token => "a token is not valid any more",
-            Self::Credentials => "the credentials do not work",
-            Self::Clock => "the clocks differ",
-            Self::Region => "no region is set",
-            Self::Access => "access denied",
-            Self::Key => "the key of the encrypted snapshot cannot be used",
-            Self::NotFound => "there is none that can be read",
-            Self::Quota => "a quota is used up",
-            Self::Unrelated => "the snapshots are not of one volume",
-            Self::Invalid => "the request was refused",
-            Self::Protocol => "the answer makes no sense",
-        })
-    }
-}
-
-/// One failed request.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{kind}: {text}")]
-pub struct Fault {
-    kind: FaultKind,
-    text: String,
-}
+use crate::fault::{Fault, FaultKind};
 
 /// What the body of an error may hold; every service spells it in its own way.
 #[derive(Default, Deserialize)]
@@ -94,25 +16,6 @@ struct Body {
 }
 
 impl Fault {
-    pub(super) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
-    }
-
-    /// The fault that caused an error of the SDK, if one did.
-    pub(super) fn of_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
-    }
-
-    /// With more that is known of its cause.
-    pub(super) fn knowing(self, more: &str) -> Self {
-        Self { text: format!("{}; {more}", self.text), ..self }
-    }
-
-    /// The kind, to decide by.
-    pub fn kind(&self) -> FaultKind {
-        self.kind
-    }
-
     /// The fault that an answer of the EBS direct APIs with an error's status tells. `error_type` is the
     /// header `x-amzn-ErrorType`.
     pub(super) fn of_answer(status: u16, error_type: Option<&str>, body: &[u8]) -> Self {
@@ -178,7 +81,7 @@ impl Fault {
             // It came from the network and goes to a terminal.
             text.extend(part.chars().filter(|c| !c.is_control()).take(500));
         }
-        Self { kind, text }
+        Self::new(kind, text)
     }
 }
 

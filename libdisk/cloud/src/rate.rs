@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::lock;
-use super::neighbours::Neighbours;
+use crate::lock;
+use crate::neighbours::Neighbours;
 
 /// What a throttled request does to the rate, and what one that went well does.
 const SLOWER: f64 = 0.8;
@@ -17,7 +17,7 @@ const BURST: f64 = 0.1;
 
 /// The requests that are left. Shared by all threads; one that finds none sleeps.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Requests a second, at most, of all who share it.
     limit: f64,
     sharing: Option<Arc<Neighbours>>,
@@ -35,12 +35,12 @@ struct State {
 
 impl Rate {
     /// At most `limit` requests a second.
-    pub(super) fn new(limit: f64) -> Self {
+    pub(crate) fn new(limit: f64) -> Self {
         Self::shared(limit, None)
     }
 
     /// At most `limit` requests a second of this process and its neighbours together.
-    pub(super) fn shared(limit: f64, sharing: Option<Arc<Neighbours>>) -> Self {
+    pub(crate) fn shared(limit: f64, sharing: Option<Arc<Neighbours>>) -> Self {
         let limit = limit.max(1.0);
         Self {
             limit,
@@ -50,7 +50,7 @@ impl Rate {
     }
 
     /// Waits for the turn of one request.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let pause = self.turn(Instant::now());
         if !pause.is_zero() {
             thread::sleep(pause);
@@ -68,13 +68,13 @@ impl Rate {
     }
 
     /// The service said that it was too many: others use the same quota.
-    pub(super) fn throttled(&self) {
+    pub(crate) fn throttled(&self) {
         let mut state = lock(&self.state);
         state.rate = (state.rate * SLOWER).max(self.limit * LEAST);
     }
 
     /// A request went well.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         let mut state = lock(&self.state);
         state.rate = (state.rate + FASTER).min(self.limit);
     }

@@ -1,10 +1,10 @@
 //! Which requests are made again, when, and for how long.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::fault::{Fault, FaultKind};
-use super::rate::Rate;
-use super::tally::Counter;
+use crate::fault::{Fault, FaultKind};
+use crate::rate::Rate;
 
 /// The first pause is at most this long; each following one may be twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -14,11 +14,21 @@ const DAMAGED_TRIES: u32 = 8;
 /// How long a service is waited for that has never answered: most likely its address is wrong.
 const STRANGER: Duration = Duration::from_secs(20);
 
+/// Whose service it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// Amazon's.
+    Aws,
+    /// Microsoft's.
+    Azure,
+}
+
 /// A request that failed for good.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{snapshot}: {what}: {fault}{}", after(*.tries, *.waited))]
+#[error("{subject}: {what}: {fault}{}", after(*.tries, *.waited))]
 pub struct Failure {
-    snapshot: String,
+    cloud: Cloud,
+    subject: String,
     what: String,
     fault: Fault,
     tries: u32,
@@ -31,9 +41,11 @@ fn after(tries: u32, waited: Duration) -> String {
 }
 
 impl Failure {
-    pub(super) fn new(snapshot: &str, what: impl Into<String>, fault: Fault) -> Self {
+    /// `subject` is the snapshot or the blob, and `what` what was asked of it.
+    pub(crate) fn new(cloud: Cloud, subject: &str, what: impl Into<String>, fault: Fault) -> Self {
         Self {
-            snapshot: snapshot.to_owned(),
+            cloud,
+            subject: subject.to_owned(),
             what: what.into(),
             fault,
             tries: 1,
@@ -43,7 +55,7 @@ impl Failure {
     }
 
     /// With more that is known of its cause.
-    pub(super) fn knowing(mut self, more: &str) -> Self {
+    pub(crate) fn knowing(mut self, more: &str) -> Self {
         self.fault = self.fault.knowing(more);
         self
     }
@@ -53,9 +65,19 @@ impl Failure {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 
+    /// Whose service it was.
+    pub fn cloud(&self) -> Cloud {
+        self.cloud
+    }
+
     /// What went wrong, to decide by.
     pub fn kind(&self) -> FaultKind {
         self.fault.kind()
+    }
+
+    /// Whether what was said has `text` in it.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.fault.text().contains(text)
     }
 
     /// Whether the same command, given again, may go on from here.
@@ -64,16 +86,38 @@ impl Failure {
     }
 }
 
+impl From<Failure> for block::Error {
+    fn from(failure: Failure) -> Self {
+        use block::ErrorKind;
+        let kind = match failure.kind() {
+            FaultKind::Access | FaultKind::Key | FaultKind::Credentials | FaultKind::InUse => {
+                ErrorKind::Refused
+            }
+            FaultKind::Damaged | FaultKind::Protocol => ErrorKind::Corrupt,
+            FaultKind::Changed => ErrorKind::Changed,
+            _ => ErrorKind::Io,
+        };
+        let (layer, what) = match failure.cloud() {
+            Cloud::Aws => ("ebs", "cannot read the snapshot"),
+            Cloud::Azure => ("azure", "a request about the blob failed"),
+        };
+        Self::new(kind, layer, what).because(failure)
+    }
+}
+
 /// One request as often as it takes.
-pub(super) struct Retry<'a> {
-    /// The snapshot, for messages.
-    pub(super) snapshot: &'a str,
+pub(crate) struct Retry<'a> {
+    /// Whose service it is asked of.
+    pub(crate) cloud: Cloud,
+    /// The snapshot or the blob, for messages.
+    pub(crate) subject: &'a str,
     /// How long one request is tried.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// Whether the service has ever answered.
-    pub(super) known: bool,
-    pub(super) rates: &'a [&'a Rate],
-    pub(super) counter: &'a Counter,
+    pub(crate) known: bool,
+    pub(crate) rates: &'a [&'a Rate],
+    /// Counts what is tried again.
+    pub(crate) retries: &'a AtomicU64,
 }
 
 impl Retry<'_> {
@@ -81,7 +125,7 @@ impl Retry<'_> {
     ///
     /// # Errors
     /// The last fault, as soon as it is one that will not pass, else when the patience has ended.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         what: impl Fn() -> String,
         mut request: impl FnMut() -> Result<T, Fault>,
@@ -106,9 +150,10 @@ impl Retry<'_> {
             let pause = limit.mul_f64(fastrand::f64());
             let hopeless = !kind.may_pass() || (kind == FaultKind::Damaged && tries >= DAMAGED_TRIES);
             if hopeless || waited.saturating_add(pause) > patience {
-                let mended = matches!(kind, FaultKind::Credentials | FaultKind::Clock | FaultKind::Quota);
+                use FaultKind::{Clock, Credentials, Expired, Quota};
+                let mended = matches!(kind, Credentials | Expired | Clock | Quota);
                 let resumable = kind.may_pass() || (mended && self.known);
-                let mut failure = Failure::new(self.snapshot, what(), fault);
+                let mut failure = Failure::new(self.cloud, self.subject, what(), fault);
                 (failure.tries, failure.waited, failure.resumable) = (tries, waited, resumable);
                 return Err(failure);
             }
@@ -117,7 +162,7 @@ impl Retry<'_> {
             } else {
                 tracing::debug!(request = what(), %fault, tries, "tried again");
             }
-            self.counter.retry();
+            self.retries.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(pause);
             limit = limit.saturating_mul(2).min(LAST_PAUSE);
         }
@@ -130,8 +175,9 @@ mod tests {
     use super::*;
 
     fn run(patience: Duration, kinds: &[FaultKind]) -> (Result<(), Failure>, u32) {
-        let (rate, counter) = (Rate::new(1e6), Counter::default());
-        let retry = Retry { snapshot: "snap-1", patience, known: true, rates: &[&rate], counter: &counter };
+        let (rate, retries) = (Rate::new(1e6), AtomicU64::default());
+        let (cloud, subject) = (Cloud::Aws, "snap-1");
+        let retry = Retry { cloud, subject, patience, known: true, rates: &[&rate], retries: &retries };
         let mut made = 0;
         let answer = retry.run(
             || "block 7".into(),
@@ -164,6 +210,10 @@ mod tests {
             Token,
             Certificate,
             Proxy,
+            Expired,
+            OtherKind,
+            InUse,
+            Changed,
         ] {
             let (answer, made) = run(minute, &[Throttled, kind]);
             let failure = answer.unwrap_err();

@@ -2,7 +2,7 @@
 //!
 //! Each process holds a lock on a file of its own, named after its number, in a folder for the endpoint; as
 //! many as hold one share the rate. A process that dies, however it does, holds none any more. Other machines
-//! are not seen: the service throttles all, and [`Rate`](super::rate::Rate) yields.
+//! are not seen: the service throttles all, and [`Rate`](crate::rate::Rate) yields.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::lock;
+use crate::{cache, lock};
 
 /// How often is looked who else is there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,13 +20,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const MOST: usize = 1024;
 
 /// Where the processes meet if nobody says otherwise: beside the cache.
-pub(super) fn default_folder() -> Option<PathBuf> {
-    super::default_folder().map(|cache| cache.with_file_name("ebs-processes"))
+pub(crate) fn default_folder() -> Option<PathBuf> {
+    cache::default_folder("ebs").map(|cache| cache.with_file_name("ebs-processes"))
 }
 
 /// This process among those that ask an endpoint; it leaves them when the last clone of this is dropped.
 #[derive(Debug)]
-pub(super) struct Neighbours {
+pub(crate) struct Neighbours {
     folder: PathBuf,
     name: String,
     /// Locked.
@@ -36,7 +36,7 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// Joins the processes that ask `endpoint` and meet in `root`; once for the whole process.
-    pub(super) fn join(root: &Path, endpoint: &str) -> io::Result<Arc<Self>> {
+    pub(crate) fn join(root: &Path, endpoint: &str) -> io::Result<Arc<Self>> {
         static JOINED: Mutex<Option<HashMap<PathBuf, Weak<Neighbours>>>> = Mutex::new(None);
         let name = endpoint.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' });
         let folder = root.join(name.take(200).collect::<String>());
@@ -66,7 +66,7 @@ impl Neighbours {
     }
 
     /// How many they are, this one included.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let mut seen = lock(&self.seen);
         if seen.0.elapsed() >= LOOK {
             *seen = (Instant::now(), count(&self.folder, &self.name));

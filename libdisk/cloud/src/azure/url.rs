@@ -1,0 +1,113 @@
+//! Where a blob is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ureq::http::Uri;
+use ureq::http::uri::Scheme;
+
+/// The URL of a blob, without a query: `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`. By plain `http`
+/// only this machine is reached, where emulators are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlobUrl(String);
+
+/// Why something is no URL of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// It is no URL, or has neither `https` nor a host and a path.
+    #[error("{0:?} is no URL of a blob, as https://ACCOUNT.blob.core.windows.net/CONTAINER/DISK.vhd is")]
+    Shape(String),
+    /// It has a query, which may be secret.
+    #[error("the URL of {0:?} holds a query; a shared access signature is given apart from it")]
+    Query(String),
+    /// It goes over a network in the clear.
+    #[error("{0:?} goes over the network unencrypted, and its signature with it")]
+    Clear(String),
+}
+
+impl BlobUrl {
+    /// The URL, which tells no secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part of its path.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// All before the last part: the container, or a folder in it.
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The blob of another name beside it.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self(format!("{}/{name}", self.folder()))
+    }
+}
+
+impl FromStr for BlobUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let told = || text.split(['?', '@']).next().unwrap_or_default().to_owned();
+        if text.contains('?') {
+            return Err(UrlError::Query(told()));
+        }
+        let uri: Uri = text.parse().map_err(|_| UrlError::Shape(told()))?;
+        let host = uri.host().unwrap_or_default();
+        let is_named = uri.path().rsplit('/').next().is_some_and(|name| !name.is_empty());
+        if host.is_empty() || !is_named || text.contains(['@', '#']) {
+            return Err(UrlError::Shape(told()));
+        }
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => {}
+            Some(scheme) if *scheme == Scheme::HTTP => {
+                if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
+                    return Err(UrlError::Clear(told()));
+                }
+            }
+            _ => return Err(UrlError::Shape(told())),
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BlobUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_blob_is_taken_and_nothing_secret_is_told() {
+        for text in [
+            "https://acc.blob.core.windows.net/vhds/os.vhd",
+            "https://md-impexp-abc.z12.blob.storage.azure.net/0123456789ab/abcd",
+            "http://127.0.0.1:10000/devstoreaccount1/vhds/a%20b.vhd",
+            "http://localhost:10000/devstoreaccount1/vhds/x.vhd",
+        ] {
+            let url: BlobUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), text);
+        }
+        let url: BlobUrl = "https://a.blob.core.windows.net/c/folder/os.vhd".parse().unwrap();
+        assert_eq!((url.name(), url.folder()), ("os.vhd", "https://a.blob.core.windows.net/c/folder"));
+        assert_eq!(url.beside("b.vhd").as_str(), "https://a.blob.core.windows.net/c/folder/b.vhd");
+        let of = |text: &str| text.parse::<BlobUrl>().unwrap_err();
+        for text in ["", "disk", "https://host", "https://host/", "https://host/c/", "ftp://a/b", "/a/b"] {
+            assert!(matches!(of(text), UrlError::Shape(_)), "{text}");
+        }
+        for text in
+            ["https://u:secret@host/c/b", "https://host/c/b?sv=1&sig=secret", "https:// /x?sig=secret"]
+        {
+            assert!(!of(text).to_string().contains("secret"), "{text}");
+        }
+        assert!(matches!(of("http://acc.blob.core.windows.net/c/b"), UrlError::Clear(_)));
+    }
+}
