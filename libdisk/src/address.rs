@@ -13,7 +13,8 @@ use image::Format;
 /// `disk.vhd#disk2p1` (the machine's second disk, and a partition of that), `disk.vhd#vg0/root` (a logical
 /// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
 /// `disk.vhd#vg0/root:/etc` (a path in one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
-/// an instance, `ebs:i-0abc@eu-west-1`), `azure:...`.
+/// an instance, `ebs:i-0abc@eu-west-1`), `azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd` (a
+/// blob; its signature is no part of the address).
 ///
 /// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,7 +39,7 @@ pub enum Location {
     },
     /// Snapshots in AWS, as `cloud::ebs::Address` reads them: `snap-0abc@eu-west-1`.
     Ebs(String),
-    /// A disk in Azure.
+    /// A blob in Azure, by its URL without a query, as `cloud::azure::BlobUrl` reads it.
     Azure(String),
 }
 
@@ -71,6 +72,9 @@ pub enum AddressError {
     /// There is nothing before the `#`.
     #[error("address {0:?} names no image")]
     Empty(String),
+    /// The URL of a blob has a query, which may be a secret, and is not told.
+    #[error("address {0:?} has a query; a shared access signature is given apart from it")]
+    Query(String),
     /// Partitions count from 1.
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
@@ -196,6 +200,9 @@ fn location(text: &str) -> Result<Location, AddressError> {
     }
     Ok(match (scheme, Format::named(scheme)) {
         ("ebs", _) => Location::Ebs(rest.to_owned()),
+        ("azure", _) if rest.contains('?') => {
+            return Err(AddressError::Query(text.split('?').next().unwrap_or_default().to_owned()));
+        }
         ("azure", _) => Location::Azure(rest.to_owned()),
         (_, Some(format)) => Location::File { path: rest.into(), format: Some(format) },
         _ => plain,
@@ -295,6 +302,8 @@ mod tests {
         for text in ["", "#p1", "raw:", "ebs:", "azure:#p1"] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Empty(text.into())), "{text}");
         }
+        let secret = "azure:https://a/c/b.vhd?sig=secret".parse::<Address>();
+        assert_eq!(secret, Err(AddressError::Query("azure:https://a/c/b.vhd".into())));
         assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk".into())));
         for (typed, right) in [
             ("a#p2/EFI", "a#p2:/EFI"),

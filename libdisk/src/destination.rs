@@ -17,12 +17,21 @@ pub trait Destination: Send + Sync {
     /// What it is called, for people; no secret is in it.
     fn name(&self) -> String;
 
+    /// What it becomes.
+    fn format(&self) -> FileFormat;
+
+    /// The file, if it is one of this machine.
+    fn path(&self) -> Option<&Path>;
+
     /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its
     /// GPT behind them.
     ///
     /// # Errors
     /// `Unsupported` if it does not fit; what the disk reports.
     fn fit(&self, disk: Disk) -> Result<Disk>;
+
+    /// Whether an earlier run has begun to write it, and may be gone on with.
+    fn has_begun(&self) -> bool;
 
     /// Whether it may be written: to be asked before the work.
     ///
@@ -193,10 +202,6 @@ pub struct FileDestination {
 }
 
 impl FileDestination {
-    fn path(&self) -> &Path {
-        &self.output.path
-    }
-
     fn sink(&self, size: u64, identity: &[u8; 32], left: Left) -> Result<Box<dyn Sink>> {
         Ok(match self.format {
             FileFormat::Vhd => {
@@ -232,32 +237,44 @@ impl FileDestination {
 
     /// The file for another disk of the machine.
     pub fn companion_path(&self, number: u32) -> PathBuf {
-        let mut name = self.path().file_stem().unwrap_or_default().to_owned();
+        let mut name = self.output.path.file_stem().unwrap_or_default().to_owned();
         name.push(format!("-data{number}"));
-        if let Some(extension) = self.path().extension() {
+        if let Some(extension) = self.output.path.extension() {
             name.push(".");
             name.push(extension);
         }
-        self.path().with_file_name(name)
+        self.output.path.with_file_name(name)
     }
 }
 
 impl Destination for FileDestination {
     fn name(&self) -> String {
-        shown(self.path()).to_string()
+        shown(&self.output.path).to_string()
+    }
+
+    fn format(&self) -> FileFormat {
+        self.format
+    }
+
+    fn path(&self) -> Option<&Path> {
+        Some(&self.output.path)
+    }
+
+    fn has_begun(&self) -> bool {
+        transfer::log_path(&self.output.path).exists()
     }
 
     fn fit(&self, disk: Disk) -> Result<Disk> {
         match self.format {
-            FileFormat::Vhd => {
-                volume::pad(disk, |size| vhd::upload_size(size).map_err(|error| error.in_file(self.path())))
-            }
+            FileFormat::Vhd => volume::pad(disk, |size| {
+                vhd::upload_size(size).map_err(|error| error.in_file(&self.output.path))
+            }),
             FileFormat::Raw | FileFormat::Qcow2 => Ok(disk),
         }
     }
 
     fn free(&self) -> Result<()> {
-        let path = self.path();
+        let path = self.output.path.as_path();
         let refused = |why: Taken, path: &Path| {
             Err(Error::new(ErrorKind::Refused, LAYER, "cannot write the output").because(why).in_file(path))
         };
@@ -286,7 +303,7 @@ impl Destination for FileDestination {
             let sink = self.sink(size, &identity, Left::Remove)?;
             return Ok(Begin::Go { sink, resumes: false });
         };
-        let recorded = transfer::log_path(self.path()).exists();
+        let recorded = transfer::log_path(&self.output.path).exists();
         if !recorded {
             self.free()?;
         }
@@ -304,7 +321,7 @@ impl Destination for FileDestination {
                         if left == Left::Keep && error.kind() != ErrorKind::Refused {
                             self.discard()?;
                         } else if !recorded {
-                            transfer::forget(self.path())?;
+                            transfer::forget(&self.output.path)?;
                         }
                         Err(error)
                     }
@@ -314,7 +331,7 @@ impl Destination for FileDestination {
     }
 
     fn discard(&self) -> Result<()> {
-        transfer::discard(self.path())
+        transfer::discard(&self.output.path)
     }
 
     fn companion(&self, number: u32) -> Box<dyn Destination> {
@@ -324,10 +341,10 @@ impl Destination for FileDestination {
 
     fn verify(&self) -> Result<Upload> {
         let form = match self.format {
-            FileFormat::Vhd => Some(vhd::check(self.path())?),
+            FileFormat::Vhd => Some(vhd::check(&self.output.path)?),
             FileFormat::Raw | FileFormat::Qcow2 => None,
         };
-        Ok(Upload { form, content: transfer::content(self.path())? })
+        Ok(Upload { form, content: transfer::content(&self.output.path)? })
     }
 }
 

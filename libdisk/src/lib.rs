@@ -14,11 +14,15 @@
 //! ```
 
 mod address;
+#[cfg(feature = "cloud")]
+mod blobs;
 mod destination;
 mod filesystem;
 mod identity;
 mod machine;
 mod open;
+#[cfg(feature = "cloud")]
+mod page_blob;
 #[cfg(feature = "cloud")]
 mod snapshots;
 
@@ -33,6 +37,8 @@ pub use identity::identity;
 pub use image::{FORMATS, Format, Layer};
 pub use machine::{CloudFacts, Machine, MachineDisk, Origin, Role, open, open_machine};
 pub use open::OpenOptions;
+#[cfg(feature = "cloud")]
+pub use page_blob::{PageBlobDestination, ReadBack};
 
 #[cfg(feature = "cloud")]
 pub use cloud;

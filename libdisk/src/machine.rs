@@ -51,6 +51,9 @@ pub enum Origin {
     /// In a snapshot in AWS.
     #[cfg(feature = "cloud")]
     Snapshot(cloud::ebs::Snapshot),
+    /// In a blob in Azure, in this format.
+    #[cfg(feature = "cloud")]
+    Blob(cloud::azure::PageBlob, &'static Format),
 }
 
 /// What a disk is for.
@@ -203,7 +206,7 @@ impl Origin {
         match self {
             Self::File { path, .. } => Some(path),
             #[cfg(feature = "cloud")]
-            Self::Snapshot(_) => None,
+            Self::Snapshot(_) | Self::Blob(..) => None,
         }
     }
 
@@ -213,6 +216,8 @@ impl Origin {
             Self::File { format, .. } => format,
             #[cfg(feature = "cloud")]
             Self::Snapshot(_) => &image::raw::FORMAT,
+            #[cfg(feature = "cloud")]
+            Self::Blob(_, format) => format,
         }
     }
 
@@ -220,8 +225,27 @@ impl Origin {
     #[cfg(feature = "cloud")]
     pub fn snapshot(&self) -> Option<&cloud::ebs::Snapshot> {
         match self {
-            Self::File { .. } => None,
             Self::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        }
+    }
+
+    /// The blob, if it is one.
+    #[cfg(feature = "cloud")]
+    pub fn blob(&self) -> Option<&cloud::azure::PageBlob> {
+        match self {
+            Self::Blob(blob, _) => Some(blob),
+            _ => None,
+        }
+    }
+
+    /// Says of what is far away whether what follows is a transfer of everything, which is read once.
+    #[cfg(feature = "cloud")]
+    pub fn set_streaming(&self, streaming: bool) {
+        match self {
+            Self::File { .. } => {}
+            Self::Snapshot(snapshot) => snapshot.set_streaming(streaming),
+            Self::Blob(blob, _) => blob.set_streaming(streaming),
         }
     }
 
@@ -235,6 +259,8 @@ impl Origin {
             #[cfg(feature = "cloud")]
             (Self::Snapshot(a), Self::Snapshot(b)) => (a.id(), a.region()) == (b.id(), b.region()),
             #[cfg(feature = "cloud")]
+            (Self::Blob(a, _), Self::Blob(b, _)) => a.url() == b.url(),
+            #[cfg(feature = "cloud")]
             _ => false,
         }
     }
@@ -247,6 +273,8 @@ impl fmt::Display for Origin {
             Self::File { path, .. } => write!(f, "{}", shown(path)),
             #[cfg(feature = "cloud")]
             Self::Snapshot(snapshot) => write!(f, "ebs:{}@{}", snapshot.id(), snapshot.region()),
+            #[cfg(feature = "cloud")]
+            Self::Blob(blob, _) => write!(f, "azure:{}", blob.url()),
         }
     }
 }
@@ -307,6 +335,9 @@ fn open_location(
         Location::Ebs(name) => crate::snapshots::open(name, &options.ebs),
         #[cfg(not(feature = "cloud"))]
         Location::Ebs(_) => Err(Error::unsupported("ebs", "this program was built without AWS")),
-        Location::Azure(_) => Err(Error::unsupported("azure", "disks in Azure cannot be opened yet")),
+        #[cfg(feature = "cloud")]
+        Location::Azure(name) => Ok((vec![crate::blobs::open(name, &options.azure)?], None)),
+        #[cfg(not(feature = "cloud"))]
+        Location::Azure(_) => Err(Error::unsupported("azure", "this program was built without Azure")),
     }
 }

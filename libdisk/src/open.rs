@@ -18,6 +18,9 @@ pub struct OpenOptions {
     /// How to speak to AWS.
     #[cfg(feature = "cloud")]
     pub ebs: cloud::ebs::Options,
+    /// How to speak to Azure.
+    #[cfg(feature = "cloud")]
+    pub azure: cloud::azure::Options,
 }
 
 /// Opens an image file, in the format that is forced or probed.

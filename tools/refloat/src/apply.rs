@@ -11,9 +11,9 @@ use guestfix::text::bytes;
 use guestfix::undo::{Change, Prepared};
 use guestfix::{apply, undo};
 use libdisk::block::{self, Sealed};
+use libdisk::image::Durability;
 use libdisk::image::in_use::Exclusive;
 use libdisk::image::qcow2::{self, BackingFile};
-use libdisk::image::{Durability, Existing};
 use libdisk::{FileDestination, FileFormat, Location, MachineDisk, Origin};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -111,6 +111,10 @@ fn write_all(
     output: &Path,
 ) -> Result<Vec<(PathBuf, bool)>> {
     let disks = image.machine.disks();
+    if convert::blob(output).is_some() {
+        let error: Result<()> = Err(anyhow!("{}: apply writes files", name::shown(output)));
+        error.help("refloat migrate writes the same to a blob")?;
+    }
     let format = match (disks, args.format) {
         ([_], asked) => convert::format_of(output, asked)?,
         (_, asked) => asked.map_or(FileFormat::Qcow2, FileFormat::from),
@@ -178,12 +182,9 @@ fn write(
         let changes = changes(plan, sealed)?;
         let job = Job {
             disk: sealed.disk(),
+            origin: &disk.origin,
             identity: disk.identity()?,
-            target: output,
-            format: to.format,
-            force: to.output.existing == Existing::Replace,
-            durability: to.output.durability,
-            mode: to.output.mode,
+            to,
             key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
             pull: Pull::of(disk, Some(changes)),
         };

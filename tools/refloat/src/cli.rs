@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::builder::{
     OsStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
 };
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
-use libdisk::{FileFormat, Format};
+use libdisk::{FileFormat, Format, ReadBack};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::Help;
+use crate::azure;
 use crate::name;
 use crate::schema::SCHEMAS;
 
@@ -31,14 +33,18 @@ Addresses:
   disk.vhd#p1:/EFI            a path in one volume
   ebs:snap-0abc@eu-west-1     a snapshot in AWS, of which only what is needed is read
   ebs:i-0abc@eu-west-1        all disks of an instance, by their newest snapshots
+  azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS
+                              a page blob in Azure, to read or to write
 
 A machine of several disks: os.qcow2 --disk data.vhd --disk more.raw
 
 Environment:
   AWS_PROFILE, AWS_REGION, .. the credentials and region that the AWS CLI would use
   AWS_CA_BUNDLE               a PEM file with the certificates to trust [default: this system's]
-  HTTPS_PROXY, NO_PROXY       the proxy to AWS, and the hosts that need none
-  REFLOAT_CACHE               the folder for snapshot blocks
+  HTTPS_PROXY, NO_PROXY       the proxy to AWS and Azure, and the hosts that need none
+  REFLOAT_AZURE_SAS           the shared access signature for blobs, as --sas-file has it
+  REFLOAT_CACHE               the folder for blocks of snapshots and blobs
+  REFLOAT_STATE               the folder for what was sent to Azure so far [default: ~/.local/state/refloat]
   REFLOAT_LOG                 what to log on standard error, as in REFLOAT_LOG=debug
   NO_COLOR                    no colours
 
@@ -93,6 +99,16 @@ pub(crate) struct Global {
     /// How long to keep retrying a request to AWS that is throttled or gets no answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) ebs_patience: u64,
+    /// A file with the shared access signature for blobs in Azure, or with lines of URL?SAS; read again when
+    /// a signature ends
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) sas_file: Option<PathBuf>,
+    /// How long to keep retrying a request to Azure that is throttled or gets no answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) azure_patience: u64,
+    /// The signatures that were typed.
+    #[arg(skip)]
+    pub(crate) signatures: azure::Typed,
 }
 
 /// How progress is shown.
@@ -163,7 +179,15 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
 }
 
 /// Options for what reads a machine.
-const READING: &[&str] = &["disks", "allow_backing", "threads", "ebs_requests_per_second", "ebs_patience"];
+const READING: &[&str] = &[
+    "disks",
+    "allow_backing",
+    "threads",
+    "ebs_requests_per_second",
+    "ebs_patience",
+    "sas_file",
+    "azure_patience",
+];
 /// All options of all verbs.
 const ALL: &[&str] = &[
     "json",
@@ -175,6 +199,8 @@ const ALL: &[&str] = &[
     "threads",
     "ebs_requests_per_second",
     "ebs_patience",
+    "sas_file",
+    "azure_patience",
 ];
 /// The options that a verb has no use for, and does not show in its help.
 const USELESS: &[(&str, &[&str])] = &[
@@ -189,7 +215,11 @@ const USELESS: &[(&str, &[&str])] = &[
 impl Cli {
     /// What was typed.
     pub(crate) fn read() -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&Self::whole().try_get_matches()?)
+        let (words, signatures) = azure::take(std::env::args_os())
+            .map_err(|error| Self::whole().error(ErrorKind::ValueValidation, error))?;
+        let mut cli = Self::from_arg_matches(&Self::whole().try_get_matches_from(words)?)?;
+        cli.global.signatures = signatures;
+        Ok(cli)
     }
 
     /// All that can be typed. `plan --show` is the one way without a target.
@@ -403,7 +433,7 @@ pub(crate) struct ConvertArgs {
     /// Any image
     #[arg(value_parser = address())]
     pub(crate) source: String,
-    /// The file to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
+    /// The file or blob to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
     #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
     /// The target already holds this older snapshot of the same volume: fetch only what has changed since
@@ -418,6 +448,27 @@ pub(crate) struct ConvertArgs {
     /// Skip the final fsync: for scratch copies
     #[arg(long)]
     pub(crate) no_sync: bool,
+    /// How much to read back of what was sent to Azure
+    #[arg(long, value_name = "HOW", default_value = "sample")]
+    pub(crate) read_back: ReadBackArg,
+}
+
+/// How much is read back of what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadBackArg {
+    /// 64 pieces of 4 MiB, chosen by chance
+    Sample,
+    /// All of it
+    All,
+}
+
+impl From<ReadBackArg> for ReadBack {
+    fn from(read_back: ReadBackArg) -> Self {
+        match read_back {
+            ReadBackArg::Sample => Self::Sample,
+            ReadBackArg::All => Self::All,
+        }
+    }
 }
 
 /// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two
@@ -468,7 +519,7 @@ pub(crate) struct MigrateArgs {
     /// Any image
     #[arg(value_parser = address())]
     pub(crate) source: String,
-    /// The file to write: a VHD to upload, or a .raw or .qcow2
+    /// The file or blob to write: a VHD to upload, a .raw or .qcow2, or azure:https://…
     #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
     #[command(flatten)]
@@ -482,6 +533,9 @@ pub(crate) struct MigrateArgs {
     /// Continue even if blockers remain
     #[arg(long)]
     pub(crate) allow_blockers: bool,
+    /// How much to read back of what was sent to Azure
+    #[arg(long, value_name = "HOW", default_value = "sample")]
+    pub(crate) read_back: ReadBackArg,
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,

@@ -65,7 +65,7 @@ impl Context {
     ) -> Result<()> {
         self.answered.store(true, Ordering::Relaxed);
         if self.global.json {
-            self.out.json(&Told { document, transfer: self.opened.tally() })
+            self.out.json(&Told { document, transfer: self.opened.tally(), blobs: self.opened.blobs() })
         } else {
             self.out.page(&text()?)
         }

@@ -1,4 +1,4 @@
-//! `refloat convert`: any image into a fixed VHD, raw or qcow2 file.
+//! `refloat convert`: any image into a fixed VHD, raw or qcow2 file, or into a blob.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt};
 use libdisk::cloud::Ahead;
 use libdisk::image::transfer::{Busy, ResumeKey};
 use libdisk::image::{Durability, Existing, Output};
-use libdisk::{Begin, Destination, DiskSpec, FileDestination, FileFormat, Taken};
+use libdisk::{
+    Address, Begin, Destination, DiskSpec, FileDestination, FileFormat, Location, Origin, ReadBack, Taken,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,9 +21,9 @@ use crate::context::Context;
 use crate::document::Document;
 use crate::help;
 use crate::image::{self, Takes};
-use crate::name;
 use crate::present::{self, size};
 use crate::snapshot::{self, Pull};
+use crate::{azure, name};
 
 /// How much of a local copy is recorded at once, in bytes: what a kill can cost each thread.
 const PIECE: u32 = 1 << 20;
@@ -41,29 +43,79 @@ pub(crate) struct Written {
     pub(crate) written: u64,
     /// Bytes that are shared with the source's file, by a file system that can, and so were not written.
     pub(crate) shared: u64,
+    /// What went over a network, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sent: Option<Sent>,
+}
+
+/// What was sent, for `--json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Sent {
+    /// Requests that carried data.
+    requests: u64,
+    /// Their bytes, with the zeros between data that were sent along.
+    bytes: u64,
+    /// The same in pages of 512 bytes.
+    pages: u64,
+    /// Pieces of 4 MiB that were read back and are what was sent.
+    read_back: u64,
+    /// Pieces of 4 MiB that there are with data.
+    pieces: u64,
+    /// With which probability that would have shown it, had one piece in twenty not been what was sent.
+    would_have_shown: f64,
+}
+
+impl Sent {
+    /// One piece in so many is what a sample is to find.
+    const ONE_IN: f64 = 20.0;
+
+    fn new(sent: block::Sent) -> Self {
+        let block::Sent { puts, bytes, read_back, pieces } = sent;
+        let chance = match read_back >= pieces {
+            true => 1.0,
+            false => 1.0 - (1.0 - 1.0 / Self::ONE_IN).powf(read_back as f64),
+        };
+        Self { requests: puts, bytes, pages: bytes / 512, read_back, pieces, would_have_shown: chance }
+    }
+
+    fn text(&self) -> String {
+        let Self { requests, bytes, read_back, pieces, would_have_shown, .. } = self;
+        let sent = format!("; sent {} in {requests} requests", size(*bytes));
+        match read_back >= pieces {
+            true => format!("{sent}, and all of it was read back as it was sent"),
+            false => format!(
+                "{sent}; {read_back} of {pieces} pieces were read back as they were sent (had 1 in {} been wrong, \
+                 the chance to see it was {:.0} %)",
+                Self::ONE_IN,
+                would_have_shown * 100.0
+            ),
+        }
+    }
 }
 
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size: of, padding, written, shared } = self;
+        let Self { target, format, size: of, padding, written, shared, sent } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
         let shared =
             if *shared > 0 { format!(", {} shared with the source", size(*shared)) } else { String::new() };
         let (format, of, written) = (FileFormat::from(*format), size(*of), size(*written));
-        format!("{target}: {format}, {of} ({written} written{shared}){padded}\n")
+        let sent = sent.as_ref().map(Sent::text).unwrap_or_default();
+        format!("{target}: {format}, {of} ({written} written{shared}){padded}{sent}\n")
     }
 }
 
 pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
-    let format = format_of(&args.target, args.format)?;
+    let outputs = Outputs::new(context, &args.target, args.format, args.force)?;
+    let outputs = outputs.read_back(args.read_back.into());
+    let outputs = if args.no_sync { outputs.unsynced() } else { outputs };
     let source = image::open_part(context, &args.source, Takes::Volume)?;
-    let durability = if args.no_sync { Durability::Buffered } else { Durability::Synced };
     let disks = source.machine.disks();
     match (&args.since, disks) {
         (None, _) => {}
-        (Some(_), _) if format == FileFormat::Qcow2 => {
+        (Some(_), _) if outputs.format == FileFormat::Qcow2 => {
             return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
         }
         (Some(_), [disk]) if disk.origin.snapshot().is_some() => {}
@@ -76,13 +128,17 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
                 .help("convert each disk by its own snapshot");
         }
     }
-    let (force, mut all) = (args.force, Vec::new());
+    let mut all = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
-        let (identity, target) = (disk.identity()?, &target_of(&args.target, index));
-        let (mode, key) = (image::mode(disk)?, image::resume_key(context, disk)?);
         let pull = Pull::of(disk, None).map(|pull| Pull { since: args.since.as_deref(), ..pull });
-        let disk = disk.disk.clone();
-        let job = Job { disk, identity, target, format, force, durability, mode, key, pull };
+        let job = Job {
+            disk: disk.disk.clone(),
+            origin: &disk.origin,
+            identity: disk.identity()?,
+            to: &*outputs.of(index, image::mode(disk)?)?,
+            key: image::resume_key(context, disk)?,
+            pull,
+        };
         all.push(write(context, &job)?);
     }
     let data = all.split_off(1);
@@ -118,17 +174,81 @@ impl Document for Converted {
     const SCHEMA: &'static str = "refloat.convert/1";
 }
 
+/// Where the disks of a machine go.
+pub(crate) struct Outputs<'a> {
+    context: &'a Context,
+    /// For the disk that it starts from.
+    target: &'a Path,
+    /// The URL of a blob, if it is one.
+    blob: Option<String>,
+    pub(crate) format: FileFormat,
+    force: bool,
+    durability: Durability,
+    read_back: ReadBack,
+}
+
+impl<'a> Outputs<'a> {
+    pub(crate) fn new(
+        context: &'a Context,
+        target: &'a Path,
+        asked: Option<OutputFormat>,
+        force: bool,
+    ) -> Result<Self> {
+        let blob = blob(target);
+        let format = match (&blob, asked) {
+            (None, asked) => format_of(target, asked)?,
+            (Some(_), None | Some(OutputFormat::Vhd)) => FileFormat::Vhd,
+            (Some(_), Some(_)) => {
+                return Err(anyhow!("{}: a blob becomes a fixed VHD", name::shown(target)))
+                    .help("leave --format out: Azure takes nothing else for a disk");
+            }
+        };
+        let (durability, read_back) = (Durability::Synced, ReadBack::default());
+        Ok(Self { context, target, blob, format, force, durability, read_back })
+    }
+
+    /// The same, where so much is read back of what goes over a network.
+    pub(crate) fn read_back(self, read_back: ReadBack) -> Self {
+        Self { read_back, ..self }
+    }
+
+    /// The same, where files are not flushed to the disk.
+    pub(crate) fn unsynced(self) -> Self {
+        Self { durability: Durability::Buffered, ..self }
+    }
+
+    /// Where the disk with this index goes; a file gets these mode bits.
+    pub(crate) fn of(&self, index: usize, mode: u32) -> Result<Box<dyn Destination>> {
+        let first: Box<dyn Destination> = match &self.blob {
+            Some(url) => {
+                let existing = if self.force { Existing::Replace } else { Existing::Refuse };
+                Box::new(azure::destination(self.context, url, existing, self.read_back)?)
+            }
+            None => Box::new(destination(self.target, self.format, self.force, self.durability, mode)),
+        };
+        Ok(match index {
+            0 => first,
+            further => first.companion(u32::try_from(further)?),
+        })
+    }
+}
+
+/// The URL of the blob that a target names, if it names one.
+pub(crate) fn blob(target: &Path) -> Option<String> {
+    match target.to_str()?.parse::<Address>().ok()?.location {
+        Location::Azure(url) => Some(url),
+        _ => None,
+    }
+}
+
 /// What is to be written where.
 pub(crate) struct Job<'a> {
     pub(crate) disk: Disk,
+    /// Where it comes from.
+    pub(crate) origin: &'a Origin,
     /// The source's: equal sources make equal files.
     pub(crate) identity: [u8; 32],
-    pub(crate) target: &'a Path,
-    pub(crate) format: FileFormat,
-    pub(crate) force: bool,
-    pub(crate) durability: Durability,
-    /// Its mode bits.
-    pub(crate) mode: u32,
+    pub(crate) to: &'a dyn Destination,
     /// What it is made of, if that can be told again after an interruption.
     pub(crate) key: Option<ResumeKey>,
     /// How it is pulled, if it is a snapshot.
@@ -138,12 +258,6 @@ pub(crate) struct Job<'a> {
 /// The format that the extension names, or the one asked for where it names none.
 pub(crate) fn format_of(target: &Path, asked: Option<OutputFormat>) -> Result<FileFormat> {
     FileFormat::of(target, asked.map(FileFormat::from)).help(help::EXTENSION)
-}
-
-impl Job<'_> {
-    fn destination(&self) -> FileDestination {
-        destination(self.target, self.format, self.force, self.durability, self.mode)
-    }
 }
 
 /// A file as a destination.
@@ -158,23 +272,24 @@ pub(crate) fn destination(
     FileDestination { output: Output { path: target.to_owned(), existing, durability, mode }, format }
 }
 
-/// Writes a disk to a file.
+/// Writes a disk.
 pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
-    let (to, observer) = (job.destination(), &*context.observer);
-    in_folder(job.target)?;
+    let (to, observer) = (job.to, &*context.observer);
+    in_folder(to)?;
     const SMALLER: &str = "write it to a .raw or .qcow2 file, or make the disk smaller first";
     let mut disk = match to.fit(job.disk.clone()) {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error).help(SMALLER),
         fitted => fitted?,
     };
     let size = disk.size();
-    let written = |Receipt { written, shared, .. }| Written {
+    let written = |Receipt { written, shared, sent, .. }| Written {
         target: to.name(),
-        format: to.format.into(),
+        format: to.format().into(),
         size,
         padding: size - job.disk.size(),
         written,
         shared,
+        sent: sent.map(Sent::new),
     };
     let mut spec = DiskSpec {
         size,
@@ -194,8 +309,9 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     };
     context.resumes.store(resumes, Ordering::Relaxed);
     let mut options = CopyOptions { threads: context.global.threads };
-    if let Some(pull) = &job.pull {
-        pull.snapshot.set_streaming(true);
+    let is_far = job.origin.path().is_none();
+    if is_far {
+        job.origin.set_streaming(true);
         if options.threads == 0 {
             options.threads = snapshot::THREADS;
         }
@@ -216,7 +332,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         }
         // What a network or an account refused may work later. What is wrong with a file of this machine
         // stays so.
-        Err(error) if job.pull.is_some() => Err(error),
+        Err(error) if is_far || to.path().is_none() => Err(error),
         Err(error) => {
             to.discard()?;
             Err(error)
@@ -225,7 +341,8 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
 }
 
 /// Whether there is a folder for the target, and no folder in its place.
-fn in_folder(target: &Path) -> Result<()> {
+fn in_folder(to: &dyn Destination) -> Result<()> {
+    let Some(target) = to.path() else { return Ok(()) };
     let folder = image::folder_of(target);
     if !folder.is_dir() {
         let error: Result<()> =
@@ -240,8 +357,8 @@ fn in_folder(target: &Path) -> Result<()> {
 }
 
 /// Says so early where the target may not be written: before the work, not after it.
-pub(crate) fn free_to_write(to: &FileDestination) -> Result<()> {
-    in_folder(&to.output.path)?;
+pub(crate) fn free_to_write(to: &dyn Destination) -> Result<()> {
+    in_folder(to)?;
     to.free().map_err(anyhow::Error::from).map_err(refused)
 }
 

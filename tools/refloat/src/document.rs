@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use guestfix::text::bytes;
-use libdisk::cloud::ebs::Tally;
+use libdisk::cloud::{azure, ebs};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -40,7 +40,10 @@ pub(crate) struct Told<'a, T> {
     pub(crate) document: &'a T,
     /// What was read of snapshots for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) transfer: Option<Tally>,
+    pub(crate) transfer: Option<ebs::Tally>,
+    /// What was read of blobs for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) blobs: Option<azure::Tally>,
 }
 
 /// An error.

@@ -6,7 +6,7 @@ use std::io::ErrorKind::{
 };
 
 use libdisk::block::{self, InTheWay};
-use libdisk::cloud::ebs::{Failure, FaultKind};
+use libdisk::cloud::{Cloud, Failure, FaultKind};
 use libdisk::vfs::FsError;
 
 use crate::name;
@@ -15,6 +15,8 @@ use crate::name;
 pub(crate) const ADDRESS: &str = "refloat --help shows what an address looks like";
 pub(crate) const ALLOW_BACKING: &str =
     "if you trust the image, allow its other files with --allow-backing DIR";
+pub(crate) const BLOB: &str =
+    "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS";
 pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
 pub(crate) const EXTENSION: &str = "name the file .vhd, .raw or .qcow2, or add --format";
 pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
@@ -34,6 +36,8 @@ pub(crate) const OTHER_NAME: &str = "give the output another name";
 pub(crate) const OTHER_OUTPUT: &str = "give the output another name: the source never changes";
 pub(crate) const RESUME: &str = "run the same command to resume";
 pub(crate) const RULES: &str = "refloat rules lists them all";
+pub(crate) const SAS_FILE: &str =
+    "the file holds a shared access signature (sv=…&sig=…), or lines of URL?SIGNATURE";
 pub(crate) const START_OVER: &str = "run the same command to start over";
 pub(crate) const UNDO_FILE: &str = "the image and its .undo file must be as refloat left them";
 pub(crate) const VOLUMES: &str = "refloat inspect IMAGE shows which volumes are there";
@@ -123,7 +127,8 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Unsupported, "probe") => "name the file or snapshot that holds the disk",
         (Unsupported, "file") => "name an image file or a block device",
         (Unsupported, "ebs") => ADDRESS,
-        (Unsupported, "azure") => "download it first: az disk grant-access, then azcopy",
+        (Unsupported, "azure") => BLOB,
+        (Changed, "azure") => "make sure that nobody else writes the blob, then run the same command again",
         (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
         (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
         (Refused, "qcow2") => ALLOW_BACKING,
@@ -140,9 +145,64 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
     })
 }
 
-/// After a request to AWS failed for good.
+/// After a request to a cloud failed for good.
 pub(crate) fn of_failure(failure: &Failure) -> &'static str {
-    match failure.kind() {
+    match (failure.cloud(), failure.kind()) {
+        (Cloud::Aws, kind) => of_aws(kind),
+        (Cloud::Azure, kind) => of_azure(kind),
+    }
+}
+
+fn of_azure(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Expired => {
+            "get a new shared access signature, then run the same command with it to resume; one that --sas-file \
+             names is read again without a stop"
+        }
+        FaultKind::Credentials => {
+            "give the blob's shared access signature behind its URL, in REFLOAT_AZURE_SAS or by --sas-file FILE, \
+             whole and quoted, as its & and % mean something to a shell"
+        }
+        FaultKind::Access => {
+            "ask for a signature that allows it: sp=r to read, sp=rcw to write, for this blob, from this address; \
+             or open the account's firewall to this machine"
+        }
+        FaultKind::NotFound => {
+            "check the account, the container, which must be there, and the name; a signature of another blob does \
+             not open it"
+        }
+        FaultKind::OtherKind => {
+            "a disk is a page blob: give it another name, or remove the blob that is there"
+        }
+        FaultKind::InUse => "end the lease (az storage blob lease break), or give it another name",
+        FaultKind::Changed => "make sure that nobody else writes the blob, then run the same command again",
+        FaultKind::Throttled => "others use the same account: run the same command again later to resume",
+        FaultKind::Server => "run the same command again later to resume",
+        FaultKind::Connection => {
+            "check the name of the account and the network, then run the same command again"
+        }
+        FaultKind::Certificate => {
+            "check that this machine's clock is right; if a proxy here opens TLS, name the PEM file with its CA in \
+             SSL_CERT_FILE"
+        }
+        FaultKind::Clock => {
+            "set this machine's clock (timedatectl shows it), or get a signature that begins earlier"
+        }
+        FaultKind::Key => "make the key of the container's encryption usable again in its key vault",
+        FaultKind::Quota => "raise the limit of the account, or use another one",
+        FaultKind::Damaged => {
+            "run the same command again; if it fails again, something on the way changes data"
+        }
+        FaultKind::Proxy | FaultKind::Token | FaultKind::Region | FaultKind::Unrelated => of_aws(kind),
+        FaultKind::Invalid | FaultKind::Protocol => {
+            "check that the URL is that of a blob in Azure; if it is, this is a fault of refloat: please report it \
+             with this message"
+        }
+    }
+}
+
+fn of_aws(kind: FaultKind) -> &'static str {
+    match kind {
         FaultKind::Throttled => {
             "others use the same quota: run the same command again later, or lower --ebs-requests-per-second"
         }
@@ -191,5 +251,6 @@ pub(crate) fn of_failure(failure: &Failure) -> &'static str {
              this message"
         }
         FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
+        FaultKind::Expired | FaultKind::OtherKind | FaultKind::InUse | FaultKind::Changed => MORE,
     }
 }

@@ -19,7 +19,7 @@ use crate::answer::Help;
 use crate::cli::GoalArgs;
 use crate::context::Context;
 use crate::snapshot;
-use crate::{grub, help, name, next, present};
+use crate::{azure, grub, help, name, next, present};
 
 /// A machine as the user named it: one image, several, or an instance.
 pub(crate) struct Image {
@@ -105,17 +105,23 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
 /// What a disk's bytes are, if that can be told again: for files of this machine, that nobody has written
 /// them since.
 pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option<ResumeKey>> {
-    let Some(path) = disk.origin.path() else { return Ok(None) };
     // A volume may have parts on other disks.
     if disk.layers.iter().any(|layer| layer.name == "logical volume") {
         return Ok(None);
     }
     let format = disk.origin.format().name;
-    let files = match format {
-        "qcow2" => qcow2::Image::open(path, &backing(context))?.files().to_vec(),
-        _ => vec![path.to_owned()],
+    let key = match (disk.origin.path(), disk.origin.blob()) {
+        (Some(path), _) => {
+            let files = match format {
+                "qcow2" => qcow2::Image::open(path, &backing(context))?.files().to_vec(),
+                _ => vec![path.to_owned()],
+            };
+            ResumeKey::of_files(files.iter().map(PathBuf::as_path))?
+        }
+        (None, Some(blob)) => Some(ResumeKey::new("blob", blob.url()).with("etag", &blob.properties().etag)),
+        (None, None) => None,
     };
-    let Some(key) = ResumeKey::of_files(files.iter().map(PathBuf::as_path))? else { return Ok(None) };
+    let Some(key) = key else { return Ok(None) };
     let identity = hex(&disk.identity()?);
     let part = disk.layers.iter().filter(|layer| layer.name == "partition").map(|layer| layer.text.as_str());
     Ok(Some(
@@ -228,8 +234,12 @@ fn half_changed(path: &Path, writer: Option<&User>) -> Result<Image> {
 
 /// Opens a machine for reading, half changed or not.
 pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> Result<Image> {
-    let options =
-        OpenOptions { format: None, backing: backing(context), ebs: snapshot::options(&context.global) };
+    let options = OpenOptions {
+        format: None,
+        backing: backing(context),
+        ebs: snapshot::options(&context.global),
+        azure: azure::options(&context.global)?,
+    };
     let reading = addresses.iter().filter_map(|address| match &address.location {
         Location::File { path, .. } => Reading::take(path),
         _ => None,

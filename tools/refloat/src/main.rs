@@ -5,6 +5,7 @@
 
 mod answer;
 mod apply;
+mod azure;
 mod boot;
 mod check;
 mod cli;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
     let outcome = run(&context, &cli.verb);
     if let Some(tally) = context.opened.tally() {
         context.note(format!("read {tally}, by AWS's prices of us-east-1"));
+    }
+    if let Some(tally) = context.opened.blobs() {
+        context.note(format!("read {tally} of Azure"));
     }
     answer::exit(&context, outcome)
 }

@@ -1,22 +1,20 @@
 //! `refloat migrate`: check, plan, apply, convert and verify in one run.
 
-use std::path::PathBuf;
-
+use anyhow::Result;
 use guestfix::plan;
 use guestfix::report::Page;
-use libdisk::FileFormat;
-use libdisk::image::{Durability, transfer};
+use libdisk::{Destination, FileFormat};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{Answer, Outcome};
 use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs};
 use crate::context::Context;
-use crate::convert::{Job, Written};
+use crate::convert::{Job, Outputs, Written};
 use crate::document::Document;
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
-use crate::verify::{self, Verdict};
+use crate::verify::Verdict;
 use crate::{apply, convert, image, name};
 
 /// What was done, for `--json`. The disks are absent where blockers were left.
@@ -47,14 +45,17 @@ pub(crate) struct Moved {
 }
 
 pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
-    let format = convert::format_of(&args.target, args.format)?;
+    let outputs = Outputs::new(context, &args.target, args.format, args.force)?;
+    let outputs = outputs.read_back(args.read_back.into());
+    let format = outputs.format;
     let mut image = image::open(context, &args.source)?;
     // An earlier run may have been interrupted there; that is seen when it is known what is to be written.
     let disks = image.machine.disks();
-    let targets: Vec<_> = (0..disks.len()).map(|index| convert::target_of(&args.target, index)).collect();
-    for target in targets.iter().filter(|target| !transfer::log_path(target).exists()) {
-        let durability = Durability::Synced;
-        convert::free_to_write(&convert::destination(target, format, args.force, durability, 0o600))?;
+    let modes = disks.iter().map(image::mode);
+    let targets = modes.enumerate().map(|(index, mode)| outputs.of(index, mode?));
+    let targets: Vec<_> = targets.collect::<Result<_>>()?;
+    for target in targets.iter().filter(|target| !target.has_begun()) {
+        convert::free_to_write(&**target)?;
     }
     let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identities()?, &args.goal.goal())?;
     if let Some(path) = &args.plan {
@@ -83,26 +84,23 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
         let changes = apply::changes(&plan, sealed)?;
         let job = Job {
             disk: sealed.disk(),
+            origin: &disk.origin,
             identity: disk.identity()?,
-            target,
-            format,
-            force: args.force,
-            durability: Durability::Synced,
-            mode: image::mode(disk)?,
+            to: &**target,
             key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
             pull: Pull::of(disk, Some(changes)),
         };
         let written = convert::write(context, &job)?;
         context.say(written.line())?;
         // Only a VHD is for Azure to take as it is.
-        let verdict = (format == FileFormat::Vhd).then(|| verify::well_formed(target)).transpose()?;
+        let verdict = target.verify()?.form.map(Verdict::of_form);
         moved.push(Moved { written, verdict });
     }
     let wrong: Vec<_> = moved
         .iter()
         .zip(&targets)
         .filter(|(moved, _)| moved.verdict.as_ref().is_some_and(|verdict| verdict.well_formed != Some(true)))
-        .map(|(_, to)| to)
+        .map(|(_, to)| &**to)
         .collect();
     context.say(last_lines(args, ready, &targets, &wrong, format))?;
     let answer = Answer::from_bool(wrong.is_empty());
@@ -115,15 +113,15 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
 fn last_lines(
     args: &MigrateArgs,
     ready: bool,
-    targets: &[PathBuf],
-    wrong: &[&PathBuf],
+    targets: &[Box<dyn Destination>],
+    wrong: &[&dyn Destination],
     format: FileFormat,
 ) -> Page {
     let (target, mut page) = (name::shown(&args.target), Page::new());
     page.gap();
     for target in wrong {
-        page.line(next::verdict(false, format!("{} is not a valid VHD for Azure", name::shown(target))));
-        page.line(next::line(&Command::new("verify").path(target)));
+        page.line(next::verdict(false, format!("{} is not a valid VHD for Azure", target.name())));
+        page.line(next::line(&Command::new("verify").written(*target)));
     }
     if wrong.is_empty() && !ready {
         let text = format!("{target} is written, but blockers remain: it will not boot until they are fixed");
@@ -137,12 +135,17 @@ fn last_lines(
             1 => " and the machine's other disk".to_owned(),
             several => format!(" and the machine's {several} other disks"),
         };
-        page.line(next::verdict(true, format!("{target}{and} can be uploaded")));
+        let is_file = targets.first().is_some_and(|target| target.path().is_some());
+        let what = if is_file { "can be uploaded" } else { "is in Azure: a managed disk can be made of it" };
+        page.line(next::verdict(true, format!("{target}{and} {what}")));
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
-        let boot = Command::new("boot").path(&args.target).disks(further).goal(&goal);
-        page.line(next::line(&boot));
+        let boot = targets.iter().take(1).fold(Command::new("boot"), |boot, first| boot.written(&**first));
+        let boot = further.iter().fold(boot, |boot, disk| boot.word("--disk").written(&**disk));
+        page.line(next::line(&boot.goal(&goal)));
         for (index, target) in targets.iter().enumerate() {
-            page.append(next::upload(target, args.goal.target, index == 0));
+            if let Some(vhd) = target.path() {
+                page.append(next::upload(vhd, args.goal.target, index == 0));
+            }
         }
     }
     page

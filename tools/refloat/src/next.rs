@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use guestfix::Target;
 use guestfix::platform::{Firmware, azure};
 use guestfix::report::{Ink, Line, Page, Report};
-use libdisk::{Address, Location};
+use libdisk::{Address, Destination, Location};
 
 use crate::cli::{CheckArgs, GoalArgs};
 use crate::context::Context;
@@ -68,6 +68,15 @@ impl Command {
         context.global.disks.iter().fold(command, |command, disk| command.option("--disk", disk))
     }
 
+    /// What was written there.
+    #[must_use]
+    pub(crate) fn written(self, to: &dyn Destination) -> Self {
+        match to.path() {
+            Some(path) => self.path(path),
+            None => self.word(to.name()),
+        }
+    }
+
     /// Further disks of the machine.
     #[must_use]
     pub(crate) fn disks(self, paths: &[PathBuf]) -> Self {
@@ -127,7 +136,11 @@ pub(crate) fn output_name(image: &str, extension: &str) -> PathBuf {
     let location = image.parse::<Address>().map(|address| address.location);
     let stem = match &location {
         Ok(Location::File { path, .. }) => path.file_stem().and_then(OsStr::to_str).unwrap_or("disk"),
-        Ok(Location::Ebs(name) | Location::Azure(name)) => name.split('@').next().unwrap_or("disk"),
+        Ok(Location::Ebs(name)) => name.split('@').next().unwrap_or("disk"),
+        Ok(Location::Azure(url)) => {
+            let name = url.rsplit('/').next().unwrap_or("disk");
+            name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+        }
         Err(_) => "disk",
     };
     name::path(&format!("{stem}-azure.{extension}"))
@@ -197,6 +210,7 @@ mod tests {
             ("disk.vhd", "disk-azure.vhd"),
             ("ebs:snap-0abc@eu-west-1", "snap-0abc-azure.vhd"),
             ("a.vhd#p2", "a-azure.vhd"),
+            ("azure:https://a.blob.core.windows.net/c/os.vhd", "os-azure.vhd"),
             ("build#7.img", "build#7-azure.vhd"),
             ("builds/web:2024#3/a:b#1.img#vg0/root", "a:b#1-azure.vhd"),
             ("a@home.img", "a@home-azure.vhd"),

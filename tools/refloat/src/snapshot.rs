@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use libdisk::cloud::ebs::{self, Failure, Snapshot, Tally};
+use libdisk::cloud::Failure;
+use libdisk::cloud::azure;
+use libdisk::cloud::ebs::{self, Snapshot, Tally};
 use libdisk::image::transfer::ResumeKey;
-use libdisk::{DiskSpec, MachineDisk, Older};
+use libdisk::{DiskSpec, MachineDisk, Older, Origin};
 
 use crate::answer::Help;
 use crate::cli::Global;
@@ -17,21 +19,27 @@ use crate::context::Context;
 /// block.
 pub(crate) const THREADS: usize = 72;
 
-/// The snapshots that this run has opened.
+/// What this run has opened.
 #[derive(Default)]
-pub(crate) struct Opened(Mutex<Vec<Snapshot>>);
+pub(crate) struct Opened(Mutex<Vec<Origin>>);
 
 impl Opened {
     /// Takes note of what was opened.
     pub(crate) fn add(&self, disks: &[MachineDisk]) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.extend(disks.iter().filter_map(|disk| disk.origin.snapshot().cloned()));
+        opened.extend(disks.iter().map(|disk| disk.origin.clone()));
+    }
+
+    /// What has been read of all blobs so far; `None` if there are none.
+    pub(crate) fn blobs(&self) -> Option<azure::Tally> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::azure::tally(opened.iter())
     }
 
     /// What has been read of all snapshots so far; `None` if there are none.
     pub(crate) fn tally(&self) -> Option<Tally> {
         let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.iter().map(Snapshot::tally).reduce(Tally::and)
+        opened.iter().filter_map(Origin::snapshot).map(Snapshot::tally).reduce(Tally::and)
     }
 }
 
@@ -44,7 +52,7 @@ pub(crate) fn options(global: &Global) -> ebs::Options {
     }
 }
 
-/// What went wrong with AWS, if that is what an error comes from.
+/// What went wrong with a cloud, if that is what an error comes from.
 pub(crate) fn failure(error: &anyhow::Error) -> Option<&Failure> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use guestfix::report::Page;
 use guestfix::undo;
-use libdisk::block::{self, CopyOptions, ErrorKind};
+use libdisk::block::{self, ContentSum, CopyOptions, ErrorKind};
 use libdisk::image::{transfer, vhd};
-use libdisk::{Address, FileFormat, Format, Location, MachineDisk, Place, volume};
+use libdisk::{Address, Destination, FileFormat, Format, Location, MachineDisk, Place, volume};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::document::Document;
 use crate::image::{self, Takes};
 use crate::next::{self, Command};
-use crate::snapshot;
+use crate::{azure, snapshot};
 
 /// The id of a finding: it is in a format that is not judged.
 const FORMAT: &str = "format";
@@ -62,6 +62,13 @@ impl Finding {
 }
 
 impl Verdict {
+    /// The verdict on the form alone.
+    pub(crate) fn of_form(report: vhd::Report) -> Self {
+        let well_formed = Some(report.well_formed());
+        let findings = report.findings.into_iter().map(|found| Finding::new(found.id, found.ok, found.text));
+        Self { well_formed, findings: findings.collect(), ..Self::default() }
+    }
+
     /// Whether nothing is wrong.
     fn good(&self) -> bool {
         self.findings.iter().all(|finding| finding.outcome != Outcome::Wrong)
@@ -96,17 +103,28 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
     };
     let mut verdicts = Vec::new();
     for disk in image.machine.disks() {
-        let file = disk.origin.path().filter(|_| image.address.place == Place::Disk);
-        if file.is_none() && args.other.is_none() {
+        let whole = image.address.place == Place::Disk;
+        let file = disk.origin.path().filter(|_| whole);
+        let blob = azure::uploaded(context, disk)?.filter(|_| whole);
+        if file.is_none() && blob.is_none() && args.other.is_none() {
             let error: Result<Verdict> =
                 Err(anyhow!("{}: not a file that could be a VHD for Azure", args.image));
             error.help("name a second image to compare its content with")?;
         }
+        let uploaded = blob.as_ref().map(Destination::verify).transpose()?;
         let mut verdict = match file {
             Some(path) if is_vhd(path, disk) => well_formed(path)?,
             Some(_) if args.other.is_none() => other_format(disk.origin.format()),
-            _ => Verdict::default(),
+            _ => uploaded
+                .as_ref()
+                .and_then(|found| found.form.clone())
+                .map(Verdict::of_form)
+                .unwrap_or_default(),
         };
+        if let Some(written) = uploaded.and_then(|found| found.content) {
+            verdict.findings.push(content(context, disk, written)?);
+            verdict.well_formed = verdict.well_formed.map(|_| verdict.good());
+        }
         if let Some(path) = file {
             verdict.findings.extend(as_written(context, path, disk)?);
             verdict.well_formed = verdict.well_formed.map(|_| verdict.good());
@@ -177,7 +195,16 @@ fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Opti
         let text = "not compared with what was written: apply --in-place has changed it since".to_owned();
         return Ok(Some(Finding { id: "content", outcome: Outcome::NotChecked, text }));
     }
-    let options = CopyOptions { threads: context.global.threads };
+    content(context, disk, written).map(Some)
+}
+
+/// Whether the content is the one that was written.
+fn content(context: &Context, disk: &MachineDisk, written: ContentSum) -> Result<Finding> {
+    let mut options = CopyOptions { threads: context.global.threads };
+    if options.threads == 0 && disk.origin.path().is_none() {
+        options.threads = snapshot::THREADS;
+    }
+    disk.origin.set_streaming(true);
     let found = block::content_sum(&disk.disk, &options, &*context.observer)?;
     let ok = found == written;
     let text = if ok {
@@ -185,7 +212,7 @@ fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Opti
     } else {
         format!("not what was written: the XXH3 sum is {found}, and was {written}")
     };
-    Ok(Some(Finding::new("content", ok, text)))
+    Ok(Finding::new("content", ok, text))
 }
 
 /// The answer, for `--json`.
@@ -204,11 +231,8 @@ impl Document for Verified {
 }
 
 /// The form of the file alone.
-pub(crate) fn well_formed(path: &Path) -> Result<Verdict> {
-    let report = vhd::check(path)?;
-    let well_formed = Some(report.well_formed());
-    let findings = report.findings.into_iter().map(|found| Finding::new(found.id, found.ok, found.text));
-    Ok(Verdict { well_formed, findings: findings.collect(), ..Verdict::default() })
+fn well_formed(path: &Path) -> Result<Verdict> {
+    Ok(Verdict::of_form(vhd::check(path)?))
 }
 
 /// The content: that of `other`, padded as `convert` pads it.
@@ -225,17 +249,18 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: 
     };
     verdict.first_difference = match padded {
         Some(padded) => {
-            let (snapshots, mut threads) =
-                ([disk, other].map(|disk| disk.origin.snapshot()), context.global.threads);
-            if threads == 0 && snapshots.iter().any(Option::is_some) {
+            let far = [disk, other].map(|disk| Some(&disk.origin).filter(|origin| origin.path().is_none()));
+            let mut threads = context.global.threads;
+            if threads == 0 && far.iter().any(Option::is_some) {
                 threads = snapshot::THREADS;
             }
-            // The first is read in whole blocks, each once: of two snapshots the other goes through the cache.
-            let [first, second] = match snapshots {
+            // The first is read in whole blocks, each once: of two that are far away the other goes through
+            // the cache.
+            let [first, second] = match far {
                 [None, Some(_)] => [&padded, &disk.disk],
                 _ => [&disk.disk, &padded],
             };
-            if let Some(streamed) = snapshots.into_iter().flatten().next() {
+            if let Some(streamed) = far.into_iter().flatten().next() {
                 streamed.set_streaming(true);
             }
             block::compare(first, second, &CopyOptions { threads }, &*context.observer)?

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "what a long test does, for who reads its output")]
 
 mod answers;
+mod azure;
 mod cloud;
 mod disks;
 mod dracut;

@@ -1,0 +1,74 @@
+//! Blobs in Azure: the signatures that open them, and how they are asked.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use anyhow::Result;
+use libdisk::cloud::azure::{Options, Signature, SignatureError, Signatures, Tally};
+use libdisk::image::Existing;
+use libdisk::{MachineDisk, Origin, PageBlobDestination, ReadBack};
+
+use crate::answer::Help;
+use crate::cli::Global;
+use crate::context::Context;
+use crate::help;
+
+/// Where signatures are looked for that were not typed.
+const VARIABLE: &str = "REFLOAT_AZURE_SAS";
+
+/// Blobs' URLs, each with the signature that was typed behind it.
+pub(crate) type Typed = Vec<(String, Signature)>;
+
+/// What was typed, without the signatures: no verb, no message and no log ever sees them.
+pub(crate) fn take(words: impl Iterator<Item = OsString>) -> Result<(Vec<OsString>, Typed), SignatureError> {
+    let (mut rest, mut typed) = (Vec::new(), Vec::new());
+    for word in words {
+        let Some(text) = word.to_str() else {
+            // What is not UTF-8 is no address of a blob, and the less a signature.
+            rest.push(OsString::from_vec(word.as_bytes().to_vec()));
+            continue;
+        };
+        let (word, found) = Signatures::split(text)?;
+        rest.push(word.into());
+        typed.extend(found);
+    }
+    Ok((rest, typed))
+}
+
+/// How the user wants Azure to be asked.
+pub(crate) fn options(global: &Global) -> Result<Options> {
+    let typed = Signatures::of_blobs(global.signatures.clone());
+    let signatures = match (&global.sas_file, std::env::var(VARIABLE)) {
+        (Some(file), _) => typed.and_file(file).help(help::SAS_FILE)?,
+        (None, Ok(text)) if !text.is_empty() => typed.and_text(&text, VARIABLE).help(help::SAS_FILE)?,
+        _ => typed,
+    };
+    Ok(Options { signatures, patience: Duration::from_secs(global.azure_patience), ..Options::default() })
+}
+
+/// A blob as a destination.
+pub(crate) fn destination(
+    context: &Context,
+    url: &str,
+    existing: Existing,
+    read_back: ReadBack,
+) -> Result<PageBlobDestination> {
+    let Some(state) = PageBlobDestination::default_state() else {
+        let error = Err(anyhow::anyhow!("there is no folder for the record of the transfer"));
+        return error.help("set REFLOAT_STATE to a folder, or HOME");
+    };
+    let url = url.parse().help(help::BLOB)?;
+    Ok(PageBlobDestination { url, options: options(&context.global)?, existing, read_back, state })
+}
+
+/// A disk in a blob as the destination that it was, to look at what is there.
+pub(crate) fn uploaded(context: &Context, disk: &MachineDisk) -> Result<Option<PageBlobDestination>> {
+    let Some(blob) = disk.origin.blob() else { return Ok(None) };
+    destination(context, blob.url().as_str(), Existing::Refuse, ReadBack::Sample).map(Some)
+}
+
+/// What was read of blobs.
+pub(crate) fn tally<'a>(origins: impl Iterator<Item = &'a Origin>) -> Option<Tally> {
+    origins.filter_map(|origin| Some(origin.blob()?.tally())).reduce(Tally::and)
+}
