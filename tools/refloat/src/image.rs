@@ -150,6 +150,9 @@ pub(crate) enum Takes {
 
 /// Takes an address apart. A part of it that the command cannot use is an error: it is never ignored.
 fn parse(name: &str, takes: Takes) -> Result<Address> {
+    if name.starts_with("https://") && !Path::new(name).exists() {
+        return Err(anyhow!("{name} is no file")).help(format!("for a blob in Azure write azure:{name}"));
+    }
     let parsed: Result<Address, AddressError> = name.parse();
     let parsed = parsed.map(|mut address| {
         if let Location::File { path, .. } = &mut address.location

@@ -117,20 +117,22 @@ impl Signatures {
         Ok(Self(Arc::new(Inner { typed: self.0.typed.clone(), given, file: None })))
     }
 
-    /// Takes a signature off the URL of a blob in `text`, where there is one: `azure:https://…?sv=…`. Gives
-    /// the rest, and the URL with its signature.
+    /// Takes a signature off the URL of a blob in `text`, where there is one: `azure:https://…?sv=…`, and the
+    /// same where the `azure:` was forgotten. Gives the rest, and the URL with its signature.
     ///
     /// # Errors
-    /// `Shape` where the query is none.
+    /// `Shape` where the query of an address is none.
     pub fn split(text: &str) -> Result<(String, Option<(String, Signature)>), SignatureError> {
-        let at = ["azure:https://", "azure:http://"].into_iter().find_map(|scheme| text.find(scheme));
-        let url = at.and_then(|at| text.get(at..)).and_then(|address| address.strip_prefix("azure:"));
-        let Some((before, url)) = at.zip(url) else { return Ok((text.to_owned(), None)) };
+        let whole = || Ok((text.to_owned(), None));
+        let at = ["https://", "http://"].into_iter().find_map(|scheme| text.find(scheme));
+        let Some((before, url)) = at.and_then(|at| text.split_at_checked(at)) else { return whole() };
         let (url, part) = url.split_at(url.find('#').unwrap_or(url.len()));
-        let Some((url, query)) = url.split_once('?') else { return Ok((text.to_owned(), None)) };
+        let Some((url, query)) = url.split_once('?') else { return whole() };
+        if !before.ends_with("azure:") && !query.contains("sig=") {
+            return whole();
+        }
         let signature = Signature::new(query, &format!("what follows {url}?"))?;
-        let before = text.get(..before).unwrap_or_default();
-        Ok((format!("{before}azure:{url}{part}"), Some((url.to_owned(), signature))))
+        Ok((format!("{before}{url}{part}"), Some((url.to_owned(), signature))))
     }
 
     /// The one for `blob`, if there is one: that which came with it, with one beside it, or that of a file.
@@ -207,6 +209,8 @@ mod tests {
             ),
             ("azure:https://a/c/b#/etc/a?b", "azure:https://a/c/b#/etc/a?b", None),
             ("what?S", "what?S", None),
+            ("https://a/c/b?S", "https://a/c/b", Some("https://a/c/b")),
+            ("https://a/c/b?page=1", "https://a/c/b?page=1", None),
         ] {
             let (found, signature) = Signatures::split(&text.replace('S', SAS)).unwrap();
             assert_eq!(found, rest.replace('S', SAS), "{text}");

@@ -52,7 +52,9 @@ impl FromStr for BlobUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let told = || text.split(['?', '@']).next().unwrap_or_default().to_owned();
+        // What has an @ may hold a password, wherever it ends.
+        let bare = || text.split('?').next().unwrap_or_default();
+        let told = || if text.contains('@') { "…" } else { bare() }.to_owned();
         if text.contains('?') {
             return Err(UrlError::Query(told()));
         }

@@ -183,6 +183,7 @@ fn signatures_reach_nothing() {
         (format!("inspect azure:{url} --sas-file bad"), 2, "no shared access signature"),
         (format!("check azure:{url} --sas-file sas --for azure-gen1"), 2, "no operating system"),
         (format!("inspect azure:{url}"), 2, "no shared access signature was given"),
+        (format!("inspect https://a.example/c/disk.vhd?{good}"), 2, "write azure:https://a.example"),
         (format!("frobnicate {}", typed(&good)), 2, "unrecognized subcommand"),
         (format!("inspect {} --frobnicate", typed(&good)), 2, "unexpected argument"),
     ] {
