@@ -48,6 +48,8 @@ pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
     }
     // A snapshot's bytes are paid for: of its kernel only the header and the length are looked at.
     let far = guest.view.machine().remote;
+    let what =
+        if far { format!("{what}; in a snapshot, only its header and length are looked at") } else { what };
     if !far && let Some(why) = payload::damage(guest.view, path, &image)? {
         return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
     }

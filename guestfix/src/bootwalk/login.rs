@@ -15,6 +15,9 @@ const INITTAB: &str = "/etc/inittab";
 const SECURETTY: &str = "/etc/securetty";
 /// What asks for the name's password.
 const LOGIN: &str = "/bin/login";
+/// What is said of a snapshot, whose blocks are paid for.
+const NOT_OF_SNAPSHOTS: &str =
+    "in a snapshot, the modules of PAM and what sshd starts for a connection are not looked at";
 
 /// The hop of the login.
 pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
@@ -43,6 +46,9 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
         return Ok(vec![Hop::blocked(KIND, place.as_str(), "no login", why)]);
     }
     let open = doors.iter().find_map(|door| match door {
+        Door::Open { place, what } if view.machine().remote => {
+            Some(Hop::reached(KIND, place.as_str(), format!("{what}; {NOT_OF_SNAPSHOTS}")))
+        }
         Door::Open { place, what } => Some(Hop::reached(KIND, place.as_str(), what)),
         _ => None,
     });

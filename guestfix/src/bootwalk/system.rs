@@ -25,18 +25,32 @@ mod tests {
 
     #[test]
     fn a_debian_comes_to_its_login() {
-        let bench = debian();
+        // That the network's target is masked keeps nothing from being started.
+        let masked = debian().link("/etc/systemd/system/network.target", "/dev/null");
+        for bench in [debian(), masked] {
+            let entry = entry(&bench);
+            let hops = bench.guest(|guest| system(guest, Some(&entry)).unwrap());
+            assert_eq!(
+                lines(&hops),
+                [
+                    "Init /sbin/init: /lib/systemd/systemd",
+                    "Target /lib/systemd/system/graphical.target: graphical.target",
+                    "Mounts /etc/fstab: one mount",
+                    "Network /etc/network/interfaces:4: an address by DHCP",
+                    "Login /etc/ssh/sshd_config: sshd",
+                ]
+            );
+        }
+    }
+
+    /// A snapshot's blocks are paid for, so less of it is looked at, and that is said.
+    #[test]
+    fn what_is_not_looked_at_of_a_snapshot_is_said() {
+        let bench = debian().machine(|machine| machine.remote = true);
         let entry = entry(&bench);
         let hops = bench.guest(|guest| system(guest, Some(&entry)).unwrap());
-        assert_eq!(
-            lines(&hops),
-            [
-                "Init /sbin/init: /lib/systemd/systemd",
-                "Target /lib/systemd/system/graphical.target: graphical.target",
-                "Mounts /etc/fstab: one mount",
-                "Network /etc/network/interfaces:4: an address by DHCP",
-                "Login /etc/ssh/sshd_config: sshd",
-            ]
-        );
+        assert!(hops.iter().all(Hop::is_reached));
+        let login = lines(&hops).pop().unwrap();
+        assert!(login.ends_with("sshd; in a snapshot, the modules of PAM and what sshd starts for a connection are not looked at"), "{login}");
     }
 }
