@@ -149,13 +149,31 @@ pub(crate) fn commands(view: &dyn View, name: &str, path: &str) -> Result<Vec<Ve
     Ok(commands)
 }
 
-/// Why a service whose unit is there starts nothing: it has no command, or a program of one cannot be started.
+/// A unit that this one cannot be started without, and that is masked (systemd.unit(5), "Requires="). What is
+/// only wanted, or comes before it in the order, it goes without.
+fn masked_requirement(view: &dyn View, name: &str, path: &str) -> Result<Option<String>> {
+    let text = text(view, name, path)?;
+    for key in ["Requires", "Requisite", "BindsTo"] {
+        for unit in ini::values(&text, "Unit", key).iter().flat_map(|units| units.split_whitespace()) {
+            // what a specifier stands for is not known here
+            if !unit.contains('%') && is_masked(view, unit)? {
+                return Ok(Some(unit.to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Why a service whose unit is there starts nothing: it requires what is masked, it has no command, or a program of one cannot be started.
 pub(crate) fn cannot_run(
     view: &dyn View,
     name: &str,
     path: &str,
     arch: Option<&str>,
 ) -> Result<Option<String>> {
+    if let Some(unit) = masked_requirement(view, name, path)? {
+        return Ok(Some(format!("{name} requires {unit}, which is masked")));
+    }
     let commands = commands(view, name, path)?;
     if commands.is_empty() {
         return Ok(Some(format!("{name} has no ExecStart=")));

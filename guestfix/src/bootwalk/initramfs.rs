@@ -17,7 +17,6 @@ use super::look::regular;
 use super::waits;
 use super::{Hop, HopKind, MenuEntry};
 use crate::error::chain;
-use crate::inspect::devices;
 use crate::inspect::kernels::module_dir;
 use crate::kernel_image::HEAD;
 use crate::pe::Pe;
@@ -159,9 +158,11 @@ fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archiv
     if let Some(why) = waits::in_initramfs(guest, archive, &image.cmdline)? {
         return blocked(why);
     }
-    if devices::root(guest.view.machine()).is_some_and(|root| matches!(root.device, Device::Logical(_))) {
+    let volumes = waits::before_init(guest, generator)?;
+    if let Some(volume) = volumes.iter().find(|volume| matches!(volume.device, Device::Logical(_))) {
         if !["sbin/lvm", "usr/sbin/lvm"].iter().any(|path| archive.find(path).is_some()) {
-            return blocked("it has no lvm, and the root is a logical volume".into());
+            let point = volume.mounted_at.as_deref().filter(|point| *point != "/").unwrap_or("the root");
+            return blocked(format!("it has no lvm, and {point} is a logical volume"));
         }
         if let Some(why) =
             initramfs_lvm::faults(archive, guest.view.machine()).map_err(failed)?.into_iter().next()
@@ -267,10 +268,14 @@ pub(crate) fn texts(archive: &Archive<'_>, wanted: impl Fn(&str) -> bool) -> Res
 
 #[cfg(test)]
 mod tests {
+    use libdisk::volume::lvm2::LogicalVolume;
+
     use super::super::look::look;
     use super::super::testing::{INITRD, RELEASE, debian, entry, initramfs_files, lines, pack, stops};
     use super::*;
-    use crate::rules::testing::{Bench, ROOT_UUID, empty_initramfs, grub_cfg};
+    use crate::device::Logical;
+    use crate::facts::SignatureKind;
+    use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, empty_initramfs, grub_cfg};
 
     fn hops(bench: &Bench) -> Vec<Hop> {
         let entry = entry(bench);
@@ -356,6 +361,46 @@ mod tests {
         }
     }
 
+    /// A Debian whose /usr, with init in it, is a volume of its own of this kind.
+    fn with_usr(kind: SignatureKind) -> Bench {
+        debian()
+            .without("/sbin/init")
+            .link("/sbin/init", "../usr/lib/systemd/systemd")
+            .program("/usr/lib/systemd/systemd", "program")
+            .machine(|machine| {
+                machine.volumes[1].kind = Some(kind);
+                machine.volumes[1].mounted_at = Some("/usr".into());
+            })
+    }
+
+    #[test]
+    fn what_comes_before_init_has_its_drivers() {
+        assert_eq!(stops(hops(&with_usr(SignatureKind::Ext3))), [""; 0]);
+        assert!(stops(hops(&with_usr(SignatureKind::Xfs)))[0].ends_with("blocked: it lacks xfs"));
+        let later =
+            with_usr(SignatureKind::Xfs).without("/sbin/init").link("/sbin/init", "../lib/systemd/systemd");
+        assert_eq!(stops(hops(&later)), [""; 0], "init mounts it");
+        let logical = with_usr(SignatureKind::Ext4).machine(|machine| {
+            let (name, uuid) = ("vg0/usr".to_owned(), String::new());
+            let logical = LogicalVolume { name, uuid, size: 1, map: Err("thin".into()), known: None };
+            machine.volumes[1].device = Device::Logical(Logical::new(&logical));
+        });
+        assert!(stops(hops(&logical))[0].ends_with("it lacks dm_mod"));
+        // systemd in dracut's image mounts what fstab says
+        let dracut = |options: &str| {
+            let mut files = initramfs_files();
+            files.retain(|(path, _)| !path.starts_with("conf/"));
+            files.push(("usr/lib/dracut/modules.txt".into(), "bash\n".into()));
+            let fstab =
+                format!("UUID={ROOT_UUID} / ext4 defaults 0 1\nUUID={BOOT_UUID} /srv xfs {options} 0 2\n");
+            let bench = debian().file(INITRD, pack(&files)).file("/etc/fstab", fstab);
+            stops(hops(&bench.machine(|machine| machine.volumes[1].kind = Some(SignatureKind::Xfs))))
+        };
+        assert!(dracut("x-initrd.mount")[0].ends_with("blocked: it lacks xfs"));
+        assert_eq!(dracut("defaults"), [""; 0]);
+        assert_eq!(dracut("nofail,x-initrd.mount"), [""; 0]);
+    }
+
     #[test]
     fn a_file_system_that_asks_for_a_checksum_has_one() {
         let softdep = |files: &mut Vec<(String, String)>| {
@@ -433,6 +478,13 @@ mod tests {
             stops(hops(&bench))[0]
                 .ends_with("the kernel has hv_vmbus, hv_storvsc, sd_mod, ext4 not built in")
         );
+        let usr = all.clone().without("/sbin/init").link("/sbin/init", "../usr/lib/systemd/systemd").machine(
+            |machine| {
+                machine.volumes[1].mounted_at = Some("/usr".into());
+            },
+        );
+        let usr = usr.program("/usr/lib/systemd/systemd", "program");
+        assert!(stops(hops(&usr))[0].contains("mounts the root alone, and init is in /usr, which is p2"));
         let by_uuid = all.file("/boot/grub/grub.cfg", cfg(&format!("UUID={ROOT_UUID}")));
         assert!(stops(hops(&by_uuid))[0].contains("a kernel by itself does not find root=UUID="));
     }

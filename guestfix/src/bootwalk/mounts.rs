@@ -263,6 +263,8 @@ mod tests {
         for line in [
             "UUID={data} /data xfs defaults 0 2",
             "PARTUUID=1ec2a517-02 /data auto x-initrd.mount 0 2",
+            "UUID={data} /usr xfs defaults,x-initrd.mount 0 2",
+            "UUID=dead-beef /data xfs nofail,x-initrd.mount 0 2",
             "UUID={root} /mnt ext3 defaults 0 0",
             "/dev/xvdf /data xfs nofail 0 2",
             "/dev/mapper/vg-data /data xfs noauto 0 2",
@@ -283,6 +285,12 @@ mod tests {
         for (line, why) in [
             ("/dev/xvda2 /data xfs defaults 0 2", "blocked: /dev/xvda2 is a name that p2 has only on EC2"),
             ("UUID=dead-beef /data xfs defaults 0 2", "blocked: UUID=dead-beef is not on this machine"),
+            ("UUID=dead-beef /usr xfs defaults 0 2", "blocked: UUID=dead-beef is not on this machine"),
+            (
+                "/dev/xvda2 /usr xfs x-initrd.mount 0 2",
+                "blocked: /dev/xvda2 is a name that p2 has only on EC2",
+            ),
+            ("UUID=dead-beef /srv xfs x-initrd.mount 0 2", "blocked: UUID=dead-beef is not on this machine"),
             (
                 "/dev/mapper/vg-data /data xfs defaults 0 2",
                 "blocked: /dev/mapper/vg-data is not on this machine",

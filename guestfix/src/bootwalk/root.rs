@@ -12,10 +12,11 @@ const KIND: HopKind = HopKind::Root;
 
 /// The hop of an entry's root.
 pub(super) fn root(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
-    Ok(vec![hop(guest, entry)])
+    Ok(vec![hop(guest, entry, waits::usr(guest)?)])
 }
 
-fn hop(guest: &Guest<'_>, entry: &MenuEntry) -> Hop {
+/// `usr` is the volume that has to be there as early as the root.
+fn hop(guest: &Guest<'_>, entry: &MenuEntry, usr: Option<&Volume>) -> Hop {
     let machine = guest.view.machine();
     let Some(spec) = cmdline::values(&entry.cmdline, "root").pop() else {
         return unnamed(guest, entry);
@@ -46,7 +47,8 @@ fn hop(guest: &Guest<'_>, entry: &MenuEntry) -> Hop {
     if let Some(why) = wrong_type(&entry.cmdline, volume) {
         return blocked(why);
     }
-    if let Some(why) = left_out(&entry.cmdline, volume) {
+    let early = [Some(volume), usr];
+    if let Some(why) = early.into_iter().flatten().find_map(|volume| left_out(&entry.cmdline, volume)) {
         return blocked(why);
     }
     if let Some(why) = other_subvolume(guest, &entry.cmdline, volume) {
@@ -83,7 +85,7 @@ fn wrong_type(arguments: &str, volume: &Volume) -> Option<String> {
     (!types.split(',').any(fits)).then(|| format!("rootfstype={types}, and {} has {kind}", volume.name))
 }
 
-/// Why dracut does not bring up the logical volume that the root is on: it takes only those that it is told,
+/// Why dracut does not bring up a logical volume that the root or /usr is on: it takes only those that it is told,
 /// once it is told of any.
 fn left_out(arguments: &str, volume: &Volume) -> Option<String> {
     let Device::Logical(_) = volume.device else { return None };

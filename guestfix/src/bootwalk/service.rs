@@ -59,6 +59,27 @@ mod tests {
         }
     }
 
+    /// A masked network.target, and others like it: most units only come after it in the order.
+    #[test]
+    fn what_a_service_requires_is_not_masked() {
+        let masked = |unit: &str| {
+            debian()
+                .file("/lib/systemd/system/network.target", "[Unit]\n")
+                .link("/etc/systemd/system/network.target", "/dev/null")
+                .file(UNIT, format!("[Unit]\n{unit}\n[Service]\nExecStart=/sbin/agetty\n"))
+        };
+        let after = "After=network.target\nWants=network.target\nRequires=basic.target sys-%i.device";
+        assert_eq!(wrong(&masked(after)), None);
+        let why = "x.service requires network.target, which is masked";
+        for key in ["Requires", "Requisite", "BindsTo"] {
+            let needs = masked(&format!("{key}=basic.target network.target"));
+            assert_eq!(wrong(&needs).as_deref(), Some(why), "{key}");
+        }
+        let drop_in =
+            masked("").file("/etc/systemd/system/x.service.d/a.conf", "[Unit]\nRequires=network.target\n");
+        assert_eq!(wrong(&drop_in).as_deref(), Some(why));
+    }
+
     #[test]
     fn a_drop_in_counts() {
         let unit = debian().file(UNIT, "[Service]\nExecStart=/usr/bin/gone\n");

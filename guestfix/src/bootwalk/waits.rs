@@ -1,9 +1,9 @@
 //! What the boot waits for: whether a device that something names comes on this machine.
 
-use initramfs::Archive;
+use initramfs::{Archive, Generator};
 
 use super::initramfs::texts;
-use crate::facts::{Machine, SignatureKind, Volume};
+use crate::facts::{Machine, Mount, SignatureKind, Volume};
 use crate::inspect::devices::{self, Named};
 use crate::text::{cmdline, crypttab, fstab};
 use crate::{Device, Guest, Result};
@@ -53,6 +53,34 @@ pub(super) fn volume<'a>(
     }
 }
 
+/// The volume of /usr, where that is one of its own and init is in it: it has to be there before init is.
+pub(super) fn usr<'a>(guest: &Guest<'a>) -> Result<Option<&'a Volume>> {
+    let in_usr = guest.view.resolve("/sbin/init")?.is_some_and(|path| path.starts_with("/usr/"));
+    let mut volumes = guest.view.machine().volumes.iter();
+    Ok(volumes.find(|volume| in_usr && volume.mounted_at.as_deref() == Some("/usr")))
+}
+
+/// The volumes that are mounted before init is started: the root, /usr where init is in it, and with systemd in
+/// the initramfs what fstab asks for.
+pub(super) fn before_init<'a>(guest: &Guest<'a>, generator: Generator) -> Result<Vec<&'a Volume>> {
+    let machine = guest.view.machine();
+    let mut found: Vec<&Volume> = devices::root(machine).into_iter().chain(usr(guest)?).collect();
+    let asks = |mount: &&Mount| {
+        generator == Generator::Dracut
+            && fstab::has_option(&mount.options, "x-initrd.mount")
+            && !is_optional(&mount.options)
+    };
+    let named: Vec<&str> =
+        guest.facts.fstab.iter().filter(asks).filter_map(|mount| mount.volume.as_deref()).collect();
+    let more = machine.volumes.iter().filter(|volume| named.contains(&volume.name.as_str()));
+    for volume in more {
+        if !found.iter().any(|known| known.name == volume.name) {
+            found.push(volume);
+        }
+    }
+    Ok(found)
+}
+
 /// The device that an initramfs waits for and that does not come.
 pub(super) fn in_initramfs(
     guest: &Guest<'_>,
@@ -64,7 +92,7 @@ pub(super) fn in_initramfs(
         Err(Missing::Surely(why)) => Some(why),
         _ => None,
     };
-    if archive.generator() == initramfs::Generator::Dracut {
+    if archive.generator() == Generator::Dracut {
         for token in cmdline::tokens(cmdline) {
             if let Some(why) = absent_of(machine, token) {
                 return Ok(Some(why));

@@ -1,12 +1,12 @@
-//! The drivers that an initramfs needs to see the root: there, allowed, and loaded by something.
+//! The drivers that an initramfs needs to see the root and what it mounts beside it: there, allowed, and loaded by something.
 
 use std::collections::BTreeSet;
 
 use initramfs::{Generator, ModuleState};
 
 use super::{Image, failed, modprobe_files, texts};
+use crate::bootwalk::waits;
 use crate::facts::{Driver, SignatureKind, Volume};
-use crate::inspect::devices;
 use crate::modules::Modules;
 use crate::text::{bytes, cmdline, modprobe, shell_assign};
 use crate::{Device, Guest, Result};
@@ -24,7 +24,7 @@ const UDEV: &[&str] = &[
 /// Any one of these computes the checksum of ext4, XFS and btrfs.
 const CHECKSUM: &[&str] = &["crc32c_generic", "crc32c_intel"];
 
-/// What is needed to see the root.
+/// What is needed to see the volumes that come before init.
 #[derive(Default)]
 pub(super) struct Needed {
     /// Why it is not to be had, if it is not.
@@ -40,13 +40,18 @@ pub(super) enum Loading {
 }
 
 impl Image<'_> {
-    /// What it needs for the root, as far as that is not in the kernel.
+    /// What it needs for them, as far as that is not in the kernel.
     pub(super) fn needed(&self) -> Result<Needed> {
         let drivers = &self.guest.goal.target.platform.drivers;
-        let root = devices::root(self.guest.view.machine());
+        let volumes = waits::before_init(self.guest, self.generator)?;
         let mut wanted: Vec<Vec<&str>> = drivers.required.iter().map(|name| vec![*name]).collect();
-        wanted.extend(root.map(filesystem_drivers).filter(|names| !names.is_empty()));
-        if root.is_some_and(|root| matches!(root.device, Device::Logical(_))) {
+        for volume in &volumes {
+            let names = filesystem_drivers(volume);
+            if !names.is_empty() && !wanted.contains(&names) {
+                wanted.push(names);
+            }
+        }
+        if volumes.iter().any(|volume| matches!(volume.device, Device::Logical(_))) {
             wanted.push(vec!["dm_mod"]);
         }
         let mut needed = Needed::default();
@@ -147,8 +152,13 @@ impl Image<'_> {
             return Ok(Some(Loading::NotKnown(why)));
         }
         let (listed, by_alias) = (self.listed()?, self.by_alias()?);
+        // File systems and the device mapper are loaded when they are mounted or opened.
+        let mut by_use = vec!["dm_mod"];
+        for volume in waits::before_init(self.guest, self.generator)? {
+            by_use.extend(filesystem_drivers(volume));
+        }
         let is_loaded = |name: &&String| {
-            listed.contains(*name) || by_alias.contains(*name) || self.is_needed_by(name, &listed)
+            listed.contains(*name) || by_alias.contains(*name) || by_use.contains(&name.as_str())
         };
         let Some(name) = modules.iter().find(|name| !is_loaded(name)) else { return Ok(None) };
         let why = format!("nothing in it loads {name}");
@@ -157,15 +167,6 @@ impl Image<'_> {
             Generator::Mkinitrd => Loading::NotKnown(why),
             _ => Loading::Never(why),
         }))
-    }
-
-    /// Whether a module comes along with one that is listed.
-    fn is_needed_by(&self, name: &str, listed: &BTreeSet<String>) -> bool {
-        // File systems and the device mapper are loaded when they are mounted or opened.
-        let root = devices::root(self.guest.view.machine());
-        name == "dm_mod"
-            || root.map(filesystem_drivers).unwrap_or_default().contains(&name)
-            || listed.contains(name)
     }
 
     /// The modules that it is told to load.
@@ -227,8 +228,8 @@ impl Image<'_> {
 }
 
 /// The drivers of the volume's file system, any one of which will do.
-pub(in crate::bootwalk) fn filesystem_drivers(root: &Volume) -> Vec<&'static str> {
-    match root.kind {
+pub(in crate::bootwalk) fn filesystem_drivers(volume: &Volume) -> Vec<&'static str> {
+    match volume.kind {
         Some(kind @ (SignatureKind::Ext2 | SignatureKind::Ext3)) => vec![kind.name(), "ext4"],
         Some(kind) => vec![kind.name()],
         None => Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::drivers::{built_in_by_config, filesystem_drivers};
 use super::{KIND, Kernel};
-use crate::bootwalk::{Hop, MenuEntry};
+use crate::bootwalk::{Hop, MenuEntry, waits};
 use crate::inspect::devices;
 use crate::inspect::kernels::is_module;
 use crate::text::cmdline;
@@ -16,6 +16,12 @@ pub(super) fn without(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel) -> 
     let root = cmdline::values(&entry.cmdline, "root").pop().unwrap_or_default();
     if ["UUID=", "LABEL=", "/dev/disk/", "/dev/mapper/"].iter().any(|start| root.starts_with(start)) {
         return blocked(format!("a kernel by itself does not find root={root}"));
+    }
+    if let Some(usr) = waits::usr(guest)? {
+        return blocked(format!(
+            "a kernel by itself mounts the root alone, and init is in /usr, which is {}",
+            usr.name
+        ));
     }
     let mut lacking = Vec::new();
     let volume = devices::root(guest.view.machine());
