@@ -455,6 +455,36 @@ impl Boot {
     pub fn entry_of(&self, cmdline: &CommandLine) -> Option<&BootEntry> {
         self.entries.iter().find(|entry| entry.place == cmdline.place)
     }
+
+    /// The entries of the menu that this entry is in.
+    pub fn menu_of(&self, entry: &BootEntry) -> Vec<&BootEntry> {
+        let own = self.menu_name(entry);
+        self.entries.iter().filter(|other| self.menu_name(other) == own).collect()
+    }
+
+    /// The file of an entry's menu; entries of the Boot Loader Specification have a file each, in one folder.
+    fn menu_name<'a>(&'a self, entry: &'a BootEntry) -> &'a str {
+        let cmdline = self.cmdlines.iter().find(|cmdline| cmdline.place == entry.place);
+        let file = cmdline.map_or(entry.place.path().unwrap_or_default(), |cmdline| cmdline.file.as_str());
+        let of_options = cmdline.is_none_or(|cmdline| cmdline.site == Site::Options);
+        if of_options { file.rsplit_once('/').map_or(file, |(dir, _)| dir) } else { file }
+    }
+
+    /// Has the entries at these places start by themselves, in place of others of their menus.
+    pub(crate) fn mark_defaults(&mut self, places: &[Place]) {
+        let chosen: Vec<&BootEntry> =
+            self.entries.iter().filter(|entry| places.contains(&entry.place)).collect();
+        let menus: Vec<&str> = chosen.iter().map(|entry| self.menu_name(entry)).collect();
+        let mark = |entry: &BootEntry| {
+            let default = if menus.contains(&self.menu_name(entry)) {
+                places.contains(&entry.place)
+            } else {
+                entry.default
+            };
+            BootEntry { default, ..entry.clone() }
+        };
+        self.entries = self.entries.iter().map(mark).collect();
+    }
 }
 
 /// One line of fstab that names something to mount.

@@ -146,6 +146,11 @@ impl<T> Known<T> {
         &self.value
     }
 
+    /// Changes the fact by what is known besides.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut T)) {
+        change(&mut self.value);
+    }
+
     /// What could not be read of it.
     pub fn unread(&self) -> &[Evidence] {
         &self.unread

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use guestfix::bootwalk::{Hop, HopKind, Outcome, Walk, walk};
 use guestfix::tree::Tree;
 use guestfix::unread::Noting;
-use guestfix::{Stage, View};
+use guestfix::{Goal, Stage, View};
 use libdisk::block::FileDisk;
 use libdisk::vfs::{FileType, Metadata};
 use support::{Changed, fixed, goal};
@@ -63,6 +63,52 @@ fn every_synthetic_guest_is_walked_from_the_firmware_to_its_menu() {
         };
         assert!(stops.len() == 1 && stops[0].contains(expected), "{}: {stops:?}", guest.name);
     }
+}
+
+/// What GRUB makes of its script is what rules go by, however the default is chosen there.
+#[test]
+fn the_facts_have_the_entry_that_the_loader_starts() {
+    let default = |view: &dyn View, goal: &Goal| {
+        let mut stage = Stage::new(view, goal);
+        let guest = stage.guest().unwrap();
+        let walk = walk(&guest).unwrap();
+        let index = walk.routes.iter().position(|route| route.entry.default).unwrap();
+        let place = &walk.routes[index].entry.place;
+        let marked: Vec<_> = guest.facts.boot.entries.iter().filter(|entry| entry.default).collect();
+        assert!(marked.iter().any(|entry| entry.place == *place), "{place}: {marked:?}");
+        (index, marked.len())
+    };
+    let mut judged = 0;
+    for guest in synthetic::all() {
+        let Some(path) = guest.path() else { return };
+        let goal = goal(guest);
+        let tree = Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap();
+        let (config, entries) = {
+            let mut stage = Stage::new(&tree, &goal);
+            let facts = stage.guest().unwrap().facts.clone();
+            let walk = walk(&stage.guest().unwrap()).unwrap();
+            let entries = facts.boot.entries.len();
+            let is_followed = walk.default_route().is_some() && walk.routes.len() == entries;
+            match facts.boot.configs.as_slice() {
+                [config] if is_followed && entries > 1 => (config.clone(), entries),
+                _ => continue,
+            }
+        };
+        let text = tree.text(&config).unwrap().unwrap();
+        for script in [
+            "if false; then\nset default=0\nelse\nset default=1\nfi\n",
+            "set default=1\nif [ \"$nothing\" = yes ]; then\nset default=0\nfi\n",
+            "chosen_by=0\nset default=0\nif [ -z \"$nothing\" ]; then\nset default=\"1\"\nfi\n",
+            "set own=1\nset default=\"${own}\"\n",
+        ] {
+            let text = format!("{text}\n{script}");
+            let changed = Changed::new(&tree, [(config.clone(), Some(text.into_bytes()))]);
+            let (index, marked) = default(&changed, &goal);
+            assert_eq!((index, marked), (1, 1), "{}, {entries} entries: {script}", guest.name);
+            judged += 1;
+        }
+    }
+    assert!(judged >= 8, "{judged}");
 }
 
 /// What becomes of a file.

@@ -49,6 +49,7 @@ use crate::platform::Firmware;
 
 pub use chain::Chain;
 use grub::Entry;
+pub(crate) use walk::defaults;
 pub use walk::{starts, walk};
 
 /// What a hop of the boot is.

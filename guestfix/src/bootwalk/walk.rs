@@ -2,9 +2,10 @@
 
 use super::look::follow;
 use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi};
+use crate::place::Place;
 use crate::platform::{Firmware, TARGETS};
 use crate::rule::CloudInit;
-use crate::{Archives, Facts, Goal, Guest, Result, View};
+use crate::{Archives, Error, Facts, Goal, Guest, Result, View};
 
 /// The most entries, beside the default, that are followed to their root.
 const FOLLOWED: usize = 16;
@@ -37,18 +38,39 @@ pub fn walk(guest: &Guest<'_>) -> Result<Walk> {
 /// # Errors
 /// As [`walk`].
 pub fn starts(view: &dyn View, facts: &Facts) -> Result<Vec<Start>> {
-    let (machine, archives) = (view.machine(), Archives::default());
+    let machine = view.machine();
     let mut out = Vec::new();
     for (evidence, firmware) in [(&machine.bios, Firmware::Bios), (&machine.uefi, Firmware::Uefi)] {
-        let target = TARGETS.iter().copied().find(|target| target.firmware == firmware);
-        let Some(target) = target.filter(|_| !evidence.is_empty()) else { continue };
-        let goal = Goal { target, cloud_init: CloudInit::default() };
-        let guest = Guest { view, facts, goal: &goal, archives: &archives };
-        let (loader, entries) = to_menu(&guest, firmware)?;
+        if evidence.is_empty() {
+            continue;
+        }
+        let (loader, entries) = start(view, facts, firmware)?;
         let routes = entries.into_iter().map(|Entry { entry, hops }| Route { entry, hops }).collect();
         out.push(Start { firmware, loader, routes });
     }
     Ok(out)
+}
+
+/// Where the entry is that starts by itself, for each firmware that comes to one.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn defaults(view: &dyn View, facts: &Facts) -> Result<Vec<Place>> {
+    let default = |start: Start| start.routes.into_iter().find(|route| route.entry.default);
+    let starts = match starts(view, facts) {
+        // files without a disk below them
+        Err(Error::Refused(_)) => Vec::new(),
+        starts => starts?,
+    };
+    Ok(starts.into_iter().filter_map(default).map(|route| route.entry.place).collect())
+}
+
+fn start(view: &dyn View, facts: &Facts, firmware: Firmware) -> Result<(Vec<Hop>, Vec<Entry>)> {
+    let Some(target) = TARGETS.iter().copied().find(|target| target.firmware == firmware) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let (goal, archives) = (Goal { target, cloud_init: CloudInit::default() }, Archives::default());
+    to_menu(&Guest { view, facts, goal: &goal, archives: &archives }, firmware)
 }
 
 /// The hops from the firmware to the menu, and the entries of that.

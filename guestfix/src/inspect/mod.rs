@@ -14,7 +14,7 @@ use crate::facts::{Facts, Mount};
 use crate::rule::Evidence;
 use crate::text::{fstab, shell_assign};
 use crate::unread::{Known, Noting, distinct};
-use crate::{Result, View, limits};
+use crate::{Result, View, bootwalk, limits};
 
 pub(crate) use bootloader::{bls_files, glob_of_entries};
 pub use os::os;
@@ -44,6 +44,9 @@ pub fn gather(view: &dyn View) -> Result<Facts> {
         unread: Vec::new(),
     };
     facts.unread = distinct(unread);
+    // What was read are entries; which one starts by itself is what the loader makes of its configuration.
+    let defaults = bootwalk::defaults(view, &facts)?;
+    facts.boot.change(|boot| boot.mark_defaults(&defaults));
     Ok(facts)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{grub_defaults, loader_conf};
-use crate::facts::{Boot, BootEntry, CommandLine, Site};
+use crate::facts::{BootEntry, CommandLine, Site};
 use crate::text::{bls, extlinux, grub_cfg, grubenv, menu_lst, rewrite, shell_assign};
 use crate::{Error, Result, Stage};
 
@@ -58,20 +58,6 @@ fn edit(stage: &mut Stage<'_>, file: &str, site: Site, new: &[&(&CommandLine, St
     stage.edit(file, change).map(drop)
 }
 
-/// The entries of the menu that this entry is in.
-pub(in crate::rules) fn menu_of<'a>(boot: &'a Boot, entry: &BootEntry) -> Vec<&'a BootEntry> {
-    let menu = |entry: &BootEntry| {
-        let cmdline = boot.cmdlines.iter().find(|cmdline| cmdline.place == entry.place);
-        let file = cmdline.map_or(entry.place.path().unwrap_or_default(), |cmdline| cmdline.file.as_str());
-        // entries of the Boot Loader Specification have a file each
-        let of_options = cmdline.is_none_or(|cmdline| cmdline.site == Site::Options);
-        let menu = if of_options { file.rsplit_once('/').map_or(file, |(dir, _)| dir) } else { file };
-        menu.to_owned()
-    };
-    let own = menu(entry);
-    boot.entries.iter().filter(|other| menu(other) == own).collect()
-}
-
 /// Has an entry start by itself.
 pub(in crate::rules) fn make_default(stage: &mut Stage<'_>, entry: &BootEntry) -> Result<()> {
     let boot = stage.guest()?.facts.boot.clone();
@@ -90,6 +76,8 @@ pub(in crate::rules) fn make_default(stage: &mut Stage<'_>, entry: &BootEntry) -
     }
     for config in boot.configs.iter().filter(|config| site == Site::Options || *config == file) {
         let text = stage.guest()?.view.text(config)?.unwrap_or_default();
+        // what somebody chose for the next start alone would come first
+        set_variable(stage, &grubenv::beside(config), "next_entry", None)?;
         if grub_cfg::default(&text).as_deref() == Some("${saved_entry}") {
             set_variable(stage, &grubenv::beside(config), "saved_entry", Some(&entry.selector))?;
         } else {

@@ -85,7 +85,14 @@ fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
                 usable.version
             )));
         };
+        let title = better.title.clone();
         boot_entries::make_default(stage, better)?;
+        if unusable_defaults(stage.guest()?.facts, drivers).any(|(left, _)| left.place == entry.place) {
+            return Ok(Fixed::ByHand(format!(
+                "{} starts by itself, and how the loader comes to choose it is not changed offline: make '{title}' the default in the running machine, and take a new snapshot",
+                entry.title
+            )));
+        }
     }
     Ok(Fixed::Staged)
 }
@@ -106,7 +113,7 @@ fn best<'a>(facts: &'a Facts, entry: &BootEntry, drivers: &Drivers) -> Option<&'
         entry.kernel.contains("rescue")
             || cmdline::tokens(&entry.cmdline).any(|token| matches!(token, "single" | "recovery"))
     };
-    let menu = boot_entries::menu_of(&facts.boot, entry).into_iter().filter(|entry| !is_rescue(entry));
+    let menu = facts.boot.menu_of(entry).into_iter().filter(|entry| !is_rescue(entry));
     let with_kernel = menu.filter_map(|entry| Some((entry, facts.kernel_of(entry)?)));
     let usable = with_kernel.filter(|(_, kernel)| is_usable(kernel, drivers));
     usable.max_by(|(_, a), (_, b)| compare_versions(&a.version, &b.version)).map(|(entry, _)| entry)
@@ -294,7 +301,8 @@ mod tests {
 
     #[test]
     fn another_kernel_is_made_the_saved_entry() {
-        let mut block = b"# GRUB Environment Block\nsaved_entry=m-6.1.0-50-amd64\n".to_vec();
+        let mut block =
+            b"# GRUB Environment Block\nsaved_entry=m-6.1.0-50-amd64\nnext_entry=m-6.1.0-50-amd64\n".to_vec();
         block.resize(1024, b'#');
         let cfg = "set default=\"${saved_entry}\"\nblscfg\n";
         let bench = newest_lacks()
@@ -308,6 +316,7 @@ mod tests {
             );
         let block = bench.mended_text(&RULE, "/boot/grub2/grubenv");
         assert!(block.contains(&format!("saved_entry=m-{OLD}\n")) && block.len() == 1024, "{block}");
+        assert!(!block.contains("next_entry"), "the next start is by the new one as well: {block}");
     }
 
     #[test]
