@@ -6,14 +6,14 @@ use vfs::{Driver, FileSystem, FileSystemMut, FsError, Result};
 /// Every file system that is opened: a line each. A volume is offered to them in this order.
 pub static FILE_SYSTEMS: [&Driver; 4] = [&ext4::DRIVER, &xfs::DRIVER, &btrfs::DRIVER, &fat::DRIVER];
 
-/// The driver whose marks the volume has.
+/// The driver whose marks the volume has; none for a member of an array, whatever it begins with.
 ///
 /// # Errors
 /// What the device reports.
 pub fn driver(volume: &Disk) -> Result<Option<&'static Driver>> {
     for driver in FILE_SYSTEMS {
         if (driver.probe)(volume)? {
-            return Ok(Some(driver));
+            return Ok(if volume::is_member(volume)? { None } else { Some(driver) });
         }
     }
     Ok(None)

@@ -35,7 +35,7 @@ mod types;
 pub mod wrap;
 
 pub use pad::pad;
-pub use signature::{Raid, Signature, SignatureKind, UnknownKind, signature};
+pub use signature::{Raid, Signature, SignatureKind, UnknownKind, is_member, signature};
 pub use table::{
     Kind, Partition, PartitionTable, PartitionType, Place, TableFault, TableKind, read, volume_name,
 };

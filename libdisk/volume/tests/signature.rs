@@ -6,7 +6,7 @@ use std::process::Command;
 use block::{Disk, FileDisk, Memory, Overlay};
 use testimages::hostile::Rng;
 use testimages::judge;
-use volume::{Signature, SignatureKind, signature};
+use volume::{Signature, SignatureKind, is_member, signature};
 
 fn image(folder: &Path, size: u64) -> PathBuf {
     let path = folder.join("volume.img");
@@ -470,8 +470,15 @@ fn raid_metadata_at_the_end_hides_what_is_at_the_start() {
         let mut bytes = vec![0; size];
         bytes[..4].copy_from_slice(b"XFSB");
         bytes[place..place + 5].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, version]);
-        let found = signature(&Disk::new(Memory::new(bytes))).unwrap().unwrap();
+        let disk = Disk::new(Memory::new(bytes));
+        let found = signature(&disk).unwrap().unwrap();
         assert_eq!(found.kind, SignatureKind::LinuxRaid);
+        assert!(is_member(&disk).unwrap());
+    }
+    let mut at_the_start = vec![0; size];
+    at_the_start[4096..4101].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1]);
+    for bytes in [at_the_start, vec![0; size], Vec::new()] {
+        assert!(!is_member(&Disk::new(Memory::new(bytes))).unwrap());
     }
 }
 

@@ -24,6 +24,20 @@ const MAGIC: [u8; 4] = [0xfc, 0x4e, 0x2b, 0xa9];
 
 /// Versions 1.0 and 0.90 are at the end of the volume, the others near its start.
 pub(super) fn probe(volume: &Volume<'_>) -> Result<Option<Signature>> {
+    if let Some(found) = at_the_end(volume)? {
+        return Ok(Some(found));
+    }
+    for (place, version) in [(0, "1.1"), (4096, "1.2")] {
+        let block = volume.head.after(place);
+        if block.is(0, &MAGIC) && block.le32(4) == 1 {
+            return Ok(version_1(&block, version));
+        }
+    }
+    Ok(None)
+}
+
+/// What the array holds begins where such a volume does.
+pub(super) fn at_the_end(volume: &Volume<'_>) -> Result<Option<Signature>> {
     let size = volume.size();
     if let Some(place) = size.checked_sub(8 << 10).map(|at| at & !4095) {
         let block = volume.piece(place, 256)?;
@@ -35,12 +49,6 @@ pub(super) fn probe(volume: &Volume<'_>) -> Result<Option<Signature>> {
         let block = volume.piece(place, 256)?;
         if block.is(0, &MAGIC) && block.le32(4) == 0 {
             return Ok(version_0_90(&block));
-        }
-    }
-    for (place, version) in [(0, "1.1"), (4096, "1.2")] {
-        let block = volume.head.after(place);
-        if block.is(0, &MAGIC) && block.le32(4) == 1 {
-            return Ok(version_1(&block, version));
         }
     }
     Ok(None)

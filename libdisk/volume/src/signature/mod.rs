@@ -71,6 +71,17 @@ const PROBES: [Probe; 13] = [
     other::vmfs,
 ];
 
+/// Whether `volume` is a member of an array or a mirror that keeps its own data at the end. A file system that
+/// begins where such a volume does is the array's: one member has a part of it or an old one, and must not be
+/// changed by itself.
+///
+/// # Errors
+/// What the device reports.
+pub fn is_member(volume: &Disk) -> Result<bool> {
+    let volume = Volume::new(volume)?;
+    Ok(linux_raid::at_the_end(&volume)?.is_some() || container::drbd(&volume)?.is_some())
+}
+
 /// Names what `volume` holds; `None` if nothing is known of it.
 ///
 /// # Errors
