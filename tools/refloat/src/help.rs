@@ -5,6 +5,7 @@ use std::io::ErrorKind::{
     QuotaExceeded, ReadOnlyFilesystem, StorageFull,
 };
 
+use guestfix::facts::{SignatureKind, Volume};
 use libdisk::block::{self, InTheWay};
 use libdisk::cloud::{Cloud, Failure, FaultKind};
 use libdisk::vfs::FsError;
@@ -63,6 +64,39 @@ pub(crate) fn of_system(kind: ErrorKind) -> Option<&'static str> {
 pub(crate) fn of_in_the_way(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let InTheWay { path, .. } = cause.downcast_ref()?;
     Some(format!("move {} away, or remove it: refloat writes a file of that name", name::shown(path)))
+}
+
+/// Where a system may be in a volume that is not opened: what to do on the machine. `None` for what holds no
+/// system.
+pub(crate) fn of_container(volume: &Volume) -> Option<String> {
+    use SignatureKind::{
+        AdaptecRaid, Bcache, Bcachefs, BitLocker, DdfRaid, DynamicDisk, F2fs, Highpoint37Raid,
+        Highpoint45Raid, IntelRaid, Jfs, LinuxRaid, LsiRaid, Luks, NvidiaRaid, PromiseRaid, Reiserfs,
+        SiliconRaid, StorageSpaces, Stratis, Vdo, ViaRaid, Zfs,
+    };
+    let name = &volume.name;
+    let what = match volume.kind? {
+        Luks => format!(
+            "decrypt {name} (cryptsetup reencrypt --decrypt), or move the system to a volume without encryption"
+        ),
+        BitLocker => format!("decrypt {name} in the running machine (manage-bde -off)"),
+        LinuxRaid | DdfRaid | IntelRaid | LsiRaid | ViaRaid | SiliconRaid | NvidiaRaid | PromiseRaid
+        | Highpoint37Raid | Highpoint45Raid | AdaptecRaid => {
+            format!(
+                "move the system from the array of {name} to a plain partition or a logical volume of LVM"
+            )
+        }
+        DynamicDisk | StorageSpaces => {
+            format!("move the system from {name} to a plain partition of a basic disk")
+        }
+        Bcache | Bcachefs | F2fs | Jfs | Reiserfs | Stratis | Vdo | Zfs => {
+            format!(
+                "move the system from {name} to ext4 or XFS on a plain partition or a logical volume of LVM"
+            )
+        }
+        _ => return None,
+    };
+    Some(format!("if the system is in it, {what}, then take a new snapshot"))
 }
 
 /// The next step by the cause alone.

@@ -90,7 +90,8 @@ impl Image {
         let volumes: Vec<String> = machine.volumes.iter().map(holds).collect();
         let mut what = if volumes.is_empty() { "no volumes".to_owned() } else { volumes.join(", ") };
         machine.lvm.problems.iter().for_each(|problem| what += &format!("; LVM: {problem}"));
-        Err(anyhow!("{}: no operating system found: {what}", self.name)).help(shows())
+        let next = machine.volumes.iter().find_map(help::of_container);
+        Err(anyhow!("{}: no operating system found: {what}", self.name)).help(next.unwrap_or_else(shows))
     }
 }
 

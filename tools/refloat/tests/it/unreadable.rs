@@ -89,7 +89,7 @@ fn told(at: &Path, words: &[&str]) {
         assert!(!at.join("out.vhd").exists());
         let answer = json(at, &format!("check disk.raw --for {target}"), 2);
         assert!(answer.get("ready").is_none(), "{answer}");
-        let said = answer["error"].to_string();
+        let said = format!("{} {}", answer["error"], answer["help"]);
         words.iter().for_each(|word| assert!(said.contains(word), "JSON: no {word:?} in {answer}"));
     }
 }
@@ -103,21 +103,84 @@ fn a_root_that_cannot_be_read_is_not_passed_over() {
     told(at, &["no operating system found", "p1 (vfat)"]);
 
     patch(at, SECOND, b"LUKS\xba\xbe\0\x02");
-    told(at, &["p2 (crypto_LUKS: ", "refloat does not read"]);
+    told(at, &["p2 (crypto_LUKS: ", "refloat does not read", DECRYPT]);
 
-    let mut raid = vec![0; 4096];
-    for (offset, value) in [(0, 0xa92b_4efc_u32), (4, 1), (72, 1), (76, 0x100), (80, 0x1_f000)] {
-        raid[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-    }
-    raid[144..152].copy_from_slice(&8_u64.to_le_bytes());
     patch(at, SECOND, &[0; 512]);
-    patch(at, SECOND + 4096, &raid);
-    told(at, &["p2 (linux_raid_member: ", "refloat does not read"]);
+    patch(at, SECOND + 4096, &raid_member(AT_THE_START));
+    told(at, &["p2 (linux_raid_member: ", "refloat does not read", LEAVE_THE_ARRAY]);
 
     let mut random = fastrand::Rng::with_seed(4);
     let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(4 << 20).collect();
     patch(at, SECOND, &noise);
     told(at, &["p2 (nothing that refloat knows)"]);
+}
+
+const DECRYPT: &str = "if the system is in it, decrypt p2 (cryptsetup reencrypt --decrypt)";
+const LEAVE_THE_ARRAY: &str =
+    "if the system is in it, move the system from the array of p2 to a plain partition";
+
+/// The sectors of a volume of 64 MiB before the super block of RAID in it: 4 KiB from its start by version 1.2,
+/// and at its end by version 1.0.
+const AT_THE_START: u64 = 8;
+const AT_THE_END: u64 = 131_056;
+
+/// The super block of a member of a Linux RAID 1, for this sector.
+fn raid_member(sector: u64) -> Vec<u8> {
+    let mut raid = vec![0; 4096];
+    for (offset, value) in [(0, 0xa92b_4efc_u32), (4, 1), (72, 1), (76, 0x100), (80, 0x1_f000)] {
+        raid[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    raid[144..152].copy_from_slice(&sector.to_le_bytes());
+    raid
+}
+
+/// The same by BIOS, as installers make it: boot code, a /boot that is read with kernel and menu on it, and the
+/// root behind it.
+#[test]
+fn a_root_by_bios_that_cannot_be_read_is_named_with_what_to_do() {
+    if !judge::need_all(&["sfdisk", "mke2fs", "cryptsetup"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    File::create(at.join("disk.raw")).unwrap().set_len(512 * MIB).unwrap();
+    let script = at.join("script");
+    let table =
+        "label: dos\nstart=2048, size=131072, type=83, bootable\nstart=133120, size=131072, type=83\n";
+    fs::write(&script, table).unwrap();
+    judge::run(judge::tool("sfdisk").arg("-q").arg(at.join("disk.raw")).stdin(File::open(&script).unwrap()));
+    patch(at, 0, b"\xeb\x63\x90");
+    patch(at, 0x180, b"GRUB \0");
+    fs::create_dir_all(at.join("tree/grub")).unwrap();
+    let menu =
+        "menuentry 'Linux' {\nlinux /vmlinuz-6.1.0 root=/dev/mapper/root\ninitrd /initrd.img-6.1.0\n}\n";
+    for (name, text) in [("grub/grub.cfg", menu), ("vmlinuz-6.1.0", "kernel"), ("initrd.img-6.1.0", "image")]
+    {
+        fs::write(at.join("tree").join(name), text).unwrap();
+    }
+    ext4(at, "boot", BOOT_UUID, &[]);
+    put(at, "boot", MIB);
+    for version in ["luks1", "luks2"] {
+        let volume = at.join(version);
+        File::create(&volume).unwrap().set_len(60 * MIB).unwrap();
+        fs::write(at.join("key"), "passphrase").unwrap();
+        let mut format = judge::tool("cryptsetup");
+        format.args(["luksFormat", "-q", "--type", version, "--pbkdf", "pbkdf2"]);
+        format.args(["--pbkdf-force-iterations", "1000", "--key-file"]).arg(at.join("key")).arg(&volume);
+        judge::run(&mut format);
+        put(at, version, SECOND);
+        told(at, &["p1 (ext4)", "p2 (crypto_LUKS: ", "refloat does not read", DECRYPT]);
+        patch(at, SECOND, &vec![0; 64 << 10]);
+    }
+    patch(at, SECOND + 4096, &raid_member(AT_THE_START));
+    told(at, &["p1 (ext4)", "p2 (linux_raid_member: ", "refloat does not read", LEAVE_THE_ARRAY]);
+    // Version 1.0 is at the end: a file system in the array begins where the volume does, and is none of its own.
+    patch(at, SECOND + 4096, &[0; 4096]);
+    tree(at, FSTAB);
+    ext4(at, "root", ROOT_UUID, &[]);
+    put(at, "root", SECOND);
+    patch(at, SECOND + AT_THE_END * 512, &raid_member(AT_THE_END));
+    told(at, &["p1 (ext4)", "p2 (linux_raid_member: ", LEAVE_THE_ARRAY]);
 }
 
 #[test]
@@ -165,6 +228,8 @@ fn xfs_and_btrfs_roots_that_cannot_be_read_are_named_with_the_reason() {
     File::create(&volume).unwrap().set_len(320 * MIB).unwrap();
     judge::run(judge::tool("mkfs.xfs").arg("-q").arg("-f").arg(&volume));
     put(at, "root", THIRD);
+    // Finding T12: one with nothing in it is no system, of which rules could say anything.
+    told(at, &["no operating system found", "p3 (xfs)"]);
     // sb_features_incompat, a bit that nobody has given a meaning; and the checksum.
     let mut sector = vec![0; 512];
     File::open(&volume).unwrap().read_exact_at(&mut sector, 0).unwrap();
