@@ -1,5 +1,6 @@
 //! Programs that the guest has: where they are, and whether all is there that they need to start.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::elf::Elf;
@@ -69,7 +70,46 @@ pub(crate) fn cannot_load(view: &dyn View, path: &str, arch: Option<&str>) -> Re
     // A snapshot's blocks are paid for: what other programs need is looked up for the first one alone.
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_known_by_its_head = view.machine().remote && !FIRST.contains(&name);
-    let main = if is_known_by_its_head { Elf::head(view, path)? } else { Elf::read(view, path)? };
+    let Some(sound) = view.sound_programs() else { return unsound(view, path, arch, is_known_by_its_head) };
+    // One that is started twice, or by two names, is judged once.
+    let own = Judged {
+        path: view.resolve(path)?.unwrap_or_else(|| path.to_owned()),
+        arch: arch.map(str::to_owned),
+        by_its_head: is_known_by_its_head,
+    };
+    if sound.0.borrow().contains(&own) {
+        return Ok(None);
+    }
+    let why = unsound(view, path, arch, is_known_by_its_head)?;
+    if why.is_none() {
+        sound.0.borrow_mut().insert(own);
+    }
+    Ok(why)
+}
+
+/// The programs of a view that were found to have all that they need to start.
+#[derive(Debug, Default)]
+pub struct Sound(RefCell<BTreeSet<Judged>>);
+
+impl Sound {
+    /// Has each looked at anew.
+    pub(crate) fn forget(&self) {
+        self.0.take();
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Judged {
+    /// Resolved.
+    path: String,
+    /// What it was judged for.
+    arch: Option<String>,
+    by_its_head: bool,
+}
+
+/// Why a program or library cannot be loaded, looked up anew; `by_its_head` leaves out what it needs.
+fn unsound(view: &dyn View, path: &str, arch: Option<&str>, by_its_head: bool) -> Result<Option<String>> {
+    let main = if by_its_head { Elf::head(view, path)? } else { Elf::read(view, path)? };
     let main = match main {
         Ok(main) => main,
         Err(why) => return Ok(Some(format!("{path} {why}"))),
@@ -184,4 +224,37 @@ fn configured_dirs(view: &dyn View) -> Result<Vec<String>> {
         dirs.extend(words.filter(|word| word.starts_with('/')).take(left).map(str::to_owned));
     }
     Ok(dirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::testing::{library, program};
+    use crate::rules::testing::Bench;
+    use crate::unread::Noting;
+
+    /// udevadm, which two services start by two names.
+    #[test]
+    fn a_program_is_judged_once_and_a_wrong_one_each_time() {
+        let needs = program("/lib64/ld-linux-x86-64.so.2", &["libc.so.6"], "");
+        let bench = Bench::debian()
+            .program("/lib64/ld-linux-x86-64.so.2", library(&[]))
+            .program("/bin/udevadm", &needs)
+            .link("/lib/systemd/systemd-udevd", "../../bin/udevadm");
+        let names = ["/lib/systemd/systemd-udevd", "/bin/udevadm", "/bin/udevadm"];
+        let judge = |bench: &Bench, arch: Option<&str>| {
+            bench.guest(|guest| {
+                let view = Noting::new(guest.view);
+                let whys = names.map(|name| cannot_start(&view, name, arch).unwrap());
+                (whys, view.sound_programs().unwrap().0.borrow().len())
+            })
+        };
+        let (whys, sound) = judge(&bench, Some("x86_64"));
+        assert!(whys.iter().all(|why| why.as_ref().is_some_and(|why| why.contains("libc.so.6"))), "{whys:?}");
+        assert_eq!(sound, 0);
+        let whole = bench.program("/lib/x86_64-linux-gnu/libc.so.6", library(&[]));
+        assert_eq!(judge(&whole, Some("x86_64")), ([None, None, None], 1));
+        let (whys, sound) = judge(&whole, Some("aarch64"));
+        assert!(whys.iter().all(Option::is_some) && sound == 0, "{whys:?}");
+    }
 }

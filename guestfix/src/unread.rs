@@ -10,6 +10,7 @@ use libdisk::volume::grub::Grub;
 use serde::{Serialize, Serializer};
 
 use crate::facts::Machine;
+use crate::programs::Sound;
 use crate::rule::Evidence;
 use crate::{Result, View};
 
@@ -21,12 +22,13 @@ const NULL: &str = "/dev/null";
 pub struct Noting<'a> {
     view: &'a dyn View,
     unread: RefCell<Vec<Evidence>>,
+    sound: Sound,
 }
 
 impl<'a> Noting<'a> {
     /// Notes what cannot be read of `view`.
     pub fn new(view: &'a dyn View) -> Self {
-        Self { view, unread: RefCell::default() }
+        Self { view, unread: RefCell::default(), sound: Sound::default() }
     }
 
     /// The answer, or nothing if that is what is noted.
@@ -108,9 +110,17 @@ impl View for Noting<'_> {
         self.view.grub()
     }
 
+    fn sound_programs(&self) -> Option<&Sound> {
+        Some(&self.sound)
+    }
+
     fn take_unread(&self) -> Vec<Evidence> {
         let mut unread = self.unread.take();
         unread.extend(self.view.take_unread());
+        if !unread.is_empty() {
+            // what was judged with that in the way is to be told again to who asks next
+            self.sound.forget();
+        }
         unread
     }
 }

@@ -6,6 +6,7 @@ use libdisk::vfs::{FileType, Metadata};
 use libdisk::volume::grub::Grub;
 
 use crate::facts::Machine;
+use crate::programs::Sound;
 use crate::rule::Evidence;
 use crate::text::bytes;
 use crate::{Result, limits};
@@ -82,6 +83,12 @@ pub trait View {
     /// except of a [`Noting`](crate::unread::Noting) view.
     fn take_unread(&self) -> Vec<Evidence> {
         Vec::new()
+    }
+
+    /// Where programs are kept that are known to be whole; `None` where each is looked at anew: all views except
+    /// a [`Noting`](crate::unread::Noting) one, below which nothing changes.
+    fn sound_programs(&self) -> Option<&Sound> {
+        None
     }
 
     /// A text file, with bytes that are not UTF-8 as [`bytes::decode`] carries them.
