@@ -122,9 +122,12 @@ fn other_subvolume(guest: &Guest<'_>, arguments: &str, volume: &Volume) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use libdisk::volume::lvm2::LogicalVolume;
+
     use super::super::look::look;
     use super::super::testing::{debian, entry, lines};
     use super::*;
+    use crate::device::Logical;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID, grub_cfg};
 
     fn with_root(bench: Bench, arguments: &str) -> String {
@@ -195,5 +198,33 @@ mod tests {
         let array = debian().machine(|machine| machine.volumes[1].kind = Some(SignatureKind::LinuxRaid));
         let found = with_root(array, "/dev/md0");
         assert!(found.contains("unknown: /dev/md0 may be in p2 (linux_raid_member)"), "{found}");
+    }
+
+    /// Once dracut is told of logical volumes, it brings up no others.
+    #[test]
+    fn a_usr_that_dracut_is_not_told_of_stops_the_boot() {
+        let usr = |init: &str| {
+            debian()
+                .without("/sbin/init")
+                .program("/usr/lib/systemd/systemd", "program")
+                .link("/sbin/init", init)
+                .machine(|machine| {
+                    let (name, uuid) = ("vg0/usr".to_owned(), String::new());
+                    let logical = LogicalVolume { name, uuid, size: 1, map: Err("thin".into()), known: None };
+                    machine.volumes[1].name = "vg0/usr".into();
+                    machine.volumes[1].device = Device::Logical(Logical::new(&logical));
+                    machine.volumes[1].mounted_at = Some("/usr".into());
+                })
+        };
+        let (in_usr, beside) = ("../usr/lib/systemd/systemd", "../lib/systemd/systemd");
+        let root = format!("UUID={ROOT_UUID}");
+        let found = with_root(usr(in_usr), &format!("{root} rd.lvm.lv=vg0/swap"));
+        assert!(found.ends_with("blocked: vg0/usr is not among those of rd.lvm.lv="), "{found}");
+        for (init, arguments) in
+            [(in_usr, "rd.lvm.lv=vg0/swap rd.lvm.lv=vg0/usr"), (in_usr, ""), (beside, "rd.lvm.lv=vg0/swap")]
+        {
+            let found = with_root(usr(init), &format!("{root} {arguments}"));
+            assert!(found.starts_with("Root p1: "), "{found}");
+        }
     }
 }

@@ -9,12 +9,12 @@ use super::linux::network;
 use crate::device::Part;
 use crate::elf::testing::library;
 use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume};
-use crate::plan::{Item, check, judge};
-use crate::platform::azure;
+use crate::plan::{Item, Verdict, check, judge};
+use crate::platform::{Firmware, azure};
 use crate::rule::{CloudInit, Goal, Place};
 use crate::tree::Tree;
 use crate::unread::Noting;
-use crate::{Device, Finding, Fixed, Guest, Rule, Severity, Stage, Target, View};
+use crate::{Device, Finding, Fixed, Guest, Rule, Severity, Stage, Target, View, rules};
 
 const MAIN_OF_IFUPDOWN: &str = "/etc/network/interfaces";
 pub(crate) const ROOT_UUID: &str = "11111111-2222-3333-4444-555555555555";
@@ -358,6 +358,24 @@ const ODD: &[(&str, &Rule)] = &[
 ];
 
 /// One odd file makes the rules that look at it unknown, costs no other its verdict, and is never "ready".
+/// Finding T12: what was not asked, as the machine starts by BIOS, is no "ok".
+#[test]
+fn what_does_not_apply_is_not_counted_as_ok() {
+    let bench = Bench::debian();
+    let check = check(&bench.tree(), &bench.goal).unwrap();
+    let of_uefi = rules::ALL.iter().filter(|rule| rule.meta.applies.firmware == Some(Firmware::Uefi));
+    let of_uefi: Vec<_> = of_uefi.map(|rule| rule.meta.id).collect();
+    let says = |id: &str| check.items.iter().find(|item| item.rule == id).map(|item| &item.verdict);
+    for id in &of_uefi {
+        assert!(matches!(says(id), Some(Verdict::NotApplicable { .. })), "{id}: {:?}", says(id));
+    }
+    let ok = check.items.iter().filter(|item| item.verdict == Verdict::Ok).count();
+    let count = check.count();
+    assert_eq!(count.ok, ok);
+    assert!(!of_uefi.is_empty() && count.not_applicable >= of_uefi.len());
+    assert_eq!(count.ok + count.not_applicable + count.wrong + count.unknown, rules::ALL.len());
+}
+
 #[test]
 fn what_cannot_be_read_is_unknown_and_hides_nothing_else() {
     for (path, rule) in ODD {
