@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod emit;
+
 use std::path::{Path, PathBuf};
 
 use clap::builder::{
@@ -18,6 +20,8 @@ use crate::answer::Help;
 use crate::azure;
 use crate::name;
 use crate::schema::SCHEMAS;
+
+pub(crate) use emit::{EmitArgs, EmitFormat};
 
 /// What is told below the options.
 fn after_help() -> String {
@@ -145,6 +149,8 @@ pub(crate) enum Verb {
     Migrate(MigrateArgs),
     /// Look inside without mounting
     Fs(FsArgs),
+    /// Write the virtual machine around the disks as code, or its cut-over as a runbook
+    Emit(Box<EmitArgs>),
     /// List the rules, or explain one
     Rules(RulesArgs),
     /// Print a completion script for a shell

@@ -13,6 +13,7 @@ mod context;
 mod convert;
 mod demo;
 mod document;
+mod emit;
 mod fs;
 mod grub;
 mod help;
@@ -68,6 +69,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Boot(args) => boot::run(context, args),
         cli::Verb::Migrate(args) => migrate::run(context, args),
         cli::Verb::Fs(args) => fs::run(context, args),
+        cli::Verb::Emit(args) => emit::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
         cli::Verb::Completions(args) => manual::completions(context, args),
         cli::Verb::Schema(args) => schema::run(context, args),
