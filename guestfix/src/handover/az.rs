@@ -155,7 +155,7 @@ fn machine(it: &Handover, command: Command) -> Command {
         .all("attach-data-disks", it.disks.iter().skip(1).map(disk))
         .option("os-disk-caching", "ReadWrite")
         .option("os-disk-delete-option", delete)
-        .option("data-disk-delete-option", delete)
+        .option_if("data-disk-delete-option", (it.disks.len() > 1).then_some(delete))
         .option("disk-controller-type", it.controller.name())
         .option_if("os-disk-encryption-set", it.encryption_set.clone());
     let command = match &it.placement {

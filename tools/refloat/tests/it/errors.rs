@@ -65,6 +65,16 @@ const ROWS: &[Row] = &[
     ("fs stat demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs ls demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs cat noise.img#/etc/fstab", "guest's root", "refloat inspect noise.img", 2),
+    // the hand-over
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --trusted-launch", "generation 2 alone", "azure-gen2", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --zone 7", "no availability zone", "1, 2 or 3", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --name a_b-", "no name of a virtual machine", "64 letters", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --data-disk a", "1 data disks are named", "once for each", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --license-type windows-server", "not one of this operating system", "or none", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --sql-license ahub", "no SQL Server", "leave --sql-license out", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --test --expires 2026-02-30", "no day", "2026-12-24", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 -o old.vhd", "already exists", "--force", 2),
+    ("emit arm demo.raw --for hyperv-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5", "no generation of Azure", "azure-gen1 or azure-gen2", 2),
     // outputs
     ("convert demo.raw old.vhd", "already exists", "--force", 2),
     ("convert demo.raw out.txt", "cannot tell the format", "--format", 2),

@@ -6,6 +6,7 @@ mod azure;
 mod cloud;
 mod disks;
 mod dracut;
+mod emit;
 mod errors;
 mod hostile;
 mod in_use;
