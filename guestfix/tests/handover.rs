@@ -554,3 +554,28 @@ fn the_script_is_one_of_a_posix_shell_with_every_text_whole() {
         );
     }
 }
+
+/// The commands of a script, each on a line of its own, those for the clean-up as well.
+fn commands(script: &str) -> Vec<String> {
+    let joined = script.replace("\\\n", " ");
+    let lines = joined.lines().map(|line| line.strip_prefix("# ").unwrap_or(line).trim());
+    let lines = lines.filter(|line| line.starts_with("az "));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn az_itself_takes_every_command() {
+    if !testimages::length::long() {
+        return;
+    }
+    let mut lines: Vec<String> = guests().iter().flat_map(|guest| commands(&az::render(guest))).collect();
+    // An extension of az brings it, and is not installed.
+    lines.retain(|line| !line.starts_with("az maintenance "));
+    let wrong =
+        ["az vm create --name a --resource-group b --attach-os-dsk c", "az disk eat"].map(str::to_owned);
+    lines.extend(wrong);
+    let Some(said) = testimages::azure_cli::parse(&lines) else { return };
+    assert_eq!(said.len(), lines.len());
+    let refused: Vec<_> = lines.iter().zip(&said).filter(|(_, said)| *said != "ok").collect();
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+}

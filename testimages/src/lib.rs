@@ -4,6 +4,7 @@
 //! are built by the real tools (`mke2fs`, `sgdisk`, `mkfs.vfat`, `depmod`, `cpio`), and judged by programs we
 //! did not write.
 
+pub mod azure_cli;
 pub mod azurite;
 pub mod boto;
 pub mod cache;
@@ -17,6 +18,7 @@ pub mod moto;
 pub mod mounted;
 pub mod mutants;
 pub mod population;
+mod python;
 pub mod real;
 pub mod seeds;
 pub mod synthetic;

@@ -1,14 +1,14 @@
 //! boto3, Amazon's own client for Python: a judge of what answers as AWS does.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::{cache, judge};
+use crate::python;
 
 /// The region that every client is in.
 pub const REGION: &str = "us-east-1";
@@ -24,34 +24,7 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 pub fn python() -> Option<PathBuf> {
     // Once for all tests of a program: to find out that there is no network takes a while.
     static ENVIRONMENT: OnceLock<Result<PathBuf>> = OnceLock::new();
-    judge::need("python3")?;
-    match ENVIRONMENT.get_or_init(|| cache::cached("python", &[REQUIREMENTS.as_bytes()], install)) {
-        Ok(environment) => Some(environment.join("bin/python")),
-        Err(error) => {
-            judge::missing(&format!("boto3 and moto from PyPI ({error:#})"));
-            None
-        }
-    }
-}
-
-fn install(out: &Path) -> Result<()> {
-    let environment = out.join("python");
-    succeed(judge::tool("python3").args(["-m", "venv"]).arg(&environment))
-        .context("cannot make a virtual environment (Debian package python3-venv)")?;
-    let requirements = out.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS)?;
-    let mut pip = Command::new(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    succeed(pip.arg(&requirements)).context("pip cannot install them")
-}
-
-/// Runs `command`; the error ends with the last line that it said.
-fn succeed(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    ensure!(output.status.success(), "{}: {}", output.status, said.lines().next_back().unwrap_or_default());
-    Ok(())
+    python::of(&ENVIRONMENT, REQUIREMENTS, "boto3 and moto")
 }
 
 /// A boto3 session in a process of its own, which makes one call at a time and retries none.

@@ -149,6 +149,8 @@ pub(crate) enum Verb {
     Migrate(MigrateArgs),
     /// Look inside without mounting
     Fs(FsArgs),
+    /// How long the next cut-over takes, and what it costs, by what changed between two snapshots
+    Forecast(ForecastArgs),
     /// Write the virtual machine around the disks as code, or its cut-over as a runbook
     Emit(Box<EmitArgs>),
     /// List the rules, or explain one
@@ -176,6 +178,7 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
     let why = match verb {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
+        Verb::Forecast(_) => "a forecast is of one volume",
         Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Schema(_) => {
             "this verb reads no machine"
         }
@@ -588,6 +591,17 @@ pub(crate) enum FsVerb {
         #[arg(long = "other-disk", value_name = "IMAGE", value_parser = address())]
         other_disks: Vec<String>,
     },
+}
+
+/// Only lists of blocks are read: what is fetched and sent at the cut-over is no more than what changed.
+#[derive(Debug, Args)]
+pub(crate) struct ForecastArgs {
+    /// The snapshot that was moved
+    #[arg(value_parser = address())]
+    pub(crate) older: String,
+    /// A newer one of the same volume
+    #[arg(value_parser = address())]
+    pub(crate) newer: String,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod convert;
 mod demo;
 mod document;
 mod emit;
+mod forecast;
 mod fs;
 mod grub;
 mod help;
@@ -69,6 +70,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Boot(args) => boot::run(context, args),
         cli::Verb::Migrate(args) => migrate::run(context, args),
         cli::Verb::Fs(args) => fs::run(context, args),
+        cli::Verb::Forecast(args) => forecast::run(context, args),
         cli::Verb::Emit(args) => emit::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
         cli::Verb::Completions(args) => manual::completions(context, args),

@@ -11,7 +11,7 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::SchemaArgs;
 use crate::context::Context;
 use crate::document::{Document, Envelope, Failed, Told};
-use crate::{apply, convert, demo, emit, fs, inspect, migrate, present, rules, undo, verify};
+use crate::{apply, convert, demo, emit, forecast, fs, inspect, migrate, present, rules, undo, verify};
 
 /// A kind of document, as a reference to its definition.
 pub(crate) type Kind = fn(&mut SchemaGenerator) -> Schema;
@@ -24,6 +24,7 @@ pub(crate) const SCHEMAS: &[(&str, &[Kind])] = &[
     ("convert", &[answer::<convert::Converted>]),
     ("demo", &[answer::<demo::Demo>]),
     ("emit", &[answer::<emit::Emitted>]),
+    ("forecast", &[answer::<forecast::Forecast>]),
     (
         "fs",
         &[answer::<fs::Listing>, answer::<fs::Content>, answer::<fs::Node>, answer::<fs::Differences<'_>>],

@@ -33,6 +33,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The price of so many list requests and blocks in US dollars, of AWS's example region.
+    #[expect(clippy::as_conversions, reason = "a price needs no 64 bits")]
+    pub fn price(lists: u64, blocks: u64) -> f64 {
+        lists as f64 * LIST_PRICE + blocks as f64 * BLOCK_PRICE
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -99,7 +105,6 @@ impl Counter {
         self.cached.fetch_add(1, Ordering::Relaxed);
     }
 
-    #[expect(clippy::as_conversions, reason = "a price needs no 64 bits")]
     pub(super) fn tally(&self) -> Tally {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (lists, blocks) = (of(&self.lists), of(&self.blocks));
@@ -110,7 +115,7 @@ impl Counter {
             blocks,
             bytes: blocks.saturating_mul(BLOCK),
             cached: of(&self.cached),
-            dollars: lists as f64 * LIST_PRICE + blocks as f64 * BLOCK_PRICE,
+            dollars: Tally::price(lists, blocks),
         }
     }
 }

@@ -212,6 +212,31 @@ fn a_pulled_snapshot_becomes_the_newer_one() {
     assert!(said.contains("no record"), "{said}");
 }
 
+#[test]
+fn a_forecast_reads_lists_alone() {
+    let before = noise(9, 64);
+    let mut after = before.clone();
+    let len = usize::try_from(BLOCK).unwrap();
+    for block in [3, 17, 40] {
+        after[block * len + 5] ^= 0xff;
+    }
+    let snapshots = vec![
+        Snapshot::from_bytes(ID, before).of_volume("vol-1"),
+        Snapshot::from_bytes(NEWER, after).of_volume("vol-1"),
+    ];
+    let cloud = Cloud::new(snapshots, vec![]);
+    let answer = cloud.json(&format!("forecast ebs:S ebs:{NEWER}@eu-west-1"), 0);
+    assert_eq!((&answer["blocks"], &answer["bytes"]), (&3.into(), &(3 * BLOCK).into()), "{answer:#}");
+    assert_eq!(answer["transfer"]["blocks"], 0, "{answer:#}");
+    assert!(!cloud.server.counts().blocks.contains_key(NEWER));
+    // The same snapshot, one of another volume, a file.
+    let same = cloud.json(&format!("forecast ebs:{NEWER}@eu-west-1 ebs:{NEWER}@eu-west-1"), 0);
+    assert_eq!(same["dollars"], 0.0);
+    let said = cloud.said(&format!("forecast ebs:snap-0aaaaaaaaaaaaaaaa@eu-west-1 ebs:{NEWER}@eu-west-1"), 2);
+    assert!(said.contains("not of one volume"), "{said}");
+    assert!(cloud.said("forecast old.raw ebs:S", 2).contains("name the older snapshot"));
+}
+
 /// Churn inside a file that the plan edits: the disk is the newer snapshot, the old plan is refused, a new
 /// one does the job.
 #[test]
