@@ -94,8 +94,15 @@ pub(crate) struct Global {
     /// Allow images to use backing files in this folder; without it they are refused
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) allow_backing: Option<PathBuf>,
-    /// Threads for copying [default: one per core; 64 from a snapshot]
-    #[arg(long, global = true, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    /// Threads for copying, at most 256 [default: one per core; 64 from a snapshot]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        value_parser = threads()
+    )]
     pub(crate) threads: usize,
     /// Maximum snapshot blocks per second, shared by all refloat processes on this machine (AWS allows 1000)
     #[arg(long, global = true, value_name = "N", default_value_t = 900.0)]
@@ -412,6 +419,11 @@ impl From<FileFormat> for OutputFormat {
             FileFormat::Qcow2 => Self::Qcow2,
         }
     }
+}
+
+/// How many threads: more than a few hundred only stand in each other's way.
+fn threads() -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(u16).range(0..=256).map(usize::from)
 }
 
 /// An address, whatever the bytes of its names.

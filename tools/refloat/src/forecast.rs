@@ -10,7 +10,7 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::ForecastArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::image;
+use crate::image::{self, Takes};
 use crate::present;
 
 /// US dollars for a gigabyte that leaves AWS, as its price list of us-east-1 has it for the first 10 TB of a
@@ -63,9 +63,9 @@ pub(crate) fn run(context: &Context, args: &ForecastArgs) -> Outcome {
         return Err(anyhow!("{}: not a snapshot", args.older))
             .help("name the older snapshot of the same volume: ebs:snap-…");
     }
-    let image = image::open(context, &args.newer)?;
-    let disk = image.machine.os_disk();
-    let snapshot = disk.origin.snapshot().filter(|_| image.machine.data_disks().is_empty());
+    let machine = image::machine(context, &image::addresses(&args.newer, &[], Takes::Disk)?)?;
+    let disk = machine.os_disk();
+    let snapshot = disk.origin.snapshot().filter(|_| machine.data_disks().is_empty());
     let snapshot = snapshot.ok_or_else(|| anyhow!("{}: not one snapshot in AWS", args.newer));
     let snapshot = snapshot.help("name the newer snapshot of the same volume: ebs:snap-…@REGION")?;
     let changes = snapshot.changes_since(older)?;

@@ -236,21 +236,27 @@ fn half_changed(path: &Path, writer: Option<&User>) -> Result<Image> {
     error.help(format!("{undo} puts it back; the same apply finishes it"))
 }
 
-/// Opens a machine for reading, half changed or not.
-pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> Result<Image> {
+/// The disks of a machine, of which nothing is read yet that tells them from others.
+pub(crate) fn machine(context: &Context, addresses: &[Address]) -> Result<Machine> {
     let options = OpenOptions {
         format: None,
         backing: backing(context),
         ebs: snapshot::options(&context.global),
         azure: azure::options(&context.global)?,
     };
+    let machine = libdisk::open_machine(addresses, &options)?;
+    context.opened.add(machine.disks());
+    Ok(machine)
+}
+
+/// Opens a machine for reading, half changed or not.
+pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> Result<Image> {
     let reading = addresses.iter().filter_map(|address| match &address.location {
         Location::File { path, .. } => Reading::take(path),
         _ => None,
     });
     let reading = reading.collect();
-    let machine = libdisk::open_machine(addresses, &options)?;
-    context.opened.add(machine.disks());
+    let machine = machine(context, addresses)?;
     if let Some(empty) = machine.disks().iter().find(|disk| disk.disk.size() == 0) {
         return Err(anyhow!("{} is empty: it has 0 bytes", empty.origin)).help(help::EMPTY);
     }

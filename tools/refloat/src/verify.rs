@@ -33,6 +33,9 @@ pub(crate) struct Verdict {
     /// Whether it has the content of the other image; absent where none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) same: Option<bool>,
+    /// The sizes of both in bytes, if they differ by more than padding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<[u64; 2]>,
     /// The first byte that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_difference: Option<u64>,
@@ -247,26 +250,28 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: 
             .filter_map(|fit| volume::pad(theirs.clone(), fit).ok())
             .find(|padded| padded.size() == size),
     };
-    verdict.first_difference = match padded {
-        Some(padded) => {
-            let far = [disk, other].map(|disk| Some(&disk.origin).filter(|origin| origin.path().is_none()));
-            let mut threads = context.global.threads;
-            if threads == 0 && far.iter().any(Option::is_some) {
-                threads = snapshot::THREADS;
-            }
-            // The first is read in whole blocks, each once: of two that are far away the other goes through
-            // the cache.
-            let [first, second] = match far {
-                [None, Some(_)] => [&padded, &disk.disk],
-                _ => [&disk.disk, &padded],
-            };
-            if let Some(streamed) = far.into_iter().flatten().next() {
-                streamed.set_streaming(true);
-            }
-            block::compare(first, second, &CopyOptions { threads }, &*context.observer)?
-        }
-        None => Some(size.min(theirs.size())),
+    // Of disks that no padding makes equal, what both have is compared.
+    let both = size.min(theirs.size());
+    let [ours, theirs] = match &padded {
+        Some(padded) => [disk.disk.clone(), padded.clone()],
+        None => [disk.disk.slice(0..both)?, theirs.slice(0..both)?],
     };
+    let far = [disk, other].map(|disk| Some(&disk.origin).filter(|origin| origin.path().is_none()));
+    let mut threads = context.global.threads;
+    if threads == 0 && far.iter().any(Option::is_some) {
+        threads = snapshot::THREADS;
+    }
+    // The first is read in whole blocks, each once: of two that are far away the other goes through the cache.
+    let [first, second] = match far {
+        [None, Some(_)] => [&theirs, &ours],
+        _ => [&ours, &theirs],
+    };
+    if let Some(streamed) = far.into_iter().flatten().next() {
+        streamed.set_streaming(true);
+    }
+    let difference = block::compare(first, second, &CopyOptions { threads }, &*context.observer)?;
+    verdict.first_difference = difference.or(padded.is_none().then_some(both));
+    verdict.sizes = padded.is_none().then_some([size, other.disk.size()]);
     verdict.same = Some(verdict.first_difference.is_none());
     Ok(())
 }
@@ -288,6 +293,9 @@ fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
                 format!("WRONG    content       differs from {other} at byte {:#x}\n", at.unwrap_or(0))
             }
         };
+        if let Some([ours, theirs]) = verdict.sizes {
+            out += &format!("WRONG    size          {ours} bytes, and {other} has {theirs}\n");
+        }
     }
     let answer = match (verdict.well_formed, verdict.same) {
         (Some(true), None) => "a valid VHD for Azure",

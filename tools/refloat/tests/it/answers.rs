@@ -1,6 +1,7 @@
 //! Exit codes, JSON documents, errors with their help line.
 
 use rustix::fs::{CWD, FileType, Mode};
+use std::fs;
 use testimages::{judge, lvm, synthetic};
 
 use crate::program::{command, failure, json, refloat};
@@ -242,4 +243,27 @@ fn an_answer_names_its_source() {
     std::fs::write(folder.path().join("torn.vhd"), &std::fs::read(image).unwrap()[..100_000]).unwrap();
     let torn = json(folder.path(), "verify torn.vhd", 1);
     assert!(torn["source"][0]["address"] == "torn.vhd", "{torn}");
+}
+
+#[test]
+fn the_first_difference_is_told_of_disks_of_other_sizes_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = vec![7_u8; 3 << 20];
+    fs::write(folder.path().join("a.raw"), &bytes).unwrap();
+    bytes.resize(5 << 20, 7);
+    fs::write(folder.path().join("longer.raw"), &bytes).unwrap();
+    bytes[100] = 8;
+    fs::write(folder.path().join("both.raw"), &bytes).unwrap();
+    for (other, at) in [("longer.raw", 3 << 20), ("both.raw", 100)] {
+        let answer = json(folder.path(), &format!("verify a.raw {other}"), 1);
+        assert_eq!(
+            (&answer["first_difference"], &answer["sizes"]),
+            (&at.into(), &serde_json::json!([3 << 20, 5 << 20]))
+        );
+        let said = refloat(folder.path(), &format!("verify a.raw {other}"), 1);
+        assert!(said.contains(&format!("at byte {at:#x}")) && said.contains("3145728 bytes"), "{said}");
+    }
+    // More threads than do any good are refused before they start.
+    let said = failure(folder.path(), "convert a.raw b.raw --threads 2000");
+    assert!(said.contains("2000 is not in 0..=256"), "{said}");
 }

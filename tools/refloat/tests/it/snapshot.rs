@@ -223,6 +223,7 @@ fn a_forecast_reads_lists_alone() {
     let snapshots = vec![
         Snapshot::from_bytes(ID, before).of_volume("vol-1"),
         Snapshot::from_bytes(NEWER, after).of_volume("vol-1"),
+        Snapshot::from_bytes("snap-0aaaaaaaaaaaaaaaa", vec![1; 10]).of_volume("vol-2"),
     ];
     let cloud = Cloud::new(snapshots, vec![]);
     let answer = cloud.json(&format!("forecast ebs:S ebs:{NEWER}@eu-west-1"), 0);
