@@ -99,12 +99,15 @@ fn tested() -> Handover {
     }
 }
 
+/// A fault.
+type Change = fn(&mut Handover);
+
 #[test]
 fn what_azure_refuses_is_said_first() {
     for fine in guests() {
         fine.check().unwrap();
     }
-    let bad: [(&str, fn(&mut Handover)); 17] = [
+    let bad: [(&str, Change); 17] = [
         ("no name of a virtual", |it| it.name = "-web".into()),
         ("no name of a virtual", |it| it.name = "w".repeat(65)),
         ("no name of a virtual", |it| it.name = "a b".into()),

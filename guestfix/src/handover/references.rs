@@ -106,7 +106,7 @@ pub fn references(view: &dyn View) -> Result<References> {
         scan.folder(folder, 0);
     }
     let mut all = scan.all;
-    all.found.sort_by(|a, b| a.place.to_string().cmp(&b.place.to_string()));
+    all.found.sort_by(|a, b| a.place.cmp(&b.place));
     Ok(all)
 }
 
@@ -249,7 +249,7 @@ mod tests {
             .file("/etc/app.conf", "[db]\nurl=postgres://app:hunter2@db.rds.amazonaws.com/x\n")
             .file("/srv/long.conf", &long)
             .file("/root/app.conf", "s3://not-looked-at\n")
-            .file("/opt/big.log", &"s3://x\n".repeat(60_000))
+            .file("/opt/big.log", "s3://x\n".repeat(60_000))
             .file("/etc/keys/a.conf", "s3://in-a-secret\n");
         let all = guest.guest(|guest| references(guest.view)).unwrap();
         let text = |place: &str| {
