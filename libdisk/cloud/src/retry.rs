@@ -19,8 +19,10 @@ const STRANGER: Duration = Duration::from_secs(20);
 pub enum Cloud {
     /// Amazon's.
     Aws,
-    /// Microsoft's.
+    /// Microsoft's, of storage.
     Azure,
+    /// Microsoft's, of all that is managed.
+    AzureManager,
 }
 
 /// A request that failed for good.
@@ -100,6 +102,7 @@ impl From<Failure> for block::Error {
         let (layer, what) = match failure.cloud() {
             Cloud::Aws => ("ebs", "cannot read the snapshot"),
             Cloud::Azure => ("azure", "a request about the blob failed"),
+            Cloud::AzureManager => ("azure", "a request about the disk failed"),
         };
         Self::new(kind, layer, what).because(failure)
     }

@@ -22,6 +22,8 @@ use crate::{http, to_u64};
 /// reason is asked for in smaller parts.
 const WINDOW: u64 = 64 << 30;
 const SMALLEST_WINDOW: u64 = 16 << 20;
+/// How often a signature is looked up again for one request.
+const MAX_RENEWALS: u32 = 3;
 
 /// How to speak to Azure Storage.
 #[derive(Debug, Clone)]
@@ -253,7 +255,7 @@ impl Blob {
         what: &dyn Fn() -> String,
         request: &mut dyn FnMut(Option<&Signature>) -> Result<T, Fault>,
     ) -> Result<T, Failure> {
-        loop {
+        for renewals in 0.. {
             let signature = self.options.signatures.of(&self.url);
             let retry = Retry {
                 cloud: Cloud::Azure,
@@ -271,7 +273,9 @@ impl Blob {
                 self.answered.store(true, Ordering::Relaxed);
                 return done;
             };
-            let renewed = signature.as_ref().filter(|_| failure.kind() == FaultKind::Expired);
+            // The answer to HEAD has no body to say that it is the time that is over.
+            let may_be_over = matches!(failure.kind(), FaultKind::Expired | FaultKind::Credentials);
+            let renewed = signature.as_ref().filter(|_| may_be_over && renewals < MAX_RENEWALS);
             if renewed.is_some_and(|old| self.options.signatures.renew(&self.url, old)) {
                 tracing::info!(blob = self.url.as_str(), "the shared access signature was renewed");
                 continue;
@@ -283,5 +287,6 @@ impl Blob {
                 _ => failure,
             });
         }
+        unreachable!("the loop has no end")
     }
 }

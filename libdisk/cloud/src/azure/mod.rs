@@ -5,6 +5,9 @@
 //! checks a CRC-64 of every page that is put. Nothing of the SDK is used: it brings a second HTTP client and a
 //! second TLS stack.
 //!
+//! A [`ManagedDisk`] is such a blob for as long as it is open. [`Manager`] is who makes, opens and closes it:
+//! Azure Resource Manager, with its own credentials and its own errors.
+//!
 //! # Secrets
 //!
 //! A shared access signature gives whoever has it the blob. It is kept apart from the address from the start:
@@ -18,17 +21,24 @@
 //! file that it came from, so that a long transfer outlives it.
 
 mod answer;
+mod arm;
 mod client;
 mod crc64;
 mod device;
+mod disk;
 mod list;
+mod place;
+mod refusal;
 mod request;
 mod signature;
 mod tally;
+mod token;
 mod url;
 
+pub use arm::Manager;
 pub use client::{Blob, Kind, Options, Properties};
 pub use device::PageBlob;
+pub use disk::{Access, DiskFacts, DiskId, DiskIdError, DiskSettings, GroupId, ManagedDisk, SystemDisk, TAG};
 pub use signature::{Signature, SignatureError, Signatures};
 pub use tally::Tally;
 pub use url::{BlobUrl, UrlError};

@@ -82,6 +82,16 @@ struct Inner {
     typed: Vec<(String, Signature)>,
     given: Mutex<Vec<Given>>,
     file: Option<PathBuf>,
+    grant: Option<Grant>,
+}
+
+/// Who gives a new signature where one has ended, one at a time.
+struct Grant(Mutex<Box<dyn Fn() -> Option<Signature> + Send>>);
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Grant")
+    }
 }
 
 /// A line of a file: a signature for all blobs, or for those below a URL.
@@ -105,7 +115,8 @@ impl Signatures {
     /// `File`, `Shape`.
     pub fn and_file(self, file: &Path) -> Result<Self, SignatureError> {
         let given = Mutex::new(read(file)?);
-        Ok(Self(Arc::new(Inner { typed: self.0.typed.clone(), given, file: Some(file.to_owned()) })))
+        let (typed, file) = (self.0.typed.clone(), Some(file.to_owned()));
+        Ok(Self(Arc::new(Inner { typed, given, file, grant: None })))
     }
 
     /// The same, and those in `text`, which is as a file; `named` says where it is from.
@@ -114,7 +125,15 @@ impl Signatures {
     /// `Shape`.
     pub fn and_text(self, text: &str, named: &str) -> Result<Self, SignatureError> {
         let given = Mutex::new(lines(text, named)?);
-        Ok(Self(Arc::new(Inner { typed: self.0.typed.clone(), given, file: None })))
+        Ok(Self(Arc::new(Inner { typed: self.0.typed.clone(), given, ..Inner::default() })))
+    }
+
+    /// One that was granted, and who grants the next one when it has ended.
+    #[must_use]
+    pub fn granted(signature: Signature, next: impl Fn() -> Option<Signature> + Send + 'static) -> Self {
+        let given = Mutex::new(vec![Given { below: None, signature }]);
+        let grant = Some(Grant(Mutex::new(Box::new(next))));
+        Self(Arc::new(Inner { given, grant, ..Inner::default() }))
     }
 
     /// Takes a signature off the URL of a blob in `text`, where there is one: `azure:https://…?sv=…`, and the
@@ -154,10 +173,20 @@ impl Signatures {
 
     /// Reads the file again. Whether there is now another signature for `blob` than `old`.
     pub(super) fn renew(&self, blob: &BlobUrl, old: &Signature) -> bool {
+        let is_new = || self.of(blob).is_some_and(|new| new != *old);
+        if let Some(Grant(grant)) = &self.0.grant {
+            let grant = lock(grant);
+            // Another thread may have asked for it meanwhile.
+            if !is_new()
+                && let Some(signature) = grant()
+            {
+                *lock(&self.0.given) = vec![Given { below: None, signature }];
+            }
+        }
         if let Some(found) = self.0.file.as_deref().and_then(|file| read(file).ok()) {
             *lock(&self.0.given) = found;
         }
-        self.of(blob).is_some_and(|new| new != *old)
+        is_new()
     }
 }
 
