@@ -36,6 +36,7 @@
 //! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its
 //! kin).
 
+mod arm;
 mod blob;
 mod ebs;
 mod ec2;
@@ -50,6 +51,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
+pub use arm::{ArmServer, Asked, Credential};
 pub use blob::{BlobCounts, BlobFault, BlobServer};
 pub use fault::{Call, Fault, Faults};
 pub use server::Server;

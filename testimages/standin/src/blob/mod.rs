@@ -157,6 +157,16 @@ impl BlobServer {
         self.service.content(blob)
     }
 
+    /// A blob of `size` zeros that nobody but a managed disk makes: there is no Put Blob of it.
+    pub(crate) fn of_disk(&self, blob: &str, size: u64) {
+        self.service.of_disk(blob, size);
+    }
+
+    /// It goes with its disk.
+    pub(crate) fn remove(&self, blob: &str) {
+        self.service.remove(blob);
+    }
+
     /// Changes a byte of a blob, as nobody should.
     pub fn spoil(&self, blob: &str, at: u64) {
         self.service.spoil(blob, at);

@@ -85,6 +85,16 @@ impl Service {
         Some(pages.read(0..pages.size))
     }
 
+    pub(super) fn of_disk(&self, blob: &str, size: u64) {
+        let mut pages = Pages::new(size, 1);
+        pages.is_of_disk = true;
+        lock(&self.blobs).insert(format!("/account/container/{blob}"), pages);
+    }
+
+    pub(super) fn remove(&self, blob: &str) {
+        lock(&self.blobs).remove(&format!("/account/container/{blob}"));
+    }
+
     pub(super) fn spoil(&self, blob: &str, at: u64) {
         let mut blobs = lock(&self.blobs);
         if let Some(pages) = blobs.get_mut(&format!("/account/container/{blob}")) {
@@ -229,6 +239,9 @@ impl Request<'_> {
             return Err(Refusal::new(400, "InvalidHeaderValue"));
         }
         let mut blobs = lock(&self.service.blobs);
+        if blobs.get(self.path).is_some_and(|pages| pages.is_of_disk) {
+            return Err(Refusal::new(403, "AuthorizationPermissionMismatch"));
+        }
         let version = blobs.get(self.path).map(|pages| pages.version + 1);
         if version.is_some() && self.header("if-none-match") == Some("*") {
             return Err(Refusal::new(409, "BlobAlreadyExists"));

@@ -14,6 +14,8 @@ pub(super) struct Pages {
     pub(super) size: u64,
     /// It changes with every change.
     pub(super) version: u64,
+    /// It belongs to a managed disk, and is made by that alone.
+    pub(super) is_of_disk: bool,
     chunks: HashMap<u64, Vec<u8>>,
     /// Start and end of what was put; none touches another.
     ranges: BTreeMap<u64, u64>,
