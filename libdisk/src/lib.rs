@@ -20,6 +20,8 @@ mod destination;
 mod filesystem;
 mod identity;
 mod machine;
+#[cfg(feature = "cloud")]
+mod managed_disk;
 mod open;
 #[cfg(feature = "cloud")]
 mod page_blob;
@@ -36,6 +38,8 @@ pub use filesystem::{
 pub use identity::identity;
 pub use image::{FORMATS, Format, Layer};
 pub use machine::{CloudFacts, Machine, MachineDisk, Origin, Role, open, open_machine};
+#[cfg(feature = "cloud")]
+pub use managed_disk::ManagedDiskDestination;
 pub use open::OpenOptions;
 #[cfg(feature = "cloud")]
 pub use page_blob::{PageBlobDestination, ReadBack};

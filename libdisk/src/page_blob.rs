@@ -54,6 +54,8 @@ pub struct PageBlobDestination {
     pub read_back: ReadBack,
     /// The folder for the record of the transfer.
     pub state: PathBuf,
+    /// What it is called, where that stays and the URL may not: the record is kept under that name.
+    pub known_as: Option<String>,
 }
 
 impl PageBlobDestination {
@@ -69,10 +71,7 @@ impl PageBlobDestination {
 
     /// The record of the transfer.
     fn log_path(&self) -> PathBuf {
-        let digest = Sha256::digest(self.url.as_str());
-        let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let name = self.url.name().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c));
-        self.state.join(format!("{}-{digest}.transfer", name.take(80).collect::<String>()))
+        log_path(&self.state, self.known_as.as_deref().unwrap_or(self.url.as_str()))
     }
 
     fn open_log(&self) -> Result<FileLog> {
@@ -80,6 +79,23 @@ impl PageBlobDestination {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.state);
         made.map_err(|cause| failed(cause).in_file(&self.state))?;
         FileLog::open(&self.log_path(), 0o600)
+    }
+
+    /// Forgets what was sent to what is known by that name.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn forget(known_as: &str, state: &Path) -> Result<()> {
+        let path = log_path(state, known_as);
+        if path.exists() { FileLog::open(&path, 0o600)?.clear() } else { Ok(()) }
+    }
+
+    /// The sum of the content that was written, if that was recorded.
+    pub(crate) fn content(&self) -> Result<Option<ContentSum>> {
+        match self.log_path().exists() {
+            true => Ok(Last::of(&self.open_log()?)?.content),
+            false => Ok(None),
+        }
     }
 
     fn blob(&self) -> Result<Blob> {
@@ -170,6 +186,15 @@ impl PageBlobDestination {
     }
 }
 
+/// The record of what is sent to what is called so.
+fn log_path(state: &Path, name: &str) -> PathBuf {
+    let digest = Sha256::digest(name);
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let last = last.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c));
+    state.join(format!("{}-{digest}.transfer", last.take(80).collect::<String>()))
+}
+
 /// The length of the piece at `offset` of a disk.
 fn piece_len(offset: u64, size: u64) -> u64 {
     u64::from(PIECE).min(size.saturating_sub(offset))
@@ -212,7 +237,7 @@ impl Last {
 
 impl Destination for PageBlobDestination {
     fn name(&self) -> String {
-        format!("azure:{}", self.url)
+        self.known_as.clone().unwrap_or_else(|| format!("azure:{}", self.url))
     }
 
     fn format(&self) -> FileFormat {
@@ -244,7 +269,7 @@ impl Destination for PageBlobDestination {
             return Err(Error::unsupported(LAYER, "to send only what has changed since an older snapshot"));
         }
         let (size, resumes) = (disk.size, disk.key.is_some());
-        let key = disk.key.map_or_else(Key::default, |key: ResumeKey| key.with("blob", &self.url).digest());
+        let key = disk.key.map_or_else(Key::default, |key: ResumeKey| key.with("blob", self.name()).digest());
         let total = size.checked_add(FOOTER).ok_or_else(|| Error::unsupported(LAYER, "so large a disk"))?;
         let (log, blob) = (self.open_log()?, self.blob()?);
         let (last, found) = (Last::of(&log)?, blob.properties()?);
@@ -301,11 +326,7 @@ impl Destination for PageBlobDestination {
 
     fn verify(&self) -> Result<Upload> {
         let disk = PageBlob::open(&self.url, &self.options)?.disk();
-        let content = match self.log_path().exists() {
-            true => Last::of(&self.open_log()?)?.content,
-            false => None,
-        };
-        Ok(Upload { form: Some(vhd::check_bytes(&disk)?), content })
+        Ok(Upload { form: Some(vhd::check_bytes(&disk)?), content: self.content()? })
     }
 }
 
@@ -523,6 +544,7 @@ mod tests {
             existing: Existing::Refuse,
             read_back: ReadBack::Sample,
             state: "/nowhere".into(),
+            known_as: None,
         }
     }
 

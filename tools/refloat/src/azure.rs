@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -54,12 +55,16 @@ pub(crate) fn destination(
     existing: Existing,
     read_back: ReadBack,
 ) -> Result<PageBlobDestination> {
-    let Some(state) = PageBlobDestination::default_state() else {
-        let error = Err(anyhow::anyhow!("there is no folder for the record of the transfer"));
-        return error.help("set REFLOAT_STATE to a folder, or HOME");
-    };
-    let url = url.parse().help(help::BLOB)?;
-    Ok(PageBlobDestination { url, options: options(&context.global)?, existing, read_back, state })
+    let (url, state) = (url.parse().help(help::BLOB)?, state()?);
+    let (options, known_as) = (options(&context.global)?, None);
+    Ok(PageBlobDestination { url, options, existing, read_back, state, known_as })
+}
+
+/// The folder for the records of transfers.
+pub(crate) fn state() -> Result<PathBuf> {
+    let state = PageBlobDestination::default_state();
+    let state = state.ok_or_else(|| anyhow::anyhow!("there is no folder for the record of the transfer"));
+    state.help("set REFLOAT_STATE to a folder, or HOME")
 }
 
 /// A disk in a blob as the destination that it was, to look at what is there.

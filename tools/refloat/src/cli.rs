@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::answer::Help;
 use crate::azure;
+use crate::managed::{AzureArgs, ManagedArgs};
 use crate::name;
 use crate::schema::SCHEMAS;
 
@@ -39,6 +40,8 @@ Addresses:
   ebs:i-0abc@eu-west-1        all disks of an instance, by their newest snapshots
   azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS
                               a page blob in Azure, to read or to write
+  azure:SUBSCRIPTION/GROUP/DISK
+                              a managed disk in Azure, to write
 
 A machine of several disks: os.qcow2 --disk data.vhd --disk more.raw
 
@@ -46,6 +49,9 @@ Environment:
   AWS_PROFILE, AWS_REGION, .. the credentials and region that the AWS CLI would use
   AWS_CA_BUNDLE               a PEM file with the certificates to trust [default: this system's]
   HTTPS_PROXY, NO_PROXY       the proxy to AWS and Azure, and the hosts that need none
+  AZURE_TENANT_ID, AZURE_CLIENT_ID, ..
+                              the application that makes managed disks; else the machine's identity, else az
+  AZURE_CLOUD                 AzureCloud, AzureUSGovernment or AzureChinaCloud
   REFLOAT_AZURE_SAS           the shared access signature for blobs, as --sas-file has it
   REFLOAT_CACHE               the folder for blocks of snapshots and blobs
   REFLOAT_STATE               the folder for what was sent to Azure so far [default: ~/.local/state/refloat]
@@ -160,6 +166,8 @@ pub(crate) enum Verb {
     Forecast(ForecastArgs),
     /// Write the virtual machine around the disks as code, or its cut-over as a runbook
     Emit(Box<EmitArgs>),
+    /// Clean up in Azure what unfinished runs left
+    Azure(AzureArgs),
     /// List the rules, or explain one
     Rules(RulesArgs),
     /// Print a completion script for a shell
@@ -186,9 +194,12 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
         Verb::Forecast(_) => "a forecast is of one volume",
-        Verb::Demo(_) | Verb::Rules(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Schema(_) => {
-            "this verb reads no machine"
-        }
+        Verb::Demo(_)
+        | Verb::Azure(_)
+        | Verb::Rules(_)
+        | Verb::Completions(_)
+        | Verb::Man(_)
+        | Verb::Schema(_) => "this verb reads no machine",
         _ => return Ok(()),
     };
     refuse("--disk", why)
@@ -204,6 +215,9 @@ const READING: &[&str] = &[
     "sas_file",
     "azure_patience",
 ];
+/// Those of them that Azure Resource Manager has no use for.
+const MACHINE: &[&str] =
+    &["disks", "allow_backing", "threads", "ebs_requests_per_second", "ebs_patience", "sas_file"];
 /// All options of all verbs.
 const ALL: &[&str] = &[
     "json",
@@ -223,6 +237,7 @@ const USELESS: &[(&str, &[&str])] = &[
     ("demo", READING),
     ("undo", READING),
     ("rules", READING),
+    ("azure", MACHINE),
     ("completions", ALL),
     ("man", ALL),
     ("schema", ALL),
@@ -472,6 +487,8 @@ pub(crate) struct ConvertArgs {
     /// How much to read back of what was sent to Azure
     #[arg(long, value_name = "HOW", default_value = "sample")]
     pub(crate) read_back: ReadBackArg,
+    #[command(flatten)]
+    pub(crate) managed: ManagedArgs,
 }
 
 /// How much is read back of what was sent.
@@ -557,6 +574,8 @@ pub(crate) struct MigrateArgs {
     /// How much to read back of what was sent to Azure
     #[arg(long, value_name = "HOW", default_value = "sample")]
     pub(crate) read_back: ReadBackArg,
+    #[command(flatten)]
+    pub(crate) managed: ManagedArgs,
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,

@@ -21,9 +21,10 @@ use crate::context::Context;
 use crate::document::Document;
 use crate::help;
 use crate::image::{self, Takes};
+use crate::managed::ManagedArgs;
 use crate::present::{self, size};
 use crate::snapshot::{self, Pull};
-use crate::{azure, name};
+use crate::{azure, managed, name};
 
 /// How much of a local copy is recorded at once, in bytes: what a kill can cost each thread.
 const PIECE: u32 = 1 << 20;
@@ -108,7 +109,7 @@ impl Written {
 }
 
 pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
-    let outputs = Outputs::new(context, &args.target, args.format, args.force)?;
+    let outputs = Outputs::new(context, &args.target, args.format, args.force, &args.managed)?;
     let outputs = outputs.read_back(args.read_back.into());
     let outputs = if args.no_sync { outputs.unsynced() } else { outputs };
     let source = image::open_part(context, &args.source, Takes::Volume)?;
@@ -179,8 +180,10 @@ pub(crate) struct Outputs<'a> {
     context: &'a Context,
     /// For the disk that it starts from.
     target: &'a Path,
-    /// The URL of a blob, if it is one.
+    /// The URL of a blob or the name of a managed disk, if it is one.
     blob: Option<String>,
+    /// How a managed disk is to be.
+    managed: ManagedArgs,
     pub(crate) format: FileFormat,
     force: bool,
     durability: Durability,
@@ -193,8 +196,9 @@ impl<'a> Outputs<'a> {
         target: &'a Path,
         asked: Option<OutputFormat>,
         force: bool,
+        managed: &ManagedArgs,
     ) -> Result<Self> {
-        let blob = blob(target);
+        let (blob, managed) = (blob(target), managed.clone());
         let format = match (&blob, asked) {
             (None, asked) => format_of(target, asked)?,
             (Some(_), None | Some(OutputFormat::Vhd)) => FileFormat::Vhd,
@@ -204,7 +208,7 @@ impl<'a> Outputs<'a> {
             }
         };
         let (durability, read_back) = (Durability::Synced, ReadBack::default());
-        Ok(Self { context, target, blob, format, force, durability, read_back })
+        Ok(Self { context, target, blob, managed, format, force, durability, read_back })
     }
 
     /// The same, where so much is read back of what goes over a network.
@@ -220,9 +224,16 @@ impl<'a> Outputs<'a> {
     /// Where the disk with this index goes; a file gets these mode bits.
     pub(crate) fn of(&self, index: usize, mode: u32) -> Result<Box<dyn Destination>> {
         let first: Box<dyn Destination> = match &self.blob {
-            Some(url) => {
+            Some(place) => {
                 let existing = if self.force { Existing::Replace } else { Existing::Refuse };
-                Box::new(azure::destination(self.context, url, existing, self.read_back)?)
+                let (context, read_back) = (self.context, self.read_back);
+                match place.contains("://") {
+                    true => Box::new(azure::destination(context, place, existing, read_back)?),
+                    false => {
+                        let disk = managed::destination(context, place, &self.managed, existing, read_back)?;
+                        Box::new(disk)
+                    }
+                }
             }
             None => Box::new(destination(self.target, self.format, self.force, self.durability, mode)),
         };
@@ -233,7 +244,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// The URL of the blob that a target names, if it names one.
+/// The URL of the blob or the name of the managed disk that a target names, if it names one.
 pub(crate) fn blob(target: &Path) -> Option<String> {
     match target.to_str()?.parse::<Address>().ok()?.location {
         Location::Azure(url) => Some(url),

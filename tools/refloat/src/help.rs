@@ -16,12 +16,14 @@ use crate::name;
 pub(crate) const ADDRESS: &str = "refloat --help shows what an address looks like";
 pub(crate) const ALLOW_BACKING: &str =
     "if you trust the image, allow its other files with --allow-backing DIR";
-pub(crate) const BLOB: &str =
-    "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS";
+pub(crate) const BLOB: &str = "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS, or, to write it, a managed \
+     disk as in azure:SUBSCRIPTION/GROUP/DISK";
 pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
 pub(crate) const EXTENSION: &str = "name the file .vhd, .raw or .qcow2, or add --format";
 pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
 pub(crate) const GRUB: &str = "give --grub a folder with GRUB's boot.img and core.img for i386-pc, or with the modules for grub-mkimage";
+pub(crate) const GROUP: &str =
+    "name the subscription by its ID and the group: refloat azure cleanup SUBSCRIPTION/GROUP";
 pub(crate) const IN_USE: &str =
     "shut the machine down or unmount the image, then try again; or work on a copy or snapshot of it";
 pub(crate) const LARGE_PLAN: &str =
@@ -184,6 +186,40 @@ pub(crate) fn of_failure(failure: &Failure) -> &'static str {
     match (failure.cloud(), failure.kind()) {
         (Cloud::Aws, kind) => of_aws(kind),
         (Cloud::Azure, kind) => of_azure(kind),
+        (Cloud::AzureManager, kind) => of_manager(kind),
+    }
+}
+
+/// What Azure Resource Manager said has its own words where they are known; these are for its kind.
+fn of_manager(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Credentials => {
+            "log in (az login), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or \
+             AZURE_FEDERATED_TOKEN_FILE, or AZURE_ACCESS_TOKEN, then run the same command to resume"
+        }
+        FaultKind::Access => {
+            "allow Microsoft.Compute/disks/read, write, delete, beginGetAccess and endGetAccess on the group, say by \
+             the role Contributor"
+        }
+        FaultKind::NotFound => "check the subscription, the group, which must be there, and AZURE_CLOUD",
+        FaultKind::InUse => "wait until it has ended, or give the disk another name",
+        FaultKind::Quota => {
+            "ask for a larger quota (az vm list-usage --location REGION), or use another region"
+        }
+        FaultKind::Key => "make the disk encryption set and its key usable, or leave --encryption-set out",
+        FaultKind::Throttled => {
+            "others use the same subscription: run the same command again later to resume"
+        }
+        FaultKind::Connection => {
+            "check the network, AZURE_CLOUD and AZURE_RESOURCE_MANAGER, then run the same command again"
+        }
+        FaultKind::Invalid => {
+            "check what was asked for: the region, --sku, --zone, and the IDs and variables that were given"
+        }
+        FaultKind::Protocol => {
+            "what answers does not speak as Azure Resource Manager does: check AZURE_RESOURCE_MANAGER and the proxy"
+        }
+        _ => of_azure(kind),
     }
 }
 

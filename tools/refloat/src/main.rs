@@ -20,6 +20,7 @@ mod grub;
 mod help;
 mod image;
 mod inspect;
+mod managed;
 mod manual;
 mod migrate;
 mod name;
@@ -72,6 +73,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Fs(args) => fs::run(context, args),
         cli::Verb::Forecast(args) => forecast::run(context, args),
         cli::Verb::Emit(args) => emit::run(context, args),
+        cli::Verb::Azure(args) => managed::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
         cli::Verb::Completions(args) => manual::completions(context, args),
         cli::Verb::Schema(args) => schema::run(context, args),

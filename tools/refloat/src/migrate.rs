@@ -45,7 +45,8 @@ pub(crate) struct Moved {
 }
 
 pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
-    let outputs = Outputs::new(context, &args.target, args.format, args.force)?;
+    let managed = args.managed.clone().on(args.goal.target.firmware);
+    let outputs = Outputs::new(context, &args.target, args.format, args.force, &managed)?;
     let outputs = outputs.read_back(args.read_back.into());
     let format = outputs.format;
     let mut image = image::open(context, &args.source)?;
@@ -136,12 +137,15 @@ fn last_lines(
             several => format!(" and the machine's {several} other disks"),
         };
         let is_file = targets.first().is_some_and(|target| target.path().is_some());
-        let what = if is_file { "can be uploaded" } else { "is in Azure: a managed disk can be made of it" };
+        let what = if is_file { "can be uploaded" } else { "is in Azure" };
         page.line(next::verdict(true, format!("{target}{and} {what}")));
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
         let boot = targets.iter().take(1).fold(Command::new("boot"), |boot, first| boot.written(&**first));
         let boot = further.iter().fold(boot, |boot, disk| boot.word("--disk").written(&**disk));
-        page.line(next::line(&boot.goal(&goal)));
+        // A managed disk is not opened again.
+        if targets.iter().all(|target| target.path().is_some() || target.name().contains("://")) {
+            page.line(next::line(&boot.goal(&goal)));
+        }
         for (index, target) in targets.iter().enumerate() {
             if let Some(vhd) = target.path() {
                 page.append(next::upload(vhd, args.goal.target, index == 0));

@@ -11,7 +11,9 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::SchemaArgs;
 use crate::context::Context;
 use crate::document::{Document, Envelope, Failed, Told};
-use crate::{apply, convert, demo, emit, forecast, fs, inspect, migrate, present, rules, undo, verify};
+use crate::{
+    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, undo, verify,
+};
 
 /// A kind of document, as a reference to its definition.
 pub(crate) type Kind = fn(&mut SchemaGenerator) -> Schema;
@@ -19,6 +21,7 @@ pub(crate) type Kind = fn(&mut SchemaGenerator) -> Schema;
 /// What can be asked for: each verb that answers, with its answers; an error is one of each.
 pub(crate) const SCHEMAS: &[(&str, &[Kind])] = &[
     ("apply", &[answer::<apply::Applied>]),
+    ("azure", &[answer::<managed::Cleanup>]),
     ("boot", &[answer::<testboot::Outcome>]),
     ("check", &[answer::<Report>]),
     ("convert", &[answer::<convert::Converted>]),

@@ -66,7 +66,7 @@ impl Azure {
 
 /// A disk of `mib` MiB in pieces, as file systems leave it; gives how many bytes of it are in blocks of 4 KiB
 /// that are not zero.
-fn disk(path: &Path, seed: u64, mib: u64) -> u64 {
+pub(crate) fn disk(path: &Path, seed: u64, mib: u64) -> u64 {
     let file = File::create(path).unwrap();
     file.set_len(mib << 20).unwrap();
     let (mut random, mut noise, mut at, mut data) = (fastrand::Rng::with_seed(seed), vec![0; 6 << 20], 0, 0);

@@ -14,6 +14,7 @@ mod interrupted;
 mod killed;
 mod laws;
 mod machines;
+mod managed;
 mod migration;
 mod names;
 mod next;
