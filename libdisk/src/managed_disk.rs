@@ -65,19 +65,6 @@ impl ManagedDiskDestination {
         Ok(PageBlobDestination { url, options, existing, read_back, state, known_as })
     }
 
-    /// What the record of a transfer needs, where the disk is not open and may not be there.
-    fn record(&self) -> Result<PageBlobDestination> {
-        let url = "https://none.blob.core.windows.net/none/none".parse();
-        Ok(PageBlobDestination {
-            url: url.map_err(|error| Error::unsupported(LAYER, "an address").because(error))?,
-            options: self.options.clone(),
-            existing: Existing::Refuse,
-            read_back: self.read_back,
-            state: self.state.clone(),
-            known_as: Some(self.name()),
-        })
-    }
-
     /// What is on it, read by a signature that ends with this.
     fn read(&self) -> Result<vhd::Report> {
         let pages = self.pages(Access::Read)?;
@@ -140,7 +127,7 @@ impl Destination for ManagedDiskDestination {
     }
 
     fn has_begun(&self) -> bool {
-        self.record().is_ok_and(|record| record.has_begun())
+        PageBlobDestination::has_begun_as(&self.name(), &self.state)
     }
 
     fn free(&self) -> Result<()> {
@@ -182,7 +169,7 @@ impl Destination for ManagedDiskDestination {
     }
 
     fn discard(&self) -> Result<()> {
-        self.record()?.discard()
+        PageBlobDestination::forget(&self.name(), &self.state)
     }
 
     fn companion(&self, number: u32) -> Box<dyn Destination> {
@@ -194,7 +181,8 @@ impl Destination for ManagedDiskDestination {
     }
 
     fn verify(&self) -> Result<Upload> {
-        Ok(Upload { form: Some(self.read()?), content: self.record()?.content()? })
+        let content = PageBlobDestination::content_of(&self.name(), &self.state)?;
+        Ok(Upload { form: Some(self.read()?), content })
     }
 }
 

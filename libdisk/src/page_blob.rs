@@ -71,7 +71,7 @@ impl PageBlobDestination {
 
     /// The record of the transfer.
     fn log_path(&self) -> PathBuf {
-        log_path(&self.state, self.known_as.as_deref().unwrap_or(self.url.as_str()))
+        log_path(&self.state, self.recorded_as())
     }
 
     fn open_log(&self) -> Result<FileLog> {
@@ -90,12 +90,22 @@ impl PageBlobDestination {
         if path.exists() { FileLog::open(&path, 0o600)?.clear() } else { Ok(()) }
     }
 
-    /// The sum of the content that was written, if that was recorded.
-    pub(crate) fn content(&self) -> Result<Option<ContentSum>> {
-        match self.log_path().exists() {
-            true => Ok(Last::of(&self.open_log()?)?.content),
-            false => Ok(None),
-        }
+    /// The sum of the content that was written to what is known by that name, if that was recorded.
+    pub(crate) fn content_of(known_as: &str, state: &Path) -> Result<Option<ContentSum>> {
+        let path = log_path(state, known_as);
+        if path.exists() { Ok(Last::of(&FileLog::open(&path, 0o600)?)?.content) } else { Ok(None) }
+    }
+
+    /// Whether an earlier run has begun to send something to what is known by that name.
+    pub(crate) fn has_begun_as(known_as: &str, state: &Path) -> bool {
+        let path = log_path(state, known_as);
+        let last = || FileLog::open(&path, 0o600).and_then(|log| Last::of(&log));
+        path.exists() && last().is_ok_and(|last| last.source.is_some())
+    }
+
+    /// What its record is kept under.
+    fn recorded_as(&self) -> &str {
+        self.known_as.as_deref().unwrap_or(self.url.as_str())
     }
 
     fn blob(&self) -> Result<Blob> {
@@ -255,8 +265,7 @@ impl Destination for PageBlobDestination {
     }
 
     fn has_begun(&self) -> bool {
-        self.log_path().exists()
-            && self.open_log().and_then(|log| Last::of(&log)).is_ok_and(|last| last.source.is_some())
+        Self::has_begun_as(self.recorded_as(), &self.state)
     }
 
     fn free(&self) -> Result<()> {
@@ -326,7 +335,10 @@ impl Destination for PageBlobDestination {
 
     fn verify(&self) -> Result<Upload> {
         let disk = PageBlob::open(&self.url, &self.options)?.disk();
-        Ok(Upload { form: Some(vhd::check_bytes(&disk)?), content: self.content()? })
+        Ok(Upload {
+            form: Some(vhd::check_bytes(&disk)?),
+            content: Self::content_of(self.recorded_as(), &self.state)?,
+        })
     }
 }
 
