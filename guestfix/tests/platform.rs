@@ -43,6 +43,8 @@ fn no_name_and_no_number_of_a_platform_is_anywhere_else() {
     for folder in ["guestfix/src", "guestfix/initramfs/src", "tools/refloat/src", "libdisk"] {
         sources(&root().join(folder), &mut files);
     }
+    // What speaks to Azure knows where its services are; what a guest is like there is not its matter.
+    files.retain(|file| !file.components().any(|part| part.as_os_str() == "azure"));
     assert!(files.len() > 200, "only {} files were looked at", files.len());
     let mut found = Vec::new();
     for file in files {
