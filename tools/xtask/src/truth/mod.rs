@@ -1,10 +1,10 @@
 //! `cargo xtask truth`: what refloat says of mutants, beside how far they boot.
 //!
-//! Most [mutants](testimages::mutants) are made of a guest that was migrated and boots, so that their one fault
-//! is the only one; some are made of a guest as it came, which is what a user has. refloat says whether a mutant
-//! is ready; a machine shows whether it is. Where refloat says that it can mend it, that is booted, too. Everything is kept as soon as it is known, so a run that was stopped goes
-//! on where it was: boots by the digest of the image and the recipe of the fault, verdicts also by the digest
-//! of the program.
+//! Most [`mutants`] are made of a guest that was migrated and boots, so that their one fault is the only one;
+//! some are made of a guest as it came, which is what a user has. refloat says whether a mutant is ready; a
+//! machine shows whether it is. Where refloat says that it can mend it, that is booted, too. Everything is kept
+//! as soon as it is known, so a run that was stopped goes on where it was: boots by the digest of the image and
+//! the recipe of the fault, verdicts also by the digest of the program.
 
 mod report;
 mod run;
