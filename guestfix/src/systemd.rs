@@ -250,8 +250,17 @@ pub(crate) fn starters(view: &dyn View, unit: &str) -> Result<Vec<String>> {
 
 /// The units whose names end in `suffix` that others cannot do without.
 pub(crate) fn required(view: &dyn View, suffix: &str) -> Result<Vec<String>> {
+    named(view, &[".requires"], suffix)
+}
+
+/// The units whose names end in `suffix` that others start.
+pub(crate) fn pulled(view: &dyn View, suffix: &str) -> Result<Vec<String>> {
+    named(view, &PULLS, suffix)
+}
+
+fn named(view: &dyn View, pulls: &[&str], suffix: &str) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for (folder, _) in pulling(view, &[".requires"])? {
+    for (folder, _) in pulling(view, pulls)? {
         out.extend(view.list(&folder)?.into_iter().filter(|name| name.ends_with(suffix)));
     }
     out.sort();

@@ -1,7 +1,7 @@
 //! What on the command line keeps the kernel from the disk of the target, whatever drivers it has.
 
 use super::initramfs::filesystem_drivers;
-use super::{Hop, HopKind, MenuEntry};
+use super::{Hop, HopKind, MenuEntry, sysctl};
 use crate::facts::Driver;
 use crate::inspect::devices;
 use crate::text::{cmdline, modprobe};
@@ -45,6 +45,15 @@ pub(super) fn arguments(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>
             (_, Some("none" | "manual")) => hops.push(blocked("no disk is looked for".into())),
             _ => {}
         }
+        if let Some(size) = value("mem").and_then(bytes)
+            && size < least(guest, entry)?
+        {
+            hops.push(blocked("this kernel and its initramfs need more memory".into()));
+        }
+        let sysctl = token.strip_prefix("sysctl.").and_then(|token| token.split_once('='));
+        if sysctl.is_some_and(|(key, value)| sysctl::is_set(key, value)) {
+            hops.push(blocked("no module is loaded".into()));
+        }
         if matches!(token, "nomodule" | "nomodules") {
             let known = guest.facts.kernel_of_image(&entry.kernel);
             let is_module =
@@ -70,6 +79,35 @@ pub(super) fn arguments(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>
         }
     }
     Ok(hops)
+}
+
+/// A number of bytes as the kernel reads it; `None` for what it passes over.
+fn bytes(value: &str) -> Option<u64> {
+    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = value.strip_suffix(unit)?.parse().ok()?;
+    let shift = match unit.chars().next().map(|unit| unit.to_ascii_lowercase()) {
+        None => 0,
+        Some('k') => 10,
+        Some('m') => 20,
+        Some('g') => 30,
+        Some('t') => 40,
+        Some(_) => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+/// The least memory with which an entry starts: for the kernel and the system, and for an initramfs that is
+/// there packed and unpacked at once.
+fn least(guest: &Guest<'_>, entry: &MenuEntry) -> Result<u64> {
+    const SYSTEM: u64 = 128 << 20;
+    /// How much an initramfs grows, by what compressors do at the least.
+    const UNPACKED: u64 = 3;
+    let mut least = SYSTEM;
+    for path in &entry.initrds {
+        let size = guest.view.stat(path)?.map_or(0, |node| node.size);
+        least = least.saturating_add(size.saturating_mul(UNPACKED));
+    }
+    Ok(least)
 }
 
 /// The functions that a token forbids to call.
@@ -112,6 +150,8 @@ mod tests {
             ("initcall_blacklist=ext4_init_fs", "ext4 does not start"),
             ("acpi=off", "hv_vmbus finds the target's bus by ACPI alone"),
             ("scsi_mod.scan=none", "no disk is looked for"),
+            ("mem=64M", "this kernel and its initramfs need more memory"),
+            ("sysctl.kernel.modules_disabled=1", "no module is loaded"),
             ("nomodule", "hv_vmbus is a module, and none is loaded"),
         ] {
             let found = found(text);
@@ -129,6 +169,7 @@ mod tests {
     #[test]
     fn what_no_boot_needs_is_let_pass() {
         for text in [
+            "mem=2G mem=nopentium sysctl.kernel.panic=5",
             "quiet acpi=force scsi_mod.scan=async",
             "initcall_blacklist=algif_aead_init,sysfb_init",
             "initcall_blacklist=init_xfs_fs,dm_init,init_udf_fs",

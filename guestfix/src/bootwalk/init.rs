@@ -1,10 +1,8 @@
 //! The first program of the system: there, to be executed, whole, with its interpreter and all libraries.
 
-use libdisk::vfs::FileType;
-
-use super::{Hop, HopKind, MenuEntry};
+use super::{Hop, HopKind, MenuEntry, folders, selinux, sysctl};
 use crate::programs::cannot_start;
-use crate::text::{cmdline, shell_assign};
+use crate::text::cmdline;
 use crate::{Guest, Result};
 
 const KIND: HopKind = HopKind::Init;
@@ -12,8 +10,6 @@ const KIND: HopKind = HopKind::Init;
 const INIT: &str = "/sbin/init";
 /// By this services know the machine (machine-id(5)).
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Where the kernel shows itself; they are mounted on the root before anything could make them.
-const KERNELS_OWN: &[&str] = &["/dev", "/proc", "/sys"];
 /// Programs that start no system.
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh", "sulogin"];
 
@@ -33,14 +29,15 @@ pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<H
         };
         return Ok(vec![Hop::blocked(KIND, path, "no init", why)]);
     };
-    for folder in KERNELS_OWN {
-        if !guest.view.stat(folder)?.is_some_and(|node| node.file_type == FileType::Directory) {
-            let why = "there is no such folder, and nothing makes it before it is needed";
-            return Ok(vec![Hop::blocked(KIND, *folder, found, why)]);
-        }
+    if let Some((folder, why)) = folders::fault(guest.view)? {
+        return Ok(vec![Hop::blocked(KIND, folder, found, why)]);
     }
-    if let Some((place, why)) = without_policy(guest, entry)? {
+    if let Some((place, why)) = selinux::without_policy(guest, entry)? {
         return Ok(vec![Hop::blocked(KIND, place, found, why)]);
+    }
+    if let Some(place) = sysctl::no_modules(guest.view)? {
+        let why = "no module is loaded behind it, and which ones were by then is chance";
+        return Ok(vec![Hop::unknown(KIND, place, found, why)]);
     }
     // The services of systemd ask for it by its name: where there is none, or nothing in it, one is made.
     if guest.view.text(MACHINE_ID)?.is_none()
@@ -54,24 +51,6 @@ pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<H
         None => Hop::reached(KIND, path, found),
         Some(why) => Hop::blocked(KIND, path, found, why),
     }])
-}
-
-/// SELinux that is to be enforced without a policy: systemd stops there.
-fn without_policy(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Option<(String, String)>> {
-    let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
-    let off = cmdline::tokens(arguments).any(|token| matches!(token, "selinux=0" | "enforcing=0"));
-    if off || guest.facts.selinux.as_deref() != Some("enforcing") {
-        return Ok(None);
-    }
-    let config = guest.view.text("/etc/selinux/config")?.unwrap_or_default();
-    let name = shell_assign::get(&config, "SELINUXTYPE").unwrap_or("targeted");
-    let dir = format!("/etc/selinux/{name}/policy");
-    for file in guest.view.list(&dir)?.iter().filter(|file| file.starts_with("policy.")) {
-        if guest.view.stat(&format!("{dir}/{file}"))?.is_some_and(|node| node.size > 0) {
-            return Ok(None);
-        }
-    }
-    Ok(Some((dir, "SELinux is to be enforced, and there is no policy".to_owned())))
 }
 
 #[cfg(test)]
@@ -158,6 +137,9 @@ mod tests {
     fn what_the_kernel_and_selinux_need_is_there() {
         let found = stops(hops(&debian().without("/proc")));
         assert!(found[0].starts_with("Init /proc blocked: there is no such folder"), "{found:?}");
+        assert!(stops(hops(&debian().without("/run")))[0].contains("Init /run blocked: there is no such"));
+        let closed = debian().mode("/etc", 0o700);
+        assert!(stops(hops(&closed))[0].contains("Init /etc blocked: its mode 0700 keeps services out"));
         let enforcing = || debian().file("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
         assert!(stops(hops(&enforcing()))[0].ends_with("SELinux is to be enforced, and there is no policy"));
         let policy = "/etc/selinux/targeted/policy/policy.33";
@@ -166,6 +148,30 @@ mod tests {
         let off =
             enforcing().file("/boot/grub/grub.cfg", grub_cfg(&format!("UUID={ROOT_UUID}"), "enforcing=0"));
         assert_eq!(stops(hops(&off)), [""; 0]);
+        let config = |lsm: &str| {
+            let text = format!("CONFIG_SECURITY_SELINUX=y\nCONFIG_LSM=\"{lsm}\"\n");
+            enforcing().file("/boot/config-6.1.0-50-amd64", text)
+        };
+        assert_eq!(stops(hops(&config("landlock,yama,apparmor,selinux"))), [""; 0], "AppArmor comes first");
+        assert_eq!(stops(hops(&config("yama,selinux,apparmor"))).len(), 1);
+        for arguments in ["security=selinux selinux=1 enforcing=1", "lsm=yama,selinux"] {
+            let cfg = grub_cfg(&format!("UUID={ROOT_UUID}"), arguments);
+            let asked = config("apparmor,selinux").file("/boot/grub/grub.cfg", cfg);
+            assert_eq!(stops(hops(&asked)).len(), 1, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn modules_can_be_loaded() {
+        let with = |line: &str| stops(hops(&debian().file("/etc/sysctl.d/x.conf", format!("# x\n{line}\n"))));
+        for line in ["kernel.modules_disabled=1", "-kernel/modules_disabled = 1"] {
+            let found = with(line);
+            assert!(
+                found.len() == 1 && found[0].contains("/etc/sysctl.d/x.conf:2 unknown: no module"),
+                "{found:?}"
+            );
+        }
+        assert_eq!(with("kernel.modules_disabled=0"), [""; 0]);
     }
 
     #[test]

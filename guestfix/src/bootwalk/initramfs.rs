@@ -2,6 +2,7 @@
 //! them, and with nothing of its own that holds the boot up.
 
 mod drivers;
+mod scripts;
 mod without;
 
 use std::collections::BTreeSet;
@@ -144,6 +145,13 @@ fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archiv
     }
     if let Some(why) = image.asks() {
         return blocked(why);
+    }
+    if generator == Generator::InitramfsTools {
+        match scripts::fault(archive, &image.cmdline)? {
+            Some(Loading::Never(why)) => return blocked(why),
+            Some(Loading::NotKnown(why)) => return Ok(Found::Unknown(what, why)),
+            None => {}
+        }
     }
     let needed = image.needed()?;
     if let Some(why) = needed.lacking {
@@ -428,6 +436,34 @@ mod tests {
     #[test]
     fn one_of_no_known_framework_is_not_judged() {
         assert!(stop(without("conf/")).contains("unknown: it was made by an unknown generator"));
+    }
+
+    #[test]
+    fn it_is_told_to_start_from_a_disk_and_runs_what_it_lists() {
+        assert!(
+            stop(add("conf/conf.d/x", "BOOT=nfs\n")).ends_with("blocked: BOOT=nfs: its root is on a server")
+        );
+        assert!(
+            stop(add("conf/conf.d/x", "BOOT=casper\n")).contains("unknown: what it does with BOOT=casper")
+        );
+        assert!(
+            stop(add("conf/conf.d/x", "# x\nexit 1\n")).ends_with("conf/conf.d/x does is not known: exit 1")
+        );
+        let order = "/scripts/local-top/x \"$@\"\n[ -e /conf/param.conf ] && . /conf/param.conf\n";
+        let absent = stop(add("scripts/local-top/ORDER", order));
+        assert!(
+            absent.contains("unknown: its scripts/local-top/ORDER runs scripts/local-top/x, which"),
+            "{absent}"
+        );
+        let with = |text: &str| {
+            let mut files = initramfs_files();
+            add("scripts/local-top/ORDER", order)(&mut files);
+            files.push(("scripts/local-top/x".into(), text.into()));
+            files.push(("conf/conf.d/resume".into(), "RESUME=none\n".into()));
+            stops(hops(&debian().file(INITRD, pack(&files))))
+        };
+        assert_eq!(with("#!/bin/sh\n# no reboot\necho reboot\n"), [""; 0]);
+        assert!(with("#!/bin/sh\nif true; then /sbin/reboot -f; fi\n")[0].contains("may end the machine"));
     }
 
     #[test]

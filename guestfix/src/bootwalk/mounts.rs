@@ -1,7 +1,9 @@
 //! What the boot waits for behind init: file systems and encrypted volumes that must come and fit.
 
-use libdisk::vfs::FileType;
+mod covers;
+mod needs;
 
+use super::mount_options::{self, Refusal};
 use super::waits::{self, Missing, is_optional};
 use super::{Hop, HopKind};
 use crate::facts::Volume;
@@ -45,6 +47,20 @@ const WITHOUT_DEVICE: &[&str] = &[
     "tmpfs",
     "tracefs",
     "usbfs",
+];
+/// What systemd mounts before it reads fstab.
+const OWN: &[&str] = &[
+    "/dev",
+    "/dev/pts",
+    "/dev/shm",
+    "/proc",
+    "/run",
+    "/sys",
+    "/sys/firmware/efi/efivars",
+    "/sys/fs/bpf",
+    "/sys/fs/cgroup",
+    "/sys/fs/pstore",
+    "/sys/kernel/security",
 ];
 /// What is mounted from a server: the boot may be slow for it, and ends all the same.
 const REMOTE: &[&str] = &[
@@ -131,14 +147,19 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
             add(&Place::line(CRYPTTAB, entry.line), entry.name, fault);
         }
     }
-    // what is only wanted holds nothing up for good
-    for unit in systemd::required(guest.view, ".mount")? {
+    let required = systemd::required(guest.view, ".mount")?;
+    for unit in systemd::pulled(guest.view, ".mount")? {
         let Unit::There { name, path: file } = Unit::find(guest.view, &unit)? else { continue };
         let text = systemd::text(guest.view, &name, &file)?;
         let get = |key: &str| ini::values(&text, "Mount", key).pop().unwrap_or_default();
-        let (spec, target, kind, options) = (get("What"), get("Where"), get("Type"), get("Options"));
-        let wanted = Wanted { place: Place::file(file.as_str()), spec, target, kind, options };
-        count += 1;
+        let (spec, target, kind) = (get("What"), get("Where"), get("Type"));
+        let options = get("Options").replace("%%", "%");
+        let is_required = required.contains(&unit);
+        // what is only wanted holds nothing up for good, and hides what is below it
+        let options = if is_required { options } else { fstab::with_options(&options, &["nofail"]) };
+        let place = Place::file(file.as_str());
+        let wanted = Wanted { place, spec, target, kind, options: &options };
+        count += usize::from(is_required);
         if let Some(fault) = fault_of(guest, &wanted, &known)? {
             add(&wanted.place, target, fault);
         }
@@ -157,20 +178,36 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
 /// Why a file system is not mounted, if the boot waits for it.
 fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result<Option<Fault>> {
     let Wanted { spec, target, kind, options, .. } = *wanted;
+    if let Some(fault) = covers::fault(guest, wanted)? {
+        return Ok(Some(fault));
+    }
     let has = |option: &str| fstab::has_option(options, option);
     let is_remote =
         REMOTE.contains(&kind) || kind.starts_with("fuse") || has("_netdev") || spec.contains("s3fs#");
-    if is_optional(options) || is_remote || WITHOUT_DEVICE.contains(&kind) || !target.starts_with('/') {
+    // These systemd mounts by itself, and what a line says of them is only tried.
+    let is_own = OWN.contains(&target);
+    if is_optional(options) || is_remote || kind == "swap" || !target.starts_with('/') || is_own {
         return Ok(None);
     }
     let blocked = |why: String| Ok(Some(Fault::Blocked(why)));
-    if let Some(metadata) = guest.view.stat(target)?
-        && metadata.file_type != FileType::Directory
-        && !has("bind")
-    {
-        return blocked(format!("{target} is no directory"));
+    let is_bind = mount_options::is_bind(options);
+    if let Some(fault) = needs::no_place(guest.view, target, is_bind)? {
+        return Ok(Some(fault));
     }
-    if has("bind") || has("rbind") {
+    if !services::is_without_systemd(guest.view)?
+        && let Some(fault) = needs::unmet(guest, options)?
+    {
+        return Ok(Some(fault));
+    }
+    if kind == "overlay"
+        && let Some(fault) = needs::no_layers(guest, options)?
+    {
+        return Ok(Some(fault));
+    }
+    if WITHOUT_DEVICE.contains(&kind) && !is_bind && kind != "squashfs" {
+        return Ok(refused(kind, options));
+    }
+    if is_bind {
         let is_there = guest.view.exists(spec)?;
         return Ok((!is_there)
             .then(|| Fault::Blocked(format!("{spec}, which is to be seen at {target}, is not there"))));
@@ -186,15 +223,49 @@ fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result
     let volume = match waits::volume(guest.view.machine(), spec) {
         Ok(Some(volume)) => volume,
         Ok(None) if spec.starts_with('/') && !spec.starts_with("/dev/") => {
-            let is_there = guest.view.exists(spec)?;
-            return Ok((!is_there).then(|| Fault::Blocked(format!("the file {spec} is not there"))));
+            if !guest.view.exists(spec)? {
+                return blocked(format!("the file {spec} is not there"));
+            }
+            return Ok(refused_if_known(kind, options));
         }
-        Ok(None) => return Ok(None),
+        Ok(None) if is_type(kind) => return Ok(refused_if_known(kind, options)),
+        Ok(None) => {
+            return Ok(Some(Fault::Unknown(format!("refloat knows no file system with the name {kind}"))));
+        }
         Err(Missing::Surely(why)) => return blocked(why),
         Err(Missing::Perhaps(why)) => return Ok(Some(Fault::Unknown(why))),
     };
     // The root is mounted already, and only mounted again with other options.
-    Ok(misfit(volume, if target == "/" { "auto" } else { kind }, known))
+    let driver = if target == "/" { "auto" } else { kind };
+    let has = volume.kind.map_or(kind, |kind| kind.name());
+    Ok(misfit(volume, driver, known).or_else(|| refused(has, options)))
+}
+
+/// Why the driver of this type refuses the options.
+fn refused(kind: &str, options: &str) -> Option<Fault> {
+    Some(match mount_options::refused(kind, options)? {
+        Refusal::Surely(why) => Fault::Blocked(why),
+        Refusal::Perhaps(why) => Fault::Unknown(why),
+    })
+}
+
+/// The same, where the type may be left to be found out.
+fn refused_if_known(kind: &str, options: &str) -> Option<Fault> {
+    if kind.is_empty() || kind == "auto" || kind.contains(',') { None } else { refused(kind, options) }
+}
+
+/// Whether a kernel may have a file system of this name.
+fn is_type(kind: &str) -> bool {
+    const MORE: &[&str] = &[
+        "", "auto", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "iso9660", "jfs",
+        "msdos", "none", "ntfs", "ntfs-3g", "ntfs3", "reiserfs", "romfs", "udf", "vfat", "xfs", "zfs",
+    ];
+    kind.split(',').all(|kind| MORE.contains(&kind) || WITHOUT_DEVICE.contains(&kind))
+}
+
+/// Whether a line's file system comes to be mounted at the start, or once somebody looks there.
+fn is_mounted(options: &str) -> bool {
+    !fstab::has_option(options, "noauto") || fstab::has_option(options, "x-systemd.automount")
 }
 
 /// Why the volume is not mounted as this type.
@@ -275,6 +346,15 @@ mod tests {
             "nas:/x /x nfs defaults 0 0",
             "//nas/x /x cifs _netdev 0 0",
             "/dev/sr0 /media/cdrom udf,iso9660 user,noauto 0 0",
+            "tmpfs /mnt tmpfs size=10%,mode=1777,nosuid,nodev,noexec 0 0",
+            "tmpfs /etc tmpfs noauto 0 0",
+            "tmpfs /usr/local tmpfs defaults 0 0",
+            "tmpfs /etc/none tmpfs defaults 0 0",
+            "proc /proc proc hidepid=2,wibble 0 0",
+            "/etc /etc none bind 0 0",
+            "o /etc overlay lowerdir=/etc 0 0",
+            "UUID={root} / ext4 nosuid,nodev,noatime,errors=remount-ro 0 1",
+            "UUID={data} /data xfs x-systemd.requires=ssh.service,x-systemd.requires-mounts-for=/etc 0 0",
         ] {
             assert_eq!(found(&with_line(line)), [""; 0], "{line}");
         }
@@ -301,6 +381,39 @@ mod tests {
             ("UUID={data} /etc/passwd xfs defaults 0 2", "blocked: /etc/passwd is no directory"),
             ("/nowhere /mnt none bind 0 0", "blocked: /nowhere, which is to be seen at /mnt, is not there"),
             ("/images/x.img /mnt ext4 loop 0 0", "blocked: the file /images/x.img is not there"),
+            ("tmpfs /etc/passwd tmpfs defaults 0 0", "blocked: /etc/passwd is no directory"),
+            (
+                "tmpfs /etc/passwd/x tmpfs defaults 0 0",
+                "blocked: /etc/passwd, which /etc/passwd/x is to be in",
+            ),
+            ("tmpfs /mnt tmpfs size=abc 0 0", "blocked: tmpfs refuses the mount for the value of its option"),
+            ("tmpfs /mnt tmpfs wibble 0 0", "unknown: whether tmpfs takes the option wibble is not known"),
+            ("tmpfs /mnt tmpfss defaults 0 0", "unknown: refloat knows no file system with the name tmpfss"),
+            ("UUID={data} /data xfs subvol=@ 0 2", "blocked: xfs does not know the option subvol=@"),
+            (
+                "tmpfs /mnt tmpfs x-systemd.requires=/dev/nvme1n1 0 0",
+                "blocked: x-systemd.requires=/dev/nvme1n1",
+            ),
+            (
+                "tmpfs /mnt tmpfs x-systemd.requires=dev-xvdf.device 0 0",
+                "/dev/xvdf is a name of a disk of EC2",
+            ),
+            (
+                "tmpfs /mnt tmpfs x-systemd.requires=gone.service 0 0",
+                "blocked: x-systemd.requires=gone.service",
+            ),
+            ("o /mnt overlay lowerdir=/gone 0 0", "blocked: the folder /gone of the overlay is not there"),
+            ("o /mnt overlay upperdir=/etc,workdir=/usr 0 0", "blocked: an overlay without a lowerdir="),
+            ("o /mnt overlay lowerdir=/etc,upperdir=/usr 0 0", "blocked: an overlay needs upperdir= and"),
+            ("UUID={root} / ext4 defaults,noexec 0 1", "its option noexec keeps the programs at / from"),
+            ("UUID={root} / ext4 defaults,wibble 0 1", "unknown: whether ext4 takes the option wibble"),
+            ("tmpfs /etc tmpfs defaults 0 0", "blocked: it hides what is at /etc, which the system needs"),
+            ("tmpfs /usr tmpfs nofail 0 0", "blocked: it hides what is at /usr, which the system needs"),
+            ("ramfs /etc/ssh ramfs nofail 0 0", "blocked: it hides what is at /etc/ssh"),
+            ("tmpfs /lib tmpfs noauto,x-systemd.automount 0 0", "blocked: it hides what is at /lib"),
+            ("tmpfs /etc/network tmpfs defaults 0 0", "unknown: it hides what is at /etc/network"),
+            ("/usr /etc none bind 0 0", "unknown: /usr takes the place of what is at /etc"),
+            ("nas:/x /usr nfs nofail 0 0", "unknown: nas:/x, which is on a server, takes the place"),
         ] {
             let found = found(&with_line(line));
             assert!(found.len() == 1 && found[0].contains(why), "{line}: {found:?}");

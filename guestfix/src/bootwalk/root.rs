@@ -1,5 +1,6 @@
 //! The root file system: the volume that the command line names, which must be the one that is looked at here.
 
+use super::mount_options::{self, Refusal};
 use super::waits::{self, Missing};
 use super::{Hop, HopKind, MenuEntry};
 use crate::facts::{SignatureKind, Volume};
@@ -46,6 +47,15 @@ fn hop(guest: &Guest<'_>, entry: &MenuEntry, usr: Option<&Volume>) -> Hop {
     }
     if let Some(why) = wrong_type(&entry.cmdline, volume) {
         return blocked(why);
+    }
+    let flags = cmdline::values(&entry.cmdline, "rootflags").pop().unwrap_or_default();
+    match mount_options::refused_rootflags(volume.kind.map_or("auto", |kind| kind.name()), flags) {
+        Some(Refusal::Surely(why)) => return blocked(format!("rootflags={flags}: {why}")),
+        Some(Refusal::Perhaps(why)) => return unknown(format!("rootflags={flags}: {why}")),
+        None => {}
+    }
+    if let Some(option) = mount_options::without_programs(flags) {
+        return blocked(format!("rootflags={flags}: {option} keeps init from being started"));
     }
     let early = [Some(volume), usr];
     if let Some(why) = early.into_iter().flatten().find_map(|volume| left_out(&entry.cmdline, volume)) {
@@ -147,6 +157,7 @@ mod tests {
             format!("/dev/disk/by-uuid/{ROOT_UUID}"),
             format!("UUID={ROOT_UUID} rootfstype=ext4,xfs"),
             format!("UUID={ROOT_UUID} rootfstype=ext3"),
+            format!("UUID={ROOT_UUID} rootflags=data=ordered,noatime"),
         ] {
             let found = with_root(debian(), &spec);
             assert!(found.starts_with("Root p1: root="), "{spec}: {found}");
@@ -165,6 +176,12 @@ mod tests {
             ("/dev/mapper/vg0-root", "is not on this machine"),
             (&format!("UUID={BOOT_UUID}"), "p2 is not the root that is looked at here, which is p1"),
             (&format!("UUID={ROOT_UUID} rootfstype=xfs"), "rootfstype=xfs, and p1 has ext4"),
+            (
+                &format!("UUID={ROOT_UUID} rootflags=subvol=@"),
+                "blocked: rootflags=subvol=@: ext4 does not know",
+            ),
+            (&format!("UUID={ROOT_UUID} rootflags=wibble"), "unknown: rootflags=wibble: whether ext4 takes"),
+            (&format!("UUID={ROOT_UUID} rootflags=noexec"), "noexec keeps init from being started"),
             ("10.0.0.1:/srv", "it names no volume"),
             ("nfs:10.0.0.1:/srv", "it is on a server"),
             ("ZFS=rpool/root", "unknown: it is on ZFS"),

@@ -81,6 +81,7 @@ pub(super) fn debian() -> Bench {
     bench
         .folder("/dev")
         .folder("/proc")
+        .folder("/run")
         .folder("/sys")
         .file(KERNEL, bz_image(RELEASE))
         .file(INITRD, pack(&initramfs_files()))

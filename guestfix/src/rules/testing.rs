@@ -181,6 +181,12 @@ impl Bench {
         self
     }
 
+    /// With this mode.
+    pub(crate) fn mode(mut self, path: &str, mode: u16) -> Self {
+        self.fs = self.fs.mode(path, mode, 0, 0);
+        self
+    }
+
     /// With this symbolic link.
     pub(crate) fn link(mut self, path: &str, target: &str) -> Self {
         self.fs = self.fs.symlink(path, target);

@@ -269,7 +269,7 @@ fn without_kernel(run: &Run<'_>, item: &Item) -> Entry {
 /// What an entry has loaded, as the guest's own tree has it.
 fn entry_of(run: &Run<'_>, title: String, loaded: Loaded, default: bool, unsure: Option<String>) -> Entry {
     let mut hops = Vec::new();
-    let Loaded { place, kernel, cmdline, initrds, unsure: own } = loaded;
+    let Loaded { place, protocol: _, kernel, cmdline, initrds, unsure: own } = loaded;
     let what = format!("the entry '{title}'");
     let mut path = |file: File| match file {
         File::At(path) | File::Absent(path) => path,
@@ -314,7 +314,8 @@ fn bls_entry(run: &Run<'_>, item: &Item, file: &str, default: bool) -> Result<Op
         .first()
         .map_or_else(|| Place::file(file), |(line, _)| Place::line(file, *line));
     let kernel = run.locate(kernel.trim_end())?;
-    let loaded = Loaded { place, kernel, cmdline: cmdline.trim_end().to_owned(), initrds, unsure };
+    let (protocol, cmdline) = (Default::default(), cmdline.trim_end().to_owned());
+    let loaded = Loaded { place, protocol, kernel, cmdline, initrds, unsure };
     Ok(Some(entry_of(run, item.title.clone(), loaded, default, None)))
 }
 

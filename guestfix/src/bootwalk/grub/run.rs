@@ -29,6 +29,26 @@ use crate::{Guest, Result};
 const COMMANDS: u32 = 200_000;
 /// The most calls within calls, of functions and of files.
 const DEPTH: u32 = 24;
+/// The longest that a script may sleep, in seconds.
+const SLEEP: u64 = 60;
+/// Commands that take memory away, write to the hardware, or give disks other names.
+const MACHINE: [&str; 15] = [
+    "badram",
+    "cutmem",
+    "drivemap",
+    "fakebios",
+    "hdparm",
+    "loadbios",
+    "nativedisk",
+    "outb",
+    "outl",
+    "outw",
+    "setpci",
+    "write_byte",
+    "write_dword",
+    "write_word",
+    "fwsetup",
+];
 /// What GRUB's normal mode says that it can do.
 const FEATURES: [&str; 9] = [
     "feature_200_final",
@@ -395,12 +415,20 @@ impl<'g> Run<'g> {
             ("normal", arguments) => self.normal(arguments.first().copied(), place)?,
             ("load_env", arguments) => self.load_environment(arguments)?,
             ("linux" | "linux16" | "linuxefi", [kernel, arguments @ ..]) => {
-                self.linux(kernel, arguments, place)?
+                self.linux(command, kernel, arguments, place)?
             }
-            ("initrd" | "initrd16" | "initrdefi", paths) => self.initrd(paths)?,
+            ("initrd" | "initrd16" | "initrdefi", paths) => self.initrd(command, paths, place)?,
             ("blscfg", _) => self.bls(place)?,
             ("insmod", [module, ..]) => self.insmod(module)?,
             ("regexp", arguments) => self.regexp(arguments),
+            ("read", _) => self.stays(place, "read waits until somebody types".into()),
+            ("sleep", arguments) => match arguments.iter().find_map(|word| word.parse::<u64>().ok()) {
+                Some(seconds) if seconds > SLEEP => self.stays(place, format!("it sleeps {seconds} s")),
+                _ => Status::Yes,
+            },
+            (command, _) if MACHINE.contains(&command) => {
+                self.stays(place, format!("what {command} does to the machine is not known"))
+            }
             ("true" | ":", _) => Status::Yes,
             ("false", _) => Status::No,
             ("return" | "exit" | "halt" | "reboot" | "normal_exit", _) => {
@@ -414,12 +442,18 @@ impl<'g> Run<'g> {
             (
                 "echo" | "export" | "save_env" | "serial" | "terminal_input" | "terminal_output" | "terminal"
                 | "clear" | "gfxpayload" | "rmmod" | "play" | "password" | "password_pbkdf2" | "setparams"
-                | "boot" | "increment" | "decrement" | "version" | "ls" | "cat" | "cutmem" | "badram"
-                | "background_color" | "videoinfo" | "list_env" | "devicetree" | "trust" | "verify_detached",
+                | "boot" | "increment" | "decrement" | "version" | "ls" | "cat" | "background_color"
+                | "videoinfo" | "list_env" | "devicetree" | "trust" | "verify_detached",
                 _,
             ) => Status::Yes,
             _ => Status::Unsure(format!("what {command} answers cannot be told")),
         })
+    }
+
+    /// A command behind which nobody can tell whether it comes any further.
+    fn stays(&mut self, place: &Place, why: String) -> Status {
+        self.state.unsure.get_or_insert((place.clone(), why));
+        Status::Yes
     }
 
     /// `regexp [--set [number:]name] expression text`
