@@ -20,6 +20,7 @@ pub mod inspect;
 mod kernel_image;
 mod label;
 mod limits;
+pub mod memo;
 mod modprobe;
 mod modules;
 pub mod network;

@@ -1,25 +1,58 @@
 //! The modules of one kernel of the guest, as the initramfs crate reads them.
 
+use std::sync::Arc;
+
 use initramfs::ModuleTree;
 use initramfs::kmod::dep::Dep;
+use initramfs::kmod::index;
 use libdisk::vfs::FileType;
 
+use crate::inspect::kernels::is_module;
 use crate::{Result, View, limits};
 
-/// The lines of depmod's list of loadable modules, empty if there are none: of `modules.dep.bin`, which is what
-/// kmod reads, else of `modules.dep`. Of a snapshot, whose bytes are paid for, the text comes first.
-pub(crate) fn listed(view: &dyn View, dir: &str, release: &str) -> Result<String> {
-    let text = || Ok::<_, crate::Error>(view.text(&format!("{dir}/modules.dep"))?.unwrap_or_default());
-    if view.machine().remote {
-        let text = text()?;
-        if text.contains(':') {
-            return Ok(text);
+/// depmod's list of loadable modules: of `modules.dep.bin`, which is what kmod reads, else of `modules.dep`.
+pub(crate) struct List<'a> {
+    release: &'a str,
+    /// The index, if it is whole and lists something.
+    index: Option<Arc<[u8]>>,
+    /// The text, where there is no such index.
+    text: String,
+}
+
+impl<'a> List<'a> {
+    /// The list of the kernel with this directory; empty if there is none. Of a snapshot, whose bytes are paid
+    /// for, the text comes first.
+    ///
+    /// # Errors
+    /// If the guest cannot be read.
+    pub(crate) fn open(view: &dyn View, dir: &str, release: &'a str) -> Result<Self> {
+        let text = || Ok::<_, crate::Error>(view.text(&format!("{dir}/modules.dep"))?.unwrap_or_default());
+        if view.machine().remote {
+            let text = text()?;
+            if text.contains(':') {
+                return Ok(Self { release, index: None, text });
+            }
         }
+        let index = view.read(&format!("{dir}/modules.dep.bin"))?.unwrap_or_default();
+        Ok(match index::check(&index, "modules.dep.bin") {
+            Ok(1..) => Self { release, index: Some(index), text: String::new() },
+            _ => Self { release, index: None, text: text()? },
+        })
     }
-    let index = view.read(&format!("{dir}/modules.dep.bin"))?.unwrap_or_default();
-    match Dep::from_index(&index, release) {
-        Ok(dep) => Ok(String::from_utf8_lossy(&dep.text()).into_owned()),
-        Err(_) => text(),
+
+    /// The file of a module, as the list has it: below the directory, or by its whole path, as depmod of old
+    /// writes it.
+    pub(crate) fn path(&self, module: &str) -> Option<String> {
+        if let Some(index) = &self.index {
+            return Dep::lookup(index, module, self.release).ok().flatten().map(|line| line.path);
+        }
+        let mut paths = self.text.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
+        paths.find(|path| is_module(path, module)).map(str::to_owned)
+    }
+
+    /// Whether it lists nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_none() && !self.text.contains(':')
     }
 }
 

@@ -1,6 +1,5 @@
 //! Programs that the guest has: where they are, and whether all is there that they need to start.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::elf::Elf;
@@ -70,39 +69,30 @@ pub(crate) fn cannot_load(view: &dyn View, path: &str, arch: Option<&str>) -> Re
     // A snapshot's blocks are paid for: what other programs need is looked up for the first one alone.
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_known_by_its_head = view.machine().remote && !FIRST.contains(&name);
-    let Some(sound) = view.sound_programs() else { return unsound(view, path, arch, is_known_by_its_head) };
+    let Some(memo) = view.memo() else { return unsound(view, path, arch, is_known_by_its_head) };
     // One that is started twice, or by two names, is judged once.
     let own = Judged {
         path: view.resolve(path)?.unwrap_or_else(|| path.to_owned()),
         arch: arch.map(str::to_owned),
         by_its_head: is_known_by_its_head,
     };
-    if sound.0.borrow().contains(&own) {
+    if memo.is_sound(&own) {
         return Ok(None);
     }
+    let noted = view.noted();
     let why = unsound(view, path, arch, is_known_by_its_head)?;
-    if why.is_none() {
-        sound.0.borrow_mut().insert(own);
+    // What could not be read meanwhile is to be told to the next who asks, too.
+    if why.is_none() && view.noted() == noted {
+        memo.sound(own);
     }
     Ok(why)
 }
 
-/// The programs of a view that were found to have all that they need to start.
-#[derive(Debug, Default)]
-pub struct Sound(RefCell<BTreeSet<Judged>>);
-
-impl Sound {
-    /// Has each looked at anew.
-    pub(crate) fn forget(&self) {
-        self.0.take();
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Judged {
+/// A program, and what it was judged for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Judged {
     /// Resolved.
     path: String,
-    /// What it was judged for.
     arch: Option<String>,
     by_its_head: bool,
 }
@@ -229,6 +219,7 @@ fn configured_dirs(view: &dyn View) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Stage;
     use crate::elf::testing::{library, program};
     use crate::rules::testing::Bench;
     use crate::unread::Noting;
@@ -246,7 +237,7 @@ mod tests {
             bench.guest(|guest| {
                 let view = Noting::new(guest.view);
                 let whys = names.map(|name| cannot_start(&view, name, arch).unwrap());
-                (whys, view.sound_programs().unwrap().0.borrow().len())
+                (whys, view.memo().unwrap().programs())
             })
         };
         let (whys, sound) = judge(&bench, Some("x86_64"));
@@ -256,5 +247,30 @@ mod tests {
         assert_eq!(judge(&whole, Some("x86_64")), ([None, None, None], 1));
         let (whys, sound) = judge(&whole, Some("aarch64"));
         assert!(whys.iter().all(Option::is_some) && sound == 0, "{whys:?}");
+    }
+
+    #[test]
+    fn a_program_is_judged_anew_when_a_library_goes() {
+        let libc = "/lib/x86_64-linux-gnu/libc.so.6";
+        let bench = Bench::debian()
+            .program("/lib64/ld-linux-x86-64.so.2", library(&[]))
+            .program("/bin/sh", program("/lib64/ld-linux-x86-64.so.2", &["libc.so.6"], ""))
+            .program(libc, library(&[]));
+        bench.stage(|stage| {
+            let why =
+                |stage: &mut Stage<'_>| cannot_start(stage.guest().unwrap().view, "/bin/sh", None).unwrap();
+            assert_eq!(why(stage), None);
+            let before = stage.checkpoint();
+            stage.put("/etc/fstab", "").unwrap();
+            assert_eq!(
+                stage.guest().unwrap().view.memo().unwrap().programs(),
+                1,
+                "fstab is no part of a program"
+            );
+            stage.remove(libc).unwrap();
+            assert!(why(stage).is_some_and(|why| why.contains("libc.so.6")));
+            stage.roll_back(before);
+            assert_eq!(why(stage), None);
+        });
     }
 }

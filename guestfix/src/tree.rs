@@ -14,6 +14,7 @@ use libdisk::volume::grub::Grub;
 
 pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
+use crate::memo::Memo;
 use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
 use crate::text::bytes::{decode, encode};
 use crate::unread::Noting;
@@ -40,6 +41,7 @@ pub struct Tree {
     nodes: RefCell<HashMap<Vec<u8>, Option<Node>>>,
     contents: RefCell<Contents>,
     listed: RefCell<Listed>,
+    memo: Memo,
 }
 
 /// The directory that was listed last: its names are looked up here, for a directory without an index is
@@ -140,6 +142,7 @@ impl Tree {
             nodes,
             contents,
             listed: RefCell::default(),
+            memo: Memo::default(),
         }
     }
 
@@ -432,6 +435,10 @@ impl Names for Tree {
 impl View for Tree {
     fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    fn memo(&self) -> Option<&Memo> {
+        Some(&self.memo)
     }
 
     fn lstat(&self, path: &str) -> Result<Option<Metadata>> {

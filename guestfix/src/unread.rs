@@ -10,7 +10,7 @@ use libdisk::volume::grub::Grub;
 use serde::{Serialize, Serializer};
 
 use crate::facts::Machine;
-use crate::programs::Sound;
+use crate::memo::Memo;
 use crate::rule::Evidence;
 use crate::{Result, View};
 
@@ -22,13 +22,12 @@ const NULL: &str = "/dev/null";
 pub struct Noting<'a> {
     view: &'a dyn View,
     unread: RefCell<Vec<Evidence>>,
-    sound: Sound,
 }
 
 impl<'a> Noting<'a> {
     /// Notes what cannot be read of `view`.
     pub fn new(view: &'a dyn View) -> Self {
-        Self { view, unread: RefCell::default(), sound: Sound::default() }
+        Self { view, unread: RefCell::default() }
     }
 
     /// The answer, or nothing if that is what is noted.
@@ -110,17 +109,17 @@ impl View for Noting<'_> {
         self.view.grub()
     }
 
-    fn sound_programs(&self) -> Option<&Sound> {
-        Some(&self.sound)
+    fn memo(&self) -> Option<&Memo> {
+        self.view.memo()
+    }
+
+    fn noted(&self) -> usize {
+        self.unread.borrow().len() + self.view.noted()
     }
 
     fn take_unread(&self) -> Vec<Evidence> {
         let mut unread = self.unread.take();
         unread.extend(self.view.take_unread());
-        if !unread.is_empty() {
-            // what was judged with that in the way is to be told again to who asks next
-            self.sound.forget();
-        }
         unread
     }
 }

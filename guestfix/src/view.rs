@@ -6,7 +6,7 @@ use libdisk::vfs::{FileType, Metadata};
 use libdisk::volume::grub::Grub;
 
 use crate::facts::Machine;
-use crate::programs::Sound;
+use crate::memo::Memo;
 use crate::rule::Evidence;
 use crate::text::bytes;
 use crate::{Result, limits};
@@ -85,9 +85,13 @@ pub trait View {
         Vec::new()
     }
 
-    /// Where programs are kept that are known to be whole; `None` where each is looked at anew: all views except
-    /// a [`Noting`](crate::unread::Noting) one, below which nothing changes.
-    fn sound_programs(&self) -> Option<&Sound> {
+    /// How many notes there are that [`take_unread`](Self::take_unread) would take.
+    fn noted(&self) -> usize {
+        0
+    }
+
+    /// Where what is worked out of the files is kept; `None` where it is worked out each time.
+    fn memo(&self) -> Option<&Memo> {
         None
     }
 

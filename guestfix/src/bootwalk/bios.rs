@@ -147,16 +147,17 @@ fn grub2(guest: &Guest<'_>, boot: &[u8], hops: &mut Vec<Hop>) -> Result<Vec<Entr
             return Ok(Vec::new());
         }
     };
-    let (embedded, how) = match grub::of_core(&core) {
-        Ok(embedded) => {
-            let how = format!("{what}, {} modules built in", embedded.modules.len());
-            (Some(embedded), how)
-        }
-        Err(why) => {
-            hops.push(Hop::unknown(HopKind::Loader, place, what, why));
-            return Ok(Vec::new());
-        }
-    };
+    let (embedded, how) =
+        match guest.view.memo().map_or_else(|| grub::of_core(&core), |memo| memo.core(&core)) {
+            Ok(embedded) => {
+                let how = format!("{what}, {} modules built in", embedded.modules.len());
+                (Some(embedded), how)
+            }
+            Err(why) => {
+                hops.push(Hop::unknown(HopKind::Loader, place, what, why));
+                return Ok(Vec::new());
+            }
+        };
     hops.push(Hop::reached(HopKind::Loader, place, how));
     let started =
         Started { platform: "pc", cpu: "i386", embedded, device: "hd0".into(), folder: String::new() };

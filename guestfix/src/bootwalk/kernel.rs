@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use initramfs::kmod::index::Index;
+use initramfs::kmod::index;
 
 use super::look::regular;
 use super::{Hop, HopKind, MenuEntry, payload};
 use crate::facts::{Driver, Loader};
-use crate::inspect::kernels::{is_module, module_dir};
+use crate::inspect::kernels::module_dir;
 use crate::kernel_image::{HEAD, KernelImage};
 use crate::pe::Pe;
 use crate::text::bytes;
@@ -139,7 +139,7 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
     {
         return Ok(Some((Some(path), why)));
     }
-    let text = modules::listed(guest.view, &dir, release)?;
+    let list = modules::List::open(guest.view, &dir, release)?;
     for name in needed {
         match place(name) {
             Driver::BuiltIn => {}
@@ -150,12 +150,12 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
                 )));
             }
             Driver::Module => {
-                let Some(file) = listed(&text, name) else {
+                let Some(file) = list.path(name) else {
                     let why = format!("it does not list {name}: depmod has not run");
                     return Ok(Some((Some(format!("{dir}/modules.dep")), why)));
                 };
                 // depmod of old writes whole paths
-                let path = if file.starts_with('/') { file.to_owned() } else { format!("{dir}/{file}") };
+                let path = if file.starts_with('/') { file.clone() } else { format!("{dir}/{file}") };
                 if !guest.view.exists(&path)? {
                     return Ok(Some((Some(dir), format!("{file}, which modules.dep lists, is not there"))));
                 }
@@ -185,22 +185,17 @@ fn damaged_index(view: &dyn View, dir: &str) -> Result<Option<(String, String)>>
             continue;
         }
         let bytes = view.read(&path)?.unwrap_or_default();
-        if Index::read(&bytes, &path).is_err() {
+        if index::check(&bytes, &path).is_err() {
             return Ok(Some((path, "it is damaged, and kmod loads modules by it".into())));
         }
     }
     Ok(None)
 }
 
-/// The file of a module, as modules.dep has it, below the directory.
-fn listed<'a>(text: &'a str, module: &str) -> Option<&'a str> {
-    let mut paths = text.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
-    paths.find(|path| is_module(path, module))
-}
-
 #[cfg(test)]
 mod tests {
     use initramfs::kmod::dep::Dep;
+    use initramfs::kmod::index::Index;
 
     use super::super::look::look;
     use super::super::testing::{DEP, KERNEL, RELEASE, debian, entry, lines, stops};

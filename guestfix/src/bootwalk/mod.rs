@@ -14,7 +14,7 @@ mod bios;
 mod chain;
 mod esp;
 mod folders;
-mod grub;
+pub(crate) mod grub;
 mod grub_legacy;
 #[cfg(test)]
 mod guests;

@@ -116,27 +116,23 @@ fn drivers(
     directory: Option<&str>,
 ) -> Result<BTreeMap<&'static str, Driver>> {
     let text = |path: String| Ok::<_, crate::Error>(view.text(&path)?.unwrap_or_default());
+    let (mut built_in, mut loadable) = (String::new(), None);
+    if let Some(dir) = directory {
+        built_in = text(format!("{dir}/modules.builtin"))?;
+        loadable = Some(modules::List::open(view, dir, version)?);
+    }
+    let config = text(format!("/boot/config-{version}"))?;
+    // Thousands of lines each: they are looked through once.
     let known = platform::drivers();
-    // Thousands of lines each time: the name is cut out of a line once.
     let name_of = |path: &str| {
         let stem = stem(path.trim());
         known.iter().map(|driver| driver.module).find(|known| is_name(stem, known))
     };
-    let (mut built_in, mut loadable) = (String::new(), String::new());
-    if let Some(dir) = directory {
-        built_in = text(format!("{dir}/modules.builtin"))?;
-        loadable = modules::listed(view, dir, version)?;
-    }
-    let config = text(format!("/boot/config-{version}"))?;
     let built_in: BTreeSet<&str> = built_in.lines().filter_map(name_of).collect();
-    let is_listed = loadable.contains(':');
-    let loadable: BTreeSet<&str> = loadable
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .filter_map(|(path, _)| name_of(path))
-        .collect();
     let configured: BTreeSet<&str> = config.lines().filter(|line| line.starts_with("CONFIG_")).collect();
     let configured = |option: &str, value: &str| configured.contains(format!("{option}={value}").as_str());
+    let is_listed = |name: &str| loadable.as_ref().is_some_and(|list| list.path(name).is_some());
+    let is_unlisted = loadable.as_ref().is_none_or(modules::List::is_empty);
     let mut out = BTreeMap::new();
     for driver in &known {
         let platform::Driver { module: name, option, old_option, .. } = **driver;
@@ -144,7 +140,7 @@ fn drivers(
         let in_config = configured(option, "y") || old_option.is_some_and(by_old);
         let place = if built_in.contains(name) || in_config {
             Driver::BuiltIn
-        } else if loadable.contains(name) || (!is_listed && has_file(view, directory, driver)?) {
+        } else if is_listed(name) || (is_unlisted && has_file(view, directory, driver)?) {
             Driver::Module
         } else {
             Driver::Absent

@@ -256,6 +256,12 @@ impl Bench {
         see(&Stage::new(&tree, &self.goal).guest().unwrap())
     }
 
+    /// Shows it with nothing staged yet.
+    pub(crate) fn stage<T>(&self, see: impl FnOnce(&mut Stage<'_>) -> T) -> T {
+        let tree = self.tree();
+        see(&mut Stage::new(&tree, &self.goal))
+    }
+
     /// The text of a file.
     pub(crate) fn text(&self, path: &str) -> String {
         self.tree().text(path).unwrap().unwrap_or_else(|| panic!("there is no {path}"))

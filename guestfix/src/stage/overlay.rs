@@ -8,6 +8,7 @@ use libdisk::volume::grub::Grub;
 use libdisk::volume::wrap::HEAD;
 
 use crate::facts::Machine;
+use crate::memo::Memo;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
 use crate::rule::Evidence;
 use crate::text::bytes::{decode, encode};
@@ -41,6 +42,7 @@ pub(super) struct Overlay<'a> {
     pub(super) head: Option<Vec<u8>>,
     /// Bytes of the disks that will change, in the order staged.
     pub(super) bytes: Vec<Bytes>,
+    memo: Memo,
 }
 
 /// Bytes that will be on one of the disks.
@@ -53,10 +55,18 @@ pub(super) struct Bytes {
 
 impl<'a> Overlay<'a> {
     pub(super) fn new(base: &'a dyn View) -> Self {
-        Self { base, machine: base.machine().clone(), nodes: BTreeMap::new(), head: None, bytes: Vec::new() }
+        Self {
+            base,
+            machine: base.machine().clone(),
+            nodes: BTreeMap::new(),
+            head: None,
+            bytes: Vec::new(),
+            memo: base.memo().cloned().unwrap_or_default(),
+        }
     }
 
     pub(super) fn set(&mut self, path: String, node: Staged) {
+        self.memo.changed(&path);
         self.nodes.insert(path, node);
     }
 
@@ -223,6 +233,14 @@ impl View for Overlay<'_> {
 
     fn take_unread(&self) -> Vec<Evidence> {
         self.base.take_unread()
+    }
+
+    fn noted(&self) -> usize {
+        self.base.noted()
+    }
+
+    fn memo(&self) -> Option<&Memo> {
+        Some(&self.memo)
     }
 
     fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::index::Index;
+use super::index::{self, Index};
 use crate::error::Result;
 use crate::modules::normalise;
 
@@ -38,6 +38,12 @@ impl Dep {
             values.filter_map(|(priority, line)| Some((*priority, Line::parse(line, kver)?))).collect();
         lines.sort_by_key(|(priority, _)| *priority);
         Ok(Self { lines: lines.into_iter().map(|(_, line)| line).collect() })
+    }
+
+    /// The line of one module in a `modules.dep.bin`, by its name with underscores.
+    pub fn lookup(bytes: &[u8], module: &str, kver: &str) -> Result<Option<Line>> {
+        let values = index::lookup(bytes, "modules.dep.bin", module)?;
+        Ok(values.first().and_then(|line| Line::parse(line, kver)))
     }
 
     /// Puts the lines in the order of the kernel's link order (`modules.order`), which `depmod` keeps so that

@@ -67,30 +67,51 @@ impl Index {
 
     /// Reads a whole index.
     pub fn read(bytes: &[u8], name: &str) -> Result<Self> {
-        let reader = Reader::open(bytes, name)?;
         let mut index = Self::default();
-        let mut todo = vec![(reader.root()?, Vec::new())];
-        let mut content = 0_usize;
-        while let Some((reference, mut key)) = todo.pop() {
-            let node = reader.node(reference)?;
-            key.extend_from_slice(node.prefix);
-            let values: usize = node.values.iter().map(|(_, value)| value.len().saturating_add(32)).sum();
-            let children = node.children.len().saturating_mul(key.len().saturating_add(32));
-            content = content.saturating_add(values).saturating_add(children);
-            if content > MAX_CONTENT || key.len() > MAX_KEY {
-                return Err(reader.bad("it has a cycle, or is larger than any index"));
-            }
-            for (byte, child) in node.children {
-                let mut key = key.clone();
-                key.push(byte);
-                todo.push((child, key));
-            }
-            if !node.values.is_empty() {
-                index.entries.insert(key, node.values);
-            }
-        }
+        visit(bytes, name, |key, values| {
+            let text = |value| String::from_utf8_lossy(value).into_owned();
+            let values = values.into_iter().map(|(priority, value)| (priority, text(value))).collect();
+            index.entries.insert(key.to_vec(), values);
+        })?;
         Ok(index)
     }
+}
+
+/// How many keys an index has, all of which can be read; nothing of it is kept.
+pub fn check(bytes: &[u8], name: &str) -> Result<usize> {
+    let mut keys = 0_usize;
+    visit(bytes, name, |_, _| keys = keys.saturating_add(1))?;
+    Ok(keys)
+}
+
+/// Calls `found` with each key and its values.
+fn visit<'a>(
+    bytes: &'a [u8],
+    name: &'a str,
+    mut found: impl FnMut(&[u8], Vec<(u32, &'a [u8])>),
+) -> Result<()> {
+    let reader = Reader::open(bytes, name)?;
+    let mut key = Vec::new();
+    // A node, and how much of the key leads to it: the length before the byte of its own.
+    let mut todo = vec![(reader.root()?, 0, None)];
+    let mut content = 0_usize;
+    while let Some((reference, depth, byte)) = todo.pop() {
+        let node = reader.node(reference)?;
+        key.truncate(depth);
+        key.extend(byte);
+        key.extend_from_slice(node.prefix);
+        let values: usize = node.values.iter().map(|(_, value)| value.len().saturating_add(32)).sum();
+        let children = node.children.len().saturating_mul(key.len().saturating_add(32));
+        content = content.saturating_add(values).saturating_add(children);
+        if content > MAX_CONTENT || key.len() > MAX_KEY {
+            return Err(reader.bad("it has a cycle, or is larger than any index"));
+        }
+        todo.extend(node.children.into_iter().map(|(byte, child)| (child, key.len(), Some(byte))));
+        if !node.values.is_empty() {
+            found(&key, node.values);
+        }
+    }
+    Ok(())
 }
 
 /// The values of one key, by walking from the root of a written index as `modprobe` does.
@@ -103,7 +124,8 @@ pub fn lookup(bytes: &[u8], name: &str, key: &str) -> Result<Vec<String>> {
         let node = reader.node(reference)?;
         let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(Vec::new()) };
         let Some((next, after)) = after.split_first() else {
-            return Ok(node.values.into_iter().map(|(_, value)| value).collect());
+            let text = |value| String::from_utf8_lossy(value).into_owned();
+            return Ok(node.values.into_iter().map(|(_, value)| text(value)).collect());
         };
         let Some((_, child)) = node.children.into_iter().find(|(byte, _)| byte == next) else {
             return Ok(Vec::new());
@@ -161,7 +183,7 @@ fn write_node(bytes: &mut Vec<u8>, entries: &[Entry<'_>], depth: usize, prefix: 
 struct Node<'a> {
     prefix: &'a [u8],
     children: Vec<(u8, u32)>,
-    values: Vec<(u32, String)>,
+    values: Vec<(u32, &'a [u8])>,
 }
 
 struct Reader<'a> {
@@ -206,8 +228,7 @@ impl<'a> Reader<'a> {
             // Each value takes five bytes at least, so a count too high ends at the end of the file.
             for _ in 0..self.word(&mut at)? {
                 let priority = self.word(&mut at)?;
-                let value = String::from_utf8_lossy(self.string(&mut at)?).into_owned();
-                node.values.push((priority, value));
+                node.values.push((priority, self.string(&mut at)?));
             }
         }
         Ok(node)

@@ -30,20 +30,20 @@ const SCRIPT: &str = "grub.cfg";
 
 /// What is built into an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::bootwalk) struct Embedded {
+pub(crate) struct Embedded {
     /// "/EFI/debian", "(,msdos1)/boot/grub"; empty for none.
-    pub(in crate::bootwalk) prefix: String,
+    pub(crate) prefix: String,
     /// The script that runs first.
-    pub(in crate::bootwalk) script: Option<String>,
+    pub(crate) script: Option<String>,
     /// The names of the modules.
-    pub(in crate::bootwalk) modules: Vec<String>,
+    pub(crate) modules: Vec<String>,
     /// The memory disk, if there is one.
-    pub(in crate::bootwalk) memdisk: Option<MemDisk>,
+    pub(crate) memdisk: Option<MemDisk>,
 }
 
 /// A memory disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bootwalk) enum MemDisk {
+pub(crate) enum MemDisk {
     /// The text of its grub.cfg, if it has one.
     Read(Option<String>),
     /// It is of a file system that is not read.
@@ -59,7 +59,7 @@ pub(in crate::bootwalk) fn of_section(section: &[u8]) -> Option<Embedded> {
 }
 
 /// What is in `core.img`; the error says why that cannot be told.
-pub(in crate::bootwalk) fn of_core(core: &[u8]) -> Result<Embedded, &'static str> {
+pub(crate) fn of_core(core: &[u8]) -> Result<Embedded, &'static str> {
     let kernel = unpacked(core).ok_or("its packed part cannot be unpacked")?;
     // the kernel compares with the magic, too
     let found = kernel.windows(MAGIC.len()).enumerate().filter(|(_, bytes)| *bytes == MAGIC);

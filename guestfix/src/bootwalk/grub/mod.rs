@@ -10,7 +10,8 @@ mod run;
 mod script;
 
 pub(super) use device::{File, on_volume};
-pub(super) use image::{Embedded, of_core, of_section};
+pub(super) use image::of_section;
+pub(crate) use image::{Embedded, of_core};
 pub(super) use menu::boot;
 
 use super::{Hop, MenuEntry};
