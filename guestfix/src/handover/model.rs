@@ -171,7 +171,7 @@ pub enum Licence {
 
 impl Licence {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &[Self] = &[
         Self::RhelByos,
         Self::RhelBase,
         Self::SlesByos,
@@ -189,6 +189,18 @@ impl Licence {
             Self::SlesStandard => "SLES_STANDARD",
             Self::WindowsServer => "Windows_Server",
             Self::WindowsClient => "Windows_Client",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::RhelByos => "Red Hat, a subscription of your own",
+            Self::RhelBase => "Red Hat, billed by Azure",
+            Self::SlesByos => "SUSE, a subscription of your own",
+            Self::SlesStandard => "SUSE, billed by Azure",
+            Self::WindowsServer => "Windows Server, by Azure Hybrid Benefit",
+            Self::WindowsClient => "Windows 10 or 11 with multi-tenant hosting rights",
         }
     }
 
@@ -221,6 +233,18 @@ pub enum SqlLicence {
 }
 
 impl SqlLicence {
+    /// All there are.
+    pub const ALL: &[Self] = &[Self::PayAsYouGo, Self::HybridBenefit, Self::DisasterRecovery];
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::PayAsYouGo => "Billed by Azure",
+            Self::HybridBenefit => "Your own, by Azure Hybrid Benefit",
+            Self::DisasterRecovery => "A replica for disaster recovery",
+        }
+    }
+
     /// As Azure names it.
     pub fn name(self) -> &'static str {
         match self {
@@ -252,6 +276,12 @@ const NAME: usize = 64;
 const TAGS: usize = 50;
 const TAG_NAME: usize = 512;
 const TAG_VALUE: usize = 256;
+
+/// Whether Azure takes this tag.
+pub fn is_tag(name: &str, value: &str) -> bool {
+    let fits = (1..=TAG_NAME).contains(&name.len()) && value.len() <= TAG_VALUE;
+    fits && !name.contains(['<', '>', '%', '&', '\\', '?', '/'])
+}
 
 impl Handover {
     /// Looks for what Azure would refuse, before anything is made.
@@ -339,10 +369,7 @@ impl Handover {
             return mistake(format!("{} tags are more than {TAGS}", self.tags.len()), "give fewer tags");
         }
         for (at, (name, value)) in self.tags.iter().enumerate() {
-            let bad = name.is_empty()
-                || name.len() > TAG_NAME
-                || name.contains(['<', '>', '%', '&', '\\', '?', '/']);
-            if bad || value.len() > TAG_VALUE {
+            if !is_tag(name, value) {
                 return mistake(
                     format!("Azure takes no tag {name:?}={value:?}"),
                     "give it as NAME=VALUE, without < > % & \\ ? / in the name",

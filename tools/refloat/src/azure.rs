@@ -1,7 +1,6 @@
 //! Blobs in Azure: the signatures that open them, and how they are asked.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,14 +24,15 @@ pub(crate) type Typed = Vec<(String, Signature)>;
 pub(crate) fn take(words: impl Iterator<Item = OsString>) -> Result<(Vec<OsString>, Typed), SignatureError> {
     let (mut rest, mut typed) = (Vec::new(), Vec::new());
     for word in words {
-        let Some(text) = word.to_str() else {
+        match word.into_string() {
+            Ok(text) => {
+                let (word, found) = Signatures::split(&text)?;
+                rest.push(word.into());
+                typed.extend(found);
+            }
             // What is not UTF-8 is no address of a blob, and the less a signature.
-            rest.push(OsString::from_vec(word.as_bytes().to_vec()));
-            continue;
-        };
-        let (word, found) = Signatures::split(text)?;
-        rest.push(word.into());
-        typed.extend(found);
+            Err(word) => rest.push(word),
+        }
     }
     Ok((rest, typed))
 }

@@ -9,6 +9,7 @@ use clap::builder::{
 };
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use guestfix::handover::model::is_tag;
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
@@ -205,42 +206,22 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
     refuse("--disk", why)
 }
 
+/// Options for the answer.
+const ANSWER: &[&str] = &["json", "quiet", "progress", "verbose"];
 /// Options for what reads a machine.
-const READING: &[&str] = &[
-    "disks",
-    "allow_backing",
-    "threads",
-    "ebs_requests_per_second",
-    "ebs_patience",
-    "sas_file",
-    "azure_patience",
-];
-/// Those of them that Azure Resource Manager has no use for.
 const MACHINE: &[&str] =
     &["disks", "allow_backing", "threads", "ebs_requests_per_second", "ebs_patience", "sas_file"];
-/// All options of all verbs.
-const ALL: &[&str] = &[
-    "json",
-    "quiet",
-    "progress",
-    "verbose",
-    "disks",
-    "allow_backing",
-    "threads",
-    "ebs_requests_per_second",
-    "ebs_patience",
-    "sas_file",
-    "azure_patience",
-];
+/// Options for what asks Azure.
+const AZURE: &[&str] = &["azure_patience"];
 /// The options that a verb has no use for, and does not show in its help.
-const USELESS: &[(&str, &[&str])] = &[
-    ("demo", READING),
-    ("undo", READING),
-    ("rules", READING),
-    ("azure", MACHINE),
-    ("completions", ALL),
-    ("man", ALL),
-    ("schema", ALL),
+const USELESS: &[(&str, &[&[&str]])] = &[
+    ("demo", &[MACHINE, AZURE]),
+    ("undo", &[MACHINE, AZURE]),
+    ("rules", &[MACHINE, AZURE]),
+    ("azure", &[MACHINE]),
+    ("completions", &[ANSWER, MACHINE, AZURE]),
+    ("man", &[ANSWER, MACHINE, AZURE]),
+    ("schema", &[ANSWER, MACHINE, AZURE]),
 ];
 
 impl Cli {
@@ -259,8 +240,9 @@ impl Cli {
         let whole = Self::command().mut_subcommand("plan", |plan| plan.mut_arg("for", unless_shown));
         let global: Vec<clap::Arg> =
             whole.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
-        let hidden = |ids: &[&str]| -> Vec<clap::Arg> {
-            let useless = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
+        let hidden = |ids: &[&[&str]]| -> Vec<clap::Arg> {
+            let useless =
+                global.iter().filter(|arg| ids.iter().any(|ids| ids.contains(&arg.get_id().as_str())));
             useless.map(|arg| arg.clone().hide(true)).collect()
         };
         USELESS
@@ -286,6 +268,17 @@ pub(crate) struct SchemaArgs {
 pub(crate) struct ManArgs {
     /// The verb [default: refloat itself]
     pub(crate) verb: Option<String>,
+}
+
+/// A tag of a resource of Azure, NAME=VALUE.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a tag is NAME=VALUE")?;
+    match is_tag(name, value) {
+        true => Ok((name.to_owned(), value.to_owned())),
+        false => {
+            Err("Azure takes no such tag: a name is without < > % & \\ ? /, and both are short".to_owned())
+        }
+    }
 }
 
 /// A target by its id, one of the table.

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use guestfix::report::{Line, Page};
-use libdisk::block::{Cancel, Observer};
+use libdisk::block::{Cancel, CopyOptions, Observer};
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::document::{Document, Envelope, Told};
 use crate::present::{self, Out};
-use crate::snapshot::Opened;
+use crate::snapshot::{self, Opened};
 use crate::source::Sources;
 
 pub(crate) struct Context {
@@ -74,6 +74,12 @@ impl Context {
     /// A part of the answer that comes before the whole is known; `--json` waits for the whole.
     pub(crate) fn say(&self, text: impl Into<Page>) -> Result<()> {
         if self.global.json { Ok(()) } else { self.out.page(&text.into()) }
+    }
+
+    /// How a disk is copied or compared; more is under way at once where that is far away.
+    pub(crate) fn copy_options(&self, is_far: bool) -> CopyOptions {
+        let typed = self.global.threads;
+        CopyOptions { threads: if typed == 0 && is_far { snapshot::THREADS } else { typed } }
     }
 
     /// Tells the user something beside the answer, unless they want it quiet.

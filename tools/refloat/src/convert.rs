@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
-use libdisk::block::{self, CopyOptions, Disk, ErrorKind, Receipt};
+use libdisk::block::{self, Disk, ErrorKind, Receipt};
 use libdisk::cloud::Ahead;
 use libdisk::image::transfer::{Busy, ResumeKey};
 use libdisk::image::{Durability, Existing, Output};
@@ -23,7 +23,7 @@ use crate::help;
 use crate::image::{self, Takes};
 use crate::managed::ManagedArgs;
 use crate::present::{self, size};
-use crate::snapshot::{self, Pull};
+use crate::snapshot::Pull;
 use crate::{azure, managed, name};
 
 /// How much of a local copy is recorded at once, in bytes: what a kill can cost each thread.
@@ -319,13 +319,10 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         Begin::Go { sink, resumes } => (sink, resumes),
     };
     context.resumes.store(resumes, Ordering::Relaxed);
-    let mut options = CopyOptions { threads: context.global.threads };
     let is_far = job.origin.path().is_none();
+    let options = context.copy_options(is_far);
     if is_far {
         job.origin.set_streaming(true);
-        if options.threads == 0 {
-            options.threads = snapshot::THREADS;
-        }
         if sink.caps().parallel == 1 {
             disk = Disk::new(Ahead::new(disk));
         }

@@ -57,10 +57,10 @@ pub(crate) fn run(context: &Context, args: &EmitArgs) -> Outcome {
     let tree = image.guest_for(&args.goal)?;
     let facts = inspect::gather(&tree)?;
     let handover = handover(args, &image, &tree, &facts)?;
-    handover
-        .check()
-        .map_err(|mistake| (mistake.instead, mistake))
-        .map_or_else(|(instead, mistake)| Err(anyhow!(mistake)).help(instead), Ok)?;
+    if let Err(mistake) = handover.check() {
+        let instead = mistake.instead;
+        return Err(mistake).help(instead);
+    }
     if tree.exists(SQL_SERVER)? && handover.sql.is_none() && handover.expires.is_none() {
         context.note("note: SQL Server is on this machine: --sql-license registers it in Azure");
     }
@@ -151,14 +151,14 @@ fn handover(args: &EmitArgs, image: &Image, view: &dyn View, facts: &Facts) -> R
         },
         security,
         controller: if args.nvme { Controller::Nvme } else { Controller::Scsi },
-        licence: args.license_type.map(Into::into),
+        licence: args.license_type,
         encryption_set: args.disk_encryption_set.clone(),
         encryption_at_host: args.encryption_at_host,
         tags: args.tags.clone(),
         backup: args.backup.as_deref().map(backup),
         maintenance: args.maintenance_configuration.clone(),
         just_in_time: args.just_in_time.clone(),
-        sql: args.sql_license.map(Into::into),
+        sql: args.sql_license,
         expires: args.expires.clone(),
         name,
     })

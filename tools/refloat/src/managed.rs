@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Help, Outcome};
 use crate::context::Context;
 use crate::document::Document;
-use crate::{azure, help};
+use crate::{azure, cli, help};
 
 /// How a managed disk is made.
 #[derive(Debug, Clone, Args)]
@@ -68,14 +68,10 @@ enum OsArg {
     Windows,
 }
 
+/// A tag, but for the one by which refloat knows its own disks.
 fn tag(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("a tag is NAME=VALUE")?;
-    let is_name =
-        !name.is_empty() && name.len() <= 512 && !name.contains(['<', '>', '%', '&', '\\', '?', '/']);
-    match is_name && value.len() <= 256 && !name.eq_ignore_ascii_case(TAG) {
-        true => Ok((name.to_owned(), value.to_owned())),
-        false => Err(format!("Azure takes no such tag, or it is refloat's own ({TAG})")),
-    }
+    let tag = cli::tag(text)?;
+    if tag.0.eq_ignore_ascii_case(TAG) { Err(format!("{TAG} is refloat's own tag")) } else { Ok(tag) }
 }
 
 fn resource(text: &str) -> Result<String, String> {

@@ -5,19 +5,19 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use guestfix::report::Page;
 use guestfix::undo;
-use libdisk::block::{self, ContentSum, CopyOptions, ErrorKind};
+use libdisk::block::{self, ContentSum, ErrorKind};
 use libdisk::image::{transfer, vhd};
 use libdisk::{Address, Destination, FileFormat, Format, Location, MachineDisk, Place, volume};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Help};
+use crate::azure;
 use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::document::Document;
 use crate::image::{self, Takes};
 use crate::next::{self, Command};
-use crate::{azure, snapshot};
 
 /// The id of a finding: it is in a format that is not judged.
 const FORMAT: &str = "format";
@@ -203,10 +203,7 @@ fn as_written(context: &Context, path: &Path, disk: &MachineDisk) -> Result<Opti
 
 /// Whether the content is the one that was written.
 fn content(context: &Context, disk: &MachineDisk, written: ContentSum) -> Result<Finding> {
-    let mut options = CopyOptions { threads: context.global.threads };
-    if options.threads == 0 && disk.origin.path().is_none() {
-        options.threads = snapshot::THREADS;
-    }
+    let options = context.copy_options(disk.origin.path().is_none());
     disk.origin.set_streaming(true);
     let found = block::content_sum(&disk.disk, &options, &*context.observer)?;
     let ok = found == written;
@@ -257,10 +254,7 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: 
         None => [disk.disk.slice(0..both)?, theirs.slice(0..both)?],
     };
     let far = [disk, other].map(|disk| Some(&disk.origin).filter(|origin| origin.path().is_none()));
-    let mut threads = context.global.threads;
-    if threads == 0 && far.iter().any(Option::is_some) {
-        threads = snapshot::THREADS;
-    }
+    let options = context.copy_options(far.iter().any(Option::is_some));
     // The first is read in whole blocks, each once: of two that are far away the other goes through the cache.
     let [first, second] = match far {
         [None, Some(_)] => [&theirs, &ours],
@@ -269,7 +263,7 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: 
     if let Some(streamed) = far.into_iter().flatten().next() {
         streamed.set_streaming(true);
     }
-    let difference = block::compare(first, second, &CopyOptions { threads }, &*context.observer)?;
+    let difference = block::compare(first, second, &options, &*context.observer)?;
     verdict.first_difference = difference.or(padded.is_none().then_some(both));
     verdict.sizes = padded.is_none().then_some([size, other.disk.size()]);
     verdict.same = Some(verdict.first_difference.is_none());

@@ -3,13 +3,13 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::builder::{StringValueParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use guestfix::handover::model::{Licence, SqlLicence};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{GoalArgs, address, file_name};
+use super::{GoalArgs, address, file_name, tag};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
@@ -27,55 +27,21 @@ pub(crate) enum EmitFormat {
     Runbook,
 }
 
-/// Who pays for the operating system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LicenceArg {
-    /// Red Hat, a subscription of your own
-    RhelByos,
-    /// Red Hat, billed by Azure
-    RhelBase,
-    /// SUSE, a subscription of your own
-    SlesByos,
-    /// SUSE, billed by Azure
-    SlesStandard,
-    /// Windows Server, by Azure Hybrid Benefit
-    WindowsServer,
-    /// Windows 10 or 11 with multi-tenant hosting rights
-    WindowsClient,
-}
-
-impl From<LicenceArg> for Licence {
-    fn from(licence: LicenceArg) -> Self {
-        match licence {
-            LicenceArg::RhelByos => Self::RhelByos,
-            LicenceArg::RhelBase => Self::RhelBase,
-            LicenceArg::SlesByos => Self::SlesByos,
-            LicenceArg::SlesStandard => Self::SlesStandard,
-            LicenceArg::WindowsServer => Self::WindowsServer,
-            LicenceArg::WindowsClient => Self::WindowsClient,
-        }
-    }
-}
-
-/// The licence of a SQL Server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SqlArg {
-    /// Billed by Azure
-    Payg,
-    /// Your own, by Azure Hybrid Benefit
-    Ahub,
-    /// A replica for disaster recovery
-    Dr,
-}
-
-impl From<SqlArg> for SqlLicence {
-    fn from(licence: SqlArg) -> Self {
-        match licence {
-            SqlArg::Payg => Self::PayAsYouGo,
-            SqlArg::Ahub => Self::HybridBenefit,
-            SqlArg::Dr => Self::DisasterRecovery,
-        }
-    }
+/// One of the licences that the model has, by Azure's name for it: `RHEL_BYOS` is rhel-byos.
+fn licence<T>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    about: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let id = move |licence: T| name(licence).to_lowercase().replace('_', "-");
+    let values = all.iter().map(|one| PossibleValue::new(id(*one)).help(about(*one)));
+    PossibleValuesParser::new(values).try_map(move |typed| {
+        let same = all.iter().copied().find(|one| id(*one) == typed);
+        same.ok_or_else(|| format!("there is no licence {typed}"))
+    })
 }
 
 /// Write the virtual machine around disks that were uploaded, as code: they are attached, never made. Nothing
@@ -136,8 +102,8 @@ pub(crate) struct EmitArgs {
     #[arg(long)]
     pub(crate) nvme: bool,
     /// Who pays for the operating system: Azure Hybrid Benefit or Azure
-    #[arg(long, value_name = "LICENCE")]
-    pub(crate) license_type: Option<LicenceArg>,
+    #[arg(long, value_name = "LICENCE", value_parser = licence(Licence::ALL, Licence::name, Licence::about))]
+    pub(crate) license_type: Option<Licence>,
     /// The id of the disk encryption set of its disks
     #[arg(long, value_name = "ID")]
     pub(crate) disk_encryption_set: Option<String>,
@@ -157,8 +123,8 @@ pub(crate) struct EmitArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) just_in_time: Vec<u16>,
     /// Register its SQL Server with this licence
-    #[arg(long, value_name = "LICENCE")]
-    pub(crate) sql_license: Option<SqlArg>,
+    #[arg(long, value_name = "LICENCE", value_parser = licence(SqlLicence::ALL, SqlLicence::name, SqlLicence::about))]
+    pub(crate) sql_license: Option<SqlLicence>,
     /// A test machine, NAME-test, in a network that is cut off from all others
     #[arg(long, requires = "expires")]
     pub(crate) test: bool,
@@ -174,12 +140,6 @@ pub(crate) struct EmitArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-/// NAME=VALUE.
-fn tag(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("a tag is NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The addresses of a subnet, as 10.20.0.0/24: Azure takes from /2 to /29.
