@@ -6,17 +6,15 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::table::{LOGIN, Row, Table, UNKNOWN};
+use super::table::{LOGIN, Row, Table};
 use crate::top;
 
 /// Where README has the matrix.
 const MARKS: [&str; 2] = ["<!-- truth: by cargo xtask truth -->", "<!-- /truth -->"];
 
-/// Called ready, as it is or as mended, and seen to stop before its login.
+/// Called ready, as it is or as mended, and booted without its login being seen.
 pub(super) fn misses(table: &Table) -> Vec<String> {
-    let wrong = |ready: bool, boots: &Option<String>| {
-        ready && boots.as_deref().is_some_and(|to| to != LOGIN && to != UNKNOWN)
-    };
+    let wrong = |ready: bool, boots: &Option<String>| ready && boots.as_deref().is_some_and(|to| to != LOGIN);
     let missed =
         table.rows().filter(|row| wrong(row.said.ready, &row.boots) || wrong(row.mended, &row.boots_mended));
     missed.map(Row::shown).collect()
