@@ -35,6 +35,12 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// [`open`](Self::open), or no cache, which is told to the log.
+    pub(crate) fn open_if_possible(root: &Path, name: &str, limit: u64) -> Option<Self> {
+        let opened = Self::open(root, name, limit);
+        opened.inspect_err(|error| tracing::warn!(%error, root = %root.display(), "no cache")).ok()
+    }
+
     /// The blocks of the snapshot `name` in `root`, at most `limit` of them. Other snapshots' are removed,
     /// those first that were not used for the longest, until all together are no more than that.
     pub(crate) fn open(root: &Path, name: &str, limit: u64) -> io::Result<Self> {

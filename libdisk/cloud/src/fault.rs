@@ -91,12 +91,20 @@ impl fmt::Display for FaultKind {
     }
 }
 
+/// How many characters are told of each thing that a service says.
+pub(crate) const MAX_TOLD: usize = 500;
+
 /// One failed request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{kind}: {text}")]
 pub struct Fault {
     kind: FaultKind,
     text: String,
+}
+
+/// What a service says, fit for a terminal: at most so many characters, none that steers one.
+pub(crate) fn told(text: &str, most: usize) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 impl Fault {
@@ -107,6 +115,27 @@ impl Fault {
     /// The fault that caused an error of the SDK, if one did.
     pub(crate) fn of_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+
+    /// Of an answer with an error's status, and what the service says beside it.
+    pub(crate) fn of_status<'a>(
+        kind: FaultKind,
+        status: u16,
+        said: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let said = said.into_iter().filter(|part| !part.is_empty()).map(|part| told(part, MAX_TOLD));
+        let text: Vec<String> = std::iter::once(format!("HTTP {status}")).chain(said).collect();
+        Self::new(kind, text.join(", "))
+    }
+
+    /// A header or URL has characters that have no place there.
+    pub(crate) fn unsendable(_: ureq::http::Error) -> Self {
+        Self::new(FaultKind::Invalid, "it cannot be put into a request")
+    }
+
+    /// With its text changed: what is secret taken out.
+    pub(crate) fn hiding(self, hide: impl FnOnce(&str) -> String) -> Self {
+        Self { text: hide(&self.text), ..self }
     }
 
     /// With more that is known of its cause.

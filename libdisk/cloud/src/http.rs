@@ -25,6 +25,11 @@ const OUTPUT_BUFFER: usize = 64 << 10;
 /// The longest answer to anything but a block; a list of 10,000 blocks with the longest tokens has 3 MB.
 const MAX_ANSWER: u64 = 16 << 20;
 
+/// Whether a host is this machine, which is asked by plain HTTP as well.
+pub(crate) fn is_here(host: &str) -> bool {
+    ["127.0.0.1", "localhost", "[::1]"].contains(&host)
+}
+
 /// A client for one endpoint. Connections are kept and used again; nothing is tried twice here.
 ///
 /// # Errors

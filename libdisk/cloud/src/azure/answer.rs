@@ -7,9 +7,6 @@ use roxmltree::Document;
 use super::signature::Signature;
 use crate::fault::{Fault, FaultKind};
 
-/// So much of a message is told.
-const MAX_TOLD: usize = 500;
-
 /// What the codes mean, those that are clear by themselves; others are judged by their status.
 const CODES: &[(&str, FaultKind)] = &[
     ("ServerBusy", FaultKind::Throttled),
@@ -72,14 +69,12 @@ pub(super) fn fault(status: u16, code: Option<&str>, body: &[u8], signature: Opt
     let message = element("Message").and_then(|message| message.lines().next().map(str::to_owned));
     let detail = element("AuthenticationErrorDetail");
     let kind = kind(status, &code, detail.as_deref());
-    let mut text = format!("HTTP {status}");
-    let parts = [Some(code), message, detail];
-    for part in parts.into_iter().flatten().filter(|part| !part.is_empty()) {
-        text.push_str(", ");
-        // It came from the network and goes to a terminal.
-        text.extend(part.chars().filter(|c| !c.is_control()).take(MAX_TOLD));
+    let said = [Some(code.as_str()), message.as_deref(), detail.as_deref()];
+    let fault = Fault::of_status(kind, status, said.into_iter().flatten());
+    match signature {
+        Some(signature) => fault.hiding(|text| signature.hide(text)),
+        None => fault,
     }
-    Fault::new(kind, signature.map_or(text.clone(), |signature| signature.hide(&text)))
 }
 
 fn kind(status: u16, code: &str, detail: Option<&str>) -> FaultKind {

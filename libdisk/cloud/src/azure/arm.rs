@@ -198,9 +198,8 @@ impl Manager {
         let request =
             if ask.body.is_some() { request.header("content-type", "application/json") } else { request };
         let request = request.body(body.as_bytes());
-        let request =
-            request.map_err(|_| Fault::new(FaultKind::Invalid, "it cannot be put into a request"))?;
-        let hidden = |fault: Fault| Fault::new(fault.kind(), token.secret.hide(fault.text()));
+        let request = request.map_err(Fault::unsendable)?;
+        let hidden = |fault: Fault| fault.hiding(|text| token.secret.hide(text));
         let mut response = http::send(&self.agent, request).map_err(hidden)?;
         let status = response.status().as_u16();
         let text = |name: &str| header(&response, name).map(str::to_owned);

@@ -44,10 +44,10 @@ impl PageBlob {
         // A blob that was changed is another one.
         let digest = Sha256::digest(format!("{url} {} {}", properties.etag, properties.size));
         let place: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let cache = options.cache.as_deref().and_then(|root| {
-            let opened = Cache::open(root, &place, options.cache_blocks);
-            opened.inspect_err(|error| tracing::warn!(%error, root = %root.display(), "no cache")).ok()
-        });
+        let cache = options
+            .cache
+            .as_deref()
+            .and_then(|root| Cache::open_if_possible(root, &place, options.cache_blocks));
         let (ranges, kept) = (OnceLock::new(), Blocks::new(cache));
         Ok(Self(Arc::new(Inner { blob, properties, ranges, kept })))
     }

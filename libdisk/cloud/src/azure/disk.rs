@@ -12,7 +12,7 @@ use ureq::http::Method;
 
 use super::arm::Manager;
 use super::{BlobUrl, Signature};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, MAX_TOLD, told};
 use crate::retry::{Cloud, Failure};
 
 /// The version of the service, which is the one that `az` 2.91 asks for.
@@ -229,7 +229,7 @@ pub struct DiskFacts {
 impl DiskFacts {
     fn of(value: &Value) -> Self {
         let property = |name: &str| value.get("properties").and_then(|properties| properties.get(name));
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(shown);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(|text| told(text, MAX_TOLD));
         Self {
             state: text(property("diskState")).unwrap_or_default(),
             upload: property("creationData")
@@ -251,11 +251,6 @@ impl DiskFacts {
     pub fn is_open(&self) -> bool {
         self.state.starts_with("Active")
     }
-}
-
-/// Text from elsewhere, fit for a terminal.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// What an open disk is for.

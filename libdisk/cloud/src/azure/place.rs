@@ -5,6 +5,7 @@ use ureq::http::uri::Scheme;
 
 use super::token::variable;
 use crate::fault::{Fault, FaultKind};
+use crate::http;
 
 /// A cloud of Microsoft's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +77,11 @@ fn checked(name: &str, url: &str) -> Result<String, Fault> {
     let uri: Option<Uri> = whole.parse().ok();
     let is_good = uri.as_ref().is_some_and(|uri| {
         let host = uri.host().unwrap_or_default();
-        let secure = uri.scheme() == Some(&Scheme::HTTPS) || is_here(host);
+        let secure = uri.scheme() == Some(&Scheme::HTTPS) || http::is_here(host);
         secure && !host.is_empty() && uri.query().is_none() && !whole.contains('@')
     });
     let why = "is no URL of a service: https://HOST is one; by plain http only this machine is asked";
     if is_good { Ok(whole) } else { Err(Fault::new(FaultKind::Invalid, format!("{name} {why}"))) }
-}
-
-fn is_here(host: &str) -> bool {
-    ["127.0.0.1", "localhost", "[::1]"].contains(&host)
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@
 
 use serde_json::Value;
 
-use crate::fault::{Fault, FaultKind};
-
-/// So much of a message is told.
-const MAX_TOLD: usize = 500;
+use crate::fault::{Fault, FaultKind, MAX_TOLD, told};
 
 /// A code; what the message has in it, where the code alone says too little; what it means; and, where the
 /// service does not say so itself, what to do.
@@ -217,8 +214,7 @@ fn fault(status: Option<u16>, error: &Value) -> Fault {
         None => "the operation failed".to_owned(),
     };
     let said = all.iter().flat_map(|(code, message)| [code, message]).filter(|part| !part.is_empty());
-    // It came from the network and goes to a terminal.
-    let said = said.map(|part| part.chars().filter(|c| !c.is_control()).take(MAX_TOLD).collect());
+    let said = said.map(|part| told(part, MAX_TOLD));
     let text = std::iter::once(first).chain(said).collect::<Vec<String>>().join(", ");
     match known {
         Some(Known(.., words)) if !words.is_empty() => Fault::new(kind, text).knowing(words),

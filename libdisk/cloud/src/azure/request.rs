@@ -7,7 +7,7 @@ use ureq::{Agent, Body};
 
 use super::signature::Signature;
 use super::{answer, crc64};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::http;
 
 /// The version of the service: the oldest that checks a CRC-64.
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
     /// What the service says; `Connection` where it says nothing.
     pub(super) fn send(self, agent: &Agent) -> Result<Response<Body>, Fault> {
         let hidden = |fault: Fault| match self.signature {
-            Some(signature) => Fault::new(fault.kind(), signature.hide(fault.text())),
+            Some(signature) => fault.hiding(|text| signature.hide(text)),
             None => fault,
         };
         let component = self.component.map(|name| format!("comp={name}"));
@@ -77,7 +77,7 @@ impl<'a> Call<'a> {
         }
         let url = if query.is_empty() { self.url.to_owned() } else { format!("{}?{query}", self.url) };
         let built = request.uri(url).header("content-length", self.body.len().to_string()).body(self.body);
-        let built = built.map_err(|_| Fault::new(FaultKind::Invalid, "it cannot be put into a request"))?;
+        let built = built.map_err(Fault::unsendable)?;
         let mut response = http::send(agent, built).map_err(hidden)?;
         if response.status().is_success() {
             return Ok(response);

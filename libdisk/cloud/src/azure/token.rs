@@ -14,11 +14,9 @@ use ureq::Agent;
 use ureq::http::Request;
 
 use super::place::Place;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, MAX_TOLD, told};
 use crate::http;
 
-/// So much of a message is told.
-const MAX_TOLD: usize = 300;
 /// So much is read of a token's file, and of what `az` says.
 const MAX_READ: u64 = 256 << 10;
 /// A token is not used in the last minutes of its life.
@@ -211,15 +209,12 @@ fn application(
     let request = Request::post(format!("{}/{tenant}/oauth2/v2.0/token", place.authority))
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body.as_bytes());
-    let request = request.map_err(|_| Fault::new(FaultKind::Invalid, "it cannot be put into a request"))?;
+    let request = request.map_err(Fault::unsendable)?;
     let mut answer = http::send(agent, request)?;
     let status = answer.status().as_u16();
     let text = http::body(&mut answer)?;
-    let hidden = |fault: Fault| {
-        let shown = proof.iter().fold(fault.text().to_owned(), |text, (_, value)| text.replace(value, "…"));
-        Fault::new(fault.kind(), shown)
-    };
-    read(status, &text).map_err(hidden)
+    let hide = |text: &str| proof.iter().fold(text.to_owned(), |text, (_, value)| text.replace(value, "…"));
+    read(status, &text).map_err(|fault| fault.hiding(hide))
 }
 
 /// A token for the identity of this virtual machine.
@@ -228,7 +223,7 @@ fn identity(agent: &Agent, place: &Place, host: &str, client: Option<&str>) -> R
     pairs.extend(client.map(|client| ("client_id", client)));
     let url = format!("{host}/metadata/identity/oauth2/token?{}", query(&pairs));
     let request = Request::get(url).header("metadata", "true").body(());
-    let request = request.map_err(|_| Fault::new(FaultKind::Invalid, "it cannot be put into a request"))?;
+    let request = request.map_err(Fault::unsendable)?;
     let config = agent.configure_request(request).proxy(None);
     let none = "this machine has none: nothing at its address answers as Azure's metadata service does";
     let none = || Fault::new(FaultKind::Credentials, none);
@@ -282,7 +277,8 @@ fn az(place: &Place) -> Result<Token, Fault> {
     if !status.success() {
         let why = String::from_utf8_lossy(&why).into_owned();
         let line = why.lines().find(|line| line.contains("ERROR")).or_else(|| why.lines().next());
-        return Err(failed(&format!("{} (az login logs in)", told(line.unwrap_or("it says nothing")))));
+        let said = told(line.unwrap_or("it says nothing"), MAX_TOLD);
+        return Err(failed(&format!("{said} (az login logs in)")));
     }
     let answer: Value = serde_json::from_slice(&said).map_err(|_| failed("it answers with no JSON"))?;
     let token = answer.get("accessToken").and_then(Value::as_str);
@@ -295,11 +291,6 @@ fn az(place: &Place) -> Result<Token, Fault> {
 /// A number, which some write as a text.
 fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// Text from elsewhere, fit for a terminal.
-fn told(text: &str) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(MAX_TOLD).collect()
 }
 
 /// What the codes of Microsoft Entra mean, for those who have to mend it. Reference: "Microsoft Entra
@@ -341,7 +332,7 @@ fn read(status: u16, body: &[u8]) -> Result<Token, Fault> {
     let said = [text("error"), text("error_description").lines().next().unwrap_or_default()];
     for part in said.into_iter().filter(|part| !part.is_empty()) {
         fault.push_str(", ");
-        fault.push_str(&told(part));
+        fault.push_str(&told(part, MAX_TOLD));
     }
     // A code is the beginning of none of the others that stand before it in the table.
     let known = ENTRA.iter().find(|(code, _)| text("error_description").contains(code));

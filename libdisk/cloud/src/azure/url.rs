@@ -6,6 +6,8 @@ use std::str::FromStr;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
 
+use crate::http;
+
 /// The URL of a blob, without a query: `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`. By plain `http`
 /// only this machine is reached, where emulators are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,7 +69,7 @@ impl FromStr for BlobUrl {
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => {}
             Some(scheme) if *scheme == Scheme::HTTP => {
-                if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
+                if !http::is_here(host) {
                     return Err(UrlError::Clear(told()));
                 }
             }

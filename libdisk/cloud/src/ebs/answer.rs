@@ -74,14 +74,7 @@ impl Fault {
             _ if status >= 500 => FaultKind::Server,
             _ => FaultKind::Invalid,
         };
-        let mut text = format!("HTTP {status}");
-        for part in [Some(code), Some(reason), message].into_iter().flatten().filter(|part| !part.is_empty())
-        {
-            text.push_str(", ");
-            // It came from the network and goes to a terminal.
-            text.extend(part.chars().filter(|c| !c.is_control()).take(500));
-        }
-        Self::new(kind, text)
+        Self::of_status(kind, status, [code, reason].into_iter().chain(message))
     }
 }
 

@@ -47,9 +47,8 @@ impl Snapshot {
             // The endpoint, too: a stand-in may use the name of a real snapshot.
             let digest = Sha256::digest(client.endpoint());
             let place: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            let opened =
-                Cache::open(root, &format!("{id}@{}-{place}", client.region), client.options.cache_blocks);
-            opened.inspect_err(|error| tracing::warn!(%error, root = %root.display(), "no cache")).ok()
+            let name = format!("{id}@{}-{place}", client.region);
+            Cache::open_if_possible(root, &name, client.options.cache_blocks)
         });
         let mut inner = Inner {
             client,

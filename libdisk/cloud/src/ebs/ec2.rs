@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Ebs;
 use super::client::Client;
 use super::tally::Counter;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, told};
 use crate::rate::Rate;
 use crate::retry::{Cloud, Failure, Retry};
 
@@ -201,7 +201,7 @@ fn items<'a>(node: Node<'a, 'a>, set: &str) -> impl Iterator<Item = Node<'a, 'a>
 /// The text of the first element of this name below `node`.
 fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
     let found = node.descendants().find(|node| node.has_tag_name_any(name))?;
-    Some(found.text().unwrap_or_default().chars().filter(|c| !c.is_control()).take(1000).collect())
+    Some(told(found.text().unwrap_or_default(), 1000))
 }
 
 /// Names are compared without their namespace, which is the version's.
