@@ -1,8 +1,8 @@
 //! The card as the guest will see it: its driver, and its name once `.link` files and udev rules have had
 //! their say.
 
-use super::Answer;
 use super::networkd::{Fit, fits, link_files};
+use super::{Answer, OTHER_ADDRESS};
 use crate::place::Place;
 use crate::rules::linux::udev_rules::{self, OWN};
 use crate::text::{ini, lines};
@@ -41,6 +41,10 @@ pub(super) fn of(view: &dyn View, driver: &str) -> Result<Result<Card, Answer>> 
             Fit::Yes => {}
             Fit::Unknown(why) => return Ok(Err(Answer::unknown(link.place, why))),
         }
+        let value = |key| ini::values(&link.text, "Link", key).last().copied().unwrap_or_default();
+        if !value("MACAddress").is_empty() || value("MACAddressPolicy") == "random" {
+            return Ok(Err(Answer::none(link.place, OTHER_ADDRESS)));
+        }
         // Of the policies only the card's address makes a name for it.
         let policy = ini::values(&link.text, "Link", "NamePolicy").join(" ");
         if policy.split_whitespace().any(|policy| policy == "mac") {
@@ -62,8 +66,22 @@ fn renamed(view: &dyn View, mut card: Card) -> Result<Result<Card, Answer>> {
             let keys: Vec<(&str, &str, &str)> = line.body.split(',').filter_map(key).collect();
             let name = keys.iter().find(|(key, with, _)| *key == "NAME" && matches!(*with, "=" | ":="));
             let is_net = keys.contains(&("SUBSYSTEM", "==", "net"));
-            let Some((_, _, name)) = name.filter(|_| is_net && !line.body.trim_start().starts_with('#'))
-            else {
+            if line.body.trim_start().starts_with('#') {
+                continue;
+            }
+            let sets_down = keys.iter().any(|(key, with, value)| {
+                key.starts_with("RUN") && matches!(*with, "+=" | "=" | ":=") && is_down(value)
+            });
+            let is_late = keys.contains(&("ACTION", "==", "remove"));
+            if sets_down && !is_late && (is_net || keys.iter().any(|(key, ..)| *key == "KERNEL")) {
+                let place = Place::line(&file, line.number);
+                match rule_fits(&keys, &card) {
+                    Some(true) => return Ok(Err(Answer::none(place, "it sets the card down"))),
+                    Some(false) => {}
+                    None => return Ok(Err(Answer::unknown(place, "it may set the card down"))),
+                }
+            }
+            let Some((_, _, name)) = name.filter(|_| is_net) else {
                 continue;
             };
             match rule_fits(&keys, &card) {
@@ -85,6 +103,13 @@ fn renamed(view: &dyn View, mut card: Card) -> Result<Result<Card, Answer>> {
         card.name = "eth1".to_owned();
     }
     Ok(Ok(card))
+}
+
+/// Whether a command sets a card down.
+fn is_down(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let runs = |name: &str| words.iter().any(|word| word.rsplit('/').next() == Some(name));
+    runs("ifdown") || (runs("ip") || runs("ifconfig")) && words.contains(&"down")
 }
 
 /// Key, operator and value of a part of a udev rule: `ATTR{address}=="0a:ff"`.

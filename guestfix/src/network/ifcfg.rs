@@ -3,7 +3,7 @@
 
 use super::manager::{Manager, lacks_client};
 use super::networkmanager::Profile;
-use super::{Answer, Card, How, OTHER_ADDRESS, Said};
+use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said};
 use crate::place::Place;
 use crate::text::shell_assign;
 use crate::{Result, View};
@@ -54,6 +54,10 @@ impl File {
 
     fn has_address(&self) -> bool {
         ["IPADDR", "IPADDR0", "IPADDR1"].iter().any(|key| !self.get(key).is_empty())
+    }
+
+    fn has_no_route(&self) -> bool {
+        (self.is("DEFROUTE", "no") || self.is("PEERROUTES", "no")) && self.get("GATEWAY").is_empty()
     }
 
     fn asks_dhcp(&self) -> bool {
@@ -119,6 +123,7 @@ fn given(files: &[File], file: &File, lacks: Option<&str>, depth: usize) -> Answ
         };
     }
     let own = match lacks {
+        None if file.asks_dhcp() && file.has_no_route() => return Answer::unknown(place, NO_ROUTE),
         None if file.asks_dhcp() => return Answer::address(place, How::Dhcp),
         Some(why) if file.asks_dhcp() => Answer::none(place, why),
         _ if file.has_address() => Answer::address(place, How::Static),
@@ -130,7 +135,8 @@ fn given(files: &[File], file: &File, lacks: Option<&str>, depth: usize) -> Answ
             || on.is_empty() && other.name.split_once('.').is_some_and(|(card, _)| card == file.name)
     };
     let over = files.iter().filter(is_over).filter(|_| depth < DEPTH);
-    let over = over.map(|other| given(files, other, lacks, depth + 1));
+    // What is over a card in these files is a VLAN.
+    let over = over.map(|other| Answer::none(other.path.as_str(), ONLY_BY_VLAN));
     over.fold(own, |best, answer| if answer.rank() > best.rank() { answer } else { best })
 }
 
@@ -161,6 +167,7 @@ pub(super) fn profiles(view: &dyn View) -> Result<Vec<Profile>> {
             names: vec![file.name.clone(), file.get("NAME").to_owned(), file.get("UUID").to_owned()],
             interface: Some(device).filter(|device| !device.is_empty()),
             is_pinned: file.is_pinned(),
+            has_no_route: file.has_no_route(),
             is_cloned: !file.get("MACADDR").is_empty(),
             autoconnect: file.is_started() && !file.is("NM_CONTROLLED", "no"),
             priority: file.get("AUTOCONNECT_PRIORITY").parse().unwrap_or(0),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::manager::{Manager, State, lacks_client};
-use super::{Answer, Card, How, OTHER_ADDRESS, Said, matches};
+use super::{Answer, Card, How, ONLY_BY_VLAN, OTHER_ADDRESS, Said, hooks, matches};
 use crate::place::{Evidence, Place};
 use crate::text::{lines, shell_assign};
 use crate::{Result, View};
@@ -98,6 +98,14 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
         return Ok(Answer::unknown(place.clone(), format!("a script says what {} is", card.name)));
     }
     let own = of(&configuration, &card.name, lacks.as_deref(), 0);
+    if matches!(own, Answer::Address { .. }) {
+        for one in configuration.of(&card.name) {
+            let place = one.place.clone().unwrap_or_else(|| Place::file(MAIN));
+            if let Some(answer) = hooks::fault(view, &place, &one.options)? {
+                return Ok(answer);
+            }
+        }
+    }
     if matches!(own, Answer::None { .. }) && lacks.is_none() && view.exists(HELPER)? {
         for rules in HELPER_RULES {
             let masked = view.read_link(HELPER_RULES[0])?.as_deref() == Some("/dev/null");
@@ -127,7 +135,11 @@ fn of(configuration: &Configuration, name: &str, lacks: Option<&str>, depth: usi
     // A bridge or bond starts its ports.
     for above in configuration.interfaces.iter().filter(|_| depth < PORTS) {
         if above.name != name && has_port(above, name) {
-            let answer = of(configuration, &above.name, lacks, depth + 1);
+            let answer = match is_vlan(above) {
+                true => Answer::none(above.place.clone().unwrap_or_else(|| Place::file(MAIN)), ONLY_BY_VLAN),
+                false => of(configuration, &above.name, lacks, depth + 1),
+            };
+            // That it is there tells more than that the card itself has nothing.
             if answer.rank() > best.rank() {
                 best = answer;
             }
@@ -153,6 +165,13 @@ fn of(configuration: &Configuration, name: &str, lacks: Option<&str>, depth: usi
 pub(crate) fn lists_ports(option: &str) -> bool {
     let option = option.replace('_', "-");
     matches!(option.as_str(), "bridge-ports" | "bond-slaves" | "slaves" | "vlan-raw-device")
+}
+
+/// Whether it is a VLAN: by its name, or by what it is over.
+fn is_vlan(one: &Interface) -> bool {
+    let mut keys = one.options.iter().filter_map(|words| words.first());
+    let is_named = one.name.split_once('.').is_some_and(|(_, id)| id.parse::<u16>().is_ok());
+    is_named || keys.any(|key| key.replace('_', "-") == "vlan-raw-device")
 }
 
 /// Whether the bridge, bond or VLAN is over this interface.

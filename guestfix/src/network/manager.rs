@@ -1,7 +1,7 @@
 //! Whether a manager of the network is at work: its unit or script is there, is started and not masked, and
 //! its programs can run.
 
-use super::{Answer, Said};
+use super::{Answer, Said, dhclient};
 use crate::place::Evidence;
 use crate::programs::{self, cannot_start};
 use crate::services::{is_started, starting_links};
@@ -102,7 +102,10 @@ pub(super) fn lacks_client(view: &dyn View, names: &[&str]) -> Result<Option<Str
         if let Some(path) = programs::find(view, name)? {
             let script = (*name == "dhclient").then_some(["dhclient-script"]);
             return Ok(match (cannot_start(view, &path, None)?, script) {
-                (None, Some(script)) => fault(view, &script)?,
+                (None, Some(script)) => match fault(view, &script)? {
+                    None => dhclient::fault(view)?,
+                    why => why,
+                },
                 (why, _) => why,
             });
         }

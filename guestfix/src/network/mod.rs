@@ -12,7 +12,9 @@
 
 mod card;
 mod cloud_init;
+mod dhclient;
 pub(crate) mod glob;
+mod hooks;
 mod ifcfg;
 mod ifupdown;
 mod manager;
@@ -123,6 +125,13 @@ struct Source {
 
 /// The switch of the host lets no card through that says it is another.
 const OTHER_ADDRESS: &str = "it gives the card another hardware address";
+
+/// The network of the target has no tags of VLANs.
+const ONLY_BY_VLAN: &str =
+    "the card gets an address by a VLAN only, which the target's network does not carry";
+
+/// Nobody outside of the card's own net gets an answer.
+const NO_ROUTE: &str = "it takes no default route, and only its own net reaches the machine";
 
 /// What a manager says of the card.
 enum Said {

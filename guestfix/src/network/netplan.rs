@@ -156,6 +156,12 @@ fn above<'a>(one: &Definition<'_>, all: &[Definition<'a>]) -> Vec<(&'a str, &'a 
     all.iter().filter(has).map(|other| (other.kind, other.id)).collect()
 }
 
+/// Whether it leaves the routes of the DHCP server, and has none of its own.
+fn takes_no_routes(one: &Definition<'_>) -> bool {
+    one.last("dhcp4-overrides.use-routes").is_some_and(|value| !is_true(value))
+        && !one.values.keys().any(|key| key == "gateway4" || key.starts_with("routes"))
+}
+
 /// The `.network` file of networkd.
 fn network(one: &Definition<'_>, all: &[Definition<'_>]) -> String {
     let mut text = "[Match]\n".to_owned();
@@ -189,6 +195,9 @@ fn network(one: &Definition<'_>, all: &[Definition<'_>]) -> String {
     }
     if let Some(address) = one.last("macaddress").filter(|_| one.kind == "ethernets") {
         _ = writeln!(text, "[Link]\nMACAddress={address}");
+    }
+    if takes_no_routes(one) {
+        text += "[DHCPv4]\nUseRoutes=no\n";
     }
     text
 }
@@ -235,5 +244,8 @@ fn keyfile(one: &Definition<'_>, all: &[Definition<'_>]) -> String {
         (false, false) => "disabled",
     };
     _ = writeln!(text, "[ipv4]\nmethod={method}");
+    if takes_no_routes(one) {
+        text += "never-default=true\n";
+    }
     text
 }

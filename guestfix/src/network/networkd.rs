@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::manager::{Manager, State};
-use super::{Answer, Card, How, OTHER_ADDRESS, Said, Source, netplan};
+use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, netplan};
 use crate::place::Place;
 use crate::text::ini;
 use crate::{Result, View, services};
@@ -125,19 +125,33 @@ fn given(networks: &[Source], file: &Source, depth: usize) -> Answer {
     }
     let dhcp = value("Network", "DHCP");
     if is_yes(&dhcp) || matches!(dhcp.as_str(), "ipv4" | "both" | "v4") {
-        return Answer::address(place, How::Dhcp);
+        let is_refused = |key| ["DHCPv4", "DHCP"].into_iter().any(|section| is_no(&value(section, key)));
+        // The router is one of the routes that the server tells, and may be left out by itself.
+        let gateway = match is_yes(&value("DHCPv4", "UseGateway")) {
+            true => false,
+            false => is_refused("UseGateway") || is_refused("UseRoutes"),
+        };
+        let has_own = ["Network", "Route"].iter().any(|section| !value(section, "Gateway").is_empty());
+        return match gateway && !has_own {
+            true => Answer::unknown(place, NO_ROUTE),
+            false => Answer::address(place, How::Dhcp),
+        };
     }
     let mut addresses = ini::values(text, "Network", "Address");
     addresses.extend(ini::values(text, "Address", "Address"));
     if addresses.iter().any(|address| address.contains('.')) {
         return Answer::address(place, How::Static);
     }
-    let over = ["Bridge", "Bond", "VLAN", "MACVLAN", "IPVLAN"].map(|key| ini::values(text, "Network", key));
+    let over = ["Bridge", "Bond", "IPVLAN"].map(|key| ini::values(text, "Network", key));
     for name in over.into_iter().flatten().flat_map(str::split_whitespace).filter(|_| depth < DEPTH) {
         let above = of(networks, &Card::over(name), depth + 1);
         if !matches!(above, Answer::None { .. }) {
             return above;
         }
+    }
+    let tagged = ["VLAN", "MACVLAN"].map(|key| ini::values(text, "Network", key));
+    if tagged.iter().any(|names| !names.is_empty()) {
+        return Answer::none(place, ONLY_BY_VLAN);
     }
     Answer::none(place, "the file that fits the card gives no address")
 }
@@ -194,6 +208,10 @@ fn is_on_another_bus(pattern: &str) -> bool {
     const BUSES: [&str; 9] = ["pci", "usb", "usbv2", "usbv3", "platform", "xen", "virtio", "bcma", "ccw"];
     let mut parts = pattern.split('-');
     !pattern.starts_with('!') && (pattern.starts_with("xen") || parts.any(|part| BUSES.contains(&part)))
+}
+
+fn is_no(value: &str) -> bool {
+    matches!(value, "no" | "false" | "off" | "0")
 }
 
 fn is_yes(value: &str) -> bool {

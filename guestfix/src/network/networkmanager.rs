@@ -2,7 +2,9 @@
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
 use super::manager::Manager;
-use super::{Answer, Card, How, OTHER_ADDRESS, Said, Source, ifcfg, matches, netplan};
+use super::{
+    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, ifcfg, matches, netplan,
+};
 use crate::place::Place;
 use crate::text::ini;
 use crate::{Result, View};
@@ -37,8 +39,10 @@ pub(super) struct Profile {
     pub(super) drivers: Vec<String>,
     /// It is for one hardware address, or a place on a bus.
     pub(super) is_pinned: bool,
-    /// It gives the card another hardware address.
+    /// It gives the card another hardware address, or says that it does not.
     pub(super) is_cloned: bool,
+    /// It takes no default route.
+    pub(super) has_no_route: bool,
     pub(super) autoconnect: bool,
     pub(super) priority: i64,
     /// "auto", "manual".
@@ -103,6 +107,11 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
     // Among equals the one that was used last counts, which is written down nowhere: one that gives an
     // address is none that a machine would have been without.
     let fitting = fitting.filter(|profile| Some(profile.priority) == best);
+    if let Some((file, value)) = value(&conf, "connection", "ethernet.cloned-mac-address")
+        && !matches!(value, "" | "permanent" | "preserve")
+    {
+        return Ok(Answer::none(file.place.clone(), OTHER_ADDRESS));
+    }
     let answer = fitting.map(|one| given(&profiles, one, 0)).max_by_key(Answer::rank);
     Ok(answer.unwrap_or_else(|| match makes_none(&conf, card) {
         Some(place) => Answer::none(place, "no card gets a profile by itself, and none has one"),
@@ -124,6 +133,7 @@ fn given(profiles: &[Profile], profile: &Profile, depth: usize) -> Answer {
         };
     }
     let own = match profile.method.as_str() {
+        "auto" if profile.has_no_route => return Answer::unknown(place, NO_ROUTE),
         "auto" => return Answer::address(place, How::Dhcp),
         "manual" => Answer::address(place, How::Static),
         method => Answer::none(place, format!("the method of IPv4 is {method:?}")),
@@ -131,8 +141,11 @@ fn given(profiles: &[Profile], profile: &Profile, depth: usize) -> Answer {
     let over = profiles.iter().filter(|other| {
         other.autoconnect && other.parent.as_ref().is_some_and(|parent| profile.is_named(parent))
     });
-    let over = over.filter(|_| depth < DEPTH).map(|other| given(profiles, other, depth + 1));
-    over.chain([own]).max_by_key(Answer::rank).unwrap_or_else(|| Answer::none(CONF, ""))
+    let over = over.filter(|_| depth < DEPTH).map(|other| match other.kind.as_str() {
+        "vlan" | "macvlan" => Answer::none(other.place(), ONLY_BY_VLAN),
+        _ => given(profiles, other, depth + 1),
+    });
+    [own].into_iter().chain(over).max_by_key(Answer::rank).unwrap_or_else(|| Answer::none(CONF, ""))
 }
 
 /// The files of its configuration, in the order in which they are read.
@@ -281,6 +294,11 @@ fn keyfile(place: Place, text: &str) -> Option<Profile> {
             value(section, "cloned-mac-address")
                 .is_some_and(|value| !matches!(value, "permanent" | "preserve"))
         }),
+        has_no_route: ["never-default", "ignore-auto-routes"]
+            .into_iter()
+            .any(|key| value("ipv4", key).is_some_and(|value| !is_no(value)))
+            && value("ipv4", "gateway").is_none()
+            && value("ipv4", "route1").is_none(),
         autoconnect: !value("connection", "autoconnect").is_some_and(is_no),
         priority: value("connection", "autoconnect-priority")
             .and_then(|value| value.parse().ok())

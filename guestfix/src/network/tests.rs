@@ -312,10 +312,15 @@ fn a_link_file_or_a_rule_of_udev_gives_the_card_its_name() {
 fn what_is_over_a_card_counts_if_it_has_the_card() {
     let port = |key: &str| format!("[Match]\nName=eth0\n[Network]\n{key}\n");
     let (card, over) = ("/etc/systemd/network/10-eth0.network", "/etc/systemd/network/20-over.network");
-    for (key, name) in [("Bridge=br0", "br0"), ("Bond=bond0", "bond0"), ("VLAN=vlan7", "vlan7")] {
+    for (key, name) in [("Bridge=br0", "br0"), ("Bond=bond0", "bond0"), ("IPVLAN=v7", "v7")] {
         let text = format!("[Match]\nName={name}\n[Network]\nDHCP=ipv4\n");
         assert_eq!(told(&[(NETWORKD, ""), (card, &port(key)), (over, &text)]), format!("dhcp {over}"));
         assert!(told(&[(NETWORKD, ""), (card, &port(key))]).starts_with(&format!("none {card}: ")));
+    }
+    for key in ["VLAN=vlan7", "MACVLAN=vlan7"] {
+        let text = "[Match]\nName=vlan7\n[Network]\nDHCP=ipv4\n";
+        let found = told(&[(NETWORKD, ""), (card, &port(key)), (over, text)]);
+        assert_eq!(found, format!("none {card}: {ONLY_BY_VLAN}"));
     }
     let around = port("Bridge=br0").replace("eth0", "*");
     assert!(told(&[(NETWORKD, ""), (card, &around)]).starts_with("none "), "a loop ends");
@@ -373,7 +378,9 @@ fn netplan_merges_its_files_and_renders_for_both() {
     let bond = bridge.replace("bridges", "bonds").replace("br0", "bond0");
     assert_eq!(one(&bond), format!("dhcp {a}:5"));
     let vlan = "network:\n  ethernets:\n    eth0: {}\n  vlans:\n    v7:\n      id: 7\n      link: eth0\n      dhcp4: yes\n";
-    assert_eq!(one(vlan), format!("dhcp {a}:5"));
+    assert_eq!(one(vlan), format!("none {a}:3: {ONLY_BY_VLAN}"));
+    let routes = second.replace("dhcp4", "dhcp4-overrides: {use-routes: false}\n      dhcp4");
+    assert_eq!(one(&routes), format!("unknown {a}:3: {NO_ROUTE}"));
     let mac = second.replace("dhcp4", "macaddress: 0a:ff\n      dhcp4");
     assert_eq!(one(&mac), format!("none {a}:3: {OTHER_ADDRESS}"));
 }
@@ -470,7 +477,7 @@ fn ifupdown_follows_what_it_sources_and_needs_a_client() {
         assert!(with(&over.replace("eth0", "ens5"), &[client]).starts_with("none"), "{port}");
     }
     let vlan = "auto eth0.7\niface eth0.7 inet dhcp\n";
-    assert_eq!(with(vlan, &[client]), format!("dhcp {main}:2"));
+    assert!(with(vlan, &[client]).starts_with("none "));
     let pattern = "auto /eth*\niface eth0 inet dhcp\n";
     assert_eq!(with(pattern, &[client]), format!("dhcp {main}:2"));
     let helper = [
@@ -551,4 +558,60 @@ fn cloud_init_counts_where_it_looks_for_azure_and_nothing_else_does() {
     assert_eq!(netplan, format!("dhcp {list}:1"), "netplan starts networkd for what is written");
     let disabled = ("/etc/cloud/cloud-init.disabled", "x");
     assert_eq!(told(&[&[(CLOUD_INIT, ""), azure, disabled][..], &manager].concat()), not);
+}
+
+/// Finding B: what is understood must not be passed over where it takes the card's address, name or route.
+#[test]
+fn a_card_without_its_own_address_or_a_route_is_not_reached() {
+    let link = "/etc/systemd/network/10-a.link";
+    for set in ["MACAddress=0a:00:00:00:00:01", "MACAddressPolicy=random"] {
+        let text = format!("[Match]\nOriginalName=eth*\n[Link]\n{set}\n");
+        let network = "[Match]\nName=*\n[Network]\nDHCP=yes\n";
+        let files = [(NETWORKD, ""), (link, &*text), ("/etc/systemd/network/20-a.network", network)];
+        assert_eq!(told(&files), format!("none {link}: {OTHER_ADDRESS}"));
+    }
+    let file = "/etc/systemd/network/20-a.network";
+    for own in ["[DHCPv4]\nUseGateway=no", "[DHCPv4]\nUseRoutes=no", "[DHCP]\nUseRoutes=false"] {
+        let with = |more: &str| networkd("Name=eth0", &format!("DHCP=yes\n{own}\n{more}"));
+        assert_eq!(with(""), format!("unknown {file}: {NO_ROUTE}"));
+        assert_eq!(with("[Route]\nGateway=10.0.0.1\n"), format!("dhcp {file}"));
+    }
+    let profile = "/etc/NetworkManager/system-connections/a.nmconnection";
+    let text = "[connection]\nid=a\ntype=ethernet\n[ipv4]\nmethod=auto\nnever-default=true\n";
+    assert_eq!(told(&[(MANAGER, ""), (profile, text)]), format!("unknown {profile}: {NO_ROUTE}"));
+    let conf = "/etc/NetworkManager/conf.d/mac.conf";
+    let cloned = "[connection]\nethernet.cloned-mac-address=random\n";
+    assert_eq!(told(&[(MANAGER, ""), (conf, cloned)]), format!("none {conf}: {OTHER_ADDRESS}"));
+    let rules = "/etc/udev/rules.d/99-own.rules";
+    let rule = "ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"eth*\", RUN+=\"/sbin/ip link set %k down\"\n";
+    assert_eq!(told(&[(MANAGER, ""), (rules, rule)]), format!("none {rules}:1: it sets the card down"));
+    let other = rule.replace("eth*", "wlan*");
+    assert!(told(&[(MANAGER, ""), (rules, &other)]).starts_with("dhcp "));
+}
+
+#[test]
+fn what_ifupdown_and_dhclient_are_told_counts() {
+    let main = "/etc/network/interfaces";
+    let with = |more: &str, files: &[(&str, &str)]| {
+        let text = format!("auto eth0\niface eth0 inet dhcp\n{more}");
+        told(&[&[(NETWORKING, ""), ("/sbin/dhclient", ""), (main, &*text)], files].concat())
+    };
+    for fine in
+        ["", " pre-up /bin/true\n", " pre-up /bin/gone || true\n", " up echo x\n", " down /bin/false\n"]
+    {
+        assert_eq!(with(fine, &[]), format!("dhcp {main}:2"), "{fine}");
+    }
+    for wrong in [" pre-up /bin/false\n", " pre-up false\n", " pre-up /bin/gone x\n", " pre-up gone\n"] {
+        assert!(with(wrong, &[]).starts_with(&format!("none {main}:2: pre-up")), "{wrong}");
+    }
+    assert!(with(" up /bin/gone\n", &[]).starts_with(&format!("unknown {main}:2: up")));
+    let conf = "/etc/dhcp/dhclient.conf";
+    for fine in
+        ["request subnet-mask, routers,\n host-name;\n", "reject 192.168.0.0/16;\n", "# reject 0.0.0.0/0;\n"]
+    {
+        assert_eq!(with("", &[(conf, fine)]), format!("dhcp {main}:2"), "{fine}");
+    }
+    for wrong in ["reject 0.0.0.0/0;\n", "request;\n", "interface \"eth0\" { reject 168.63.129.16; }\n"] {
+        assert!(with("", &[(conf, wrong)]).starts_with(&format!("none {main}:2: {conf}")), "{wrong}");
+    }
 }

@@ -7,7 +7,7 @@
 
 pub(in crate::rules) mod aws_names;
 pub(in crate::rules) mod dhcp_hostname;
-pub(in crate::rules) mod firewall;
+pub(crate) mod firewall;
 mod ifcfg;
 mod ifupdown;
 pub(in crate::rules) mod mtu;
@@ -233,23 +233,20 @@ mod tests {
         assert!(forbidden.by_hand(&RULE).contains("NetworkManager does not manage eth0"));
     }
 
-    /// Finding F6: a bridge, bond or VLAN gets the card as its port, and keeps its address.
+    /// Finding F6: a bridge or bond gets the card as its port, and keeps its address.
     #[test]
     fn what_is_over_the_card_has_the_new_card() {
         let interfaces = "/etc/network/interfaces";
         let bridge =
             "auto ens5\niface ens5 inet manual\n\nauto br0\niface br0 inet dhcp\n    bridge_ports ens5\n";
-        let vlan = "auto ens5.7\niface ens5.7 inet dhcp\n    vlan-raw-device ens5\n";
         let fixed = bridge.replace("inet dhcp", "inet static\n    address 10.0.0.5/24");
-        for text in [bridge, &bridge.replace("bridge_ports", "bond-slaves"), vlan, &fixed] {
+        for text in [bridge, &bridge.replace("bridge_ports", "bond-slaves"), &fixed] {
             let new = ifupdown(text, true).mended_text(&RULE, interfaces);
             assert_eq!(new, text.replace("ens5", "eth0"));
         }
         let netplan = "/etc/netplan/50-cloud-init.yaml";
         let why = "# refloat: a network card of EC2: ";
-        for (kind, list) in
-            [("bridges", "interfaces: [ens5]"), ("bonds", "interfaces: [ens5]"), ("vlans", "link: ens5")]
-        {
+        for (kind, list) in [("bridges", "interfaces: [ens5]"), ("bonds", "interfaces: [ens5]")] {
             let text = |card: &str, why: &str| {
                 format!(
                     "network:\n  version: 2\n  ethernets:\n    {card}:\n{why}      match:\n{why}        macaddress: 0a:ff\n\
