@@ -14,7 +14,7 @@ const SHELLS: usize = 32;
 
 /// The accounts of a system.
 pub(super) struct Accounts {
-    /// Name and shell of those that have a shell.
+    /// Name and main group of those that have a shell.
     people: Vec<(String, String)>,
     names: Vec<String>,
 }
@@ -49,7 +49,10 @@ impl Accounts {
                 Some((_, Some(why))) if name == "root" => {
                     return blocked(PASSWD, format!("root's shell cannot be started: {why}"));
                 }
-                Some((_, None)) => people.push((name.to_owned(), shell.to_owned())),
+                Some((_, None)) => {
+                    let group = fields.get(3).copied().unwrap_or_default();
+                    people.push((name.to_owned(), group.to_owned()));
+                }
                 _ => {}
             }
         }
@@ -67,6 +70,11 @@ impl Accounts {
     /// Whether there is nobody but root.
     pub(super) fn only_root(&self) -> bool {
         self.people.iter().all(|(name, _)| name == "root")
+    }
+
+    /// Name and main group of all who have a shell.
+    pub(super) fn people(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.people.iter().map(|(name, group)| (name.as_str(), group.as_str()))
     }
 
     /// Whether there is an account of this name.

@@ -40,10 +40,13 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
     {
         return Ok(vec![hop]);
     }
-    let doors = [sshd::ssh(view, init, &accounts, arch)?, console(view, init, &accounts, arguments, arch)?];
+    let doors = [sshd::ssh(guest, init, &accounts, arch)?, console(view, init, &accounts, arguments, arch)?];
     // A door that is meant to open, and does not, is a fault also where another does.
     if let Some(Door::Stuck { place, why }) = doors.iter().find(|door| matches!(door, Door::Stuck { .. })) {
         return Ok(vec![Hop::blocked(KIND, place.as_str(), "no login", why)]);
+    }
+    if let Some(Door::Unsure { place, why }) = doors.iter().find(|door| matches!(door, Door::Unsure { .. })) {
+        return Ok(vec![Hop::unknown(KIND, place.as_str(), "a login", why)]);
     }
     let open = doors.iter().find_map(|door| match door {
         Door::Open { place, what } if view.machine().remote => {
@@ -73,6 +76,13 @@ pub(super) enum Door {
     },
     /// It is set up, and cannot work.
     Stuck {
+        /// Where that is seen.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// It is set up, and nobody can tell whether it works.
+    Unsure {
         /// Where that is seen.
         place: String,
         /// Why.

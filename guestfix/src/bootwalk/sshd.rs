@@ -1,5 +1,10 @@
 //! The server for SSH: its unit, its program, and a configuration and keys that it takes.
 
+mod listen;
+mod people;
+mod shut;
+mod wrappers;
+
 use super::accounts::Accounts;
 use super::login::Door;
 use super::target::Init;
@@ -10,7 +15,7 @@ use crate::systemd::Unit;
 use crate::text::bytes;
 use crate::text::pam::Kind;
 use crate::text::sshd_config::{Entry, entries};
-use crate::{Result, View, programs, services};
+use crate::{Guest, Result, View, programs, services};
 
 /// By these the configuration of distributions starts it.
 pub(super) const UNITS: &[&str] = &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
@@ -30,7 +35,8 @@ const PARTS: &[&str] = &["/sshd-session", "/sshd-auth"];
 const ACCOUNT: &str = "sshd";
 
 /// The way in by it.
-pub(super) fn ssh(view: &dyn View, init: Init, accounts: &Accounts, arch: Option<&str>) -> Result<Door> {
+pub(super) fn ssh(guest: &Guest<'_>, init: Init, accounts: &Accounts, arch: Option<&str>) -> Result<Door> {
+    let view = guest.view;
     let Some(unit) = unit(view, init)? else {
         let why = if programs::find(view, "sshd")?.is_some() {
             "nothing starts sshd"
@@ -69,7 +75,7 @@ pub(super) fn ssh(view: &dyn View, init: Init, accounts: &Accounts, arch: Option
         return Ok(Door::stuck(CONFIGS[0], "sshd does not start without it"));
     };
     let mut settings = Settings::default();
-    if let Some(door) = server.read(config, &mut settings, 0)? {
+    if let Some(door) = server.read(config, &mut settings, false, 0)? {
         return Ok(door);
     }
     if let Some(door) = no_key(view, &settings)? {
@@ -80,6 +86,24 @@ pub(super) fn ssh(view: &dyn View, init: Init, accounts: &Accounts, arch: Option
         if let Some(door) = pam::shuts(view, &program, "sshd", &[Kind::Account, Kind::Session])? {
             return Ok(door);
         }
+    }
+    let root = !settings.root.as_deref().is_some_and(|value| value.eq_ignore_ascii_case("no"));
+    if let Some(door) = settings.lists.shut(view, accounts, root)? {
+        return Ok(door);
+    }
+    let listen = match unit.ends_with(".socket") {
+        true => listen::of_socket(view, &unit)?,
+        false => listen::shut(&settings.addresses, settings.family.as_deref().unwrap_or("any")),
+    };
+    if let Some(door) = listen {
+        return Ok(door);
+    }
+    let parts = server.parts()?;
+    if let Some(door) = wrappers::shut(view, &[vec![program.clone()], parts].concat())? {
+        return Ok(door);
+    }
+    if let Some(door) = shut::by(guest)? {
+        return Ok(door);
     }
     Ok(Door::open(config, "sshd"))
 }
@@ -107,6 +131,13 @@ struct Settings {
     agent: bool,
     /// Whether PAM is asked; the first line counts.
     pam: Option<bool>,
+    /// How root may log in; the first line counts.
+    root: Option<String>,
+    /// Who may.
+    lists: people::Lists,
+    /// Line and value of each address that is named.
+    addresses: Vec<(String, String)>,
+    family: Option<String>,
 }
 
 /// The program that reads it.
@@ -118,14 +149,21 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// Why the server does not take a file, or one that it includes.
-    fn read(&mut self, path: &str, settings: &mut Settings, depth: usize) -> Result<Option<Door>> {
+    /// Why the server does not take a file, or one that it includes, where that is below a `Match`.
+    fn read(
+        &mut self,
+        path: &str,
+        settings: &mut Settings,
+        below_match: bool,
+        depth: usize,
+    ) -> Result<Option<Door>> {
         self.files += 1;
         if depth > DEPTH || self.files > FILES {
             return Ok(Some(Door::stuck(path, "files include files without end")));
         }
         let text = self.view.text(path)?.unwrap_or_default();
-        for entry in entries(&text) {
+        for mut entry in entries(&text) {
+            entry.conditional |= below_match;
             let at = format!("{path}:{}", entry.line);
             if let Some(why) = self.refuses(&entry)? {
                 return Ok(Some(Door::stuck(at, format!("sshd does not start with it: {why}"))));
@@ -135,7 +173,7 @@ impl Server<'_> {
                 "include" => {
                     for pattern in &entry.arguments {
                         for file in self.included(pattern)? {
-                            if let Some(door) = self.read(&file, settings, depth + 1)? {
+                            if let Some(door) = self.read(&file, settings, entry.conditional, depth + 1)? {
                                 return Ok(Some(door));
                             }
                         }
@@ -143,6 +181,15 @@ impl Server<'_> {
                 }
                 "hostkey" if !entry.conditional => settings.keys.push(first.to_owned()),
                 "hostkeyagent" if !entry.conditional => settings.agent = first != "none",
+                _ if entry.conditional => {}
+                "permitrootlogin" => settings.root = settings.root.take().or(Some(first.to_owned())),
+                "allowusers" | "denyusers" | "allowgroups" | "denygroups" => {
+                    settings.lists.add(&entry.keyword, &at, &entry.arguments);
+                }
+                "listenaddress" => settings.addresses.push((at, first.to_owned())),
+                "addressfamily" => {
+                    settings.family = settings.family.take().or(Some(first.to_ascii_lowercase()));
+                }
                 "usepam" => settings.pam = settings.pam.or(Some(first.eq_ignore_ascii_case("yes"))),
                 _ => {}
             }
@@ -166,6 +213,13 @@ impl Server<'_> {
         if !KEYWORDS.contains(&keyword.as_str()) && !self.says(keyword)? {
             return Ok(Some(format!("it knows no {keyword}")));
         }
+        if entry.unbalanced {
+            return Ok(Some("a quote is opened and not closed".into()));
+        }
+        let is_known = KEYWORDS.contains(&keyword.as_str());
+        if entry.conditional && is_known && !IN_MATCH.contains(&keyword.as_str()) {
+            return Ok(Some(format!("{keyword} is not allowed below Match")));
+        }
         let Some(value) = arguments.first() else {
             return Ok((!LISTS.contains(&keyword.as_str())).then(|| format!("{keyword} has no value")));
         };
@@ -179,9 +233,30 @@ impl Server<'_> {
                         .any(|known| value.eq_ignore_ascii_case(known))
             }
             switch if SWITCHES.contains(&switch) => is_switch(value),
-            _ => true,
+            "maxauthtries" | "maxsessions" | "clientalivecountmax" | "x11displayoffset" => {
+                value.parse::<i32>().is_ok()
+            }
+            list if ALGORITHMS.contains(&list) => return self.lacks_algorithm(list, value),
+            word => match VALUES.iter().find(|(known, _)| *known == word) {
+                Some((_, values)) => values.iter().any(|known| value.eq_ignore_ascii_case(known)),
+                None => true,
+            },
         };
         Ok((!is_fine).then(|| format!("{keyword} cannot be {value}")))
+    }
+
+    /// Why the server does not take a list of algorithms: it does not know one that is not taken away.
+    fn lacks_algorithm(&mut self, keyword: &str, value: &str) -> Result<Option<String>> {
+        if value.starts_with('-') {
+            return Ok(None);
+        }
+        for name in value.trim_start_matches(['+', '^']).split(',') {
+            let is_pattern = name.contains(['*', '?']);
+            if name != "none" && !is_pattern && !self.says(name)? {
+                return Ok(Some(format!("it knows no {name}, which {keyword} names")));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a word is among the texts of the program: it then knows the keyword.
@@ -202,21 +277,27 @@ impl Server<'_> {
 
     /// Why a program that it starts for each connection cannot be started. A snapshot's bytes are paid for.
     fn lacks_parts(&mut self, arch: Option<&str>) -> Result<Option<String>> {
-        if self.view.machine().remote {
-            return Ok(None);
-        }
-        for part in PARTS {
-            let Some(at) = self.find(&[part.as_bytes(), b"\0"].concat())? else { continue };
-            let before = self.content.as_ref().and_then(|content| content.get(..at)).unwrap_or_default();
-            let start = before.iter().rposition(|byte| *byte == 0).map_or(0, |at| at.saturating_add(1));
-            let dir = bytes::decode(before.get(start..).unwrap_or_default());
-            if dir.starts_with('/')
-                && let Some(why) = cannot_start(self.view, &format!("{dir}{part}"), arch)?
-            {
+        for part in self.parts()? {
+            if let Some(why) = cannot_start(self.view, &part, arch)? {
                 return Ok(Some(format!("it starts a program for each connection, and {why}")));
             }
         }
         Ok(None)
+    }
+
+    /// The programs that it starts for each connection; none of a snapshot.
+    fn parts(&mut self) -> Result<Vec<String>> {
+        let mut parts = Vec::new();
+        for part in PARTS.iter().filter(|_| !self.view.machine().remote) {
+            let Some(at) = self.find(&[part.as_bytes(), b"\0"].concat())? else { continue };
+            let before = self.content.as_ref().and_then(|content| content.get(..at)).unwrap_or_default();
+            let start = before.iter().rposition(|byte| *byte == 0).map_or(0, |at| at.saturating_add(1));
+            let dir = bytes::decode(before.get(start..).unwrap_or_default());
+            if dir.starts_with('/') {
+                parts.push(format!("{dir}{part}"));
+            }
+        }
+        Ok(parts)
     }
 }
 
@@ -264,7 +345,22 @@ fn unusable(view: &dyn View, path: &str) -> Result<Key> {
     let text = view.text(path)?.unwrap_or_default();
     let is_key = text.starts_with("-----BEGIN ") && text.contains("\n-----END ")
         || text.starts_with("SSH PRIVATE KEY FILE FORMAT");
+    if is_key && has_passphrase(&text) {
+        return Ok(Key::Unfit("sshd asks nobody for the passphrase that it has".into()));
+    }
     Ok(if is_key { Key::Fine } else { Key::Unfit("it is no host key, or not a whole one".into()) })
+}
+
+/// Whether a key's own header says that it is encrypted (PROTOCOL.key of OpenSSH; RFC 1421, 5958).
+fn has_passphrase(text: &str) -> bool {
+    /// "openssh-key-v1" and its zero, in base64; behind it the cipher's name, here "none".
+    const MAGIC: &str = "b3BlbnNzaC1rZXktdjEA";
+    const NONE: &str = "AAAABG5vbmUA";
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let second = lines.next().unwrap_or_default();
+    let is_open = second.strip_prefix(MAGIC).is_none_or(|rest| rest.starts_with(NONE));
+    first.contains("ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED") || !is_open
 }
 
 /// Whether something makes host keys at the first start: a unit of the distribution, cloud-init, or the
@@ -309,6 +405,109 @@ const SWITCHES: &[&str] = &[
     "tcpkeepalive",
     "usedns",
     "usepam",
+    "x11forwarding",
+    "x11uselocalhost",
+];
+
+/// Keywords of lists of algorithms.
+const ALGORITHMS: &[&str] = &[
+    "casignaturealgorithms",
+    "ciphers",
+    "hostbasedacceptedalgorithms",
+    "hostbasedacceptedkeytypes",
+    "hostkeyalgorithms",
+    "kexalgorithms",
+    "macs",
+    "pubkeyacceptedalgorithms",
+    "pubkeyacceptedkeytypes",
+];
+
+/// Keywords whose values are words of a list.
+const VALUES: &[(&str, &[&str])] = &[
+    ("addressfamily", &["any", "inet", "inet6"]),
+    ("allowstreamlocalforwarding", &["yes", "no", "all", "local", "remote"]),
+    ("allowtcpforwarding", &["yes", "no", "all", "local", "remote"]),
+    ("compression", &["yes", "no", "delayed"]),
+    ("fingerprinthash", &["md5", "sha256"]),
+    ("gatewayports", &["yes", "no", "clientspecified"]),
+    ("loglevel", &["quiet", "fatal", "error", "info", "verbose", "debug", "debug1", "debug2", "debug3"]),
+    ("permittunnel", &["yes", "no", "point-to-point", "ethernet"]),
+    (
+        "syslogfacility",
+        &[
+            "daemon", "user", "auth", "authpriv", "local0", "local1", "local2", "local3", "local4", "local5",
+            "local6", "local7",
+        ],
+    ),
+];
+
+/// Those of the keywords that may stand below `Match`.
+const IN_MATCH: &[&str] = &[
+    "acceptenv",
+    "allowagentforwarding",
+    "allowgroups",
+    "allowstreamlocalforwarding",
+    "allowtcpforwarding",
+    "allowusers",
+    "authenticationmethods",
+    "authorizedkeyscommand",
+    "authorizedkeyscommanduser",
+    "authorizedkeysfile",
+    "authorizedkeysfile2",
+    "authorizedprincipalscommand",
+    "authorizedprincipalscommanduser",
+    "authorizedprincipalsfile",
+    "banner",
+    "casignaturealgorithms",
+    "challengeresponseauthentication",
+    "channeltimeout",
+    "chrootdirectory",
+    "clientalivecountmax",
+    "clientaliveinterval",
+    "denygroups",
+    "denyusers",
+    "disableforwarding",
+    "exposeauthinfo",
+    "forcecommand",
+    "gatewayports",
+    "gssapiauthentication",
+    "hostbasedacceptedalgorithms",
+    "hostbasedacceptedkeytypes",
+    "hostbasedauthentication",
+    "hostbasedusesnamefrompacketonly",
+    "ignorerhosts",
+    "include",
+    "ipqos",
+    "kbdinteractiveauthentication",
+    "kerberosauthentication",
+    "loglevel",
+    "logverbose",
+    "match",
+    "maxauthtries",
+    "maxsessions",
+    "passwordauthentication",
+    "permitemptypasswords",
+    "permitlisten",
+    "permitopen",
+    "permitrootlogin",
+    "permittty",
+    "permittunnel",
+    "permituserrc",
+    "pubkeyacceptedalgorithms",
+    "pubkeyacceptedkeytypes",
+    "pubkeyauthentication",
+    "pubkeyauthoptions",
+    "rdomain",
+    "rekeylimit",
+    "revokedkeys",
+    "rhostsrsaauthentication",
+    "rsaauthentication",
+    "setenv",
+    "streamlocalbindmask",
+    "streamlocalbindunlink",
+    "subsystem",
+    "trustedusercakeys",
+    "x11displayoffset",
     "x11forwarding",
     "x11uselocalhost",
 ];
@@ -446,9 +645,10 @@ mod tests {
     fn wrong(bench: &Bench) -> Option<String> {
         bench.guest(|guest| {
             let accounts = Accounts::read(guest.view, None).unwrap().unwrap_or_else(|hop| panic!("{hop:?}"));
-            match ssh(guest.view, Init::Systemd, &accounts, None).unwrap() {
+            match ssh(guest, Init::Systemd, &accounts, None).unwrap() {
                 Door::Open { .. } => None,
                 Door::Stuck { place, why } => Some(format!("{place}: {why}")),
+                Door::Unsure { place, why } => Some(format!("{place} unsure: {why}")),
                 Door::Closed(why) => Some(why),
             }
         })
@@ -459,7 +659,7 @@ mod tests {
         assert_eq!(wrong(&debian()), None);
         for text in [
             "Port 2222\nPermitRootLogin prohibit-password\nUsePAM = yes\nAllowUsers\n",
-            "Include /etc/ssh/none.d/*.conf\nMatch User a\n  HostKey /gone\nMatch all\nX11Forwarding no\n",
+            "Include /etc/ssh/none.d/*.conf\nMatch User a\n  Banner /gone\nMatch all\nX11Forwarding no\n",
             "",
         ] {
             assert_eq!(wrong(&debian().file(CONFIG, text)), None, "{text}");
@@ -482,6 +682,15 @@ mod tests {
             (config("Port ssh\n"), "port cannot be ssh"),
             (config("PermitRootLogin maybe\n"), "permitrootlogin cannot be maybe"),
             (config("HostKey\n"), "hostkey has no value"),
+            (config("Ciphers aes256-ctr,foo-bar\n"), "it knows no aes256-ctr, which ciphers names"),
+            (config("MACs +foo-bar\n"), "it knows no foo-bar, which macs names"),
+            (config("LogLevel loud\n"), "loglevel cannot be loud"),
+            (config("Match User a\n  Port 23\n"), "port is not allowed below Match"),
+            (
+                config("Match User a\nInclude /etc/ssh/x\n").file("/etc/ssh/x", "UsePAM yes\n"),
+                "/etc/ssh/x:1: sshd does not start with it: usepam is not allowed below Match",
+            ),
+            (config("Banner \"/etc/issue\n"), "a quote is opened and not closed"),
             (dropped, "/etc/ssh/sshd_config.d/x.conf:1: sshd does not start with it: usepam cannot be maybe"),
             (config("Include /etc/ssh/sshd_config\n"), "files include files without end"),
             (debian().without(CONFIG), "sshd does not start without it"),
@@ -515,6 +724,93 @@ mod tests {
         ] {
             let found = wrong(&bench);
             assert!(found.as_ref().is_some_and(|found| found.contains(why)), "{why}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn algorithms_are_those_that_the_program_knows() {
+        let program = [library(&[]), b"aes256-ctr\0hmac-sha2-256\0".to_vec()].concat();
+        let text = "Ciphers aes256-ctr\nMACs +hmac-sha2-256\nKexAlgorithms -diffie-*\n";
+        let bench = debian().program(SSHD, program);
+        assert_eq!(wrong(&bench.clone().file(CONFIG, text)), None);
+        let why = wrong(&bench.file(CONFIG, "Ciphers aes256-ctr,foo-bar\n")).unwrap();
+        assert!(why.ends_with("it knows no foo-bar, which ciphers names"), "{why}");
+    }
+
+    #[test]
+    fn somebody_may_come_in_from_somewhere() {
+        let group = "root:x:0:\nwheel:x:10:bob,root\n";
+        let config = |text: &str| debian().file(CONFIG, text).file("/etc/group", group);
+        for text in [
+            "ListenAddress 0.0.0.0\nListenAddress 10.0.1.23\n",
+            "ListenAddress 0.0.0.0:22\nAddressFamily inet\n",
+            "AllowUsers admin r*t@10.0.*\nDenyUsers bob *@10.1.*\n",
+            "AllowGroups wheel\n",
+            "Match User a\n  AllowUsers nobody\n",
+        ] {
+            assert_eq!(wrong(&config(text)), None, "{text}");
+        }
+        let directory = config("AllowGroups admins\n").file("/etc/nsswitch.conf", "group: files sss\n");
+        assert_eq!(wrong(&directory), None, "a directory may have the group");
+        for (text, why) in [
+            ("ListenAddress 127.0.0.1\n", ":1: sshd listens at 127.0.0.1, which nobody else reaches"),
+            ("ListenAddress [::1]:22\nListenAddress localhost\n", "which nobody else reaches"),
+            ("ListenAddress host.example\n", "unsure: sshd listens at host.example"),
+            ("AddressFamily inet6\n", "listens by IPv6 only"),
+            ("ListenAddress ::\n", "which is IPv6 alone"),
+            ("DenyUsers *\n", "all are denied"),
+            ("DenyUsers root\n", "nobody who has an account with a shell"),
+            ("AllowUsers ec2-user\n", "nobody who has an account with a shell"),
+            ("AllowUsers root\nPermitRootLogin no\n", "nobody who has an account with a shell"),
+            ("AllowGroups gone\n", "nobody who has an account with a shell"),
+            ("DenyGroups wheel\n", "nobody who has an account with a shell"),
+        ] {
+            let found = wrong(&config(text));
+            assert!(found.as_ref().is_some_and(|found| found.contains(why)), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_deny_counts_for_a_server_with_libwrap() {
+        let lib = "/usr/lib/x86_64-linux-gnu/libwrap.so.0";
+        let bench = debian().program(SSHD, library(&["libwrap.so.0"])).file(lib, library(&[]));
+        let with = |deny: &str, allow: &str| {
+            wrong(&bench.clone().file("/etc/hosts.deny", deny).file("/etc/hosts.allow", allow))
+        };
+        for (deny, allow) in [
+            ("ALL: PARANOID\n", ""),
+            ("# sshd: ALL\nvsftpd: ALL\n", ""),
+            ("ALL: ALL\n", "sshd: ALL\n"),
+            ("ALL: ALL\n", "sshd: 203.0.113.7\n"),
+            ("ALL EXCEPT sshd: ALL\n", ""),
+            ("sshd: ALL\n", "sshd: ALL: allow\n"),
+        ] {
+            assert_eq!(with(deny, allow), None, "{deny}{allow}");
+        }
+        let refuses = Some("/etc/hosts.deny: sshd refuses whoever connects".to_owned());
+        assert_eq!(with("sshd: ALL\n", ""), refuses);
+        assert_eq!(with("vsftpd, sshd :\\\n ALL : spawn /bin/x\n", "in.ftpd: ALL\n"), refuses);
+        assert!(with("", "sshd: ALL: deny\n").is_some());
+        assert!(with("ALL: ALL\n", "sshd: 10.0.\n").unwrap().contains("unsure: sshd lets in 10.0. only"));
+        let without = debian().file("/etc/hosts.deny", "sshd: ALL\n");
+        assert_eq!(wrong(&without), None, "a server without libwrap asks nobody");
+    }
+
+    #[test]
+    fn a_key_with_a_passphrase_is_none() {
+        let key = |body: &str| {
+            let text =
+                format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n");
+            wrong(&debian().secret(KEY, text))
+        };
+        assert_eq!(key("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"), None);
+        let why = key("b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABA").unwrap();
+        assert!(why.ends_with("the passphrase that it has"), "{why}");
+        for text in [
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nA\n-----END RSA PRIVATE KEY-----\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        ] {
+            assert!(wrong(&debian().secret(KEY, text)).is_some(), "{text}");
         }
     }
 

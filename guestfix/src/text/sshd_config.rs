@@ -13,6 +13,8 @@ pub struct Entry<'a> {
     pub arguments: Vec<&'a str>,
     /// It counts only for those whom a `Match` before it names.
     pub conditional: bool,
+    /// A quote is opened and not closed.
+    pub unbalanced: bool,
 }
 
 /// The entries of a text.
@@ -29,13 +31,31 @@ pub fn entries(text: &str) -> Vec<Entry<'_>> {
         let rest = rest.trim_start();
         let keyword = keyword.to_ascii_lowercase();
         // `Match all` is for everybody again
-        let arguments = words(rest.strip_prefix('=').unwrap_or(rest));
+        let rest = rest.strip_prefix('=').unwrap_or(rest);
+        let arguments = words(rest);
         if keyword == "match" {
             conditional = !arguments.first().is_some_and(|word| word.eq_ignore_ascii_case("all"));
         }
-        out.push(Entry { line: line.number, keyword, arguments, conditional });
+        let unbalanced = is_unbalanced(rest);
+        out.push(Entry { line: line.number, keyword, arguments, conditional, unbalanced });
     }
     out
+}
+
+/// Whether a quote is left open before the comment.
+fn is_unbalanced(text: &str) -> bool {
+    let (mut quote, mut before) = (None, ' ');
+    for c in text.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'') && before != '\\' => quote = Some(c),
+            None if c == '#' && before.is_whitespace() => break,
+            None => {}
+        }
+        before = c;
+    }
+    quote.is_some()
 }
 
 /// Words between blanks; quotes around one are removed, and a comment behind them left out.
@@ -78,6 +98,17 @@ mod tests {
             (9, "permitrootlogin", "", false),
         ];
         assert_eq!(found, expected.map(|(a, b, c, d)| (a, b.to_owned(), c.to_owned(), d)));
+    }
+
+    #[test]
+    fn a_quote_that_is_left_open_is_seen() {
+        let is_open = |text: &str| entries(text).iter().any(|entry| entry.unbalanced);
+        for text in ["Banner \"/etc/issue\n", "HostKey '/a\n", "AllowUsers a \"b c\" \"d\n"] {
+            assert!(is_open(text), "{text}");
+        }
+        for text in ["Banner \"/etc/my issue\" # it's\n", "# \"\n", "Banner '/a \" b'\n", "Banner a\\'b\n"] {
+            assert!(!is_open(text), "{text}");
+        }
     }
 
     #[test]

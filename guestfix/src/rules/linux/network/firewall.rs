@@ -51,18 +51,59 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if lines(&text).any(|line| line.words().next().is_some_and(|word| word.eq_ignore_ascii_case("port"))) {
         return Ok(Finding::NotApplicable("sshd listens at a port of its own"));
     }
-    let mut evidence: Vec<Evidence> = ufw(view)?.into_iter().collect();
-    evidence.extend(firewalld(view)?);
+    Ok(Finding::from_evidence(faults(view)?.into_iter().map(|(evidence, _)| evidence).collect()))
+}
+
+/// What lets no ssh in, where that is sure: there is nothing in it that is not looked at.
+pub(crate) fn surely_shut(view: &dyn View) -> Result<Option<Evidence>> {
+    let own_port = |text: String| {
+        lines(&text).any(|line| line.words().next().is_some_and(|word| word.eq_ignore_ascii_case("port")))
+    };
+    if view.text(SSHD)?.is_none_or(own_port) {
+        return Ok(None);
+    }
+    Ok(faults(view)?.into_iter().find_map(|(evidence, is_sure)| is_sure.then_some(evidence)))
+}
+
+/// What is wrong, and whether that is sure.
+fn faults(view: &dyn View) -> Result<Vec<(Evidence, bool)>> {
+    let mut faults: Vec<(Evidence, bool)> = Vec::new();
+    faults.extend(ufw(view)?.map(|one| (one.clone(), one.what == SHUT)));
+    // Which zone a new card gets is firewalld's affair, and NetworkManager's.
+    faults.extend(firewalld(view)?.map(|one| (one, false)));
     for (file, units, is_nft) in RULES {
         let Some(text) = view.text(file)? else { continue };
         let judge = if is_nft { nftables } else { iptables };
         if !systemd::started(view, units)?.is_empty()
             && let Some(what) = judge(&text)
         {
-            evidence.push(Evidence::new(file, what));
+            let may_accept = if is_nft { nft_may_accept } else { iptables_may_accept };
+            let is_sure = what == SHUT && !lines(&text).any(|line| may_accept(line.body.trim()));
+            faults.push((Evidence::new(file, what), is_sure));
         }
     }
-    Ok(Finding::from_evidence(evidence))
+    Ok(faults)
+}
+
+/// Whether a rule of nft may let ssh in by what is not looked at: another chain, a set, a variable, or a
+/// condition other than a port, a protocol, a state or the loopback.
+fn nft_may_accept(rule: &str) -> bool {
+    if rule.starts_with('#') {
+        return false;
+    }
+    let names_others =
+        ["jump ", "goto ", "vmap", "@", "$", "include "].iter().any(|what| rule.contains(what));
+    let is_elsewhere = ["dport", "ct state", "icmp", "\"lo\"", "iif lo", "iifname lo", "hook ", "udp"];
+    names_others || rule.contains("accept") && !is_elsewhere.iter().any(|what| rule.contains(what))
+}
+
+/// The same of iptables.
+fn iptables_may_accept(rule: &str) -> bool {
+    let Some(rule) = rule.strip_prefix("-A INPUT") else { return false };
+    let target = rule.split_once("-j ").map_or("", |(_, target)| target);
+    let ends = ["ACCEPT", "DROP", "REJECT", "LOG", "NFLOG"].iter().any(|known| target.starts_with(known));
+    let is_elsewhere = ["-i lo", "ESTABLISHED", "icmp", "--dport", "-p udp"];
+    !ends || target.starts_with("ACCEPT") && !is_elsewhere.iter().any(|what| rule.contains(what))
 }
 
 const SHUT: &str = "lets no ssh in";
