@@ -3,6 +3,7 @@
 
 use super::networkd::{Fit, fits, link_files};
 use super::{Answer, OTHER_ADDRESS};
+use crate::glob::matches;
 use crate::place::Place;
 use crate::rules::linux::udev_rules::{self, OWN};
 use crate::text::{ini, lines};
@@ -128,7 +129,7 @@ fn rule_fits(keys: &[(&str, &str, &str)], card: &Card) -> Option<bool> {
         if !matches!(*with, "==" | "!=") {
             continue;
         }
-        let any = |name: &str| value.split('|').any(|pattern| super::matches(pattern, name));
+        let any = |name: &str| value.split('|').any(|pattern| matches(pattern, name));
         let hit = match *key {
             "SUBSYSTEM" | "ACTION" => continue,
             "KERNEL" => any(&card.name) || any(KERNEL_NAME),

@@ -22,7 +22,18 @@ pub(super) fn fault(view: &dyn View) -> Result<Option<String>> {
             .map(|line| line.body.split('#').next().unwrap_or_default())
             .flat_map(|line| [line, " "])
             .collect();
-        for statement in text.split([';', '{', '}']) {
+        let mut is_elsewhere = false;
+        for statement in text.split_inclusive([';', '{', '}']) {
+            // What is said of another card.
+            if let Some(card) = statement.trim().strip_prefix("interface ") {
+                is_elsewhere = !card.contains("\"eth0\"");
+            }
+            let is_end = statement.ends_with('}');
+            if is_elsewhere {
+                is_elsewhere = !is_end;
+                continue;
+            }
+            let statement = statement.trim_end_matches([';', '{', '}']);
             let words: Vec<&str> = statement
                 .split(|c: char| c.is_whitespace() || c == ',')
                 .filter(|word| !word.is_empty())

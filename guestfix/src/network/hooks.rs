@@ -52,8 +52,10 @@ pub(super) fn fault(view: &dyn View, place: &Place, options: &[Vec<String>]) -> 
 /// Why a command surely fails.
 fn fails(view: &dyn View, command: &[&str]) -> Result<Option<String>> {
     let [first, rest @ ..] = command else { return Ok(None) };
-    // what comes behind it may make good
-    if command.iter().any(|word| word.contains("||")) {
+    // What comes behind it may make good, and nobody waits for what runs in the background.
+    let text = command.join(" ");
+    let is_alone = !text.trim_end_matches(';').contains([';', '|', '&']);
+    if !is_alone && *first != "exit" {
         return Ok(None);
     }
     let first = first.trim_end_matches(';');
@@ -89,7 +91,11 @@ fn always_fails(text: &str) -> bool {
     };
     let commands: Vec<&str> =
         text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).collect();
-    commands.first().is_some_and(fails) || commands.last().is_some_and(fails)
+    let Some((last, before)) = commands.split_last() else { return false };
+    let may_end = |line: &&str| {
+        line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "exit" | "exec"))
+    };
+    commands.first().is_some_and(fails) || fails(last) && !before.iter().any(may_end)
 }
 
 #[cfg(test)]
@@ -103,6 +109,7 @@ mod tests {
             "#!/bin/sh\nexit 0\n",
             "#!/bin/sh\n[ -x /x ] || exit 1\necho\n",
             "#!/bin/sh\nif x; then\n  exit 1\nfi\n",
+            "#!/bin/sh\ncase $1 in a) exit 0;; esac\nexit 1\n",
         ] {
             assert!(!always_fails(fine), "{fine}");
         }

@@ -168,7 +168,7 @@ pub(super) fn profiles(view: &dyn View) -> Result<Vec<Profile>> {
             interface: Some(device).filter(|device| !device.is_empty()),
             is_pinned: file.is_pinned(),
             has_no_route: file.has_no_route(),
-            is_cloned: !file.get("MACADDR").is_empty(),
+            is_cloned: (!file.get("MACADDR").is_empty()).then_some(true),
             autoconnect: file.is_started() && !file.is("NM_CONTROLLED", "no"),
             priority: file.get("AUTOCONNECT_PRIORITY").parse().unwrap_or(0),
             method: method.to_owned(),

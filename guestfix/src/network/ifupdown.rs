@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::manager::{Manager, State, lacks_client};
-use super::{Answer, Card, How, ONLY_BY_VLAN, OTHER_ADDRESS, Said, hooks, matches};
+use super::{Answer, Card, How, ONLY_BY_VLAN, OTHER_ADDRESS, Said, hooks};
+use crate::glob::matches;
 use crate::place::{Evidence, Place};
 use crate::text::{lines, shell_assign};
 use crate::{Result, View};

@@ -13,7 +13,6 @@
 mod card;
 mod cloud_init;
 mod dhclient;
-pub(crate) mod glob;
 mod hooks;
 mod ifcfg;
 mod ifupdown;
@@ -33,7 +32,6 @@ use crate::{Result, View, services};
 
 pub(crate) use crate::services::is_started;
 pub use card::Card;
-pub(crate) use glob::matches;
 pub(crate) use ifupdown::lists_ports;
 
 /// How a card comes by its address.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::manager::{Manager, State};
 use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, netplan};
+use crate::glob::matches;
 use crate::place::Place;
 use crate::text::ini;
 use crate::{Result, View, services};
@@ -182,7 +183,7 @@ pub(super) fn fits(text: &str, card: &Card) -> Fit {
 fn holds(key: &str, value: &str, card: &Card) -> Option<bool> {
     let list = |name: &str| {
         let (negated, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value));
-        value.split_whitespace().any(|pattern| super::matches(pattern, name)) != negated
+        value.split_whitespace().any(|pattern| matches(pattern, name)) != negated
     };
     Some(match key {
         "Name" | "OriginalName" => list(&card.name),

@@ -2,9 +2,8 @@
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
 use super::manager::Manager;
-use super::{
-    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, ifcfg, matches, netplan,
-};
+use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, ifcfg, netplan};
+use crate::glob::matches;
 use crate::place::Place;
 use crate::text::ini;
 use crate::{Result, View};
@@ -39,8 +38,8 @@ pub(super) struct Profile {
     pub(super) drivers: Vec<String>,
     /// It is for one hardware address, or a place on a bus.
     pub(super) is_pinned: bool,
-    /// It gives the card another hardware address, or says that it does not.
-    pub(super) is_cloned: bool,
+    /// Whether it gives the card another hardware address, where it says anything of that.
+    pub(super) is_cloned: Option<bool>,
     /// It takes no default route.
     pub(super) has_no_route: bool,
     pub(super) autoconnect: bool,
@@ -109,6 +108,7 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
     let fitting = fitting.filter(|profile| Some(profile.priority) == best);
     if let Some((file, value)) = value(&conf, "connection", "ethernet.cloned-mac-address")
         && !matches!(value, "" | "permanent" | "preserve")
+        && !fitting.clone().any(|profile| profile.is_cloned == Some(false))
     {
         return Ok(Answer::none(file.place.clone(), OTHER_ADDRESS));
     }
@@ -122,7 +122,7 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
 /// What a profile gives its card.
 fn given(profiles: &[Profile], profile: &Profile, depth: usize) -> Answer {
     let place = profile.place();
-    if profile.is_cloned && profile.kind == "ethernet" {
+    if profile.is_cloned == Some(true) && profile.kind == "ethernet" {
         return Answer::none(place, OTHER_ADDRESS);
     }
     if let Some(master) = &profile.master {
@@ -290,10 +290,10 @@ fn keyfile(place: Place, text: &str) -> Option<Profile> {
         interfaces: list("match", "interface-name"),
         drivers: list("match", "driver"),
         is_pinned: pins.into_iter().any(|(section, key)| value(section, key).is_some()),
-        is_cloned: ["ethernet", "802-3-ethernet"].into_iter().any(|section| {
-            value(section, "cloned-mac-address")
-                .is_some_and(|value| !matches!(value, "permanent" | "preserve"))
-        }),
+        is_cloned: ["ethernet", "802-3-ethernet"]
+            .into_iter()
+            .find_map(|section| value(section, "cloned-mac-address"))
+            .map(|value| !matches!(value, "permanent" | "preserve")),
         has_no_route: ["never-default", "ignore-auto-routes"]
             .into_iter()
             .any(|key| value("ipv4", key).is_some_and(|value| !is_no(value)))

@@ -321,6 +321,8 @@ fn what_is_over_a_card_counts_if_it_has_the_card() {
         let text = "[Match]\nName=vlan7\n[Network]\nDHCP=ipv4\n";
         let found = told(&[(NETWORKD, ""), (card, &port(key)), (over, text)]);
         assert_eq!(found, format!("none {card}: {ONLY_BY_VLAN}"));
+        let beside = format!("{}DHCP=yes\n", port(key));
+        assert_eq!(told(&[(NETWORKD, ""), (card, &beside), (over, text)]), format!("dhcp {card}"));
     }
     let around = port("Bridge=br0").replace("eth0", "*");
     assert!(told(&[(NETWORKD, ""), (card, &around)]).starts_with("none "), "a loop ends");
@@ -379,6 +381,7 @@ fn netplan_merges_its_files_and_renders_for_both() {
     assert_eq!(one(&bond), format!("dhcp {a}:5"));
     let vlan = "network:\n  ethernets:\n    eth0: {}\n  vlans:\n    v7:\n      id: 7\n      link: eth0\n      dhcp4: yes\n";
     assert_eq!(one(vlan), format!("none {a}:3: {ONLY_BY_VLAN}"));
+    assert_eq!(one(&vlan.replace("eth0: {}", "eth0: {dhcp4: yes}")), format!("dhcp {a}:3"));
     let routes = second.replace("dhcp4", "dhcp4-overrides: {use-routes: false}\n      dhcp4");
     assert_eq!(one(&routes), format!("unknown {a}:3: {NO_ROUTE}"));
     let mac = second.replace("dhcp4", "macaddress: 0a:ff\n      dhcp4");
@@ -478,6 +481,8 @@ fn ifupdown_follows_what_it_sources_and_needs_a_client() {
     }
     let vlan = "auto eth0.7\niface eth0.7 inet dhcp\n";
     assert!(with(vlan, &[client]).starts_with("none "));
+    let beside = format!("auto eth0\niface eth0 inet dhcp\n{vlan}");
+    assert_eq!(with(&beside, &[client]), format!("dhcp {main}:2"));
     let pattern = "auto /eth*\niface eth0 inet dhcp\n";
     assert_eq!(with(pattern, &[client]), format!("dhcp {main}:2"));
     let helper = [
@@ -582,6 +587,9 @@ fn a_card_without_its_own_address_or_a_route_is_not_reached() {
     let conf = "/etc/NetworkManager/conf.d/mac.conf";
     let cloned = "[connection]\nethernet.cloned-mac-address=random\n";
     assert_eq!(told(&[(MANAGER, ""), (conf, cloned)]), format!("none {conf}: {OTHER_ADDRESS}"));
+    let own =
+        "[connection]\nid=a\ntype=ethernet\n[ethernet]\ncloned-mac-address=permanent\n[ipv4]\nmethod=auto\n";
+    assert_eq!(told(&[(MANAGER, ""), (conf, cloned), (profile, own)]), format!("dhcp {profile}"));
     let rules = "/etc/udev/rules.d/99-own.rules";
     let rule = "ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"eth*\", RUN+=\"/sbin/ip link set %k down\"\n";
     assert_eq!(told(&[(MANAGER, ""), (rules, rule)]), format!("none {rules}:1: it sets the card down"));
@@ -596,9 +604,15 @@ fn what_ifupdown_and_dhclient_are_told_counts() {
         let text = format!("auto eth0\niface eth0 inet dhcp\n{more}");
         told(&[&[(NETWORKING, ""), ("/sbin/dhclient", ""), (main, &*text)], files].concat())
     };
-    for fine in
-        ["", " pre-up /bin/true\n", " pre-up /bin/gone || true\n", " up echo x\n", " down /bin/false\n"]
-    {
+    for fine in [
+        "",
+        " pre-up /bin/true\n",
+        " pre-up /bin/gone || true\n",
+        " up echo x\n",
+        " down /bin/false\n",
+        " pre-up gone; true\n",
+        " up gone &\n",
+    ] {
         assert_eq!(with(fine, &[]), format!("dhcp {main}:2"), "{fine}");
     }
     for wrong in [" pre-up /bin/false\n", " pre-up false\n", " pre-up /bin/gone x\n", " pre-up gone\n"] {
@@ -606,9 +620,12 @@ fn what_ifupdown_and_dhclient_are_told_counts() {
     }
     assert!(with(" up /bin/gone\n", &[]).starts_with(&format!("unknown {main}:2: up")));
     let conf = "/etc/dhcp/dhclient.conf";
-    for fine in
-        ["request subnet-mask, routers,\n host-name;\n", "reject 192.168.0.0/16;\n", "# reject 0.0.0.0/0;\n"]
-    {
+    for fine in [
+        "request subnet-mask, routers,\n host-name;\n",
+        "interface \"eth1\" { send x \"y\"; request; }\n",
+        "reject 192.168.0.0/16;\n",
+        "# reject 0.0.0.0/0;\n",
+    ] {
         assert_eq!(with("", &[(conf, fine)]), format!("dhcp {main}:2"), "{fine}");
     }
     for wrong in ["reject 0.0.0.0/0;\n", "request;\n", "interface \"eth0\" { reject 168.63.129.16; }\n"] {

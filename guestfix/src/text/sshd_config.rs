@@ -13,8 +13,8 @@ pub struct Entry<'a> {
     pub arguments: Vec<&'a str>,
     /// It counts only for those whom a `Match` before it names.
     pub conditional: bool,
-    /// A quote is opened and not closed.
-    pub unbalanced: bool,
+    /// The quote that is opened and not closed.
+    pub open_quote: Option<char>,
 }
 
 /// The entries of a text.
@@ -36,26 +36,27 @@ pub fn entries(text: &str) -> Vec<Entry<'_>> {
         if keyword == "match" {
             conditional = !arguments.first().is_some_and(|word| word.eq_ignore_ascii_case("all"));
         }
-        let unbalanced = is_unbalanced(rest);
-        out.push(Entry { line: line.number, keyword, arguments, conditional, unbalanced });
+        let open_quote = open_quote(rest);
+        out.push(Entry { line: line.number, keyword, arguments, conditional, open_quote });
     }
     out
 }
 
-/// Whether a quote is left open before the comment.
-fn is_unbalanced(text: &str) -> bool {
+/// The quote that is left open before the comment. A backslash stands before one that is a letter.
+fn open_quote(text: &str) -> Option<char> {
     let (mut quote, mut before) = (None, ' ');
-    for c in text.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if matches!(c, '"' | '\'') && before != '\\' => quote = Some(c),
-            None if c == '#' && before.is_whitespace() => break,
-            None => {}
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (_, '\\') if chars.as_str().starts_with(['"', '\'', '\\']) => _ = chars.next(),
+            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '#') if before.is_whitespace() => break,
+            _ => {}
         }
         before = c;
     }
-    quote.is_some()
+    quote
 }
 
 /// Words between blanks; quotes around one are removed, and a comment behind them left out.
@@ -102,11 +103,17 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_left_open_is_seen() {
-        let is_open = |text: &str| entries(text).iter().any(|entry| entry.unbalanced);
+        let is_open = |text: &str| entries(text).iter().any(|entry| entry.open_quote.is_some());
         for text in ["Banner \"/etc/issue\n", "HostKey '/a\n", "AllowUsers a \"b c\" \"d\n"] {
             assert!(is_open(text), "{text}");
         }
-        for text in ["Banner \"/etc/my issue\" # it's\n", "# \"\n", "Banner '/a \" b'\n", "Banner a\\'b\n"] {
+        for text in [
+            "Banner \"/etc/my issue\" # it's\n",
+            "# \"\n",
+            "Banner '/a \" b'\n",
+            "Banner a\\'b\n",
+            "Banner \"a\\\"b\"\n",
+        ] {
             assert!(!is_open(text), "{text}");
         }
     }

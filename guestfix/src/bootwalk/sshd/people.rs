@@ -2,8 +2,7 @@
 
 use super::super::accounts::Accounts;
 use super::super::login::Door;
-use crate::network::glob;
-use crate::{Result, View};
+use crate::{Result, View, glob};
 
 const GROUP: &str = "/etc/group";
 const NSSWITCH: &str = "/etc/nsswitch.conf";

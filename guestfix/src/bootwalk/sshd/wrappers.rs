@@ -12,8 +12,10 @@ struct Rule<'a> {
     /// For everybody, or for those clients.
     everybody: bool,
     clients: &'a str,
-    /// The option at its end turns its file's meaning round.
-    option: Option<&'a str>,
+    /// Those whom it leaves out of everybody.
+    except: Option<&'a str>,
+    /// What an option says in the place of its file.
+    lets: Option<bool>,
 }
 
 /// Why one of these programs lets nobody in; `None` if nothing is wrong.
@@ -27,28 +29,24 @@ pub(super) fn shut(view: &dyn View, programs: &[String]) -> Result<Option<Door>>
     if !asks {
         return Ok(None);
     }
-    let mut some: Option<String> = None;
+    let mut some: Vec<String> = Vec::new();
     for (file, lets) in [(ALLOW, true), (DENY, false)] {
         let text = view.text(file)?.unwrap_or_default().replace("\\\n", " ");
         for rule in text.lines().filter_map(about_ssh) {
-            let lets = match rule.option {
-                Some("allow") => true,
-                Some("deny") => false,
-                _ => lets,
-            };
-            match (rule.everybody, lets) {
+            match (rule.everybody, rule.lets.unwrap_or(lets)) {
                 (true, true) => return Ok(None),
                 (true, false) => {
-                    return Ok(match some {
-                        Some(clients) if is_public(&clients) => None,
-                        Some(clients) => Some(Door::Unsure {
+                    some.extend(rule.except.map(str::to_owned));
+                    return Ok(match some.iter().any(|clients| is_public(clients)) {
+                        true => None,
+                        false if some.is_empty() => Some(Door::stuck(file, "sshd refuses whoever connects")),
+                        false => Some(Door::Unsure {
                             place: file.to_owned(),
-                            why: format!("sshd lets in {clients} only, addresses of a net of its own"),
+                            why: format!("sshd lets in {} only, of a net of its own", some.join(" ")),
                         }),
-                        None => Some(Door::stuck(file, "sshd refuses whoever connects")),
                     });
                 }
-                (false, true) => some = Some(rule.clients.to_owned()),
+                (false, true) => some.push(rule.clients.to_owned()),
                 (false, false) => {}
             }
         }
@@ -70,17 +68,28 @@ fn about_ssh(line: &str) -> Option<Rule<'_>> {
     if !has_sshd(named) || has_sshd(except) {
         return None;
     }
-    // An address of IPv6 has colons within brackets; the option is behind the last blank colon.
-    let (clients, option) = match rest.rsplit_once(':') {
-        Some((clients, option)) if matches!(option.trim(), "allow" | "deny" | "ALLOW" | "DENY") => {
-            (clients, Some(if option.trim().eq_ignore_ascii_case("allow") { "allow" } else { "deny" }))
-        }
-        _ => (rest, None),
+    // An address of IPv6 has colons within brackets.
+    let mut in_brackets = false;
+    let mut fields = rest.split(|c| {
+        in_brackets = c == '[' || in_brackets && c != ']';
+        c == ':' && !in_brackets
+    });
+    let list = fields.next().unwrap_or_default().trim();
+    let lets = fields.find_map(|option| match option.split_whitespace().next() {
+        Some(word) if word.eq_ignore_ascii_case("allow") => Some(true),
+        Some(word) if word.eq_ignore_ascii_case("deny") => Some(false),
+        // another program answers
+        Some(word) if word.eq_ignore_ascii_case("twist") => Some(false),
+        _ => None,
+    });
+    let (clients, except) = match list.split_once(" EXCEPT ") {
+        Some((clients, except)) => (clients.trim(), Some(except.trim())),
+        None => (list, None),
     };
-    let list = clients.split(" : ").next().unwrap_or(clients).trim();
-    let first = list.split([',', ' ', '\t', ':']).next().unwrap_or_default();
-    let everybody = matches!(first, "ALL" | "0.0.0.0/0" | "0.0.0.0/0.0.0.0");
-    Some(Rule { everybody, clients: list, option })
+    let everybody = clients.split([',', ' ', '\t']).any(|client| {
+        client.eq_ignore_ascii_case("ALL") || matches!(client, "*" | "0.0.0.0/0" | "0.0.0.0/0.0.0.0")
+    });
+    Some(Rule { everybody, clients, except, lets })
 }
 
 /// Whether one of the clients is no net behind an address translation, or the machine itself.

@@ -1,5 +1,7 @@
 //! linux.firewall
 
+use std::collections::BTreeSet;
+
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::systemd;
 use crate::text::{lines, shell_assign};
@@ -34,6 +36,8 @@ const SSHD: &str = "/etc/ssh/sshd_config";
 const UFW: &str = "/etc/ufw/ufw.conf";
 const UFW_DEFAULTS: &str = "/etc/default/ufw";
 const UFW_RULES: [&str; 3] = ["/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/lib/ufw/user.rules"];
+/// Rules that somebody writes into these are no tuples.
+const UFW_OWN_RULES: [&str; 2] = ["/etc/ufw/before.rules", "/etc/ufw/after.rules"];
 const FIREWALLD: &str = "/etc/firewalld/firewalld.conf";
 const ZONES: [&str; 2] = ["/etc/firewalld/zones", "/usr/lib/firewalld/zones"];
 /// A file of rules, what loads it, and whether it is nft's or iptables'.
@@ -54,61 +58,32 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     Ok(Finding::from_evidence(faults(view)?.into_iter().map(|(evidence, _)| evidence).collect()))
 }
 
-/// What lets no ssh in, where that is sure: there is nothing in it that is not looked at.
+/// What lets no ssh in at its own port, where that is sure: there is nothing in it that is not looked at.
 pub(crate) fn surely_shut(view: &dyn View) -> Result<Option<Evidence>> {
-    let own_port = |text: String| {
-        lines(&text).any(|line| line.words().next().is_some_and(|word| word.eq_ignore_ascii_case("port")))
-    };
-    if view.text(SSHD)?.is_none_or(own_port) {
-        return Ok(None);
-    }
     Ok(faults(view)?.into_iter().find_map(|(evidence, is_sure)| is_sure.then_some(evidence)))
 }
 
 /// What is wrong, and whether that is sure.
 fn faults(view: &dyn View) -> Result<Vec<(Evidence, bool)>> {
     let mut faults: Vec<(Evidence, bool)> = Vec::new();
-    faults.extend(ufw(view)?.map(|one| (one.clone(), one.what == SHUT)));
+    faults.extend(ufw(view)?);
     // Which zone a new card gets is firewalld's affair, and NetworkManager's.
     faults.extend(firewalld(view)?.map(|one| (one, false)));
     for (file, units, is_nft) in RULES {
         let Some(text) = view.text(file)? else { continue };
         let judge = if is_nft { nftables } else { iptables };
         if !systemd::started(view, units)?.is_empty()
-            && let Some(what) = judge(&text)
+            && let Some((what, is_sure)) = judge(&text)
         {
-            let may_accept = if is_nft { nft_may_accept } else { iptables_may_accept };
-            let is_sure = what == SHUT && !lines(&text).any(|line| may_accept(line.body.trim()));
             faults.push((Evidence::new(file, what), is_sure));
         }
     }
     Ok(faults)
 }
 
-/// Whether a rule of nft may let ssh in by what is not looked at: another chain, a set, a variable, or a
-/// condition other than a port, a protocol, a state or the loopback.
-fn nft_may_accept(rule: &str) -> bool {
-    if rule.starts_with('#') {
-        return false;
-    }
-    let names_others =
-        ["jump ", "goto ", "vmap", "@", "$", "include "].iter().any(|what| rule.contains(what));
-    let is_elsewhere = ["dport", "ct state", "icmp", "\"lo\"", "iif lo", "iifname lo", "hook ", "udp"];
-    names_others || rule.contains("accept") && !is_elsewhere.iter().any(|what| rule.contains(what))
-}
-
-/// The same of iptables.
-fn iptables_may_accept(rule: &str) -> bool {
-    let Some(rule) = rule.strip_prefix("-A INPUT") else { return false };
-    let target = rule.split_once("-j ").map_or("", |(_, target)| target);
-    let ends = ["ACCEPT", "DROP", "REJECT", "LOG", "NFLOG"].iter().any(|known| target.starts_with(known));
-    let is_elsewhere = ["-i lo", "ESTABLISHED", "icmp", "--dport", "-p udp"];
-    !ends || target.starts_with("ACCEPT") && !is_elsewhere.iter().any(|what| rule.contains(what))
-}
-
 const SHUT: &str = "lets no ssh in";
 
-fn ufw(view: &dyn View) -> Result<Option<Evidence>> {
+fn ufw(view: &dyn View) -> Result<Option<(Evidence, bool)>> {
     let get = |file: &str, key: &str| {
         let text = view.text(file)?.unwrap_or_default();
         Ok::<_, crate::Error>(shell_assign::get(&text, key).unwrap_or_default().to_ascii_lowercase())
@@ -136,7 +111,12 @@ fn ufw(view: &dyn View) -> Result<Option<Evidence>> {
             }
         }
     }
-    Ok(Some(Evidence::new(UFW, limited.unwrap_or_else(|| SHUT.into()))))
+    let mut is_sure = limited.is_none() && !systemd::started(view, &["ufw.service"])?.is_empty();
+    for file in UFW_OWN_RULES {
+        let text = view.text(file)?.unwrap_or_default();
+        is_sure &= !lines(&text).any(|line| line.words().any(has_ssh));
+    }
+    Ok(Some((Evidence::new(UFW, limited.unwrap_or_else(|| SHUT.into())), is_sure)))
 }
 
 fn firewalld(view: &dyn View) -> Result<Option<Evidence>> {
@@ -158,51 +138,202 @@ fn firewalld(view: &dyn View) -> Result<Option<Evidence>> {
     Ok(None)
 }
 
-/// A chain of input that drops what no rule takes, and no rule that takes ssh from anywhere.
-fn nftables(text: &str) -> Option<String> {
-    let rules = || lines(text).map(|line| line.body.trim()).filter(|line| !line.starts_with('#'));
-    let drops = rules().any(|line| line.contains("hook input") && line.contains("policy drop"))
-        || (rules().any(|line| line.contains("hook input")) && rules().any(|line| line == "policy drop;"));
-    let takes = |line: &&str| {
-        let ssh = line
+/// What becomes of ssh at a rule.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    /// It is let in, from anywhere.
+    In,
+    /// It is let in from somewhere.
+    Limited,
+    /// It is shut out.
+    Out,
+    /// It may be let in: the rule takes by what is not looked at.
+    Unknown,
+    /// The rule is about something else.
+    Other,
+}
+
+/// What is wrong with a chain of these rules that drops what no rule takes, or does not; and whether that is
+/// sure.
+fn verdict<'a>(drops: bool, rules: impl Iterator<Item = (&'a str, Fate)>) -> Option<(String, bool)> {
+    let (mut limited, mut is_sure, mut is_out) = (None, true, drops);
+    for (rule, fate) in rules {
+        match fate {
+            Fate::In => return None,
+            Fate::Limited => limited = Some(format!("lets ssh in by this rule only: {rule}")),
+            Fate::Unknown => is_sure = false,
+            Fate::Out => {
+                is_out = true;
+                break;
+            }
+            Fate::Other => {}
+        }
+    }
+    is_sure &= limited.is_none();
+    is_out.then(|| (limited.unwrap_or_else(|| SHUT.into()), is_sure))
+}
+
+/// The chains of nft that see what comes in: those at the hook, and those that others jump to.
+fn nftables(text: &str) -> Option<(String, bool)> {
+    let statements = nft_statements(text);
+    let hooked = |at_input: bool| -> BTreeSet<usize> {
+        let hooks = statements.iter().filter(|(_, rule)| rule.contains("hook "));
+        hooks
+            .filter(|(_, rule)| rule.contains("hook input") == at_input)
+            .filter_map(|(chain, _)| *chain)
+            .collect()
+    };
+    let (inputs, others) = (hooked(true), hooked(false));
+    let at_input = |chain: &Option<usize>| chain.is_some_and(|chain| inputs.contains(&chain));
+    let is_elsewhere = |chain: &Option<usize>| chain.is_some_and(|chain| others.contains(&chain));
+    let drops = statements.iter().any(|(chain, rule)| rule == "policy drop" && at_input(chain));
+    let rules = statements.iter().filter(|(chain, _)| !is_elsewhere(chain));
+    verdict(
+        drops,
+        rules.map(|(chain, rule)| {
+            let fate = match nft_fate(rule) {
+                // A chain that is jumped to may see a part only.
+                Fate::Out if !at_input(chain) => Fate::Unknown,
+                fate => fate,
+            };
+            (rule.as_str(), fate)
+        }),
+    )
+}
+
+/// What has statements within its braces; other braces are sets.
+const BLOCKS: &[&str] = &["chain", "flowtable", "map", "set", "table"];
+
+/// The statements of a file of nft, each with the number of its chain. Blanks and comments are left out.
+fn nft_statements(text: &str) -> Vec<(Option<usize>, String)> {
+    let mut out: Vec<(Option<usize>, String)> = Vec::new();
+    let (mut chains, mut chain, mut sets) = (0_usize, None, 0_usize);
+    let mut now = String::new();
+    for line in lines(text) {
+        let body = line.body.split('#').next().unwrap_or_default();
+        for c in body.chars().chain(['\n']) {
+            let is_block = |now: &str| {
+                let word = now.split_whitespace().find(|word| !matches!(*word, "add" | "create"));
+                word.is_some_and(|word| BLOCKS.contains(&word))
+            };
+            let is_end = match c {
+                '{' if sets > 0 || !is_block(&now) => {
+                    sets = sets.saturating_add(1);
+                    false
+                }
+                '{' => {
+                    if now.split_whitespace().any(|word| word == "chain") {
+                        chains = chains.saturating_add(1);
+                        chain = Some(chains);
+                    }
+                    true
+                }
+                '}' if sets > 0 => {
+                    sets = sets.saturating_sub(1);
+                    false
+                }
+                '}' => true,
+                '\n' | ';' => sets == 0,
+                _ => false,
+            };
+            if !is_end {
+                now.push(if c == '\n' { ' ' } else { c });
+                continue;
+            }
+            let statement = now.split_whitespace().collect::<Vec<_>>().join(" ");
+            now.clear();
+            if !statement.is_empty() {
+                out.push((chain, statement));
+            }
+            if c == '}' {
+                chain = None;
+            }
+        }
+    }
+    out
+}
+
+fn nft_fate(rule: &str) -> Fate {
+    let has = |what: &str| rule.contains(what);
+    let words: Vec<&str> = rule.split_whitespace().collect();
+    let names_ssh = has("dport")
+        && rule
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
             .any(|word| word == "ssh" || has_ssh(word));
-        line.contains("dport") && ssh && line.contains("accept")
-    };
-    verdict(drops, rules().filter(takes), &["saddr", "iif"])
+    let ends = |end: &str| words.contains(&end);
+    if has("include ") {
+        return Fate::Unknown;
+    }
+    if has("accept") {
+        let is_limited = words.iter().any(|word| *word == "saddr" || word.starts_with("iif"));
+        let is_old = has("ct state") && !has("new") && !has("!=");
+        let is_other =
+            ["dport", "icmp", "udp", "\"lo\"", "iif lo", "iifname lo"].iter().any(|what| has(what));
+        return match names_ssh {
+            true if is_limited && !has("eth0") => Fate::Limited,
+            true => Fate::In,
+            false if words.first() == Some(&"policy") || is_old => Fate::Other,
+            false if is_other && !has("!=") && !has("$") && !has("@") => Fate::Other,
+            false => Fate::Unknown,
+        };
+    }
+    // `counter packets 0 bytes 0 drop`, `tcp dport 22 reject with tcp reset`
+    let is_counter =
+        |word: &&&str| !matches!(**word, "counter" | "packets" | "bytes") && word.parse::<u64>().is_err();
+    let plain: Vec<&str> = words.iter().filter(is_counter).copied().collect();
+    match plain.as_slice() {
+        ["drop" | "reject", ..] => Fate::Out,
+        ["tcp", "dport", "drop" | "reject", ..] | ["tcp", "dport", "ssh", "drop" | "reject", ..]
+            if names_ssh =>
+        {
+            Fate::Out
+        }
+        _ if ends("vmap") && !has("ct state") => Fate::Unknown,
+        _ => Fate::Other,
+    }
 }
 
 /// The same for the output of `iptables-save`.
-fn iptables(text: &str) -> Option<String> {
-    let rules = || lines(text).map(|line| line.body.trim());
-    let rejects = |line: &str| {
-        let rest = line.strip_prefix("-A INPUT -j ").unwrap_or_default();
-        rest.starts_with("DROP") || rest.starts_with("REJECT")
-    };
-    let drops = rules().any(|line| line.starts_with(":INPUT DROP") || rejects(line));
-    let takes = |line: &&str| {
-        let ports = line.split_whitespace().skip_while(|word| !word.starts_with("--dport")).nth(1);
-        line.starts_with("-A INPUT") && ports.is_some_and(has_ssh) && line.ends_with("-j ACCEPT")
-    };
-    verdict(drops, rules().filter(takes), &["-s", "--source", "-i", "--in-interface"])
+pub(crate) fn iptables(text: &str) -> Option<(String, bool)> {
+    let drops = lines(text).any(|line| line.body.trim().starts_with(":INPUT DROP"));
+    let rules = lines(text).map(|line| line.body.trim());
+    verdict(drops, rules.map(|rule| (rule, iptables_fate(rule))))
 }
 
-/// What is wrong, if anything is: `takes` are the rules that let ssh in, `limits` the words by which not from
-/// anywhere.
-fn verdict<'a>(drops: bool, takes: impl Iterator<Item = &'a str>, limits: &[&str]) -> Option<String> {
-    let is_limited = |rule: &str| {
-        rule.split_whitespace()
-            .any(|word| limits.iter().any(|limit| word == *limit || word.starts_with("iif")))
-            && !rule.contains("eth0")
+fn iptables_fate(rule: &str) -> Fate {
+    let Some(rest) = rule.strip_prefix("-A INPUT ") else { return Fate::Other };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let behind = |option: &str| {
+        let at = words.iter().position(|word| *word == option)?;
+        words.get(at.saturating_add(1)).copied()
     };
-    let mut limited = None;
-    for rule in takes {
-        if !is_limited(rule) {
-            return None;
+    let has = |what: &str| rest.contains(what);
+    let is_negated = words.contains(&"!");
+    let ports = behind("--dport").or(behind("--dports"));
+    let names_ssh = !is_negated && ports.is_some_and(has_ssh);
+    let limits = ["-s", "--source", "-i", "--in-interface"];
+    let is_limited = words.iter().any(|word| limits.contains(word)) && !has("eth0");
+    // What belongs to these says nothing of whom the rule is for.
+    let plain =
+        ["-p", "tcp", "-m", "--dport", "--dports", "multiport", "-j", "DROP", "REJECT", "--reject-with"];
+    let mut others = words.iter().filter(|word| !plain.contains(word) && Some(**word) != ports);
+    match behind("-j").unwrap_or_default() {
+        "ACCEPT" if names_ssh && is_limited => Fate::Limited,
+        "ACCEPT" if names_ssh => Fate::In,
+        "ACCEPT" if is_negated => Fate::Unknown,
+        "ACCEPT" if has("ESTABLISHED") && !has("NEW") => Fate::Other,
+        "ACCEPT" if ports.is_some() || ["-i lo", "icmp", "-p udp"].iter().any(|what| has(what)) => {
+            Fate::Other
         }
-        limited = Some(format!("lets ssh in by this rule only: {rule}"));
+        "DROP" | "REJECT" if !is_negated && (ports.is_none() && !has("-p ") || names_ssh) => {
+            match others.all(|word| behind("--reject-with") == Some(*word)) {
+                true => Fate::Out,
+                false => Fate::Other,
+            }
+        }
+        "DROP" | "REJECT" | "LOG" | "NFLOG" => Fate::Other,
+        _ => Fate::Unknown,
     }
-    drops.then(|| limited.unwrap_or_else(|| SHUT.into()))
 }
 
 /// Whether a list of ports and ranges has that of ssh.
@@ -295,6 +426,15 @@ mod tests {
         ] {
             assert_eq!(nft(open).findings(&RULE), [""; 0], "{open}");
         }
+        let other = "table inet f {\n chain input {\n  type filter hook input priority 0;\n  policy accept;\n }\n \
+                     chain forward {\n  type filter hook forward priority 0;\n  policy drop;\n }\n}\n";
+        let other = started("nftables.service").file("/etc/nftables.conf", other);
+        assert_eq!(other.findings(&RULE), [""; 0], "another chain drops");
+        for rule in ["counter drop", "tcp dport 22 drop", "reject with icmpx type port-unreachable"] {
+            let text =
+                format!("table ip f {{\nchain in {{ type filter hook input priority 0\n {rule}\n}}\n}}\n");
+            shut(&started("nftables.service").file("/etc/nftables.conf", text), "/etc/nftables.conf", SHUT);
+        }
         let file = "/etc/sysconfig/iptables";
         let old = |rule: &str| {
             let text = format!(
@@ -303,6 +443,7 @@ mod tests {
             started("iptables.service").file(file, text)
         };
         shut(&old(""), file, SHUT);
+        shut(&old("-A INPUT -p tcp -m tcp --dport 22 -j DROP"), file, SHUT);
         let rule = "-A INPUT -s 10.0.0.0/16 -p tcp -m tcp --dport 22 -j ACCEPT";
         shut(&old(rule), file, &format!("lets ssh in by this rule only: {rule}"));
         assert_eq!(old("-A INPUT -p tcp -m multiport --dports 22,443 -j ACCEPT").findings(&RULE), [""; 0]);

@@ -240,7 +240,8 @@ mod tests {
         let bridge =
             "auto ens5\niface ens5 inet manual\n\nauto br0\niface br0 inet dhcp\n    bridge_ports ens5\n";
         let fixed = bridge.replace("inet dhcp", "inet static\n    address 10.0.0.5/24");
-        for text in [bridge, &bridge.replace("bridge_ports", "bond-slaves"), &fixed] {
+        let vlan = "auto ens5\niface ens5 inet dhcp\n\nauto ens5.7\niface ens5.7 inet dhcp\n    vlan-raw-device ens5\n";
+        for text in [bridge, &bridge.replace("bridge_ports", "bond-slaves"), &fixed, vlan] {
             let new = ifupdown(text, true).mended_text(&RULE, interfaces);
             assert_eq!(new, text.replace("ens5", "eth0"));
         }

@@ -2,7 +2,7 @@
 //! written; where the card is a port of a bridge, bond or VLAN, it is renamed instead.
 
 use super::{is_azure_name, is_card_name, renamed};
-use crate::network::matches;
+use crate::glob::matches;
 use crate::rule::{Evidence, Place};
 use crate::rules::linux::aside;
 use crate::text::yaml_outline::{Node, items, outline};

@@ -3,7 +3,7 @@
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::{linewise, systemd};
 use crate::text::Line;
-use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
+use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
 /// A server for logins that does not start.
 pub(in crate::rules) static RULE: Rule = Rule {
@@ -16,8 +16,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on \
                 Azure. Without sshd, or with one that listens at an address of the VPC only, the serial \
                 console is the only way in.",
-        fix: "see to it in the running machine (systemctl enable sshd, no ListenAddress), or be ready to \
-              log in on the serial console",
+        fix: "A ListenAddress of EC2 becomes 0.0.0.0. The rest is for the running machine (systemctl enable \
+              sshd, AllowUsers without an address), or the serial console.",
         source: &[
             Source::new("Microsoft Learn", "Prepare for agentless migration (Enable ssh)", "2026"),
             Source::new("sshd(8)", "", "2026-11"),
@@ -25,11 +25,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
         applies: Applies::LINUX,
     },
     detect,
-    fix: None,
+    fix: Some(fix),
 };
 
 const CONFIG: &str = "/etc/ssh/sshd_config";
 const UNITS: &[&str] = &["sshd.service", "ssh.service", "sshd.socket", "ssh.socket"];
+const BY_HAND: &str = "see to it in the running machine (systemctl enable sshd, AllowUsers without an address), or \
+                       be ready to log in on the serial console";
 /// Upstart starts it by this.
 const UPSTART: &str = "/etc/init/ssh.conf";
 
@@ -40,10 +42,46 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
     let mut evidence: Vec<Evidence> = Vec::new();
     evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
-    let mut files = vec![CONFIG.to_owned()];
-    files.extend(guest.view.glob("/etc/ssh/sshd_config.d", ".conf")?);
-    evidence.extend(linewise::faults(guest.view, &files, bound)?);
+    evidence.extend(linewise::faults(guest.view, &files(guest.view)?, bound)?);
     Ok(Finding::from_evidence(evidence))
+}
+
+/// The files of its configuration.
+fn files(view: &dyn View) -> Result<Vec<String>> {
+    let mut files = vec![CONFIG.to_owned()];
+    files.extend(view.glob("/etc/ssh/sshd_config.d", ".conf")?);
+    Ok(files)
+}
+
+fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
+    let files = files(stage.guest()?.view)?;
+    linewise::rewrite(stage, &files, anywhere)?;
+    Ok(match detect(&stage.guest()?)? {
+        Finding::Ok => Fixed::Staged,
+        _ => Fixed::ByHand(BY_HAND.into()),
+    })
+}
+
+/// A line by which sshd listens at one address, with any address in its place.
+fn anywhere(line: &Line<'_>) -> Option<String> {
+    let mut words = line.words();
+    let key = words.next().filter(|key| key.eq_ignore_ascii_case("listenaddress"))?;
+    let address = bound(line).and(words.next())?;
+    let port = match split(address).1 {
+        "" => String::new(),
+        port => format!(":{port}"),
+    };
+    Some(format!("{key} 0.0.0.0{port}"))
+}
+
+/// An address, and the port behind it.
+fn split(address: &str) -> (&str, &str) {
+    let parts = match address.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.trim_start_matches(':'))),
+        None if address.matches(':').count() == 1 => address.split_once(':'),
+        None => None,
+    };
+    parts.unwrap_or((address, ""))
 }
 
 /// A line by which sshd listens, or lets somebody in, at one address or from one net: `ListenAddress
@@ -51,12 +89,7 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
 fn bound(line: &Line<'_>) -> Option<String> {
     let mut words = line.words();
     let key = words.next()?.to_ascii_lowercase();
-    let is_open = |address: &str| {
-        matches!(
-            address.trim_matches(['[', ']']),
-            "0.0.0.0" | "::" | "*" | "0.0.0.0:22" | "127.0.0.1" | "::1"
-        )
-    };
+    let is_open = |address: &str| matches!(split(address).0, "0.0.0.0" | "::" | "*" | "127.0.0.1" | "::1");
     let hit = match key.as_str() {
         "listenaddress" => !words.next().is_none_or(is_open),
         "allowusers" => {
@@ -102,6 +135,13 @@ mod tests {
                 format!("{CONFIG}:2: ListenAddress 10.0.0.5, an address on EC2"),
                 format!("{CONFIG}:3: AllowUsers admin@10.0.* ops@10.1.*, an address on EC2")
             ]
+        );
+        assert!(started(config).by_hand(&RULE).contains("AllowUsers without an address"));
+        let addresses =
+            "UsePAM yes\nListenAddress 10.0.0.5\nlistenaddress 10.0.0.5:2222\nListenAddress [fd00::5]:22\n";
+        assert_eq!(
+            started(addresses).mended_text(&RULE, CONFIG),
+            "UsePAM yes\nListenAddress 0.0.0.0\nlistenaddress 0.0.0.0:2222\nListenAddress 0.0.0.0:22\n"
         );
         let fine =
             "#ListenAddress 10.0.0.5\nListenAddress ::\nAllowUsers admin@10.0.* ops\nAllowGroups wheel\n";
