@@ -48,6 +48,8 @@ const WITHOUT_DEVICE: &[&str] = &[
     "tracefs",
     "usbfs",
 ];
+/// By it Ubuntu's mountall goes on without what it cannot mount; no other init knows it.
+const MOUNTALL: &str = "nobootwait";
 /// What systemd mounts before it reads fstab.
 const OWN: &[&str] = &[
     "/dev",
@@ -184,9 +186,11 @@ fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result
     let has = |option: &str| fstab::has_option(options, option);
     let is_remote =
         REMOTE.contains(&kind) || kind.starts_with("fuse") || has("_netdev") || spec.contains("s3fs#");
+    let is_systemd = !services::is_without_systemd(guest.view)?;
+    let is_optional = is_optional(options) || !is_systemd && has(MOUNTALL);
     // These systemd mounts by itself, and what a line says of them is only tried.
     let is_own = OWN.contains(&target);
-    if is_optional(options) || is_remote || kind == "swap" || !target.starts_with('/') || is_own {
+    if is_optional || is_remote || kind == "swap" || !target.starts_with('/') || is_own {
         return Ok(None);
     }
     let blocked = |why: String| Ok(Some(Fault::Blocked(why)));
@@ -194,9 +198,7 @@ fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result
     if let Some(fault) = needs::no_place(guest.view, target, is_bind)? {
         return Ok(Some(fault));
     }
-    if !services::is_without_systemd(guest.view)?
-        && let Some(fault) = needs::unmet(guest, options)?
-    {
+    if is_systemd && let Some(fault) = needs::unmet(guest, options)? {
         return Ok(Some(fault));
     }
     if kind == "overlay"
@@ -413,12 +415,15 @@ mod tests {
             ("tmpfs /lib tmpfs noauto,x-systemd.automount 0 0", "blocked: it hides what is at /lib"),
             ("tmpfs /etc/network tmpfs defaults 0 0", "unknown: it hides what is at /etc/network"),
             ("/usr /etc none bind 0 0", "unknown: /usr takes the place of what is at /etc"),
+            ("UUID=dead-beef /data xfs nobootwait 0 2", "blocked: UUID=dead-beef is not on this machine"),
             ("nas:/x /usr nfs nofail 0 0", "unknown: nas:/x, which is on a server, takes the place"),
         ] {
             let found = found(&with_line(line));
             assert!(found.len() == 1 && found[0].contains(why), "{line}: {found:?}");
             assert!(found[0].starts_with("Mounts /etc/fstab:2 "), "{found:?}");
         }
+        let elsewhere = with_line("UUID={root} /var ext4 defaults 0 0").file("/var/lib/x", "x");
+        assert!(found(&elsewhere)[0].contains("unknown: p1 takes the place of what is at /var"));
         let twins = with_line("UUID={root} /data ext4 defaults 0 0")
             .machine(|machine| machine.volumes[1].uuid = Some(ROOT_UUID.into()));
         assert!(found(&twins).iter().all(|line| line.contains("which one it finds is chance")));
@@ -428,6 +433,17 @@ mod tests {
         let hardened = with_line("UUID={data} /data xfs defaults 0 0")
             .file("/etc/modprobe.d/x.conf", "install xfs /bin/false\n");
         assert!(found(&hardened)[0].contains("/etc/modprobe.d/x.conf:1 keeps the driver of xfs"));
+    }
+
+    #[test]
+    fn subvolumes_of_the_root_are_looked_at_where_they_are_mounted() {
+        let fstab =
+            format!("UUID={ROOT_UUID} / btrfs subvol=@ 0 0\nUUID={ROOT_UUID} /var btrfs subvol=/@var 0 0\n");
+        let bench = debian().file(FSTAB, fstab).file("/var/lib/x", "x");
+        assert_eq!(
+            found(&bench.machine(|machine| machine.volumes[0].kind = Some(SignatureKind::Btrfs))),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -137,11 +137,9 @@ pub(crate) fn device_of(line: &str) -> Option<&str> {
     line.split('"').find(|part| part.starts_with("/dev/"))
 }
 
-/// Whether the boot goes on without it.
+/// Whether systemd goes on without it.
 pub(crate) fn is_optional(options: &str) -> bool {
-    ["nofail", "noauto", "nobootwait", "x-systemd.automount"]
-        .iter()
-        .any(|option| fstab::has_option(options, option))
+    ["nofail", "noauto", "x-systemd.automount"].iter().any(|option| fstab::has_option(options, option))
 }
 
 /// Whether what is mounted as `kind` may be a file system of the kind `has`.

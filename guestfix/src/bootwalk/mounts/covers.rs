@@ -119,11 +119,17 @@ fn instead(guest: &Guest<'_>, wanted: &Wanted<'_>, path: &str) -> Result<Seen> {
     Ok(match waits::volume(view.machine(), spec) {
         // what cannot be mounted is said elsewhere
         Ok(Some(volume)) if volume.mounted_at.as_deref().is_none_or(|point| point == path) => Seen::Same,
+        // another subvolume of the root's file system is looked at where it is mounted
+        Ok(Some(volume)) if volume.mounted_at.as_deref() == Some("/") && has_subvolume(options) => Seen::Same,
         Ok(Some(volume)) => Seen::Other(volume.name.clone()),
         Ok(None) => Seen::Other(spec.to_owned()),
         // it is not mounted
         Err(_) => Seen::Same,
     })
+}
+
+fn has_subvolume(options: &str) -> bool {
+    mount_options::values(options, "subvol").next().is_some()
 }
 
 fn is_empty_folder(view: &dyn View, path: &str) -> Result<bool> {

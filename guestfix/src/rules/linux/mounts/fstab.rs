@@ -1,5 +1,5 @@
 //! linux.fstab.device-names, linux.fstab.instance-store, linux.fstab.absent-disks,
-//! linux.fstab.network-filesystems
+//! linux.fstab.optional-disks, linux.fstab.network-filesystems
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
@@ -17,6 +17,7 @@ pub(in crate::rules) enum Fault {
     DeviceName,
     InstanceStore,
     AbsentDisk,
+    OptionalDisk,
     NetworkFilesystem,
 }
 
@@ -63,6 +64,14 @@ impl Patience {
             crypttab::entries(&text).iter().map(|entry| format!("/dev/mapper/{}", entry.name)).collect();
         Ok(Self { opened, ..patience })
     }
+
+    /// Whether the boot ends well when what a line names is not there.
+    fn goes_on_without(&self, mount: &Mount) -> bool {
+        let has = |option: &str| fstab::has_option(&mount.options, option);
+        mount.kind == "swap"
+            || self.disk.first().is_some_and(|option| has(option))
+            || self.is_systemd && has("x-systemd.automount")
+    }
 }
 
 pub(in crate::rules) static DEVICE_NAMES: Rule = Rule {
@@ -95,7 +104,7 @@ pub(in crate::rules) static INSTANCE_STORE: Rule = Rule {
         phase: Phase::Mounts,
         severity: Severity::Blocker,
         cause: "The instance store of EC2 is not on Azure, and its device name may there be another disk. \
-                Even with nofail systemd keeps a job that waits 90 s for it.",
+                systemd waits 90 s for it and then drops to emergency mode.",
         fix: "The line becomes a comment that says why. Azure's temporary disk is the Azure agent's \
               business.",
         source: &[
@@ -128,6 +137,28 @@ pub(in crate::rules) static ABSENT_DISKS: Rule = Rule {
     },
     detect: |guest| detect(guest, Fault::AbsentDisk),
     fix: Some(|stage| fix(stage, Fault::AbsentDisk)),
+};
+
+pub(in crate::rules) static OPTIONAL_DISKS: Rule = Rule {
+    meta: RuleMeta {
+        id: "linux.fstab.optional-disks",
+        title: "fstab asks for no disk that is not there",
+        pack: Pack::Linux,
+        phase: Phase::Mounts,
+        severity: Severity::Warning,
+        cause: "The boot goes on without swap and without what is mounted with nofail. systemd still keeps a job \
+                that waits 90 s for the disk, and on Azure a device name of EC2 may be another disk.",
+        fix: "A UUID or label gets a device timeout of 10 s; swap, an instance store and an EC2 device name \
+              become comments, unless the name may mean one of the machine's disks.",
+        source: &[
+            Source::new("systemd.mount(5)", "", "2026-11"),
+            Source::new("systemd.swap(5)", "", "2026-11"),
+            Source::new("measured boots, with a stale /dev/xvdb line among them", "", "2026-11-23"),
+        ],
+        applies: Applies::LINUX,
+    },
+    detect: |guest| detect(guest, Fault::OptionalDisk),
+    fix: Some(|stage| fix(stage, Fault::OptionalDisk)),
 };
 
 pub(in crate::rules) static NETWORK_FILESYSTEMS: Rule = Rule {
@@ -210,7 +241,12 @@ pub(in crate::rules) fn judge(
     patience: &Patience,
 ) -> Option<(Fault, String, Option<Change>)> {
     const MOUNTALL: &str = "nobootwait";
-    let found = fault(mount, machine, patience);
+    let found = fault(mount, machine, patience).map(|(fault, what, change)| match fault {
+        Fault::InstanceStore | Fault::AbsentDisk if patience.goes_on_without(mount) => {
+            (Fault::OptionalDisk, what, change)
+        }
+        fault => (fault, what, change),
+    });
     if !patience.is_systemd || !fstab::has_option(&mount.options, MOUNTALL) {
         return found;
     }
@@ -302,7 +338,11 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
         None => has(option),
     });
     (!optional).then(|| {
-        let what = format!("the boot waits for {spec} at {target}, which is not on this disk");
+        let what = if patience.goes_on_without(mount) {
+            format!("{target} is mounted from {spec}, which is not on this disk")
+        } else {
+            format!("the boot waits for {spec} at {target}, which is not on this disk")
+        };
         (Fault::AbsentDisk, what, Some(Change::AddOptions(patience.disk)))
     })
 }
@@ -355,7 +395,8 @@ mod tests {
     use super::*;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
 
-    const ALL: [&Rule; 4] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &NETWORK_FILESYSTEMS];
+    const ALL: [&Rule; 5] =
+        [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &OPTIONAL_DISKS, &NETWORK_FILESYSTEMS];
 
     /// Each line with the rule that must claim it and what it must become; `None` for one that must be left
     /// alone.
@@ -369,20 +410,22 @@ mod tests {
             "/dev/xvda1 /mnt/bind ext4 noauto 0 0",
             Some((&DEVICE_NAMES, "UUID={root} /mnt/bind ext4 noauto 0 0")),
         ),
-        ("/dev/xvdb /mnt auto defaults,nofail,comment=cloudconfig 0 2", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/xvdb /mnt auto defaults,nofail,comment=cloudconfig 0 2", Some((&OPTIONAL_DISKS, "#"))),
+        ("LABEL=gone none swap sw,nofail 0 0", Some((&OPTIONAL_DISKS, "#"))),
+        ("/dev/xvdb /mnt auto defaults 0 2", Some((&INSTANCE_STORE, "#"))),
         ("/dev/xvdb /data auto defaults,comment=cloudconfig 0 2", Some((&INSTANCE_STORE, "#"))),
         ("/dev/nvme1n1 /mnt ext4 defaults 0 2", Some((&INSTANCE_STORE, "#"))),
-        ("/dev/xvda3 none swap sw 0 0", Some((&INSTANCE_STORE, "#"))),
-        ("UUID=dead-beef none swap sw 0 0", Some((&INSTANCE_STORE, "#"))),
+        ("/dev/xvda3 none swap sw 0 0", Some((&OPTIONAL_DISKS, "#"))),
+        ("UUID=dead-beef none swap sw 0 0", Some((&OPTIONAL_DISKS, "#"))),
         ("/dev/xvdf /data xfs defaults 0 2", Some((&ABSENT_DISKS, "#"))),
-        ("/dev/disk/by-id/nvme-x /data xfs nofail 0 2", Some((&ABSENT_DISKS, "#"))),
+        ("/dev/disk/by-id/nvme-x /data xfs nofail 0 2", Some((&OPTIONAL_DISKS, "#"))),
         (
             "LABEL=data /data xfs defaults 0 2",
             Some((&ABSENT_DISKS, "LABEL=data /data xfs defaults,nofail,x-systemd.device-timeout=10 0 2")),
         ),
         (
             "UUID=dead-beef /data xfs nofail 0 2",
-            Some((&ABSENT_DISKS, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
+            Some((&OPTIONAL_DISKS, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
         ),
         ("fs-0123:/ /srv efs _netdev,tls 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
         ("fs-1.efs.eu-west-1.amazonaws.com:/ /opt nfs4 _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
@@ -393,6 +436,7 @@ mod tests {
         ),
         ("UUID={root} / ext4 defaults 0 1", None),
         ("UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=5s 0 2", None),
+        ("UUID=dead-beef /data xfs x-systemd.automount,nofail 0 2", None),
         ("/dev/xvdf /data xfs noauto 0 2", None),
         ("nas:/x /x nfs nofail,_netdev 0 0", None),
         ("/swapfile none swap sw 0 0", None),
