@@ -8,6 +8,9 @@ use crate::{Result, View};
 const PROGRAMS: &[&str] =
     &["/bin/true", "/usr/bin/env", "/bin/sh", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
 
+/// What the kernel starts; no data disk has it.
+const INIT: &str = "/sbin/init";
+
 /// The operating system, if the root holds one.
 ///
 /// # Errors
@@ -45,7 +48,7 @@ const RELEASES: &[&str] = &[
     "/etc/debian_version",
 ];
 
-/// A system that is older than os-release.
+/// A system that is older than os-release, or one that does not say which it is.
 fn before_os_release(view: &dyn View) -> Result<Option<Os>> {
     for path in RELEASES {
         let text = view.text(path)?.unwrap_or_default();
@@ -53,7 +56,17 @@ fn before_os_release(view: &dyn View) -> Result<Option<Os>> {
         let family = family(&id, "");
         return Ok(Some(Os { kind: OsKind::Linux, id, version, pretty_name, family, arch: arch(view)? }));
     }
-    Ok(None)
+    if view.resolve(INIT)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Os {
+        kind: OsKind::Linux,
+        id: "linux".into(),
+        version: None,
+        pretty_name: "Linux of an unknown distribution".into(),
+        family: Family::Other,
+        arch: arch(view)?,
+    }))
 }
 
 /// Identifier, version and name from one of those files.
@@ -180,5 +193,8 @@ mod tests {
         }
         let none = Bench::debian().without("/etc/os-release");
         assert_eq!(none.guest(|guest| guest.facts.os.peek().clone()), None);
+        let unnamed = none.program(INIT, "program");
+        let os = unnamed.guest(|guest| guest.facts.os.peek().clone()).unwrap();
+        assert_eq!((os.kind, os.family, os.id.as_str()), (OsKind::Linux, Family::Other, "linux"));
     }
 }
