@@ -65,6 +65,62 @@ fn every_synthetic_guest_is_walked_from_the_firmware_to_its_menu() {
     }
 }
 
+/// A loader that waits for somebody, or longer than anybody does, starts nothing: whichever of its files says so,
+/// the stub on the ESP or the menu behind it.
+#[test]
+fn a_loader_that_waits_for_somebody_starts_nothing() {
+    const FINE: &[&str] = &["sleep --interruptible 5", "fwsetup --is-supported"];
+    const WAITS: &[&str] = &[
+        "sleep 100000",
+        "sleep --verbose 99999999999999999999",
+        "sleep 200\nsleep 200s",
+        "read answer",
+        "for second in 1 2; do sleep 301; done",
+    ];
+    let mut judged = BTreeSet::new();
+    for guest in synthetic::all() {
+        let Some(path) = guest.path() else { return };
+        let (tree, goal) = (Tree::open(FileDisk::open(&path).unwrap().disk()).unwrap(), goal(guest));
+        let starts = |view: &dyn View| {
+            let walk = walk(&Stage::new(view, &goal).guest().unwrap()).unwrap();
+            walk.loader.iter().all(Hop::is_reached) && walk.default_route().is_some()
+        };
+        if !starts(&tree) {
+            continue;
+        }
+        let walk = walk(&Stage::new(&tree, &goal).guest().unwrap()).unwrap();
+        let menus = walk.loader.iter().filter(|hop| hop.kind == HopKind::Menu);
+        for file in menus.filter_map(|hop| hop.place.path()) {
+            let Some(text) = tree.text(file).unwrap() else { continue };
+            let name = file.rsplit('/').next().unwrap();
+            let before = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n{text}")).collect();
+            let (fine, mut waits): (Vec<String>, Vec<String>) = match name {
+                "grub.cfg" => (before(FINE), before(WAITS)),
+                "loader.conf" => (before(&["timeout 5"]), before(&["timeout 100000"])),
+                "extlinux.conf" | "syslinux.cfg" => (Vec::new(), vec![format!("{text}\nTIMEOUT 100000\n")]),
+                "menu.lst" | "grub.conf" => {
+                    let without = text.replace("timeout", "#timeout");
+                    (vec![format!("timeout 5\n{without}")], vec![format!("timeout 1000\n{without}"), without])
+                }
+                _ => continue,
+            };
+            if text.contains("menuentry") {
+                waits.extend([format!("{text}\nset timeout=100000\n"), format!("{text}\nset timeout=-1\n")]);
+            }
+            for (texts, expected) in [(fine, true), (waits, false)] {
+                for text in texts {
+                    let changed = Changed::new(&tree, [(file.to_owned(), Some(text.clone().into_bytes()))]);
+                    assert_eq!(starts(&changed), expected, "{}: {file}:\n{text}", guest.name);
+                }
+            }
+            judged.insert(name.to_owned());
+        }
+    }
+    for name in ["grub.cfg", "loader.conf", "extlinux.conf"] {
+        assert!(judged.contains(name), "{judged:?}");
+    }
+}
+
 /// What GRUB makes of its script is what rules go by, however the default is chosen there.
 #[test]
 fn the_facts_have_the_entry_that_the_loader_starts() {

@@ -2,7 +2,7 @@
 //! 0.97, "Filesystem", "Images", 2005).
 
 use super::grub::{File, device_of, on_volume};
-use super::{Entry, Hop, HopKind, MenuEntry};
+use super::{Entry, Hop, HopKind, LONGEST_WAIT, MenuEntry};
 use crate::facts::Volume;
 use crate::place::Place;
 use crate::text::menu_lst;
@@ -123,6 +123,16 @@ fn menu(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Vec<Entry>> {
     limits::at_most(&file, entries.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     if entries.is_empty() {
         hops.push(Hop::blocked(HopKind::Menu, file, what, "it has no entry with a kernel"));
+        return Ok(Vec::new());
+    }
+    let wait = match menu_lst::timeout(&text) {
+        None => Some("no timeout is set, and the menu waits for a key".to_owned()),
+        Some(seconds) => {
+            (seconds > LONGEST_WAIT).then(|| format!("timeout {seconds}, for which nobody waits"))
+        }
+    };
+    if let Some(why) = wait {
+        hops.push(Hop::blocked(HopKind::Menu, file, what, why));
         return Ok(Vec::new());
     }
     let default = match menu_lst::default(&text) {

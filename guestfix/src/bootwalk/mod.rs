@@ -56,6 +56,9 @@ use grub::Entry;
 pub(crate) use walk::defaults;
 pub use walk::{starts, walk};
 
+/// The longest that a boot loader may wait, in seconds: by then who started the machine thinks it dead.
+const LONGEST_WAIT: u64 = 300;
+
 /// What a hop of the boot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -2,7 +2,7 @@
 //! menu beside that (wiki.syslinux.org, EXTLINUX and Config, 2026).
 
 use super::grub::{File, on_volume};
-use super::{Entry, Hop, HopKind, MenuEntry};
+use super::{Entry, Hop, HopKind, LONGEST_WAIT, MenuEntry};
 use crate::facts::Volume;
 use crate::place::Place;
 use crate::text::extlinux;
@@ -115,6 +115,12 @@ fn menu(
     limits::at_most(&file, entries.len() as u64, limits::BOOT_ENTRIES as u64, "boot entries")?;
     if entries.is_empty() {
         hops.push(Hop::blocked(HopKind::Menu, file, what, "it has no entry"));
+        return Ok(Vec::new());
+    }
+    let seconds = u64::from(extlinux::timeout(&text)) / 10;
+    if seconds > LONGEST_WAIT {
+        let why = format!("it waits {seconds} s for a key");
+        hops.push(Hop::blocked(HopKind::Menu, file, what, why));
         return Ok(Vec::new());
     }
     let named = extlinux::default(&text);

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use regex::Regex;
 
 use super::esp::{self, On};
-use super::{Entry, Hop, HopKind, MenuEntry, unified};
+use super::{Entry, Hop, HopKind, LONGEST_WAIT, MenuEntry, unified};
 use crate::facts::Volume;
 use crate::inspect::{compare_versions, glob_of_entries};
 use crate::place::Place;
@@ -49,8 +49,10 @@ pub(super) fn boot(guest: &Guest<'_>, esp: &Volume, hops: &mut Vec<Hop>) -> Resu
         hops.push(Hop::blocked(HopKind::Menu, place, what, "it has nothing to start"));
         return Ok(Vec::new());
     }
-    if bls::get(text, "timeout").is_some_and(|value| value.trim() == "menu-force") {
-        hops.push(Hop::blocked(HopKind::Menu, place, what, "timeout menu-force: it waits for a key"));
+    let timeout = bls::get(text, "timeout").map(str::trim).unwrap_or_default();
+    if timeout == "menu-force" || timeout.parse().is_ok_and(|seconds: u64| seconds > LONGEST_WAIT) {
+        let why = format!("timeout {timeout}: it waits for a key");
+        hops.push(Hop::blocked(HopKind::Menu, place, what, why));
         return Ok(found.into_iter().map(|(_, entry)| entry).collect());
     }
     let pattern = pattern(bls::get(text, "default").unwrap_or_default());

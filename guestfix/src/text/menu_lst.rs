@@ -48,6 +48,11 @@ pub fn default(text: &str) -> Option<&str> {
     before_menu(text).filter_map(|line| Some(setting(&line, "default")?.1)).last()
 }
 
+/// For how many seconds the menu waits; `None` for ever.
+pub fn timeout(text: &str) -> Option<u64> {
+    before_menu(text).filter_map(|line| setting(&line, "timeout")?.1.trim_end().parse().ok()).last()
+}
+
 /// The text with another entry to start by itself.
 pub fn set_default(text: &str, index: usize) -> String {
     let last = before_menu(text).filter(|line| setting(line, "default").is_some()).last();

@@ -4,7 +4,7 @@ use super::device::File;
 use super::run::{Item, Loaded, Run, Source, State, Value};
 use super::script::parse;
 use super::{Entry, Started};
-use crate::bootwalk::{Hop, HopKind, MenuEntry};
+use crate::bootwalk::{Hop, HopKind, LONGEST_WAIT, MenuEntry};
 use crate::inspect::bls_files;
 use crate::place::Place;
 use crate::text::{bls, cmdline};
@@ -140,15 +140,19 @@ fn chosen(run: &Run<'_>, hops: &mut Vec<Hop>) -> Option<(usize, String)> {
             return None;
         }
     };
-    if let Value::Known(timeout) = run.value("timeout")
-        && timeout.parse::<u32>().is_err()
-    {
-        let why = match timeout.as_str() {
-            "" => "no timeout is set, and the menu waits for a key".to_owned(),
-            timeout => format!("timeout={timeout}, and the menu waits for a key"),
+    if let Value::Known(timeout) = run.value("timeout") {
+        let why = match (timeout.as_str(), timeout.parse::<u32>()) {
+            ("", _) => Some("no timeout is set, and the menu waits for a key".to_owned()),
+            (timeout, Err(_)) => Some(format!("timeout={timeout}, and the menu waits for a key")),
+            (_, Ok(seconds)) => {
+                let why = format!("timeout={seconds}, for which nobody waits");
+                (u64::from(seconds) > LONGEST_WAIT).then_some(why)
+            }
         };
-        hops.push(Hop::blocked(HopKind::Menu, place, what, why));
-        return None;
+        if let Some(why) = why {
+            hops.push(Hop::blocked(HopKind::Menu, place, what, why));
+            return None;
+        }
     }
     let (index, rest) = select(items, &default);
     let index_or_first = index.unwrap_or(0);

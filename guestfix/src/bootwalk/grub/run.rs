@@ -20,7 +20,7 @@ use super::device::{File, file};
 use super::modules::Modules;
 use super::script::{Command, Piece, What, Word};
 use super::{Embedded, Started};
-use crate::bootwalk::Hop;
+use crate::bootwalk::{Hop, LONGEST_WAIT};
 use crate::place::Place;
 use crate::text::grub_cfg::Search as By;
 use crate::{Guest, Result};
@@ -29,8 +29,6 @@ use crate::{Guest, Result};
 const COMMANDS: u32 = 200_000;
 /// The most calls within calls, of functions and of files.
 const DEPTH: u32 = 24;
-/// The longest that a script may sleep, in seconds.
-const SLEEP: u64 = 60;
 /// Commands that take memory away, write to the hardware, or give disks other names.
 const MACHINE: [&str; 15] = [
     "badram",
@@ -82,6 +80,8 @@ pub(super) struct State {
     pub(super) loaded: Option<Loaded>,
     /// A menu of another file took over, or `return` was met: nothing more is run.
     pub(super) over: bool,
+    /// For how many seconds it has slept.
+    pub(super) slept: u64,
     /// Why nobody can tell what the menu is.
     pub(super) unsure: Option<(Place, String)>,
 }
@@ -290,6 +290,7 @@ impl<'g> Run<'g> {
             (Some(one), None) => one.unsure = Some(why.to_owned()),
             _ => {}
         }
+        self.state.slept = self.state.slept.max(other.slept);
         if let Some(unsure) = other.unsure {
             self.state.unsure.get_or_insert(unsure);
         }
@@ -422,10 +423,9 @@ impl<'g> Run<'g> {
             ("insmod", [module, ..]) => self.insmod(module)?,
             ("regexp", arguments) => self.regexp(arguments),
             ("read", _) => self.stays(place, "read waits until somebody types".into()),
-            ("sleep", arguments) => match arguments.iter().find_map(|word| word.parse::<u64>().ok()) {
-                Some(seconds) if seconds > SLEEP => self.stays(place, format!("it sleeps {seconds} s")),
-                _ => Status::Yes,
-            },
+            ("sleep", arguments) => self.sleep(arguments, place),
+            // it only answers
+            ("fwsetup", ["--is-supported", ..]) => Status::Unsure("whether the firmware has a setup".into()),
             (command, _) if MACHINE.contains(&command) => {
                 self.stays(place, format!("what {command} does to the machine is not known"))
             }
@@ -448,6 +448,20 @@ impl<'g> Run<'g> {
             ) => Status::Yes,
             _ => Status::Unsure(format!("what {command} answers cannot be told")),
         })
+    }
+
+    fn sleep(&mut self, arguments: &[&str], place: &Place) -> Status {
+        let seconds = |word: &&str| {
+            let digits = word.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+            // what is longer than a number is for ever
+            (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
+        };
+        let longer = arguments.iter().find_map(seconds).unwrap_or(0);
+        self.state.slept = self.state.slept.saturating_add(longer);
+        match self.state.slept {
+            slept if slept > LONGEST_WAIT => self.stays(place, format!("it sleeps {slept} s")),
+            _ => Status::Yes,
+        }
     }
 
     /// A command behind which nobody can tell whether it comes any further.

@@ -65,7 +65,11 @@ impl Run<'_> {
         match memdisk {
             Some(MemDisk::Read(Some(text))) => match parse(&text) {
                 Ok(commands) => self.commands(&commands),
-                Err((_, why)) => Ok(Status::Unsure(why)),
+                Err((line, why)) => {
+                    let place = Place::line("(memdisk)/grub.cfg", line);
+                    self.state.unsure.get_or_insert((place, why.clone()));
+                    Ok(Status::Unsure(why))
+                }
             },
             Some(MemDisk::Unread) => {
                 for variable in ["prefix", "cmdpath"] {
