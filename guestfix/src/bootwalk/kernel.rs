@@ -169,14 +169,11 @@ fn without_drivers(guest: &Guest<'_>, release: &str) -> Result<Option<(Option<St
 /// are read, and the text beside them is not.
 fn damaged_index(view: &dyn View, dir: &str) -> Result<Option<(String, String)>> {
     let paths = ["dep", "alias"].map(|name| format!("{dir}/modules.{name}.bin"));
-    let mut is_written = false;
-    for path in &paths {
-        is_written |= view.exists(path)?;
+    let [dep, alias] = &paths;
+    if !view.exists(dep)? && !view.exists(alias)? {
+        return Ok(None);
     }
     for path in paths {
-        if !is_written {
-            break;
-        }
         if let Err(why) = regular(view, &path)? {
             return Ok(Some((path, format!("{why}, and kmod loads modules by it"))));
         }
