@@ -45,13 +45,14 @@ pub(crate) fn is_config(path: &str) -> bool {
     path == &OLD[1..] || name.ends_with(".conf") && DIRS.iter().any(|known| known[1..] == *dir)
 }
 
-/// All modules that the guest's configuration keeps from being loaded, and the lines that do.
+/// All modules that the guest's configuration keeps from being loaded when a device or a file system asks for
+/// them, and the lines that do.
 pub(crate) fn forbidden(view: &dyn View) -> Result<Vec<(String, Place)>> {
     let mut out = Vec::new();
     for file in files(view)? {
         let text = view.text(&file)?.unwrap_or_default();
         let found = modprobe::forbidden(&text).into_iter();
-        out.extend(found.map(|(line, module)| (module, Place::line(&file, line))));
+        out.extend(found.map(|(line, module, _)| (module, Place::line(&file, line))));
     }
     Ok(out)
 }

@@ -15,7 +15,10 @@ pub enum ModuleState {
     /// In the kernel image itself: nothing to do.
     Builtin,
     /// In the initramfs, with all it needs, and found through its indexes: nothing to do.
-    InInitramfs,
+    InInitramfs {
+        /// The modules that it needs, and those that they need.
+        needs: Vec<String>,
+    },
     /// Not usable from the initramfs, but there in the guest: [`inject`](crate::inject()) can add it.
     Addable {
         /// Its file, relative to `/lib/modules/<kver>`.
@@ -67,8 +70,8 @@ pub fn missing(
     for name in wanted.iter().map(|name| normalise(name)) {
         let state = if root.is_builtin(&name) {
             ModuleState::Builtin
-        } else if present.resolves(&name, &root) {
-            ModuleState::InInitramfs
+        } else if let Some(needs) = present.resolved(&name, &root) {
+            ModuleState::InInitramfs { needs }
         } else if let Some((path, _)) = root.file(&name)? {
             ModuleState::Addable { path }
         } else {
@@ -110,10 +113,10 @@ impl Present {
         needs
     }
 
-    /// Can the module be loaded, with all it needs?
-    fn resolves(&self, name: &str, root: &Root<'_>) -> bool {
+    /// What a module needs, if that is all there too.
+    fn resolved(&self, name: &str, root: &Root<'_>) -> Option<Vec<String>> {
         let there = |need: &String| root.is_builtin(need) || self.needs(need).is_some();
-        self.needs(name).is_some_and(|needs| needs.iter().all(there))
+        self.needs(name).filter(|needs| needs.iter().all(there))
     }
 
     /// Has the initramfs a module whose file name ends with this after `.ko`?

@@ -118,7 +118,7 @@ fn coverage_tells_where_each_module_is() {
     let coverage = initramfs::missing(&parse(&old), &kernel.kver, &names, &kernel).unwrap();
     let states = [
         ("hv_storvsc", ModuleState::Addable { path: "kernel/drivers/scsi/hv_storvsc.ko".into() }),
-        ("virtio_net", ModuleState::InInitramfs),
+        ("virtio_net", ModuleState::InInitramfs { needs: Vec::new() }),
         ("nvme", ModuleState::Builtin),
         ("no_such_module", ModuleState::Absent),
     ];
@@ -204,7 +204,7 @@ fn either_form_of_the_indexes_is_enough() {
         }
         let old = image::pack(tree.path());
         let coverage = initramfs::missing(&parse(&old), &kernel.kver, &["virtio_net"], &kernel).unwrap();
-        assert_eq!(coverage.modules[0].1, ModuleState::InInitramfs);
+        assert!(matches!(coverage.modules[0].1, ModuleState::InInitramfs { .. }));
         let new = inject(&old, &kernel, Mode::Rewrite);
         modprobe_agrees(&new.bytes, &kernel);
         initramfs::verify(&new.bytes, &kernel.kver, &["hv_storvsc", "virtio_net"]).unwrap();

@@ -2,6 +2,7 @@
 //! them, and with nothing of its own that holds the boot up.
 
 mod drivers;
+mod loading;
 mod scripts;
 mod without;
 
@@ -10,14 +11,16 @@ use std::sync::Arc;
 
 use initramfs::{Archive, Error as ImageError, Generator};
 
-use self::drivers::Loading;
-pub(super) use self::drivers::{filesystem_drivers, forbidden_by};
+pub(super) use self::drivers::filesystem_drivers;
+use self::loading::Loading;
+pub(super) use self::loading::forbidden_by;
 use self::without::without;
 use super::kernel::release_of;
 use super::look::regular;
 use super::waits;
 use super::{Hop, HopKind, MenuEntry};
 use crate::error::chain;
+use crate::facts::Volume;
 use crate::inspect::kernels::module_dir;
 use crate::kernel_image::HEAD;
 use crate::pe::Pe;
@@ -138,7 +141,9 @@ fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archiv
     }
     let generator = archive.generator();
     let what = format!("{generator} for {}", kernel.release);
-    let image = Image { guest, kernel, archive, generator, cmdline: whole_cmdline(archive, &entry.cmdline)? };
+    let cmdline = whole_cmdline(archive, &entry.cmdline)?;
+    let volumes = waits::before_init(guest, generator)?;
+    let image = Image { guest, kernel, archive, generator, cmdline, volumes };
     let blocked = |why| Ok(Found::Blocked(what.clone(), why));
     if let Some(why) = image.no_init()? {
         return blocked(why);
@@ -157,17 +162,10 @@ fn judge(guest: &Guest<'_>, entry: &MenuEntry, kernel: &Kernel, archive: &Archiv
     if let Some(why) = needed.lacking {
         return blocked(why);
     }
-    let forbidden = image.forbidden()?;
-    for name in &needed.modules {
-        if let Some((_, place)) = forbidden.iter().find(|(module, _)| module == name) {
-            return blocked(format!("{place} keeps {name} from being loaded"));
-        }
-    }
     if let Some(why) = waits::in_initramfs(guest, archive, &image.cmdline)? {
         return blocked(why);
     }
-    let volumes = waits::before_init(guest, generator)?;
-    if let Some(volume) = volumes.iter().find(|volume| matches!(volume.device, Device::Logical(_))) {
+    if let Some(volume) = image.volumes.iter().find(|volume| matches!(volume.device, Device::Logical(_))) {
         if !["sbin/lvm", "usr/sbin/lvm"].iter().any(|path| archive.find(path).is_some()) {
             let point = volume.mounted_at.as_deref().filter(|point| *point != "/").unwrap_or("the root");
             return blocked(format!("it has no lvm, and {point} is a logical volume"));
@@ -197,6 +195,8 @@ struct Image<'a> {
     generator: Generator,
     /// That of the entry and, before it, what the image itself adds.
     cmdline: String,
+    /// What is mounted before init is started.
+    volumes: Vec<&'a Volume>,
 }
 
 impl Image<'_> {
@@ -363,10 +363,83 @@ mod tests {
         assert!(stop(without("udevd")).ends_with("blocked: nothing in it loads hv_vmbus"));
         let denied = add("etc/modprobe.d/x.conf", "# x\ninstall hv_storvsc /bin/true\n");
         assert!(stop(denied).ends_with("its etc/modprobe.d/x.conf:2 keeps hv_storvsc from being loaded"));
-        for key in ["module_blacklist", "modprobe.blacklist", "rd.driver.blacklist"] {
+        for key in ["module_blacklist", "modprobe.blacklist", "blacklist"] {
             let stops = stops(hops(&with_arguments(&format!("{key}=nouveau,hv-vmbus"))));
             assert!(stops[0].contains("on the command line keeps hv_vmbus from being loaded"), "{stops:?}");
         }
+        assert_eq!(stops(hops(&with_arguments("rd.driver.blacklist=hv_vmbus"))), [""; 0], "a word of dracut");
+        // its scripts call modprobe -b
+        let listed = |files: &mut Vec<(String, String)>| {
+            add("etc/modprobe.d/x.conf", "blacklist hv_storvsc\n")(files);
+            add("conf/modules", "hv_storvsc\n")(files);
+        };
+        assert!(stop(listed).ends_with("its etc/modprobe.d/x.conf:1 keeps hv_storvsc from being loaded"));
+    }
+
+    /// A Debian with an image of dracut, the disk's driver of which needs the bus, and this in it.
+    fn dracut(more: &[(&str, &str)], arguments: &str) -> Vec<String> {
+        let mut files = initramfs_files();
+        files.retain(|(path, _)| !path.starts_with("conf/"));
+        files.push(("usr/lib/dracut/modules.txt".into(), "bash\n".into()));
+        let dep = files.iter_mut().find(|(path, _)| path.ends_with("modules.dep")).unwrap();
+        let disk = "kernel/drivers/scsi/hv_storvsc.ko:";
+        dep.1 = dep.1.replace(disk, &format!("{disk} kernel/drivers/hv/hv_vmbus.ko"));
+        files.extend(more.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
+        let cfg = grub_cfg(&format!("UUID={ROOT_UUID}"), arguments);
+        stops(hops(&debian().file(INITRD, pack(&files)).file("/boot/grub/grub.cfg", cfg)))
+    }
+
+    #[test]
+    fn what_is_loaded_by_its_name_or_for_another_is_so_in_spite_of_a_blacklist() {
+        const CONF: &str = "etc/modprobe.d/x.conf";
+        const PRE: (&str, &str) = ("etc/cmdline.d/20.conf", "rd.driver.pre=hv_storvsc\n");
+        for (text, arguments, keeps) in [
+            ("blacklist hv_storvsc\n", "", "its etc/modprobe.d/x.conf:1 keeps hv_storvsc"),
+            ("blacklist hv_vmbus\n", "", "its etc/modprobe.d/x.conf:1 keeps hv_vmbus"),
+            ("", "modprobe.blacklist=hv_storvsc", "modprobe.blacklist=hv_storvsc on the command line keeps"),
+            (
+                "",
+                "rd.driver.blacklist=hv_storvsc",
+                "rd.driver.blacklist=hv_storvsc on the command line keeps",
+            ),
+        ] {
+            let by_device = dracut(&[(CONF, text)], arguments);
+            assert!(by_device.len() == 1 && by_device[0].contains(keeps), "{by_device:?}");
+            assert_eq!(dracut(&[(CONF, text), PRE], arguments), [""; 0], "{text}{arguments}");
+            let other = ("etc/cmdline.d/20.conf", "rd.driver.pre=floppy\n");
+            assert_eq!(dracut(&[(CONF, text), other], arguments).len(), 1, "{text}{arguments}");
+            let heeds = ("etc/modules-load.d/x.conf", "hv_storvsc\n");
+            let pulled = text.contains("vmbus");
+            assert_eq!(dracut(&[(CONF, text), heeds], arguments).is_empty(), pulled, "{text}{arguments}");
+        }
+        assert_eq!(dracut(&[], "blacklist=hv_storvsc"), [""; 0], "dracut does not know it");
+        for (text, arguments, keeps) in [
+            ("install hv_storvsc /bin/false\n", "", "keeps hv_storvsc from"),
+            ("install hv_vmbus /bin/true\n", "", "keeps hv_vmbus from"),
+            ("", "module_blacklist=hv_storvsc", "keeps hv_storvsc from"),
+            ("", "module_blacklist=hv_vmbus", "keeps hv_vmbus from"),
+        ] {
+            let found = dracut(&[(CONF, text), PRE], arguments);
+            assert!(found.len() == 1 && found[0].contains(keeps), "{text}{arguments}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_driver_needs_is_not_forbidden_either() {
+        let mut files = initramfs_files();
+        let dir = format!("lib/modules/{RELEASE}");
+        let dep = files.iter_mut().find(|(path, _)| path.ends_with("modules.dep")).unwrap();
+        let disk = "kernel/drivers/scsi/hv_storvsc.ko:";
+        dep.1 = dep.1.replace(disk, &format!("{disk} kernel/x/scsi_transport_fc.ko"));
+        dep.1.push_str("kernel/x/scsi_transport_fc.ko:\n");
+        files.push((format!("{dir}/kernel/x/scsi_transport_fc.ko"), "module".into()));
+        let with = |text: &str| {
+            let mut files = files.clone();
+            add("etc/modprobe.d/x.conf", text)(&mut files);
+            stops(hops(&debian().file(INITRD, pack(&files))))
+        };
+        assert_eq!(with("blacklist scsi_transport_fc\n"), [""; 0], "it comes for the other");
+        assert!(with("install scsi_transport_fc /bin/true\n")[0].contains("keeps scsi_transport_fc from"));
     }
 
     /// A Debian whose /usr, with init in it, is a volume of its own of this kind.

@@ -6,7 +6,8 @@ mod needs;
 use super::mount_options::{self, Refusal};
 use super::waits::{self, Missing, is_optional};
 use super::{Hop, HopKind};
-use crate::facts::Volume;
+use crate::facts::{SignatureKind, Volume};
+use crate::inspect::devices;
 use crate::place::Place;
 use crate::systemd::{self, Unit};
 use crate::text::{crypttab, fstab, ini};
@@ -99,6 +100,8 @@ struct Known<'a> {
     crypttab: &'a [crypttab::Entry<'a>],
     /// Modules that modprobe does not load.
     forbidden: &'a [(String, Place)],
+    /// The root's file system.
+    root: Option<SignatureKind>,
 }
 
 enum Fault {
@@ -111,7 +114,8 @@ pub(super) fn mounts(guest: &Guest<'_>) -> Result<Vec<Hop>> {
     let crypttab = guest.view.text(CRYPTTAB)?.unwrap_or_default();
     let crypttab = crypttab::entries(&crypttab);
     let forbidden = modprobe::forbidden(guest.view)?;
-    let known = Known { crypttab: &crypttab, forbidden: &forbidden };
+    let root = devices::root(guest.view.machine()).and_then(|volume| volume.kind);
+    let known = Known { crypttab: &crypttab, forbidden: &forbidden, root };
     let mut hops = Vec::new();
     let mut add = |place: &Place, what: &str, fault: Fault| {
         hops.push(match fault {
@@ -285,8 +289,8 @@ fn misfit(volume: &Volume, kind: &str, known: &Known<'_>) -> Option<Fault> {
     if !waits::is_filesystem(has) {
         return blocked(format!("{} has {has}, which is no file system", volume.name));
     }
-    let is_root = volume.mounted_at.as_deref() == Some("/");
-    let place = modprobe::line_about(known.forbidden, has.name()).filter(|_| !is_root)?;
+    // the initramfs has loaded the driver of the root, whatever this configuration says
+    let place = modprobe::line_about(known.forbidden, has.name()).filter(|_| known.root != Some(has))?;
     blocked(format!("{place} keeps the driver of {has} from being loaded"))
 }
 
@@ -316,7 +320,6 @@ mod tests {
     use super::super::look::look;
     use super::super::testing::{debian, stops};
     use super::*;
-    use crate::facts::SignatureKind;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
 
     fn found(bench: &Bench) -> Vec<String> {

@@ -7,23 +7,26 @@ use crate::{Guest, Result, modprobe};
 
 const KIND: HopKind = HopKind::Network;
 
+/// Whether the list of this key is in force behind the initramfs.
+fn is_read(key: &str) -> bool {
+    key != "blacklist"
+}
+
 /// The hops of the network.
 pub(super) fn network(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let card = guest.goal.target.platform.drivers.network;
     if let Some(entry) = entry
-        && let Some((_, token)) =
-            initramfs::forbidden_by(&entry.cmdline).into_iter().find(|(module, _)| module == card)
+        && let Some(forbidden) =
+            initramfs::forbidden_by(&entry.cmdline, is_read).into_iter().find(|one| one.module == card)
     {
-        let why = format!("{token} keeps the driver of the card from being loaded");
+        let why = format!("{} keeps the driver of the card from being loaded", forbidden.place);
         return Ok(vec![Hop::blocked(KIND, &entry.place, card, why)]);
     }
     let mut hops = Vec::new();
-    let forbidden = modprobe::forbidden(guest.view)?;
-    for module in [guest.goal.target.platform.drivers.bus, card] {
-        if let Some(place) = modprobe::line_about(&forbidden, module) {
-            let why = format!("it keeps {module} from being loaded");
-            hops.push(Hop::blocked(KIND, place.clone(), module, why));
-        }
+    // the bus is there by then: the root is behind it
+    if let Some(place) = modprobe::line_about(&modprobe::forbidden(guest.view)?, card) {
+        let why = format!("it keeps {card} from being loaded");
+        hops.push(Hop::blocked(KIND, place.clone(), card, why));
     }
     hops.push(match network::answer(guest.view, guest.goal.target.platform)? {
         Answer::Address { by, how: How::Dhcp } => Hop::reached(KIND, by, "an address by DHCP"),

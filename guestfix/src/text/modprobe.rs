@@ -11,17 +11,27 @@ pub struct Command<'a> {
     pub words: Vec<&'a str>,
 }
 
+/// How far a module is kept from being loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ban {
+    /// Where a device or a file system asks for it, and by `modprobe -b`. Who names it otherwise loads it, and
+    /// so does who loads what needs it.
+    Asked,
+    /// Whoever loads it.
+    Always,
+}
+
 impl<'a> Command<'a> {
     /// The module, with underscores, that it keeps from being loaded: by `blacklist`, by an `install` of
     /// something that does nothing, by being an alias of nothing.
-    pub fn forbidden(&self) -> Option<String> {
-        let module = match self.words.as_slice() {
-            ["blacklist", module, ..] => *module,
-            ["install", module, command @ ..] if is_nothing(command) => *module,
-            ["alias", module, "off", ..] => *module,
+    pub fn forbidden(&self) -> Option<(String, Ban)> {
+        let (module, ban) = match self.words.as_slice() {
+            ["blacklist", module, ..] => (*module, Ban::Asked),
+            ["install", module, command @ ..] if is_nothing(command) => (*module, Ban::Always),
+            ["alias", module, "off", ..] => (*module, Ban::Always),
             _ => return None,
         };
-        Some(module.replace('-', "_"))
+        Some((module.replace('-', "_"), ban))
     }
 
     /// The module that an `alias` stands for.
@@ -55,8 +65,12 @@ pub fn commands(text: &str) -> Vec<Command<'_>> {
 }
 
 /// All modules that a text forbids, each with the line of its command.
-pub fn forbidden(text: &str) -> Vec<(usize, String)> {
-    commands(text).iter().filter_map(|command| Some((command.line, command.forbidden()?))).collect()
+pub fn forbidden(text: &str) -> Vec<(usize, String, Ban)> {
+    let of = |command: &Command<'_>| {
+        let (module, ban) = command.forbidden()?;
+        Some((command.line, module, ban))
+    };
+    commands(text).iter().filter_map(of).collect()
 }
 
 /// The text with some commands made comments: `change` answers whether one is. A comment goes on where its
@@ -87,6 +101,11 @@ pub fn list(token: &str) -> Option<(&str, Vec<&str>)> {
     Some((key, names.split(',').collect()))
 }
 
+/// How far the list with this key reaches: the kernel heeds its own, whoever loads a module.
+pub fn ban(key: &str) -> Ban {
+    if key.starts_with("module") || INITCALLS.contains(&key) { Ban::Always } else { Ban::Asked }
+}
+
 /// A command that stands for "do not", by itself or in a shell.
 fn is_nothing(command: &[&str]) -> bool {
     let name = |word: &str| word.rsplit('/').next().unwrap_or(word).trim_matches(['"', '\'', ';']).to_owned();
@@ -108,9 +127,15 @@ mod tests {
         let text = "# x\nblacklist hv-vmbus\ninstall udf /bin/true\ninstall vfat /sbin/modprobe -i vfat\n\
                     options hv_netvsc a=1\n  install\tsd_mod  /usr/bin/false # no\ninstall xfs \\\n  /bin/true\n\
                     install ext4 /bin/sh -c \"exit 1\"\nalias hv-storvsc off\nalias eth0 e1000\n#blacklist \\\na\n";
-        let expected =
-            [(2, "hv_vmbus"), (3, "udf"), (6, "sd_mod"), (7, "xfs"), (9, "ext4"), (10, "hv_storvsc")];
-        assert_eq!(forbidden(text), expected.map(|(line, name)| (line, name.to_owned())));
+        let expected = [
+            (2, "hv_vmbus", Ban::Asked),
+            (3, "udf", Ban::Always),
+            (6, "sd_mod", Ban::Always),
+            (7, "xfs", Ban::Always),
+            (9, "ext4", Ban::Always),
+            (10, "hv_storvsc", Ban::Always),
+        ];
+        assert_eq!(forbidden(text), expected.map(|(line, name, ban)| (line, name.to_owned(), ban)));
         let aliases: Vec<_> = commands(text).iter().filter_map(Command::alias_of).collect();
         assert_eq!(aliases, ["off", "e1000"]);
     }
@@ -120,7 +145,7 @@ mod tests {
         let text = "install xfs \\\n  /bin/true\nblacklist x\n";
         let new = comment_out_commands(text, "no", |command| command.words.contains(&"xfs"));
         assert_eq!(new, format!("# refloat: no: {text}"));
-        assert_eq!(forbidden(&new), [(3, "x".to_owned())]);
+        assert_eq!(forbidden(&new), [(3, "x".to_owned(), Ban::Asked)]);
     }
 
     #[test]

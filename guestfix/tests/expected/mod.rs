@@ -47,7 +47,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         ByHand,
         &[
             ("target.paravirtual", "by hand", "disk"),
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.grub.root-device", "fix", "/boot/grub/menu.lst"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
@@ -61,7 +60,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         "debian-dirty-journal",
         Fixable,
         &[
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.grub.root-device", "fix", "/boot/grub/grub.cfg"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
@@ -96,7 +94,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         "debian-lvm",
         Fixable,
         &[
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.initramfs.lvm", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.lvm.filters", "fix", "/etc/lvm/lvm.conf"),
@@ -108,7 +105,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         "debian-mbr-ext4",
         Fixable,
         &[
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.grub.root-device", "fix", "/boot/grub/grub.cfg"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
@@ -121,7 +117,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         ByHand,
         &[
             ("linux.kernel.hyperv", "by hand", "/usr/lib/modules/6.1.0-ec2"),
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.grub.root-device", "fix", "/boot/grub/grub.cfg"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
             ("linux.fstab.network-filesystems", "fix", "/etc/fstab"),
@@ -134,7 +129,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         ByHand,
         &[
             ("target.paravirtual", "by hand", "p1"),
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.grub.root-device", "fix", "/boot/grub/menu.lst"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),
@@ -146,7 +140,6 @@ pub(crate) const EXPECTED: &[Row] = &[
         "debian-separate-boot",
         Fixable,
         &[
-            ("linux.modprobe.blacklist", "fix", "/etc/modprobe.d/hardening.conf"),
             ("linux.initramfs.hyperv", "fix", "/boot/initrd.img-6.1.0-50-amd64"),
             ("linux.grub.root-device", "fix", "/boot/grub/grub.cfg"),
             ("linux.fstab.device-names", "fix", "/etc/fstab"),

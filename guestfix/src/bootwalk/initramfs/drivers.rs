@@ -1,25 +1,12 @@
-//! The drivers that an initramfs needs to see the root and what it mounts beside it: there, allowed, and loaded by something.
+//! The drivers that an initramfs needs to see the root and what it mounts beside it, and where they are.
 
-use std::collections::BTreeSet;
+use initramfs::ModuleState;
 
-use initramfs::{Generator, ModuleState};
-
-use super::{Image, failed, modprobe_files, texts};
-use crate::bootwalk::waits;
+use super::{Image, failed};
 use crate::facts::{Driver, SignatureKind, Volume};
 use crate::modules::Modules;
-use crate::text::{bytes, cmdline, modprobe, shell_assign};
+use crate::text::bytes;
 use crate::{Device, Guest, Result};
-
-/// Where an initramfs has the daemon that loads the driver of each device.
-const UDEV: &[&str] = &[
-    "lib/systemd/systemd-udevd",
-    "usr/lib/systemd/systemd-udevd",
-    "sbin/udevd",
-    "usr/sbin/udevd",
-    "sbin/nlplug-findfs",
-    "usr/sbin/nlplug-findfs",
-];
 
 /// Any one of these computes the checksum of ext4, XFS and btrfs.
 const CHECKSUM: &[&str] = &["crc32c_generic", "crc32c_intel"];
@@ -30,48 +17,46 @@ pub(super) struct Needed {
     /// Why it is not to be had, if it is not.
     pub(super) lacking: Option<String>,
     /// Those of the drivers that are modules.
-    pub(super) modules: Vec<String>,
+    pub(super) modules: Vec<Module>,
 }
 
-/// Why a module is not loaded, as far as that can be told.
-pub(super) enum Loading {
-    Never(String),
-    NotKnown(String),
+/// A module, and those that it needs.
+pub(super) struct Module {
+    pub(super) name: String,
+    pub(super) needs: Vec<String>,
 }
 
 impl Image<'_> {
     /// What it needs for them, as far as that is not in the kernel.
     pub(super) fn needed(&self) -> Result<Needed> {
         let drivers = &self.guest.goal.target.platform.drivers;
-        let volumes = waits::before_init(self.guest, self.generator)?;
         let mut wanted: Vec<Vec<&str>> = drivers.required.iter().map(|name| vec![*name]).collect();
-        for volume in &volumes {
+        for volume in &self.volumes {
             let names = filesystem_drivers(volume);
             if !names.is_empty() && !wanted.contains(&names) {
                 wanted.push(names);
             }
         }
-        if volumes.iter().any(|volume| matches!(volume.device, Device::Logical(_))) {
+        if self.volumes.iter().any(|volume| matches!(volume.device, Device::Logical(_))) {
             wanted.push(vec!["dm_mod"]);
         }
         let mut needed = Needed::default();
         let mut lacking = Vec::new();
         let states = self.states(&wanted.concat())?;
-        let mut states = states.iter();
+        let mut states = states.into_iter();
         for names in &wanted {
-            let has = |state: &&(String, ModuleState)| {
-                matches!(state.1, ModuleState::Builtin | ModuleState::InInitramfs)
-            };
             let of_these: Vec<_> = states.by_ref().take(names.len()).collect();
-            match of_these.into_iter().find(has) {
-                Some((_, ModuleState::Builtin)) => {}
-                Some((name, _)) => needed.modules.push(name.clone()),
+            match of_these.into_iter().find(|(_, state)| is_there(state)) {
+                Some((name, ModuleState::InInitramfs { needs })) => {
+                    needed.modules.push(Module { name, needs });
+                }
+                Some(_) => {}
                 None => lacking.extend(names.first().map(|name| (*name).to_owned())),
             }
         }
-        for module in &needed.modules {
-            if self.lacks_checksum(module)? {
-                lacking.push(format!("crc32c_generic, without which {module} mounts nothing"));
+        for Module { name, .. } in &needed.modules {
+            if self.lacks_checksum(name)? {
+                lacking.push(format!("crc32c_generic, without which {name} mounts nothing"));
             }
         }
         needed.lacking = (!lacking.is_empty()).then(|| format!("it lacks {}", lacking.join(", ")));
@@ -98,20 +83,17 @@ impl Image<'_> {
                 && words.next().is_some_and(asking)
                 && words.any(|word| matches!(word, "crc32c" | "crypto-crc32c"))
         });
-        let has = |(_, state): &(String, ModuleState)| {
-            matches!(state, ModuleState::Builtin | ModuleState::InInitramfs)
-        };
-        Ok(asks && !self.states(CHECKSUM)?.iter().any(has))
+        Ok(asks && !self.states(CHECKSUM)?.iter().any(|(_, state)| is_there(state)))
     }
 
     /// Where these modules are, in their order.
-    fn states(&self, names: &[&str]) -> Result<Vec<(String, ModuleState)>> {
+    pub(super) fn states(&self, names: &[&str]) -> Result<Vec<(String, ModuleState)>> {
         let tree = Modules::new(self.guest.view, &self.kernel.dir);
         let coverage =
             initramfs::missing(self.archive, &self.kernel.release, names, &tree).map_err(failed)?;
         let mut states = coverage.modules;
         for (name, state) in &mut states {
-            if !matches!(state, ModuleState::InInitramfs) && self.is_built_in(name)? {
+            if !matches!(state, ModuleState::InInitramfs { .. }) && self.is_built_in(name)? {
                 *state = ModuleState::Builtin;
             }
         }
@@ -123,108 +105,11 @@ impl Image<'_> {
     fn is_built_in(&self, name: &str) -> Result<bool> {
         built_in_by_config(self.guest, &self.kernel.release, name)
     }
+}
 
-    /// All modules that something keeps from being loaded, and what does.
-    pub(super) fn forbidden(&self) -> Result<Vec<(String, String)>> {
-        let mut out = Vec::new();
-        for (path, text) in modprobe_files(self.archive)? {
-            out.extend(
-                modprobe::forbidden(&text)
-                    .into_iter()
-                    .map(|(line, name)| (name, format!("its {path}:{line}"))),
-            );
-        }
-        out.extend(forbidden_by(&self.cmdline));
-        Ok(out)
-    }
-
-    /// Why one of these modules is not loaded although it is there.
-    pub(super) fn not_loaded(&self, modules: &[String]) -> Result<Option<Loading>> {
-        if modules.is_empty() {
-            return Ok(None);
-        }
-        if matches!(self.generator, Generator::Unknown | Generator::Booster) {
-            let why = format!(
-                "it was made by {}: nobody can tell what loads {} in it",
-                self.generator,
-                modules.join(", ")
-            );
-            return Ok(Some(Loading::NotKnown(why)));
-        }
-        let (listed, by_alias) = (self.listed()?, self.by_alias()?);
-        // File systems and the device mapper are loaded when they are mounted or opened.
-        let mut by_use = vec!["dm_mod"];
-        for volume in waits::before_init(self.guest, self.generator)? {
-            by_use.extend(filesystem_drivers(volume));
-        }
-        let is_loaded = |name: &&String| {
-            listed.contains(*name) || by_alias.contains(*name) || by_use.contains(&name.as_str())
-        };
-        let Some(name) = modules.iter().find(|name| !is_loaded(name)) else { return Ok(None) };
-        let why = format!("nothing in it loads {name}");
-        Ok(Some(match self.generator {
-            // Its scripts name modules in more ways than are known here.
-            Generator::Mkinitrd => Loading::NotKnown(why),
-            _ => Loading::Never(why),
-        }))
-    }
-
-    /// The modules that it is told to load.
-    fn listed(&self) -> Result<BTreeSet<String>> {
-        let mut out = BTreeSet::new();
-        let mut add = |name: &str| {
-            out.insert(name.replace('-', "_"));
-        };
-        let is_list = |path: &str| {
-            path == "conf/modules"
-                || path == "etc/modules"
-                || (path.contains("modules-load.d/") && path.ends_with(".conf"))
-        };
-        for (_, text) in texts(self.archive, is_list)? {
-            for line in text.lines() {
-                let word = line.split_whitespace().next().filter(|word| !word.starts_with(['#', ';']));
-                word.map(&mut add);
-            }
-        }
-        for key in
-            ["modules", "rd.driver.pre", "rd.driver.post", "modules-load", "modules_load", "rd.modules_load"]
-        {
-            for value in cmdline::values(&self.cmdline, key) {
-                value.split(',').for_each(&mut add);
-            }
-        }
-        for (path, text) in texts(self.archive, |path| matches!(path, "config" | "config/start.sh" | "init"))?
-        {
-            match path.as_str() {
-                "config" => {
-                    let modules = shell_assign::get(&text, "MODULES").unwrap_or_default();
-                    modules.split_whitespace().for_each(&mut add);
-                }
-                _ if self.generator == Generator::Mkinitrd => {
-                    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))).for_each(&mut add);
-                }
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-
-    /// The modules that a device brings in by its name.
-    fn by_alias(&self) -> Result<BTreeSet<String>> {
-        use initramfs::kmod::alias::{Aliases, Table};
-        if !UDEV.iter().any(|path| self.archive.find(path).is_some()) {
-            return Ok(BTreeSet::new());
-        }
-        let dir = self.archive.module_dir(&self.kernel.release);
-        let read =
-            |name: &str| self.archive.find(&format!("{dir}/{name}")).map(|file| file.data()).transpose();
-        // libkmod reads the binary index; only busybox reads the text
-        let aliases = match read("modules.alias.bin").map_err(failed)? {
-            Some(bytes) => Aliases::from_index(bytes, Table::Alias).map_err(failed)?,
-            None => Aliases::parse(read("modules.alias").map_err(failed)?.unwrap_or_default()),
-        };
-        Ok(aliases.lines.into_iter().map(|(_, module)| module.replace('-', "_")).collect())
-    }
+/// Whether a driver is to be had.
+fn is_there(state: &ModuleState) -> bool {
+    matches!(state, ModuleState::Builtin | ModuleState::InInitramfs { .. })
 }
 
 /// The drivers of the volume's file system, any one of which will do.
@@ -234,17 +119,6 @@ pub(in crate::bootwalk) fn filesystem_drivers(volume: &Volume) -> Vec<&'static s
         Some(kind) => vec![kind.name()],
         None => Vec::new(),
     }
-}
-
-/// The modules that a command line forbids, and the token that does.
-pub(in crate::bootwalk) fn forbidden_by(text: &str) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    for token in cmdline::tokens(text) {
-        for name in modprobe::list(token).map(|(_, names)| names).unwrap_or_default() {
-            out.push((name.replace('-', "_"), format!("{token} on the command line")));
-        }
-    }
-    out
 }
 
 /// Whether /boot/config of this kernel has this driver in the kernel itself.

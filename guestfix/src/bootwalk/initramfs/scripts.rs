@@ -2,7 +2,7 @@
 
 use initramfs::Archive;
 
-use super::drivers::Loading;
+use super::loading::Loading;
 use super::texts;
 use crate::Result;
 use crate::text::{cmdline, lines};

@@ -19,9 +19,11 @@ pub(in crate::rules) static RULE: Rule = Rule {
         title: "modprobe may load what Azure needs",
         pack: Pack::Linux,
         phase: Phase::Drivers,
-        severity: Severity::Blocker,
+        // whether it stops this boot is for the boot walk to say
+        severity: Severity::Warning,
         cause: "Hardening guides forbid modules of other hypervisors, udf and vfat. On Azure those of Hyper-V are disk \
-                and network, vfat is the EFI partition and udf the provisioning disc.",
+                and network, vfat is the EFI partition and udf the provisioning disc. What is forbidden on the root \
+                gets into the next initramfs, if it is not in this one.",
         fix: "The blacklist and install lines of these modules become comments, those that are copied into an \
               initramfs too, and their names go from lists of forbidden modules on the kernel command line.",
         source: &[
@@ -126,7 +128,7 @@ fn needed(drivers: &Drivers, module: &str) -> Option<&'static str> {
 
 /// Whether a command forbids a module that the platform needs.
 fn forbids(command: &Command<'_>, drivers: &Drivers) -> bool {
-    command.forbidden().is_some_and(|module| needed(drivers, &module).is_some())
+    command.forbidden().is_some_and(|(module, _)| needed(drivers, &module).is_some())
 }
 
 #[cfg(test)]
