@@ -16,7 +16,7 @@ const FAULTS: &[&str] = &[
     "linux.initramfs.hyperv",
     "linux.initramfs.drop-in",
     "linux.fstab.device-names",
-    "linux.fstab.instance-store",
+    "linux.fstab.optional-disks",
     "linux.fstab.network-filesystems",
     "linux.grub.root-device",
     "linux.cloud-init",
