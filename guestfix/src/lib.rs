@@ -38,6 +38,7 @@ pub mod rules;
 pub mod secrets;
 mod services;
 pub mod stage;
+pub mod symptoms;
 mod systemd;
 pub mod text;
 pub mod tree;

@@ -5,7 +5,7 @@ const LONGEST: usize = 8 << 10;
 
 /// Takes the bytes of a serial port and gives lines.
 #[derive(Debug, Default)]
-pub(crate) struct Console {
+pub struct Console {
     state: State,
     line: Vec<u8>,
 }
@@ -28,7 +28,7 @@ impl Console {
     /// Takes `bytes`, and hands each line that they end to `line`. A carriage return and a cursor movement to
     /// another place end a line too: that is how boot loaders draw menus and systemd redraws its
     /// progress.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
+    pub fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for byte in bytes {
             match (self.state, byte) {
                 (State::Text, 0x1b) => self.state = State::Escape,
@@ -53,7 +53,7 @@ impl Console {
     }
 
     /// The line that has not ended yet: a prompt, perhaps.
-    pub(crate) fn pending(&self) -> String {
+    pub fn pending(&self) -> String {
         String::from_utf8_lossy(&self.line).into_owned()
     }
 

@@ -18,6 +18,7 @@ mod run;
 mod screen;
 mod verdict;
 
+pub use console::Console;
 pub use direct::Direct;
 pub use error::{Error, Result};
 pub use machine::Devices;

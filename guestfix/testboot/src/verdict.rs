@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use guestfix::bootwalk::HopKind;
+use guestfix::symptoms::{ANYWHERE, GRUB, NO_ROOT, Symptom, grub_error};
 use serde::Serialize;
 
-use crate::markers::{self, FAILURES, GRUB, MILESTONES, Meaning, NO_LOGIN, NO_ROOT, UP, WAITS_FOR_EVER};
+use crate::markers::{self, MILESTONES, NO_LOGIN, UP, WAITS_FOR_EVER};
 
 /// How a boot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,7 +82,10 @@ impl Reading {
         self.waiting(line);
         match grub_error(line) {
             Some(said) if !self.has(HopKind::Kernel) => self.grub(said, line),
-            _ => meanings(FAILURES, line).for_each(|(meaning, last)| self.fail(meaning, last, line)),
+            _ => {
+                let anywhere = ANYWHERE.iter().flat_map(|table| shown(table, line));
+                anywhere.for_each(|(symptom, last)| self.fail(symptom, last, line));
+            }
         }
         if line.contains("Warning: /dev/") && line.ends_with("does not exist") {
             self.blame(HopKind::Root, 3, NO_ROOT, line);
@@ -91,7 +95,7 @@ impl Reading {
         }
         self.host = host_named(line).map(str::to_owned).or(self.host.take());
         line.clone_into(&mut self.last);
-        self.shown(line).into_iter().filter(|hop| self.reach(*hop)).collect()
+        self.hops(line).into_iter().filter(|hop| self.reach(*hop)).collect()
     }
 
     /// Takes a line that has not ended, when nothing came for a moment: it is a prompt.
@@ -179,7 +183,7 @@ impl Reading {
     }
 
     /// The hops that a line shows to be reached.
-    fn shown(&self, line: &str) -> Vec<HopKind> {
+    fn hops(&self, line: &str) -> Vec<HopKind> {
         let shown = MILESTONES.iter().filter(|(_, text)| line.contains(text)).map(|(hop, _)| *hop);
         let shown = shown.filter(|hop| *hop <= HopKind::Root || !self.in_initramfs);
         // The first systemd of two is that of the initramfs, before there is a root.
@@ -214,13 +218,13 @@ impl Reading {
         true
     }
 
-    fn fail(&mut self, meaning: &Meaning, last: bool, line: &str) {
+    fn fail(&mut self, symptom: &Symptom, last: bool, line: &str) {
         // Words of loaders mean nothing in the mouths of others.
-        if self.has(HopKind::Kernel) && meaning.at.is_some_and(|at| at <= HopKind::Kernel) {
+        if self.has(HopKind::Kernel) && symptom.hop.is_some_and(|hop| hop <= HopKind::Kernel) {
             return;
         }
-        let hop = meaning.at.map_or_else(|| self.here(), |at| self.seen_from_here(at));
-        self.blame(hop, meaning.worth, meaning.why, line);
+        let hop = symptom.hop.map_or_else(|| self.here(), |hop| self.seen_from_here(hop));
+        self.blame(hop, symptom.worth, symptom.why, line);
         self.stopped |= last;
         if line.contains("grub rescue>") {
             // All that GRUB cannot do before its normal mode is its core image's.
@@ -236,8 +240,8 @@ impl Reading {
             }
             return;
         }
-        for (meaning, last) in meanings(GRUB, said) {
-            self.fail(meaning, last, line);
+        for (symptom, last) in shown(GRUB, said) {
+            self.fail(symptom, last, line);
         }
     }
 
@@ -296,20 +300,13 @@ impl Cause {
     }
 }
 
-/// What a line means, each with whether nothing comes after it.
-fn meanings<'a>(all: &'a [Meaning], line: &'a str) -> impl Iterator<Item = (&'a Meaning, bool)> {
-    all.iter().filter_map(move |meaning| {
-        let ends = meaning.ends.iter().any(|text| line.contains(text));
-        let hints = || meaning.hints.iter().any(|text| line.contains(text));
-        (ends || hints()).then_some((meaning, ends))
+/// The symptoms that a verdict hangs on in a line, each with whether nothing comes after it.
+fn shown<'a>(table: &'a [Symptom], line: &'a str) -> impl Iterator<Item = (&'a Symptom, bool)> {
+    table.iter().filter_map(move |symptom| {
+        let ends = symptom.ends.iter().any(|text| line.contains(text));
+        let hints = || symptom.hints.iter().any(|text| line.contains(text));
+        (ends || hints()).then_some((symptom, ends))
     })
-}
-
-/// What GRUB complains of: `error: no such device: UUID.`, or `error: ../kern/fs.c:122:unknown filesystem.`
-fn grub_error(line: &str) -> Option<&str> {
-    let said = line.strip_prefix("error: ")?;
-    let behind_place = said.split_once(".c:").and_then(|(_, rest)| rest.split_once(':'));
-    Some(behind_place.map_or(said, |(_, said)| said))
 }
 
 /// Which hop needs a file that GRUB names; `None` for what a boot can do without.
@@ -550,8 +547,8 @@ mod tests {
     fn every_text_is_in_a_boot() {
         let boots = STOPS.iter().chain(WAITS).chain(ENDS);
         let lines: Vec<&str> = boots.flat_map(|(lines, ..)| *lines).copied().collect();
-        for meaning in FAILURES.iter().chain(GRUB) {
-            for text in meaning.hints.iter().chain(meaning.ends) {
+        for symptom in ANYWHERE.iter().copied().flatten().chain(GRUB) {
+            for text in symptom.hints.iter().chain(symptom.ends) {
                 assert!(lines.iter().any(|line| line.contains(text)), "{text:?}");
             }
         }

@@ -169,7 +169,7 @@ pub(crate) enum Verb {
     Emit(Box<EmitArgs>),
     /// Clean up in Azure what unfinished runs left
     Azure(AzureArgs),
-    /// List the rules, or explain one
+    /// List the rules, explain one, or find those about what a serial console shows
     Rules(RulesArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
@@ -632,6 +632,10 @@ pub(crate) struct ForecastArgs {
 pub(crate) struct RulesArgs {
     /// A rule's id
     pub(crate) id: Option<String>,
+    /// What a serial console shows: a line or words of one, a file with its log, or - for standard input; the
+    /// answer is what that means, the rules about it, and what to do
+    #[arg(long, value_name = "TEXT|FILE", conflicts_with = "id")]
+    pub(crate) symptom: Option<String>,
 }
 
 #[derive(Debug, Args)]

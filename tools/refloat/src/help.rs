@@ -42,6 +42,8 @@ pub(crate) const RULES: &str = "refloat rules lists them all";
 pub(crate) const SAS_FILE: &str =
     "the file holds a shared access signature (sv=…&sig=…), or lines of URL?SIGNATURE";
 pub(crate) const START_OVER: &str = "run the same command to start over";
+pub(crate) const SYMPTOM: &str = "give a line of the console, a few words of one, or the log in a file; refloat check IMAGE --for TARGET \
+     looks at the disk itself";
 pub(crate) const UNDO_FILE: &str = "the image and its .undo file must be as refloat left them";
 pub(crate) const VOLUMES: &str = "refloat inspect IMAGE shows which volumes are there";
 pub(crate) const WAIT: &str = "wait until it has ended, then try again";

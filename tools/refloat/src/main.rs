@@ -32,6 +32,7 @@ mod schema;
 mod snapshot;
 mod source;
 mod stop;
+mod symptom;
 mod undo;
 mod verify;
 

@@ -1,4 +1,5 @@
-//! `refloat rules`: every rule, its cause, its fix and where it is from.
+//! `refloat rules`: every rule, its cause, its fix and where it is from; with `--symptom`, those that a serial
+//! console leads to.
 
 use anyhow::anyhow;
 use guestfix::report::{self, Ink, Line, Page};
@@ -11,7 +12,7 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::RulesArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::help;
+use crate::{help, symptom};
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Row {
@@ -45,6 +46,9 @@ impl Document for Table {
 }
 
 pub(crate) fn run(context: &Context, args: &RulesArgs) -> Outcome {
+    if let Some(symptom) = &args.symptom {
+        return symptom::run(context, symptom);
+    }
     let mut rules: Vec<Row> = rules::ALL.iter().map(|rule| Row::from(*rule)).collect();
     if let Some(id) = &args.id {
         rules.retain(|rule| rule.id == id);

@@ -12,7 +12,8 @@ use crate::cli::SchemaArgs;
 use crate::context::Context;
 use crate::document::{Document, Envelope, Failed, Told};
 use crate::{
-    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, undo, verify,
+    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, symptom, undo,
+    verify,
 };
 
 /// A kind of document, as a reference to its definition.
@@ -35,7 +36,7 @@ pub(crate) const SCHEMAS: &[(&str, &[Kind])] = &[
     ("inspect", &[answer::<inspect::Inspection>]),
     ("migrate", &[answer::<migrate::Migrated>]),
     ("plan", &[plan]),
-    ("rules", &[answer::<rules::Table>]),
+    ("rules", &[answer::<rules::Table>, answer::<symptom::Symptoms>]),
     ("undo", &[answer::<undo::Undone>]),
     ("verify", &[answer::<verify::Verified>]),
     ("error", &[]),

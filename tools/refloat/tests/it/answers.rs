@@ -267,3 +267,31 @@ fn the_first_difference_is_told_of_disks_of_other_sizes_as_well() {
     let said = failure(folder.path(), "convert a.raw b.raw --threads 2000");
     assert!(said.contains("2000 is not in 0..=256"), "{said}");
 }
+
+#[test]
+fn a_serial_console_leads_to_the_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |text: &str, exit: i32| {
+        let output = command(folder.path(), "rules").args(["--symptom", text]).output().unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{text}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = run("dracut-initqueue timeout", 0);
+    assert!(said.contains("linux.initramfs.hyperv: ") && said.contains("  hop      root"), "{said}");
+    let said = run("[  17.1] x[3]: Warning: dracut-initqueue timeout - starting timeout scripts", 0);
+    assert!(said.contains("linux.initramfs.hyperv: "), "{said}");
+    assert!(run("all is well", 1).contains("no symptom that is known"));
+
+    let log = "\x1b[2JBdsDxe: loading Boot0001\r\n[ 0.0] Linux version 6.1\r\n\
+               [ TIME ] Timed out waiting for device dev-xvdf.device - /dev/xvdf.\r\n\
+               [DEPEND] Dependency failed for local-fs.target\nx\n\
+               [ TIME ] Timed out waiting for device dev-xvdg.device - /dev/xvdg.\nGive root password for maintenance";
+    std::fs::write(folder.path().join("serial.log"), log).unwrap();
+    let said = run("serial.log", 0);
+    assert!(said.contains("3 (2 times): [ TIME ]") && said.contains("7: Give root password"), "{said}");
+    let found = json(folder.path(), "rules --symptom serial.log", 0);
+    let lines: Vec<_> =
+        found["symptoms"].as_array().unwrap().iter().map(|one| &one["shown"]["line"]).collect();
+    assert_eq!(lines, [3, 4, 7]);
+    assert!(found["symptoms"][0]["rules"][0]["id"] == "linux.fstab.device-names", "{found}");
+}

@@ -127,6 +127,7 @@ fn a_wrong_answer_is_noticed() {
         ("apply plan.json --in-place", 0),
         ("undo IMAGE", 0),
         ("rules", 0),
+        ("rules --symptom passphrase", 0),
         ("inspect none.img", 2),
     ] {
         let line = line.replace("IMAGE", image);
