@@ -1,6 +1,7 @@
 //! Where a disk goes.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use block::{
@@ -9,6 +10,7 @@ use block::{
 };
 use image::transfer::{self, ResumeKey, Since, Spec};
 use image::{Durability, Existing, Left, Output, check_partial, in_use, partial_path, qcow2, raw, vhd};
+use volume::Fitted;
 
 const LAYER: &str = "output";
 
@@ -28,7 +30,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     /// `Unsupported` if it does not fit; what the disk reports.
-    fn fit(&self, disk: Disk) -> Result<Disk>;
+    fn fit(&self, disk: Disk) -> Result<Fitted>;
 
     /// Whether an earlier run has begun to write it, and may be gone on with.
     fn has_begun(&self) -> bool;
@@ -38,6 +40,13 @@ pub trait Destination: Send + Sync {
     /// # Errors
     /// `Refused` if something is there that must not be replaced, is in use, or is what this process reads.
     fn free(&self) -> Result<()>;
+
+    /// Whether it can become `newer` by what has changed since `older`, two snapshots as [`Base`] names them:
+    /// to be asked before the work.
+    ///
+    /// # Errors
+    /// `Refused` if it is not known to hold one of them; `Unsupported` if it can never be told.
+    fn can_follow(&self, older: &Older, newer: &Base) -> Result<()>;
 
     /// Begins to write a disk, or goes on with it, if it has a key.
     ///
@@ -76,6 +85,29 @@ pub enum Taken {
     InUse(String),
 }
 
+/// Why a target cannot become a newer snapshot by what has changed alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotFollow {
+    /// Nobody knows what it holds.
+    #[error("it is not known to hold {0}: there is no record on this machine of what was sent there")]
+    NoRecord(String),
+    /// It is another disk, or that one was not finished.
+    #[error("it does not hold {0}: by the record on this machine something else was sent there last")]
+    Other(String),
+    /// Somebody else has written it.
+    #[error("it does not hold {0} any more: it was written or replaced since that was sent there")]
+    Changed(String),
+    /// The record does not speak of it.
+    #[error("it is not known which of its pages hold what: the record on this machine is damaged")]
+    Damaged,
+    /// It is a managed disk.
+    #[error("a managed disk takes no more pages once it is finished")]
+    Managed,
+    /// It is a file, and the disk was edited.
+    #[error("a file takes what has changed of a snapshot as it is, without a plan's changes")]
+    Edited,
+}
+
 /// A disk that is to be written.
 #[derive(Debug)]
 pub struct DiskSpec {
@@ -89,14 +121,23 @@ pub struct DiskSpec {
     pub piece: u32,
     /// An older snapshot that the destination holds.
     pub since: Option<Older>,
-    /// Whether it may become a newer snapshot later.
-    pub keep: bool,
+    /// The snapshot that it was made of, if it may become a newer one later.
+    pub base: Option<Base>,
+}
+
+/// What a disk is but for some edits.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// What it is.
+    pub key: ResumeKey,
+    /// Where the disk may be other than that, in bytes.
+    pub edits: Vec<Range<u64>>,
 }
 
 /// An older snapshot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Older {
-    /// What it was made of.
+    /// What it is, as a [`Base`] has it.
     pub key: ResumeKey,
     /// Its name, for messages.
     pub name: String,
@@ -230,7 +271,7 @@ impl FileDestination {
             since: disk.since.map(older),
             replace: self.output.existing == Existing::Replace,
             mode: self.output.mode,
-            keep: disk.keep,
+            keep: disk.base.is_some(),
             durable: self.output.durability == Durability::Synced,
         }
     }
@@ -264,13 +305,21 @@ impl Destination for FileDestination {
         transfer::log_path(&self.output.path).exists()
     }
 
-    fn fit(&self, disk: Disk) -> Result<Disk> {
+    fn fit(&self, disk: Disk) -> Result<Fitted> {
         match self.format {
-            FileFormat::Vhd => volume::pad(disk, |size| {
+            FileFormat::Vhd => volume::fitted(disk, |size| {
                 vhd::upload_size(size).map_err(|error| error.in_file(&self.output.path))
             }),
-            FileFormat::Raw | FileFormat::Qcow2 => Ok(disk),
+            FileFormat::Raw | FileFormat::Qcow2 => Ok(disk.into()),
         }
+    }
+
+    fn can_follow(&self, _older: &Older, newer: &Base) -> Result<()> {
+        if newer.edits.is_empty() {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Refused, LAYER, "cannot take only what has changed");
+        Err(error.because(CannotFollow::Edited).in_file(&self.output.path))
     }
 
     fn free(&self) -> Result<()> {

@@ -30,7 +30,8 @@ mod snapshots;
 
 pub use address::{Address, AddressError, Location, Place};
 pub use destination::{
-    Begin, Destination, DiskSpec, FileDestination, FileFormat, FormatError, Older, Taken, Upload,
+    Base, Begin, CannotFollow, Destination, DiskSpec, FileDestination, FileFormat, FormatError, Older, Taken,
+    Upload,
 };
 pub use filesystem::{
     FILE_SYSTEMS, driver, open_filesystem, open_filesystem_mut, open_subvolume, replay_filesystem,

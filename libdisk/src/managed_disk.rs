@@ -11,8 +11,12 @@ use cloud::azure::{
 use image::Existing;
 use image::transfer::ResumeKey;
 use image::vhd;
+use volume::Fitted;
 
-use crate::{Begin, Destination, DiskSpec, FileFormat, PageBlobDestination, ReadBack, Taken, Upload};
+use crate::{
+    Base, Begin, CannotFollow, Destination, DiskSpec, FileFormat, Older, PageBlobDestination, ReadBack,
+    Taken, Upload,
+};
 
 const LAYER: &str = "azure";
 const FOOTER: u64 = 512;
@@ -120,8 +124,8 @@ impl Destination for ManagedDiskDestination {
         None
     }
 
-    fn fit(&self, disk: Disk) -> Result<Disk> {
-        volume::pad(disk, |size| {
+    fn fit(&self, disk: Disk) -> Result<Fitted> {
+        volume::fitted(disk, |size| {
             vhd::upload_size(size).map_err(|error| error.in_file(Path::new(&self.name())))
         })
     }
@@ -139,10 +143,17 @@ impl Destination for ManagedDiskDestination {
         }
     }
 
-    fn begin(&self, spec: DiskSpec, observer: &dyn Observer) -> Result<Begin> {
-        if spec.since.is_some() {
-            return Err(Error::unsupported(LAYER, "to send only what has changed since an older snapshot"));
+    fn can_follow(&self, _older: &Older, _newer: &Base) -> Result<()> {
+        let error = Error::new(ErrorKind::Refused, LAYER, "cannot take only what has changed");
+        Err(error.because(CannotFollow::Managed).in_file(Path::new(&self.name())))
+    }
+
+    fn begin(&self, mut spec: DiskSpec, observer: &dyn Observer) -> Result<Begin> {
+        if let (Some(since), Some(base)) = (&spec.since, &spec.base) {
+            self.can_follow(since, base)?;
         }
+        // Nothing follows, so nothing is kept for it.
+        spec.base = None;
         let size = spec.size;
         let total = size.checked_add(FOOTER).ok_or_else(|| Error::unsupported(LAYER, "so large a disk"))?;
         let key = spec.key.clone().map(|key: ResumeKey| key.with("disk", self.name()).digest());

@@ -62,6 +62,14 @@ impl Bitmap {
         None
     }
 
+    /// The same numbers, each larger by `by`.
+    #[must_use]
+    pub fn shifted(&self, by: u64) -> Self {
+        let mut shifted = Self::new(self.len.saturating_add(by));
+        self.runs().flatten().for_each(|at| shifted.set(at.saturating_add(by), true));
+        shifted
+    }
+
     /// The runs of the set, ascending.
     pub fn runs(&self) -> impl Iterator<Item = Range<u64>> {
         let mut at = 0;
@@ -88,6 +96,8 @@ mod tests {
         let runs: Vec<_> = bits.runs().collect();
         assert_eq!(runs, [0..2, 63..66, 200..300, 301..500, 999..1000]);
         assert_eq!(bits.count(), 305);
+        let shifted: Vec<_> = bits.shifted(2).runs().collect();
+        assert_eq!(shifted, [2..4, 65..68, 202..302, 303..502, 1001..1002]);
         assert!(bits.contains(64) && !bits.contains(66) && !bits.contains(1500));
         bits.clear();
         assert_eq!(bits.runs().count(), 0);

@@ -34,7 +34,7 @@ mod table;
 mod types;
 pub mod wrap;
 
-pub use pad::pad;
+pub use pad::{Fitted, fitted, pad};
 pub use signature::{Raid, Signature, SignatureKind, UnknownKind, is_member, signature};
 pub use table::{
     Kind, Partition, PartitionTable, PartitionType, Place, TableFault, TableKind, read, volume_name,

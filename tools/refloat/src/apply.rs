@@ -26,7 +26,7 @@ use crate::convert::Job;
 use crate::document::Document;
 use crate::image::{self, Image, Takes};
 use crate::next::{self, Command};
-use crate::snapshot::Pull;
+use crate::snapshot::{Changes, Pull};
 use crate::{convert, help, name};
 
 /// How much of what changed is read at once, in bytes.
@@ -153,17 +153,23 @@ fn names(paths: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// What a plan made of a disk: equal texts promise equal bytes over equal bases.
-pub(crate) fn changes(plan: &Plan, sealed: &Sealed) -> Result<String> {
+/// What a plan made of `disk`.
+pub(crate) fn changes(plan: &Plan, disk: &MachineDisk, sealed: &Sealed) -> Result<Changes> {
+    // What goes before a disk is not in the overlay.
+    let moved = sealed.base().size() - disk.disk.size();
     let (disk, mut hash) = (sealed.disk(), Sha256::new());
-    for range in sealed.dirty() {
+    let mut ranges = sealed.dirty();
+    for range in &ranges {
         for start in range.clone().step_by(PIECE) {
             let len = usize::try_from(range.end - start)?.min(PIECE);
             hash.update(start.to_le_bytes());
             hash.update(disk.read_vec(start, len)?);
         }
     }
-    Ok(format!("{}-{}", plan.digest()?, hex(&hash.finalize())))
+    if moved > 0 {
+        ranges.insert(0, 0..moved);
+    }
+    Ok(Changes { digest: format!("{}-{}", plan.digest()?, hex(&hash.finalize())), ranges, moved })
 }
 
 /// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could
@@ -179,13 +185,13 @@ fn write(
     let whole = moves || to.format != FileFormat::Qcow2;
     let output = to.output.path.as_path();
     let Some(path) = disk.origin.path().filter(|_| !whole) else {
-        let changes = changes(plan, sealed)?;
+        let changes = changes(plan, disk, sealed)?;
         let job = Job {
             disk: sealed.disk(),
             origin: &disk.origin,
             identity: disk.identity()?,
             to,
-            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
+            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes.digest)),
             pull: Pull::of(disk, Some(changes)),
         };
         return convert::write(context, &job).map(|_| false);

@@ -465,7 +465,8 @@ pub(crate) struct ConvertArgs {
     /// The file or blob to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
     #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
-    /// The target already holds this older snapshot of the same volume: fetch only what has changed since
+    /// The target already holds this older snapshot of the same volume: fetch only what has changed since;
+    /// for a machine of several disks ebs:snap-…,snap-…, in their order
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) since: Option<String>,
     /// Its format [default: by its extension]
@@ -555,6 +556,10 @@ pub(crate) struct MigrateArgs {
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
+    /// The page blob already holds what this command made of this older snapshot of the same volume: fetch
+    /// and send only what has changed since; for a machine of several disks ebs:snap-…,snap-…, in their order
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) since: Option<String>,
     /// Its format [default: by its extension]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,

@@ -9,8 +9,10 @@ use libdisk::block::{self, Disk, ErrorKind, Receipt};
 use libdisk::cloud::Ahead;
 use libdisk::image::transfer::{Busy, ResumeKey};
 use libdisk::image::{Durability, Existing, Output};
+use libdisk::volume::Fitted;
 use libdisk::{
-    Address, Begin, Destination, DiskSpec, FileDestination, FileFormat, Location, Origin, ReadBack, Taken,
+    Address, Begin, CannotFollow, Destination, DiskSpec, FileDestination, FileFormat, Location, Origin,
+    ReadBack, Taken,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,7 +25,7 @@ use crate::help;
 use crate::image::{self, Takes};
 use crate::managed::ManagedArgs;
 use crate::present::{self, size};
-use crate::snapshot::Pull;
+use crate::snapshot::{self, Changed, Pull};
 use crate::{azure, managed, name};
 
 /// How much of a local copy is recorded at once, in bytes: what a kill can cost each thread.
@@ -44,6 +46,9 @@ pub(crate) struct Written {
     pub(crate) written: u64,
     /// Bytes that are shared with the source's file, by a file system that can, and so were not written.
     pub(crate) shared: u64,
+    /// What has changed since an older snapshot, if that was there and only this was fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed: Option<Changed>,
     /// What went over a network, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sent: Option<Sent>,
@@ -97,14 +102,17 @@ impl Sent {
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size: of, padding, written, shared, sent } = self;
+        let Self { target, format, size: of, padding, written, shared, changed, sent } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
         let shared =
             if *shared > 0 { format!(", {} shared with the source", size(*shared)) } else { String::new() };
         let (format, of, written) = (FileFormat::from(*format), size(*of), size(*written));
+        let changed = changed.as_ref().map_or(String::new(), |Changed { since, bytes, .. }| {
+            format!("; {} changed since {since}", size(*bytes))
+        });
         let sent = sent.as_ref().map(Sent::text).unwrap_or_default();
-        format!("{target}: {format}, {of} ({written} written{shared}){padded}{sent}\n")
+        format!("{target}: {format}, {of} ({written} written{shared}){padded}{changed}{sent}\n")
     }
 }
 
@@ -114,24 +122,13 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let outputs = if args.no_sync { outputs.unsynced() } else { outputs };
     let source = image::open_part(context, &args.source, Takes::Volume)?;
     let disks = source.machine.disks();
-    match (&args.since, disks) {
-        (None, _) => {}
-        (Some(_), _) if outputs.format == FileFormat::Qcow2 => {
-            return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
-        }
-        (Some(_), [disk]) if disk.origin.snapshot().is_some() => {}
-        (Some(_), [_]) => {
-            return Err(anyhow!("--since works with snapshots in AWS only"))
-                .help("leave --since out, or name ebs:snap-…");
-        }
-        (Some(_), _) => {
-            return Err(anyhow!("--since works with one snapshot only"))
-                .help("convert each disk by its own snapshot");
-        }
+    let older = snapshot::older(args.since.as_deref(), disks)?;
+    if !older.is_empty() && outputs.format == FileFormat::Qcow2 {
+        return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
     }
     let mut all = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
-        let pull = Pull::of(disk, None).map(|pull| Pull { since: args.since.as_deref(), ..pull });
+        let pull = Pull::of(disk, None).map(|pull| pull.since(older.get(index).map(String::as_str)));
         let job = Job {
             disk: disk.disk.clone(),
             origin: &disk.origin,
@@ -288,11 +285,26 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let (to, observer) = (job.to, &*context.observer);
     in_folder(to)?;
     const SMALLER: &str = "write it to a .raw or .qcow2 file, or make the disk smaller first";
-    let mut disk = match to.fit(job.disk.clone()) {
+    let Fitted { mut disk, changed: edited } = match to.fit(job.disk.clone()) {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error).help(SMALLER),
         fitted => fitted?,
     };
     let size = disk.size();
+    let mut spec = DiskSpec {
+        size,
+        identity: job.identity,
+        key: job.key.clone(),
+        piece: PIECE,
+        since: None,
+        base: None,
+    };
+    let changed = match &job.pull {
+        Some(pull) => pull.describe(context, &mut spec)?,
+        None => None,
+    };
+    if let Some(base) = &mut spec.base {
+        base.edits.extend(edited);
+    }
     let written = |Receipt { written, shared, sent, .. }| Written {
         target: to.name(),
         format: to.format().into(),
@@ -300,19 +312,9 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         padding: size - job.disk.size(),
         written,
         shared,
+        changed: changed.clone(),
         sent: sent.map(Sent::new),
     };
-    let mut spec = DiskSpec {
-        size,
-        identity: job.identity,
-        key: job.key.clone(),
-        piece: PIECE,
-        since: None,
-        keep: false,
-    };
-    if let Some(pull) = &job.pull {
-        pull.describe(context, &mut spec)?;
-    }
     let begun = to.begin(spec, observer).map_err(anyhow::Error::from).map_err(refused)?;
     let (sink, resumes) = match begun {
         Begin::Complete(receipt) => return Ok(written(receipt)),
@@ -376,7 +378,12 @@ pub(crate) fn refused(error: anyhow::Error) -> anyhow::Error {
     let taken = error.chain().find_map(|cause| cause.downcast_ref::<Taken>());
     let refusal = error.downcast_ref::<block::Error>();
     let kind = refusal.map(block::Error::kind);
+    let follows = error.chain().find_map(|cause| cause.downcast_ref::<CannotFollow>());
     let help = match taken {
+        None if let Some(why) = follows => match why {
+            CannotFollow::Managed | CannotFollow::Edited => help::FOLLOWS,
+            _ => help::IN_FULL,
+        },
         Some(Taken::Input) => help::OTHER_OUTPUT,
         Some(Taken::Exists) => help::FORCE,
         Some(Taken::InUse(_)) => help::IN_USE,

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use guestfix::report::{Ink, Line, Page};
-use libdisk::cloud::ebs::{self, Tally};
+use libdisk::cloud::ebs::{self, Changes, Tally};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,7 +34,9 @@ pub(crate) struct Forecast {
     size: u64,
     /// Blocks of 512 KiB that differ.
     blocks: u64,
-    /// Their bytes: the most that is fetched and sent.
+    /// Of these, blocks that the newer one does not have: they are cleared, and not fetched.
+    gone: u64,
+    /// The bytes of the others: what is fetched, and the most that is sent.
     bytes: u64,
     /// Share of the volume in percent.
     percent: f64,
@@ -75,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &ForecastArgs) -> Outcome {
         older,
         &disk.origin.to_string(),
         disk.disk.size(),
-        changes.count(),
+        &changes,
         context.global.ebs_requests_per_second,
         speed,
     );
@@ -84,19 +86,28 @@ pub(crate) fn run(context: &Context, args: &ForecastArgs) -> Outcome {
 }
 
 impl Forecast {
-    fn of(older: &str, newer: &str, size: u64, blocks: u64, per_second: f64, mib_per_second: f64) -> Self {
+    fn of(
+        older: &str,
+        newer: &str,
+        size: u64,
+        changes: &Changes,
+        per_second: f64,
+        mib_per_second: f64,
+    ) -> Self {
+        let (blocks, to_fetch) = (changes.blocks.count(), changes.to_fetch());
         // What is at the end of a volume is no whole block.
-        let bytes = (blocks * ebs::BLOCK).min(size);
-        let (count, amount) = (blocks as f64, bytes as f64);
+        let bytes = (to_fetch * ebs::BLOCK).min(size);
+        let (count, amount) = (to_fetch as f64, bytes as f64);
         let minutes_to_read = count / per_second / 60.0;
         let minutes_to_write = amount / (mib_per_second * 1_048_576.0) / 60.0;
-        let dollars_of_requests = Tally::price(0, blocks);
+        let dollars_of_requests = Tally::price(0, to_fetch);
         let dollars_of_egress = amount / GB * EGRESS;
         Self {
             older: older.to_owned(),
             newer: newer.to_owned(),
             size,
             blocks,
+            gone: changes.gone,
             bytes,
             percent: if size == 0 { 0.0 } else { amount / size as f64 * 100.0 },
             minutes_to_read,
@@ -115,12 +126,14 @@ fn page(it: &Forecast) -> Page {
         page.line(Line::default().ink(Ink::Heading, format!("{name:<9}")).text(text).hang(9));
     };
     let share = format!("{:.1} % of {}", it.percent, present::size(it.size));
-    field("changed", format!("{} blocks, at most {} ({share})", it.blocks, present::size(it.bytes)));
+    let gone = if it.gone > 0 { format!(", {} of them to zeros", it.gone) } else { String::new() };
+    field("changed", format!("{} blocks{gone}: {} to fetch ({share})", it.blocks, present::size(it.bytes)));
     let parts = format!("reading {}, writing {}", minutes(it.minutes_to_read), minutes(it.minutes_to_write));
     field("time", format!("{} ({parts}, at once)", minutes(it.minutes)));
     let parts = format!("requests ${:.2}, egress ${:.2}", it.dollars_of_requests, it.dollars_of_egress);
     field("price", format!("about ${:.2} ({parts}; us-east-1, 2026-11)", it.dollars));
-    field("not in it", "starting, checking and planning: about 100 blocks, and seconds".to_owned());
+    let also = "checking and planning, about 100 blocks, and what the plan before has edited; seconds";
+    field("not in it", also.to_owned());
     page
 }
 
@@ -130,17 +143,24 @@ fn minutes(minutes: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use libdisk::block::Bitmap;
+
     use super::*;
 
     #[test]
     fn figures_are_those_of_the_price_lists() {
         // 100 GiB of which a tenth changed, at 1000 blocks a second and 60 MiB a second.
-        let it = Forecast::of("a", "b", 100 << 30, 20_480, 1000.0, 60.0);
+        let changes = |count: u64, gone: u64| {
+            let mut blocks = Bitmap::new(count);
+            (0..count).for_each(|block| blocks.set(block, true));
+            Changes { blocks, gone }
+        };
+        let it = Forecast::of("a", "b", 100 << 30, &changes(20_500, 20), 1000.0, 60.0);
         assert_eq!((it.bytes, it.percent), (10 << 30, 10.0));
         assert_eq!(format!("{:.2} {:.2}", it.minutes_to_read, it.minutes_to_write), "0.34 2.84");
         assert_eq!(it.minutes, it.minutes_to_write);
         assert_eq!(format!("{:.3} {:.3}", it.dollars_of_requests, it.dollars_of_egress), "0.061 0.966");
-        let none = Forecast::of("a", "b", 0, 0, 1000.0, 60.0);
+        let none = Forecast::of("a", "b", 0, &changes(0, 0), 1000.0, 60.0);
         assert_eq!((none.percent, none.minutes, none.dollars), (0.0, 0.0, 0.0));
     }
 }

@@ -49,6 +49,9 @@ pub(crate) const VOLUMES: &str = "refloat inspect IMAGE shows which volumes are 
 pub(crate) const WAIT: &str = "wait until it has ended, then try again";
 pub(crate) const WHERE_IS: &str =
     "name the image after the plan if it has moved: plan --show PLAN.json IMAGE";
+pub(crate) const FOLLOWS: &str =
+    "write to a page blob, azure:https://…, which follows from snapshot to snapshot; or leave --since out";
+pub(crate) const IN_FULL: &str = "leave --since out and add --force: a full migration writes all of it again; then --since works from that on";
 pub(crate) const WITHOUT_SINCE: &str = "leave --since out to fetch all of the snapshot";
 
 /// What the operating system says, where that is all there is to know and no verb knows better.

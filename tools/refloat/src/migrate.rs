@@ -15,7 +15,7 @@ use crate::document::Document;
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
 use crate::verify::Verdict;
-use crate::{apply, convert, image, name};
+use crate::{apply, convert, image, name, snapshot};
 
 /// What was done, for `--json`. The disks are absent where blockers were left.
 #[derive(Serialize, JsonSchema)]
@@ -55,7 +55,8 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     let modes = disks.iter().map(image::mode);
     let targets = modes.enumerate().map(|(index, mode)| outputs.of(index, mode?));
     let targets: Vec<_> = targets.collect::<Result<_>>()?;
-    for target in targets.iter().filter(|target| !target.has_begun()) {
+    let older = snapshot::older(args.since.as_deref(), disks)?;
+    for target in targets.iter().filter(|target| older.is_empty() && !target.has_begun()) {
         convert::free_to_write(&**target)?;
     }
     let plan = plan::plan(&image.guest_for(&args.goal)?, &image.plan_identities()?, &args.goal.goal())?;
@@ -80,18 +81,27 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     let sealed = apply::sealed(context, &mut image, &plan)?;
     let disks = image.machine.disks();
     context.say("applied and verified in an overlay; the source is untouched\n".to_owned())?;
-    let mut moved = Vec::new();
-    for ((disk, sealed), target) in disks.iter().zip(&sealed).zip(&targets) {
-        let changes = apply::changes(&plan, sealed)?;
-        let job = Job {
+    let mut jobs = Vec::new();
+    for (index, ((disk, sealed), target)) in disks.iter().zip(&sealed).zip(&targets).enumerate() {
+        let changes = apply::changes(&plan, disk, sealed)?;
+        let key = image::resume_key(context, disk)?.map(|key| key.with("changes", &changes.digest));
+        let older = older.get(index).map(String::as_str);
+        let pull = Pull::of(disk, Some(changes)).map(|pull| pull.since(older));
+        if let Some(pull) = &pull {
+            pull.can_follow(&**target).map_err(convert::refused)?;
+        }
+        jobs.push(Job {
             disk: sealed.disk(),
             origin: &disk.origin,
             identity: disk.identity()?,
             to: &**target,
-            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes)),
-            pull: Pull::of(disk, Some(changes)),
-        };
-        let written = convert::write(context, &job)?;
+            key,
+            pull,
+        });
+    }
+    let mut moved = Vec::new();
+    for (job, target) in jobs.iter().zip(&targets) {
+        let written = convert::write(context, job)?;
         context.say(written.line())?;
         // Only a VHD is for Azure to take as it is.
         let verdict = target.verify()?.form.map(Verdict::of_form);

@@ -1,15 +1,19 @@
 //! Snapshots in AWS: how they are asked, what that cost, and pulling one so that it can go on after any
 //! interruption.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use libdisk::block::Bitmap;
 use libdisk::cloud::Failure;
 use libdisk::cloud::azure;
 use libdisk::cloud::ebs::{self, Snapshot, Tally};
 use libdisk::image::transfer::ResumeKey;
-use libdisk::{DiskSpec, MachineDisk, Older, Origin};
+use libdisk::{Base, Destination, DiskSpec, MachineDisk, Older, Origin};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::answer::Help;
 use crate::cli::Global;
@@ -52,6 +56,41 @@ pub(crate) fn options(global: &Global) -> ebs::Options {
     }
 }
 
+/// The ids of the older snapshots that `--since` names, one for each disk; none if it is left out.
+pub(crate) fn older(since: Option<&str>, disks: &[MachineDisk]) -> Result<Vec<String>> {
+    let Some(since) = since else { return Ok(Vec::new()) };
+    let parsed = since.strip_prefix("ebs:").unwrap_or(since).parse::<ebs::Address>();
+    let Ok(ebs::Address { name: ebs::Name::Snapshots(ids), region }) = parsed else {
+        return Err(anyhow!("--since {since}: not the id of a snapshot"))
+            .help("give the older snapshot of the same volume that the target holds: ebs:snap-…");
+    };
+    let snapshots: Vec<_> = disks.iter().filter_map(|disk| disk.origin.snapshot()).collect();
+    if snapshots.len() < disks.len() {
+        return Err(anyhow!("--since works with snapshots in AWS only"))
+            .help("leave --since out, or name ebs:snap-…");
+    }
+    if let (Some(region), Some(other)) = (region, snapshots.first().map(|snapshot| snapshot.region()))
+        && region != other
+    {
+        return Err(anyhow!("--since {since}: the newer snapshot is in {other}"))
+            .help("both are of one volume, so of one region: leave it out");
+    }
+    let (named, disks) = (ids.len(), disks.len());
+    if named != disks {
+        return Err(anyhow!(
+            "--since names {}, and the machine has {}",
+            count(named, "snapshot"),
+            count(disks, "disk")
+        ))
+        .help("name one older snapshot for each disk, in their order: ebs:snap-…,snap-…");
+    }
+    Ok(ids)
+}
+
+fn count(number: usize, of: &str) -> String {
+    if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
+}
+
 /// What went wrong with a cloud, if that is what an error comes from.
 pub(crate) fn failure(error: &anyhow::Error) -> Option<&Failure> {
     error.chain().find_map(|cause| cause.downcast_ref())
@@ -61,43 +100,96 @@ pub(crate) fn failure(error: &anyhow::Error) -> Option<&Failure> {
 pub(crate) struct Pull<'a> {
     /// The snapshot.
     pub(crate) snapshot: &'a Snapshot,
-    /// What was changed in it, as [`changes`](crate::apply::changes) says it; nothing if it is pulled as it
-    /// is.
-    pub(crate) changes: Option<String>,
-    /// The older snapshot that the target holds.
-    pub(crate) since: Option<&'a str>,
+    /// What was changed in it; nothing if it is pulled as it is.
+    changes: Option<Changes>,
+    /// The older snapshot that the target holds: its id.
+    since: Option<String>,
+}
+
+/// What has changed since an older snapshot, for `--json`: as `refloat forecast` says it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Changed {
+    /// The older snapshot.
+    pub(crate) since: String,
+    /// Blocks of 512 KiB that differ.
+    blocks: u64,
+    /// Bytes of those that the newer one has: what was fetched of them, now or before.
+    pub(crate) bytes: u64,
+}
+
+/// What a plan has made of a disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    /// Equal texts promise equal bytes over equal bases.
+    pub(crate) digest: String,
+    /// Where it may be other than the disk was, in bytes.
+    pub(crate) ranges: Vec<Range<u64>>,
+    /// By how many bytes all that was there has moved.
+    pub(crate) moved: u64,
 }
 
 impl<'a> Pull<'a> {
     /// How a disk is pulled, if it is a snapshot in AWS. `changes` says what was changed in it.
-    pub(crate) fn of(disk: &'a MachineDisk, changes: Option<String>) -> Option<Self> {
+    pub(crate) fn of(disk: &'a MachineDisk, changes: Option<Changes>) -> Option<Self> {
         Some(Self { snapshot: disk.origin.snapshot()?, changes, since: None })
     }
 
-    /// What a snapshot is, with the changes made in it.
-    fn key(&self, id: &str, changes: Option<&str>) -> ResumeKey {
-        let key = ResumeKey::new("snapshot", id).with("region", self.snapshot.region());
-        match changes {
-            Some(changes) => key.with("changes", changes),
-            None => key,
+    /// The same into a target that holds the snapshot with the id `older`, if one is named.
+    pub(crate) fn since(self, older: Option<&str>) -> Self {
+        Self { since: older.map(str::to_owned), ..self }
+    }
+
+    fn key(&self, id: &str) -> ResumeKey {
+        ResumeKey::new("snapshot", id).with("region", self.snapshot.region())
+    }
+
+    /// A snapshot as what was made of it is based on it.
+    fn base_key(&self, id: &str) -> ResumeKey {
+        match self.moved() {
+            0 => self.key(id),
+            moved => self.key(id).with("moved-by", moved),
         }
     }
 
-    /// Says of what is pulled how it can be gone on with.
-    pub(crate) fn describe(&self, context: &Context, disk: &mut DiskSpec) -> Result<()> {
+    fn moved(&self) -> u64 {
+        self.changes.as_ref().map_or(0, |changes| changes.moved)
+    }
+
+    /// The snapshot without what was changed in it.
+    fn base(&self) -> Base {
+        let edits = self.changes.iter().flat_map(|changes| changes.ranges.iter().cloned());
+        Base { key: self.base_key(self.snapshot.id()), edits: edits.collect() }
+    }
+
+    /// The older snapshot, with what has changed since.
+    fn older(&self) -> Result<Option<(Older, Changed)>> {
+        let Some(id) = self.since.clone() else { return Ok(None) };
+        let changes = self.snapshot.changes_since(&id)?;
+        let (blocks, bytes) = (changes.blocks.count(), changes.to_fetch() * ebs::BLOCK);
+        let changed = Changed { since: id.clone(), blocks, bytes };
+        let changes = changes.blocks.shifted(self.moved() / ebs::BLOCK);
+        Ok(Some((Older { key: self.base_key(&id), name: id, changes }, changed)))
+    }
+
+    /// Whether the target can become this snapshot by what has changed alone: said before the work.
+    pub(crate) fn can_follow(&self, to: &dyn Destination) -> Result<()> {
+        let Some(id) = self.since.clone() else { return Ok(()) };
+        let older = Older { key: self.base_key(&id), name: id, changes: Bitmap::new(0) };
+        Ok(to.can_follow(&older, &self.base())?)
+    }
+
+    /// Says of what is pulled how it can be gone on with; gives what has changed since an older snapshot.
+    pub(crate) fn describe(&self, context: &Context, disk: &mut DiskSpec) -> Result<Option<Changed>> {
         disk.piece = u32::try_from(ebs::BLOCK)?;
-        disk.keep = true;
-        disk.key = Some(self.key(self.snapshot.id(), self.changes.as_deref()));
-        if let Some(name) = self.since {
-            let id = name.split('@').next().unwrap_or(name);
-            if !id.starts_with("snap-") {
-                return Err(anyhow!("--since {name}: not the id of a snapshot"))
-                    .help("give the older snapshot of the same volume that the target holds: snap-…");
-            }
-            let changes = self.snapshot.changes_since(id)?;
-            context.note(format!("{} blocks have changed since {id}", changes.count()));
-            disk.since = Some(Older { key: self.key(id, None), name: id.to_owned(), changes });
-        }
-        Ok(())
+        let key = self.key(self.snapshot.id());
+        disk.key = Some(match &self.changes {
+            Some(changes) => key.with("changes", &changes.digest),
+            None => key,
+        });
+        disk.base = Some(self.base());
+        let Some((older, changed)) = self.older()? else { return Ok(None) };
+        context.note(format!("{} blocks have changed since {}", changed.blocks, changed.since));
+        disk.since = Some(older);
+        Ok(Some(changed))
     }
 }

@@ -23,6 +23,22 @@ const RENEWALS: u32 = 4;
 /// So many empty pages in a row, though legal, are a list that never ends.
 const EMPTY_PAGES: u32 = 1000;
 
+/// What differs between two snapshots of a volume.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// The numbers of the blocks.
+    pub blocks: Bitmap,
+    /// How many of them the newer one does not have: they are zero now, and nothing of them is fetched.
+    pub gone: u64,
+}
+
+impl Changes {
+    /// How many blocks are to be fetched.
+    pub fn to_fetch(&self) -> u64 {
+        self.blocks.count().saturating_sub(self.gone)
+    }
+}
+
 /// A snapshot. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Snapshot(Arc<Inner>);
@@ -95,9 +111,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`FaultKind::Unrelated`] if the two are not of one volume; what the service says.
-    pub fn changes_since(&self, older: &str) -> Result<Bitmap, Failure> {
+    pub fn changes_since(&self, older: &str) -> Result<Changes, Failure> {
         let inner = &*self.0;
-        let mut changes = Bitmap::new(inner.blocks);
+        let mut changes = Changes { blocks: Bitmap::new(inner.blocks), gone: 0 };
         let (mut from, mut next, mut empty) = (0, None::<String>, 0u32);
         loop {
             let start = from;
@@ -115,8 +131,12 @@ impl Snapshot {
                 page => page?,
             };
             empty = if page.blocks.is_empty() { empty.saturating_add(1) } else { 0 };
-            for (block, _) in &page.blocks {
-                changes.set(*block, true);
+            for (block, token) in &page.blocks {
+                // A page that is listed again tells the same.
+                if token.is_empty() && !changes.blocks.contains(*block) {
+                    changes.gone = changes.gone.saturating_add(1);
+                }
+                changes.blocks.set(*block, true);
                 from = from.max(block.saturating_add(1));
             }
             if page.next.is_none() {

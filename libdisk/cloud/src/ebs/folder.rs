@@ -95,7 +95,9 @@ impl Image {
                 page.next = Some(index.to_string());
                 break;
             }
-            page.blocks.push((index, index.to_string()));
+            // A block of zeros was never written.
+            let token = if block::is_zero(&buf) { String::new() } else { index.to_string() };
+            page.blocks.push((index, token));
         }
         Ok(page)
     }

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 
 pub use address::{Address, AddressError, Name};
 pub use client::{Ebs, Options};
-pub use device::Snapshot;
+pub use device::{Changes, Snapshot};
 pub use ec2::{Description, Set};
 pub use tally::Tally;
 

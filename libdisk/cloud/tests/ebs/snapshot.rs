@@ -214,7 +214,7 @@ fn changes_are_told() {
     let faults = Faults::seeded(3).chance(Fault::EmptyPage, 0.3).at(Call::Changed, 0..1, Fault::Throttled);
     let server = serve(snapshots, faults);
     let ebs = connect(&server);
-    let changes = ebs.snapshot(second).unwrap().changes_since(first).unwrap();
+    let changes = ebs.snapshot(second).unwrap().changes_since(first).unwrap().blocks;
     let told: Vec<_> = (0..2048).filter(|at| changes.contains(*at)).collect();
     assert_eq!((told, changes.count()), (vec![4, 7, 19], 3));
     let failure = ebs.snapshot(ID).unwrap().changes_since(first).unwrap_err();

@@ -31,8 +31,11 @@ fn pull(snapshot: &Snapshot, target: &Path, since: Option<&str>) -> Result<bool>
 }
 
 fn pull_as(durable: bool, snapshot: &Snapshot, target: &Path, since: Option<&str>) -> Result<bool> {
-    let since =
-        since.map(|id| Since { key: key(id), name: id.into(), changes: snapshot.changes_since(id).unwrap() });
+    let since = since.map(|id| Since {
+        key: key(id),
+        name: id.into(),
+        changes: snapshot.changes_since(id).unwrap().blocks,
+    });
     snapshot.set_streaming(true);
     let disk = snapshot.disk();
     let spec = Spec {
@@ -260,7 +263,7 @@ fn a_delta_is_the_newer_snapshot() {
         }
         pull_as(false, &b, &target, Some(A)).unwrap_or_else(|error| panic!("{place}: {error}"));
         assert!(is(&target, &after), "{place}");
-        let changes = b.changes_since(A).unwrap();
+        let changes = b.changes_since(A).unwrap().blocks;
         let fetched = fetched(&server, B);
         let more = fetched.iter().filter(|block| !changes.contains(**block)).count();
         assert!(more <= usize::from(touched), "{place}: {more} unchanged blocks were fetched");

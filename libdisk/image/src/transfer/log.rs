@@ -2,10 +2,10 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0..4 | kind: 1 a source, 2 a range, 3 the end, 4 the content, 5 what was put of a range |
-//! | 4..8 | source: bytes of a piece; range, what was put: its length in bytes |
-//! | 8..16 | source, content: size of the disk; range, what was put: offset; end: size of the file |
-//! | 16..32 | source: its key; range, content: [`ContentSum`]; end: time and number of the file |
+//! | 0..4 | kind: 1 a source, 2 a range, 3 the end, 4 the content, 5 what was put of a range, 6 the base, 7 an edit, 8 what was there before |
+//! | 4..8 | source: bytes of a piece; range, what was put, edit: its length in bytes |
+//! | 8..16 | source, content: size of the disk; range, what was put, edit: offset; end: size of the file |
+//! | 16..32 | source, base: its key; range, content: [`ContentSum`]; end, what was there before: time and number of the file |
 //! | 32..36 | `rft2` |
 //! | 36..40 | CRC-32C of the bytes before |
 //!
@@ -15,6 +15,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,23 @@ pub enum Record {
         /// When it was changed last, and its number.
         stamp: [u8; 16],
     },
+    /// But for the edits, the target holds this.
+    Base {
+        /// What tells it from others.
+        key: Key,
+    },
+    /// Here the target may hold something else than its base.
+    Edit {
+        /// Byte offset in the disk.
+        offset: u64,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// So the target looked before the first edit of this run.
+    Before {
+        /// As of the end.
+        stamp: [u8; 16],
+    },
 }
 
 /// Why a transfer cannot begin: another process is at the same one.
@@ -145,6 +163,18 @@ pub trait TransferLog: Debug + Send + Sync {
 }
 
 impl Record {
+    /// The edits of `ranges`.
+    pub fn edits(ranges: &[Range<u64>]) -> impl Iterator<Item = Self> {
+        const MOST: u32 = 1 << 31;
+        ranges.iter().flat_map(|range| {
+            let end = range.end;
+            range.clone().step_by(1 << 31).map(move |offset| {
+                let len = u32::try_from(end.saturating_sub(offset)).unwrap_or(MOST).min(MOST);
+                Self::Edit { offset, len }
+            })
+        })
+    }
+
     fn encode(self) -> [u8; RECORD] {
         let (kind, len, number, bytes) = match self {
             Self::Source { key, size, piece } => (1u32, piece, size, key),
@@ -152,6 +182,9 @@ impl Record {
             Self::End { size, stamp } => (3, 0, size, stamp),
             Self::Content { size, sum } => (4, 0, size, sum.to_bytes()),
             Self::Put { offset, len } => (5, len, offset, [0; 16]),
+            Self::Base { key } => (6, 0, 0, key),
+            Self::Edit { offset, len } => (7, len, offset, [0; 16]),
+            Self::Before { stamp } => (8, 0, 0, stamp),
         };
         let parts: [&[u8]; 5] =
             [&kind.to_le_bytes(), &len.to_le_bytes(), &number.to_le_bytes(), &bytes, MAGIC];
@@ -177,6 +210,9 @@ impl Record {
             3 => Some(Self::End { size: number, stamp: *field }),
             5 => Some(Self::Put { offset: number, len }),
             4 => Some(Self::Content { size: number, sum }),
+            6 => Some(Self::Base { key: *field }),
+            7 => Some(Self::Edit { offset: number, len }),
+            8 => Some(Self::Before { stamp: *field }),
             _ => None,
         }
     }
@@ -321,10 +357,13 @@ mod tests {
             Record::Content { size: 1 << 40, sum: ContentSum::from_bytes([8; 16]) },
             Record::End { size: 3, stamp: [1; 16] },
             Record::Put { offset: 3 << 40, len: 4096 },
+            Record::Base { key: [5; 16] },
+            Record::Edit { offset: 5 << 40, len: u32::MAX },
+            Record::Before { stamp: [6; 16] },
         ];
         FileLog::open(&path, ANY_MODE).unwrap().write(&all).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(bytes.len(), 5 * RECORD);
+        assert_eq!(bytes.len(), all.len() * RECORD);
         for len in 0..bytes.len() {
             std::fs::write(&path, &bytes[..len]).unwrap();
             let log = FileLog::open(&path, ANY_MODE).unwrap();

@@ -100,7 +100,7 @@ pub fn content(target: &Path) -> Result<Option<ContentSum>> {
         match record {
             Record::Source { .. } => found = None,
             Record::Content { sum, .. } => found = Some(sum),
-            Record::Range { .. } | Record::Put { .. } | Record::End { .. } => {}
+            _ => {}
         }
     }
     Ok(found)
@@ -151,7 +151,7 @@ pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
             Record::Source { key, size, .. } => (last, ended, content) = (Some((key, size)), None, None),
             Record::End { stamp, .. } => ended = Some(stamp),
             Record::Content { sum, .. } => content = Some(sum),
-            Record::Range { .. } | Record::Put { .. } => {}
+            _ => {}
         }
     }
     let (target, partial) = (spec.target.as_path(), partial_path(&spec.target));

@@ -4,6 +4,7 @@
 mod answers;
 mod azure;
 mod cloud;
+mod delta;
 mod disks;
 mod dracut;
 mod emit;
