@@ -1,11 +1,15 @@
 //! Units of systemd (systemd.unit(5)): where one is, whether it is masked, its drop-ins, and what starts it.
 
+pub(crate) mod conditions;
+pub(crate) mod needs;
+mod understood;
+
 use std::collections::BTreeMap;
 
 use libdisk::vfs::FileType;
 
 use crate::text::ini;
-use crate::{Result, View, programs};
+use crate::{Result, View};
 
 /// Where units are on disk: of several files of one name, that in the first of these counts.
 const DIRS: [&str; 6] = [
@@ -149,55 +153,6 @@ pub(crate) fn commands(view: &dyn View, name: &str, path: &str) -> Result<Vec<Ve
     Ok(commands)
 }
 
-/// A unit that this one cannot be started without, and that is masked (systemd.unit(5), "Requires="). What is
-/// only wanted, or comes before it in the order, it goes without.
-fn masked_requirement(view: &dyn View, name: &str, path: &str) -> Result<Option<String>> {
-    let text = text(view, name, path)?;
-    for key in ["Requires", "Requisite", "BindsTo"] {
-        for unit in ini::values(&text, "Unit", key).iter().flat_map(|units| units.split_whitespace()) {
-            // what a specifier stands for is not known here
-            if !unit.contains('%') && is_masked(view, unit)? {
-                return Ok(Some(unit.to_owned()));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Why a service whose unit is there starts nothing: it requires what is masked, it has no command, or a program of one cannot be started.
-pub(crate) fn cannot_run(
-    view: &dyn View,
-    name: &str,
-    path: &str,
-    arch: Option<&str>,
-) -> Result<Option<String>> {
-    if let Some(unit) = masked_requirement(view, name, path)? {
-        return Ok(Some(format!("{name} requires {unit}, which is masked")));
-    }
-    let commands = commands(view, name, path)?;
-    if commands.is_empty() {
-        return Ok(Some(format!("{name} has no ExecStart=")));
-    }
-    for program in commands.iter().filter_map(|words| words.first()) {
-        // what a specifier stands for is not known here
-        if program.contains(['%', '$']) {
-            continue;
-        }
-        let found = match program.contains('/') {
-            true => Some(program.clone()),
-            false => programs::find(view, program)?,
-        };
-        let why = match found {
-            Some(found) => programs::cannot_start(view, &found, arch)?,
-            None => Some(format!("{program} is not installed")),
-        };
-        if let Some(why) = why {
-            return Ok(Some(format!("{name} is to start it, and {why}")));
-        }
-    }
-    Ok(None)
-}
-
 /// The drop-ins of a unit that are in force, in the order in which they are read: that of their names. Of two
 /// of one name, that of the unit itself counts more than one of all units of its kind, and that in the first
 /// of the folders more than others.
@@ -268,6 +223,36 @@ fn named(view: &dyn View, pulls: &[&str], suffix: &str) -> Result<Vec<String>> {
     Ok(out)
 }
 
+/// A unit that an ordinary start comes to by links.
+pub(crate) struct Pulled {
+    pub(crate) name: String,
+    /// The units that pull it in: "multi-user.target".
+    pub(crate) by: Vec<String>,
+    /// Whether one of them cannot do without.
+    pub(crate) is_required: bool,
+}
+
+/// All of these.
+pub(crate) fn started_by_links(view: &dyn View) -> Result<Vec<Pulled>> {
+    let mut found: BTreeMap<String, Pulled> = BTreeMap::new();
+    for (folder, by) in pulling(view, &PULLS)? {
+        let (by, is_required) = match by.rsplit_once('.') {
+            Some((by, kind)) => (by, kind == "requires"),
+            None => continue,
+        };
+        for name in view.list(&folder)? {
+            if view.read_link(&format!("{folder}/{name}"))?.is_some_and(|target| is_null(&target)) {
+                continue;
+            }
+            let new = || Pulled { name: name.clone(), by: Vec::new(), is_required: false };
+            let one = found.entry(name.clone()).or_insert_with(new);
+            one.by.push(by.to_owned());
+            one.is_required |= is_required;
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
 /// The folders with these suffixes of units that an ordinary start comes to: path and name.
 fn pulling(view: &dyn View, suffixes: &[&str]) -> Result<Vec<(String, String)>> {
     let mut out = Vec::new();
@@ -280,6 +265,18 @@ fn pulling(view: &dyn View, suffixes: &[&str]) -> Result<Vec<(String, String)>> 
         }
     }
     Ok(out)
+}
+
+/// The text of the unit of this name, or of its template, that a package has brought.
+fn packaged(view: &dyn View, name: &str) -> Result<String> {
+    for name in [Some(name.to_owned()), template(name)].into_iter().flatten() {
+        for dir in ["/usr/lib/systemd/system", "/lib/systemd/system"] {
+            if let Some(text) = view.text(&format!("{dir}/{name}"))? {
+                return Ok(text);
+            }
+        }
+    }
+    Ok(String::new())
 }
 
 /// The first directory that has the unit, or its template.

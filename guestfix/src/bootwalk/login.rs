@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::target::Init;
 use super::{Hop, HopKind, MenuEntry, pam, service, sshd};
 use crate::programs::cannot_start;
+use crate::systemd::needs::Fault;
 use crate::systemd::{self, Unit};
 use crate::text::pam::{Kind, What};
 use crate::text::{cmdline, lines};
@@ -40,7 +41,10 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
     {
         return Ok(vec![hop]);
     }
-    let doors = [sshd::ssh(guest, init, &accounts, arch)?, console(view, init, &accounts, arguments, arch)?];
+    let doors = [
+        sshd::ssh(guest, init, &accounts, arguments, arch)?,
+        console(view, init, &accounts, arguments, arch)?,
+    ];
     // A door that is meant to open, and does not, is a fault also where another does.
     if let Some(Door::Stuck { place, why }) = doors.iter().find(|door| matches!(door, Door::Stuck { .. })) {
         return Ok(vec![Hop::blocked(KIND, place.as_str(), "no login", why)]);
@@ -102,6 +106,12 @@ impl Door {
     }
 }
 
+impl From<Fault> for Door {
+    fn from(Fault { place, why, is_sure }: Fault) -> Self {
+        if is_sure { Self::Stuck { place, why } } else { Self::Unsure { place, why } }
+    }
+}
+
 /// The console with a login.
 fn console(
     view: &dyn View,
@@ -129,15 +139,15 @@ fn console(
 
 /// systemd starts a login at the console of the kernel if that is a serial port, and at the first screen.
 fn of_systemd(view: &dyn View, accounts: &Accounts, arguments: &str, arch: Option<&str>) -> Result<Door> {
-    if let Some((place, why)) = Unit::find(view, "getty.target")?.fault("getty.target") {
-        return Ok(Door::Stuck { place, why });
+    if let Some(fault) = service::fault(view, "getty.target", arguments, arch)? {
+        return Ok(fault.into());
     }
     if systemd::starters(view, "getty.target")?.is_empty() {
         return Ok(Door::Closed("nothing starts getty.target".into()));
     }
     let unit = console_unit(arguments);
-    if let Some((place, why)) = service::fault(view, &unit, arch)? {
-        return Ok(Door::Stuck { place, why });
+    if let Some(fault) = service::fault(view, &unit, arguments, arch)? {
+        return Ok(fault.into());
     }
     let Unit::There { path, .. } = Unit::find(view, &unit)? else {
         return Ok(Door::Closed(format!("{unit} is not there")));
@@ -316,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_door_can_be_shut_on_the_command_line() {
-        for unit in ["serial-getty@ttyS0.service", "getty.target", "ssh.service"] {
+        for unit in ["serial-getty@ttyS0.service", "getty.target", "ssh.service", "ssh"] {
             let arguments = format!("console=ttyS0 systemd.mask={unit}");
             let grub = grub_cfg(&format!("UUID={ROOT_UUID}"), &arguments);
             let stops = stops(hops(&debian().file("/boot/grub/grub.cfg", grub)));

@@ -45,6 +45,7 @@ mod uefi;
 mod unified;
 pub(crate) mod waits;
 mod walk;
+mod wanted;
 
 use serde::{Deserialize, Serialize};
 

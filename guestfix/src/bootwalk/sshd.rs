@@ -4,6 +4,7 @@ mod config;
 mod keys;
 mod keywords;
 mod listen;
+mod options;
 mod people;
 mod shut;
 mod wrappers;
@@ -29,7 +30,13 @@ const PASSWD: &str = "/etc/passwd";
 const ACCOUNT: &str = "sshd";
 
 /// The way in by it.
-pub(super) fn ssh(guest: &Guest<'_>, init: Init, accounts: &Accounts, arch: Option<&str>) -> Result<Door> {
+pub(super) fn ssh(
+    guest: &Guest<'_>,
+    init: Init,
+    accounts: &Accounts,
+    arguments: &str,
+    arch: Option<&str>,
+) -> Result<Door> {
     let view = guest.view;
     let Some(unit) = unit(view, init)? else {
         let why = if programs::find(view, "sshd")?.is_some() {
@@ -40,12 +47,11 @@ pub(super) fn ssh(guest: &Guest<'_>, init: Init, accounts: &Accounts, arch: Opti
         return Ok(Door::Closed(why.into()));
     };
     if init == Init::Systemd {
-        let fault = match unit.ends_with(".service") {
-            true => service::fault(view, &unit, arch)?,
-            false => Unit::find(view, &unit)?.fault(&unit),
-        };
-        if let Some((place, why)) = fault {
-            return Ok(Door::Stuck { place, why });
+        if let Some(fault) = service::fault(view, &unit, arguments, arch)? {
+            return Ok(fault.into());
+        }
+        if let Some(door) = options::doubtful(view, &unit)? {
+            return Ok(door);
         }
     }
     let Some(program) = programs::find(view, "sshd")? else {
@@ -133,7 +139,7 @@ mod tests {
     fn wrong(bench: &Bench) -> Option<String> {
         bench.guest(|guest| {
             let accounts = Accounts::read(guest.view, None).unwrap().unwrap_or_else(|hop| panic!("{hop:?}"));
-            match ssh(guest, Init::Systemd, &accounts, None).unwrap() {
+            match ssh(guest, Init::Systemd, &accounts, "quiet", None).unwrap() {
                 Door::Open { .. } => None,
                 Door::Stuck { place, why } => Some(format!("{place}: {why}")),
                 Door::Unsure { place, why } => Some(format!("{place} unsure: {why}")),
@@ -310,6 +316,23 @@ mod tests {
         ] {
             assert!(wrong(&debian().secret(KEY, text)).is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn options_of_its_command_line_are_understood_or_named() {
+        let unit = "[Service]\nEnvironmentFile=-/etc/default/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n";
+        let with = |unit: &str, options: &str| {
+            wrong(&debian().file("/lib/systemd/system/ssh.service", unit).file("/etc/default/ssh", options))
+        };
+        for fine in ["", "SSHD_OPTS=\n", "# SSHD_OPTS=-x\nSSHD_OPTS='-e -u0'\n", "OTHER=-f\n"] {
+            assert_eq!(with(unit, fine), None, "{fine}");
+        }
+        let why = with(unit, "SSHD_OPTS=\"-f /etc/ssh/gone\"\n").unwrap();
+        assert_eq!(
+            why,
+            "/etc/default/ssh unsure: nobody can tell whether sshd works with this on its command line: -f"
+        );
+        assert!(with(&unit.replace("-D", "-D -p 2222"), "").is_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the init starts into: the default target of systemd, or the run level of an older init.
 
-use super::{Hop, HopKind, MenuEntry, service};
+use super::{Hop, HopKind, MenuEntry, service, wanted};
+use crate::systemd::needs::Start;
 use crate::systemd::{self, Unit};
 use crate::text::{cmdline, ini, lines};
 use crate::{Guest, Result, View};
@@ -14,6 +15,8 @@ const MULTI_USER: &str = "multi-user.target";
 const GRAPHICAL: &str = "graphical.target";
 /// Without these no service is started, and no device is seen.
 const ESSENTIAL: &[&str] = &["sysinit.target", "basic.target", "multi-user.target"];
+/// Others that may not be there, and may not be masked on the command line.
+const UNMASKED: &[&str] = &["local-fs.target", "sockets.target", "-.mount", "systemd-udevd-kernel.socket"];
 const SERVICES: &[&str] = &["systemd-udevd.service", "systemd-udev-trigger.service"];
 
 /// What runs as the first program.
@@ -82,22 +85,49 @@ fn default_target(guest: &Guest<'_>, entry: Option<&MenuEntry>, arguments: &str)
     if let Some(why) = incomplete(view, name)? {
         return Ok(vec![Hop::blocked(KIND, path, name, why)]);
     }
-    let needed = |unit: &str| unit == name || ESSENTIAL.contains(&unit) || SERVICES.contains(&unit);
+    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
+    if let (Some(entry), Some((token, why))) = (entry, asks(arguments)) {
+        return Ok(vec![Hop::blocked(
+            KIND,
+            &entry.place,
+            name,
+            format!("{token} on the command line {why}"),
+        )]);
+    }
+    let needed = |unit: &str| {
+        unit == name || ESSENTIAL.contains(&unit) || SERVICES.contains(&unit) || UNMASKED.contains(&unit)
+    };
     if let Some(hop) = service::masked(KIND, entry, needed) {
         return Ok(vec![hop]);
     }
     for unit in ESSENTIAL {
-        if let Some((place, why)) = Unit::find(view, unit)?.fault(unit) {
-            return Ok(vec![Hop::blocked(KIND, place, name, why)]);
+        if let Some(fault) = service::fault(view, unit, arguments, arch)? {
+            return Ok(vec![service::hop(KIND, name, fault)]);
         }
     }
-    let arch = guest.facts.os.as_ref().and_then(|os| os.arch);
     for service in SERVICES {
-        if let Some((place, why)) = service::fault(view, service, arch)? {
-            return Ok(vec![Hop::blocked(KIND, place, name, why)]);
+        if let Some(fault) = service::fault(view, service, arguments, arch)? {
+            return Ok(vec![service::hop(KIND, name, fault)]);
         }
+    }
+    if let Some(fault) = wanted::fault(&Start { view, arguments: Some(arguments), arch })? {
+        return Ok(vec![service::hop(KIND, name, fault)]);
     }
     Ok(vec![Hop::reached(KIND, path, name)])
+}
+
+/// What on the command line keeps systemd from starting the system by itself.
+fn asks(arguments: &str) -> Option<(&str, &'static str)> {
+    cmdline::tokens(arguments).find_map(|token| {
+        let value = |key| cmdline::value(token, key);
+        if value("systemd.run").is_some() {
+            return Some((token, "has systemd run a command in the place of the system"));
+        }
+        let is_off = |value: &str| matches!(value, "0" | "no" | "n" | "false" | "f" | "off");
+        let confirms = token == "systemd.confirm_spawn"
+            || value("systemd.confirm_spawn").is_some_and(|value| !is_off(value));
+        confirms.then_some((token, "has systemd ask at the console before it starts a program"))
+    })
 }
 
 /// The unit that the command line asks for, and the word that does; the last one counts.
@@ -251,6 +281,7 @@ mod tests {
         let own = debian().link(DEFAULT, "/lib/systemd/system/multi-user.target");
         assert_eq!(lines(&hops(&own)), ["Target /lib/systemd/system/multi-user.target: multi-user.target"]);
         assert_eq!(stops(hops(&with_arguments(debian(), "systemd.unit=multi-user.target 3"))), [""; 0]);
+        assert_eq!(stops(hops(&with_arguments(debian(), "systemd.confirm_spawn=no"))), [""; 0]);
         let site = debian()
             .link(DEFAULT, "/etc/systemd/system/site.target")
             .file("/etc/systemd/system/site.target", "[Unit]\nRequires=multi-user.target\n");
@@ -300,6 +331,35 @@ mod tests {
             (
                 with_arguments(debian(), "systemd.mask=systemd-udevd.service"),
                 "systemd.mask=systemd-udevd.service on the command line",
+            ),
+            (
+                with_arguments(debian(), "systemd.mask=local-fs.target"),
+                "systemd.mask=local-fs.target on the command line",
+            ),
+            (
+                with_arguments(debian(), "systemd.run=/bin/false"),
+                "systemd.run=/bin/false on the command line has systemd run",
+            ),
+            (
+                with_arguments(debian(), "systemd.confirm_spawn"),
+                "systemd.confirm_spawn on the command line has systemd ask",
+            ),
+            (
+                debian().file(
+                    "/etc/systemd/system/sysinit.target.d/x.conf",
+                    "[Unit]\nConditionVirtualization=amazon\n",
+                ),
+                "sysinit.target is not started: ConditionVirtualization=amazon does not hold",
+            ),
+            (
+                debian().file("/etc/systemd/system/service.d/x.conf", "[Service]\nExecStartPre=/bin/false\n"),
+                "systemd-udevd.service needs ExecStartPre=/bin/false, and that fails",
+            ),
+            (
+                debian()
+                    .link("/etc/systemd/system/basic.target.wants/x.service", "../x.service")
+                    .file("/etc/systemd/system/x.service", "[Service]\nExecStart=/sbin/reboot\n"),
+                "x.service is started, and ends the system: ExecStart=/sbin/reboot",
             ),
             (with_arguments(debian(), "single"), "single on the command line: rescue.target"),
             (

@@ -53,6 +53,16 @@ pub(super) fn volume<'a>(
     }
 }
 
+/// Whether a specification is a volume that surely comes; the error says why it does not, and whether that is
+/// sure.
+pub(crate) fn device(machine: &Machine, spec: &str) -> std::result::Result<bool, (String, bool)> {
+    match volume(machine, spec) {
+        Ok(volume) => Ok(volume.is_some()),
+        Err(Missing::Surely(why)) => Err((why, true)),
+        Err(Missing::Perhaps(why)) => Err((why, false)),
+    }
+}
+
 /// The volume of /usr, where that is one of its own and init is in it: it has to be there before init is.
 pub(super) fn usr<'a>(guest: &Guest<'a>) -> Result<Option<&'a Volume>> {
     let in_usr = guest.view.resolve("/sbin/init")?.is_some_and(|path| path.starts_with("/usr/"));

@@ -71,6 +71,7 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
     Ok(match MANAGER.state(view, false)? {
         State::Absent => Said::Absent,
         State::Idle(why) => Said::Idle(why),
+        State::Doubtful(why) => Said::doubtful(why),
         State::Works if !view.exists(MAIN)? => {
             Said::Idle(Evidence::new(MAIN, "there is no file of ifupdown"))
         }

@@ -5,7 +5,8 @@ use super::{Answer, Said, dhclient};
 use crate::place::Evidence;
 use crate::programs::{self, cannot_start};
 use crate::services::{is_started, starting_links};
-use crate::systemd::{self, Unit};
+use crate::systemd::Unit;
+use crate::systemd::needs::{Fault, Start};
 use crate::{Result, View};
 
 /// Where the scripts of older inits and of OpenRC are.
@@ -25,6 +26,8 @@ pub(super) enum State {
     Absent,
     /// It is installed and does nothing: why.
     Idle(Evidence),
+    /// Nobody can tell whether it is: why.
+    Doubtful(Evidence),
     /// It is.
     Works,
 }
@@ -37,8 +40,8 @@ impl Manager {
         let (file, fault_of_unit) = match (Unit::find(view, unit)?, self.script(view)?) {
             (Unit::Masked(path), _) => return idle(&path, format!("{unit} is masked")),
             (Unit::There { name, path }, _) => {
-                let why = systemd::cannot_run(view, &name, &path, None)?;
-                (path, why)
+                let fault = Start { view, arguments: None, arch: None }.fault(&name, &path)?;
+                (path, fault)
             }
             (Unit::Missing { .. }, Some(script)) => (script, None),
             (Unit::Missing { .. }, None) => {
@@ -51,8 +54,9 @@ impl Manager {
         if !pulled_in && !is_started(view, unit)? {
             return idle(&file, format!("nothing starts {unit}"));
         }
-        if let Some(why) = fault_of_unit {
-            return idle(&file, why);
+        if let Some(Fault { place, why, is_sure }) = fault_of_unit {
+            let evidence = Evidence::new(place, why);
+            return Ok(if is_sure { State::Idle(evidence) } else { State::Doubtful(evidence) });
         }
         for names in self.programs {
             if let Some(why) = fault(view, names)? {
@@ -67,6 +71,7 @@ impl Manager {
         Ok(match self.state(view, false)? {
             State::Absent => Said::Absent,
             State::Idle(why) => Said::Idle(why),
+            State::Doubtful(why) => Said::doubtful(why),
             State::Works => Said::Answer(at_work()?),
         })
     }

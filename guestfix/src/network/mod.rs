@@ -141,6 +141,13 @@ enum Said {
     Answer(Answer),
 }
 
+impl Said {
+    /// Nobody can tell whether it is at work.
+    fn doubtful(why: Evidence) -> Self {
+        Self::Answer(Answer::unknown(why.place, why.what))
+    }
+}
+
 /// Asks a manager.
 type Ask = fn(&dyn View, &Card) -> Result<Said>;
 

@@ -45,6 +45,7 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
                 broken.map(|place| Answer::none(place, "netplan cannot read it, and configures nothing"));
             return Ok(broken.map_or(Said::Idle(why), Said::Answer));
         }
+        State::Doubtful(why) => return Ok(Said::doubtful(why)),
         State::Works => {}
     }
     let mut networks = files(view, ".network")?;

@@ -598,6 +598,19 @@ fn a_card_without_its_own_address_or_a_route_is_not_reached() {
 }
 
 #[test]
+fn a_manager_whose_unit_is_kept_from_its_start_is_idle_or_doubtful() {
+    let drop_in = "/etc/systemd/system/systemd-networkd.service.d/a.conf";
+    let network = ("/etc/systemd/network/20-a.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n");
+    let with = |text: &str| told(&[(NETWORKD, ""), network, (drop_in, text)]);
+    assert!(with("[Unit]\nConditionVirtualization=xen\n").starts_with("none "));
+    assert!(
+        with("[Unit]\nConditionPathExists=/sys/module/ena\n").starts_with(&format!("unknown {drop_in}: "))
+    );
+    assert!(with("[Service]\nExecStartPre=/opt/x\n").starts_with("none "));
+    assert!(with("[Service]\nRestartSec=1\nMemoryMax=1G\n").starts_with("dhcp "));
+}
+
+#[test]
 fn what_ifupdown_and_dhclient_are_told_counts() {
     let main = "/etc/network/interfaces";
     let with = |more: &str, files: &[(&str, &str)]| {

@@ -37,6 +37,7 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
     }
     Ok(match wicked {
         State::Idle(why) => Said::Idle(why),
+        State::Doubtful(why) => Said::doubtful(why),
         State::Absent | State::Works => Said::Absent,
     })
 }

@@ -369,7 +369,6 @@ const ODD: &[(&str, &Rule)] = &[
     ("/etc/lvm/lvm.conf", &lvm_filters::RULE),
 ];
 
-/// One odd file makes the rules that look at it unknown, costs no other its verdict, and is never "ready".
 /// Finding T12: what was not asked, as the machine starts by BIOS, is no "ok".
 #[test]
 fn what_does_not_apply_is_not_counted_as_ok() {
@@ -388,6 +387,7 @@ fn what_does_not_apply_is_not_counted_as_ok() {
     assert_eq!(count.ok + count.not_applicable + count.wrong + count.unknown, rules::ALL.len());
 }
 
+/// One odd file makes the rules that look at it unknown, costs no other its verdict, and is never "ready".
 #[test]
 fn what_cannot_be_read_is_unknown_and_hides_nothing_else() {
     for (path, rule) in ODD {

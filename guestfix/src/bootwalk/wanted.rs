@@ -1,0 +1,292 @@
+//! Units that start along with the system, beside those that it needs, and that end it or keep it from its
+//! logins. Those of packages are taken to be sound; the administrator's are judged.
+
+mod script;
+
+use self::script::{ENDS, Script};
+use super::sshd;
+use crate::systemd::conditions::{self, Verdict};
+use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_packaged, is_quick, program};
+use crate::systemd::{self, Pulled, Unit};
+use crate::{Result, services};
+
+/// What the logins come after, beside the doors.
+const GATES: &[&str] = &[
+    "basic.target",
+    "getty.target",
+    "local-fs.target",
+    "local-fs-pre.target",
+    "network-pre.target",
+    "network.target",
+    "sockets.target",
+    "sysinit.target",
+    "systemd-udevd.service",
+    "systemd-user-sessions.service",
+];
+/// What configures the network.
+pub(super) const MANAGERS: &[&str] = &[
+    "NetworkManager.service",
+    "network.service",
+    "networking.service",
+    "systemd-networkd.service",
+    "wicked.service",
+];
+
+/// The first unit that ends the start, or of which nobody can tell whether it does.
+pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
+    let view = start.view;
+    for pulled in systemd::started_by_links(view)? {
+        let name = &pulled.name;
+        if ENDS.contains(&name.as_str()) {
+            let place = format!("{}/{}.wants/{name}", systemd::OWN, pulled.by.join(" "));
+            return Ok(Some(Fault::sure(&place, format!("{name} is started, and ends the system"))));
+        }
+        let Unit::There { path, .. } = Unit::find(view, name)? else { continue };
+        let own = view.resolve(&path)?.unwrap_or_else(|| path.clone());
+        if is_packaged(&own) && systemd::drop_ins(view, name)?.iter().all(|file| is_packaged(file)) {
+            continue;
+        }
+        let found = match name.ends_with(".timer") {
+            true => timer(start, name, &own)?,
+            false => of_unit(start, &pulled, &own)?,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// A timer that goes off by itself soon after the start; those of the calendar are the administrator's wish.
+fn timer(start: &Start<'_>, name: &str, path: &str) -> Result<Option<Fault>> {
+    let view = start.view;
+    let all = directives(view, name, path)?;
+    let is_soon = |line: &Directive| {
+        let after_start = ["OnActiveSec", "OnBootSec", "OnStartupSec"].contains(&line.key.as_str());
+        let unit = line.value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim();
+        after_start
+            && matches!(unit, "" | "s" | "sec" | "second" | "seconds" | "m" | "min" | "minute" | "minutes")
+    };
+    if !all.iter().any(is_soon) {
+        return Ok(None);
+    }
+    let unit = all.iter().find(|line| line.key == "Unit").map(|line| line.value.clone());
+    let unit = unit.unwrap_or_else(|| name.replace(".timer", ".service"));
+    if ENDS.contains(&unit.as_str()) {
+        return Ok(Some(Fault::sure(path, format!("{name} starts {unit}, which ends the system"))));
+    }
+    let Unit::There { name, path } = Unit::find(view, &unit)? else { return Ok(None) };
+    ends(start, &name, &directives(view, &name, &path)?)
+}
+
+fn of_unit(start: &Start<'_>, pulled: &Pulled, path: &str) -> Result<Option<Fault>> {
+    let (view, name) = (start.view, pulled.name.as_str());
+    let all = directives(view, name, path)?;
+    let doubtful = match conditions::judge(start, &all, "Condition")? {
+        Verdict::Fails(_) => return Ok(None),
+        Verdict::Unknown(line) => Some(format!("; whether {}={} holds cannot be told", line.key, line.value)),
+        Verdict::Holds => None,
+    };
+    let doubted = |fault: Fault| match &doubtful {
+        Some(doubt) => Fault { why: format!("{}{doubt}", fault.why), is_sure: false, ..fault },
+        None => fault,
+    };
+    if let Some(fault) = ends(start, name, &all)? {
+        return Ok(Some(doubted(fault)));
+    }
+    for line in all.iter().filter(|line| line.key == "Conflicts" && line.is_own) {
+        for unit in line.value.split_whitespace() {
+            let is_needed = GATES.contains(&unit)
+                || (sshd::UNITS.contains(&unit) || MANAGERS.contains(&unit))
+                    && services::is_started(view, unit)?;
+            if is_needed {
+                let why = format!("{name} is started, and stops {unit} (Conflicts=)");
+                return Ok(Some(doubted(Fault::sure(&line.file, why))));
+            }
+        }
+    }
+    if pulled.is_required
+        && let Some(fault) = start.fault(name, path)?
+    {
+        let why = format!("{} requires {name}: {}", pulled.by.join(", "), fault.why);
+        return Ok(Some(Fault { why, ..fault }));
+    }
+    let failing = all.iter().find(|line| line.key == "ExecStart" && base(program(&line.value)) == "false");
+    if let Some(line) = failing.filter(|_| pulled.is_required) {
+        let why =
+            format!("{} requires {name}, which fails: {}={}", pulled.by.join(", "), line.key, line.value);
+        return Ok(Some(doubted(Fault::sure(&line.file, why))));
+    }
+    waits(start, pulled, &all)
+}
+
+/// Why what the logins come after may wait for this unit for ever.
+fn waits(start: &Start<'_>, pulled: &Pulled, all: &[Directive]) -> Result<Option<Fault>> {
+    let named = |key: &str| {
+        let lines = all.iter().filter(|line| line.key == key);
+        lines.flat_map(|line| line.value.split_whitespace()).collect::<Vec<_>>()
+    };
+    let is_gate = |unit: &&str| {
+        sshd::UNITS.contains(unit)
+            || GATES.contains(unit)
+            || MANAGERS.contains(unit)
+            || unit.contains("getty@")
+    };
+    // A target comes after what it pulls in.
+    let by = pulled.by.iter().map(String::as_str).find(|by| GATES.contains(by));
+    let Some(gate) = named("Before").into_iter().find(is_gate).or(by) else { return Ok(None) };
+    let has_end = |line: &Directive| {
+        matches!(line.key.as_str(), "TimeoutStartSec" | "TimeoutSec")
+            && !matches!(line.value.as_str(), "0" | "infinity")
+    };
+    let kind = named("Type").last().copied().unwrap_or("simple");
+    if kind != "oneshot" || all.iter().any(has_end) {
+        return Ok(None);
+    }
+    for line in all.iter().filter(|line| line.key.starts_with("ExecStart") && !is_quick(&line.value)) {
+        if Script::of(start.view, &line.value)?.waits() {
+            let why = format!(
+                "nobody can tell whether {} ends, and {gate} waits for it: {}={}",
+                pulled.name, line.key, line.value
+            );
+            return Ok(Some(Fault::unsure(&line.file, why)));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a unit ends the system once it is started.
+fn ends(start: &Start<'_>, name: &str, all: &[Directive]) -> Result<Option<Fault>> {
+    let is_oneshot = all.iter().any(|line| line.key == "Type" && line.value == "oneshot")
+        || all.iter().any(|line| line.key == "ExecStart" && is_quick(&line.value));
+    let mut is_failing = None;
+    for line in all.iter().filter(|line| line.is_own) {
+        let Directive { file, key, value, .. } = line;
+        let names_end = value.split_whitespace().any(|unit| ENDS.contains(&unit));
+        let is_end = match key.as_str() {
+            "Requires" | "Wants" | "BindsTo" | "Upholds" => names_end,
+            "OnSuccess" => names_end && is_oneshot,
+            "SuccessAction" => value != "none" && is_oneshot,
+            "FailureAction" if value != "none" => {
+                if is_failing.is_none() {
+                    is_failing = Some(fails(start, name, all)?);
+                }
+                is_failing == Some(true)
+            }
+            "OnFailure" if names_end => fails(start, name, all)?,
+            key if key.starts_with("ExecStart") => Script::of(start.view, value)?.ends(),
+            _ => false,
+        };
+        if is_end {
+            let why = format!("{name} is started, and ends the system: {key}={value}");
+            return Ok(Some(Fault::sure(file, why)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a unit surely fails.
+fn fails(start: &Start<'_>, name: &str, all: &[Directive]) -> Result<bool> {
+    let is_false = |line: &Directive| {
+        line.key.starts_with("ExecStart")
+            && base(program(&line.value)) == "false"
+            && !line.value.starts_with('-')
+    };
+    if all.iter().any(is_false) {
+        return Ok(true);
+    }
+    let Unit::There { path, .. } = Unit::find(start.view, name)? else { return Ok(false) };
+    Ok(start.fault(name, &path)?.is_some_and(|fault| fault.is_sure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::debian;
+    use super::*;
+    use crate::rules::testing::Bench;
+
+    fn wrong(bench: &Bench) -> Option<Fault> {
+        bench.guest(|guest| fault(&Start { view: guest.view, arguments: Some("quiet"), arch: None }).unwrap())
+    }
+
+    fn unit(target: &str, lines: &str) -> Bench {
+        debian()
+            .file("/etc/systemd/system/own.service", lines)
+            .link(&format!("/etc/systemd/system/{target}/own.service"), "../own.service")
+    }
+
+    const WANTS: &str = "multi-user.target.wants";
+
+    #[test]
+    fn what_ends_the_system_is_seen() {
+        assert_eq!(wrong(&debian()), None);
+        for (target, lines) in [
+            (WANTS, "[Service]\nType=oneshot\nExecStart=/sbin/poweroff\n"),
+            (WANTS, "[Service]\nExecStart=-/usr/bin/systemctl --no-block reboot\n"),
+            (WANTS, "[Service]\nExecStart=/bin/sh -c 'sleep 9; shutdown -h now'\n"),
+            (WANTS, "[Unit]\nSuccessAction=poweroff\n[Service]\nExecStart=/bin/true\n"),
+            (WANTS, "[Unit]\nFailureAction=reboot-force\n[Service]\nExecStart=/bin/false\n"),
+            (WANTS, "[Unit]\nFailureAction=reboot-force\n[Service]\nExecStart=/opt/gone\n"),
+            (WANTS, "[Unit]\nConflicts=ssh.service\n[Service]\nExecStart=/sbin/agetty\n"),
+            (WANTS, "[Unit]\nWants=poweroff.target\n[Service]\nExecStart=/sbin/agetty\n"),
+            ("sysinit.target.requires", "[Service]\nType=oneshot\nExecStart=/bin/false\n"),
+        ] {
+            assert!(wrong(&unit(target, lines)).is_some_and(|fault| fault.is_sure), "{lines}");
+        }
+        for lines in [
+            "[Service]\nExecStart=/usr/local/bin/app\n",
+            "[Service]\nExecStart=/usr/local/bin/app init reboot\n",
+            "[Unit]\nFailureAction=reboot\n[Service]\nExecStart=/sbin/agetty\n",
+            "[Unit]\nSuccessAction=poweroff\n[Service]\nExecStart=/sbin/agetty\n",
+            "[Unit]\nConflicts=shutdown.target getty@tty1.service\n[Service]\nExecStart=/sbin/agetty\n",
+            "[Unit]\nConditionVirtualization=amazon\n[Service]\nExecStart=/sbin/poweroff\n",
+        ] {
+            assert_eq!(wrong(&unit(WANTS, lines)), None, "{lines}");
+        }
+        let perhaps = "[Unit]\nConditionPathExists=/run/x\n[Service]\nExecStart=/sbin/poweroff\n";
+        assert!(wrong(&unit(WANTS, perhaps)).is_some_and(|fault| !fault.is_sure));
+        let script = |text: &str| {
+            unit(WANTS, "[Service]\nExecStart=/usr/local/sbin/x\n").program("/usr/local/sbin/x", text)
+        };
+        assert!(wrong(&script("#!/bin/sh\necho x\nreboot\n")).is_some());
+        assert_eq!(wrong(&script("#!/bin/sh\nif [ -e /run/x ]; then\n  reboot\nfi\n")), None);
+        let target = debian().link("/etc/systemd/system/multi-user.target.wants/reboot.target", "/lib/x");
+        assert!(wrong(&target).is_some());
+    }
+
+    #[test]
+    fn a_timer_that_ends_the_system_soon_is_seen() {
+        let timer = unit(WANTS, "[Service]\nExecStart=/sbin/reboot\n")
+            .without("/etc/systemd/system/multi-user.target.wants/own.service")
+            .link("/etc/systemd/system/timers.target.wants/own.timer", "../own.timer");
+        let with =
+            |line: &str| timer.clone().file("/etc/systemd/system/own.timer", format!("[Timer]\n{line}\n"));
+        for soon in ["OnBootSec=10", "OnStartupSec=5min"] {
+            assert!(wrong(&with(soon)).is_some(), "{soon}");
+        }
+        for late in ["OnCalendar=Sun", "OnBootSec=1week", "OnUnitActiveSec=10"] {
+            assert_eq!(wrong(&with(late)), None, "{late}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_waits_before_a_door_may_never_end() {
+        let with = |unit_lines: &str, service: &str, text: &str| {
+            let lines =
+                format!("[Unit]\n{unit_lines}\n[Service]\n{service}\nExecStart=/usr/local/bin/wait\n");
+            wrong(&unit(WANTS, &lines).program("/usr/local/bin/wait", text))
+        };
+        let metadata = "#!/bin/sh\nuntil curl -s http://169.254.169.254/latest/meta-data; do sleep 1; done\n";
+        for before in ["Before=ssh.service", "Before=network-pre.target sysinit.target"] {
+            assert!(with(before, "Type=oneshot", metadata).is_some_and(|fault| !fault.is_sure), "{before}");
+        }
+        assert_eq!(with("", "Type=oneshot", metadata), None, "nothing waits for it");
+        assert_eq!(with("Before=ssh.service", "Type=simple", metadata), None);
+        assert_eq!(with("Before=ssh.service", "Type=oneshot\nTimeoutStartSec=30", metadata), None);
+        let firewall = "#!/bin/sh\niptables -A INPUT -i lo -j ACCEPT\n";
+        assert_eq!(with("Before=network-pre.target", "Type=oneshot", firewall), None);
+        let sleeps =
+            "[Unit]\nBefore=sysinit.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n";
+        assert!(wrong(&unit("sysinit.target.wants", sleeps)).is_some());
+    }
+}

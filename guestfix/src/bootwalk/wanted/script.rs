@@ -1,0 +1,217 @@
+//! What a command of a unit surely does, where it is one of systemctl's or its like, or a script of a shell:
+//! ends the system, or waits for something in a loop.
+
+use crate::systemd::needs::{base, program};
+use crate::{Result, View};
+
+/// Targets that end the system, or leave it without logins.
+pub(super) const ENDS: &[&str] = &[
+    "emergency.target",
+    "exit.target",
+    "halt.target",
+    "kexec.target",
+    "poweroff.target",
+    "reboot.target",
+    "rescue.target",
+    "runlevel0.target",
+    "runlevel1.target",
+    "runlevel6.target",
+    "shutdown.target",
+];
+/// Words of systemctl that do.
+const VERBS: &[&str] = &[
+    "emergency",
+    "exit",
+    "halt",
+    "hibernate",
+    "kexec",
+    "poweroff",
+    "reboot",
+    "rescue",
+    "soft-reboot",
+    "suspend",
+];
+const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "sh", "zsh"];
+/// The most of a script that is read, in bytes.
+const SCRIPT: usize = 64 << 10;
+
+/// A script, a command a line.
+pub(super) struct Script(String);
+
+impl Script {
+    /// What a command runs: itself, or the lines of the script of a shell that it is.
+    pub(super) fn of(view: &dyn View, command: &str) -> Result<Self> {
+        let first = program(command);
+        let rest = command.split_once(first).map_or("", |(_, rest)| rest.trim_start_matches(['"', '\'']));
+        if SHELLS.contains(&base(first)) {
+            let mut words = rest.split_whitespace();
+            if let Some((_, inner)) = rest.split_once("c ").filter(|(flags, _)| is_flags(flags)) {
+                let inner = inner.trim().trim_matches(['"', '\'']);
+                return Ok(Self(inner.replace(';', "\n")));
+            }
+            let file = words.find(|word| !word.starts_with('-')).unwrap_or_default();
+            return Ok(Self(Self::read(view, file)?.unwrap_or_default()));
+        }
+        let is_path = first.starts_with('/')
+            && !["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"].iter().any(|dir| first.starts_with(dir));
+        let text = if is_path { Self::read(view, first)? } else { None };
+        Ok(Self(text.unwrap_or_else(|| format!("{first} {}", rest.trim()))))
+    }
+
+    /// The text of a script of a shell.
+    fn read(view: &dyn View, path: &str) -> Result<Option<String>> {
+        let start = view.start(path, SCRIPT)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&start).into_owned();
+        let runs = text.lines().next().and_then(|line| line.strip_prefix("#!")).unwrap_or_default();
+        let is_shell = runs.split_whitespace().any(|word| SHELLS.contains(&base(word)));
+        Ok(is_shell.then(|| text.replace(';', "\n")))
+    }
+
+    /// Its commands, each with how deep it is within conditions, loops and functions.
+    fn commands(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut depth = 0_usize;
+        let lines = self.0.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(move |line| {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            if matches!(first, "fi" | "done" | "esac" | "}") {
+                depth = depth.saturating_sub(1);
+            }
+            let at = depth;
+            if matches!(first, "if" | "for" | "while" | "until" | "case" | "select") || line.ends_with('{') {
+                depth = depth.saturating_add(1);
+            }
+            let words = ["then ", "else ", "do "];
+            let command = words.iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
+            (at, command.trim_start())
+        })
+    }
+
+    /// Whether it ends the system whatever it finds.
+    pub(super) fn ends(&self) -> bool {
+        for (depth, command) in self.commands() {
+            let command = command.split(['|', '&']).next().unwrap_or_default();
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let first = words.first().copied().unwrap_or_default();
+            if depth == 0 && ends(&words) {
+                return true;
+            }
+            // It may come no further.
+            if first == "exit" || depth == 0 && first == "exec" {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether it waits in a loop that nothing bounds, or sleeps.
+    pub(super) fn waits(&self) -> bool {
+        let mut is_open = false;
+        for (_, command) in self.commands() {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let first = words.first().copied().unwrap_or_default();
+            let bounds = ["-lt", "-le", "-gt", "-ge", "-ne", "-eq", "read"];
+            let is_bounded = bounds.iter().any(|word| words.contains(word)) || command.contains("((");
+            match first {
+                "while" | "until" => is_open = !is_bounded,
+                "done" => is_open = false,
+                _ => {}
+            }
+            if is_open && words.iter().any(|word| base(word) == "sleep") {
+                return true;
+            }
+            let time = words.get(1).copied().unwrap_or_default();
+            let is_long = |time: &str| {
+                time == "infinity"
+                    || time.trim_end_matches('s').parse::<u64>().is_ok_and(|seconds| seconds > 600)
+                    || time.ends_with(['h', 'd'])
+            };
+            if base(first) == "sleep" && is_long(time) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Whether these are options of a shell: "-e", "-e -".
+fn is_flags(text: &str) -> bool {
+    text.split_whitespace().all(|word| word.starts_with('-'))
+}
+
+/// Whether a command ends the system.
+fn ends(words: &[&str]) -> bool {
+    let Some((first, rest)) = words.split_first() else { return false };
+    let first = base(first.trim_start_matches(['-', '@', '+', '!', ':']));
+    let mut plain = rest.iter().copied().filter(|word| !word.starts_with('-'));
+    match first {
+        "poweroff" | "reboot" | "halt" => {
+            !rest.iter().any(|word| matches!(*word, "-w" | "--wtmp-only" | "--help"))
+        }
+        "kexec" => rest.iter().any(|word| matches!(*word, "-e" | "--exec")),
+        "shutdown" => !rest.iter().any(|word| matches!(*word, "-c" | "-k" | "--show")),
+        "init" | "telinit" => matches!(plain.next(), Some("0" | "1" | "6" | "s" | "S")),
+        "systemctl" => match plain.next() {
+            Some("start" | "isolate") => plain.any(|unit| ENDS.contains(&unit)),
+            Some(verb) => VERBS.contains(&verb),
+            None => false,
+        },
+        "exec" | "sudo" | "nohup" => ends(rest),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Script;
+
+    fn script(text: &str) -> Script {
+        Script(text.replace(';', "\n"))
+    }
+
+    #[test]
+    fn a_script_ends_the_system_where_nothing_guards_it() {
+        for text in [
+            "reboot",
+            "#!/bin/sh\nsleep 9; /sbin/shutdown -h now",
+            "systemctl --no-block reboot",
+            "if x; then\n  y\nfi\nsystemctl start poweroff.target",
+            "init 6",
+        ] {
+            assert!(script(text).ends(), "{text}");
+        }
+        for text in [
+            "if [ -e /run/reboot-required ]; then\n  reboot\nfi",
+            "[ -e /x ] && reboot",
+            "/opt/app init",
+            "f() {\n reboot\n}",
+            "if x; then exit 0; fi\nreboot",
+            "systemctl start x; shutdown -c",
+            "echo reboot",
+            "systemctl set-default poweroff.target",
+        ] {
+            assert!(!script(text).ends(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_script_waits_in_a_loop_without_bounds() {
+        for text in [
+            "until curl -s http://169.254.169.254/; do sleep 1; done",
+            "while ! ping -c1 10.0.0.2; do\n  sleep 2\ndone",
+            "while true; do\n curl x && break\n sleep 5\ndone",
+            "sleep infinity",
+            "/bin/sleep 1d",
+        ] {
+            assert!(script(text).waits(), "{text}");
+        }
+        for text in [
+            "for i in 1 2 3; do sleep 1; done",
+            "while [ $i -lt 30 ]; do\n sleep 1\ndone",
+            "while read line; do\n sleep 1\ndone",
+            "sleep 5",
+            "while shift; do\n echo\ndone\nsleep 1",
+        ] {
+            assert!(!script(text).waits(), "{text}");
+        }
+    }
+}
