@@ -6,8 +6,8 @@ use crate::systemd::needs::{Fault, Start};
 use crate::text::cmdline;
 use crate::{Result, View};
 
-/// Why a unit does not do its work: it is missing or masked, or has nothing to start, or what it starts is not
-/// there or not whole, or a line keeps it from being started. `None` if nothing is wrong with it.
+/// Why a unit does not do its work: it is missing or masked, or has nothing to start, or what it starts is
+/// not there or not whole, or a line keeps it from being started. `None` if nothing is wrong with it.
 pub(super) fn fault(
     view: &dyn View,
     name: &str,

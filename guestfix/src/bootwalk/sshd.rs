@@ -111,8 +111,8 @@ fn config(view: &dyn View) -> Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// What starts the server: the unit, or the script or job of the same name of an older init. One that is masked
-/// is named as well, as somebody has set it up.
+/// What starts the server: the unit, or the script or job of the same name of an older init. One that is
+/// masked is named as well, as somebody has set it up.
 fn unit(view: &dyn View, init: Init) -> Result<Option<String>> {
     let mut masked = None;
     for unit in UNITS {
