@@ -91,7 +91,10 @@ pub enum CannotFollow {
     /// Nobody knows what it holds.
     #[error("it is not known to hold {0}: there is no record on this machine of what was sent there")]
     NoRecord(String),
-    /// It is another disk, or that one was not finished.
+    /// It is a part of a disk.
+    #[error("it does not hold {0}: what was sent there last was not finished")]
+    Unfinished(String),
+    /// It is another disk, or one whose pages were not recorded.
     #[error("it does not hold {0}: by the record on this machine something else was sent there last")]
     Other(String),
     /// Somebody else has written it.
@@ -103,9 +106,9 @@ pub enum CannotFollow {
     /// It is a managed disk.
     #[error("a managed disk takes no more pages once it is finished")]
     Managed,
-    /// It is a file, and the disk was edited.
-    #[error("a file takes what has changed of a snapshot as it is, without a plan's changes")]
-    Edited,
+    /// What is where in it is known only when it is whole.
+    #[error("a qcow2 file is always written whole")]
+    Whole,
 }
 
 /// A disk that is to be written.
@@ -261,19 +264,24 @@ impl FileDestination {
     }
 
     fn spec(&self, disk: DiskSpec, key: ResumeKey, size: u64) -> Spec {
-        let key_of = |key: ResumeKey| key.with("format", self.format).digest();
-        let older = |Older { key, name, changes }| Since { key: key_of(key), name, changes };
+        let older = |Older { key, name, changes }| Since { key: self.key_of(key), name, changes };
+        let base = |Base { key, edits }| transfer::Base { key: self.key_of(key), edits };
         Spec {
             target: self.output.path.clone(),
-            key: key_of(key),
+            key: self.key_of(key),
             size,
             piece: disk.piece,
             since: disk.since.map(older),
             replace: self.output.existing == Existing::Replace,
             mode: self.output.mode,
-            keep: disk.base.is_some(),
+            base: disk.base.map(base),
             durable: self.output.durability == Durability::Synced,
         }
+    }
+
+    /// What a log calls something that is put there.
+    fn key_of(&self, key: ResumeKey) -> transfer::Key {
+        key.with("format", self.format).digest()
     }
 
     /// The file for another disk of the machine.
@@ -314,12 +322,21 @@ impl Destination for FileDestination {
         }
     }
 
-    fn can_follow(&self, _older: &Older, newer: &Base) -> Result<()> {
-        if newer.edits.is_empty() {
-            return Ok(());
+    fn can_follow(&self, older: &Older, newer: &Base) -> Result<()> {
+        let refused = |why: CannotFollow| {
+            let error = Error::new(ErrorKind::Refused, LAYER, "cannot take only what has changed");
+            Err(error.because(why).in_file(&self.output.path))
+        };
+        if !self.resumes(0) {
+            return refused(CannotFollow::Whole);
         }
-        let error = Error::new(ErrorKind::Refused, LAYER, "cannot take only what has changed");
-        Err(error.because(CannotFollow::Edited).in_file(&self.output.path))
+        let (path, name) = (self.output.path.as_path(), || older.name.clone());
+        let keys = [&older.key, &newer.key].map(|key| self.key_of(key.clone()));
+        match transfer::log_path(path).exists() {
+            true if transfer::is_based_on(path, &keys)? => Ok(()),
+            true => refused(CannotFollow::Other(name())),
+            false => refused(CannotFollow::NoRecord(name())),
+        }
     }
 
     fn free(&self) -> Result<()> {

@@ -61,6 +61,9 @@ impl PageBlobDestination {
         if last.source.is_none() {
             return Err(self.unknown(CannotFollow::NoRecord(name())));
         }
+        if last.base.is_none() && last.is_unfinished() {
+            return Err(self.unknown(CannotFollow::Unfinished(name())));
+        }
         let is = |key| last.base == Some(key);
         if !is(self.key_of(older.key.clone())) && !is(self.key_of(newer.key.clone())) {
             return Err(self.unknown(CannotFollow::Other(name())));

@@ -556,8 +556,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
-    /// The page blob already holds what this command made of this older snapshot of the same volume: fetch
-    /// and send only what has changed since; for a machine of several disks ebs:snap-…,snap-…, in their order
+    /// The target already holds what this command made of this older snapshot of the same volume: fetch and
+    /// write only what has changed since; for a machine of several disks ebs:snap-…,snap-…, in their order
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) since: Option<String>,
     /// Its format [default: by its extension]

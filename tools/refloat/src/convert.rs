@@ -123,9 +123,6 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let source = image::open_part(context, &args.source, Takes::Volume)?;
     let disks = source.machine.disks();
     let older = snapshot::older(args.since.as_deref(), disks)?;
-    if !older.is_empty() && outputs.format == FileFormat::Qcow2 {
-        return Err(anyhow!("--since does not work with qcow2")).help("name the output .vhd or .raw");
-    }
     let mut all = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
         let pull = Pull::of(disk, None).map(|pull| pull.since(older.get(index).map(String::as_str)));
@@ -298,10 +295,11 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         since: None,
         base: None,
     };
-    let changed = match &job.pull {
-        Some(pull) => pull.describe(context, &mut spec)?,
-        None => None,
-    };
+    let mut changed = None;
+    if let Some(pull) = &job.pull {
+        changed = pull.describe(context, &mut spec)?;
+        pull.can_follow(to).map_err(refused)?;
+    }
     if let Some(base) = &mut spec.base {
         base.edits.extend(edited);
     }
@@ -381,7 +379,8 @@ pub(crate) fn refused(error: anyhow::Error) -> anyhow::Error {
     let follows = error.chain().find_map(|cause| cause.downcast_ref::<CannotFollow>());
     let help = match taken {
         None if let Some(why) = follows => match why {
-            CannotFollow::Managed | CannotFollow::Edited => help::FOLLOWS,
+            CannotFollow::Managed | CannotFollow::Whole => help::FOLLOWS,
+            CannotFollow::Unfinished(_) => help::FINISH_FIRST,
             _ => help::IN_FULL,
         },
         Some(Taken::Input) => help::OTHER_OUTPUT,

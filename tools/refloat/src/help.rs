@@ -50,7 +50,9 @@ pub(crate) const WAIT: &str = "wait until it has ended, then try again";
 pub(crate) const WHERE_IS: &str =
     "name the image after the plan if it has moved: plan --show PLAN.json IMAGE";
 pub(crate) const FOLLOWS: &str =
-    "write to a page blob, azure:https://…, which follows from snapshot to snapshot; or leave --since out";
+    "a .vhd, a .raw and a page blob, azure:https://…, follow from snapshot to snapshot; or leave --since out";
+pub(crate) const FINISH_FIRST: &str =
+    "run the one that was not finished again: it goes on where it was stopped; then --since works";
 pub(crate) const IN_FULL: &str = "leave --since out and add --force: a full migration writes all of it again; then --since works from that on";
 pub(crate) const WITHOUT_SINCE: &str = "leave --since out to fetch all of the snapshot";
 

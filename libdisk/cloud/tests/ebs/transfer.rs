@@ -10,7 +10,7 @@ use crate::support::{connect, fill, options, serve, volume};
 use block::{CopyOptions, Disk, ErrorKind, FileDisk, Result, Silent, copy};
 use cloud::ebs::{BLOCK, Ebs, Snapshot};
 use image::raw::RawSink;
-use image::transfer::{self, Begin, Since, Spec};
+use image::transfer::{self, Base, Begin, Since, Spec};
 use image::{Durability, Output, partial_path};
 use standin::{BLOCK_TOKEN_LIFE, Call, Fault, Faults, Server};
 
@@ -46,7 +46,7 @@ fn pull_as(durable: bool, snapshot: &Snapshot, target: &Path, since: Option<&str
         since,
         replace: false,
         mode: block::ANY_MODE,
-        keep: true,
+        base: Some(Base { key: key(snapshot.id()), edits: Vec::new() }),
         durable,
     };
     let Begin::Go(transfer) = transfer::begin(spec, &Silent)? else { return Ok(false) };

@@ -16,6 +16,7 @@ mod log;
 mod sink;
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -50,16 +51,26 @@ pub struct Spec {
     pub replace: bool,
     /// The mode bits of the log.
     pub mode: u32,
-    /// Whether the pieces stay in the log when the target is whole.
-    pub keep: bool,
+    /// What the target is made of, if a newer snapshot may follow it: then the pieces stay in the log when it
+    /// is whole.
+    pub base: Option<Base>,
     /// Whether the target is flushed to the disk.
     pub durable: bool,
 }
 
-/// An older snapshot that the target holds.
+/// What a target is but for some edits.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its key.
+    pub key: Key,
+    /// Where the target may be other than that, in bytes.
+    pub edits: Vec<Range<u64>>,
+}
+
+/// An older snapshot that the target holds, edited or not.
 #[derive(Debug)]
 pub struct Since {
-    /// Its key.
+    /// Its key, as a [`Base`] has it.
     pub key: Key,
     /// Its name, for messages.
     pub name: String,
@@ -80,6 +91,8 @@ pub enum Begin {
 #[derive(Debug)]
 pub struct Transfer {
     spec: Spec,
+    /// The key of what the target held before, if that is to become a newer snapshot.
+    older: Option<Key>,
     log: Box<dyn TransferLog>,
     done: Bitmap,
     /// The sum of what is done, if that is known.
@@ -134,7 +147,7 @@ fn remove(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `Refused` if another run writes the target, or it is not known to be what `since` says; `Io`.
-pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
+pub fn begin(mut spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     let log = log_path(&spec.target);
     let unknown = |since: &Since| {
         let what = format!("it is not known to be {}: there is no record of that", since.name);
@@ -145,21 +158,21 @@ pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     }
     check_partial(&spec.target)?;
     let log = FileLog::open(&log, spec.mode)?;
-    let (mut last, mut ended, mut content) = (None, None, None);
+    let since = spec.since.as_ref().map(|since| since.key);
+    let (mut last, mut older) = (Run::default(), None);
     for record in log.records()? {
-        match record {
-            Record::Source { key, size, .. } => (last, ended, content) = (Some((key, size)), None, None),
-            Record::End { stamp, .. } => ended = Some(stamp),
-            Record::Content { sum, .. } => content = Some(sum),
-            _ => {}
+        if matches!(record, Record::Source { .. }) && last.is_of(since) && last.is_not(spec.key) {
+            older = Some(last.clone());
         }
+        last.add(record);
     }
+    let Run { source, ended, content, .. } = last.clone();
     let (target, partial) = (spec.target.as_path(), partial_path(&spec.target));
     let there = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let only_target = there(target) && !there(&partial);
     let unchanged = |path: &Path| ended.is_some() && stamp(path).ok() == ended;
 
-    if last == Some((spec.key, spec.size))
+    if source == Some((spec.key, spec.size))
         && only_target
         && (unchanged(target) || (ended.is_none() && !spec.replace))
     {
@@ -170,10 +183,11 @@ pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
         return Ok(Begin::Complete(content));
     }
     let mut known = false;
-    if let Some(since) = spec.since.as_ref().filter(|_| last.is_none_or(|(key, _)| key != spec.key)) {
-        if last.is_none_or(|(key, _)| key != since.key) || ended.is_none() {
+    if let Some(since) = spec.since.as_ref().filter(|_| last.is_not(spec.key)) {
+        if !last.is_of(Some(since.key)) || ended.is_none() {
             return Err(unknown(since));
         }
+        older = Some(last);
         let base = if there(target) { target } else { partial.as_path() };
         known = unchanged(base);
         if base == target {
@@ -181,14 +195,79 @@ pub fn begin(spec: Spec, observer: &dyn Observer) -> Result<Begin> {
             fs::rename(target, &partial).map_err(failed)?;
         }
     }
+    // What either has edited may differ, too.
+    let edits = spec.base.iter().flat_map(|base| &base.edits).chain(older.iter().flat_map(|run| &run.edits));
+    if let Some(since) = &mut spec.since {
+        for range in edits {
+            let piece = u64::from(spec.piece).max(1);
+            let first = range.start.checked_div(piece).unwrap_or(0);
+            (first..range.end.div_ceil(piece)).for_each(|piece| since.changes.set(piece, true));
+        }
+    }
+    let older = older.and_then(|run| run.source).map(|(key, _)| key);
     let (done, sum) = (Bitmap::new(spec.size.div_ceil(u64::from(spec.piece))), Some(ContentSum::default()));
-    let mut transfer = Transfer { spec, log: Box::new(log), done, sum };
+    let mut transfer = Transfer { spec, older, log: Box::new(log), done, sum };
     if check_sidecar(&partial)? {
         let file = File::open(&partial)
             .map_err(|cause| Error::io(LAYER, "cannot open the output", cause).in_file(&partial))?;
         transfer.look(&file, known, observer)?;
     }
     Ok(Begin::Go(Box::new(transfer)))
+}
+
+/// What a log tells of one transfer.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    source: Option<(Key, u64)>,
+    base: Option<Key>,
+    edits: Vec<Range<u64>>,
+    ended: Option<[u8; 16]>,
+    content: Option<ContentSum>,
+}
+
+impl Run {
+    fn add(&mut self, record: Record) {
+        match record {
+            Record::Source { key, size, .. } => *self = Self { source: Some((key, size)), ..Self::default() },
+            Record::Base { key } => self.base = Some(key),
+            Record::Edit { offset, len } => self.edits.push(offset..offset.saturating_add(len.into())),
+            Record::End { stamp, .. } => self.ended = Some(stamp),
+            Record::Content { sum, .. } => self.content = Some(sum),
+            Record::Range { .. } | Record::Put { .. } | Record::Before { .. } => {}
+        }
+    }
+
+    /// Whether it is another one than that of `key`.
+    fn is_not(&self, key: Key) -> bool {
+        self.source.is_none_or(|(of, _)| of != key)
+    }
+
+    /// Whether it is based on `key`. What was edited nowhere is its own base.
+    fn is_of(&self, key: Option<Key>) -> bool {
+        key.is_some() && self.base.or(self.source.map(|(key, _)| key)) == key
+    }
+}
+
+/// Whether the log of `target` tells last of something that is based on one of `keys`.
+///
+/// # Errors
+/// As [`content`].
+pub fn is_based_on(target: &Path, keys: &[Key]) -> Result<bool> {
+    let path = log_path(target);
+    if !check_sidecar(&path)? {
+        return Ok(false);
+    }
+    let mut last = Run::default();
+    log::read(&path)?.for_each(|record| last.add(record));
+    Ok(keys.iter().any(|key| last.is_of(Some(*key))))
+}
+
+/// The records of what the target of a transfer is made of, if that is something else than the transfer's own
+/// key says.
+fn based_on(spec: &Spec) -> impl Iterator<Item = Record> {
+    let base = spec.base.as_ref().filter(|base| base.key != spec.key);
+    let edits = base.into_iter().flat_map(|base| Record::edits(&base.edits));
+    base.map(|base| Record::Base { key: base.key }).into_iter().chain(edits)
 }
 
 impl Transfer {
@@ -210,7 +289,12 @@ impl Transfer {
             self.log.clear()?;
         }
         let Spec { key, size, piece, durable, .. } = self.spec;
-        self.log.append(Record::Source { key, size, piece }, durable)?;
+        let source = Record::Source { key, size, piece };
+        let records: Vec<_> = based_on(&self.spec).collect();
+        self.log.append(source, durable && records.is_empty())?;
+        for (record, left) in records.iter().zip((0..records.len()).rev()) {
+            self.log.append(*record, durable && left == 0)?;
+        }
         Ok(Box::new(sink::Logged::new(self, inner, file)))
     }
 
@@ -274,7 +358,7 @@ impl Transfer {
     fn told(&self) -> Result<impl Iterator<Item = Told> + use<>> {
         let Spec { key, size, piece, .. } = self.spec;
         let piece_len = u64::from(piece);
-        let older = self.spec.since.as_ref().map(|since| since.key);
+        let older = self.older;
         let mut of = None;
         // The target's end is the older snapshot's unless the log goes on after it.
         let mut at_end = None;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use block::{Bitmap, Chunk, ContentSum, Done, Error, FileRange, Receipt, Result, Sink, SinkCaps};
 
 use super::log::Record;
-use super::{LAYER, Spec, Told, Transfer, end, forget};
+use super::{LAYER, Spec, Told, Transfer, based_on, end, forget};
 use crate::partial::partial_path;
 
 /// So often, what was put is flushed to the disk: what a crash of the machine can cost.
@@ -68,7 +68,8 @@ impl Logged {
             }
             _ => None,
         });
-        Ok(std::iter::once(Record::Source { key, size, piece: piece_len }).chain(pieces))
+        let source = Record::Source { key, size, piece: piece_len };
+        Ok(std::iter::once(source).chain(based_on(&self.transfer.spec)).chain(pieces))
     }
 }
 
@@ -116,7 +117,7 @@ impl Sink for Logged {
         if spec.since.is_some() {
             // The log shall speak of the new snapshot only.
             log.replace(&mut self.newer()?.chain(sum).chain([end(target)?]), durable)?;
-        } else if spec.keep {
+        } else if spec.base.is_some() {
             log.append(end(target)?, durable)?;
         } else if sum.is_some() {
             let source = Record::Source { key, size, piece };

@@ -19,18 +19,18 @@ use crate::program::{self, Refloat};
 const SECRET: &str = "sig=";
 
 /// Azurite, and the folder that `refloat` runs in.
-struct Azure {
-    azurite: Azurite,
+pub(crate) struct Azure {
+    pub(crate) azurite: Azurite,
     folder: tempfile::TempDir,
 }
 
 impl Azure {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let azurite = Azurite::start()?;
         Some(Self { azurite, folder: tempfile::tempdir_in(testimages::cache::directory()).unwrap() })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

@@ -8,8 +8,8 @@ use serde_json::Value;
 use standin::Snapshot;
 use testimages::synthetic;
 
-use crate::azure::Blobs;
-use crate::cloud::{BLOCK, Cloud, ID, NEWER, noise};
+use crate::azure::{Azure, Blobs};
+use crate::cloud::{BLOCK, Cloud, ID, NEWER, noise, same};
 use crate::program::Refloat;
 
 const LEN: usize = BLOCK as usize;
@@ -113,11 +113,21 @@ fn a_migrated_blob_becomes_the_newer_snapshot_by_what_changed_alone() {
     for line in [delta.as_str(), "migrate ebs:T @os.vhd --for azure-gen1"] {
         assert_eq!(both.json(line)["written"]["written"], 0, "{line}");
     }
+    // A file follows, too, by whole blocks of 512 KiB.
+    both.run("migrate ebs:S os.vhd --for azure-gen1", 0);
+    let told = both.json(&delta.replace("@os.vhd", "os.vhd"));
+    assert_eq!(told["written"]["changed"]["blocks"], forecast["blocks"], "{told}");
+    let file = fs::read(both.cloud.path().join("os.vhd")).unwrap();
+    assert!(file == both.blobs.server.content("full.vhd").unwrap(), "the file is not what the blob is");
+    assert_eq!(both.json("migrate ebs:T os.vhd --for azure-gen1")["written"]["written"], 0);
     // What has another plan is another disk: it follows the same snapshot.
     let other = "migrate ebs:T @os.vhd --for azure-gen1 --cloud-init azure";
     both.run(&format!("{other} --since {NEWER}"), 0);
+    both.run(&format!("{} --since {NEWER}", other.replace("@os.vhd", "os.vhd")), 0);
     both.run(&other.replace("@os.vhd", "@other.vhd"), 0);
     both.same("os.vhd", "other.vhd");
+    let file = fs::read(both.cloud.path().join("os.vhd")).unwrap();
+    assert!(file == both.blobs.server.content("other.vhd").unwrap(), "the file is not what the blob is");
     let verdict = both.json("verify @os.vhd");
     assert_eq!(verdict["well_formed"], true);
 }
@@ -181,14 +191,15 @@ fn what_cannot_follow_is_refused_with_the_way_out() {
     both.run("convert ebs:T @full.vhd", 0);
     both.same("disk.vhd", "full.vhd");
     both.blobs.server.spoil("disk.vhd", 3 << 20);
+    let qcow2 = format!("convert ebs:T disk.qcow2 --since {ID}");
     let managed = format!("convert ebs:T azure:01234567-89ab-cdef-0123-456789abcdef/group/disk --since {ID}");
     for (line, says, help) in [
         (delta.as_str(), "written or replaced since", "add --force"),
         ("convert ebs:S @disk.vhd --since x", "not the id of a snapshot", "ebs:snap-"),
         ("convert raw:disk.raw @disk.vhd --since snap-1", "snapshots in AWS only", "leave --since out"),
-        ("convert ebs:S disk.qcow2 --since snap-1", "does not work with qcow2", ".vhd or .raw"),
+        (qcow2.as_str(), "always written whole", ".raw and a page blob"),
         ("convert ebs:S @disk.vhd --since snap-1@us-east-1", "is in eu-west-1", "of one region"),
-        (managed.as_str(), "takes no more pages once it is finished", "to a page blob"),
+        (managed.as_str(), "takes no more pages once it is finished", "a page blob"),
     ] {
         let said = both.said(line, 2);
         assert!(said.contains(says) && said.contains("help: ") && said.contains(help), "{line}: {said}");
@@ -197,4 +208,28 @@ fn what_cannot_follow_is_refused_with_the_way_out() {
     both.run("convert ebs:S @disk.vhd --force", 0);
     both.run(&delta, 0);
     both.same("disk.vhd", "full.vhd");
+}
+
+/// Azurite says that pages are put and cleared as Azure takes it.
+#[test]
+fn another_service_holds_the_same() {
+    let Some(azure) = Azure::start() else { return };
+    let bytes = noise(23, 12);
+    let mut newer = bytes.clone();
+    newer[LEN + 4096..2 * LEN].fill(0);
+    newer[5 * LEN + 9000..][..40_000].fill(5);
+    let [old, new] = snapshots("vol-1", [(ID, bytes), (NEWER, newer)]);
+    let cloud = Cloud::new(vec![old, new], vec![]);
+    let run = |line: &str| {
+        let line = line.replace(" @", &format!(" azure:{}", azure.azurite.url("")));
+        let mut command = cloud.command(&line.replace("ebs:T", &format!("ebs:{NEWER}@eu-west-1")));
+        command.env("REFLOAT_AZURE_SAS", azure.azurite.all()).env("REFLOAT_STATE", azure.path("state"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("convert ebs:S @disk.vhd");
+    run(&format!("convert ebs:T @disk.vhd --since {ID} --read-back all"));
+    run("convert ebs:T full.vhd");
+    fs::write(azure.path("back.vhd"), azure.azurite.download("disk.vhd")).unwrap();
+    assert!(same(&azure.path("back.vhd"), &cloud.path().join("full.vhd")));
 }
