@@ -6,15 +6,16 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use block::{Bitmap, CopyOptions, Disk, ErrorKind, Memory, Receipt, Result, Silent, copy};
+use block::{Bitmap, CopyOptions, Disk, ErrorKind, Event, Memory, Observer, Receipt, Result, Silent, copy};
 use cloud::azure::{Options, Signatures};
-use image::Existing;
 use image::transfer::ResumeKey;
+use image::{Durability, Existing, Output};
 use libdisk::{
-    Base, Begin, CannotFollow, Destination, DiskSpec, Older, PageBlobDestination, ReadBack, block, cloud,
-    image,
+    Base, Begin, CannotFollow, Destination, DiskSpec, FileDestination, FileFormat, Older,
+    PageBlobDestination, ReadBack, block, cloud, image,
 };
 use standin::{BlobFault, BlobServer};
 use testimages::length;
@@ -102,12 +103,21 @@ impl Volume {
         Older { key: self.key(), name: self.name.clone(), changes: changes.clone() }
     }
 
-    fn send(&self, to: &PageBlobDestination, since: Option<(&Self, &Bitmap)>) -> Result<Receipt> {
-        match to.begin(self.spec(since), &Silent)? {
+    fn send(&self, to: &dyn Destination, since: Option<(&Self, &Bitmap)>) -> Result<Receipt> {
+        self.send_until(to, since, &Silent)
+    }
+
+    fn send_until(
+        &self,
+        to: &dyn Destination,
+        since: Option<(&Self, &Bitmap)>,
+        observer: &dyn Observer,
+    ) -> Result<Receipt> {
+        match to.begin(self.spec(since), observer)? {
             Begin::Complete(receipt) => Ok(receipt),
             Begin::Go { sink, .. } => {
                 let disk = Disk::new(Memory::new(self.edited.clone()));
-                copy(&disk, sink, &CopyOptions { threads: 3 }, &Silent)
+                copy(&disk, sink, &CopyOptions { threads: 3 }, observer)
             }
         }
     }
@@ -227,6 +237,75 @@ fn a_delta_makes_what_a_full_transfer_makes_and_sends_what_changed() {
     }
     assert!(turned > 0, "no stopped run was turned into another");
     assert!(changed > 100 && sent * 10 <= changed * 11, "{sent} pages were sent for {changed} that changed");
+}
+
+/// Stops the work when it has been asked so often.
+struct StopAfter(AtomicU64);
+
+impl Observer for StopAfter {
+    fn on(&self, _event: Event) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+/// The same of files, which follow by whole pieces.
+#[test]
+fn a_file_follows_an_edited_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(14);
+    for (format, name) in [(FileFormat::Raw, "disk.raw"), (FileFormat::Vhd, "disk.vhd")] {
+        let of = |name: &str| {
+            let output = Output { durability: Durability::Buffered, ..Output::new(folder.path().join(name)) };
+            FileDestination { output, format }
+        };
+        let (to, full) = (of(name), of(&format!("full-{name}")));
+        let mut bytes = vec![0; SIZE as usize];
+        random.fill(&mut bytes[1 << 20..9 << 20]);
+        let mut holds = Volume::new(&mut random, "snap-0", bytes);
+        holds.send(&to, None).unwrap();
+        let (churns, mut stopped) = (if length::long() { 100 } else { 9 }, 0);
+        for churn in 1..=churns {
+            let tenths = random.usize(1..=100);
+            let (next, blocks) = holds.churned(&mut random, &format!("snap-{churn}"), tenths);
+            let since = Some((&holds, &blocks));
+            to.can_follow(&holds.older(&blocks), &next.base()).unwrap();
+            for _ in 0..churn % 3 {
+                let stop = StopAfter(AtomicU64::new(random.u64(0..12)));
+                if next.send_until(&to, since, &stop).is_err() {
+                    stopped += 1;
+                    assert!(!to.output.path.exists(), "half of each is no disk");
+                }
+                to.can_follow(&holds.older(&blocks), &next.base()).unwrap();
+            }
+            next.send(&to, since).unwrap();
+            next.send(&full, None).unwrap();
+            let [found, whole] = [&to, &full].map(|to| fs::read(&to.output.path).unwrap());
+            assert!(whole[..SIZE as usize] == next.edited, "{name}, churn {churn}: the full transfer");
+            let differs = found.iter().zip(&whole).position(|(a, b)| a != b);
+            assert_eq!((found.len(), differs), (whole.len(), None), "{name}, churn {churn}");
+            fs::remove_file(&full.output.path).unwrap();
+            // The same again is there.
+            assert_eq!(next.send(&to, since).unwrap().written, 0);
+            holds = next;
+        }
+        assert!(stopped > 2, "{stopped} were stopped");
+        // Another one is not what it holds.
+        let other = Volume { name: "snap-x".into(), ..holds.clone() };
+        let (next, blocks) = holds.churned(&mut random, "snap-y", 10);
+        let why = |error: &block::Error| {
+            std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<CannotFollow>()).cloned()
+        };
+        let refused = to.can_follow(&other.older(&blocks), &next.base()).unwrap_err();
+        assert_eq!(why(&refused), Some(CannotFollow::Other("snap-x".into())));
+        assert_eq!(next.send(&to, Some((&other, &blocks))).unwrap_err().kind(), ErrorKind::Refused);
+        let refused = of("none.raw").can_follow(&holds.older(&blocks), &next.base()).unwrap_err();
+        assert_eq!(why(&refused), Some(CannotFollow::NoRecord(holds.name.clone())));
+        let qcow2 = FileDestination { format: FileFormat::Qcow2, ..of("disk.qcow2") };
+        let refused = qcow2.can_follow(&holds.older(&blocks), &next.base()).unwrap_err();
+        assert_eq!(why(&refused), Some(CannotFollow::Whole));
+    }
 }
 
 /// What is not known to be the older snapshot stays as it is.
