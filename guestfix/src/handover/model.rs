@@ -255,6 +255,11 @@ impl SqlLicence {
     }
 }
 
+/// The tag that tells what is of a test machine, and its name.
+pub const TEST_TAG: &str = "refloat-test";
+/// The tag with the day from which on that may be deleted.
+pub const EXPIRES_TAG: &str = "refloat-expires";
+
 /// What cannot be in Azure.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what}")]
@@ -390,7 +395,7 @@ impl Handover {
     /// All tags: those that were given, and what tells a test machine.
     pub fn all_tags(&self) -> Vec<(String, String)> {
         let test = self.expires.iter().flat_map(|day| {
-            [("refloat-test".to_owned(), self.name.clone()), ("refloat-expires".to_owned(), day.clone())]
+            [(TEST_TAG.to_owned(), self.name.clone()), (EXPIRES_TAG.to_owned(), day.clone())]
         });
         self.tags.iter().cloned().chain(test).collect()
     }

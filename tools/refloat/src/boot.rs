@@ -15,7 +15,7 @@ use crate::answer::{self, Answer, Help};
 use crate::cli::BootArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::{help, image, name, next};
+use crate::{help, image, name, next, symptom};
 
 pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
@@ -107,6 +107,9 @@ fn page(target: &Target, outcome: &Outcome) -> Page {
         Verdict::Stopped { hop, why, evidence } => {
             field("why", why);
             field("evidence", evidence);
+            for symptom in symptom::of_verdict(&outcome.verdict) {
+                symptom.rules().for_each(|rule| field("rule", &rule));
+            }
             (false, format!("does not boot: it stops at the {hop}"))
         }
         Verdict::Unknown { why, .. } => (false, format!("no verdict: {why}")),

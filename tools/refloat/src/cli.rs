@@ -161,6 +161,8 @@ pub(crate) enum Verb {
     Boot(BootArgs),
     /// Check, plan, apply and convert in one resumable run
     Migrate(MigrateArgs),
+    /// Move it to a test machine in Azure that reaches nothing, see if it starts, and delete that again
+    TestMigrate(Box<TestMigrateArgs>),
     /// Look inside without mounting
     Fs(FsArgs),
     /// How long the next cut-over takes, and what it costs, by what changed between two snapshots
@@ -577,6 +579,49 @@ pub(crate) struct MigrateArgs {
     /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// The disks are uploaded and attached to a virtual machine in a network without route or name server; it is
+/// listened to on its serial console, as `refloat boot` does, and then deleted with all that is around it.
+#[derive(Debug, Args)]
+pub(crate) struct TestMigrateArgs {
+    /// Any image
+    #[arg(value_parser = address())]
+    pub(crate) source: String,
+    /// The machine; what is made is called NAME-test
+    #[arg(value_name = "azure:SUBSCRIPTION/GROUP/NAME")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) goal: GoalArgs,
+    /// The size of the virtual machine
+    #[arg(long, default_value = "Standard_D2s_v5")]
+    pub(crate) size: String,
+    /// Give up after it has run for this long
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    pub(crate) timeout: u64,
+    /// Where to keep the serial console's log [default: NAME-test.serial.log in this folder]
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
+    pub(crate) log: Option<PathBuf>,
+    /// Leave it when it is done; azure cleanup deletes it
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The day from which on azure cleanup deletes it, should it be left [default: in three days]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) expires: Option<String>,
+    /// Continue even if blockers remain
+    #[arg(long)]
+    pub(crate) allow_blockers: bool,
+    /// How much to read back of what was sent
+    #[arg(long, value_name = "HOW", default_value = "sample")]
+    pub(crate) read_back: ReadBackArg,
+    /// Replace disks of that name that hold something else
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The pause between two looks at the console
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 15_000, hide = true)]
+    pub(crate) every: u64,
+    #[command(flatten)]
+    pub(crate) managed: ManagedArgs,
 }
 
 #[derive(Debug, Args)]

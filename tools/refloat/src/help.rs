@@ -44,6 +44,8 @@ pub(crate) const SAS_FILE: &str =
 pub(crate) const START_OVER: &str = "run the same command to start over";
 pub(crate) const SYMPTOM: &str = "give a line of the console, a few words of one, or the log in a file; refloat check IMAGE --for TARGET \
      looks at the disk itself";
+pub(crate) const TEST: &str =
+    "name the machine as in azure:SUBSCRIPTION/GROUP/NAME, the subscription by its ID";
 pub(crate) const UNDO_FILE: &str = "the image and its .undo file must be as refloat left them";
 pub(crate) const VOLUMES: &str = "refloat inspect IMAGE shows which volumes are there";
 pub(crate) const WAIT: &str = "wait until it has ended, then try again";

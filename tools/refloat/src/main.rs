@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod context;
 mod convert;
+mod day;
 mod demo;
 mod document;
 mod emit;
@@ -33,6 +34,7 @@ mod snapshot;
 mod source;
 mod stop;
 mod symptom;
+mod test_migrate;
 mod undo;
 mod verify;
 
@@ -71,6 +73,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Verify(args) => verify::run(context, args),
         cli::Verb::Boot(args) => boot::run(context, args),
         cli::Verb::Migrate(args) => migrate::run(context, args),
+        cli::Verb::TestMigrate(args) => test_migrate::run(context, args),
         cli::Verb::Fs(args) => fs::run(context, args),
         cli::Verb::Forecast(args) => forecast::run(context, args),
         cli::Verb::Emit(args) => emit::run(context, args),

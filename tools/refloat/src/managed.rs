@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
+use guestfix::handover::model::{EXPIRES_TAG, TEST_TAG};
 use guestfix::platform::Firmware;
 use guestfix::report::Page;
 use guestfix::report::escape::escape;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Help, Outcome};
 use crate::context::Context;
 use crate::document::Document;
-use crate::{azure, cli, help};
+use crate::{azure, cli, day, help};
 
 /// How a managed disk is made.
 #[derive(Debug, Clone, Args)]
@@ -91,6 +92,27 @@ impl ManagedArgs {
         self
     }
 
+    /// The same with further tags.
+    pub(crate) fn tagged(mut self, tags: impl Iterator<Item = (String, String)>) -> Self {
+        self.tags.extend(tags);
+        self
+    }
+
+    /// The region, where one is named.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// The availability zone.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    /// The disk encryption set.
+    pub(crate) fn encryption_set(&self) -> Option<&str> {
+        self.encryption_set.as_deref()
+    }
+
     fn settings(&self) -> Result<DiskSettings> {
         if self.guest_state.is_some() {
             let what = "--guest-state is not supported: a disk of trusted launch is made of a page blob";
@@ -118,7 +140,8 @@ impl ManagedArgs {
     }
 }
 
-fn manager(context: &Context) -> Result<Arc<Manager>> {
+/// Azure Resource Manager, as the environment names it.
+pub(crate) fn manager(context: &Context) -> Result<Arc<Manager>> {
     Ok(Arc::new(Manager::of_environment(Duration::from_secs(context.global.azure_patience))?))
 }
 
@@ -145,16 +168,19 @@ pub(crate) struct AzureArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AzureVerb {
-    /// List the managed disks that unfinished runs left, and those that stand open; with --yes close and
-    /// delete them
+    /// List the managed disks that unfinished runs left, those that stand open, and test machines; with --yes
+    /// close and delete them
     Cleanup {
         /// The resource group
         #[arg(value_name = "SUBSCRIPTION/GROUP")]
         group: String,
         /// Do it: disks of refloat's that were never finished are deleted, finished ones that stand open are
-        /// closed
+        /// closed, test machines whose day is over are deleted with their disks and networks
         #[arg(long)]
         yes: bool,
+        /// Test machines whose day is not over, too
+        #[arg(long)]
+        tests: bool,
     },
 }
 
@@ -174,10 +200,27 @@ pub(crate) struct Left {
     done: bool,
 }
 
+/// What is left of a test machine, for `--json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LeftTest {
+    /// The machine's name.
+    test: String,
+    /// The day from which on it may be deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    /// What there is of it, as "KIND NAME", in the order of deletion.
+    resources: Vec<String>,
+    /// Whether it is to be deleted: its day is over, or `--tests` was given.
+    delete: bool,
+    /// Whether that was done.
+    done: bool,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Cleanup {
     group: String,
     disks: Vec<Left>,
+    tests: Vec<LeftTest>,
 }
 
 impl Document for Cleanup {
@@ -185,7 +228,7 @@ impl Document for Cleanup {
 }
 
 pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
-    let AzureVerb::Cleanup { group, yes } = &args.verb;
+    let AzureVerb::Cleanup { group, yes, tests } = &args.verb;
     let id: GroupId = group.strip_prefix("azure:").unwrap_or(group).parse().help(help::GROUP)?;
     let manager = manager(context)?;
     let mut disks = Vec::new();
@@ -195,16 +238,51 @@ pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
         let delete = facts.is_unfinished();
         if *yes {
             remove(&ManagedDisk::new(&manager, &disk), &facts)?;
-            if delete && let Ok(state) = azure::state() {
-                PageBlobDestination::forget(&format!("azure:{disk}"), &state)?;
+            if delete {
+                forget(&disk)?;
             }
         }
         let (state, created) = (facts.state, facts.created);
         disks.push(Left { disk: format!("azure:{disk}"), state, created, delete, done: *yes });
     }
-    let cleanup = Cleanup { group: id.to_string(), disks };
+    let tests = left_tests(&id, &manager, *tests, *yes)?;
+    let cleanup = Cleanup { group: id.to_string(), disks, tests };
     context.answer(&cleanup, || Ok(Page::from(text(&cleanup))))?;
     Ok(Answer::Yes)
+}
+
+/// Forgets what was sent to a disk that is no more.
+pub(crate) fn forget(disk: &DiskId) -> Result<()> {
+    if let Ok(state) = azure::state() {
+        PageBlobDestination::forget(&format!("azure:{disk}"), &state)?;
+    }
+    Ok(())
+}
+
+/// The test machines that are left in a group; deletes those whose day is over, or `all`, if it is to.
+fn left_tests(group: &GroupId, manager: &Manager, all: bool, yes: bool) -> Result<Vec<LeftTest>> {
+    let today = day::in_days(0);
+    let mut tests: Vec<LeftTest> = Vec::new();
+    for resource in group.with_tag(manager, TEST_TAG)? {
+        let expires = resource.tags.iter().find(|(name, _)| name == EXPIRES_TAG).map(|(_, day)| day.clone());
+        // Days of this form have the order of their texts.
+        let delete = all || expires.as_ref().is_some_and(|day| *day <= today);
+        if yes && delete {
+            resource.delete(manager)?;
+            if resource.is_disk() {
+                forget(&group.disk(&resource.name)?)?;
+            }
+        }
+        let what = format!("{} {}", resource.kind, resource.name);
+        match tests.iter_mut().find(|test| test.test == resource.tag) {
+            Some(test) => test.resources.push(what),
+            None => {
+                let (test, resources, done) = (resource.tag, vec![what], yes && delete);
+                tests.push(LeftTest { test, expires, resources, delete, done });
+            }
+        }
+    }
+    Ok(tests)
 }
 
 fn remove(disk: &ManagedDisk, facts: &DiskFacts) -> Result<()> {
@@ -231,6 +309,18 @@ fn text(cleanup: &Cleanup) -> String {
         format!("{}: {}{created}: {what}\n", escape(disk), escape(state))
     };
     let lines: String = cleanup.disks.iter().map(line).collect();
+    let test = |left: &LeftTest| {
+        let LeftTest { test, expires, resources, delete, done } = left;
+        let until = expires.as_ref().map_or(String::new(), |day| format!(", until {}", escape(day)));
+        let what = match (delete, done) {
+            (_, true) => "deleted",
+            (true, false) => "its time is over, or is not asked for; --yes deletes it",
+            (false, _) => "may still be looked at; --tests --yes deletes it",
+        };
+        let resources = resources.iter().map(|resource| format!("  {}\n", escape(resource)));
+        format!("test machine {}{until}: {what}\n{}", escape(test), resources.collect::<String>())
+    };
+    let lines = lines + &cleanup.tests.iter().map(test).collect::<String>();
     match cleanup.disks.iter().any(|left| left.delete && !left.done) {
         _ if lines.is_empty() => format!("{}: no run of refloat's left a disk there\n", cleanup.group),
         true => lines + "a run that is under way leaves the same trace: end it first, or let it end\n",

@@ -45,6 +45,14 @@ pub(crate) struct Moved {
 }
 
 pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
+    let (migrated, answer) = migrated(context, args)?;
+    // The text was said as it came.
+    context.answer(&migrated, || Ok(Page::new()))?;
+    Ok(answer)
+}
+
+/// The same without its document: what was done, and whether all of it.
+pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrated, Answer)> {
     let managed = args.managed.clone().on(args.goal.target.firmware);
     let outputs = Outputs::new(context, &args.target, args.format, args.force, &managed)?;
     let outputs = outputs.read_back(args.read_back.into());
@@ -76,7 +84,7 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
         page.line(next::verdict(false, format!("not ready: {why}, so nothing was written")));
         page.line(next::advice("fix them in the machine, or add --allow-blockers to write it all the same"));
         context.say(page)?;
-        return finish(context, &migrated, Answer::No);
+        return Ok((migrated, Answer::No));
     }
     let sealed = apply::sealed(context, &mut image, &plan)?;
     let disks = image.machine.disks();
@@ -117,7 +125,7 @@ pub(crate) fn run(context: &Context, args: &MigrateArgs) -> Outcome {
     let answer = Answer::from_bool(wrong.is_empty());
     migrated.data = moved.split_off(1);
     migrated.os = moved.pop();
-    finish(context, &migrated, answer)
+    Ok((migrated, answer))
 }
 
 /// What has come of it, and what is next.
@@ -163,10 +171,4 @@ fn last_lines(
         }
     }
     page
-}
-
-fn finish(context: &Context, migrated: &Migrated, answer: Answer) -> Outcome {
-    // The text was said as it came.
-    context.answer(migrated, || Ok(Page::new()))?;
-    Ok(answer)
 }

@@ -12,8 +12,8 @@ use crate::cli::SchemaArgs;
 use crate::context::Context;
 use crate::document::{Document, Envelope, Failed, Told};
 use crate::{
-    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, symptom, undo,
-    verify,
+    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, symptom,
+    test_migrate, undo, verify,
 };
 
 /// A kind of document, as a reference to its definition.
@@ -37,6 +37,7 @@ pub(crate) const SCHEMAS: &[(&str, &[Kind])] = &[
     ("migrate", &[answer::<migrate::Migrated>]),
     ("plan", &[plan]),
     ("rules", &[answer::<rules::Table>, answer::<symptom::Symptoms>]),
+    ("test-migrate", &[answer::<test_migrate::TestMigrated>]),
     ("undo", &[answer::<undo::Undone>]),
     ("verify", &[answer::<verify::Verified>]),
     ("error", &[]),

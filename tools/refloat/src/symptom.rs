@@ -12,7 +12,7 @@ use guestfix::rules;
 use guestfix::symptoms::{self, Symptom};
 use schemars::JsonSchema;
 use serde::Serialize;
-use testboot::Console;
+use testboot::{Console, Verdict};
 
 use crate::answer::{Answer, Help, Outcome};
 use crate::context::Context;
@@ -66,6 +66,16 @@ impl Document for Symptoms {
 }
 
 impl Found {
+    /// The rules, for people.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().map(|About { id, title }| format!("{id}: {title}"))
+    }
+
+    /// What to do.
+    pub(crate) fn advice(&self) -> &'static str {
+        self.advice
+    }
+
     fn of(symptom: &Symptom, shown: Option<Shown>) -> Self {
         let Symptom { hop, why: means, advice, source, .. } = *symptom;
         let rules = about(symptom).map(|(id, title)| About { id, title }).collect();
@@ -73,8 +83,15 @@ impl Found {
     }
 }
 
+/// The symptom that a verdict rests on.
+pub(crate) fn of_verdict(verdict: &Verdict) -> Vec<Found> {
+    let Verdict::Stopped { why, evidence, .. } = verdict else { return Vec::new() };
+    let found = symptoms::of_line(evidence).into_iter().filter(|symptom| symptom.why == *why).take(1);
+    found.map(|symptom| Found::of(symptom, None)).collect()
+}
+
 /// The rules that a symptom leads to, each with its title.
-pub(crate) fn about(symptom: &Symptom) -> impl Iterator<Item = (&'static str, &'static str)> {
+fn about(symptom: &Symptom) -> impl Iterator<Item = (&'static str, &'static str)> {
     let rule = |id: &&str| rules::ALL.iter().find(|rule| rule.meta.id == *id);
     symptom.rules.iter().filter_map(rule).map(|rule| (rule.meta.id, rule.meta.title))
 }

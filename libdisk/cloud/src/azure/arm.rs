@@ -13,8 +13,9 @@ use ureq::{Agent, Body};
 
 use super::place::Place;
 use super::refusal;
-use super::request::header;
+use super::request::{Call, header};
 use super::token::{Credentials, Token};
+use super::{BlobUrl, Signature};
 use crate::fault::{Fault, FaultKind};
 use crate::retry::{Cloud, Failure, Retry};
 use crate::{http, lock};
@@ -140,6 +141,33 @@ impl Manager {
             pause = answer.pause;
         }
         Ok(answer.body)
+    }
+
+    /// What is in a blob that an answer points to, and the signature in it opens.
+    ///
+    /// # Errors
+    /// What the service says: `NotFound` where it is not there yet. The signature is in none of it.
+    pub(super) fn fetch(
+        &self,
+        (subject, what): (&str, &str),
+        url: &BlobUrl,
+        signature: &Signature,
+    ) -> Result<Vec<u8>, Failure> {
+        let retry = Retry {
+            cloud: Cloud::Azure,
+            subject,
+            patience: self.patience,
+            known: true,
+            rates: &[],
+            retries: &self.retries,
+        };
+        retry.run(
+            || what.to_owned(),
+            || {
+                let mut response = Call::new(Method::GET, url.as_str(), Some(signature)).send(&self.agent)?;
+                http::body(&mut response)
+            },
+        )
     }
 
     /// The path and query of a URL of this service; `None` where it is one of another.

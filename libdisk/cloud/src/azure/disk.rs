@@ -16,9 +16,9 @@ use crate::fault::{Fault, FaultKind, MAX_TOLD, told};
 use crate::retry::{Cloud, Failure};
 
 /// The version of the service, which is the one that `az` 2.91 asks for.
-const VERSION: &str = "2025-01-02";
+pub(super) const VERSION: &str = "2025-01-02";
 /// The version of what knows groups, and all that is in them.
-const RESOURCES: &str = "2021-04-01";
+pub(super) const RESOURCES: &str = "2021-04-01";
 /// How long a disk is open for an upload, in seconds; the most is 60 days.
 const OPEN: u32 = 86_400;
 /// The tag of a disk that refloat makes; its value tells what it is made of.
@@ -105,7 +105,12 @@ impl GroupId {
         Ok(DiskId { group: self.clone(), name: name.to_owned() })
     }
 
-    fn path(&self) -> String {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.group
+    }
+
+    pub(super) fn path(&self) -> String {
         format!("/subscriptions/{}/resourceGroups/{}", self.subscription, self.group)
     }
 }
@@ -303,24 +308,11 @@ impl ManagedDisk {
     pub fn create(&self, settings: &DiskSettings, size: u64, source: &str) -> Result<DiskFacts, Failure> {
         let location = match &settings.location {
             Some(location) => location.clone(),
-            None => self.location()?,
+            None => self.id.group.location(&self.manager)?,
         };
         let body = settings.body(&location, size, source);
         let made = self.run("to make it", Method::PUT, "", Some(&body))?;
         Ok(DiskFacts::of(&made))
-    }
-
-    /// The region of its group.
-    fn location(&self) -> Result<String, Failure> {
-        let (what, path) = ("to look at its group", self.id.group.path());
-        let group = self.manager.run(
-            (&self.told, what),
-            Method::GET,
-            &format!("{path}?api-version={RESOURCES}"),
-            None,
-        )?;
-        let location = group.get("location").and_then(Value::as_str).map(str::to_owned);
-        location.ok_or_else(|| self.wrong(what, "the answer has no location"))
     }
 
     /// Opens it for a day; gives where, and the signature that opens it.
@@ -369,7 +361,7 @@ impl ManagedDisk {
 }
 
 /// Whether a disk is not there; a group that is not there is an error.
-fn is_absent(failure: &Failure) -> bool {
+pub(super) fn is_absent(failure: &Failure) -> bool {
     failure.kind() == FaultKind::NotFound && failure.says("ResourceNotFound")
 }
 
@@ -390,7 +382,7 @@ impl GroupId {
         Ok(disks)
     }
 
-    fn list(&self, manager: &Manager, what: &str, first: String) -> Result<Vec<Value>, Failure> {
+    pub(super) fn list(&self, manager: &Manager, what: &str, first: String) -> Result<Vec<Value>, Failure> {
         let told = format!("azure:{self}");
         let (mut items, mut next) = (Vec::new(), Some(first));
         for _ in 0..MAX_PAGES {

@@ -40,6 +40,24 @@ impl Disks {
         Some(self.0.get(name)?.state)
     }
 
+    pub(super) fn set_state(&mut self, name: &str, state: &'static str) {
+        if let Some(disk) = self.0.get_mut(name) {
+            disk.state = state;
+        }
+    }
+
+    /// It went with its machine.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// Those with a tag of this name.
+    pub(super) fn tagged(&mut self, path: &str, tag: &str) -> Vec<Value> {
+        let mut all = self.list(path);
+        all.retain(|disk| disk["tags"].get(tag).is_some());
+        all
+    }
+
     pub(super) fn other(&mut self, name: &str, state: &'static str) {
         let made = json!({
             "location": "westeurope", "sku": { "name": "Premium_LRS" },

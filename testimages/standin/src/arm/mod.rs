@@ -1,10 +1,14 @@
-//! A stand-in for Azure Resource Manager, as far as managed disks need it: a real HTTP server on loopback, over
+//! A stand-in for Azure Resource Manager, as far as managed disks and test machines need it: a real HTTP server on loopback, over
 //! the stand-in for page blobs.
 //!
 //! It follows the requests and answers that `az` 2.91 was recorded with, the schema of `Microsoft.Compute/disks`
 //! and the documents on asynchronous operations: a disk is ReadyToUpload, ActiveUpload, Unattached, ActiveSAS;
 //! each change is an operation that is looked at until it has ended. It gives out tokens as Microsoft Entra and
 //! a virtual machine's metadata service do. It shares no code with refloat's client.
+//!
+//! A template is carried out as far as refloat's go: parameters, `resourceId` and `concat`, the order of
+//! `dependsOn`; disks must be there and unattached. A virtual machine shows on its serial console what a test
+//! says. What is in use cannot be deleted.
 //!
 //! What Azure does where no document tells it is a guess, and the guess is the unkind one where a test asks for
 //! it: [`renews`](ArmServer::renews) says whether an upload that is open may be opened again, and a disk that is
@@ -18,6 +22,7 @@
 //! ```
 
 mod disks;
+mod machines;
 mod service;
 mod token;
 
@@ -136,6 +141,17 @@ impl ArmServer {
     /// What was uploaded to a disk of `rg`, footer included.
     pub fn content(&self, disk: &str) -> Option<Vec<u8>> {
         self.service.blobs().content(disk)
+    }
+
+    /// What the serial console of a virtual machine shows: one of these, the next each time that it is asked for,
+    /// and the last from then on.
+    pub fn says(&self, pieces: &[&[u8]]) {
+        self.service.says(pieces);
+    }
+
+    /// What templates have made in `rg`, as "KIND/NAME".
+    pub fn made(&self) -> Vec<String> {
+        self.service.made()
     }
 
     /// A disk of `rg` that somebody else made, in this state.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Asked;
 use super::disks::{Disks, Refusal};
+use super::machines::Machines;
 use super::token::{self, Credential};
 use crate::blob::BlobServer;
 
@@ -28,6 +29,7 @@ pub(super) struct Service {
 #[derive(Debug, Default)]
 struct Inner {
     disks: Disks,
+    machines: Machines,
     /// What was begun: how often it is still said to go on, and what came of it.
     operations: BTreeMap<String, (u32, Result<Value, Refusal>)>,
     asked: Vec<Asked>,
@@ -77,6 +79,14 @@ impl Service {
 
     pub(super) fn state(&self, disk: &str) -> Option<String> {
         self.lock().disks.state(disk).map(str::to_owned)
+    }
+
+    pub(super) fn says(&self, pieces: &[&[u8]]) {
+        self.lock().machines.says(pieces);
+    }
+
+    pub(super) fn made(&self) -> Vec<String> {
+        self.lock().machines.names()
     }
 
     pub(super) fn other_disk(&self, disk: &str, state: &'static str) {
@@ -183,12 +193,50 @@ async fn handle(
                 begun => return accepted(&service.endpoint, inner, begun),
             }
         }
+        ("GET", ["resources"]) => Ok(json!({ "value": tagged(inner, path, query) })),
+        ("PUT", ["providers", "Microsoft.Resources", "deployments", _]) => {
+            let root = path.split("/providers/").next().unwrap_or_default();
+            let done = inner.machines.deploy(root, &mut inner.disks, &body);
+            return accepted(&service.endpoint, inner, done);
+        }
+        (
+            "POST",
+            ["providers", "Microsoft.Compute", "virtualMachines", name, "retrieveBootDiagnosticsData"],
+        ) => {
+            inner.machines.said(name).map(|said| {
+                let blob = format!("serialconsole-{name}.log");
+                if let Some(said) = said {
+                    blobs.file(&blob, &said);
+                }
+                // As long as there is nothing, the address is there, and leads to nothing.
+                json!({ "serialConsoleLogBlobUri": format!("{}?{}", blobs.url(&blob), blobs.signature()) })
+            })
+        }
+        ("DELETE", ["providers", provider @ ("Microsoft.Compute" | "Microsoft.Network"), kind, name]) => {
+            let root = path.split("/providers/").next().unwrap_or_default();
+            let kind = format!("{provider}/{kind}");
+            match inner.machines.delete(root, &mut inner.disks, (&kind, name)) {
+                Ok(()) => return accepted(&service.endpoint, inner, Ok(Value::Null)),
+                Err(refusal) => Err(refusal),
+            }
+        }
         _ => Err(Refusal::new(404, "NotFound", "There is nothing there.")),
     };
     match done {
         Ok(value) => answer(StatusCode::OK, &value),
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// What `$filter=tagName eq 'NAME'` finds in a group.
+fn tagged(inner: &mut Inner, path: &str, query: &str) -> Vec<Value> {
+    let filter = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "$filter");
+    let filter = filter.map_or(String::new(), |(_, filter)| filter.into_owned());
+    let tag = filter.strip_prefix("tagName eq '").and_then(|tag| tag.strip_suffix('\'')).unwrap_or_default();
+    let disks = path.replace("/resources", "/providers/Microsoft.Compute/disks");
+    let mut all = inner.machines.tagged(tag);
+    all.extend(inner.disks.tagged(&disks, tag));
+    all
 }
 
 /// It goes on after the answer.

@@ -162,6 +162,11 @@ impl BlobServer {
         self.service.of_disk(blob, size);
     }
 
+    /// A blob with these bytes, whatever their number.
+    pub(crate) fn file(&self, blob: &str, bytes: &[u8]) {
+        self.service.file(blob, bytes);
+    }
+
     /// It goes with its disk.
     pub(crate) fn remove(&self, blob: &str) {
         self.service.remove(blob);

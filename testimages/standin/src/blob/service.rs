@@ -91,6 +91,12 @@ impl Service {
         lock(&self.blobs).insert(format!("/account/container/{blob}"), pages);
     }
 
+    pub(super) fn file(&self, blob: &str, bytes: &[u8]) {
+        let mut pages = Pages::new(bytes.len() as u64, 1);
+        pages.put(0, bytes);
+        lock(&self.blobs).insert(format!("/account/container/{blob}"), pages);
+    }
+
     pub(super) fn remove(&self, blob: &str) {
         lock(&self.blobs).remove(&format!("/account/container/{blob}"));
     }

@@ -29,6 +29,7 @@ mod schema;
 mod sidecars;
 mod snapshot;
 mod terminal;
+mod test_migrate;
 mod tls;
 mod uefi;
 mod unreadable;

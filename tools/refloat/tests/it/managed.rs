@@ -16,23 +16,23 @@ use crate::program::{self, Refloat};
 const SECRETS: [&str; 5] = ["standin.bearer", "standin+secret", "standin%2Bsecret", "sig=", "hush"];
 
 /// The stand-in, and the folder that `refloat` runs in.
-struct Managed {
-    server: ArmServer,
-    folder: tempfile::TempDir,
+pub(crate) struct Managed {
+    pub(crate) server: ArmServer,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Managed {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
         Self { server: ArmServer::start().unwrap(), folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `refloat LINE`, where `@NAME` stands for the address of a disk, with a token.
-    fn command(&self, line: &str) -> Refloat {
+    pub(crate) fn command(&self, line: &str) -> Refloat {
         let line = line.replace('@', &format!("azure:{}/rg/", self.server.subscription()));
         let mut command = program::command(self.folder.path(), &line);
         for name in ["AZURE_RESOURCE_MANAGER", "AZURE_AUTHORITY_HOST", "AZURE_POD_IDENTITY_AUTHORITY_HOST"] {
@@ -62,7 +62,7 @@ impl Managed {
     }
 
     #[track_caller]
-    fn said(&self, line: &str, exit: i32) -> String {
+    pub(crate) fn said(&self, line: &str, exit: i32) -> String {
         self.run(&mut self.command(line), exit)
     }
 

@@ -14,8 +14,22 @@ use crate::program::{json, refloat};
 
 /// The verbs that answer with a document.
 const VERBS: &[&str] = &[
-    "apply", "azure", "boot", "check", "convert", "demo", "emit", "forecast", "fs", "inspect", "migrate",
-    "plan", "rules", "undo", "verify",
+    "apply",
+    "azure",
+    "boot",
+    "check",
+    "convert",
+    "demo",
+    "emit",
+    "forecast",
+    "fs",
+    "inspect",
+    "migrate",
+    "plan",
+    "rules",
+    "test-migrate",
+    "undo",
+    "verify",
 ];
 
 /// What `refloat schema NAME` prints.
