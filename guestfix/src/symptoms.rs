@@ -88,8 +88,8 @@ pub fn grub_error(line: &str) -> Option<&str> {
     Some(behind_place.map_or(said, |(_, said)| said))
 }
 
-/// The symptoms that a line shows, the one that explains most first. Case, numbers, paths and quoted names may
-/// be others than in the table.
+/// The symptoms that a line shows, the one that explains most first, one for each meaning. Of texts of three
+/// words and more, case, numbers, paths and quoted names may be others than in the table.
 pub fn of_line(line: &str) -> Vec<&'static Symptom> {
     let error = line.find("error: ").and_then(|start| grub_error(line.get(start..)?)).map(Line::of);
     let line = Line::of(line);
@@ -136,8 +136,13 @@ impl Log {
             self.kernel_speaks = false;
         }
         let mut found = of_line(line);
-        found.retain(|symptom| !self.kernel_speaks || symptom.hop.is_none_or(|hop| hop > HopKind::Kernel));
+        found.retain(|symptom| !self.is_past(symptom));
         found
+    }
+
+    /// Whether the boot got past what this symptom, of an earlier line perhaps, is about.
+    pub fn is_past(&self, symptom: &Symptom) -> bool {
+        self.kernel_speaks && symptom.hop.is_some_and(|hop| hop <= HopKind::Kernel)
     }
 }
 
@@ -162,21 +167,26 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
 });
 
 fn best_first<'a>(known: impl Iterator<Item = &'a Known>) -> Vec<&'static Symptom> {
-    let mut found: Vec<_> = known.map(|known| known.symptom).collect();
-    found.sort_by_key(|symptom| std::cmp::Reverse(symptom.worth));
+    let mut all: Vec<_> = known.map(|known| known.symptom).collect();
+    all.sort_by_key(|symptom| std::cmp::Reverse(symptom.worth));
+    let mut found: Vec<&'static Symptom> = Vec::new();
+    for symptom in all {
+        if !found.iter().any(|known| known.why == symptom.why) {
+            found.push(symptom);
+        }
+    }
     found
 }
 
 /// A line, as it is compared.
 struct Line {
-    /// In lower case.
     text: String,
     words: Vec<String>,
 }
 
 impl Line {
     fn of(text: &str) -> Self {
-        Self { text: text.to_lowercase(), words: words_of(text) }
+        Self { text: text.to_owned(), words: words_of(text) }
     }
 
     /// Whether another's text is in it, or its words are, in their order; of fewer than three words the text
@@ -243,7 +253,7 @@ mod tests {
                 let line =
                     if *grub { format!("error: {text}.") } else { format!("[   17.21] x[31]: {text}") };
                 let found = of_line(&line);
-                assert!(found.iter().any(|found| std::ptr::eq(*found, *symptom)), "{line}: {found:?}");
+                assert!(found.iter().any(|found| found.why == symptom.why), "{line}: {found:?}");
                 let found = like(text);
                 assert!(!found.is_empty(), "{text}");
             }
@@ -308,6 +318,7 @@ mod tests {
             "[    3.1] hv_vmbus: Vmbus version:5.2",
             "[ *** ] A start job is running for Hold until boot process finishes up (9s / no limit)",
             "/dev/sda1: clean, 12/34 files",
+            "Welcome to Debian GNU/Linux 12 (bookworm) dracut-059-4 (Initramfs)!",
             "ip-10-0-0-4 login: ",
         ] {
             assert_eq!(why(line), "", "{line}");
@@ -333,6 +344,8 @@ mod tests {
         assert!(log.line("app[3]: Boot error").is_empty());
         assert!(log.line("error: no such device: 24e7baea.").is_empty());
         assert!(!log.line("dracut-initqueue timeout").is_empty());
+        let menu = like("Press enter to boot the selected OS");
+        assert!(log.is_past(menu[0]), "{menu:?}");
         assert!(log.line("BdsDxe: loading Boot0001").is_empty());
         assert!(!log.line("Boot error").is_empty());
     }

@@ -207,11 +207,11 @@ fn of_manager(kind: FaultKind) -> &'static str {
              AZURE_FEDERATED_TOKEN_FILE, or AZURE_ACCESS_TOKEN, then run the same command to resume"
         }
         FaultKind::Access => {
-            "allow Microsoft.Compute/disks/read, write, delete, beginGetAccess and endGetAccess on the group, say by \
-             the role Contributor"
+            "allow Microsoft.Compute/disks/read, write, delete, beginGetAccess and endGetAccess on the group, and \
+             for a test machine Microsoft.Resources/deployments and Microsoft.Network; the role Contributor has all"
         }
         FaultKind::NotFound => "check the subscription, the group, which must be there, and AZURE_CLOUD",
-        FaultKind::InUse => "wait until it has ended, or give the disk another name",
+        FaultKind::InUse => "wait until it has ended, or give another name",
         FaultKind::Quota => {
             "ask for a larger quota (az vm list-usage --location REGION), or use another region"
         }
@@ -223,7 +223,7 @@ fn of_manager(kind: FaultKind) -> &'static str {
             "check the network, AZURE_CLOUD and AZURE_RESOURCE_MANAGER, then run the same command again"
         }
         FaultKind::Invalid => {
-            "check what was asked for: the region, --sku, --zone, and the IDs and variables that were given"
+            "check what was asked for: the region, --sku, --size, --zone, and the IDs and variables that were given"
         }
         FaultKind::Protocol => {
             "what answers does not speak as Azure Resource Manager does: check AZURE_RESOURCE_MANAGER and the proxy"

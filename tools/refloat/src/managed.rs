@@ -220,6 +220,7 @@ pub(crate) struct LeftTest {
 pub(crate) struct Cleanup {
     group: String,
     disks: Vec<Left>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tests: Vec<LeftTest>,
 }
 

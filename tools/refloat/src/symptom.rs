@@ -114,15 +114,17 @@ pub(crate) fn run(context: &Context, given: &str) -> Outcome {
     Ok(Answer::from_bool(any))
 }
 
-/// What a log shows, each symptom once.
+/// What a log shows of the boots in it that the last one did not get past, each meaning once.
 fn in_log(log: impl Read) -> Result<Vec<Found>> {
     let mut log = log.take(LOG + 1);
     let (mut console, mut reader) = (Console::default(), symptoms::Log::default());
     let mut found: Vec<(&'static Symptom, Shown)> = Vec::new();
     let (mut number, mut read) = (0, 0);
     let mut take = |number: usize, text: &str| {
-        for symptom in reader.line(text) {
-            match found.iter_mut().find(|(known, _)| std::ptr::eq(*known, symptom)) {
+        let shown = reader.line(text);
+        found.retain(|(known, _)| !reader.is_past(known));
+        for symptom in shown {
+            match found.iter_mut().find(|(known, _)| known.why == symptom.why) {
                 Some((_, shown)) => shown.times += 1,
                 None => {
                     let text = text.trim().to_owned();

@@ -282,7 +282,7 @@ fn a_serial_console_leads_to_the_rules() {
     assert!(said.contains("linux.initramfs.hyperv: "), "{said}");
     assert!(run("all is well", 1).contains("no symptom that is known"));
 
-    let log = "\x1b[2JBdsDxe: loading Boot0001\r\n[ 0.0] Linux version 6.1\r\n\
+    let log = "\x1b[2JBdsDxe: failed to load Boot0001\r\n[ 0.0] Linux version 6.1\r\n\
                [ TIME ] Timed out waiting for device dev-xvdf.device - /dev/xvdf.\r\n\
                [DEPEND] Dependency failed for local-fs.target\nx\n\
                [ TIME ] Timed out waiting for device dev-xvdg.device - /dev/xvdg.\nGive root password for maintenance";
@@ -292,6 +292,7 @@ fn a_serial_console_leads_to_the_rules() {
     let found = json(folder.path(), "rules --symptom serial.log", 0);
     let lines: Vec<_> =
         found["symptoms"].as_array().unwrap().iter().map(|one| &one["shown"]["line"]).collect();
+    // That a mount failed is told twice, in two ways, and that the firmware did not is over.
     assert_eq!(lines, [3, 4, 7]);
     assert!(found["symptoms"][0]["rules"][0]["id"] == "linux.fstab.device-names", "{found}");
 }
