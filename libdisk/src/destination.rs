@@ -100,6 +100,9 @@ pub enum CannotFollow {
     /// Somebody else has written it.
     #[error("it does not hold {0} any more: it was written or replaced since that was sent there")]
     Changed(String),
+    /// The volume has grown.
+    #[error("it holds {0}, when the volume had another size")]
+    Size(String),
     /// The record does not speak of it.
     #[error("it is not known which of its pages hold what: the record on this machine is damaged")]
     Damaged,

@@ -339,6 +339,10 @@ fn what_is_not_the_older_snapshot_is_left_alone() {
     refused(&to, &first, CannotFollow::Unfinished(name()));
     first.send(&to, None).unwrap();
     to.can_follow(&first.older(&Bitmap::new(0)), &second.base()).unwrap();
+    // The volume has grown.
+    let spec = DiskSpec { size: 2 * SIZE, ..second.spec(Some((&first, &blocks))) };
+    let Err(error) = to.begin(spec, &Silent) else { panic!("it is larger") };
+    assert!(format!("{error:?}").contains("Size"), "{error:?}");
     // Another machine has no record of it.
     let elsewhere = destination(&server, "disk.vhd", &folder.path().join("else"), Duration::from_secs(30));
     refused(&elsewhere, &first, CannotFollow::NoRecord(name()));

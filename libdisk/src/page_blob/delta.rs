@@ -92,7 +92,7 @@ impl PageBlobDestination {
         let (size, total) = (commit.size, commit.size + FOOTER);
         let (base, edited) = (last.base.unwrap_or_default(), last.edits);
         if last.source.is_some_and(|(_, of)| of != size) {
-            return Err(self.unknown(CannotFollow::Other(older.name.clone())));
+            return Err(self.unknown(CannotFollow::Size(older.name.clone())));
         }
         observer.on(Event::started("verify what is there", None));
         let map = PageMap::open(&pages_path(&self.log_path()), size)?;

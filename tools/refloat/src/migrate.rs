@@ -121,20 +121,21 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
         .filter(|(moved, _)| moved.verdict.as_ref().is_some_and(|verdict| verdict.well_formed != Some(true)))
         .map(|(_, to)| &**to)
         .collect();
-    context.say(last_lines(args, ready, &targets, &wrong, format))?;
+    let ids: Vec<_> = disks.iter().filter_map(|disk| Some(disk.origin.snapshot()?.id())).collect();
+    context.say(last_lines(args, ready, &targets, &wrong, (format, &ids)))?;
     let answer = Answer::from_bool(wrong.is_empty());
     migrated.data = moved.split_off(1);
     migrated.os = moved.pop();
     Ok((migrated, answer))
 }
 
-/// What has come of it, and what is next.
+/// What has come of it, and what is next; the snapshots are those that it was made of.
 fn last_lines(
     args: &MigrateArgs,
     ready: bool,
     targets: &[Box<dyn Destination>],
     wrong: &[&dyn Destination],
-    format: FileFormat,
+    (format, snapshots): (FileFormat, &[&str]),
 ) -> Page {
     let (target, mut page) = (name::shown(&args.target), Page::new());
     page.gap();
@@ -168,6 +169,15 @@ fn last_lines(
             if let Some(vhd) = target.path() {
                 page.append(next::upload(vhd, args.goal.target, index == 0));
             }
+        }
+        let follows = targets.iter().all(|target| target.name().contains("://"));
+        if follows && snapshots.len() == targets.len() {
+            let again = format!(
+                "when the machine has stopped, take its snapshots again: the same command with them and --since \
+                 ebs:{} sends only what has changed",
+                snapshots.join(",")
+            );
+            page.line(next::advice(&again));
         }
     }
     page

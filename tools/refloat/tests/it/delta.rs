@@ -96,7 +96,8 @@ fn a_migrated_blob_becomes_the_newer_snapshot_by_what_changed_alone() {
     // Nothing is known of what is there; nor is it written.
     let said = both.said(&delta, 2);
     assert!(said.contains("no record on this machine") && said.contains("add --force"), "{said}");
-    both.run("migrate ebs:S @os.vhd --for azure-gen1", 0);
+    let said = both.said("migrate ebs:S @os.vhd --for azure-gen1", 0);
+    assert!(said.contains(&format!("--since ebs:{ID} sends only what has changed")), "{said}");
     both.run("migrate ebs:T @full.vhd --for azure-gen1", 0);
     both.cloud.server.reset_counts();
     let forecast = both.json("forecast ebs:S ebs:T");
