@@ -232,6 +232,13 @@ pub(crate) struct Pulled {
     pub(crate) is_required: bool,
 }
 
+impl Pulled {
+    /// One that another only wants.
+    pub(crate) fn by(name: &str, by: &str) -> Self {
+        Self { name: name.to_owned(), by: vec![by.to_owned()], is_required: false }
+    }
+}
+
 /// All of these.
 pub(crate) fn started_by_links(view: &dyn View) -> Result<Vec<Pulled>> {
     let mut found: BTreeMap<String, Pulled> = BTreeMap::new();

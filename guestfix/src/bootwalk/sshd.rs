@@ -47,10 +47,13 @@ pub(super) fn ssh(
         return Ok(Door::Closed(why.into()));
     };
     if init == Init::Systemd {
-        if let Some(fault) = service::fault(view, &unit, arguments, arch)? {
-            return Ok(fault.into());
+        let served = options::served(view, &unit)?;
+        for unit in [&unit, &served] {
+            if let Some(fault) = service::fault(view, unit, arguments, arch)? {
+                return Ok(fault.into());
+            }
         }
-        if let Some(door) = options::doubtful(view, &unit)? {
+        if let Some(door) = options::doubtful(view, &served)? {
             return Ok(door);
         }
     }
@@ -333,6 +336,27 @@ mod tests {
             "/etc/default/ssh unsure: nobody can tell whether sshd works with this on its command line: -f"
         );
         assert!(with(&unit.replace("-D", "-D -p 2222"), "").is_some());
+    }
+
+    #[test]
+    fn what_a_socket_starts_is_judged_as_well() {
+        let wants = "/etc/systemd/system/sockets.target.wants/ssh.socket";
+        let with = |socket: &str, service: &str| {
+            let bench = debian().without("/etc/systemd/system/multi-user.target.wants/ssh.service");
+            let bench = bench.link(wants, "/lib/systemd/system/ssh.socket");
+            wrong(
+                &bench
+                    .file("/lib/systemd/system/ssh.socket", socket)
+                    .file(service, "[Service]\nUser=ghost\n"),
+            )
+        };
+        let each = "[Socket]\nListenStream=22\nAccept=yes\n";
+        let template = "/lib/systemd/system/ssh@.service";
+        let why = with(each, template).unwrap();
+        assert!(why.contains("is to run as ghost"), "{why}");
+        assert_eq!(with("[Socket]\nListenStream=22\n", template), None, "another service serves");
+        let drop_in = "/etc/systemd/system/ssh.service.d/a.conf";
+        assert!(with("[Socket]\nListenStream=22\n", drop_in).is_some());
     }
 
     #[test]

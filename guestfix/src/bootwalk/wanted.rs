@@ -3,12 +3,15 @@
 
 mod script;
 
+use std::collections::BTreeSet;
+
 use self::script::{ENDS, Script};
 use super::sshd;
 use crate::systemd::conditions::{self, Verdict};
 use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_packaged, is_quick, program};
 use crate::systemd::{self, Pulled, Unit};
-use crate::{Result, services};
+use crate::text::cmdline;
+use crate::{Result, View, services};
 
 /// What the logins come after, beside the doors.
 const GATES: &[&str] = &[
@@ -23,6 +26,8 @@ const GATES: &[&str] = &[
     "systemd-udevd.service",
     "systemd-user-sessions.service",
 ];
+/// What the system starts into.
+const DEFAULTS: &[&str] = &["default.target", "graphical.target", "multi-user.target", "timers.target"];
 /// What configures the network.
 pub(super) const MANAGERS: &[&str] = &[
     "NetworkManager.service",
@@ -32,11 +37,35 @@ pub(super) const MANAGERS: &[&str] = &[
     "wicked.service",
 ];
 
+/// What an older init runs at the end of the start, and systemd's rc-local.service.
+const SCRIPTS: &[&str] = &["/etc/rc.local", "/etc/rc.d/rc.local"];
+/// By these a unit starts others.
+const PULLS: &[&str] = &["Requires", "Requisite", "Wants", "BindsTo", "Upholds"];
+/// As many units are looked at.
+const UNITS: usize = 4096;
+
 /// The first unit that ends the start, or of which nobody can tell whether it does.
 pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     let view = start.view;
-    for pulled in systemd::started_by_links(view)? {
+    for script in SCRIPTS {
+        let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
+        if is_run && Script::of(view, script)?.ends() {
+            return Ok(Some(Fault::sure(script, "it is run at the end of the start, and ends the system")));
+        }
+    }
+    let mut queue = systemd::started_by_links(view)?;
+    let line = start.arguments.unwrap_or_default();
+    let by_line = cmdline::values(line, "systemd.wants").into_iter();
+    queue.extend(by_line.map(|name| Pulled::by(name, "the command line")));
+    for gate in GATES.iter().chain(DEFAULTS).chain(sshd::UNITS) {
+        queue.extend(own_pulls(view, gate)?);
+    }
+    let mut known = BTreeSet::new();
+    while let Some(pulled) = queue.pop() {
         let name = &pulled.name;
+        if !known.insert(name.clone()) || known.len() > UNITS {
+            continue;
+        }
         if ENDS.contains(&name.as_str()) {
             let place = format!("{}/{}.wants/{name}", systemd::OWN, pulled.by.join(" "));
             return Ok(Some(Fault::sure(&place, format!("{name} is started, and ends the system"))));
@@ -46,6 +75,7 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
         if is_packaged(&own) && systemd::drop_ins(view, name)?.iter().all(|file| is_packaged(file)) {
             continue;
         }
+        queue.extend(own_pulls(view, name)?);
         let found = match name.ends_with(".timer") {
             true => timer(start, name, &own)?,
             false => of_unit(start, &pulled, &own)?,
@@ -55,6 +85,15 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
         }
     }
     Ok(None)
+}
+
+/// What the administrator's lines of a unit start.
+fn own_pulls(view: &dyn View, unit: &str) -> Result<Vec<Pulled>> {
+    let Unit::There { name, path } = Unit::find(view, unit)? else { return Ok(Vec::new()) };
+    let all = directives(view, &name, &path)?;
+    let lines = all.iter().filter(|line| line.is_own && PULLS.contains(&line.key.as_str()));
+    let names = lines.flat_map(|line| line.value.split_whitespace());
+    Ok(names.map(|other| Pulled::by(other, &name)).collect())
 }
 
 /// A timer that goes off by itself soon after the start; those of the calendar are the administrator's wish.
@@ -134,7 +173,11 @@ fn waits(start: &Start<'_>, pulled: &Pulled, all: &[Directive]) -> Result<Option
     };
     // A target comes after what it pulls in.
     let by = pulled.by.iter().map(String::as_str).find(|by| GATES.contains(by));
-    let Some(gate) = named("Before").into_iter().find(is_gate).or(by) else { return Ok(None) };
+    let gate = match named("Before").into_iter().find(is_gate).or(by) {
+        None => follower(start.view, &pulled.name)?,
+        gate => gate,
+    };
+    let Some(gate) = gate else { return Ok(None) };
     let has_end = |line: &Directive| {
         matches!(line.key.as_str(), "TimeoutStartSec" | "TimeoutSec")
             && !matches!(line.value.as_str(), "0" | "infinity")
@@ -150,6 +193,19 @@ fn waits(start: &Start<'_>, pulled: &Pulled, all: &[Directive]) -> Result<Option
                 pulled.name, line.key, line.value
             );
             return Ok(Some(Fault::unsure(&line.file, why)));
+        }
+    }
+    Ok(None)
+}
+
+/// What the logins come after and that the administrator has put behind a unit.
+fn follower(view: &dyn View, unit: &str) -> Result<Option<&'static str>> {
+    for gate in sshd::UNITS.iter().chain(GATES).chain(MANAGERS) {
+        let Unit::There { name, path } = Unit::find(view, gate)? else { continue };
+        let all = directives(view, &name, &path)?;
+        let mut after = all.iter().filter(|line| line.is_own && line.key == "After");
+        if after.any(|line| line.value.split_whitespace().any(|other| other == unit)) {
+            return Ok(Some(gate));
         }
     }
     Ok(None)
@@ -252,6 +308,17 @@ mod tests {
         assert_eq!(wrong(&script("#!/bin/sh\nif [ -e /run/x ]; then\n  reboot\nfi\n")), None);
         let target = debian().link("/etc/systemd/system/multi-user.target.wants/reboot.target", "/lib/x");
         assert!(wrong(&target).is_some());
+        let by_line = debian()
+            .file("/etc/systemd/system/multi-user.target.d/a.conf", "[Unit]\nWants=first.service\n")
+            .file(
+                "/etc/systemd/system/first.service",
+                "[Unit]\nWants=own.service\n[Service]\nExecStart=/bin/sh\n",
+            )
+            .file("/etc/systemd/system/own.service", "[Service]\nExecStart=/sbin/halt -p\n");
+        assert!(wrong(&by_line).is_some_and(|fault| fault.why.starts_with("own.service is started")));
+        let rc_local = |text: &str| debian().program("/etc/rc.local", text);
+        assert!(wrong(&rc_local("#!/bin/sh -e\nshutdown -h now\nexit 0\n")).is_some());
+        assert_eq!(wrong(&rc_local("#!/bin/sh -e\nexit 0\nshutdown -h now\n")), None);
     }
 
     #[test]
@@ -281,6 +348,11 @@ mod tests {
             assert!(with(before, "Type=oneshot", metadata).is_some_and(|fault| !fault.is_sure), "{before}");
         }
         assert_eq!(with("", "Type=oneshot", metadata), None, "nothing waits for it");
+        let lines = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/wait\n";
+        let behind = unit(WANTS, lines)
+            .program("/usr/local/bin/wait", metadata)
+            .file("/etc/systemd/system/ssh.service.d/a.conf", "[Unit]\nAfter=own.service\n");
+        assert!(wrong(&behind).is_some_and(|fault| fault.why.contains("ssh.service waits for it")));
         assert_eq!(with("Before=ssh.service", "Type=simple", metadata), None);
         assert_eq!(with("Before=ssh.service", "Type=oneshot\nTimeoutStartSec=30", metadata), None);
         let firewall = "#!/bin/sh\niptables -A INPUT -i lo -j ACCEPT\n";

@@ -380,7 +380,7 @@ pub(crate) fn base(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-pub(super) fn is_yes(value: &str) -> bool {
+pub(crate) fn is_yes(value: &str) -> bool {
     matches!(value, "1" | "yes" | "y" | "true" | "t" | "on")
 }
 

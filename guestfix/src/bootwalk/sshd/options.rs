@@ -2,22 +2,30 @@
 
 use super::super::login::Door;
 use crate::systemd::Unit;
-use crate::systemd::needs::{base, directives, program};
+use crate::systemd::needs::{base, directives, is_yes, program};
 use crate::text::shell_assign;
 use crate::{Result, View};
 
 /// Options by which it serves as without them.
 const UNDERSTOOD: &[&str] = &["-D", "-e", "-q", "-i", "-4", "-u0", "-u", "0"];
 
+/// The service that a socket starts for a connection; a service is that itself.
+pub(super) fn served(view: &dyn View, unit: &str) -> Result<String> {
+    let Some(stem) = unit.strip_suffix(".socket") else { return Ok(unit.to_owned()) };
+    let Unit::There { name, path } = Unit::find(view, unit)? else { return Ok(format!("{stem}.service")) };
+    let all = directives(view, &name, &path)?;
+    let last = |key: &str| all.iter().rfind(|line| line.key == key).map(|line| line.value.as_str());
+    let for_each = last("Accept").is_some_and(is_yes);
+    Ok(match last("Service") {
+        Some(service) => service.to_owned(),
+        None if for_each => format!("{stem}@0.service"),
+        None => format!("{stem}.service"),
+    })
+}
+
 /// An option that is not understood.
 pub(super) fn doubtful(view: &dyn View, unit: &str) -> Result<Option<Door>> {
-    // What a socket starts is the service of its name, or an instance of it.
-    let names = match unit.strip_suffix(".socket") {
-        Some(stem) => [format!("{stem}.service"), format!("{stem}@0.service")],
-        None => [unit.to_owned(), unit.to_owned()],
-    };
-    for name in names {
-        let Unit::There { name, path } = Unit::find(view, &name)? else { continue };
+    if let Unit::There { name, path } = Unit::find(view, unit)? {
         let all = directives(view, &name, &path)?;
         for line in all.iter().filter(|line| line.key == "ExecStart" && base(program(&line.value)) == "sshd")
         {
