@@ -442,18 +442,22 @@ impl View for Tree {
     }
 
     fn lstat(&self, path: &str) -> Result<Option<Metadata>> {
+        tracing::trace!(path, "lstat");
         self.metadata(&encode(path), false)
     }
 
     fn stat(&self, path: &str) -> Result<Option<Metadata>> {
+        tracing::trace!(path, "stat");
         self.metadata(&encode(path), true)
     }
 
     fn resolve(&self, path: &str) -> Result<Option<String>> {
+        tracing::trace!(path, "resolve");
         Ok(self.find(&encode(path), Last::Follow)?.map(|(path, _)| decode(&path)))
     }
 
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
+        tracing::trace!(path, "read");
         let Some((path, node)) = self.find(&encode(path), Last::Follow)? else { return Ok(None) };
         let metadata = self.node_metadata(&path, node)?;
         if metadata.file_type != FileType::Regular {
@@ -463,10 +467,12 @@ impl View for Tree {
     }
 
     fn read_link(&self, path: &str) -> Result<Option<String>> {
+        tracing::trace!(path, "read_link");
         Ok(self.link_target(&encode(path))?.as_deref().map(decode))
     }
 
     fn list(&self, path: &str) -> Result<Vec<String>> {
+        tracing::trace!(path, "list");
         let Some((dir, _)) = self.find(&encode(path), Last::Follow)? else { return Ok(Vec::new()) };
         let names = self.names(&dir)?.unwrap_or_default();
         limits::at_most(path, names.len() as u64, limits::NAMES, "names")?;
@@ -486,6 +492,7 @@ impl View for Tree {
     }
 
     fn range(&self, path: &str, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        tracing::trace!(path, offset, len, "range");
         let Some((path, node)) = self.find(&encode(path), Last::Follow)? else { return Ok(None) };
         let metadata = self.node_metadata(&path, node)?;
         if metadata.file_type != FileType::Regular {

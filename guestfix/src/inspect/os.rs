@@ -4,9 +4,9 @@ use crate::facts::{Family, Os, OsKind};
 use crate::text::{ini, shell_assign};
 use crate::{Result, View};
 
-/// Programs that some distribution has, small ones first.
+/// Programs that some distribution has; the walk looks at the first one, too.
 const PROGRAMS: &[&str] =
-    &["/bin/true", "/usr/bin/env", "/bin/sh", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
+    &["/bin/sh", "/bin/true", "/usr/bin/env", "/bin/busybox", "/usr/lib/systemd/systemd", "/sbin/init"];
 
 /// What the kernel starts; no data disk has it.
 const INIT: &str = "/sbin/init";

@@ -235,6 +235,7 @@ impl Inner {
             match got {
                 Ok(sum) => {
                     self.counter.block();
+                    tracing::trace!(block, "fetched");
                     return Ok(Some(sum));
                 }
                 Err(failure) if failure.kind() == FaultKind::Token && renewals < RENEWALS => {
