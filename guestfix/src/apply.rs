@@ -20,6 +20,7 @@ pub use volume::write;
 use crate::edit::{Before, Content, Step, sha256};
 use crate::facts::Volume;
 use crate::plan::{Identity, Plan, Verdict, judge, unsatisfied};
+use crate::report::counted;
 use crate::stage::before;
 use crate::tree::{Tree, volume_at};
 use crate::unread::Noting;
@@ -119,7 +120,8 @@ pub fn verify_with(rules: &[&Rule], view: &dyn View, plan: &Plan) -> Result<()> 
 /// Refuses disks that are not the plan's. Where they were is no matter.
 fn same_images(identities: &[Identity], planned: &[Identity]) -> Result<()> {
     if identities.len() != planned.len() {
-        let what = format!("it has {} disks, and the plan's had {}", identities.len(), planned.len());
+        let what =
+            format!("it has {}, and the plan's had {}", counted(identities.len(), "disk"), planned.len());
         return Err(Error::OtherImage { what });
     }
     identities

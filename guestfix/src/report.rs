@@ -138,7 +138,8 @@ impl fmt::Display for Summary {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// "1 disk", "3 disks".
+pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

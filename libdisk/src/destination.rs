@@ -198,7 +198,7 @@ impl fmt::Display for FileFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Its extension says nothing.
-    #[error("{0}: cannot tell the format from the extension")]
+    #[error("{0}: cannot tell the format from the extension, which is none of .vhd, .raw, .img and .qcow2")]
     Unknown(String),
     /// Its extension says something else than was asked for.
     #[error("{path}: the extension says {named}, and {asked} was asked for")]

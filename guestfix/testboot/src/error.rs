@@ -19,7 +19,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The program does not list its devices as QEMU does.
-    #[error("{} -device help: {said}", program.display())]
+    #[error("{} is no QEMU: asked for its devices it says {said:?}", program.display())]
     NotQemu {
         /// The program.
         program: PathBuf,

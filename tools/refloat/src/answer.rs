@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind as UsageError};
 use guestfix::report::{Ink, Line};
 use libdisk::block;
 
@@ -103,11 +103,19 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    // Where a command is missing clap tells nothing but the help.
+    let text = match error.kind() {
+        UsageError::DisplayHelpOnMissingArgumentOrSubcommand => format!("a command is missing\n\n{text}"),
+        _ => text,
+    };
     let (first, rest) = text.trim_end().split_once('\n').unwrap_or((text.trim_end(), ""));
     let what = first.strip_prefix("error: ").unwrap_or(first);
     if json {
+        // What the first line speaks of is on the lines that follow.
+        let paragraph = rest.lines().take_while(|line| !line.is_empty()).map(str::trim);
+        let what = std::iter::once(what).chain(paragraph).collect::<Vec<_>>().join(" ");
         // That nobody reads it is no failure either: the exit code says it.
-        drop(out.json(&Failed::new(what, &[], "refloat help VERB shows what can be typed", 2)));
+        drop(out.json(&Failed::new(&what, &[], "refloat help VERB shows what can be typed", 2)));
     }
     out.tell(Line::default().ink(Ink::Bad, "error:").text(format!(" {what}")).hang(7));
     rest.lines().for_each(|line| out.tell(Line::new(line).hang(2)));

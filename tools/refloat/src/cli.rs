@@ -8,7 +8,7 @@ use clap::builder::{
     OsStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
 };
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::handover::model::is_tag;
 use guestfix::platform::TARGETS;
 use guestfix::rule::CloudInit;
@@ -365,6 +365,7 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").required(true)))]
 pub(crate) struct ApplyArgs {
     /// The plan
     pub(crate) plan: PathBuf,
@@ -375,15 +376,14 @@ pub(crate) struct ApplyArgs {
         long,
         value_name = "FIXED.qcow2",
         value_parser = file_name(),
-        required_unless_present = "in_place",
-        conflicts_with = "in_place"
+        group = "where"
     )]
     pub(crate) output: Option<PathBuf>,
     /// Its format [default: by its extension]
     #[arg(long, value_name = "FORMAT", conflicts_with = "in_place")]
     pub(crate) format: Option<OutputFormat>,
     /// Change the image itself (raw or VHD), keeping IMAGE.undo
-    #[arg(long)]
+    #[arg(long, group = "where")]
     pub(crate) in_place: bool,
     /// The image, if it is not where the plan says
     #[arg(long, value_name = "IMAGE", value_parser = address())]

@@ -175,7 +175,7 @@ fn disks(args: &EmitArgs, image: &Image, name: &str) -> Result<Vec<AttachedDisk>
     let count = image.machine.data_disks().len();
     let given = args.data_disks.len();
     if given > 0 && given != count {
-        let what = anyhow!("{given} data disks are named, and the machine has {count}");
+        let what = anyhow!("of data disks, {given} are named, and the machine has {count}");
         return Err(what).help("give --data-disk once for each, in the order of the machine's disks");
     }
     let first = args.os_disk.clone().unwrap_or_else(|| format!("{name}-os"));

@@ -232,9 +232,17 @@ fn list(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Out
     error.help("the others are listed; repair a copy with the file system's own program, as e2fsck")
 }
 
+/// What `cat` says of what is no file.
+const NO_FILE: &str = "no such regular file";
+
 fn cat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
     if context.global.json {
         return cat_json(context, tree, path, address);
+    }
+    let metadata = missing(tree.metadata(path, true)?, address, NO_FILE)?;
+    if metadata.file_type == FileType::Directory {
+        let error: Outcome = Err(anyhow!("{address}: {NO_FILE}, but a directory"));
+        return error.help(format!("refloat fs ls {address} lists it"));
     }
     let mut out = context.out.raw();
     let copied = match tree.copy_to(path, &mut out) {
@@ -244,7 +252,7 @@ fn cat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outc
         }
         other => other?,
     };
-    missing(copied, address, "no such regular file")?;
+    missing(copied, address, NO_FILE)?;
     Ok(Answer::Yes)
 }
 
@@ -289,14 +297,13 @@ impl From<Vec<u8>> for Bytes {
 }
 
 fn cat_json(context: &Context, tree: &Tree, path: &[u8], address: &str) -> Outcome {
-    let no_file = "no such regular file";
-    let size = missing(tree.metadata(path, true)?, address, no_file)?.size;
+    let size = missing(tree.metadata(path, true)?, address, NO_FILE)?.size;
     if size > DOCUMENT {
         let error: Outcome = Err(anyhow!("{address}: {size} bytes are too many for one JSON document"));
         return error.help("without --json its bytes go to standard output, however many");
     }
     let mut content = Vec::new();
-    missing(tree.copy_to(path, &mut content)?, address, no_file)?;
+    missing(tree.copy_to(path, &mut content)?, address, NO_FILE)?;
     let content = Content { path: text(path), size, bytes: content.into() };
     // Never asked for without --json.
     context.answer(&content, || Ok(Page::new()))?;

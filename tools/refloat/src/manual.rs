@@ -22,7 +22,8 @@ pub(crate) fn page(context: &Context, args: &ManArgs) -> Outcome {
     let command = match &args.verb {
         None => whole,
         Some(verb) => {
-            let found = whole.find_subcommand(verb).cloned();
+            let version = env!("CARGO_PKG_VERSION");
+            let found = whole.find_subcommand(verb).cloned().map(|verb| verb.version(version));
             found.ok_or_else(|| anyhow!("there is no verb {verb}")).help("refloat --help lists them all")?
         }
     };

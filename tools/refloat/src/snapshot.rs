@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use guestfix::report::counted;
 use libdisk::block::Bitmap;
 use libdisk::cloud::Failure;
 use libdisk::cloud::azure;
@@ -79,16 +80,12 @@ pub(crate) fn older(since: Option<&str>, disks: &[MachineDisk]) -> Result<Vec<St
     if named != disks {
         return Err(anyhow!(
             "--since names {}, and the machine has {}",
-            count(named, "snapshot"),
-            count(disks, "disk")
+            counted(named, "snapshot"),
+            counted(disks, "disk")
         ))
         .help("name one older snapshot for each disk, in their order: ebs:snap-…,snap-…");
     }
     Ok(ids)
-}
-
-fn count(number: usize, of: &str) -> String {
-    if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
 }
 
 /// What went wrong with a cloud, if that is what an error comes from.

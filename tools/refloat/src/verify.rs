@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use guestfix::report::Page;
+use guestfix::report::{Page, counted};
 use guestfix::undo;
 use libdisk::block::{self, ContentSum, ErrorKind};
 use libdisk::image::{transfer, vhd};
@@ -92,6 +92,15 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
             page.line(next::line(&convert));
         }
     }
+    let wrong: Vec<_> = verdicts.iter().filter(|(_, verdict)| !good(verdict)).collect();
+    if let ([(first, _), ..], 2..) = (wrong.as_slice(), verdicts.len()) {
+        let those = format!(
+            "{} of {} disks are not as they should be; the first is {first}",
+            wrong.len(),
+            verdicts.len()
+        );
+        page.line(next::verdict(false, those));
+    }
     let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
     let verified = Verified { os: verdicts.next(), data: verdicts.collect() };
     context.answer(&verified, || Ok(page))?;
@@ -138,8 +147,8 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
         let other = image::open_disks(context, other, &args.other_disks, Takes::Volume)?;
         let (ours, theirs) = (image.machine.disks(), other.machine.disks());
         if ours.len() != theirs.len() {
-            let what =
-                format!("{} has {} disks, and {} has {}", image.name, ours.len(), other.name, theirs.len());
+            let has = counted(ours.len(), "disk");
+            let what = format!("{} has {has}, and {} has {}", image.name, other.name, theirs.len());
             let error: Result<()> = Err(anyhow!(what));
             error.help(
                 "name the further disks of the first with --disk, those of the second with --other-disk",

@@ -61,7 +61,8 @@ const ROWS: &[Row] = &[
     ("inspect azure:disk", "is no URL of a blob", "azure:https://", 2),
     // files in the guest
     ("fs cat demo.raw#/no/such", "no such regular file", "refloat fs ls", 2),
-    ("fs cat demo.raw#/etc", "no such regular file", "refloat fs ls", 2),
+    ("fs cat demo.raw#/etc", "but a directory", "refloat fs ls demo.raw#/etc", 2),
+    ("fs", "a command is missing", "Usage", 2),
     ("fs stat demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs ls demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs cat noise.img#/etc/fstab", "guest's root", "refloat inspect noise.img", 2),
@@ -69,7 +70,7 @@ const ROWS: &[Row] = &[
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --trusted-launch", "generation 2 alone", "azure-gen2", 2),
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --zone 7", "no availability zone", "1, 2 or 3", 2),
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --name a_b-", "no name of a virtual machine", "64 letters", 2),
-    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --data-disk a", "1 data disks are named", "once for each", 2),
+    ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --data-disk a", "1 are named, and the machine has 0", "once for each", 2),
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --license-type windows-server", "not one of this operating system", "or none", 2),
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --sql-license ahub", "no SQL Server", "leave --sql-license out", 2),
     ("emit arm demo.raw --for azure-gen1 --resource-group rg --location westeurope --size Standard_D2s_v5 --test --expires 2026-02-30", "no day", "2026-12-24", 2),

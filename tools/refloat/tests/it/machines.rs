@@ -186,7 +186,7 @@ fn what_names_no_machine_is_refused() {
     // A plan for the set is not for a part of it, nor the other way round.
     refloat(folder, &format!("plan {SET} --for azure-gen1 -o plan.json"), 0);
     let said = failure(folder, &format!("apply plan.json -o fixed --image {NAME}.raw"));
-    assert!(said.contains("it has 1 disks, and the plan's had 3"), "{said}");
+    assert!(said.contains("it has 1 disk, and the plan's had 3"), "{said}");
     // The group lacks a disk, and no root can be found.
     failure(folder, &format!("check {NAME}.raw --for azure-gen1"));
 }
