@@ -1,5 +1,6 @@
 //! The first program of the system: there, to be executed, whole, with its interpreter and all libraries.
 
+use super::look::regular;
 use super::{Hop, HopKind, MenuEntry, folders, selinux, sysctl};
 use crate::programs::cannot_start;
 use crate::text::cmdline;
@@ -39,8 +40,13 @@ pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<H
         let why = "no module is loaded behind it, and which ones were by then is chance";
         return Ok(vec![Hop::unknown(KIND, place, found, why)]);
     }
-    // The services of systemd ask for it by its name: where there is none, or nothing in it, one is made.
-    if guest.view.text(MACHINE_ID)?.is_none()
+    // The services of systemd ask for it by its name: where there is none, or nothing in it, one is made. What
+    // else is in a file, and how much, stops none of them.
+    let content = match regular(guest.view, MACHINE_ID)? {
+        Ok(_) => guest.view.start(MACHINE_ID, 64)?.map(drop),
+        Err(_) => guest.view.read(MACHINE_ID)?.map(drop),
+    };
+    if content.is_none()
         && let Some(target) = guest.view.read_link(MACHINE_ID)?
     {
         let why = format!("it leads to {target}, which is not there");
@@ -176,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_machine_id_is_made_unless_it_cannot_be_read() {
-        for text in ["", "uninitialized\n", "0123456789abcdef0123456789abcdef\n"] {
-            assert_eq!(stops(hops(&debian().file(MACHINE_ID, text))), [""; 0], "{text}");
+        for text in ["", "uninitialized\n", "0123456789abcdef0123456789abcdef\n", &"x".repeat(9 << 20)] {
+            assert_eq!(stops(hops(&debian().file(MACHINE_ID, text))), [""; 0], "{}", text.len());
         }
         for (bench, why) in [
             (debian().folder(MACHINE_ID), "unknown: is a directory"),

@@ -29,7 +29,8 @@ fn false_alarms(table: &Table) -> Vec<&Row> {
 /// Whether the machines we have can show such a fault: how a network is configured they do, by a second boot.
 /// The driver of Hyper-V's card, which is among the modules of the root, they do not; nor any of Hyper-V's where
 /// UEFI starts them; nor what strikes when the initramfs is made anew; and OVMF takes any FAT for an ESP, which
-/// Azure's firmware may not. Where fstab names another root, it stays read-only, so a prompt is all there is.
+/// Azure's firmware may not. Where fstab names another root, or an option that its file system refuses, it stays
+/// read-only, so a prompt is all there is.
 fn is_shown(row: &Row) -> bool {
     let uefi = row.id.starts_with("debian-uefi");
     let (_, fault) = row.id.split_once('/').unwrap_or_default();
@@ -39,7 +40,8 @@ fn is_shown(row: &Row) -> bool {
         | "renamed/modules-folder"
         | "drivers/root-blacklist-of-the-disk"
         | "table/esp-of-another-type"
-        | "fstab/root-of-another" => false,
+        | "fstab/root-of-another"
+        | "fstab/root-unknown-option" => false,
         "kernel/no-drivers-for-hyper-v" => !uefi,
         _ => match row.hop() {
             "network" => fault.starts_with("network/"),
