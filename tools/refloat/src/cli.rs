@@ -582,7 +582,8 @@ pub(crate) struct MigrateArgs {
 }
 
 /// The disks are uploaded and attached to a virtual machine in a network without route or name server; it is
-/// listened to on its serial console, as `refloat boot` does, and then deleted with all that is around it.
+/// listened to on its serial console, as `refloat boot` does, and then deleted with all that is around it. An
+/// earlier test of the same name is deleted first.
 #[derive(Debug, Args)]
 pub(crate) struct TestMigrateArgs {
     /// Any image

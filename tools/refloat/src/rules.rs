@@ -1,5 +1,5 @@
-//! `refloat rules`: every rule, its cause, its fix and where it is from; with `--symptom`, those that a serial
-//! console leads to.
+//! `refloat rules`: every rule, its cause, its fix and where it is from; with `--symptom`, those that a
+//! serial console leads to.
 
 use anyhow::anyhow;
 use guestfix::report::{self, Ink, Line, Page};

@@ -1,5 +1,5 @@
-//! `refloat test-migrate`: the machine in Azure as it would be after its move, in a network of its own: does it
-//! come to its login?
+//! `refloat test-migrate`: the machine in Azure as it would be after its move, in a network of its own: does
+//! it come to its login?
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -202,7 +202,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Listens to its serial console until it has come to its login, or stopped for good, or the time is over.
+    /// Listens to its serial console until it has come to its login, or stopped for good, or its time is over.
     fn listen(&self, args: &TestMigrateArgs, kept: &Path) -> Result<Heard> {
         let Self { context, manager, disk, name, .. } = self;
         let output = Output { mode: MODE, ..Output::replacing(kept) };

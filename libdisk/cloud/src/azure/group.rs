@@ -122,8 +122,8 @@ impl GroupId {
         }
     }
 
-    /// What has a tag of this name, as far as it is of a machine: its disks, its card, its network. Each comes
-    /// before what it cannot be deleted after.
+    /// What has a tag of this name, as far as it is of a machine: its disks, its card, its network. Each
+    /// comes before what it cannot be deleted after.
     ///
     /// # Errors
     /// What the service says.
@@ -140,8 +140,8 @@ impl GroupId {
         Ok(found.into_iter().map(|(_, resource)| resource).collect())
     }
 
-    /// What a virtual machine has said on its serial console since it was started, as far as Azure has written
-    /// it down; `None` where that is nothing yet.
+    /// What a virtual machine has said on its serial console since it was started, as far as Azure has
+    /// written it down; `None` where that is nothing yet.
     ///
     /// # Errors
     /// What the service says, of the machine or of its log.

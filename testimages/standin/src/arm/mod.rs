@@ -1,5 +1,5 @@
-//! A stand-in for Azure Resource Manager, as far as managed disks and test machines need it: a real HTTP server on loopback, over
-//! the stand-in for page blobs.
+//! A stand-in for Azure Resource Manager, as far as managed disks and test machines need it: a real HTTP
+//! server on loopback, over the stand-in for page blobs.
 //!
 //! It follows the requests and answers that `az` 2.91 was recorded with, the schema of `Microsoft.Compute/disks`
 //! and the documents on asynchronous operations: a disk is ReadyToUpload, ActiveUpload, Unattached, ActiveSAS;
@@ -143,8 +143,8 @@ impl ArmServer {
         self.service.blobs().content(disk)
     }
 
-    /// What the serial console of a virtual machine shows: one of these, the next each time that it is asked for,
-    /// and the last from then on.
+    /// What the serial console of a virtual machine shows: one of these, the next each time that it is
+    /// asked for, and the last from then on.
     pub fn says(&self, pieces: &[&[u8]]) {
         self.service.says(pieces);
     }
