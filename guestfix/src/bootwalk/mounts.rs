@@ -65,14 +65,13 @@ const OWN: &[&str] = &[
     "/sys/fs/pstore",
     "/sys/kernel/security",
 ];
-/// What is mounted from a server: the boot may be slow for it, and ends all the same.
+/// What systemd takes to be on a server without being told `_netdev`: the boot may be slow for it, and ends all the
+/// same.
 const REMOTE: &[&str] = &[
     "9p",
     "afs",
-    "beegfs",
     "ceph",
     "cifs",
-    "efs",
     "gfs2",
     "glusterfs",
     "lustre",
@@ -350,6 +349,7 @@ mod tests {
             "/boot /mnt none bind 0 0",
             "nas:/x /x nfs defaults 0 0",
             "//nas/x /x cifs _netdev 0 0",
+            "fs-0123:/ /srv efs _netdev,tls 0 0",
             "/dev/sr0 /media/cdrom udf,iso9660 user,noauto 0 0",
             "tmpfs /mnt tmpfs size=10%,mode=1777,nosuid,nodev,noexec 0 0",
             "tmpfs /etc tmpfs noauto 0 0",
@@ -393,6 +393,7 @@ mod tests {
             ),
             ("tmpfs /mnt tmpfs size=abc 0 0", "blocked: tmpfs refuses the mount for the value of its option"),
             ("tmpfs /mnt tmpfs wibble 0 0", "unknown: whether tmpfs takes the option wibble is not known"),
+            ("fs-0123:/ /srv efs tls 0 0", "unknown: refloat knows no file system with the name efs"),
             ("tmpfs /mnt tmpfss defaults 0 0", "unknown: refloat knows no file system with the name tmpfss"),
             ("UUID={data} /data xfs subvol=@ 0 2", "blocked: xfs does not know the option subvol=@"),
             (

@@ -55,7 +55,7 @@ pub static ALL: &[&Rule] = &[
     &linux::mounts::fstab::DEVICE_NAMES,
     &linux::mounts::fstab::INSTANCE_STORE,
     &linux::mounts::fstab::ABSENT_DISKS,
-    &linux::mounts::fstab::OPTIONAL_DISKS,
+    &linux::mounts::fstab::OPTIONAL,
     &linux::mounts::fstab::NETWORK_FILESYSTEMS,
     &linux::mounts::swap::RULE,
     &linux::network::RULE,

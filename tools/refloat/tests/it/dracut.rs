@@ -19,7 +19,7 @@ const FAULTS: &[&str] = &[
     "linux.initramfs.hyperv",
     "linux.initramfs.drop-in",
     "linux.fstab.device-names",
-    "linux.fstab.optional-disks",
+    "linux.fstab.optional",
     "linux.grub.stale-arguments",
     "linux.network.mac-pinned",
     "linux.cloud-init",

@@ -1,5 +1,5 @@
 //! linux.fstab.device-names, linux.fstab.instance-store, linux.fstab.absent-disks,
-//! linux.fstab.optional-disks, linux.fstab.network-filesystems
+//! linux.fstab.optional, linux.fstab.network-filesystems
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
@@ -17,7 +17,7 @@ pub(in crate::rules) enum Fault {
     DeviceName,
     InstanceStore,
     AbsentDisk,
-    OptionalDisk,
+    Optional,
     NetworkFilesystem,
 }
 
@@ -139,17 +139,18 @@ pub(in crate::rules) static ABSENT_DISKS: Rule = Rule {
     fix: Some(|stage| fix(stage, Fault::AbsentDisk)),
 };
 
-pub(in crate::rules) static OPTIONAL_DISKS: Rule = Rule {
+pub(in crate::rules) static OPTIONAL: Rule = Rule {
     meta: RuleMeta {
-        id: "linux.fstab.optional-disks",
-        title: "fstab asks for no disk that is not there",
+        id: "linux.fstab.optional",
+        title: "fstab asks for nothing that is not there",
         pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Warning,
         cause: "The boot goes on without swap and without what is mounted with nofail. systemd still keeps a job \
-                that waits 90 s for the disk, and on Azure a device name of EC2 may be another disk.",
-        fix: "A UUID or label gets a device timeout of 10 s; swap, an instance store and an EC2 device name \
-              become comments, unless the name may mean one of the machine's disks.",
+                that waits 90 s for it, and on Azure a device name of EC2 may be another disk.",
+        fix: "A UUID or label gets a device timeout of 10 s, a server _netdev and a mount timeout; swap, an \
+              instance store, a service of AWS and an EC2 device name become comments, unless the name may mean \
+              one of the machine's disks.",
         source: &[
             Source::new("systemd.mount(5)", "", "2026-11"),
             Source::new("systemd.swap(5)", "", "2026-11"),
@@ -157,8 +158,8 @@ pub(in crate::rules) static OPTIONAL_DISKS: Rule = Rule {
         ],
         applies: Applies::LINUX,
     },
-    detect: |guest| detect(guest, Fault::OptionalDisk),
-    fix: Some(|stage| fix(stage, Fault::OptionalDisk)),
+    detect: |guest| detect(guest, Fault::Optional),
+    fix: Some(|stage| fix(stage, Fault::Optional)),
 };
 
 pub(in crate::rules) static NETWORK_FILESYSTEMS: Rule = Rule {
@@ -242,8 +243,10 @@ pub(in crate::rules) fn judge(
 ) -> Option<(Fault, String, Option<Change>)> {
     const MOUNTALL: &str = "nobootwait";
     let found = fault(mount, machine, patience).map(|(fault, what, change)| match fault {
-        Fault::InstanceStore | Fault::AbsentDisk if patience.goes_on_without(mount) => {
-            (Fault::OptionalDisk, what, change)
+        Fault::InstanceStore | Fault::AbsentDisk | Fault::NetworkFilesystem
+            if patience.goes_on_without(mount) =>
+        {
+            (Fault::Optional, what, change)
         }
         fault => (fault, what, change),
     });
@@ -302,7 +305,11 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
         } else if patience.server.iter().take(2).all(|option| has(option)) {
             None
         } else {
-            let what = format!("the boot waits for {spec} at {target}");
+            let what = if patience.goes_on_without(mount) {
+                format!("{target} is mounted from {spec}, which may not be reachable")
+            } else {
+                format!("the boot waits for {spec} at {target}")
+            };
             Some((Fault::NetworkFilesystem, what, Some(Change::AddOptions(patience.server))))
         };
     }
@@ -395,8 +402,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::{BOOT_UUID, Bench, ROOT_UUID};
 
-    const ALL: [&Rule; 5] =
-        [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &OPTIONAL_DISKS, &NETWORK_FILESYSTEMS];
+    const ALL: [&Rule; 5] = [&DEVICE_NAMES, &INSTANCE_STORE, &ABSENT_DISKS, &OPTIONAL, &NETWORK_FILESYSTEMS];
 
     /// Each line with the rule that must claim it and what it must become; `None` for one that must be left
     /// alone.
@@ -410,24 +416,29 @@ mod tests {
             "/dev/xvda1 /mnt/bind ext4 noauto 0 0",
             Some((&DEVICE_NAMES, "UUID={root} /mnt/bind ext4 noauto 0 0")),
         ),
-        ("/dev/xvdb /mnt auto defaults,nofail,comment=cloudconfig 0 2", Some((&OPTIONAL_DISKS, "#"))),
-        ("LABEL=gone none swap sw,nofail 0 0", Some((&OPTIONAL_DISKS, "#"))),
+        ("/dev/xvdb /mnt auto defaults,nofail,comment=cloudconfig 0 2", Some((&OPTIONAL, "#"))),
+        ("LABEL=gone none swap sw,nofail 0 0", Some((&OPTIONAL, "#"))),
         ("/dev/xvdb /mnt auto defaults 0 2", Some((&INSTANCE_STORE, "#"))),
         ("/dev/xvdb /data auto defaults,comment=cloudconfig 0 2", Some((&INSTANCE_STORE, "#"))),
         ("/dev/nvme1n1 /mnt ext4 defaults 0 2", Some((&INSTANCE_STORE, "#"))),
-        ("/dev/xvda3 none swap sw 0 0", Some((&OPTIONAL_DISKS, "#"))),
-        ("UUID=dead-beef none swap sw 0 0", Some((&OPTIONAL_DISKS, "#"))),
+        ("/dev/xvda3 none swap sw 0 0", Some((&OPTIONAL, "#"))),
+        ("UUID=dead-beef none swap sw 0 0", Some((&OPTIONAL, "#"))),
         ("/dev/xvdf /data xfs defaults 0 2", Some((&ABSENT_DISKS, "#"))),
-        ("/dev/disk/by-id/nvme-x /data xfs nofail 0 2", Some((&OPTIONAL_DISKS, "#"))),
+        ("/dev/disk/by-id/nvme-x /data xfs nofail 0 2", Some((&OPTIONAL, "#"))),
         (
             "LABEL=data /data xfs defaults 0 2",
             Some((&ABSENT_DISKS, "LABEL=data /data xfs defaults,nofail,x-systemd.device-timeout=10 0 2")),
         ),
         (
             "UUID=dead-beef /data xfs nofail 0 2",
-            Some((&OPTIONAL_DISKS, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
+            Some((&OPTIONAL, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
         ),
         ("fs-0123:/ /srv efs _netdev,tls 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        ("fs-0123:/ /srv efs _netdev,nofail,tls 0 0", Some((&OPTIONAL, "#"))),
+        (
+            "nas:/x /x nfs nofail 0 0",
+            Some((&OPTIONAL, "nas:/x /x nfs nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
         ("fs-1.efs.eu-west-1.amazonaws.com:/ /opt nfs4 _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
         ("s3fs#bucket /s3 fuse _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
         (
