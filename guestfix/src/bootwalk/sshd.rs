@@ -90,6 +90,9 @@ pub(super) fn ssh(
     if let Some(door) = settings.lists.shut(view, accounts, root)? {
         return Ok(door);
     }
+    if !settings.has_method() {
+        return Ok(Door::stuck(config, "sshd lets nobody in: keys and passwords are switched off"));
+    }
     let listen = Listen::of(view, &unit, &settings)?;
     if let Some(door) = listen.shut(guest)? {
         return Ok(door);
@@ -158,6 +161,9 @@ mod tests {
             "Port 2222\nPermitRootLogin prohibit-password\nUsePAM = yes\nAllowUsers\n",
             "Include /etc/ssh/none.d/*.conf\nMatch User a\n  Banner /gone\nMatch all\nX11Forwarding no\n",
             "",
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\n",
+            "PubkeyAuthentication no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             Match Group ops\n  PubkeyAuthentication yes\n",
         ] {
             assert_eq!(wrong(&debian().file(CONFIG, text)), None, "{text}");
         }
@@ -192,6 +198,12 @@ mod tests {
             (config("Banner \"/etc/issue\n"), "a quote is opened and not closed"),
             (config("Banner it's\n").program(SSHD, newer), "a quote is opened and not closed"),
             (dropped, "/etc/ssh/sshd_config.d/x.conf:1: sshd does not start with it: usepam cannot be maybe"),
+            (
+                config(
+                    "PubkeyAuthentication no\nPasswordAuthentication no\nChallengeResponseAuthentication no\n",
+                ),
+                "keys and passwords are switched off",
+            ),
             (config("Include /etc/ssh/sshd_config\n"), "files include files without end"),
             (debian().without(CONFIG), "sshd does not start without it"),
             (
@@ -327,7 +339,13 @@ mod tests {
         let with = |unit: &str, options: &str| {
             wrong(&debian().file("/lib/systemd/system/ssh.service", unit).file("/etc/default/ssh", options))
         };
-        for fine in ["", "SSHD_OPTS=\n", "# SSHD_OPTS=-x\nSSHD_OPTS='-e -u0'\n", "OTHER=-f\n"] {
+        for fine in [
+            "SSHD_OPTS='-o LogLevel=VERBOSE -oUseDNS=no -p 22'\n",
+            "",
+            "SSHD_OPTS=\n",
+            "# SSHD_OPTS=-x\nSSHD_OPTS='-e -u0'\n",
+            "OTHER=-f\n",
+        ] {
             assert_eq!(with(unit, fine), None, "{fine}");
         }
         let why = with(unit, "SSHD_OPTS=\"-f /etc/ssh/gone\"\n").unwrap();
@@ -336,6 +354,9 @@ mod tests {
             "/etc/default/ssh unsure: nobody can tell whether sshd works with this on its command line: -f"
         );
         assert!(with(&unit.replace("-D", "-D -p 2222"), "").is_some());
+        let own = |text: &str| wrong(&debian().file("/etc/systemd/system/ssh.service.d/x.conf", text));
+        assert!(own("[Service]\nCapabilityBoundingSet=\n").is_some_and(|why| why.contains("unsure")));
+        assert_eq!(own("[Service]\nProtectSystem=full\nSystemCallFilter=\n"), None);
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub(crate) fn directives(view: &dyn View, name: &str, path: &str) -> Result<Vec<
     for file in files {
         let text = view.text(&file)?.unwrap_or_default().replace("\\\n", " ");
         for entry in ini::entries(&text) {
-            if entry.value.is_empty() {
+            // Of capabilities nothing is left by it.
+            if entry.value.is_empty() && entry.key != "CapabilityBoundingSet" {
                 // An empty condition takes back all conditions.
                 let kind = ["Assert", "Condition"].into_iter().find(|kind| entry.key.starts_with(kind));
                 let is_taken_back = |old: &Directive| match kind {
@@ -207,7 +208,7 @@ impl Start<'_> {
             "IPAddressDeny" if line.is_own && value.split_whitespace().any(|net| net == "any") => {
                 Some(Fault::unsure(file, format!("whom {name} talks to is not understood: {key}={value}")))
             }
-            _ if line.is_own && !is_harmless(key, value) => Some(Fault::unsure(
+            _ if line.is_own && !is_harmless(name, key, value) => Some(Fault::unsure(
                 file,
                 format!("nobody can tell whether {name} does its work with {key}={value}"),
             )),

@@ -120,6 +120,7 @@ const EXEC: &[&str] = &[
     "IOSchedulingClass",
     "IOSchedulingPriority",
     "ImportCredential",
+    "IPAddressAllow",
     "IgnoreSIGPIPE",
     "KeyringMode",
     "LockPersonality",
@@ -192,6 +193,22 @@ const SHARES: &[&str] = &[
     "TasksAccounting",
 ];
 
+/// What is kept from a unit, and the values by which it still does its work.
+const KEPT_FROM: &[(&str, &[&str])] = &[
+    ("ProtectControlGroups", YES),
+    ("ProtectHome", &["read-only"]),
+    ("ProtectHostname", YES),
+    ("ProtectSystem", &["yes", "true", "1", "on", "full"]),
+    ("RestrictSUIDSGID", YES),
+    ("SystemCallArchitectures", &["native"]),
+];
+/// The same of a server that people log in by: it loads no module, and makes no device.
+const KEPT_FROM_SERVERS: &[(&str, &[&str])] =
+    &[("PrivateDevices", YES), ("ProtectKernelModules", YES), ("ProtectKernelTunables", YES)];
+const YES: &[&str] = &["yes", "true", "1", "on"];
+/// What a server that people log in by speaks.
+const FAMILIES: [&str; 3] = ["AF_INET", "AF_NETLINK", "AF_UNIX"];
+
 /// Limits that are harmless unless they are small: the least of each that is, in bytes or pieces.
 const LIMITS: &[(&str, u64)] = &[
     ("LimitAS", 256 << 20),
@@ -214,11 +231,21 @@ const LIMITS: &[(&str, u64)] = &[
     ("TasksMax", 64),
 ];
 
-/// Whether a line harms no unit, or is judged elsewhere.
-pub(super) fn is_harmless(key: &str, value: &str) -> bool {
+/// Whether a line does no harm to the unit, or is judged elsewhere.
+pub(super) fn is_harmless(unit: &str, key: &str, value: &str) -> bool {
     if let Some((_, least)) = LIMITS.iter().find(|(limit, _)| *limit == key) {
         // of "soft:hard" the lower one counts
         return value.split(':').all(|part| amount(part).is_none_or(|amount| amount >= *least));
+    }
+    let is_in =
+        |list: &[(&str, &[&str])]| list.iter().any(|(of, values)| *of == key && values.contains(&value));
+    let has_families = || {
+        let families: Vec<&str> = value.split_whitespace().collect();
+        key == "RestrictAddressFamilies" && FAMILIES.iter().all(|family| families.contains(family))
+    };
+    let is_server = ["ssh.", "ssh@", "sshd.", "sshd@"].iter().any(|start| unit.starts_with(start));
+    if is_in(KEPT_FROM) || is_server && (is_in(KEPT_FROM_SERVERS) || has_families()) {
+        return true;
     }
     let is_off = matches!(value, "no" | "false" | "off" | "0" | "none");
     let is_judged = ["Condition", "Assert", "X-"].iter().any(|start| key.starts_with(start))
@@ -269,7 +296,7 @@ mod tests {
             ("ProtectHome", "no"),
             ("Conflicts", "shutdown.target"),
         ] {
-            assert!(is_harmless(key, value), "{key}={value}");
+            assert!(is_harmless("networking.service", key, value), "{key}={value}");
         }
         for (key, value) in [
             ("LimitNOFILE", "3"),
@@ -282,7 +309,32 @@ mod tests {
             ("Conflicts", "x.service"),
             ("RuntimeMaxSec", "60"),
         ] {
-            assert!(!is_harmless(key, value), "{key}={value}");
+            assert!(!is_harmless("ssh.service", key, value), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn hardening_is_harmless_where_the_unit_needs_nothing_of_what_is_kept_from_it() {
+        for (unit, key, value) in [
+            ("systemd-networkd.service", "ProtectHome", "read-only"),
+            ("ssh.service", "ProtectSystem", "full"),
+            ("ssh.service", "ProtectKernelModules", "yes"),
+            ("sshd@.service", "RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX AF_NETLINK"),
+            ("ssh.service", "SystemCallArchitectures", "native"),
+        ] {
+            assert!(is_harmless(unit, key, value), "{unit}: {key}={value}");
+        }
+        for (unit, key, value) in [
+            ("ssh.service", "ProtectHome", "yes"),
+            ("ssh.service", "ProtectSystem", "strict"),
+            ("systemd-modules-load.service", "ProtectKernelModules", "yes"),
+            ("systemd-udevd.service", "PrivateDevices", "yes"),
+            ("networking.service", "RestrictAddressFamilies", "AF_INET AF_UNIX AF_NETLINK"),
+            ("ssh.service", "RestrictAddressFamilies", "AF_UNIX AF_NETLINK"),
+            ("ssh.service", "RestrictAddressFamilies", "~AF_INET AF_UNIX AF_NETLINK"),
+            ("ssh.service", "SystemCallArchitectures", "x86"),
+        ] {
+            assert!(!is_harmless(unit, key, value), "{unit}: {key}={value}");
         }
     }
 }

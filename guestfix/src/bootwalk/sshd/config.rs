@@ -32,6 +32,29 @@ pub(super) struct Settings {
     pub(super) addresses: Vec<(String, String)>,
     pub(super) family: Option<String>,
     pub(super) ports: Vec<u16>,
+    /// Ways to log in that are switched on or off, and whether that is below a `Match`.
+    methods: Vec<(String, bool, bool)>,
+}
+
+/// Ways to log in, and whether the server offers each unless it is told.
+const METHODS: [(&str, bool); 5] = [
+    ("pubkeyauthentication", true),
+    ("passwordauthentication", true),
+    ("kbdinteractiveauthentication", true),
+    ("gssapiauthentication", false),
+    ("hostbasedauthentication", false),
+];
+
+impl Settings {
+    /// Whether any way to log in is left to anybody.
+    pub(super) fn has_method(&self) -> bool {
+        METHODS.iter().any(|(name, unless_told)| {
+            let mut told = self.methods.iter().filter(|(told, ..)| told == name);
+            let of_all = told.clone().find(|(_, _, conditional)| !conditional);
+            of_all.map_or(*unless_told, |(_, on, _)| *on)
+                || told.any(|(_, on, conditional)| *conditional && *on)
+        })
+    }
 }
 
 /// The program that reads it.
@@ -67,6 +90,14 @@ impl<'a> Server<'a> {
                 return Ok(Some(Door::stuck(at, format!("sshd does not start with it: {why}"))));
             }
             let first = entry.arguments.first().copied().unwrap_or_default();
+            let method = match entry.keyword.as_str() {
+                "challengeresponseauthentication" => "kbdinteractiveauthentication",
+                other => other,
+            };
+            if METHODS.iter().any(|(name, _)| *name == method) {
+                let is_on = !first.eq_ignore_ascii_case("no");
+                settings.methods.push((method.to_owned(), is_on, entry.conditional));
+            }
             match entry.keyword.as_str() {
                 "include" => {
                     for pattern in &entry.arguments {

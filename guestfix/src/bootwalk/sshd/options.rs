@@ -2,12 +2,34 @@
 
 use super::super::login::Door;
 use crate::systemd::Unit;
-use crate::systemd::needs::{base, directives, is_yes, program};
+use crate::systemd::needs::{Directive, base, directives, is_yes, program};
 use crate::text::shell_assign;
 use crate::{Result, View};
 
 /// Options by which it serves as without them.
-const UNDERSTOOD: &[&str] = &["-D", "-e", "-q", "-i", "-4", "-u0", "-u", "0"];
+const UNDERSTOOD: &[&str] = &["-D", "-e", "-q", "-i", "-4", "-u0", "-u", "0", "-p22"];
+/// Keywords, behind -o, of which no value keeps anybody out; algorithms are those of a policy of the system.
+const HARMLESS: &[&str] = &[
+    "ciphers",
+    "clientalivecountmax",
+    "clientaliveinterval",
+    "compression",
+    "loglevel",
+    "macs",
+    "printlastlog",
+    "printmotd",
+    "syslogfacility",
+    "tcpkeepalive",
+    "usedns",
+    "versionaddendum",
+    "x11forwarding",
+];
+
+fn is_harmless(setting: &str) -> bool {
+    setting
+        .split_once('=')
+        .is_some_and(|(keyword, _)| HARMLESS.contains(&keyword.to_ascii_lowercase().as_str()))
+}
 
 /// The service that a socket starts for a connection; a service is that itself.
 pub(super) fn served(view: &dyn View, unit: &str) -> Result<String> {
@@ -29,33 +51,26 @@ pub(super) fn doubtful(view: &dyn View, unit: &str) -> Result<Option<Door>> {
         let all = directives(view, &name, &path)?;
         for line in all.iter().filter(|line| line.key == "ExecStart" && base(program(&line.value)) == "sshd")
         {
+            let mut words = Vec::new();
             for word in line.value.split_whitespace().skip(1) {
                 let (place, value) = match word.strip_prefix('$') {
                     None => (line.file.clone(), word.to_owned()),
-                    Some(name) => {
-                        let name = name.trim_matches(['{', '}']);
-                        let mut found = (line.file.clone(), String::new());
-                        for line in &all {
-                            let (file, text) = match line.key.as_str() {
-                                "Environment" => (line.file.as_str(), line.value.replace(['"', '\''], "")),
-                                "EnvironmentFile" => {
-                                    let file = line.value.trim_start_matches('-');
-                                    (file, view.text(file)?.unwrap_or_default())
-                                }
-                                _ => continue,
-                            };
-                            if let Some(value) = shell_assign::get(&text, name) {
-                                found = (file.to_owned(), value.to_owned());
-                            }
-                        }
-                        found
-                    }
+                    Some(name) => variable(view, &all, name.trim_matches(['{', '}']))?
+                        .unwrap_or_else(|| (line.file.clone(), String::new())),
                 };
-                let mut words = value.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
-                let is_policy = |word: &str| word.starts_with("-oCiphers=") || word.starts_with("-oMACs=");
-                if let Some(option) = words.find(|word| !UNDERSTOOD.contains(word) && !word.is_empty())
-                    && !is_policy(option)
-                {
+                let each = value.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned());
+                words.extend(each.map(|word| (place.clone(), word)));
+            }
+            let mut words = words.into_iter();
+            while let Some((place, option)) = words.next() {
+                let mut value = || words.next().map(|(_, value)| value).unwrap_or_default();
+                let is_understood = match option.as_str() {
+                    "" => true,
+                    "-o" => is_harmless(&value()),
+                    "-p" => value() == "22",
+                    other => UNDERSTOOD.contains(&other) || other.strip_prefix("-o").is_some_and(is_harmless),
+                };
+                if !is_understood {
                     let why =
                         format!("nobody can tell whether sshd works with this on its command line: {option}");
                     return Ok(Some(Door::Unsure { place, why }));
@@ -64,4 +79,23 @@ pub(super) fn doubtful(view: &dyn View, unit: &str) -> Result<Option<Door>> {
         }
     }
     Ok(None)
+}
+
+/// The value of a variable of a unit, and where it was found: the last one counts.
+fn variable(view: &dyn View, all: &[Directive], name: &str) -> Result<Option<(String, String)>> {
+    let mut found = None;
+    for line in all {
+        let (file, text) = match line.key.as_str() {
+            "Environment" => (line.file.as_str(), line.value.replace(['"', '\''], "")),
+            "EnvironmentFile" => {
+                let file = line.value.trim_start_matches('-');
+                (file, view.text(file)?.unwrap_or_default())
+            }
+            _ => continue,
+        };
+        if let Some(value) = shell_assign::get(&text, name) {
+            found = Some((file.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(found)
 }

@@ -288,6 +288,8 @@ fn nft_fate(rule: &str) -> Fate {
         {
             Fate::Out
         }
+        // What becomes of it is said by another chain.
+        _ if names_ssh && (ends("goto") || ends("jump")) => Fate::Unknown,
         _ if ends("vmap") && !has("ct state") => Fate::Unknown,
         _ => Fate::Other,
     }
