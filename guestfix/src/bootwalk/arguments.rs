@@ -29,6 +29,9 @@ const HARMLESS: &[&str] = &[
     "sysfb_init",
 ];
 
+/// Seconds of sleep after which nobody waits any more.
+const PATIENCE: u64 = 600;
+
 /// The hops at arguments that stop the kernel; none where there are none.
 pub(super) fn arguments(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
     let drivers = &guest.goal.target.platform.drivers;
@@ -44,6 +47,11 @@ pub(super) fn arguments(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>
             }
             (_, Some("none" | "manual")) => hops.push(blocked("no disk is looked for".into())),
             _ => {}
+        }
+        if value("rootdelay")
+            .is_some_and(|seconds| seconds.parse().is_ok_and(|seconds: u64| seconds > PATIENCE))
+        {
+            hops.push(blocked("the start sleeps for longer than anybody waits".into()));
         }
         if let Some(size) = value("mem").and_then(bytes)
             && size < least(guest, entry)?
@@ -150,6 +158,7 @@ mod tests {
             ("initcall_blacklist=ext4_init_fs", "ext4 does not start"),
             ("acpi=off", "hv_vmbus finds the target's bus by ACPI alone"),
             ("scsi_mod.scan=none", "no disk is looked for"),
+            ("rootdelay=86400", "the start sleeps for longer than anybody waits"),
             ("mem=64M", "this kernel and its initramfs need more memory"),
             ("sysctl.kernel.modules_disabled=1", "no module is loaded"),
             ("nomodule", "hv_vmbus is a module, and none is loaded"),
@@ -169,7 +178,7 @@ mod tests {
     #[test]
     fn what_no_boot_needs_is_let_pass() {
         for text in [
-            "mem=2G mem=nopentium sysctl.kernel.panic=5",
+            "rootdelay=300 mem=2G mem=nopentium sysctl.kernel.panic=5",
             "quiet acpi=force scsi_mod.scan=async",
             "initcall_blacklist=algif_aead_init,sysfb_init",
             "initcall_blacklist=init_xfs_fs,dm_init,init_udf_fs",

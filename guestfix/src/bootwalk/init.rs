@@ -14,12 +14,16 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// Programs that start no system.
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh", "sulogin"];
 
+/// Whether what is to be the first program is a shell.
+pub(super) fn is_shell(path: &str) -> bool {
+    SHELLS.contains(&path.rsplit('/').next().unwrap_or(path))
+}
+
 /// The hop of the first program.
 pub(super) fn init(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let named = entry.and_then(|entry| cmdline::values(&entry.cmdline, "init").pop());
     let path = named.unwrap_or(INIT);
-    let name = path.rsplit('/').next().unwrap_or(path);
-    if let (Some(entry), true) = (entry, SHELLS.contains(&name)) {
+    if let (Some(entry), true) = (entry, is_shell(path)) {
         let why = format!("init={path} on the command line starts a shell, and no system");
         return Ok(vec![Hop::blocked(KIND, &entry.place, path, why)]);
     }

@@ -15,6 +15,7 @@ pub(super) use self::drivers::filesystem_drivers;
 use self::loading::Loading;
 pub(super) use self::loading::forbidden_by;
 use self::without::without;
+use super::init::is_shell;
 use super::kernel::release_of;
 use super::look::regular;
 use super::waits;
@@ -229,6 +230,7 @@ impl Image<'_> {
                 token.split_once('=').map_or((*token, None), |(key, value)| (key, Some(value)));
             match key {
                 "break" => !is_dracut,
+                "rdinit" => value.is_some_and(is_shell),
                 "rd.break" | "rdbreak" => is_dracut,
                 "rd.emergency" | "rd.rescue" => is_dracut && value.is_none(),
                 "rd.systemd.unit" => is_dracut && value != Some("initrd.target"),
@@ -542,7 +544,7 @@ mod tests {
     #[test]
     fn its_first_program_must_run() {
         assert!(stop(without("bin/sh")).ends_with("/bin/sh, which runs its /init, is not in it"));
-        for token in ["break", "break=bottom", "rdinit=/bin/bash"] {
+        for token in ["break", "break=bottom", "rdinit=/bin/bash", "rdinit=/bin/sh"] {
             let stops = stops(hops(&with_arguments(token)));
             assert_eq!(stops.len(), 1, "{token}: {stops:?}");
         }

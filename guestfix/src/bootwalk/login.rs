@@ -20,6 +20,10 @@ const LOGIN: &str = "/bin/login";
 const NOT_OF_SNAPSHOTS: &str =
     "in a snapshot, the modules of PAM and what sshd starts for a connection are not looked at";
 
+/// What keeps all but root out until the start is done, and what ends that (pam_nologin(8)).
+const NO_LOGINS_YET: &str = "/usr/lib/tmpfiles.d/systemd-nologin.conf";
+const SESSIONS: &str = "systemd-user-sessions.service";
+
 /// The hop of the login.
 pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<Hop>> {
     let view = guest.view;
@@ -33,6 +37,13 @@ pub(super) fn login(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Vec<
         return Ok(vec![Hop::blocked(KIND, "/etc/nologin", "no logins", why)]);
     }
     let init = Init::of(guest, entry)?;
+    if init == Init::Systemd
+        && let Unit::Masked(place) = Unit::find(view, SESSIONS)?
+        && view.exists(NO_LOGINS_YET)?
+    {
+        let why = "it ends the time at the start in which nobody but root may log in, and is masked";
+        return Ok(vec![Hop::blocked(KIND, place, "no logins", why)]);
+    }
     let arguments = entry.map_or("", |entry| entry.cmdline.as_str());
     let is_door =
         |unit: &str| unit == "getty.target" || unit == console_unit(arguments) || sshd::UNITS.contains(&unit);
@@ -318,10 +329,15 @@ mod tests {
             (debian().file(PASSWD, ""), "there is no account in it"),
             (debian().without("/bin/bash"), "root's shell cannot be started"),
             (debian().file("/etc/nologin", "closed\n"), "nobody but root may log in"),
+            (
+                mask(SESSIONS).file(NO_LOGINS_YET, "F! /run/nologin\n"),
+                "nobody but root may log in, and is masked",
+            ),
         ] {
             let stops = stops(hops(&bench));
             assert!(stops.len() == 1 && stops[0].contains(why), "{why}: {stops:?}");
         }
+        assert_eq!(stops(hops(&mask(SESSIONS))), [""; 0], "nothing keeps anybody out");
     }
 
     #[test]
