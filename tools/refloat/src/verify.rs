@@ -39,6 +39,9 @@ pub(crate) struct Verdict {
     /// The first byte that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_difference: Option<u64>,
+    /// What its content was compared with.
+    #[serde(skip)]
+    other: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -84,7 +87,7 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
     let answer = Answer::from_bool(verdicts.iter().all(|(_, verdict)| good(verdict)));
     let mut page = Page::default();
     for (name, verdict) in &verdicts {
-        page.append(render(verdict, name, args).into());
+        page.append(render(verdict, name).into());
         if verdict.findings.iter().any(|finding| finding.id == FORMAT) {
             let output = next::free(next::output_name(&args.image, "vhd"));
             let convert = Command::new("convert").word(&args.image).path(&output).opening(context);
@@ -143,8 +146,8 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
         }
         verdicts.push((disk.origin.to_string(), verdict));
     }
-    if let Some(other) = &args.other {
-        let other = image::open_disks(context, other, &args.other_disks, Takes::Volume)?;
+    if let Some(typed) = &args.other {
+        let other = image::open_disks(context, typed, &args.other_disks, Takes::Volume)?;
         let (ours, theirs) = (image.machine.disks(), other.machine.disks());
         if ours.len() != theirs.len() {
             let has = counted(ours.len(), "disk");
@@ -154,8 +157,9 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
                 "name the further disks of the first with --disk, those of the second with --other-disk",
             )?;
         }
-        for ((ours, theirs), (_, verdict)) in ours.iter().zip(theirs).zip(&mut verdicts) {
+        for (at, ((ours, theirs), (_, verdict))) in ours.iter().zip(theirs).zip(&mut verdicts).enumerate() {
             compare(context, verdict, ours, theirs)?;
+            verdict.other = if at == 0 { typed.clone() } else { theirs.origin.to_string() };
         }
     }
     Ok(verdicts)
@@ -279,7 +283,7 @@ fn compare(context: &Context, verdict: &mut Verdict, disk: &MachineDisk, other: 
     Ok(())
 }
 
-fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
+fn render(verdict: &Verdict, name: &str) -> String {
     let mut out = String::new();
     for Finding { id, outcome, text } in &verdict.findings {
         let mark = match outcome {
@@ -289,7 +293,8 @@ fn render(verdict: &Verdict, name: &str, args: &VerifyArgs) -> String {
         };
         out += &format!("{mark}  {id:<12}  {text}\n");
     }
-    if let (Some(same), Some(other)) = (verdict.same, &args.other) {
+    let other = &verdict.other;
+    if let Some(same) = verdict.same {
         out += &match (same, verdict.first_difference) {
             (true, _) => format!("ok       content       the same as {other}\n"),
             (false, at) => {
