@@ -235,15 +235,21 @@ fn list(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Out
 /// What `cat` says of what is no file.
 const NO_FILE: &str = "no such regular file";
 
+/// What is known of the file at a path.
+fn regular(tree: &Tree, path: &[u8], address: &str) -> Result<Metadata> {
+    let metadata = missing(tree.metadata(path, true)?, address, NO_FILE)?;
+    if metadata.file_type == FileType::Directory {
+        let error: Result<Metadata> = Err(anyhow!("{address}: {NO_FILE}, but a directory"));
+        return error.help(format!("refloat fs ls {address} lists it"));
+    }
+    Ok(metadata)
+}
+
 fn cat(context: &Context, (tree, path): &(Tree, Vec<u8>), address: &str) -> Outcome {
     if context.global.json {
         return cat_json(context, tree, path, address);
     }
-    let metadata = missing(tree.metadata(path, true)?, address, NO_FILE)?;
-    if metadata.file_type == FileType::Directory {
-        let error: Outcome = Err(anyhow!("{address}: {NO_FILE}, but a directory"));
-        return error.help(format!("refloat fs ls {address} lists it"));
-    }
+    regular(tree, path, address)?;
     let mut out = context.out.raw();
     let copied = match tree.copy_to(path, &mut out) {
         // The reader had enough.
@@ -297,7 +303,7 @@ impl From<Vec<u8>> for Bytes {
 }
 
 fn cat_json(context: &Context, tree: &Tree, path: &[u8], address: &str) -> Outcome {
-    let size = missing(tree.metadata(path, true)?, address, NO_FILE)?.size;
+    let size = regular(tree, path, address)?.size;
     if size > DOCUMENT {
         let error: Outcome = Err(anyhow!("{address}: {size} bytes are too many for one JSON document"));
         return error.help("without --json its bytes go to standard output, however many");

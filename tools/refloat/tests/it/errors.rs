@@ -62,7 +62,6 @@ const ROWS: &[Row] = &[
     // files in the guest
     ("fs cat demo.raw#/no/such", "no such regular file", "refloat fs ls", 2),
     ("fs cat demo.raw#/etc", "but a directory", "refloat fs ls demo.raw#/etc", 2),
-    ("fs", "a command is missing", "Usage", 2),
     ("fs stat demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs ls demo.raw#/no/such", "no such file", "refloat fs ls", 2),
     ("fs cat noise.img#/etc/fstab", "guest's root", "refloat inspect noise.img", 2),
