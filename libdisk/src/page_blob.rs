@@ -2,10 +2,8 @@
 
 mod delta;
 mod map;
-mod ranges;
 mod sink;
 
-use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -15,7 +13,7 @@ use block::{
 };
 use cloud::azure::{Blob, BlobUrl, Kind, Options, PageBlob, Properties};
 use image::Existing;
-use image::transfer::{FileLog, Key, Record, ResumeKey, TransferLog};
+use image::transfer::{FileLog, Key, Record, ResumeKey, Run, TransferLog};
 use image::vhd::{self, Footer, Identity};
 use sha2::{Digest, Sha256};
 use volume::Fitted;
@@ -96,13 +94,13 @@ impl PageBlobDestination {
     /// The sum of the content that was written to what is known by that name, if that was recorded.
     pub(crate) fn content_of(known_as: &str, state: &Path) -> Result<Option<ContentSum>> {
         let path = log_path(state, known_as);
-        if path.exists() { Ok(Last::of(&FileLog::open(&path, 0o600)?)?.content) } else { Ok(None) }
+        if path.exists() { Ok(Run::of(FileLog::open(&path, 0o600)?.records()?).content) } else { Ok(None) }
     }
 
     /// Whether an earlier run has begun to send something to what is known by that name.
     pub(crate) fn has_begun_as(known_as: &str, state: &Path) -> bool {
         let path = log_path(state, known_as);
-        let last = || FileLog::open(&path, 0o600).and_then(|log| Last::of(&log));
+        let last = || Ok::<_, Error>(Run::of(FileLog::open(&path, 0o600)?.records()?));
         path.exists() && last().is_ok_and(|last| last.source.is_some())
     }
 
@@ -243,45 +241,6 @@ fn stamp(etag: &str) -> [u8; 16] {
     Sha256::digest(etag).first_chunk().copied().unwrap_or_default()
 }
 
-/// What a log tells of the last transfer, and how that has ended.
-#[derive(Debug, Default)]
-struct Last {
-    source: Option<(Key, u64)>,
-    ended: Option<[u8; 16]>,
-    content: Option<ContentSum>,
-    /// The key of the snapshot that is there, but for the edits. An unfinished transfer that has one turns it
-    /// into another.
-    base: Option<Key>,
-    edits: Vec<Range<u64>>,
-    /// How the target looked before the first of these edits was made.
-    before: Option<[u8; 16]>,
-}
-
-impl Last {
-    fn of(log: &FileLog) -> Result<Self> {
-        let mut last = Self::default();
-        for record in log.records()? {
-            match record {
-                Record::Source { key, size, .. } => {
-                    last = Self { source: Some((key, size)), ..Self::default() }
-                }
-                Record::Content { sum, .. } => last.content = Some(sum),
-                Record::End { stamp, .. } => last.ended = Some(stamp),
-                Record::Base { key } => last.base = Some(key),
-                Record::Edit { offset, len } => last.edits.push(offset..offset.saturating_add(len.into())),
-                Record::Before { stamp } => last.before = Some(stamp),
-                Record::Range { .. } | Record::Put { .. } => {}
-            }
-        }
-        Ok(last)
-    }
-
-    /// Whether it was begun and not ended: what is there is refloat's.
-    fn is_unfinished(&self) -> bool {
-        self.source.is_some() && self.ended.is_none()
-    }
-}
-
 impl Destination for PageBlobDestination {
     fn name(&self) -> String {
         self.known_as.clone().unwrap_or_else(|| format!("azure:{}", self.url))
@@ -293,6 +252,10 @@ impl Destination for PageBlobDestination {
 
     fn path(&self) -> Option<&Path> {
         None
+    }
+
+    fn can_be_opened(&self) -> bool {
+        true
     }
 
     fn fit(&self, disk: Disk) -> Result<Fitted> {
@@ -312,7 +275,7 @@ impl Destination for PageBlobDestination {
 
     fn can_follow(&self, older: &Older, newer: &Base) -> Result<()> {
         let (path, blob) = (self.log_path(), self.blob()?);
-        let last = if path.exists() { Last::of(&self.open_log()?)? } else { Last::default() };
+        let last = if path.exists() { Run::of(self.open_log()?.records()?) } else { Run::default() };
         self.held(&blob, &last, blob.properties()?.as_ref(), (older, newer)).map(drop)
     }
 
@@ -320,7 +283,7 @@ impl Destination for PageBlobDestination {
         let size = disk.size;
         let total = size.checked_add(FOOTER).ok_or_else(|| Error::unsupported(LAYER, "so large a disk"))?;
         let (log, blob) = (self.open_log()?, self.blob()?);
-        let (last, found) = (Last::of(&log)?, blob.properties()?);
+        let (last, found) = (Run::of(log.records()?), blob.properties()?);
         let key = disk.key.map(|key| self.key_of(key));
         let commit = Commit {
             key: key.unwrap_or_default(),

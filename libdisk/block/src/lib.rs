@@ -34,6 +34,7 @@ mod memory;
 mod mmap;
 mod overlay;
 mod progress;
+pub mod ranges;
 mod sidecar;
 mod slice;
 pub mod testing;

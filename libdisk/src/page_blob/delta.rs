@@ -10,18 +10,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{
-    Chunk, ContentSum, Done, Error, ErrorKind, Event, Observer, Receipt, Result, Sent, Sink, SinkCaps,
-};
+use block::{Chunk, ContentSum, Done, Error, ErrorKind, Event, Observer, Receipt, Result, Sink, SinkCaps};
 use cloud::azure::{Blob, Kind, Properties};
-use image::transfer::{FileLog, Key, Record, TransferLog};
+use image::transfer::{FileLog, Key, Record, Run, TransferLog};
 use sha2::{Digest, Sha256};
 
 use super::map::{PAGE, PageMap};
-use super::ranges::{inside, merged, outside, whole};
-use super::sink::{CAPS, Commit, SAMPLE, read_back, sample};
-use super::{FOOTER, LAYER, Last, PIECE, PageBlobDestination, ReadBack, has_footer, pages_path, stamp};
+use super::sink::{CAPS, Commit, SAMPLE, read_back, record, sample};
+use super::{FOOTER, LAYER, PIECE, PageBlobDestination, ReadBack, has_footer, pages_path, stamp};
 use crate::{Base, Begin, CannotFollow, Older};
+use block::ranges::{inside, merged, outside, whole};
 
 /// What a blob holds by the record, as far as that can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +34,7 @@ pub(super) enum Held {
 pub(super) struct Edits {
     pub(super) blob: Blob,
     pub(super) log: FileLog,
-    pub(super) last: Last,
+    pub(super) last: Run,
     pub(super) commit: Commit,
     pub(super) held: Held,
     /// What has changed since the older one, in bytes.
@@ -53,7 +51,7 @@ impl PageBlobDestination {
     pub(super) fn held(
         &self,
         blob: &Blob,
-        last: &Last,
+        last: &Run,
         found: Option<&Properties>,
         (older, newer): (&Older, &Base),
     ) -> Result<Held> {
@@ -229,8 +227,7 @@ impl Sink for EditSink {
     }
 
     fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
-        let Ok(len) = u32::try_from(range.end - range.start) else { return Ok(()) };
-        self.log.append(Record::Range { offset: range.start, len, sum }, false)
+        record(&self.log, &range, sum)
     }
 
     fn already_done(&self) -> Result<Done> {
@@ -244,9 +241,11 @@ impl Sink for EditSink {
             return Err(Error::new(ErrorKind::Changed, LAYER, what));
         }
         let (read_back, pieces) = self.prove()?;
-        self.commit.commit(&self.blob, &self.log, (content, Some(map)))?;
-        let tally = self.blob.tally();
-        let sent = Sent { puts: tally.puts, bytes: tally.bytes_put, read_back, pieces };
-        Ok(Receipt { size, written: self.written.into_inner(), shared: 0, content, sent: Some(sent) })
+        self.commit.commit(
+            &self.blob,
+            &self.log,
+            (content, Some(map)),
+            (self.written.into_inner(), read_back, pieces),
+        )
     }
 }

@@ -107,7 +107,7 @@ impl PageMap {
                 found.push(start + run.start as u64 * PAGE..end);
             }
         })?;
-        Ok(super::ranges::merged(found))
+        Ok(block::ranges::merged(found))
     }
 
     /// The sum of what is in `range`.

@@ -10,8 +10,8 @@ use image::transfer::{FileLog, Key, Record, TransferLog};
 use sha2::{Digest, Sha256};
 
 use super::map::PageMap;
-use super::ranges::{merged, outside};
 use super::{FOOTER, LAYER, PIECE, ReadBack, piece_len, stamp};
+use block::ranges::{merged, outside};
 
 /// Puts under way. Each holds one piece; ten answers of 60 ms are more than a blob takes in a second.
 const AT_ONCE: usize = 10;
@@ -35,13 +35,15 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    /// Puts the footer, the last page, and records that all is there. `map` has the pages, if they were kept.
+    /// Puts the footer, the last page, and records that all is there. `map` has the pages, if they were kept;
+    /// the receipt tells how many bytes were `written`, and how many of the `pieces` were read back.
     pub(super) fn commit(
         &self,
         blob: &Blob,
         log: &FileLog,
         (content, map): (Option<ContentSum>, Option<&PageMap>),
-    ) -> Result<()> {
+        (written, read_back, pieces): (u64, u64, u64),
+    ) -> Result<Receipt> {
         let &Self { key, size, footer, .. } = self;
         let base = match (&self.base, map) {
             (Some((base, edits)), Some(map)) => {
@@ -63,13 +65,16 @@ impl Commit {
         let found = blob.properties()?.filter(|_| last == footer);
         let lost = || Error::new(ErrorKind::Changed, LAYER, "the footer is not what was sent").at(size);
         let found = found.ok_or_else(lost)?;
-        let content = content.map(|sum| Record::Content { size, sum });
+        let sum = content.map(|sum| Record::Content { size, sum });
         let source = Record::Source { key, size, piece: PIECE };
         let end = Record::End { size: found.size, stamp: stamp(&found.etag) };
         let edits = base.into_iter().flat_map(|(_, edits)| Record::edits(edits));
         let base = base.map(|(key, _)| Record::Base { key });
-        let records = std::iter::once(source).chain(base).chain(edits).chain(content).chain([end]);
-        log.replace(&mut { records }, true)
+        let records = std::iter::once(source).chain(base).chain(edits).chain(sum).chain([end]);
+        log.replace(&mut { records }, true)?;
+        let tally = blob.tally();
+        let sent = Sent { puts: tally.puts, bytes: tally.bytes_put, read_back, pieces };
+        Ok(Receipt { size, written, shared: 0, content, sent: Some(sent) })
     }
 }
 
@@ -190,6 +195,12 @@ pub(super) fn read_back<T>(
     }
 }
 
+/// Records that a piece is there.
+pub(super) fn record(log: &FileLog, range: &Range<u64>, sum: ContentSum) -> Result<()> {
+    let Ok(len) = u32::try_from(range.end - range.start) else { return Ok(()) };
+    log.append(Record::Range { offset: range.start, len, sum }, false)
+}
+
 /// What a blob takes.
 pub(super) const CAPS: SinkCaps = SinkCaps {
     starts_zeroed: true,
@@ -234,8 +245,7 @@ impl Sink for PageSink {
     }
 
     fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
-        let Ok(len) = u32::try_from(range.end - range.start) else { return Ok(()) };
-        self.log.append(Record::Range { offset: range.start, len, sum }, false)
+        record(&self.log, &range, sum)
     }
 
     fn already_done(&self) -> Result<Done> {
@@ -244,11 +254,8 @@ impl Sink for PageSink {
 
     fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
         let (read_back, pieces) = self.prove()?;
-        self.commit.commit(&self.blob, &self.log, (content, self.map.as_ref()))?;
-        let tally = self.blob.tally();
-        let sent = Sent { puts: tally.puts, bytes: tally.bytes_put, read_back, pieces };
-        let (size, written) = (self.commit.size, self.written.into_inner());
-        Ok(Receipt { size, written, shared: 0, content, sent: Some(sent) })
+        let proven = (self.written.into_inner(), read_back, pieces);
+        self.commit.commit(&self.blob, &self.log, (content, self.map.as_ref()), proven)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use block::ranges::merged;
+
 use roxmltree::Document;
 
 use super::PAGE;
@@ -38,15 +40,7 @@ pub(super) fn ranges(body: &[u8], within: &Range<u64>) -> Result<Vec<Range<u64>>
             found.push(cut);
         }
     }
-    found.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in found {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    Ok(merged)
+    Ok(merged(found))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 mod key;
 mod log;
+mod run;
 mod sink;
 
 use std::fs::{self, File};
@@ -27,6 +28,7 @@ use crate::partial::{Left, check_partial, partial_path};
 pub use key::{Key, ResumeKey};
 pub use log::{Busy, FileLog, Record, TransferLog, log_path};
 pub(crate) use log::{is_unfinished, mark};
+pub use run::Run;
 
 const LAYER: &str = "transfer";
 
@@ -108,15 +110,7 @@ pub fn content(target: &Path) -> Result<Option<ContentSum>> {
     if !check_sidecar(&path)? {
         return Ok(None);
     }
-    let mut found = None;
-    for record in log::read(&path)? {
-        match record {
-            Record::Source { .. } => found = None,
-            Record::Content { sum, .. } => found = Some(sum),
-            _ => {}
-        }
-    }
-    Ok(found)
+    Ok(Run::of(log::read(&path)?).content)
 }
 
 /// Removes the log of `target`, if there is one.
@@ -215,39 +209,6 @@ pub fn begin(mut spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     Ok(Begin::Go(Box::new(transfer)))
 }
 
-/// What a log tells of one transfer.
-#[derive(Debug, Clone, Default)]
-struct Run {
-    source: Option<(Key, u64)>,
-    base: Option<Key>,
-    edits: Vec<Range<u64>>,
-    ended: Option<[u8; 16]>,
-    content: Option<ContentSum>,
-}
-
-impl Run {
-    fn add(&mut self, record: Record) {
-        match record {
-            Record::Source { key, size, .. } => *self = Self { source: Some((key, size)), ..Self::default() },
-            Record::Base { key } => self.base = Some(key),
-            Record::Edit { offset, len } => self.edits.push(offset..offset.saturating_add(len.into())),
-            Record::End { stamp, .. } => self.ended = Some(stamp),
-            Record::Content { sum, .. } => self.content = Some(sum),
-            Record::Range { .. } | Record::Put { .. } | Record::Before { .. } => {}
-        }
-    }
-
-    /// Whether it is another one than that of `key`.
-    fn is_not(&self, key: Key) -> bool {
-        self.source.is_none_or(|(of, _)| of != key)
-    }
-
-    /// Whether it is based on `key`. What was edited nowhere is its own base.
-    fn is_of(&self, key: Option<Key>) -> bool {
-        key.is_some() && self.base.or(self.source.map(|(key, _)| key)) == key
-    }
-}
-
 /// Whether the log of `target` tells last of something that is based on one of `keys`.
 ///
 /// # Errors
@@ -257,8 +218,7 @@ pub fn is_based_on(target: &Path, keys: &[Key]) -> Result<bool> {
     if !check_sidecar(&path)? {
         return Ok(false);
     }
-    let mut last = Run::default();
-    log::read(&path)?.for_each(|record| last.add(record));
+    let last = Run::of(log::read(&path)?);
     Ok(keys.iter().any(|key| last.is_of(Some(*key))))
 }
 

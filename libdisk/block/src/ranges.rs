@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Ranges in their order, none touching another.
-pub(super) fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+pub fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {
@@ -16,7 +16,7 @@ pub(super) fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 }
 
 /// What is in `ranges` and not in `others`, both ascending.
-pub(super) fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
+pub fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut found = Vec::new();
     for range in ranges {
         let mut at = range.start;
@@ -35,12 +35,12 @@ pub(super) fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range
 }
 
 /// Those of `ranges` that are in `others`, both ascending.
-pub(super) fn inside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
+pub fn inside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
     outside(ranges, &outside(ranges, others))
 }
 
 /// `ranges` in any order, as whole units of `unit` bytes of a disk of `size` bytes.
-pub(super) fn whole(ranges: impl Iterator<Item = Range<u64>>, unit: u64, size: u64) -> Vec<Range<u64>> {
+pub fn whole(ranges: impl Iterator<Item = Range<u64>>, unit: u64, size: u64) -> Vec<Range<u64>> {
     let whole =
         ranges.map(|range| range.start - range.start % unit..range.end.next_multiple_of(unit).min(size));
     merged(whole.filter(|range| range.start < range.end).collect())
