@@ -25,6 +25,9 @@ pub trait Destination: Send + Sync {
     /// The file, if it is one of this machine.
     fn path(&self) -> Option<&Path>;
 
+    /// Whether what is written there can be opened as a disk again.
+    fn can_be_opened(&self) -> bool;
+
     /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its
     /// GPT behind them.
     ///
@@ -314,6 +317,10 @@ impl Destination for FileDestination {
 
     fn has_begun(&self) -> bool {
         transfer::log_path(&self.output.path).exists()
+    }
+
+    fn can_be_opened(&self) -> bool {
+        true
     }
 
     fn fit(&self, disk: Disk) -> Result<Fitted> {

@@ -124,6 +124,10 @@ impl Destination for ManagedDiskDestination {
         None
     }
 
+    fn can_be_opened(&self) -> bool {
+        false
+    }
+
     fn fit(&self, disk: Disk) -> Result<Fitted> {
         volume::fitted(disk, |size| {
             vhd::upload_size(size).map_err(|error| error.in_file(Path::new(&self.name())))

@@ -161,8 +161,7 @@ fn last_lines(
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
         let boot = targets.iter().take(1).fold(Command::new("boot"), |boot, first| boot.written(&**first));
         let boot = further.iter().fold(boot, |boot, disk| boot.word("--disk").written(&**disk));
-        // A managed disk is not opened again.
-        if targets.iter().all(|target| target.path().is_some() || target.name().contains("://")) {
+        if targets.iter().all(|target| target.can_be_opened()) {
             page.line(next::line(&boot.goal(&goal)));
         }
         for (index, target) in targets.iter().enumerate() {
@@ -170,7 +169,7 @@ fn last_lines(
                 page.append(next::upload(vhd, args.goal.target, index == 0));
             }
         }
-        let follows = targets.iter().all(|target| target.name().contains("://"));
+        let follows = targets.iter().all(|target| target.path().is_none() && target.can_be_opened());
         if follows && snapshots.len() == targets.len() {
             let again = format!(
                 "when the machine has stopped, take its snapshots again: the same command with them and --since \
