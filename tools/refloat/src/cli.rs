@@ -243,8 +243,8 @@ impl Cli {
         let global: Vec<clap::Arg> =
             whole.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
         let hidden = |ids: &[&[&str]]| -> Vec<clap::Arg> {
-            let useless =
-                global.iter().filter(|arg| ids.iter().any(|ids| ids.contains(&arg.get_id().as_str())));
+            let ids = ids.concat();
+            let useless = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
             useless.map(|arg| arg.clone().hide(true)).collect()
         };
         USELESS
