@@ -13,6 +13,9 @@ const GLIBC: [&str; 6] =
 /// Where they are.
 const DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
 
+/// Shells.
+pub(crate) const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "sh", "zsh"];
+
 /// What runs as the first program.
 const FIRST: [&str; 5] = ["busybox", "init", "systemd", "sysvinit", "upstart"];
 

@@ -24,25 +24,28 @@ const DIRS: [&str; 6] = [
 pub(crate) const OWN: &str = "/etc/systemd/system";
 /// Folders of links to what starts along with a unit: "multi-user.target.wants".
 const PULLS: [&str; 3] = [".wants", ".requires", ".upholds"];
-/// Units that an ordinary start does not come to: what these pull in is not started.
-const APART: [&str; 16] = [
-    "emergency.target",
+/// Targets that end the system.
+pub(crate) const ENDS: &[&str] = &[
     "exit.target",
-    "factory-reset.target",
     "halt.target",
-    "hibernate.target",
     "kexec.target",
     "poweroff.target",
     "reboot.target",
-    "rescue.target",
     "runlevel0.target",
-    "runlevel1.target",
     "runlevel6.target",
     "shutdown.target",
-    "sleep.target",
-    "suspend.target",
-    "system-update.target",
 ];
+/// Targets that leave it without logins.
+pub(crate) const ALONE: &[&str] = &["emergency.target", "rescue.target", "runlevel1.target"];
+/// Other units that an ordinary start does not come to: what these pull in is not started.
+const APART: &[&str] =
+    &["factory-reset.target", "hibernate.target", "sleep.target", "suspend.target", "system-update.target"];
+
+/// Whether a unit ends the system, or leaves it without logins.
+pub(crate) fn is_end(unit: &str) -> bool {
+    ENDS.contains(&unit) || ALONE.contains(&unit)
+}
+
 /// What may stand before a program (systemd.service(5), "Command lines").
 const PREFIXES: &[char] = &['@', '-', ':', '+', '!', '|'];
 /// As many aliases of aliases as are followed.
@@ -266,7 +269,8 @@ fn pulling(view: &dyn View, suffixes: &[&str]) -> Result<Vec<(String, String)>> 
     for dir in dirs(view)? {
         for name in view.list(dir)? {
             let Some(by) = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)) else { continue };
-            if !APART.contains(&by) && !by.starts_with("initrd") {
+            let is_apart = [ENDS, ALONE, APART].iter().any(|units| units.contains(&by));
+            if !is_apart && !by.starts_with("initrd") {
                 out.push((format!("{dir}/{name}"), name.clone()));
             }
         }

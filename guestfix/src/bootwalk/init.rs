@@ -2,7 +2,7 @@
 
 use super::look::regular;
 use super::{Hop, HopKind, MenuEntry, folders, selinux, sysctl};
-use crate::programs::cannot_start;
+use crate::programs::{SHELLS, cannot_start};
 use crate::text::cmdline;
 use crate::{Guest, Result};
 
@@ -11,12 +11,11 @@ const KIND: HopKind = HopKind::Init;
 const INIT: &str = "/sbin/init";
 /// By this services know the machine (machine-id(5)).
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Programs that start no system.
-const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh", "sulogin"];
 
-/// Whether what is to be the first program is a shell.
+/// Whether what is to be the first program is a shell, or asks for a password and starts one.
 pub(super) fn is_shell(path: &str) -> bool {
-    SHELLS.contains(&path.rsplit('/').next().unwrap_or(path))
+    let name = path.rsplit('/').next().unwrap_or(path);
+    SHELLS.contains(&name) || name == "sulogin"
 }
 
 /// The hop of the first program.

@@ -153,19 +153,10 @@ fn incomplete(view: &dyn View, name: &str) -> Result<Option<String>> {
     {
         return Ok(None);
     }
-    const ENDS: &[&str] = &[
-        "poweroff.target",
-        "reboot.target",
-        "halt.target",
-        "kexec.target",
-        "runlevel0.target",
-        "runlevel6.target",
-    ];
-    const ALONE: &[&str] = &["rescue.target", "emergency.target", "runlevel1.target"];
-    if ENDS.contains(&name) {
+    if systemd::ENDS.contains(&name) {
         return Ok(Some(format!("{name} ends the system")));
     }
-    if ALONE.contains(&name) {
+    if systemd::ALONE.contains(&name) {
         return Ok(Some(format!("{name} asks for a password on the console, and starts nothing else")));
     }
     let Unit::There { name, path } = Unit::find(view, name)? else { return Ok(None) };

@@ -5,7 +5,7 @@ mod script;
 
 use std::collections::BTreeSet;
 
-use self::script::{ENDS, Script};
+use self::script::Script;
 use super::sshd;
 use crate::systemd::conditions::{self, Verdict};
 use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_packaged, is_quick, program};
@@ -66,7 +66,7 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
         if !known.insert(name.clone()) || known.len() > UNITS {
             continue;
         }
-        if ENDS.contains(&name.as_str()) {
+        if systemd::is_end(name) {
             let place = format!("{}/{}.wants/{name}", systemd::OWN, pulled.by.join(" "));
             return Ok(Some(Fault::sure(&place, format!("{name} is started, and ends the system"))));
         }
@@ -111,7 +111,7 @@ fn timer(start: &Start<'_>, name: &str, path: &str) -> Result<Option<Fault>> {
     }
     let unit = all.iter().find(|line| line.key == "Unit").map(|line| line.value.clone());
     let unit = unit.unwrap_or_else(|| name.replace(".timer", ".service"));
-    if ENDS.contains(&unit.as_str()) {
+    if systemd::is_end(&unit) {
         return Ok(Some(Fault::sure(path, format!("{name} starts {unit}, which ends the system"))));
     }
     let Unit::There { name, path } = Unit::find(view, &unit)? else { return Ok(None) };
@@ -218,7 +218,7 @@ fn ends(start: &Start<'_>, name: &str, all: &[Directive]) -> Result<Option<Fault
     let mut is_failing = None;
     for line in all.iter().filter(|line| line.is_own) {
         let Directive { file, key, value, .. } = line;
-        let names_end = value.split_whitespace().any(|unit| ENDS.contains(&unit));
+        let names_end = value.split_whitespace().any(systemd::is_end);
         let is_end = match key.as_str() {
             "Requires" | "Wants" | "BindsTo" | "Upholds" => names_end,
             "OnSuccess" => names_end && is_oneshot,

@@ -1,7 +1,7 @@
 //! What the server is told in its configuration, and lines that it does not start with (sshd_config(5)).
 
 use super::super::login::Door;
-use super::keywords::{ALGORITHMS, IN_MATCH, KEYWORDS, LISTS, SWITCHES, VALUES};
+use super::keywords::{ALGORITHMS, GLOBAL, IN_MATCH, LISTS, SWITCHES, VALUES};
 use super::people;
 use crate::programs::cannot_start;
 use crate::text::bytes;
@@ -140,7 +140,8 @@ impl<'a> Server<'a> {
     /// Why the server refuses a line.
     fn refuses(&mut self, entry: &Entry<'_>) -> Result<Option<String>> {
         let Entry { keyword, arguments, .. } = entry;
-        if !KEYWORDS.contains(&keyword.as_str()) && !self.says(keyword)? {
+        let is_global = GLOBAL.contains(&keyword.as_str());
+        if !is_global && !IN_MATCH.contains(&keyword.as_str()) && !self.says(keyword)? {
             return Ok(Some(format!("it knows no {keyword}")));
         }
         // Older versions know no other quote than this, and take the other as a letter.
@@ -148,8 +149,7 @@ impl<'a> Server<'a> {
         if is_open || entry.open_quote.is_some() && self.says("invalid quotes")? {
             return Ok(Some("a quote is opened and not closed".into()));
         }
-        let is_known = KEYWORDS.contains(&keyword.as_str());
-        if entry.conditional && is_known && !IN_MATCH.contains(&keyword.as_str()) {
+        if entry.conditional && is_global {
             return Ok(Some(format!("{keyword} is not allowed below Match")));
         }
         let Some(value) = arguments.first() else {

@@ -1,24 +1,12 @@
 //! What a command of a unit surely does, where it is one of systemctl's or its like, or a script of a shell:
 //! ends the system, or waits for something in a loop.
 
+use crate::programs::SHELLS;
+use crate::systemd::is_end;
 use crate::systemd::needs::{base, program};
 use crate::{Result, View};
 
-/// Targets that end the system, or leave it without logins.
-pub(super) const ENDS: &[&str] = &[
-    "emergency.target",
-    "exit.target",
-    "halt.target",
-    "kexec.target",
-    "poweroff.target",
-    "reboot.target",
-    "rescue.target",
-    "runlevel0.target",
-    "runlevel1.target",
-    "runlevel6.target",
-    "shutdown.target",
-];
-/// Words of systemctl that do.
+/// Words of systemctl that end the system, or leave it without logins.
 const VERBS: &[&str] = &[
     "emergency",
     "exit",
@@ -31,7 +19,6 @@ const VERBS: &[&str] = &[
     "soft-reboot",
     "suspend",
 ];
-const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "sh", "zsh"];
 /// The most of a script that is read, in bytes.
 const SCRIPT: usize = 64 << 10;
 
@@ -151,7 +138,7 @@ fn ends(words: &[&str]) -> bool {
         "shutdown" => !rest.iter().any(|word| matches!(*word, "-c" | "-k" | "--show")),
         "init" | "telinit" => matches!(plain.next(), Some("0" | "1" | "6" | "s" | "S")),
         "systemctl" => match plain.next() {
-            Some("start" | "isolate") => plain.any(|unit| ENDS.contains(&unit)),
+            Some("start" | "isolate") => plain.any(is_end),
             Some(verb) => VERBS.contains(&verb),
             None => false,
         },
