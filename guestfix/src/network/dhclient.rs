@@ -1,9 +1,12 @@
-//! What dhclient is told: whose answers it takes, and what it asks for (dhclient.conf(5)).
+//! dhclient: its script, which gives the card the address (dhclient-script(8)), and what it is told: whose
+//! answers it takes, and what it asks for (dhclient.conf(5)).
 
 use std::net::Ipv4Addr;
 
-use crate::text::lines;
-use crate::{Result, View};
+use super::manager;
+use crate::platform::azure::SERVER;
+use crate::text::{bytes, lines};
+use crate::{Result, View, programs};
 
 const FILES: [&str; 4] = [
     "/etc/dhcp/dhclient.conf",
@@ -11,11 +14,37 @@ const FILES: [&str; 4] = [
     "/etc/dhclient.conf",
     "/etc/dhclient-eth0.conf",
 ];
-/// The server of Azure.
-const SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+const SCRIPT: &str = "dhclient-script";
+/// As much is read of it.
+const READ: usize = 64 << 10;
 
 /// Why it gets no address and router from the server of the target.
 pub(super) fn fault(view: &dyn View) -> Result<Option<String>> {
+    if let Some(why) = manager::fault(view, &[SCRIPT])? {
+        return Ok(Some(why));
+    }
+    if let Some(why) = lacks_ip(view)? {
+        return Ok(Some(why));
+    }
+    configured(view)
+}
+
+/// Why its script, which gives the card its address by `ip`, cannot; of a snapshot, whose blocks are paid for,
+/// it is not looked at.
+fn lacks_ip(view: &dyn View) -> Result<Option<String>> {
+    let Some(path) = programs::find(view, SCRIPT)?.filter(|_| !view.machine().remote) else {
+        return Ok(None);
+    };
+    let text = bytes::decode(&view.start(&path, READ)?.unwrap_or_default());
+    let runs_ip = text.lines().any(|line| line.split_whitespace().next() == Some("ip"));
+    if runs_ip && programs::find(view, "ip")?.is_none() {
+        return Ok(Some(format!("{path} gives the card its address by ip, which is not installed")));
+    }
+    Ok(None)
+}
+
+/// Why its configuration lets it take none.
+fn configured(view: &dyn View) -> Result<Option<String>> {
     for file in FILES {
         let Some(text) = view.text(file)? else { continue };
         let text: String = lines(&text)
@@ -62,12 +91,25 @@ fn has_server(net: &str) -> bool {
     let (address, len) = net.split_once('/').unwrap_or((net, "32"));
     let (Ok(address), Ok(len)) = (address.parse::<Ipv4Addr>(), len.parse::<u32>()) else { return false };
     let mask = u32::MAX.checked_shl(32_u32.saturating_sub(len)).unwrap_or(0);
-    u32::from(address) & mask == u32::from(SERVER) & mask
+    SERVER.parse().is_ok_and(|server: Ipv4Addr| u32::from(address) & mask == u32::from(server) & mask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elf::testing::library;
+    use crate::rules::testing::Bench;
+
+    #[test]
+    fn a_script_gives_no_address_without_ip() {
+        let lacks = |bench: &Bench| bench.guest(|guest| lacks_ip(guest.view).unwrap());
+        let bench =
+            Bench::debian().file("/sbin/dhclient-script", "#!/bin/sh\n    ip -4 addr add $new dev $it\n");
+        assert!(lacks(&bench).is_some_and(|why| why.contains("by ip, which is not installed")));
+        assert_eq!(lacks(&bench.program("/bin/ip", library(&[]))), None);
+        let by_ifconfig = Bench::debian().file("/sbin/dhclient-script", "#!/bin/sh\nifconfig $it $new\n");
+        assert_eq!(lacks(&by_ifconfig), None);
+    }
 
     #[test]
     fn a_net_has_the_server_or_not() {

@@ -7,11 +7,7 @@ use crate::programs::{self, cannot_start};
 use crate::services::{is_started, starting_links};
 use crate::systemd::Unit;
 use crate::systemd::needs::{Fault, Start};
-use crate::text::bytes;
 use crate::{Result, View};
-
-/// As much is read of dhclient's script.
-const READ: usize = 64 << 10;
 
 /// Where the scripts of older inits and of OpenRC are.
 const SCRIPTS: [&str; 2] = ["/etc/init.d", "/etc/rc.d/init.d"];
@@ -94,7 +90,7 @@ impl Manager {
 }
 
 /// Why none of these programs runs: the first that is there is the one that is asked.
-fn fault(view: &dyn View, names: &[&str]) -> Result<Option<String>> {
+pub(super) fn fault(view: &dyn View, names: &[&str]) -> Result<Option<String>> {
     for name in names {
         let found = if name.starts_with('/') { view.resolve(name)? } else { programs::find(view, name)? };
         if let Some(path) = found {
@@ -104,55 +100,12 @@ fn fault(view: &dyn View, names: &[&str]) -> Result<Option<String>> {
     Ok(Some(format!("{} is not installed", names.first().copied().unwrap_or_default())))
 }
 
-/// Why there is no DHCP client for a manager that knows these; `None` if there is one. dhclient asks, and
-/// its script gives the card the address.
+/// Why there is no DHCP client for a manager that knows these; `None` if there is one.
 pub(super) fn lacks_client(view: &dyn View, names: &[&str]) -> Result<Option<String>> {
     for name in names {
-        if let Some(path) = programs::find(view, name)? {
-            let script = (*name == "dhclient").then_some(["dhclient-script"]);
-            return Ok(match (cannot_start(view, &path, None)?, script) {
-                (None, Some(script)) => match fault(view, &script)? {
-                    None => match lacks_ip(view, script[0])? {
-                        None => dhclient::fault(view)?,
-                        why => why,
-                    },
-                    why => why,
-                },
-                (why, _) => why,
-            });
-        }
+        let Some(path) = programs::find(view, name)? else { continue };
+        let why = cannot_start(view, &path, None)?;
+        return if why.is_none() && *name == "dhclient" { dhclient::fault(view) } else { Ok(why) };
     }
     Ok(Some(format!("no DHCP client ({}) is installed", names.first().copied().unwrap_or_default())))
-}
-
-/// Why a script that gives the card its address by `ip` cannot; of a snapshot, whose blocks are paid for, it
-/// is not looked at.
-fn lacks_ip(view: &dyn View, script: &str) -> Result<Option<String>> {
-    let Some(path) = programs::find(view, script)?.filter(|_| !view.machine().remote) else {
-        return Ok(None);
-    };
-    let text = bytes::decode(&view.start(&path, READ)?.unwrap_or_default());
-    let runs_ip = text.lines().any(|line| line.split_whitespace().next() == Some("ip"));
-    if runs_ip && programs::find(view, "ip")?.is_none() {
-        return Ok(Some(format!("{path} gives the card its address by ip, which is not installed")));
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::elf::testing::library;
-    use crate::rules::testing::Bench;
-
-    #[test]
-    fn a_script_gives_no_address_without_ip() {
-        let lacks = |bench: &Bench| bench.guest(|guest| lacks_ip(guest.view, "dhclient-script").unwrap());
-        let bench =
-            Bench::debian().file("/sbin/dhclient-script", "#!/bin/sh\n    ip -4 addr add $new dev $it\n");
-        assert!(lacks(&bench).is_some_and(|why| why.contains("by ip, which is not installed")));
-        assert_eq!(lacks(&bench.program("/bin/ip", library(&[]))), None);
-        let by_ifconfig = Bench::debian().file("/sbin/dhclient-script", "#!/bin/sh\nifconfig $it $new\n");
-        assert_eq!(lacks(&by_ifconfig), None);
-    }
 }

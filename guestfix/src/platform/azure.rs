@@ -22,6 +22,10 @@ pub static GEN2: Target = Target {
     platform: &AZURE,
 };
 
+/// What serves addresses, names and health to each machine ("What is IP address 168.63.129.16", Microsoft
+/// Learn, 2026).
+pub(crate) const SERVER: &str = "168.63.129.16";
+
 /// The cloud.
 pub static AZURE: Platform = Platform {
     id: "azure",
@@ -29,8 +33,7 @@ pub static AZURE: Platform = Platform {
     drivers: DRIVERS,
     agent: Some(Agent { agent: facts::Agent::WaLinux, program: "/usr/sbin/waagent" }),
     data_source: Some("Azure"),
-    // "What is IP address 168.63.129.16", Microsoft Learn, 2026
-    resolver: Some("168.63.129.16"),
+    resolver: Some(SERVER),
     ubuntu_archive: "azure.archive.ubuntu.com",
     // "TCP/IP performance tuning for Azure VMs", Microsoft Learn, 2026
     mtu: 1500,
