@@ -1,6 +1,7 @@
 //! What a virtual machine around uploaded disks is to be: one model, whatever prints it.
 
 use thiserror::Error;
+use time::{Date, Month};
 
 use crate::Target;
 use crate::facts::OsKind;
@@ -414,12 +415,9 @@ fn is_day(text: &str) -> bool {
             .then(|| part.parse::<u32>().ok())?
     };
     let (Some(year), Some(month), Some(day)) = (number(4), number(2), number(2)) else { return false };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(leap),
-        _ => return false,
+    let date = || {
+        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+        Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()
     };
-    parts.next().is_none() && (1..=days).contains(&day)
+    parts.next().is_none() && date().is_some()
 }

@@ -231,23 +231,10 @@ fn time(time: SystemTime) -> String {
 }
 
 /// The date `days` after 1970-01-01.
-fn date(mut days: u64) -> (u64, u64, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+fn date(days: u64) -> (i32, u8, u8) {
+    let days = time::Duration::days(i64::try_from(days).unwrap_or_default());
+    let date = time::OffsetDateTime::UNIX_EPOCH.date().saturating_add(days);
+    (date.year(), date.month().into(), date.day())
 }
 
 /// The parameters of a query; lists are `Name.1`, `Name.2`, …

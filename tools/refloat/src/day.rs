@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::{Duration, OffsetDateTime};
+
 /// The day so many days from now, in UTC.
 pub(crate) fn in_days(days: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -9,28 +11,9 @@ pub(crate) fn in_days(days: u64) -> String {
 }
 
 /// The day with this number, where 1970-01-01 has 0.
-fn of_epoch(mut days: u64) -> String {
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    loop {
-        let len = if is_leap(year) { 366 } else { 365 };
-        if days < len {
-            break;
-        }
-        days -= len;
-        year += 1;
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month = 1;
-    for len in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < len {
-            break;
-        }
-        days -= len;
-        month += 1;
-    }
-    format!("{year:04}-{month:02}-{:02}", days + 1)
+fn of_epoch(days: u64) -> String {
+    let days = Duration::days(i64::try_from(days).unwrap_or(i64::MAX / 86_400));
+    OffsetDateTime::UNIX_EPOCH.date().saturating_add(days).to_string()
 }
 
 #[cfg(test)]
