@@ -196,6 +196,22 @@ pub(super) static TABLE: &[Symptom] = &[
         "sshd: Bad configuration option",
         "must be owned by root and not group or world-writable",
     ]),
+    Symptom { why: "nothing listens on the port of the SSH server", ..SSHD }
+        .tells(&["port 22: Connection refused", "Failed to start OpenBSD Secure Shell server socket"]),
+    Symptom {
+        worth: 1,
+        why: "the SSH server answers, and lets nobody in with what it is given",
+        advice: "log in as the account whose authorized_keys has the key; refloat check says who can log in",
+        tells: &[
+            "Permission denied (publickey)",
+            "Permission denied (publickey,password)",
+            "Permission denied (publickey,gssapi-keyex,gssapi-with-mic)",
+            "Permission denied (publickey,gssapi-keyex,gssapi-with-mic,password)",
+            "no mutual signature algorithm",
+            "Too many authentication failures",
+        ],
+        ..SSHD
+    },
     // What Azure says of a machine that came up.
     at(
         Login,

@@ -553,13 +553,14 @@ pub(crate) struct MigrateArgs {
     /// Any image
     #[arg(value_parser = address())]
     pub(crate) source: String,
-    /// The file or blob to write: a VHD to upload, a .raw or .qcow2, or azure:https://…
+    /// What to write: a VHD to upload, a .raw or .qcow2, a blob azure:https://…, or a managed disk
+    /// azure:SUBSCRIPTION/GROUP/DISK
     #[arg(value_name = "OUTPUT", value_parser = file_name())]
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
-    /// The target already holds what this command made of this older snapshot of the same volume: fetch and
-    /// write only what has changed since; for a machine of several disks ebs:snap-…,snap-…, in their order
+    /// The target already holds what this command, on this machine, made of this older snapshot of the same
+    /// volume: fetch and write only what has changed since; for several disks ebs:snap-…,snap-…, in their order
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) since: Option<String>,
     /// Its format [default: by its extension]

@@ -99,6 +99,10 @@ fn about(symptom: &Symptom) -> impl Iterator<Item = (&'static str, &'static str)
 /// `given` is a line or some words of one, a file with a log, or - for a log on standard input.
 pub(crate) fn run(context: &Context, given: &str) -> Outcome {
     let path = Path::new(given);
+    if given.trim().is_empty() {
+        let nothing: Result<()> = Err(anyhow!("no line and no words were given"));
+        nothing.help(help::SYMPTOM)?;
+    }
     let (found, what) = if given == "-" {
         (in_log(io::stdin().lock())?, "the log".to_owned())
     } else if path.is_file() {
@@ -106,12 +110,25 @@ pub(crate) fn run(context: &Context, given: &str) -> Outcome {
         (in_log(file).with_context(|| given.to_owned())?, given.to_owned())
     } else {
         let like = symptoms::like(given);
+        // One word with a slash is a path; no console prints one alone.
+        if like.is_empty() && (path.exists() || (given.contains('/') && !given.contains(char::is_whitespace)))
+        {
+            let what = if path.exists() { "not a file with a log" } else { "there is no such file" };
+            let error: Result<()> = Err(anyhow!("{given}: {what}"));
+            error.help(help::SYMPTOM)?;
+        }
         (like.into_iter().map(|symptom| Found::of(symptom, None)).collect(), given.to_owned())
     };
     let any = !found.is_empty();
     let symptoms = Symptoms { symptoms: found };
     context.answer(&symptoms, || Ok(page(&symptoms, &what)))?;
     Ok(Answer::from_bool(any))
+}
+
+/// Whether bytes are of a log. A serial line may garble some; an image or an archive has few of text.
+fn is_text(bytes: &[u8]) -> bool {
+    let text = bytes.iter().filter(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b | b' '..=b'~')).count();
+    text >= bytes.len() / 2
 }
 
 /// What a log shows of the boots in it that the last one did not get past, each meaning once.
@@ -137,6 +154,10 @@ fn in_log(log: impl Read) -> Result<Vec<Found>> {
     loop {
         let count = log.read(&mut buffer)?;
         let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        if read == 0 && !is_text(bytes) {
+            let what: Result<()> = Err(anyhow!("this is no text, so not the log of a console"));
+            what.help(help::SYMPTOM)?;
+        }
         read += count as u64;
         // A line of the log ends where its line feed is, whatever the console makes of it.
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {

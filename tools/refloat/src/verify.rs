@@ -88,12 +88,6 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
     let mut page = Page::default();
     for (name, verdict) in &verdicts {
         page.append(render(verdict, name).into());
-        if verdict.findings.iter().any(|finding| finding.id == FORMAT) {
-            let output = next::free(next::output_name(&args.image, "vhd"));
-            let convert = Command::new("convert").word(&args.image).path(&output).opening(context);
-            page.line(next::advice("verify takes a VHD, or two images to compare; to make a VHD of it:"));
-            page.line(next::line(&convert));
-        }
     }
     let wrong: Vec<_> = verdicts.iter().filter(|(_, verdict)| !good(verdict)).collect();
     if let ([(first, _), ..], 2..) = (wrong.as_slice(), verdicts.len()) {
@@ -103,6 +97,12 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
             verdicts.len()
         );
         page.line(next::verdict(false, those));
+    }
+    if verdicts.iter().any(|(_, verdict)| verdict.findings.iter().any(|finding| finding.id == FORMAT)) {
+        let output = next::free(next::output_name(&args.image, "vhd"));
+        let convert = Command::new("convert").word(&args.image).path(&output).opening(context);
+        page.line(next::advice("verify takes a VHD, or two images to compare; to make a VHD of it:"));
+        page.line(next::line(&convert));
     }
     let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
     let verified = Verified { os: verdicts.next(), data: verdicts.collect() };

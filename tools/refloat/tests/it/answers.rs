@@ -281,6 +281,16 @@ fn a_serial_console_leads_to_the_rules() {
     let said = run("[  17.1] x[3]: Warning: dracut-initqueue timeout - starting timeout scripts", 0);
     assert!(said.contains("linux.initramfs.hyperv: "), "{said}");
     assert!(run("all is well", 1).contains("no symptom that is known"));
+    assert!(run("me@vm: Permission denied (publickey).", 0).contains("linux.sshd: "));
+    // What is no text is no symptom that is not known.
+    fs::write(folder.path().join("disk.raw"), vec![0; 4096]).unwrap();
+    for (given, why) in
+        [("", "no words"), ("logs/gone.log", "no such file"), (".", "not a file"), ("disk.raw", "no text")]
+    {
+        let output = command(folder.path(), "rules").args(["--symptom", given]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(why), "{given}: {said}");
+    }
 
     let log = "\x1b[2JBdsDxe: failed to load Boot0001\r\n[ 0.0] Linux version 6.1\r\n\
                [ TIME ] Timed out waiting for device dev-xvdf.device - /dev/xvdf.\r\n\
