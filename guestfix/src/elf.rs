@@ -20,6 +20,15 @@ const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 
+const SHT_PROGBITS: u64 = 1;
+/// It is code.
+const SHF_EXECINSTR: u64 = 4;
+const PAGE: u64 = 4096;
+/// As much code is read at once.
+const CODE: usize = 1 << 20;
+/// More sections than any real program has.
+const SECTIONS: usize = 1024;
+
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 const DT_SONAME: u64 = 14;
@@ -75,6 +84,44 @@ impl Elf {
         let file = File { view, path, size: metadata.size };
         file.elf(needs)
     }
+}
+
+/// Where the first page of zeros is in the code of a program: no compiler leaves one. The sections say what is
+/// code; a snapshot's bytes are paid for, so of one nothing is looked at.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(crate) fn blank_code(view: &dyn View, path: &str) -> Result<Option<u64>> {
+    if view.machine().remote {
+        return Ok(None);
+    }
+    let size = view.stat(path)?.map_or(0, |metadata| metadata.size);
+    let file = File { view, path, size };
+    let Some(header) = Header::parse(&file.range(0, 64)?) else { return Ok(None) };
+    let table = file.range(header.sections, header.section_entry.saturating_mul(header.section_count))?;
+    for entry in table.chunks_exact(header.section_entry.max(1)) {
+        let long = header.word == 8;
+        let field = |short: usize, wide: usize, len| word_of(entry, if long { wide } else { short }, len);
+        if field(4, 4, 4) != SHT_PROGBITS || field(8, 8, header.word) & SHF_EXECINSTR == 0 {
+            continue;
+        }
+        let (start, len) = (field(16, 24, header.word), field(20, 32, header.word));
+        let end = start.saturating_add(len).min(size);
+        let mut at = start.next_multiple_of(PAGE);
+        while at.saturating_add(PAGE) <= end {
+            let part = file.range(at, CODE.min(usize::try_from(end.saturating_sub(at)).unwrap_or(CODE)))?;
+            let pages = part.chunks_exact(PAGE as usize);
+            let count = pages.len() as u64;
+            if let Some(page) = pages.into_iter().position(|page| page.iter().all(|byte| *byte == 0)) {
+                return Ok(Some(at.saturating_add(PAGE.saturating_mul(page as u64))));
+            }
+            if count == 0 {
+                break;
+            }
+            at = at.saturating_add(PAGE.saturating_mul(count));
+        }
+    }
+    Ok(None)
 }
 
 struct File<'a> {
@@ -178,6 +225,10 @@ struct Header {
     offset: u64,
     entry: usize,
     count: usize,
+    /// Of the section headers; 0 where there are none.
+    sections: u64,
+    section_entry: usize,
+    section_count: usize,
     sections_end: u64,
 }
 
@@ -194,13 +245,17 @@ impl Header {
         head.get(..at(52, 64))?;
         let half = |short, wide| word_of(head, at(short, wide), 2);
         let sections = word_of(head, at(32, 40), word);
-        let size = half(46, 58).checked_mul(half(48, 60))?;
+        let (section_entry, section_count) = (half(46, 58), half(48, 60));
+        let size = section_entry.checked_mul(section_count)?;
         Some(Self {
             machine: u16::try_from(word_of(head, 18, 2)).ok()?,
             word,
             offset: word_of(head, at(28, 32), word),
             entry: usize::try_from(half(42, 54)).ok()?,
             count: usize::try_from(half(44, 56)).ok()?.min(HEADERS),
+            sections,
+            section_entry: usize::try_from(section_entry).ok()?,
+            section_count: usize::try_from(section_count).ok()?.min(SECTIONS),
             sections_end: if sections == 0 { 0 } else { sections.checked_add(size)? },
         })
     }
@@ -334,6 +389,22 @@ mod tests {
         let mut empty = file.clone();
         empty[0x38] = 0;
         assert_eq!(read(&empty), Err("has nothing to load".into()));
+    }
+
+    #[test]
+    fn a_page_of_zeros_in_the_code_is_seen() {
+        let Ok(mut bytes) = std::fs::read("/bin/sh") else { return };
+        let blank = |bytes: &[u8]| {
+            Bench::debian().program("/x", bytes).guest(|guest| blank_code(guest.view, "/x").unwrap())
+        };
+        assert_eq!(blank(&bytes), None);
+        // the entry is in the code, and so is the page behind it
+        let entry = word_of(&bytes, 24, 8);
+        let page = usize::try_from(entry.next_multiple_of(PAGE)).unwrap();
+        bytes[page..page + 4096].fill(0);
+        assert_eq!(blank(&bytes), Some(page as u64));
+        assert_eq!(blank(b""), None);
+        assert_eq!(blank(&bytes[..page]), None);
     }
 
     /// The real programs of this machine.

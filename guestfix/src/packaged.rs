@@ -12,11 +12,14 @@ const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// Programs that a boot cannot do without, and the packages of Debian and Ubuntu that bring them.
 const OWNERS: &[(&str, &str)] = &[
     ("agetty", "util-linux"),
+    ("bash", "bash"),
     ("dash", "dash"),
     ("dhclient", "isc-dhcp-client"),
     ("ifup", "ifupdown"),
+    ("login", "login"),
     ("mount", "mount"),
     ("sshd", "openssh-server"),
+    ("sshd-session", "openssh-server"),
     ("systemd", "systemd"),
     ("systemd-udevd", "udev"),
     ("udevadm", "udev"),

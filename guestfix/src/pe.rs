@@ -1,6 +1,8 @@
 //! PE files, as UEFI starts them: boot loaders, kernels with an EFI stub, unified kernel images ("PE Format",
 //! Microsoft Learn, 2026).
 
+pub(crate) mod authenticode;
+
 use std::ops::Range;
 
 /// The most sections that a file may have; the format's own limit for images that are loaded.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::elf::Elf;
+use crate::elf::{self, Elf};
 use crate::text::bytes;
 use crate::{Result, View, packaged};
 
@@ -144,6 +144,9 @@ fn unsound(view: &dyn View, path: &str, arch: Option<&str>, by_its_head: bool) -
                 Err(why) => return Ok(Some(format!("{name}, which {user} needs, {why}"))),
             }
         }
+    }
+    if let Some(at) = elf::blank_code(view, path)? {
+        return Ok(Some(format!("{path} is damaged: from byte {at} on its code is a page of zeros")));
     }
     packaged::differs(view, &view.resolve(path)?.unwrap_or_default())
 }

@@ -6,11 +6,11 @@ use std::ops::Range;
 use initramfs::kmod::index;
 
 use super::look::regular;
-use super::{Hop, HopKind, MenuEntry, payload};
+use super::{Hop, HopKind, MenuEntry, payload, service};
 use crate::facts::{Driver, Loader};
 use crate::inspect::kernels::module_dir;
 use crate::kernel_image::{HEAD, KernelImage};
-use crate::pe::Pe;
+use crate::pe::{Pe, authenticode};
 use crate::text::bytes;
 use crate::{Guest, Result, View, modules};
 
@@ -52,6 +52,11 @@ pub(super) fn kernel(guest: &Guest<'_>, entry: &MenuEntry) -> Result<Vec<Hop>> {
         if far { format!("{what}; in a snapshot, only its header and length are looked at") } else { what };
     if !far && let Some(why) = payload::damage(guest.view, path, &image)? {
         return Ok(vec![Hop::blocked(HopKind::Kernel, path, what, why)]);
+    }
+    if image.efi
+        && let Some(fault) = authenticode::damage(guest.view, path)?
+    {
+        return Ok(vec![service::hop(HopKind::Kernel, &what, fault)]);
     }
     let Some(release) = release else {
         let why = "nothing says which release it is, so nobody knows its modules";

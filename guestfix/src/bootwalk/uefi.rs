@@ -3,11 +3,13 @@
 use super::esp::{self, Names, On};
 use super::grub::{self, Embedded, Started};
 use super::program::Program;
-use super::{Entry, Hop, HopKind, systemd_boot, unified};
+use super::{Entry, Hop, HopKind, service, systemd_boot, unified};
 use crate::facts::{TableKind, Volume};
 use libdisk::volume::TableFault;
 
+use crate::pe::authenticode;
 use crate::place::Place;
+use crate::systemd::needs::Fault;
 use crate::{Guest, Result};
 
 /// The folder that firmware looks in if it knows no boot entries.
@@ -80,8 +82,8 @@ impl Stage<'_> {
         let view = self.guest.view;
         let program = match self.program(file)? {
             Ok(program) => program,
-            Err(why) => {
-                hops.push(Hop::blocked(kind, file, "a program for UEFI", why));
+            Err(fault) => {
+                hops.push(service::hop(kind, "a program for UEFI", fault));
                 return Ok(Vec::new());
             }
         };
@@ -123,16 +125,21 @@ impl Stage<'_> {
     }
 
     /// A program that this machine can start, or why it cannot.
-    fn program(&self, file: &str) -> Result<std::result::Result<Program, String>> {
-        let program = match Program::read(self.guest.view, file)? {
+    fn program(&self, file: &str) -> Result<std::result::Result<Program, Fault>> {
+        let view = self.guest.view;
+        let program = match Program::read(view, file)? {
             Ok(program) => program,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Fault::sure(file, why))),
         };
-        if program.arch() == Some(self.names.arch) {
-            return Ok(Ok(program));
+        if program.arch() != Some(self.names.arch) {
+            let own = program.arch().unwrap_or("another processor");
+            let why = format!("it is for {own}, and the machine is {}", self.names.arch);
+            return Ok(Err(Fault::sure(file, why)));
         }
-        let own = program.arch().unwrap_or("another processor");
-        Ok(Err(format!("it is for {own}, and the machine is {}", self.names.arch)))
+        Ok(match authenticode::damage(view, file)? {
+            None => Ok(program),
+            Some(fault) => Err(fault),
+        })
     }
 
     /// What shim starts: beside the fallback loader, its maker of boot entries before all else.
@@ -166,8 +173,8 @@ impl Stage<'_> {
     /// The program that makes a boot entry of each list in a vendor's folder, and starts the first.
     fn maker(&self, maker: &str, depth: usize, hops: &mut Vec<Hop>) -> Result<Vec<Entry>> {
         let view = self.guest.view;
-        if let Err(why) = self.program(maker)? {
-            hops.push(Hop::blocked(HopKind::Loader, maker, "shim's maker of boot entries", why));
+        if let Err(fault) = self.program(maker)? {
+            hops.push(service::hop(HopKind::Loader, "shim's maker of boot entries", fault));
             return Ok(Vec::new());
         }
         hops.push(Hop::reached(HopKind::Loader, maker, "shim's maker of boot entries"));
