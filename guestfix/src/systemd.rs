@@ -2,7 +2,7 @@
 
 pub(crate) mod conditions;
 pub(crate) mod needs;
-mod understood;
+pub(crate) mod understood;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,16 @@
 //! Units that start along with the system, beside those that it needs, and that end it or keep it from its
 //! logins. Those of packages are taken to be sound; the administrator's are judged.
 
-mod script;
+mod cloud_init;
+mod cron;
+mod harm;
+mod manager;
+pub(super) mod script;
+mod tmpfiles;
 
 use std::collections::BTreeSet;
 
+use self::harm::Harm;
 use self::script::Script;
 use super::sshd;
 use crate::systemd::conditions::{self, Verdict};
@@ -49,8 +55,18 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     let view = start.view;
     for script in SCRIPTS {
         let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
-        if is_run && Script::of(view, script)?.ends() {
-            return Ok(Some(Fault::sure(script, "it is run at the end of the start, and ends the system")));
+        let harm = if is_run { Script::of(view, script)?.harm(view)? } else { None };
+        if let Some(Harm { command, what, is_sure }) = harm {
+            let why = format!("it is run at the end of the start, and {what}: {command}");
+            return Ok(Some(Fault { place: (*script).to_owned(), why, is_sure }));
+        }
+    }
+    // A snapshot's blocks are paid for: less of it is looked at.
+    if !view.machine().remote {
+        for part in [manager::fault, tmpfiles::fault, cron::fault, cloud_init::fault] {
+            if let Some(fault) = part(view)? {
+                return Ok(Some(fault));
+            }
         }
     }
     let mut queue = systemd::started_by_links(view)?;
@@ -230,7 +246,16 @@ fn ends(start: &Start<'_>, name: &str, all: &[Directive]) -> Result<Option<Fault
                 is_failing == Some(true)
             }
             "OnFailure" if names_end => fails(start, name, all)?,
-            key if key.starts_with("ExecStart") => Script::of(start.view, value)?.ends(),
+            key if key.starts_with("ExecStart") => {
+                if let Some(Harm { command, what, is_sure }) =
+                    Script::of(start.view, value)?.harm(start.view)?
+                {
+                    let why = format!("{name} is started, and {what}: {key}={value}");
+                    let why = if value.contains(&command) { why } else { format!("{why}: {command}") };
+                    return Ok(Some(Fault { place: file.clone(), why, is_sure }));
+                }
+                false
+            }
             _ => false,
         };
         if is_end {
@@ -301,6 +326,12 @@ mod tests {
         }
         let perhaps = "[Unit]\nConditionPathExists=/run/x\n[Service]\nExecStart=/sbin/poweroff\n";
         assert!(wrong(&unit(WANTS, perhaps)).is_some_and(|fault| !fault.is_sure));
+        for lines in [
+            "[Service]\nType=oneshot\nExecStart=/bin/systemctl stop ssh.service\n",
+            "[Service]\nType=oneshot\nExecStart=/sbin/ip link set eth0 down\n",
+        ] {
+            assert!(wrong(&unit(WANTS, lines)).is_some_and(|fault| fault.is_sure), "{lines}");
+        }
         let script = |text: &str| {
             unit(WANTS, "[Service]\nExecStart=/usr/local/sbin/x\n").program("/usr/local/sbin/x", text)
         };
@@ -333,6 +364,69 @@ mod tests {
         }
         for late in ["OnCalendar=Sun", "OnBootSec=1week", "OnUnitActiveSec=10"] {
             assert_eq!(wrong(&with(late)), None, "{late}");
+        }
+    }
+
+    #[test]
+    fn what_systemd_is_told_and_what_is_run_at_a_start_is_judged() {
+        let found = |path: &str, text: &str| wrong(&debian().file(path, text)).map(|fault| fault.is_sure);
+        let conf = "/etc/systemd/system.conf.d/a.conf";
+        for (line, sure) in [
+            ("DefaultTimeoutStartSec=1ms", Some(true)),
+            ("DefaultTimeoutStartSec=2s", Some(false)),
+            ("DefaultTimeoutStartSec=30s", None),
+            ("DefaultTimeoutStartSec=infinity", None),
+            ("DefaultTimeoutStopSec=1s", None),
+            ("DefaultEnvironment=LD_LIBRARY_PATH=/etc", Some(false)),
+            ("DefaultEnvironment=LD_LIBRARY_PATH=/nope \"A=b\"", None),
+            ("DefaultLimitNOFILE=3", Some(false)),
+            ("DefaultLimitNOFILE=1024:524288", None),
+            ("#DefaultTimeoutStartSec=1ms", None),
+        ] {
+            assert_eq!(found(conf, &format!("[Manager]\n{line}\n")), sure, "{line}");
+        }
+        let generator = debian().program("/etc/systemd/system-generators/g", "#!/bin/sh\n");
+        assert_eq!(wrong(&generator).map(|fault| fault.is_sure), Some(false));
+        for (line, sure) in [
+            ("R! /etc/ssh", Some(true)),
+            ("r! /etc/ssh/sshd_config", Some(true)),
+            ("r /etc/ssh/ssh_host_*_key - - - -", Some(true)),
+            ("D /etc/ssh 0755 root root -", Some(true)),
+            ("r! /etc/ssh", None),
+            ("R! /var/tmp/x", None),
+            ("d /run/app 0755 app app -", None),
+            ("R! /etc/ssh/*.bak", None),
+        ] {
+            assert_eq!(found("/etc/tmpfiles.d/a.conf", &format!("{line}\n")), sure, "{line}");
+        }
+        let cron =
+            debian().file("/lib/systemd/system/cron.service", "[Service]\nExecStart=/usr/sbin/cron\n").link(
+                "/etc/systemd/system/multi-user.target.wants/cron.service",
+                "/lib/systemd/system/cron.service",
+            );
+        for (file, line, is_fine) in [
+            ("/etc/cron.d/x", "@reboot root /sbin/poweroff", false),
+            ("/var/spool/cron/crontabs/root", "@reboot sleep 10; ip link set eth0 down", false),
+            ("/etc/cron.d/x", "@reboot root /usr/local/bin/app", true),
+            ("/etc/cron.d/x", "0 4 * * 0 root /sbin/reboot", true),
+        ] {
+            assert_eq!(wrong(&cron.clone().file(file, format!("{line}\n"))).is_none(), is_fine, "{line}");
+        }
+        assert_eq!(found("/etc/cron.d/x", "@reboot root /sbin/poweroff\n"), None, "cron is not started");
+        let unit = "/lib/systemd/system/cloud-init.service";
+        let cloud = debian()
+            .file(unit, "[Service]\nExecStart=/usr/bin/cloud-init\n")
+            .link("/etc/systemd/system/cloud-init.target.wants/cloud-init.service", unit);
+        for (text, is_fine) in [
+            ("bootcmd:\n - [ poweroff, -f ]\n", false),
+            ("runcmd:\n  - ls\n  - systemctl stop ssh\n", false),
+            ("power_state:\n  mode: poweroff\n  condition: true\n", false),
+            ("power_state:\n  mode: reboot\n", true),
+            ("runcmd:\n  - [systemctl, restart, ssh]\n", true),
+        ] {
+            let bench = cloud.clone().file("/etc/cloud/cloud.cfg.d/99.cfg", text);
+            assert_eq!(wrong(&bench).is_none(), is_fine, "{text}");
+            assert_eq!(wrong(&bench.file("/etc/cloud/cloud-init.disabled", "")), None, "{text}");
         }
     }
 

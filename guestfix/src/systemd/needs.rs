@@ -32,6 +32,9 @@ const QUICK: &[&str] = &[
     "true",
 ];
 
+/// By these ld.so loads other libraries.
+const LOADER: &[&str] = &["LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+
 /// What keeps a unit from being started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -176,6 +179,11 @@ impl Start<'_> {
             }
             "ExecStart" => self.command(name, line)?,
             "ExecStartPre" | "ExecStartPost" | "ExecCondition" => self.beside(name, line)?,
+            "Environment" | "EnvironmentFile" if self.sets_libraries(line)? => {
+                let why =
+                    format!("nobody can tell whether {name} starts with the libraries of {key}={value}");
+                Some(Fault::unsure(file, why))
+            }
             "EnvironmentFile" if !value.starts_with('-') && !value.contains(['%', '*']) => {
                 let is_made = conditions::is_runtime(value);
                 match is_made || self.view.exists(value)? {
@@ -214,6 +222,22 @@ impl Start<'_> {
             )),
             _ => None,
         })
+    }
+
+    /// Whether a line, or the file that it names, has programs load other libraries.
+    fn sets_libraries(&self, line: &Directive) -> Result<bool> {
+        let text = match line.key.as_str() {
+            "EnvironmentFile" => {
+                let file = line.value.trim_start_matches('-');
+                if file.contains(['%', '*']) || conditions::is_runtime(file) || self.view.machine().remote {
+                    return Ok(false);
+                }
+                self.view.text(file)?.unwrap_or_default()
+            }
+            _ if line.is_own => line.value.clone(),
+            _ => return Ok(false),
+        };
+        Ok(loader_variable(self.view, &text)?.is_some())
     }
 
     /// Why what a unit requires does not come; the place is empty where the unit itself tells.
@@ -360,6 +384,23 @@ impl Start<'_> {
         }
         Ok(false)
     }
+}
+
+/// The variable by which ld.so loads other libraries than it would (ld.so(8)), where these are there; else it
+/// goes on without.
+pub(crate) fn loader_variable(view: &dyn View, text: &str) -> Result<Option<&'static str>> {
+    for word in
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace)
+    {
+        let Some((name, value)) = word.trim_matches(['"', '\'']).split_once('=') else { continue };
+        let Some(name) = LOADER.iter().find(|known| **known == name) else { continue };
+        for path in value.trim_matches(['"', '\'']).split(':').filter(|path| path.starts_with('/')) {
+            if view.exists(path)? {
+                return Ok(Some(name));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a command is known to come to its end, and well.

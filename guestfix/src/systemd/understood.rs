@@ -232,7 +232,7 @@ const LIMITS: &[(&str, u64)] = &[
 ];
 
 /// Whether a line does no harm to the unit, or is judged elsewhere.
-pub(super) fn is_harmless(unit: &str, key: &str, value: &str) -> bool {
+pub(crate) fn is_harmless(unit: &str, key: &str, value: &str) -> bool {
     if let Some((_, least)) = LIMITS.iter().find(|(limit, _)| *limit == key) {
         // of "soft:hard" the lower one counts
         return value.split(':').all(|part| amount(part).is_none_or(|amount| amount >= *least));

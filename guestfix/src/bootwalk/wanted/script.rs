@@ -23,7 +23,7 @@ const VERBS: &[&str] = &[
 const SCRIPT: usize = 64 << 10;
 
 /// A script, a command a line.
-pub(super) struct Script(String);
+pub(in crate::bootwalk) struct Script(String);
 
 impl Script {
     /// What a command runs: itself, or the lines of the script of a shell that it is.
@@ -45,6 +45,16 @@ impl Script {
         Ok(Self(text.unwrap_or_else(|| format!("{first} {}", rest.trim()))))
     }
 
+    /// What a line runs that a shell is given: commands of its own, or a script.
+    pub(super) fn of_line(view: &dyn View, line: &str) -> Result<Self> {
+        if line.contains([';', '&', '|']) { Ok(Self::of_text(line)) } else { Self::of(view, line) }
+    }
+
+    /// The lines of a file that a shell reads.
+    pub(in crate::bootwalk) fn of_text(text: &str) -> Self {
+        Self(text.replace(';', "\n"))
+    }
+
     /// The text of a script of a shell.
     fn read(view: &dyn View, path: &str) -> Result<Option<String>> {
         let start = view.start(path, SCRIPT)?.unwrap_or_default();
@@ -54,11 +64,15 @@ impl Script {
         Ok(is_shell.then(|| text.replace(';', "\n")))
     }
 
+    /// Its lines that say something.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    }
+
     /// Its commands, each with how deep it is within conditions, loops and functions.
-    fn commands(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(in crate::bootwalk) fn commands(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut depth = 0_usize;
-        let lines = self.0.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.map(move |line| {
+        self.lines().map(move |line| {
             let first = line.split_whitespace().next().unwrap_or_default();
             if matches!(first, "fi" | "done" | "esac" | "}") {
                 depth = depth.saturating_sub(1);
@@ -71,23 +85,6 @@ impl Script {
             let command = words.iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
             (at, command.trim_start())
         })
-    }
-
-    /// Whether it ends the system whatever it finds.
-    pub(super) fn ends(&self) -> bool {
-        for (depth, command) in self.commands() {
-            let command = command.split(['|', '&']).next().unwrap_or_default();
-            let words: Vec<&str> = command.split_whitespace().collect();
-            let first = words.first().copied().unwrap_or_default();
-            if depth == 0 && ends(&words) {
-                return true;
-            }
-            // It may come no further.
-            if first == "exit" || depth == 0 && first == "exec" {
-                return false;
-            }
-        }
-        false
     }
 
     /// Whether it waits in a loop that nothing bounds, or sleeps.
@@ -126,7 +123,7 @@ fn is_flags(text: &str) -> bool {
 }
 
 /// Whether a command ends the system.
-fn ends(words: &[&str]) -> bool {
+pub(super) fn ends(words: &[&str]) -> bool {
     let Some((first, rest)) = words.split_first() else { return false };
     let first = base(first.trim_start_matches(['-', '@', '+', '!', ':']));
     let mut plain = rest.iter().copied().filter(|word| !word.starts_with('-'));
@@ -153,31 +150,6 @@ mod tests {
 
     fn script(text: &str) -> Script {
         Script(text.replace(';', "\n"))
-    }
-
-    #[test]
-    fn a_script_ends_the_system_where_nothing_guards_it() {
-        for text in [
-            "reboot",
-            "#!/bin/sh\nsleep 9; /sbin/shutdown -h now",
-            "systemctl --no-block reboot",
-            "if x; then\n  y\nfi\nsystemctl start poweroff.target",
-            "init 6",
-        ] {
-            assert!(script(text).ends(), "{text}");
-        }
-        for text in [
-            "if [ -e /run/reboot-required ]; then\n  reboot\nfi",
-            "[ -e /x ] && reboot",
-            "/opt/app init",
-            "f() {\n reboot\n}",
-            "if x; then exit 0; fi\nreboot",
-            "systemctl start x; shutdown -c",
-            "echo reboot",
-            "systemctl set-default poweroff.target",
-        ] {
-            assert!(!script(text).ends(), "{text}");
-        }
     }
 
     #[test]

@@ -1,0 +1,323 @@
+//! What a script does to the machine that runs it at its start: it ends the system, stops the server for ssh, or
+//! sets the card down; surely, or where a condition holds that nobody can tell of.
+
+use super::script::{Script, ends};
+use crate::systemd::needs::base;
+use crate::{Result, View, bootwalk::waits};
+
+/// Names of the server's units, with and without a suffix.
+const SERVER: &[&str] = &["ssh", "sshd"];
+/// The card of a machine on Azure.
+const CARD: &str = "eth0";
+/// Commands that surely end well.
+const FINE: &[&str] = &[":", "date", "echo", "logger", "printf", "sleep", "sync", "touch", "true", "wall"];
+/// Folders that are filled while the system runs.
+const RUNTIME: &[&str] = &["/proc/", "/run/", "/sys/", "/tmp/", "/var/run/"];
+const CARDS: &str = "/sys/class/net/";
+
+/// What a command does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Harm {
+    /// The command.
+    pub(super) command: String,
+    /// "ends the system".
+    pub(super) what: &'static str,
+    /// Whether it is surely run, and surely does.
+    pub(super) is_sure: bool,
+}
+
+/// What a script turns off, for a later line to turn on again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Server,
+    Card,
+}
+
+impl Part {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Server => "stops the server for ssh",
+            Self::Card => "sets the network card down",
+        }
+    }
+}
+
+impl Script {
+    /// The harm that it does, the surest first.
+    pub(super) fn harm(&self, view: &dyn View) -> Result<Option<Harm>> {
+        // Whether each block that is open is run; `None` if nobody can tell.
+        let mut blocks: Vec<Option<bool>> = Vec::new();
+        let mut may_have_ended = false;
+        let mut stopped: Vec<(Part, Harm)> = Vec::new();
+        let mut doubt: Option<Harm> = None;
+        for line in self.lines() {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            let rest = line.strip_prefix(first).unwrap_or_default().trim();
+            let mut line = line;
+            match first {
+                "fi" | "done" | "esac" | "}" => {
+                    blocks.pop();
+                    continue;
+                }
+                "if" => {
+                    blocks.push(holds(view, rest)?);
+                    continue;
+                }
+                "elif" | "else" => {
+                    if let Some(block) = blocks.last_mut() {
+                        *block = block.map(|run| !run).filter(|run| first == "else" || !run);
+                    }
+                    if first == "elif" {
+                        continue;
+                    }
+                    line = rest;
+                }
+                "while" | "until" | "case" | "select" | "for" => {
+                    blocks.push(None);
+                    continue;
+                }
+                "then" | "do" => line = rest,
+                // one that is not called does nothing
+                _ if line.ends_with('{') => {
+                    blocks.push(Some(false));
+                    continue;
+                }
+                _ => {}
+            }
+            let mut run = blocks.iter().copied().fold(Some(true), and);
+            if may_have_ended {
+                run = and(run, None);
+            }
+            for (before, command) in chained(line) {
+                run = match before {
+                    Some((true, earlier)) => and(run, holds(view, earlier)?),
+                    Some((false, earlier)) => and(run, holds(view, earlier)?.map(|holds| !holds)),
+                    None => run,
+                };
+                if run == Some(false) {
+                    continue;
+                }
+                let words: Vec<&str> = command.split_whitespace().collect();
+                let harm = |what| Harm { command: command.to_owned(), what, is_sure: run == Some(true) };
+                if ends(&words) {
+                    match run {
+                        Some(true) => return Ok(Some(harm("ends the system"))),
+                        _ => doubt = doubt.or_else(|| Some(harm("ends the system"))),
+                    }
+                }
+                match turns(&words) {
+                    Some((part, false)) => stopped.push((part, harm(part.what()))),
+                    Some((part, true)) => stopped.retain(|(other, _)| *other != part),
+                    None => {}
+                }
+                if matches!(words.first(), Some(&"exit" | &"exec")) {
+                    match run {
+                        Some(true) => return Ok(surest(stopped, doubt)),
+                        _ => may_have_ended = true,
+                    }
+                }
+            }
+        }
+        Ok(surest(stopped, doubt))
+    }
+}
+
+fn surest(stopped: Vec<(Part, Harm)>, doubt: Option<Harm>) -> Option<Harm> {
+    let mut all: Vec<Harm> = stopped.into_iter().map(|(_, harm)| harm).chain(doubt).collect();
+    all.sort_by_key(|harm| !harm.is_sure);
+    all.into_iter().next()
+}
+
+/// Both: no if one is no.
+fn and(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+/// The commands of a line, each with the one before it and whether that has to end well.
+fn chained(line: &str) -> Vec<(Option<(bool, &str)>, &str)> {
+    let mut out: Vec<(Option<(bool, &str)>, &str)> = Vec::new();
+    let (mut rest, mut before) = (line, None);
+    loop {
+        let at = rest
+            .match_indices(['&', '|'])
+            .map(|(at, _)| at)
+            .find(|at| rest.get(*at..).is_some_and(|rest| rest.starts_with("&&") || rest.starts_with("||")));
+        let Some(at) = at else { break };
+        let (command, behind) = rest.split_at(at);
+        out.push((before, command.trim()));
+        before = Some((behind.starts_with('&'), command.trim()));
+        rest = behind.get(2..).unwrap_or_default();
+    }
+    out.push((before, rest.trim()));
+    // what is behind a pipe or put into the background is none of the first command
+    out.into_iter()
+        .map(|(before, command)| (before, command.split(['|', '&']).next().unwrap_or(command)))
+        .collect()
+}
+
+/// Whether a command ends well at the start of the machine; `None` if nobody can tell.
+fn holds(view: &dyn View, command: &str) -> Result<Option<bool>> {
+    let command = command.trim().trim_end_matches("then").trim().trim_end_matches(';').trim();
+    let (is_negated, command) = match command.strip_prefix("! ") {
+        Some(command) => (true, command.trim()),
+        None => (false, command),
+    };
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let test = match words.as_slice() {
+        ["[" | "[[", test @ .., "]" | "]]"] | ["test", test @ ..] => test,
+        [first, ..] if FINE.contains(&base(first)) => return Ok(Some(!is_negated)),
+        ["false"] => return Ok(Some(is_negated)),
+        _ => return Ok(None),
+    };
+    let (is_negated, test) = match test {
+        ["!", test @ ..] => (!is_negated, test),
+        test => (is_negated, test),
+    };
+    let ["-b" | "-d" | "-e" | "-f" | "-r" | "-s" | "-x" | "-L" | "-h", path] = test else { return Ok(None) };
+    let path = path.trim_matches(['"', '\'']);
+    if !path.starts_with('/') || path.contains(['$', '*', '?', '`']) {
+        return Ok(None);
+    }
+    let is_there = if let Some(card) = path.strip_prefix(CARDS) {
+        Some(matches!(card, CARD | "lo"))
+    } else if path.starts_with("/dev/") {
+        match waits::device(view.machine(), path) {
+            Ok(true) => Some(true),
+            Err((_, true)) => Some(false),
+            _ => None,
+        }
+    } else if RUNTIME.iter().any(|folder| path.starts_with(folder)) {
+        // by then something may have made it; a file that somebody leaves there for the next start is gone
+        if is_negated { None } else { Some(false) }
+    } else {
+        Some(view.exists(path)?)
+    };
+    Ok(is_there.map(|is_there| is_there != is_negated))
+}
+
+/// What a command turns off, or on.
+fn turns(words: &[&str]) -> Option<(Part, bool)> {
+    let words = match words {
+        ["sudo" | "nohup" | "-" | "exec", rest @ ..] => rest,
+        words => words,
+    };
+    let (first, rest) = words.split_first()?;
+    let first = first.trim_start_matches(['-', '@', '+', '!', ':']);
+    let plain: Vec<&str> = rest.iter().copied().filter(|word| !word.starts_with('-')).collect();
+    let is_server = |word: &&str| {
+        let name = word.split('.').next().unwrap_or(word);
+        SERVER.contains(&name)
+    };
+    let names_server = plain.iter().any(is_server);
+    let names_card = plain.contains(&CARD);
+    let on = |verb: &str| matches!(verb, "start" | "restart" | "reload-or-restart" | "unmask" | "up");
+    match (base(first), plain.as_slice()) {
+        ("systemctl", ["disable", ..]) if names_server && rest.contains(&"--now") => {
+            Some((Part::Server, false))
+        }
+        ("systemctl", ["enable", ..]) if names_server && rest.contains(&"--now") => {
+            Some((Part::Server, true))
+        }
+        ("systemctl", [verb @ ("stop" | "mask" | "kill" | "start" | "restart"), ..]) if names_server => {
+            Some((Part::Server, on(verb)))
+        }
+        ("service" | "invoke-rc.d" | "rc-service", [_, verb @ ("stop" | "start" | "restart")])
+            if names_server =>
+        {
+            Some((Part::Server, on(verb)))
+        }
+        ("ssh" | "sshd", [verb @ ("stop" | "start" | "restart")]) if first.starts_with("/etc/") => {
+            Some((Part::Server, on(verb)))
+        }
+        ("pkill" | "killall", _) if names_server => Some((Part::Server, false)),
+        ("ip", _) if names_card && plain.contains(&"down") => Some((Part::Card, false)),
+        ("ip", _) if names_card && plain.contains(&"up") => Some((Part::Card, true)),
+        ("ifconfig", [CARD, verb @ ("up" | "down"), ..]) => Some((Part::Card, on(verb))),
+        ("ifdown", _) if names_card || rest.contains(&"-a") => Some((Part::Card, false)),
+        ("ifup", _) if names_card || rest.contains(&"-a") => Some((Part::Card, true)),
+        ("nmcli", ["networking", "off"]) => Some((Part::Card, false)),
+        ("nmcli", ["networking", "on"]) => Some((Part::Card, true)),
+        ("nmcli", ["dev" | "device" | "d", verb @ ("disconnect" | "connect"), CARD]) => {
+            Some((Part::Card, *verb == "connect"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::debian;
+    use super::*;
+
+    /// What it does, and whether surely.
+    fn harm(text: &str) -> Option<(&'static str, bool)> {
+        let found = debian().guest(|guest| Script::of_text(text).harm(guest.view).unwrap());
+        found.map(|harm| (harm.what, harm.is_sure))
+    }
+
+    const ENDS: &str = "ends the system";
+
+    #[test]
+    fn what_is_surely_run_is_told_apart_from_what_may_be() {
+        for text in [
+            "reboot",
+            "#!/bin/sh\nsleep 9; /sbin/shutdown -h now",
+            "systemctl --no-block reboot",
+            "if x; then\n  y\nfi\nsystemctl start poweroff.target",
+            "[ -e /dev/xvda ] || shutdown -h now",
+            "if [ ! -d /sys/class/net/ens5 ]; then\n  poweroff\nfi",
+            "[ -f /etc/passwd ] && reboot",
+            "echo bye && reboot",
+            "if [ -e /nope ]; then\n true\nelse\n reboot\nfi",
+        ] {
+            assert_eq!(harm(text), Some((ENDS, true)), "{text}");
+        }
+        for text in [
+            "curl -s http://169.254.169.254/ || poweroff",
+            "if ! mount /backup; then shutdown -h now; fi",
+            "if x; then exit 0; fi\nreboot",
+            "while true; do\n ping -c1 x || reboot\n sleep 60\ndone",
+            "[ ! -e /run/x ] && reboot",
+        ] {
+            assert_eq!(harm(text), Some((ENDS, false)), "{text}");
+        }
+        for text in [
+            "if [ -e /run/reboot-required ]; then\n  reboot\nfi",
+            "[ -e /nope ] && reboot",
+            "[ -e /etc/passwd ] || reboot",
+            "/opt/app init",
+            "f() {\n reboot\n}",
+            "exit 0\nreboot",
+            "systemctl start x; shutdown -c",
+            "echo reboot",
+            "systemctl set-default poweroff.target",
+        ] {
+            assert_eq!(harm(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_turned_off_and_on_again_does_no_harm() {
+        for (text, what) in [
+            ("/bin/systemctl stop ssh.service", "stops the server for ssh"),
+            ("service sshd stop", "stops the server for ssh"),
+            ("/sbin/ip link set eth0 down", "sets the network card down"),
+            ("ip link set dev eth0 up\nifdown eth0", "sets the network card down"),
+        ] {
+            assert_eq!(harm(text), Some((what, true)), "{text}");
+        }
+        for text in [
+            "systemctl stop ssh\nssh-keygen -A\nsystemctl start ssh",
+            "ip link set eth0 down\nip link set eth0 mtu 1500\nip link set eth0 up",
+            "ip link set eth1 down",
+            "systemctl stop apache2",
+            "systemctl restart sshd",
+        ] {
+            assert_eq!(harm(text), None, "{text}");
+        }
+    }
+}
