@@ -1,4 +1,5 @@
-//! The end of the way: somebody can log in, at a console or by SSH.
+//! The end of the way: somebody can log in. Where sshd is installed, that is by SSH, as people reach a machine in
+//! a cloud, and the console has to work beside it; where it is not, the console is enough.
 
 use super::accounts::Accounts;
 use super::target::Init;
@@ -17,8 +18,7 @@ const SECURETTY: &str = "/etc/securetty";
 /// What asks for the name's password.
 const LOGIN: &str = "/bin/login";
 /// What is said of a snapshot, whose blocks are paid for.
-const NOT_OF_SNAPSHOTS: &str =
-    "in a snapshot, the modules of PAM and what sshd starts for a connection are not looked at";
+const NOT_OF_SNAPSHOTS: &str = "in a snapshot, the modules of PAM, people's keys and what sshd starts for a connection are not looked at";
 
 /// What keeps all but root out until the start is done, and what ends that (pam_nologin(8)).
 const NO_LOGINS_YET: &str = "/usr/lib/tmpfiles.d/systemd-nologin.conf";
@@ -256,8 +256,9 @@ mod tests {
 
     const SSH: &str = "/etc/systemd/system/multi-user.target.wants/ssh.service";
 
+    /// One that sshd is not installed on.
     fn without_ssh() -> Bench {
-        debian().without(SSH)
+        debian().without(SSH).without("/usr/sbin/sshd")
     }
 
     /// One whose getty starts another program.
@@ -293,8 +294,12 @@ mod tests {
     fn one_door_is_enough_if_nobody_has_set_up_the_other() {
         assert_eq!(lines(&hops(&debian())), ["Login /etc/ssh/sshd_config: sshd"]);
         let console = ["Login /lib/systemd/system/serial-getty@.service: serial-getty@ttyS0.service"];
+        let off = stops(hops(&debian().without(SSH)));
+        assert!(
+            off.len() == 1 && off[0].contains("/usr/sbin/sshd blocked: it is installed, and nothing"),
+            "{off:?}"
+        );
         assert_eq!(lines(&hops(&without_ssh())), console);
-        assert_eq!(lines(&hops(&without_ssh().without("/usr/sbin/sshd"))), console);
         let screen = grub_cfg(&format!("UUID={ROOT_UUID}"), "quiet");
         let screen = without_ssh().file("/boot/grub/grub.cfg", screen);
         assert_eq!(lines(&hops(&screen)), ["Login /lib/systemd/system/getty@.service: getty@tty1.service"]);

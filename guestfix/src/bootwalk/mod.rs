@@ -28,6 +28,7 @@ mod mounts;
 mod network;
 mod pam;
 mod payload;
+mod profile;
 mod program;
 mod root;
 mod route;

@@ -1,8 +1,13 @@
 //! Whether PAM lets anybody in by a service: the stack of modules, with those that are not there.
 
+mod answers;
+
+use self::answers::Answer;
+use super::accounts::Account;
 use super::login::Door;
 use crate::elf::Elf;
 use crate::programs::cannot_load;
+use crate::systemd::needs::Fault;
 use crate::text::pam::{Action, Kind, What, entries};
 use crate::{Result, View};
 
@@ -29,17 +34,27 @@ const LINES: usize = 1024;
 /// Why a program that asks PAM lets nobody in; `None` if it lets somebody, or asks nobody. A snapshot's blocks
 /// are paid for, so there the modules are not looked at.
 pub(super) fn shuts(view: &dyn View, program: &str, service: &str, kinds: &[Kind]) -> Result<Option<Door>> {
+    Ok(refuses(view, program, service, kinds, None)?.map(Door::from))
+}
+
+/// The same for one account.
+pub(super) fn refuses(
+    view: &dyn View,
+    program: &str,
+    service: &str,
+    kinds: &[Kind],
+    account: Option<&Account>,
+) -> Result<Option<Fault>> {
     if view.machine().remote || !asks(view, program)? {
         return Ok(None);
     }
     let place = format!("{DIR}/{service}");
     let files = [place.clone(), format!("{DIR}/{OTHER}")];
     if !view.exists(&files[0])? && !view.exists(&files[1])? {
-        return Ok(Some(Door::stuck(place, "it is not there, so PAM lets nobody in")));
+        return Ok(Some(Fault::sure(&place, "it is not there, so PAM lets nobody in")));
     }
     for kind in kinds {
-        let mut stack =
-            Stack { view, kind: *kind, answer: None, faults: Vec::new(), grave: 0, refused: false, lines: 0 };
+        let mut stack = Stack { account, ..Stack::of(view, *kind) };
         stack.file(service, 0)?;
         if stack.lines == 0 {
             stack.file(OTHER, 0)?;
@@ -47,7 +62,10 @@ pub(super) fn shuts(view: &dyn View, program: &str, service: &str, kinds: &[Kind
         if stack.answer != Some(true) {
             let why = stack.faults.into_iter().next();
             let why = why.unwrap_or_else(|| format!("its modules for {kind:?} let nobody in").to_lowercase());
-            return Ok(Some(Door::stuck(place, why)));
+            return Ok(Some(Fault::sure(&place, why)));
+        }
+        if let Some(why) = stack.doubt {
+            return Ok(Some(Fault::unsure(&place, why)));
         }
     }
     Ok(None)
@@ -63,6 +81,8 @@ fn asks(view: &dyn View, program: &str) -> Result<bool> {
 struct Stack<'a> {
     view: &'a dyn View,
     kind: Kind,
+    /// Who comes in, if that is known.
+    account: Option<&'a Account>,
     /// What was said as yet.
     answer: Option<bool>,
     /// Modules and files that are not to be had.
@@ -71,10 +91,26 @@ struct Stack<'a> {
     grave: usize,
     /// It cannot be read as a whole.
     refused: bool,
+    /// What nobody can tell of, where it counts.
+    doubt: Option<String>,
     lines: usize,
 }
 
-impl Stack<'_> {
+impl<'a> Stack<'a> {
+    fn of(view: &'a dyn View, kind: Kind) -> Self {
+        Self {
+            view,
+            kind,
+            account: None,
+            answer: None,
+            faults: Vec::new(),
+            grave: 0,
+            refused: false,
+            doubt: None,
+            lines: 0,
+        }
+    }
+
     /// Goes through a file; whether the stack ends there.
     fn file(&mut self, name: &str, depth: usize) -> Result<bool> {
         let path = if name.starts_with('/') { name.to_owned() } else { format!("{DIR}/{name}") };
@@ -99,18 +135,27 @@ impl Stack<'_> {
                     self.file(file, depth + 1)?;
                     self.refused
                 }
-                What::Module { name, success, failure, missing } => {
+                What::Module { name, arguments, success, failure, missing } => {
                     let (says, action) = match self.fault_of(name)? {
                         Some(why) => {
-                            // what shuts the door by itself is named before what is passed over
-                            let counts = matches!(missing, Action::Bad | Action::Die);
-                            let at = if counts { self.grave } else { self.faults.len() };
-                            self.faults.insert(at, format!("{path}:{}: {why}", entry.line));
-                            self.grave += usize::from(counts);
+                            self.fault(missing, format!("{path}:{}: {why}", entry.line));
                             (false, missing)
                         }
                         None if *name == DENY => (false, failure),
-                        None => (true, success),
+                        None => match self.asked(name, arguments)? {
+                            Answer::Yes => (true, success),
+                            Answer::No(why) => {
+                                self.fault(failure, format!("{path}:{}: {name}: {why}", entry.line));
+                                (false, failure)
+                            }
+                            Answer::Unsure(why) => {
+                                if matches!(failure, Action::Bad | Action::Die) {
+                                    let why = format!("{path}:{}: {name}: {why}", entry.line);
+                                    self.doubt = self.doubt.take().or(Some(why));
+                                }
+                                (true, success)
+                            }
+                        },
                     };
                     match action {
                         Action::Jump(over) => {
@@ -129,6 +174,22 @@ impl Stack<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Notes a no: what shuts the door by itself is named before what is passed over.
+    fn fault(&mut self, action: &Action, why: String) {
+        let counts = matches!(action, Action::Bad | Action::Die);
+        let at = if counts { self.grave } else { self.faults.len() };
+        self.faults.insert(at, why);
+        self.grave += usize::from(counts);
+    }
+
+    /// What a module says of the account.
+    fn asked(&self, name: &str, arguments: &[&str]) -> Result<Answer> {
+        match self.account {
+            Some(account) => answers::of(self.view, name, arguments, self.kind, account),
+            None => Ok(Answer::Yes),
+        }
     }
 
     /// PAM refuses the whole service.
@@ -175,6 +236,7 @@ impl Stack<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::accounts::Accounts;
     use super::super::testing::debian;
     use super::*;
     use crate::elf::testing::{library, program};
@@ -275,5 +337,115 @@ mod tests {
         let included = with("include")
             .file("/etc/pam.d/other", "account required pam_unix.so\nsession required pam_unix.so\n");
         assert_eq!(wrong(&included), None);
+    }
+
+    #[test]
+    fn modules_keep_some_accounts_out() {
+        let passwd = "root:x:0:0::/root:/bin/bash\nbob:x:1000:1000::/home/bob:/bin/bash\n";
+        let modules = [
+            "pam_access.so",
+            "pam_exec.so",
+            "pam_limits.so",
+            "pam_listfile.so",
+            "pam_shells.so",
+            "pam_succeed_if.so",
+            "pam_time.so",
+        ];
+        let with = |bench: Bench, name: &&str| bench.file(&format!("{DIR_OF_MODULES}/{name}"), library(&[]));
+        let base = modules
+            .iter()
+            .fold(bench(), with)
+            .file("/etc/passwd", passwd)
+            .file("/etc/group", "wheel:x:10:bob\n")
+            .secret("/etc/shadow", "root:*:1::::::\nbob:!:1::::::\n");
+        // whether bob is kept out, and whether surely
+        let bob = |line: &str, file: &str, text: &str| {
+            let stack = format!("{line}\n@include common\n");
+            let bench = base.clone().file("/etc/pam.d/sshd", stack);
+            let bench = if file.is_empty() { bench } else { bench.file(file, text) };
+            bench.guest(|guest| {
+                let accounts =
+                    Accounts::read(guest.view, None).unwrap().unwrap_or_else(|hop| panic!("{hop:?}"));
+                let bob = accounts.all().iter().find(|account| account.name == "bob");
+                let kinds = [Kind::Account, Kind::Session];
+                refuses(guest.view, LOGIN, "sshd", &kinds, bob).unwrap().map(|fault| fault.is_sure)
+            })
+        };
+        let access = "/etc/security/access.conf";
+        let access = |text: &str| bob("account required pam_access.so", access, text);
+        for (text, kept) in [
+            ("+:root:LOCAL\n-:ALL:ALL\n", Some(true)),
+            ("# none\n", None),
+            ("+ : bob root : ALL\n- : ALL : ALL\n", None),
+            ("+:(wheel):ALL\n-:ALL:ALL\n", None),
+            ("+:wheel:ALL\n-:ALL:ALL\n", None),
+            ("-:ALL EXCEPT root bob:ALL\n", None),
+            ("-:ALL EXCEPT root:LOCAL\n", None),
+            ("+:bob:10.0.0.0/8\n-:ALL:ALL\n", Some(false)),
+            ("+:bob:203.0.113.0/24\n-:ALL:ALL\n", None),
+            ("+:root:cron crond :0 tty1\n-:ALL:ALL\n", Some(true)),
+        ] {
+            assert_eq!(access(text), kept, "{text}");
+        }
+        for (line, file, text, kept) in [
+            (
+                "account required pam_listfile.so item=user sense=allow file=/etc/ok onerr=fail",
+                "",
+                "",
+                Some(true),
+            ),
+            ("account required pam_listfile.so item=user sense=allow file=/etc/ok", "/etc/ok", "bob\n", None),
+            (
+                "account required pam_listfile.so item=user sense=deny file=/etc/no",
+                "/etc/no",
+                "bob\n",
+                Some(true),
+            ),
+            (
+                "account required pam_listfile.so item=user sense=deny file=/etc/no onerr=succeed",
+                "",
+                "",
+                None,
+            ),
+            ("account required pam_succeed_if.so user = alice", "", "", Some(true)),
+            ("account required pam_succeed_if.so quiet uid >= 1000 user ingroup wheel", "", "", None),
+            ("account sufficient pam_succeed_if.so uid < 500 quiet", "", "", None),
+            ("session [success=1 default=ignore] pam_succeed_if.so service in crond quiet", "", "", None),
+            ("account required pam_succeed_if.so rhost = x", "", "", Some(false)),
+            (
+                "account required pam_time.so",
+                "/etc/security/time.conf",
+                "sshd;*;*;!Al0000-2400\n",
+                Some(true),
+            ),
+            ("account required pam_time.so", "/etc/security/time.conf", "sshd;*;!bob;!Al0000-2400\n", None),
+            ("account required pam_time.so", "/etc/security/time.conf", "*;*;bob;Wk0800-1800\n", None),
+            ("session required pam_exec.so /bin/false", "", "", Some(true)),
+            ("session required pam_exec.so quiet /bin/bash", "", "", Some(false)),
+            ("session optional pam_exec.so /bin/false", "", "", None),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.conf",
+                "* hard maxlogins 0\n",
+                Some(true),
+            ),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.d/a.conf",
+                "@wheel - maxlogins 0 # x\n",
+                Some(true),
+            ),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.conf",
+                "* hard core 0\nx - maxlogins 0\n",
+                None,
+            ),
+            ("account required pam_shells.so", "/etc/shells", "/bin/bash\n", None),
+            ("account required pam_shells.so", "/etc/shells", "/bin/sh\n", Some(true)),
+            ("account required pam_nologin.so", "/etc/nologin", "x\n", Some(true)),
+        ] {
+            assert_eq!(bob(line, file, text), kept, "{line} {text}");
+        }
     }
 }

@@ -51,6 +51,6 @@ mod tests {
         let hops = bench.guest(|guest| system(guest, Some(&entry)).unwrap());
         assert!(hops.iter().all(Hop::is_reached));
         let login = lines(&hops).pop().unwrap();
-        assert!(login.ends_with("sshd; in a snapshot, the modules of PAM and what sshd starts for a connection are not looked at"), "{login}");
+        assert!(login.ends_with("sshd; in a snapshot, the modules of PAM, people's keys and what sshd starts for a connection are not looked at"), "{login}");
     }
 }

@@ -42,6 +42,8 @@ pub enum What<'a> {
     Module {
         /// A name, or a path.
         name: &'a str,
+        /// What it is told.
+        arguments: Vec<&'a str>,
         /// It says yes.
         success: Action,
         /// It says no.
@@ -89,25 +91,27 @@ fn entry(line: usize, body: &str) -> Option<Entry<'_>> {
         Some(list) => list.split_once(']')?,
         None => rest.split_once(char::is_whitespace)?,
     };
-    let name = rest.split_whitespace().next()?;
+    let mut words = rest.split_whitespace();
+    let name = words.next()?;
+    let arguments = words.collect();
     let what = match control.to_ascii_lowercase().as_str() {
         "include" => What::Include(name),
         "substack" => What::Substack(name),
-        "required" => module(name, Action::Ok, Action::Bad),
-        "requisite" => module(name, Action::Ok, Action::Die),
-        "sufficient" => module(name, Action::Done, Action::Ignore),
-        "optional" => module(name, Action::Ok, Action::Ignore),
-        list => listed(name, list),
+        "required" => module(name, arguments, Action::Ok, Action::Bad),
+        "requisite" => module(name, arguments, Action::Ok, Action::Die),
+        "sufficient" => module(name, arguments, Action::Done, Action::Ignore),
+        "optional" => module(name, arguments, Action::Ok, Action::Ignore),
+        list => listed(name, arguments, list),
     };
     Some(Entry { line, kind: Some(kind), what })
 }
 
-fn module(name: &str, success: Action, failure: Action) -> What<'_> {
-    What::Module { name, success, failure, missing: failure }
+fn module<'a>(name: &'a str, arguments: Vec<&'a str>, success: Action, failure: Action) -> What<'a> {
+    What::Module { name, arguments, success, failure, missing: failure }
 }
 
 /// `success=1 default=ignore`; what is not listed is bad.
-fn listed<'a>(name: &'a str, list: &str) -> What<'a> {
+fn listed<'a>(name: &'a str, arguments: Vec<&'a str>, list: &str) -> What<'a> {
     let of = |wanted: &str| {
         let mut pairs = list.split_whitespace().filter_map(|pair| pair.split_once('='));
         pairs.find(|(key, _)| *key == wanted).map(|(_, action)| action_of(action))
@@ -115,6 +119,7 @@ fn listed<'a>(name: &'a str, list: &str) -> What<'a> {
     let default = of("default").unwrap_or(Action::Bad);
     What::Module {
         name,
+        arguments,
         success: of("success").unwrap_or(default),
         failure: of("auth_err").unwrap_or(default),
         missing: of("module_unknown").unwrap_or(default),
@@ -156,16 +161,28 @@ mod tests {
                 (7, Some(Kind::Auth))
             ]
         );
-        assert_eq!(found[1].what, module("pam_env.so", Action::Ok, Action::Bad));
+        assert_eq!(found[1].what, module("pam_env.so", vec!["readenv=1"], Action::Ok, Action::Bad));
         let (success, failure) = (Action::Jump(1), Action::Ignore);
         assert_eq!(
             found[3].what,
-            What::Module { name: "pam_unix.so", success, failure, missing: Action::Ignore }
+            What::Module {
+                name: "pam_unix.so",
+                arguments: Vec::new(),
+                success,
+                failure,
+                missing: Action::Ignore
+            }
         );
         let (success, failure) = (Action::Ok, Action::Bad);
         assert_eq!(
             found[4].what,
-            What::Module { name: "pam_selinux.so", success, failure, missing: Action::Ignore }
+            What::Module {
+                name: "pam_selinux.so",
+                arguments: vec!["close"],
+                success,
+                failure,
+                missing: Action::Ignore
+            }
         );
         assert_eq!(found[5].what, What::Substack("system-auth"));
     }

@@ -1,11 +1,13 @@
 //! What the server is told in its configuration, and lines that it does not start with (sshd_config(5)).
 
+use std::rc::Rc;
+
 use super::super::login::Door;
-use super::keywords::{ALGORITHMS, GLOBAL, IN_MATCH, LISTS, SWITCHES, VALUES};
-use super::people;
+use super::criteria::{Client, Criteria};
+use super::keywords::newer;
 use crate::programs::cannot_start;
 use crate::text::bytes;
-use crate::text::sshd_config::{Entry, entries};
+use crate::text::sshd_config::entries;
 use crate::{Result, View, glob};
 
 const DIR: &str = "/etc/ssh";
@@ -14,6 +16,23 @@ const DEPTH: usize = 16;
 const FILES: usize = 256;
 /// Programs that newer servers start for each connection.
 const PARTS: &[&str] = &["/sshd-session", "/sshd-auth"];
+
+/// A line that says something.
+pub(super) struct Line {
+    /// File and line.
+    pub(super) place: String,
+    pub(super) keyword: String,
+    pub(super) arguments: Vec<String>,
+    /// For whom, where it is below a `Match`.
+    whom: Option<Rc<Criteria>>,
+}
+
+impl Line {
+    /// Its first argument.
+    pub(super) fn value(&self) -> &str {
+        self.arguments.first().map(String::as_str).unwrap_or_default()
+    }
+}
 
 /// What the configuration says.
 #[derive(Default)]
@@ -24,36 +43,51 @@ pub(super) struct Settings {
     pub(super) agent: bool,
     /// Whether PAM is asked; the first line counts.
     pub(super) pam: Option<bool>,
-    /// How root may log in; the first line counts.
-    pub(super) root: Option<String>,
-    /// Who may.
-    pub(super) lists: people::Lists,
     /// Line and value of each address that is named.
     pub(super) addresses: Vec<(String, String)>,
     pub(super) family: Option<String>,
     pub(super) ports: Vec<u16>,
-    /// Ways to log in that are switched on or off, and whether that is below a `Match`.
-    methods: Vec<(String, bool, bool)>,
+    lines: Vec<Line>,
 }
 
-/// Ways to log in, and whether the server offers each unless it is told.
-const METHODS: [(&str, bool); 5] = [
-    ("pubkeyauthentication", true),
-    ("passwordauthentication", true),
-    ("kbdinteractiveauthentication", true),
-    ("gssapiauthentication", false),
-    ("hostbasedauthentication", false),
-];
-
 impl Settings {
-    /// Whether any way to log in is left to anybody.
-    pub(super) fn has_method(&self) -> bool {
-        METHODS.iter().any(|(name, unless_told)| {
-            let mut told = self.methods.iter().filter(|(told, ..)| told == name);
-            let of_all = told.clone().find(|(_, _, conditional)| !conditional);
-            of_all.map_or(*unless_told, |(_, on, _)| *on)
-                || told.any(|(_, on, conditional)| *conditional && *on)
-        })
+    /// The line of a keyword that counts for everybody: the first one.
+    pub(super) fn of_all(&self, keyword: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.whom.is_none() && line.keyword == keyword)
+    }
+
+    /// The line that counts for a client: the first below a `Match` for it, else the first of those for all.
+    pub(super) fn of(&self, client: Client<'_>, keyword: &str) -> Option<&Line> {
+        self.lists_of(client, keyword).into_iter().next()
+    }
+
+    /// The lines that count for a client, of a keyword whose lines add up.
+    pub(super) fn lists_of(&self, client: Client<'_>, keyword: &str) -> Vec<&Line> {
+        let lines = self.lines.iter().filter(|line| line.keyword == keyword);
+        let (own, all): (Vec<&Line>, Vec<&Line>) = lines.partition(|line| line.whom.is_some());
+        let own: Vec<&Line> =
+            own.into_iter().filter(|line| line.whom.as_ref().is_some_and(|whom| whom.hold(client))).collect();
+        if own.is_empty() { all } else { own }
+    }
+
+    /// Whether some lines are for clients of some addresses only.
+    pub(super) fn asks_for_addresses(&self) -> bool {
+        self.lines.iter().any(|line| line.whom.as_ref().is_some_and(|whom| whom.asks_for_addresses()))
+    }
+
+    /// Whether a subsystem of this name is for everybody.
+    pub(super) fn has_subsystem(&self, name: &str) -> bool {
+        let mut lines = self.lines.iter().filter(|line| line.whom.is_none() && line.keyword == "subsystem");
+        lines.any(|line| line.value() == name)
+    }
+
+    /// Whether a switch is on for a client, or for all whom nothing else is said of.
+    pub(super) fn is_on(&self, client: Option<Client<'_>>, keyword: &str, unless_told: bool) -> bool {
+        let line = match client {
+            Some(client) => self.of(client, keyword),
+            None => self.of_all(keyword),
+        };
+        line.map_or(unless_told, |line| !line.value().eq_ignore_ascii_case("no"))
     }
 }
 
@@ -75,7 +109,7 @@ impl<'a> Server<'a> {
         &mut self,
         path: &str,
         settings: &mut Settings,
-        below_match: bool,
+        outer: Option<&Rc<Criteria>>,
         depth: usize,
     ) -> Result<Option<Door>> {
         self.files += 1;
@@ -83,46 +117,55 @@ impl<'a> Server<'a> {
             return Ok(Some(Door::stuck(path, "files include files without end")));
         }
         let text = self.view.text(path)?.unwrap_or_default();
+        let mut whom = outer.cloned();
         for mut entry in entries(&text) {
-            entry.conditional |= below_match;
+            entry.conditional |= outer.is_some();
             let at = format!("{path}:{}", entry.line);
-            if let Some(why) = self.refuses(&entry)? {
-                return Ok(Some(Door::stuck(at, format!("sshd does not start with it: {why}"))));
-            }
-            let first = entry.arguments.first().copied().unwrap_or_default();
-            let method = match entry.keyword.as_str() {
-                "challengeresponseauthentication" => "kbdinteractiveauthentication",
-                other => other,
-            };
-            if METHODS.iter().any(|(name, _)| *name == method) {
-                let is_on = !first.eq_ignore_ascii_case("no");
-                settings.methods.push((method.to_owned(), is_on, entry.conditional));
+            let refused =
+                |why: String| Ok(Some(Door::stuck(&at, format!("sshd does not start with it: {why}"))));
+            if let Some(why) = self.refuses(&entry, settings)? {
+                return refused(why);
             }
             match entry.keyword.as_str() {
+                "match" => {
+                    whom = match Criteria::parse(&entry.arguments, outer.cloned()) {
+                        Ok(criteria) => Some(Rc::new(criteria)),
+                        Err(why) => return refused(why),
+                    };
+                    continue;
+                }
                 "include" => {
                     for pattern in &entry.arguments {
                         for file in self.included(pattern)? {
-                            if let Some(door) = self.read(&file, settings, entry.conditional, depth + 1)? {
+                            let whom = whom.as_ref().filter(|_| entry.conditional);
+                            if let Some(door) = self.read(&file, settings, whom, depth + 1)? {
                                 return Ok(Some(door));
                             }
                         }
                     }
+                    continue;
                 }
-                "hostkey" if !entry.conditional => settings.keys.push(first.to_owned()),
-                "hostkeyagent" if !entry.conditional => settings.agent = first != "none",
+                _ => {}
+            }
+            let first = entry.arguments.first().copied().unwrap_or_default();
+            match entry.keyword.as_str() {
                 _ if entry.conditional => {}
-                "permitrootlogin" => settings.root = settings.root.take().or(Some(first.to_owned())),
-                "allowusers" | "denyusers" | "allowgroups" | "denygroups" => {
-                    settings.lists.add(&entry.keyword, &at, &entry.arguments);
-                }
+                "hostkey" => settings.keys.push(first.to_owned()),
+                "hostkeyagent" => settings.agent = first != "none",
                 "port" => settings.ports.extend(first.parse::<u16>()),
-                "listenaddress" => settings.addresses.push((at, first.to_owned())),
+                "listenaddress" => settings.addresses.push((at.clone(), first.to_owned())),
                 "addressfamily" => {
                     settings.family = settings.family.take().or(Some(first.to_ascii_lowercase()));
                 }
                 "usepam" => settings.pam = settings.pam.or(Some(first.eq_ignore_ascii_case("yes"))),
                 _ => {}
             }
+            settings.lines.push(Line {
+                place: at,
+                keyword: newer(&entry.keyword).to_owned(),
+                arguments: entry.arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+                whom: whom.clone(),
+            });
         }
         Ok(None)
     }
@@ -137,63 +180,8 @@ impl<'a> Server<'a> {
         Ok(names.into_iter().map(|name| format!("{dir}/{name}")).collect())
     }
 
-    /// Why the server refuses a line.
-    fn refuses(&mut self, entry: &Entry<'_>) -> Result<Option<String>> {
-        let Entry { keyword, arguments, .. } = entry;
-        let is_global = GLOBAL.contains(&keyword.as_str());
-        if !is_global && !IN_MATCH.contains(&keyword.as_str()) && !self.says(keyword)? {
-            return Ok(Some(format!("it knows no {keyword}")));
-        }
-        // Older versions know no other quote than this, and take the other as a letter.
-        let is_open = entry.open_quote == Some('"');
-        if is_open || entry.open_quote.is_some() && self.says("invalid quotes")? {
-            return Ok(Some("a quote is opened and not closed".into()));
-        }
-        if entry.conditional && is_global {
-            return Ok(Some(format!("{keyword} is not allowed below Match")));
-        }
-        let Some(value) = arguments.first() else {
-            return Ok((!LISTS.contains(&keyword.as_str())).then(|| format!("{keyword} has no value")));
-        };
-        let is_switch = |word: &str| ["yes", "no"].iter().any(|known| word.eq_ignore_ascii_case(known));
-        let is_fine = match keyword.as_str() {
-            "port" => value.parse::<u16>().is_ok_and(|port| port > 0),
-            "permitrootlogin" => {
-                is_switch(value)
-                    || ["prohibit-password", "without-password", "forced-commands-only"]
-                        .iter()
-                        .any(|known| value.eq_ignore_ascii_case(known))
-            }
-            switch if SWITCHES.contains(&switch) => is_switch(value),
-            "maxauthtries" | "maxsessions" | "clientalivecountmax" | "x11displayoffset" => {
-                value.parse::<i32>().is_ok()
-            }
-            list if ALGORITHMS.contains(&list) => return self.lacks_algorithm(list, value),
-            word => match VALUES.iter().find(|(known, _)| *known == word) {
-                Some((_, values)) => values.iter().any(|known| value.eq_ignore_ascii_case(known)),
-                None => true,
-            },
-        };
-        Ok((!is_fine).then(|| format!("{keyword} cannot be {value}")))
-    }
-
-    /// Why the server does not take a list of algorithms: it does not know one that is not taken away.
-    fn lacks_algorithm(&mut self, keyword: &str, value: &str) -> Result<Option<String>> {
-        if value.starts_with('-') {
-            return Ok(None);
-        }
-        // The server reads no further than to an empty name.
-        for name in value.trim_start_matches(['+', '^']).split(',').take_while(|name| !name.is_empty()) {
-            let is_pattern = name.contains(['*', '?']);
-            if name != "none" && !is_pattern && !self.says(name)? {
-                return Ok(Some(format!("it knows no {name}, which {keyword} names")));
-            }
-        }
-        Ok(None)
-    }
-
     /// Whether a word is among the texts of the program: it then knows the keyword.
-    fn says(&mut self, word: &str) -> Result<bool> {
+    pub(super) fn says(&mut self, word: &str) -> Result<bool> {
         let wanted = [word.as_bytes(), b"\0"].concat();
         Ok(!word.is_empty() && self.find(&wanted)?.is_some())
     }
@@ -206,6 +194,20 @@ impl<'a> Server<'a> {
         let found = content.windows(wanted.len().max(1)).position(|part| part == wanted);
         self.content = Some(content);
         Ok(found)
+    }
+
+    /// The version of the program: "OpenSSH_9.2p1" is 9.2.
+    pub(super) fn version(&mut self) -> Result<Option<(u32, u32)>> {
+        const NAME: &[u8] = b"OpenSSH_";
+        let Some(at) = self.find(NAME)? else { return Ok(None) };
+        let start = at.saturating_add(NAME.len());
+        let rest = self.content.as_ref().and_then(|content| content.get(start..)).unwrap_or_default();
+        let text: String = rest.iter().take(8).map(|byte| char::from(*byte)).collect();
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        Ok(numbers
+            .next()
+            .and_then(std::result::Result::ok)
+            .zip(numbers.next().and_then(std::result::Result::ok)))
     }
 
     /// Why a program that it starts for each connection cannot be started. A snapshot's bytes are paid for.

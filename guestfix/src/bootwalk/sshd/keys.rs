@@ -1,7 +1,8 @@
 //! The host keys of the server: one that it takes is there, or something makes one.
 
 use super::super::login::Door;
-use super::config::Settings;
+use super::algorithms;
+use super::config::{Line, Settings};
 use crate::systemd::Unit;
 use crate::{Result, View, programs};
 
@@ -18,9 +19,10 @@ pub(super) fn lacking(view: &dyn View, settings: &Settings) -> Result<Option<Doo
         true => KEYS.iter().map(|kind| format!("{DIR}/ssh_host_{kind}_key")).collect(),
         false => settings.keys.clone(),
     };
+    let list = settings.of_all("hostkeyalgorithms").map(Line::value);
     let mut unfit = None;
     for key in keys {
-        match unusable(view, &key)? {
+        match unusable(view, &key, list)? {
             Key::Fine => return Ok(None),
             Key::Unfit(why) => unfit = unfit.or(Some(Door::stuck(key, why))),
             Key::Missing => {}
@@ -41,7 +43,7 @@ enum Key {
     Missing,
 }
 
-fn unusable(view: &dyn View, path: &str) -> Result<Key> {
+fn unusable(view: &dyn View, path: &str, list: Option<&str>) -> Result<Key> {
     let Some(node) = view.stat(path)?.filter(|node| node.size > 0) else { return Ok(Key::Missing) };
     // Red Hat's has a group that may read keys.
     if node.mode & 0o037 != 0 || node.mode & 0o040 != 0 && node.gid == 0 {
@@ -55,6 +57,11 @@ fn unusable(view: &dyn View, path: &str) -> Result<Key> {
         || text.starts_with("SSH PRIVATE KEY FILE FORMAT");
     if is_key && has_passphrase(&text) {
         return Ok(Key::Unfit("sshd asks nobody for the passphrase that it has".into()));
+    }
+    if let Some(kind) = algorithms::kind_of_private(&text)
+        && !algorithms::takes(list, kind)
+    {
+        return Ok(Key::Unfit(format!("HostKeyAlgorithms takes no key of the kind {kind}")));
     }
     Ok(if is_key { Key::Fine } else { Key::Unfit("it is no host key, or not a whole one".into()) })
 }

@@ -25,6 +25,21 @@ pub(super) const SWITCHES: &[&str] = &[
     "x11uselocalhost",
 ];
 
+/// Keywords of times.
+pub(super) const TIMES: &[&str] = &["clientaliveinterval", "logingracetime"];
+
+/// Keywords that have a newer name.
+const OLDER: &[(&str, &str)] = &[
+    ("challengeresponseauthentication", "kbdinteractiveauthentication"),
+    ("pubkeyacceptedkeytypes", "pubkeyacceptedalgorithms"),
+    ("skeyauthentication", "kbdinteractiveauthentication"),
+];
+
+/// The newer name of a keyword.
+pub(super) fn newer(keyword: &str) -> &str {
+    OLDER.iter().find(|(older, _)| *older == keyword).map_or(keyword, |(_, newer)| newer)
+}
+
 /// Keywords of lists of algorithms.
 pub(super) const ALGORITHMS: &[&str] = &[
     "casignaturealgorithms",

@@ -93,7 +93,7 @@ fn about_ssh(line: &str) -> Option<Rule<'_>> {
 }
 
 /// Whether one of the clients is no net behind an address translation, or the machine itself.
-fn is_public(clients: &str) -> bool {
+pub(in crate::bootwalk) fn is_public(clients: &str) -> bool {
     let is_own = |client: &str| {
         let second = client.split('.').nth(1).and_then(|part| part.parse::<u8>().ok());
         client.starts_with("10.")

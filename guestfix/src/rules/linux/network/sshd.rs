@@ -2,6 +2,7 @@
 
 use crate::rule::{Applies, Evidence, Pack, Source};
 use crate::rules::linux::{linewise, systemd};
+use crate::systemd::{OWN, Unit};
 use crate::text::Line;
 use crate::{Finding, Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View};
 
@@ -14,10 +15,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
         phase: Phase::Network,
         severity: Severity::Warning,
         cause: "On EC2 one may have come in by Systems Manager only, whose agent has nothing to talk to on \
-                Azure. Without sshd, or with one that listens at an address of the VPC only, the serial \
-                console is the only way in.",
-        fix: "A ListenAddress of EC2 becomes 0.0.0.0. The rest is for the running machine (systemctl enable \
-              sshd, AllowUsers without an address), or the serial console.",
+                Azure. Where sshd is installed and nothing starts it, or it listens at an address of the VPC \
+                only, the serial console is the only way in, and the machine is not ready.",
+        fix: "The unit of sshd is enabled, unless it is masked. A ListenAddress of EC2 becomes 0.0.0.0. The \
+              rest is for the running machine (AllowUsers without an address), or the serial console.",
         source: &[
             Source::new("Microsoft Learn", "Prepare for agentless migration (Enable ssh)", "2026"),
             Source::new("sshd(8)", "", "2026-11"),
@@ -39,11 +40,29 @@ fn detect(guest: &Guest<'_>) -> Result<Finding> {
     if !guest.view.exists(CONFIG)? {
         return Ok(Finding::NotApplicable("sshd is not installed"));
     }
-    let starts = !systemd::started(guest.view, UNITS)?.is_empty() || guest.view.exists(UPSTART)?;
+    let starts = is_started(guest.view)?;
     let mut evidence: Vec<Evidence> = Vec::new();
     evidence.extend((!starts).then(|| Evidence::new(CONFIG, "nothing starts sshd at boot")));
     evidence.extend(linewise::faults(guest.view, &files(guest.view)?, bound)?);
     Ok(Finding::from_evidence(evidence))
+}
+
+/// Has the first unit that is there and not masked started at boot, if none is.
+fn enable(stage: &mut Stage<'_>) -> Result<()> {
+    let view = stage.guest()?.view;
+    if is_started(view)? {
+        return Ok(());
+    }
+    for unit in ["sshd.service", "ssh.service"] {
+        if let Unit::There { name, path } = Unit::find(view, unit)? {
+            return stage.put_link(&format!("{OWN}/multi-user.target.wants/{name}"), &path);
+        }
+    }
+    Ok(())
+}
+
+fn is_started(view: &dyn View) -> Result<bool> {
+    Ok(!systemd::started(view, UNITS)?.is_empty() || view.exists(UPSTART)?)
 }
 
 /// The files of its configuration.
@@ -56,6 +75,7 @@ fn files(view: &dyn View) -> Result<Vec<String>> {
 fn fix(stage: &mut Stage<'_>) -> Result<Fixed> {
     let files = files(stage.guest()?.view)?;
     linewise::rewrite(stage, &files, anywhere)?;
+    enable(stage)?;
     Ok(match detect(&stage.guest()?)? {
         Finding::Ok => Fixed::Staged,
         _ => Fixed::ByHand(BY_HAND.into()),
@@ -112,6 +132,13 @@ mod tests {
         let bench = Bench::debian().file(CONFIG, "UsePAM yes\n");
         assert_eq!(bench.findings(&RULE), [format!("{CONFIG}: nothing starts sshd at boot")]);
         bench.by_hand(&RULE);
+        let unit = "/lib/systemd/system/ssh.service";
+        let there = bench.clone().file(unit, "[Service]\nExecStart=/usr/sbin/sshd -D\n");
+        there.mended(&RULE, |view| {
+            let link = "/etc/systemd/system/multi-user.target.wants/ssh.service";
+            assert_eq!(view.read_link(link).unwrap().as_deref(), Some(unit));
+        });
+        there.link("/etc/systemd/system/ssh.service", "/dev/null").by_hand(&RULE);
         for link in [
             "/etc/systemd/system/multi-user.target.wants/sshd.service",
             "/etc/rc3.d/S55sshd",
