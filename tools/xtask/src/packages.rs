@@ -39,6 +39,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("btrfs-progs", "mkfs.btrfs"),
     ("exfatprogs", "mkfs.exfat"),
     ("ntfs-3g", "mkntfs"),
+    ("libhivex-bin", "hivexml"),
+    ("python3-hivex", "/usr/lib/python3/dist-packages/hivex/__init__.py"),
     ("jfsutils", "mkfs.jfs"),
     ("f2fs-tools", "mkfs.f2fs"),
     ("nilfs-tools", "mkfs.nilfs2"),
