@@ -3,6 +3,8 @@
 //!
 //! One judgement of each line, so that no two of these rules ever claim the same one.
 
+mod servers;
+
 use crate::facts::{Machine, Mount, Volume};
 use crate::inspect::devices::{self, Named};
 use crate::rule::{Applies, Evidence, Pack, Place, Source};
@@ -146,8 +148,9 @@ pub(in crate::rules) static OPTIONAL: Rule = Rule {
         pack: Pack::Linux,
         phase: Phase::Mounts,
         severity: Severity::Warning,
-        cause: "The boot goes on without swap and without what is mounted with nofail. systemd still keeps a job \
-                that waits 90 s for it, and on Azure a device name of EC2 may be another disk.",
+        cause: "The boot goes on without swap, without what is mounted with nofail, and without a server that does \
+                not answer. systemd still keeps a job that waits 90 s for it, logins wait for servers, and on Azure \
+                a device name of EC2 may be another disk.",
         fix: "A UUID or label gets a device timeout of 10 s, a server _netdev and a mount timeout; swap, an \
               instance store, a service of AWS and an EC2 device name become comments, unless the name may mean \
               one of the machine's disks.",
@@ -170,7 +173,8 @@ pub(in crate::rules) static NETWORK_FILESYSTEMS: Rule = Rule {
         phase: Phase::Mounts,
         severity: Severity::Blocker,
         cause: "EFS and FSx servers answer inside their VPC only, and any other server may not be reachable \
-                from Azure at the first boot.",
+                from Azure at the first boot. What is mounted from one without _netdev, by a type that systemd \
+                does not know for a server's, or where the system itself looks, ends the boot in emergency mode.",
         fix: "Mounts of EFS, FSx and S3 become comments; others get nofail, _netdev and a mount timeout of \
               30 s.",
         source: &[
@@ -248,6 +252,9 @@ pub(in crate::rules) fn judge(
         {
             (Fault::Optional, what, change)
         }
+        Fault::NetworkFilesystem if patience.is_systemd && servers::delay(mount).is_some() => {
+            (Fault::Optional, what, change)
+        }
         fault => (fault, what, change),
     });
     if !patience.is_systemd || !fstab::has_option(&mount.options, MOUNTALL) {
@@ -298,8 +305,8 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
     if has("noauto") {
         return None;
     }
-    if is_network(mount) {
-        return if is_of_aws(mount) {
+    if servers::is_network(mount) {
+        return if servers::is_of_aws(mount) {
             let what = format!("{target} is mounted from {spec}, a service inside AWS");
             Some((Fault::NetworkFilesystem, what, Some(Change::CommentOut("a service inside AWS"))))
         } else if patience.server.iter().take(2).all(|option| has(option)) {
@@ -307,6 +314,8 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
         } else {
             let what = if patience.goes_on_without(mount) {
                 format!("{target} is mounted from {spec}, which may not be reachable")
+            } else if let Some(time) = servers::delay(mount).filter(|_| patience.is_systemd) {
+                format!("logins wait up to {time} for {spec} at {target}, which may not be reachable")
             } else {
                 format!("the boot waits for {spec} at {target}")
             };
@@ -352,37 +361,6 @@ fn fault(mount: &Mount, machine: &Machine, patience: &Patience) -> Option<(Fault
         };
         (Fault::AbsentDisk, what, Some(Change::AddOptions(patience.disk)))
     })
-}
-
-fn is_network(mount: &Mount) -> bool {
-    const KINDS: &[&str] = &[
-        "nfs",
-        "nfs4",
-        "efs",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "lustre",
-        "sshfs",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "s3fs",
-        "glusterfs",
-        "ceph",
-    ];
-    KINDS.contains(&mount.kind.as_str()) || is_s3(mount)
-}
-
-fn is_s3(mount: &Mount) -> bool {
-    mount.kind.contains("s3fs") || mount.spec.starts_with("s3fs#")
-}
-
-fn is_of_aws(mount: &Mount) -> bool {
-    let spec = &mount.spec;
-    mount.kind == "efs"
-        || is_s3(mount)
-        || spec.contains(".amazonaws.com")
-        || (spec.starts_with("fs-") && spec.contains(':'))
 }
 
 /// Where EC2 and cloud-init mount instance stores, and the names they have there.
@@ -433,17 +411,35 @@ mod tests {
             "UUID=dead-beef /data xfs nofail 0 2",
             Some((&OPTIONAL, "UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=10 0 2")),
         ),
-        ("fs-0123:/ /srv efs _netdev,tls 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        ("fs-0123:/ /srv efs _netdev,tls 0 0", Some((&OPTIONAL, "#"))),
+        ("fs-0123:/ /srv efs tls 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
         ("fs-0123:/ /srv efs _netdev,nofail,tls 0 0", Some((&OPTIONAL, "#"))),
         (
             "nas:/x /x nfs nofail 0 0",
             Some((&OPTIONAL, "nas:/x /x nfs nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
         ),
-        ("fs-1.efs.eu-west-1.amazonaws.com:/ /opt nfs4 _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
-        ("s3fs#bucket /s3 fuse _netdev 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
+        ("fs-1.efs.eu-west-1.amazonaws.com:/ /opt nfs4 _netdev 0 0", Some((&OPTIONAL, "#"))),
+        ("s3fs#bucket /s3 fuse _netdev 0 0", Some((&OPTIONAL, "#"))),
+        ("s3fs#bucket /s3 fuse defaults 0 0", Some((&NETWORK_FILESYSTEMS, "#"))),
         (
             "nas:/x /x nfs rw 0 0",
-            Some((&NETWORK_FILESYSTEMS, "nas:/x /x nfs rw,nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+            Some((&OPTIONAL, "nas:/x /x nfs rw,nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
+        (
+            "//nas/x /x cifs _netdev 0 0",
+            Some((&OPTIONAL, "//nas/x /x cifs nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
+        (
+            "nas:/x /x nfs soft,bg,_netdev,retry=0 0 0",
+            Some((&OPTIONAL, "nas:/x /x nfs soft,bg,retry=0,nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
+        (
+            "nas:/x /x nfs _netdev,x-systemd.mount-timeout=infinity 0 0",
+            Some((&NETWORK_FILESYSTEMS, "nas:/x /x nfs nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
+        ),
+        (
+            "nas:/x /var/lib nfs _netdev 0 0",
+            Some((&NETWORK_FILESYSTEMS, "nas:/x /var/lib nfs nofail,_netdev,x-systemd.mount-timeout=30 0 0")),
         ),
         ("UUID={root} / ext4 defaults 0 1", None),
         ("UUID=dead-beef /data xfs nofail,x-systemd.device-timeout=5s 0 2", None),
@@ -581,6 +577,25 @@ mod tests {
         for rule in ALL {
             assert_eq!(bench.findings(rule), [""; 0]);
         }
+    }
+
+    #[test]
+    fn how_long_logins_wait_for_a_server_is_told() {
+        for (options, time) in [
+            ("_netdev", "90 s"),
+            ("x-systemd.mount-timeout=30", "30 s"),
+            ("x-systemd.mount-timeout=1min", "1min"),
+        ] {
+            let bench = Bench::debian().file("/etc/fstab", format!("nas:/x /x nfs {options} 0 0\n"));
+            let what = format!(
+                "/etc/fstab:1: logins wait up to {time} for nas:/x at /x, which may not be reachable"
+            );
+            assert_eq!(bench.findings(&OPTIONAL), [what]);
+        }
+        let red_hat_6 = Bench::debian()
+            .file("/etc/inittab", "id:3:initdefault:\n")
+            .file("/etc/fstab", "nas:/x /x nfs _netdev 0 0\n");
+        assert_eq!(red_hat_6.findings(&NETWORK_FILESYSTEMS).len(), 1);
     }
 
     #[test]
