@@ -15,6 +15,7 @@ pub mod edit;
 mod elf;
 mod error;
 pub mod facts;
+mod firewall;
 mod glob;
 pub mod handover;
 pub mod inspect;

@@ -7,6 +7,8 @@ use md5::{Digest, Md5};
 use crate::{Result, View};
 
 const INFO: &str = "/var/lib/dpkg/info";
+/// Where dpkg keeps digests of configuration.
+const STATUS: &str = "/var/lib/dpkg/status";
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 
 /// Programs that a boot cannot do without, and the packages of Debian and Ubuntu that bring them.
@@ -53,6 +55,23 @@ pub(crate) fn differs(view: &dyn View, path: &str) -> Result<Option<String>> {
     }
     let own = digest(view, path)?;
     Ok((own != sum).then(|| format!("{path} is not the file that the package {package} installed")))
+}
+
+/// Whether a script is as a package brought it: one below `/usr` or `/lib` by its place, one of `/etc` by the
+/// digest that dpkg has of it.
+pub(crate) fn is_of_package(view: &dyn View, path: &str) -> Result<bool> {
+    let Some(real) = view.resolve(path)? else { return Ok(false) };
+    if ["/usr/local/", "/etc/", "/opt/", "/root/", "/home/", "/srv/"].iter().all(|dir| !real.starts_with(dir))
+    {
+        return Ok(true);
+    }
+    let status = view.text(STATUS)?.unwrap_or_default();
+    let entry = format!(" {real} ");
+    let sum = status.lines().find_map(|line| line.strip_prefix(&entry)?.split_whitespace().next());
+    Ok(match sum {
+        Some(sum) => digest(view, &real)? == sum.to_ascii_lowercase(),
+        None => false,
+    })
 }
 
 fn digest(view: &dyn View, path: &str) -> Result<String> {

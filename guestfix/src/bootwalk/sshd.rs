@@ -116,7 +116,7 @@ pub(super) fn ssh(
     if let Some(door) = wrappers::shut(view, &[vec![program.clone()], parts].concat())? {
         return Ok(door);
     }
-    if let Some(door) = shut::by(view, listen.is_at_22())? {
+    if let Some(door) = shut::by(guest, listen.is_at_22())? {
         return Ok(door);
     }
     Ok(Door::open(config, "sshd"))

@@ -10,7 +10,7 @@ use crate::text::{ini, lines};
 use crate::{Result, View};
 
 /// The name that the kernel gives the first card.
-const KERNEL_NAME: &str = "eth0";
+pub(super) const KERNEL_NAME: &str = "eth0";
 
 /// A network card, or what is built over one.
 #[derive(Debug, Clone, PartialEq, Eq)]

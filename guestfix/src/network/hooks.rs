@@ -1,20 +1,26 @@
 //! What ifupdown runs before and after it configures a card: options of the stanza, and scripts (interfaces(5)).
-//! `ifup` gives up at the first that fails.
+//! `ifup` gives up at the first that fails, and what a later one undoes stays undone. NetworkManager's dispatcher
+//! runs scripts as well, and goes on whatever they say (NetworkManager-dispatcher(8)).
 
 use super::Answer;
+use super::commands::{Done, Harm, Outcome, Shell, Sure};
 use crate::place::Place;
-use crate::programs::{self, cannot_start};
-use crate::{Result, View};
+use crate::programs::{SHELLS, cannot_start};
+use crate::{Result, View, packaged};
 
 const BEFORE: &str = "/etc/network/if-pre-up.d";
-/// Words of the shell itself.
-const SHELL: &[&str] = &[
-    ":", ".", "[", "case", "cd", "command", "echo", "eval", "exec", "exit", "export", "for", "if", "printf",
-    "set", "test", "true", "umask", "ulimit", "unset", "until", "wait", "while",
-];
+const AFTER: &str = "/etc/network/if-up.d";
+const DISPATCHED: [&str; 2] =
+    ["/etc/NetworkManager/dispatcher.d/pre-up.d", "/etc/NetworkManager/dispatcher.d"];
 
-/// Why the card of a stanza with these options gets no address.
-pub(super) fn fault(view: &dyn View, place: &Place, options: &[Vec<String>]) -> Result<Option<Answer>> {
+/// Why the card of a stanza with these options has no address in the end.
+pub(super) fn fault(
+    view: &dyn View,
+    card: &str,
+    place: &Place,
+    options: &[Vec<String>],
+) -> Result<Option<Answer>> {
+    let shell = Shell { view, card, errexit: false };
     for words in options {
         let Some((key, command)) = words.split_first() else { continue };
         let is_before = match key.as_str() {
@@ -22,96 +28,111 @@ pub(super) fn fault(view: &dyn View, place: &Place, options: &[Vec<String>]) -> 
             "up" | "post-up" => false,
             _ => continue,
         };
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let Some(why) = fails(view, &command)? else { continue };
-        let why = format!("{key} {}: {why}", command.join(" "));
-        return Ok(Some(match is_before {
-            true => Answer::none(place.clone(), why),
-            false => Answer::unknown(place.clone(), why),
-        }));
+        let out = shell.run(&command.join(" "))?;
+        let say = |done: &Done, what: &str| format!("{key} {}: {what}", done.command);
+        if let Some(answer) = judged(&out, is_before, place, say) {
+            return Ok(Some(answer));
+        }
+        // The address is there all the same, unless the way back is taken as well.
+        if let Some(done) = out.failure().filter(|_| !is_before) {
+            return Ok(Some(Answer::unknown(place.clone(), say(done, &failing(done)))));
+        }
     }
-    for path in view.glob(BEFORE, "")? {
-        let name = path.rsplit('/').next().unwrap_or(&path);
-        // run-parts(8)
-        let is_run = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
-            && view.stat(&path)?.is_some_and(|node| node.mode & 0o111 != 0);
-        if !is_run {
-            continue;
-        }
-        if let Some(why) = cannot_start(view, &path, None)? {
-            return Ok(Some(Answer::none(path, why)));
-        }
-        let start = view.start(&path, 2)?.unwrap_or_default();
-        if start.starts_with(b"#!") && always_fails(&view.text(&path)?.unwrap_or_default()) {
-            return Ok(Some(Answer::none(path, "the script fails, and ifup gives up at it")));
+    for (dir, is_before) in [(BEFORE, true), (AFTER, false)] {
+        for path in view.glob(dir, "")? {
+            if let Some(answer) = of_script(&shell, &path, is_before)? {
+                return Ok(Some(answer));
+            }
         }
     }
     Ok(None)
 }
 
-/// Why a command surely fails.
-fn fails(view: &dyn View, command: &[&str]) -> Result<Option<String>> {
-    let [first, rest @ ..] = command else { return Ok(None) };
-    // What comes behind it may make good, and nobody waits for what runs in the background.
-    let text = command.join(" ");
-    let is_alone = !text.trim_end_matches(';').contains([';', '|', '&']);
-    if !is_alone && *first != "exit" {
-        return Ok(None);
-    }
-    let first = first.trim_end_matches(';');
-    if matches!(first, "false" | "/bin/false" | "/usr/bin/false") || first == "exit" && is_failure(rest) {
-        return Ok(Some("the command fails, and ifup gives up at it".into()));
-    }
-    if first.starts_with('/') {
-        return cannot_start(view, first, None);
-    }
-    let is_name = first.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    if !is_name || SHELL.contains(&first) || programs::find(view, first)?.is_some() {
-        return Ok(None);
-    }
-    let local = view.exists(&format!("/usr/local/sbin/{first}"))?
-        || view.exists(&format!("/usr/local/bin/{first}"))?;
-    Ok((!local).then(|| format!("{first} is not installed")))
-}
-
-/// Whether these are the words behind an `exit` that is a failure.
-fn is_failure(words: &[&str]) -> bool {
-    words.first().and_then(|word| word.trim_end_matches(';').parse::<u8>().ok()).is_some_and(|code| code != 0)
-}
-
-/// Whether a script ends in a failure whatever happens: its first command is one, or the last at its top level.
-fn always_fails(text: &str) -> bool {
-    let fails = |line: &&str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
-            ["exit", rest @ ..] => is_failure(rest),
-            ["false" | "/bin/false"] => true,
-            _ => false,
-        }
-    };
-    let commands: Vec<&str> =
-        text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).collect();
-    let Some((last, before)) = commands.split_last() else { return false };
-    let may_end = |line: &&str| {
-        line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "exit" | "exec"))
-    };
-    commands.first().is_some_and(fails) || fails(last) && !before.iter().any(may_end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::always_fails;
-
-    #[test]
-    fn a_script_that_always_fails_is_known() {
-        assert!(always_fails("#!/bin/sh\nexit 1\n") && always_fails("#!/bin/sh\necho x\nfalse\n"));
-        for fine in [
-            "#!/bin/sh\nexit 0\n",
-            "#!/bin/sh\n[ -x /x ] || exit 1\necho\n",
-            "#!/bin/sh\nif x; then\n  exit 1\nfi\n",
-            "#!/bin/sh\ncase $1 in a) exit 0;; esac\nexit 1\n",
-        ] {
-            assert!(!always_fails(fine), "{fine}");
+/// Why the card has no address once NetworkManager's dispatcher has run its scripts: they are told the card and
+/// "up".
+pub(super) fn of_dispatcher(view: &dyn View, card: &str) -> Result<Option<Answer>> {
+    let shell = Shell { view, card, errexit: false };
+    for dir in DISPATCHED {
+        for path in view.glob(dir, "")? {
+            let is_run =
+                view.stat(&path)?.is_some_and(|node| node.mode & 0o111 != 0 && node.mode & 0o022 == 0);
+            let Some(text) = of_shell(view, &path)?.filter(|_| is_run) else { continue };
+            let text = ["${1}", "$1", "$DEVICE_IFACE", "$DEVICE_IP_IFACE"]
+                .iter()
+                .fold(text, |text, word| text.replace(word, card));
+            let mut out = shell.run(&text.replace("${2}", "up").replace("$2", "up"))?;
+            out.exits.clear();
+            out.failed = None;
+            let Some((_, done)) = out.harms.first() else { continue };
+            let place = Place::line(&path, done.line);
+            if let Some(answer) =
+                judged(&out, false, &place, |done, what| format!("{}: {what}", done.command))
+                && !packaged::is_of_package(view, &path)?
+            {
+                return Ok(Some(answer));
+            }
         }
     }
+    Ok(None)
+}
+
+fn failing(done: &Done) -> String {
+    done.why.clone().unwrap_or_else(|| "the command fails, and ifup gives up at it".into())
+}
+
+/// What an outcome means for the card. What comes before it is configured is made good where it passes.
+fn judged(
+    out: &Outcome,
+    is_before: bool,
+    place: &Place,
+    say: impl Fn(&Done, &str) -> String,
+) -> Option<Answer> {
+    let answer = |done: &Done, what: &str| match done.sure {
+        Sure::Yes => Answer::none(place.clone(), say(done, what)),
+        _ => Answer::unknown(place.clone(), say(done, what)),
+    };
+    if let Some(done) = out.failure().filter(|_| is_before) {
+        return Some(answer(done, &failing(done)));
+    }
+    let harms = out
+        .harms
+        .iter()
+        .filter(|(harm, done)| done.sure != Sure::No && (!is_before || *harm == Harm::Lasting));
+    let (_, done) = harms.max_by_key(|(_, done)| done.sure)?;
+    Some(answer(done, "it takes the card's address or its routes away"))
+}
+
+/// The same of a script that run-parts(8) runs.
+fn of_script(shell: &Shell<'_>, path: &str, is_before: bool) -> Result<Option<Answer>> {
+    let view = shell.view;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_run = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+        && view.stat(path)?.is_some_and(|node| node.mode & 0o111 != 0);
+    if !is_run {
+        return Ok(None);
+    }
+    if let Some(why) = cannot_start(view, path, None)?.filter(|_| is_before) {
+        return Ok(Some(Answer::none(path, why)));
+    }
+    let Some(text) = of_shell(view, path)? else { return Ok(None) };
+    let say = |done: &Done, what: &str| match done.command.starts_with("exit") {
+        true => format!("it ends by {}, and ifup gives up at it", done.command),
+        false => format!("{}: {what}", done.command),
+    };
+    let out = shell.run(&text)?;
+    let place = |done: &Done| Place::line(path, done.line);
+    let found = out.failure().filter(|_| is_before).or_else(|| out.harms.first().map(|(_, done)| done));
+    let answer = found.map(place).and_then(|place| judged(&out, is_before, &place, say));
+    // Scripts of packages know what they do.
+    Ok(if answer.is_some() && packaged::is_of_package(view, path)? { None } else { answer })
+}
+
+/// The text of a script of a shell.
+pub(super) fn of_shell(view: &dyn View, path: &str) -> Result<Option<String>> {
+    let start = view.start(path, 128)?.unwrap_or_default();
+    let start = String::from_utf8_lossy(&start);
+    let is_shell = start.lines().next().and_then(|line| line.strip_prefix("#!")).is_some_and(|program| {
+        program.split_whitespace().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word)))
+    });
+    if is_shell { view.text(path) } else { Ok(None) }
 }

@@ -3,7 +3,7 @@
 
 use super::manager::{Manager, lacks_client};
 use super::networkmanager::Profile;
-use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said};
+use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, dhclient};
 use crate::place::Place;
 use crate::text::shell_assign;
 use crate::{Result, View};
@@ -97,9 +97,13 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
     }
     let files = files(view)?;
     let lacks = lacks_client(view, &CLIENTS)?;
-    Ok(match files.iter().find(|file| file.name == card.name) {
+    let answer = match files.iter().find(|file| file.name == card.name) {
         Some(file) => given(&files, file, lacks.as_deref(), 0),
         None => Answer::none(DIR, format!("no file is for {}", card.name)),
+    };
+    Ok(match (dhclient::doubt(view, &CLIENTS)?, answer) {
+        (Some(why), Answer::Address { by, how: How::Dhcp }) => Answer::unknown(by, why),
+        (_, answer) => answer,
     })
 }
 

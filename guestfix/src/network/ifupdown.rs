@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::manager::{Manager, State, lacks_client};
-use super::{Answer, Card, How, ONLY_BY_VLAN, OTHER_ADDRESS, Said, hooks};
+use super::{Answer, Card, How, ONLY_BY_VLAN, OTHER_ADDRESS, Said, dhclient, hooks};
 use crate::glob::matches;
 use crate::place::{Evidence, Place};
 use crate::text::{lines, shell_assign};
@@ -62,6 +62,59 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// What is written for a card, or for what is over it.
+    fn concerning(&self, name: &str) -> impl Iterator<Item = &Interface> {
+        self.interfaces.iter().filter(move |one| {
+            one.family == "inet" && (one.name == name || !is_vlan(one) && has_port(one, name))
+        })
+    }
+}
+
+/// Why the bridge or bond over the card does not come to be: what makes it of the options is a script of
+/// another package (bridge-utils-interfaces(5)).
+fn lacks_tool(view: &dyn View, configuration: &Configuration, name: &str) -> Result<Option<Answer>> {
+    const TOOLS: [(&[&str], &str, &[&str]); 2] = [
+        (
+            &["bridge-ports"],
+            "bridge-utils",
+            &["/etc/network/if-pre-up.d/bridge", "/usr/libexec/ifupdown-ng/bridge"],
+        ),
+        (
+            &["bond-slaves", "slaves"],
+            "ifenslave",
+            &["/etc/network/if-pre-up.d/ifenslave", "/usr/libexec/ifupdown-ng/bond"],
+        ),
+    ];
+    if configuration.of(name).any(|one| one.method != "manual") {
+        return Ok(None);
+    }
+    for one in configuration.concerning(name).filter(|one| one.name != name) {
+        let option = |wanted: &str| {
+            one.options.iter().any(|words| words.first().is_some_and(|key| key.replace('_', "-") == wanted))
+        };
+        // It is made by hand.
+        if option("pre-up") {
+            continue;
+        }
+        for (options, package, scripts) in TOOLS {
+            if !options.iter().any(|name| option(name)) {
+                continue;
+            }
+            let mut is_there = false;
+            for script in scripts {
+                is_there |= view.exists(script)?;
+            }
+            if !is_there {
+                let place = one.place.clone().unwrap_or_else(|| Place::file(MAIN));
+                let why = format!("nothing makes {} of its options: {package} is not installed", one.name);
+                return Ok(Some(Answer::none(place, why)));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a name of `auto` is this one: behind a slash it is a pattern.
 fn fits(written: &str, name: &str) -> bool {
     written == name || written.strip_prefix('/').is_some_and(|pattern| matches(pattern, name))
@@ -101,12 +154,21 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
     }
     let own = of(&configuration, &card.name, lacks.as_deref(), 0);
     if matches!(own, Answer::Address { .. }) {
-        for one in configuration.of(&card.name) {
+        if let Some(answer) = lacks_tool(view, &configuration, &card.name)? {
+            return Ok(answer);
+        }
+        for one in configuration.concerning(&card.name) {
             let place = one.place.clone().unwrap_or_else(|| Place::file(MAIN));
-            if let Some(answer) = hooks::fault(view, &place, &one.options)? {
+            if let Some(answer) = hooks::fault(view, &one.name, &place, &one.options)? {
                 return Ok(answer);
             }
         }
+    }
+    if own.is_dhcp()
+        && let Some(why) = dhclient::doubt(view, &CLIENTS)?
+        && let Answer::Address { by, .. } = own
+    {
+        return Ok(Answer::unknown(by, why));
     }
     if matches!(own, Answer::None { .. }) && lacks.is_none() && view.exists(HELPER)? {
         for rules in HELPER_RULES {

@@ -12,6 +12,7 @@
 
 mod card;
 mod cloud_init;
+mod commands;
 mod dhclient;
 mod hooks;
 mod ifcfg;
@@ -20,6 +21,7 @@ mod manager;
 mod netplan;
 mod networkd;
 mod networkmanager;
+mod permissions;
 #[cfg(test)]
 mod tests;
 mod wicked;
@@ -197,6 +199,15 @@ pub fn answer(view: &dyn View, platform: &Platform) -> Result<Answer> {
         }
     }
     Ok(best.unwrap_or_else(|| nobody(idle)))
+}
+
+/// The name of the target's card, as far as it is known: the kernel's where it is not.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(crate) fn card_name(view: &dyn View, platform: &Platform) -> Result<String> {
+    Ok(card::of(view, platform.drivers.network)?
+        .map_or_else(|_| card::KERNEL_NAME.to_owned(), |card| card.name))
 }
 
 /// Why nothing configures the network, of all that could.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::manager::{Manager, State};
-use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, netplan};
+use super::{
+    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, dhclient, netplan, permissions,
+};
 use crate::glob::matches;
 use crate::place::Place;
 use crate::text::ini;
@@ -48,10 +50,26 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
         State::Doubtful(why) => return Ok(Said::doubtful(why)),
         State::Works => {}
     }
-    let mut networks = files(view, ".network")?;
+    let (mut networks, mut closed) = (Vec::new(), Vec::new());
+    for file in files(view, ".network")? {
+        let path = file.place.path().unwrap_or_default().to_owned();
+        if permissions::may_read(view, MANAGER.unit, &path)? {
+            networks.push(file)
+        } else {
+            closed.push(file)
+        }
+    }
     networks.extend(rendered);
     networks.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Said::Answer(of(&networks, card, 0)))
+    Ok(Said::Answer(match of(&networks, card, 0) {
+        none @ Answer::None { .. } => {
+            match closed.iter().find(|file| matches!(fits(&file.text, card), Fit::Yes)) {
+                Some(file) => Answer::none(file.place.clone(), "systemd-networkd may not read it"),
+                None => none,
+            }
+        }
+        answer => answer,
+    }))
 }
 
 /// Whether netplan starts it once something writes a file for netplan.
@@ -134,9 +152,13 @@ fn given(networks: &[Source], file: &Source, depth: usize) -> Answer {
             false => is_refused("UseGateway") || is_refused("UseRoutes"),
         };
         let has_own = ["Network", "Route"].iter().any(|section| !value(section, "Gateway").is_empty());
-        return match gateway && !has_own {
-            true => Answer::unknown(place, NO_ROUTE),
-            false => Answer::address(place, How::Dhcp),
+        if let Some(why) = routes_elsewhere(text) {
+            return Answer::unknown(place, why);
+        }
+        return match (takes_no_answer(text), gateway && !has_own) {
+            (true, _) => Answer::none(place, "it takes no answer of the target's DHCP server"),
+            (_, true) => Answer::unknown(place, NO_ROUTE),
+            (_, false) => Answer::address(place, How::Dhcp),
         };
     }
     let mut addresses = ini::values(text, "Network", "Address");
@@ -157,6 +179,44 @@ fn given(networks: &[Source], file: &Source, depth: usize) -> Answer {
     }
     Answer::none(place, "the file that fits the card gives no address")
 }
+
+/// Whether the servers that are taken, or left out, leave the target's out.
+fn takes_no_answer(text: &str) -> bool {
+    let list = |keys: [&str; 2]| {
+        let values = keys.into_iter().flat_map(|key| ini::values(text, "DHCPv4", key));
+        let mut out: Vec<&str> = Vec::new();
+        for value in values {
+            match value {
+                "" => out.clear(),
+                value => out.extend(value.split_whitespace()),
+            }
+        }
+        out
+    };
+    let (allowed, denied) = (list(["AllowList", "WhiteList"]), list(["DenyList", "BlackList"]));
+    match allowed.is_empty() {
+        true => denied.into_iter().any(dhclient::has_server),
+        false => !allowed.into_iter().any(dhclient::has_server),
+    }
+}
+
+/// Why the route that the server tells is not the one by which answers go.
+fn routes_elsewhere(text: &str) -> Option<String> {
+    let values = |section, key| ini::values(text, section, key);
+    let table = values("DHCPv4", "RouteTable").pop().unwrap_or_default();
+    if !matches!(table, "" | "main" | "254") {
+        return Some(format!("its routes are in the table {table}, and rules say who takes them"));
+    }
+    if let Some(vrf) = values("Network", "VRF").pop().filter(|name| !name.is_empty()) {
+        return Some(format!("the card is a part of the VRF {vrf}"));
+    }
+    let refuses = |section| values(section, "Type").into_iter().find(|kind| REFUSING.contains(kind));
+    let kind = refuses("RoutingPolicyRule").or_else(|| refuses("Route"))?;
+    Some(format!("it has rules of the type {kind}"))
+}
+
+/// Types of rules and routes by which nothing goes.
+const REFUSING: [&str; 4] = ["blackhole", "prohibit", "throw", "unreachable"];
 
 /// Whether all conditions of the section `[Match]` hold for a card.
 pub(super) fn fits(text: &str, card: &Card) -> Fit {

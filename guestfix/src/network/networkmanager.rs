@@ -2,7 +2,9 @@
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
 use super::manager::Manager;
-use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, ifcfg, netplan};
+use super::{
+    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, dhclient, hooks, ifcfg, netplan,
+};
 use crate::glob::matches;
 use crate::place::Place;
 use crate::text::ini;
@@ -42,6 +44,8 @@ pub(super) struct Profile {
     pub(super) is_cloned: Option<bool>,
     /// It takes no default route.
     pub(super) has_no_route: bool,
+    /// It takes no answer of the target's DHCP server.
+    pub(super) takes_no_answer: bool,
     pub(super) autoconnect: bool,
     pub(super) priority: i64,
     /// "auto", "manual".
@@ -113,10 +117,14 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
         return Ok(Answer::none(file.place.clone(), OTHER_ADDRESS));
     }
     let answer = fitting.map(|one| given(&profiles, one, 0)).max_by_key(Answer::rank);
-    Ok(answer.unwrap_or_else(|| match makes_none(&conf, card) {
+    let answer = answer.unwrap_or_else(|| match makes_none(&conf, card) {
         Some(place) => Answer::none(place, "no card gets a profile by itself, and none has one"),
         None => Answer::address(CONF, How::Dhcp),
-    }))
+    });
+    Ok(match answer {
+        Answer::Address { .. } => hooks::of_dispatcher(view, &card.name)?.unwrap_or(answer),
+        answer => answer,
+    })
 }
 
 /// What a profile gives its card.
@@ -133,6 +141,9 @@ fn given(profiles: &[Profile], profile: &Profile, depth: usize) -> Answer {
         };
     }
     let own = match profile.method.as_str() {
+        "auto" if profile.takes_no_answer => {
+            return Answer::none(place, "it takes no answer of the target's DHCP server");
+        }
         "auto" if profile.has_no_route => return Answer::unknown(place, NO_ROUTE),
         "auto" => return Answer::address(place, How::Dhcp),
         "manual" => Answer::address(place, How::Static),
@@ -298,8 +309,12 @@ fn keyfile(place: Place, text: &str) -> Option<Profile> {
             .into_iter()
             .any(|key| value("ipv4", key).is_some_and(|value| !is_no(value)))
             && value("ipv4", "gateway").is_none()
-            && value("ipv4", "route1").is_none(),
-        autoconnect: !value("connection", "autoconnect").is_some_and(is_no),
+            && value("ipv4", "route1").is_none()
+            || value("ipv4", "route-table").is_some_and(|table| !matches!(table, "0" | "254")),
+        takes_no_answer: list("ipv4", "dhcp-reject-servers").iter().any(|net| dhclient::has_server(net)),
+        // That of a user waits until the user has logged in.
+        autoconnect: !value("connection", "autoconnect").is_some_and(is_no)
+            && value("connection", "permissions").is_none(),
         priority: value("connection", "autoconnect-priority")
             .and_then(|value| value.parse().ok())
             .unwrap_or(0),

@@ -25,6 +25,20 @@ pub static GEN2: Target = Target {
 /// What serves addresses, names and health to each machine ("What is IP address 168.63.129.16", Microsoft
 /// Learn, 2026).
 pub(crate) const SERVER: &str = "168.63.129.16";
+/// What it answers with, by dhclient's names (leases of Azure machines, 2026-11).
+pub(crate) const DHCP_OPTIONS: &[&str] = &[
+    "dhcp-lease-time",
+    "dhcp-message-type",
+    "dhcp-rebinding-time",
+    "dhcp-renewal-time",
+    "dhcp-server-identifier",
+    "domain-name",
+    "domain-name-servers",
+    "rfc3442-classless-static-routes",
+    "routers",
+    "subnet-mask",
+    "unknown-245",
+];
 
 /// The cloud.
 pub static AZURE: Platform = Platform {

@@ -132,7 +132,11 @@ pub(super) fn rhel_8(out: &Path) -> Result<()> {
         "blacklist {\n\tdevice {\n\t\tvendor \"NVME\"\n\t\tproduct \"Amazon Elastic Block Store\"\n\t}\n}\n",
     );
     chrony(&mut tree);
-    firewalld(&mut tree, "internal", "<service name=\"samba-client\"/>");
+    firewalld(
+        &mut tree,
+        "internal",
+        "<rule family=\"ipv4\"><source address=\"10.0.0.0/16\"/><service name=\"ssh\"/><accept/></rule>",
+    );
     let mut tree = selinux::labelled(&tree)?;
     let boot = tree.split_off("/boot");
     make_mbr(out, 96 * MIB, DISK_ID, "start=2048, size=65536, type=83, bootable\nstart=67584, type=83")?;

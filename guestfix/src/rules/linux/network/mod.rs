@@ -242,8 +242,9 @@ mod tests {
         let fixed = bridge.replace("inet dhcp", "inet static\n    address 10.0.0.5/24");
         let vlan = "auto ens5\niface ens5 inet dhcp\n\nauto ens5.7\niface ens5.7 inet dhcp\n    vlan-raw-device ens5\n";
         for text in [bridge, &bridge.replace("bridge_ports", "bond-slaves"), &fixed, vlan] {
-            let new = ifupdown(text, true).mended_text(&RULE, interfaces);
-            assert_eq!(new, text.replace("ens5", "eth0"));
+            let scripts = ["bridge", "ifenslave"].map(|name| format!("/etc/network/if-pre-up.d/{name}"));
+            let bench = scripts.iter().fold(ifupdown(text, true), |bench, path| bench.file(path, ""));
+            assert_eq!(bench.mended_text(&RULE, interfaces), text.replace("ens5", "eth0"));
         }
         let netplan = "/etc/netplan/50-cloud-init.yaml";
         let why = "# refloat: a network card of EC2: ";

@@ -1,3 +1,5 @@
+mod told;
+
 use libdisk::vfs::MemoryFs;
 
 use super::*;
@@ -474,10 +476,20 @@ fn ifupdown_follows_what_it_sources_and_needs_a_client() {
     assert!(with(misplaced, &[client]).contains("belongs to no stanza"));
     let mapped = "auto eth0\nmapping eth0\n script /bin/x\n map HOME dhcp\n";
     assert_eq!(with(mapped, &[client]), format!("unknown {main}:2: a script says what eth0 is"));
-    for port in ["bridge_ports eth0", "bridge-ports eth0", "bond-slaves eth0 eth1"] {
+    for (port, tool, package) in [
+        ("bridge_ports eth0", "bridge", "bridge-utils"),
+        ("bridge-ports eth0", "bridge", "bridge-utils"),
+        ("bond-slaves eth0 eth1", "ifenslave", "ifenslave"),
+    ] {
         let over = format!("auto br0\niface br0 inet dhcp\n {port}\n");
-        assert_eq!(with(&over, &[client]), format!("dhcp {main}:2"), "{port}");
-        assert!(with(&over.replace("eth0", "ens5"), &[client]).starts_with("none"), "{port}");
+        let script = format!("/etc/network/if-pre-up.d/{tool}");
+        let tool = (script.as_str(), "-> /bin/true");
+        assert_eq!(with(&over, &[client, tool]), format!("dhcp {main}:2"), "{port}");
+        assert!(with(&over.replace("eth0", "ens5"), &[client, tool]).starts_with("none"), "{port}");
+        let lacks = format!("none {main}:2: nothing makes br0 of its options: {package} is not installed");
+        assert_eq!(with(&over, &[client]), lacks);
+        let by_hand = format!("{over} pre-up /bin/true\n");
+        assert_eq!(with(&by_hand, &[client]), format!("dhcp {main}:2"));
     }
     let vlan = "auto eth0.7\niface eth0.7 inet dhcp\n";
     assert!(with(vlan, &[client]).starts_with("none "));
@@ -608,40 +620,4 @@ fn a_manager_whose_unit_is_kept_from_its_start_is_idle_or_doubtful() {
     );
     assert!(with("[Service]\nExecStartPre=/opt/x\n").starts_with("none "));
     assert!(with("[Service]\nRestartSec=1\nMemoryMax=1G\n").starts_with("dhcp "));
-}
-
-#[test]
-fn what_ifupdown_and_dhclient_are_told_counts() {
-    let main = "/etc/network/interfaces";
-    let with = |more: &str, files: &[(&str, &str)]| {
-        let text = format!("auto eth0\niface eth0 inet dhcp\n{more}");
-        told(&[&[(NETWORKING, ""), ("/sbin/dhclient", ""), (main, &*text)], files].concat())
-    };
-    for fine in [
-        "",
-        " pre-up /bin/true\n",
-        " pre-up /bin/gone || true\n",
-        " up echo x\n",
-        " down /bin/false\n",
-        " pre-up gone; true\n",
-        " up gone &\n",
-    ] {
-        assert_eq!(with(fine, &[]), format!("dhcp {main}:2"), "{fine}");
-    }
-    for wrong in [" pre-up /bin/false\n", " pre-up false\n", " pre-up /bin/gone x\n", " pre-up gone\n"] {
-        assert!(with(wrong, &[]).starts_with(&format!("none {main}:2: pre-up")), "{wrong}");
-    }
-    assert!(with(" up /bin/gone\n", &[]).starts_with(&format!("unknown {main}:2: up")));
-    let conf = "/etc/dhcp/dhclient.conf";
-    for fine in [
-        "request subnet-mask, routers,\n host-name;\n",
-        "interface \"eth1\" { send x \"y\"; request; }\n",
-        "reject 192.168.0.0/16;\n",
-        "# reject 0.0.0.0/0;\n",
-    ] {
-        assert_eq!(with("", &[(conf, fine)]), format!("dhcp {main}:2"), "{fine}");
-    }
-    for wrong in ["reject 0.0.0.0/0;\n", "request;\n", "interface \"eth0\" { reject 168.63.129.16; }\n"] {
-        assert!(with("", &[(conf, wrong)]).starts_with(&format!("none {main}:2: {conf}")), "{wrong}");
-    }
 }
