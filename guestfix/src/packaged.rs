@@ -7,6 +7,8 @@ use md5::{Digest, Md5};
 use crate::{Result, View};
 
 const INFO: &str = "/var/lib/dpkg/info";
+/// Where apk keeps what it has installed.
+const APK: &str = "/lib/apk/db/installed";
 /// Where dpkg keeps digests of configuration.
 const STATUS: &str = "/var/lib/dpkg/status";
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
@@ -65,12 +67,29 @@ pub(crate) fn is_of_package(view: &dyn View, path: &str) -> Result<bool> {
     {
         return Ok(true);
     }
+    if let Some(installed) = view.text(APK)? {
+        return Ok(is_of_apk(&installed, &real));
+    }
     let status = view.text(STATUS)?.unwrap_or_default();
     let entry = format!(" {real} ");
     let sum = status.lines().find_map(|line| line.strip_prefix(&entry)?.split_whitespace().next());
     Ok(match sum {
         Some(sum) => digest(view, &real)? == sum.to_ascii_lowercase(),
         None => false,
+    })
+}
+
+/// Whether apk has installed a file of this name: folders stand behind `F:`, the names in each behind `R:`.
+fn is_of_apk(installed: &str, path: &str) -> bool {
+    let Some((dir, name)) = path.trim_start_matches('/').rsplit_once('/') else { return false };
+    let mut is_there = false;
+    installed.lines().any(|line| {
+        match line.split_once(':') {
+            Some(("F", folder)) => is_there = folder == dir,
+            Some(("R", file)) => return is_there && file == name,
+            _ => {}
+        }
+        false
     })
 }
 
@@ -95,6 +114,21 @@ mod tests {
 
     fn wrong(bench: &Bench) -> Option<String> {
         bench.guest(|guest| differs(guest.view, UDEVADM).unwrap())
+    }
+
+    #[test]
+    fn a_script_is_of_a_package_by_its_place_its_digest_or_its_name() {
+        let path = "/etc/network/if-pre-up.d/x";
+        let bench = Bench::debian().file(path, "x\n").file("/usr/lib/x", "");
+        let is = |bench: &Bench, path: &str| bench.guest(|guest| is_of_package(guest.view, path).unwrap());
+        assert!(!is(&bench, path) && is(&bench, "/usr/lib/x"));
+        // by md5sum(1)
+        let status = |sum: &str| format!("Package: x\nConffiles:\n {path} {sum}\n");
+        assert!(is(&bench.clone().file(STATUS, status("401b30e3b8b5d629635a5c613cdb7919")), path));
+        assert!(!is(&bench.clone().file(STATUS, status("401b30e3b8b5d629635a5c613cdb7910")), path));
+        let apk = |folder: &str| format!("P:x\nF:etc\nR:x\nF:{folder}\nR:a\nR:x\n");
+        assert!(is(&bench.clone().file(APK, apk("etc/network/if-pre-up.d")), path));
+        assert!(!is(&bench.file(APK, apk("etc/network")), path));
     }
 
     #[test]

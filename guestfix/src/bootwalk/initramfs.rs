@@ -3,6 +3,7 @@
 
 mod drivers;
 mod loading;
+mod loads;
 mod scripts;
 mod without;
 
@@ -14,6 +15,7 @@ use initramfs::{Archive, Error as ImageError, Generator};
 pub(super) use self::drivers::filesystem_drivers;
 use self::loading::Loading;
 pub(super) use self::loading::forbidden_by;
+pub(super) use self::loads::loads;
 use self::without::without;
 use super::init::is_shell;
 use super::kernel::release_of;

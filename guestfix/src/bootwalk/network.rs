@@ -37,7 +37,9 @@ pub(super) fn network(guest: &Guest<'_>, entry: Option<&MenuEntry>) -> Result<Ve
     }
     let mut hops = Vec::new();
     // the bus is there by then: the root is behind it
-    if let Some(place) = modprobe::line_about(&modprobe::forbidden(guest.view)?, card) {
+    if let Some(place) = modprobe::line_about(&modprobe::forbidden(guest.view)?, card)
+        && !entry.map_or(Ok(false), |entry| initramfs::loads(guest, entry, card))?
+    {
         let why = format!("it keeps {card} from being loaded");
         hops.push(Hop::blocked(KIND, place.clone(), card, why));
     }

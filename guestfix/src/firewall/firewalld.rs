@@ -16,8 +16,8 @@ const DEFAULT_ZONE: &str = "public";
 /// Where a card may be given a zone, and the key that does so.
 const PROFILES: &str = "/etc/NetworkManager/system-connections";
 const IFCFG: &str = "/etc/sysconfig/network-scripts";
-/// How deep services include services.
-const DEPTH: usize = 4;
+/// The most services that one includes.
+const SERVICES: usize = 64;
 const INPUT: &str = "input";
 
 /// What becomes of the packet, and the file that says so.
@@ -195,11 +195,11 @@ fn rules(view: &dyn View, text: &str, target: Verdict, packet: &Packet<'_>) -> R
                 ordered.push((
                     i32::MIN,
                     0,
-                    Rule { text: shown(), fit: element(view, tag, packet, 0)?, verdict },
+                    Rule { text: shown(), fit: element(view, tag, packet)?, verdict },
                 ));
             }
             "service" | "port" | "protocol" | "source-port" => {
-                let fit = element(view, tag, packet, 0)?;
+                let fit = element(view, tag, packet)?;
                 ordered.push((0, 1, Rule { text: shown(), fit, verdict: Verdict::Accept }));
             }
             _ => {}
@@ -227,10 +227,10 @@ fn rich(
                 fit = fit.and(to.not_if(is_inverted(tag)));
             }
             "service" | "port" | "protocol" | "source-port" | "icmp-block" | "icmp-type" => {
-                fit = fit.and(element(view, tag, packet, 0)?);
+                fit = fit.and(element(view, tag, packet)?);
             }
             "forward-port" => {
-                fit = fit.and(element(view, tag, packet, 0)?);
+                fit = fit.and(element(view, tag, packet)?);
                 verdict = Verdict::Divert;
             }
             "masquerade" => fit = Fit::No,
@@ -257,29 +257,50 @@ fn source(tag: &xml::Element<'_>, packet: &Packet<'_>) -> Fit {
 }
 
 /// Whether the packet is of a service, port or protocol.
-fn element(view: &dyn View, tag: &xml::Element<'_>, packet: &Packet<'_>, depth: usize) -> Result<Fit> {
-    let is_tcp = || Fit::of(tag.get("protocol").is_none_or(|protocol| protocol == "tcp"));
-    let port = |end: End| tag.get("port").map_or(Fit::Yes, |port| packet.ports(end, port)).and(is_tcp());
-    let name = tag.get("name").or_else(|| tag.get("service")).unwrap_or_default();
-    Ok(match tag.name {
+fn element(view: &dyn View, tag: &xml::Element<'_>, packet: &Packet<'_>) -> Result<Fit> {
+    match tag.name {
+        "service" => service(view, tag.get("name").unwrap_or_default(), packet),
+        _ => Ok(port(tag, packet)),
+    }
+}
+
+fn port(tag: &xml::Element<'_>, packet: &Packet<'_>) -> Fit {
+    let is_tcp = Fit::of(tag.get("protocol").is_none_or(|protocol| protocol == "tcp"));
+    let port =
+        |end: End| tag.get("port").map_or(Fit::Yes, |port| packet.ports(end, port)).and(is_tcp.clone());
+    match tag.name {
         "port" | "forward-port" => port(End::Destination),
         "source-port" => port(End::Source),
         "protocol" => Fit::of(matches!(tag.get("value"), Some("tcp" | "6"))),
-        "service" | "include" if depth < DEPTH => match file(view, "services", name)? {
-            Some((_, text)) => {
-                let mut fit = Fit::No;
-                for tag in xml::elements(&text).filter(|tag| tag.depth == 1) {
-                    if matches!(tag.name, "port" | "protocol" | "source-port" | "include") {
-                        fit = fit.or(element(view, &tag, packet, depth.saturating_add(1))?);
-                    }
-                }
-                let to = xml::elements(&text).find(|tag| tag.name == "destination");
-                let net = to.as_ref().and_then(|tag| tag.get("ipv4"));
-                fit.and(net.map_or(Fit::Yes, |net| packet.address(End::Destination, net)))
-            }
-            None if name == "ssh" => Fit::Yes,
-            None => Fit::Unknown(format!("there is no service {name}")),
-        },
         _ => Fit::No,
-    })
+    }
+}
+
+/// Whether the packet is of a service, or of one that it includes.
+fn service(view: &dyn View, name: &str, packet: &Packet<'_>) -> Result<Fit> {
+    let mut names = vec![name.to_owned()];
+    let mut fit = Fit::No;
+    let mut at = 0;
+    while let Some(name) = names.get(at).filter(|_| at < SERVICES).cloned() {
+        at += 1;
+        let Some((_, text)) = file(view, "services", &name)? else {
+            fit = fit.or(match name.as_str() {
+                "ssh" => Fit::Yes,
+                _ => Fit::Unknown(format!("there is no service {name}")),
+            });
+            continue;
+        };
+        let own = xml::elements(&text).filter(|tag| tag.depth == 1).map(|tag| port(&tag, packet));
+        let to = xml::elements(&text).find(|tag| tag.name == "destination");
+        let net = to.as_ref().and_then(|tag| tag.get("ipv4"));
+        let to = net.map_or(Fit::Yes, |net| packet.address(End::Destination, net));
+        fit = fit.or(Fit::any(own).and(to));
+        for included in xml::elements(&text).filter(|tag| tag.name == "include") {
+            let included = included.get("service").unwrap_or_default().to_owned();
+            if names.len() < SERVICES && !names.contains(&included) {
+                names.push(included);
+            }
+        }
+    }
+    Ok(fit)
 }

@@ -261,7 +261,8 @@ impl Shell<'_> {
             "test" | "[" | "[[" => self.test(rest)?,
             _ if is_piped || ASKS.contains(&name) => Sure::Perhaps,
             _ => {
-                if let Some(harm) = harm(name, rest, self.card) {
+                let bare: Vec<&str> = rest.iter().map(|word| word.trim_matches(['"', '\''])).collect();
+                if let Some(harm) = harm(name, &bare, self.card) {
                     out.harms.push((harm, done()));
                 }
                 out.why = self.cannot_start(first)?;

@@ -1,17 +1,16 @@
 //! What ifupdown runs before and after it configures a card: options of the stanza, and scripts (interfaces(5)).
-//! `ifup` gives up at the first that fails, and what a later one undoes stays undone. NetworkManager's dispatcher
-//! runs scripts as well, and goes on whatever they say (NetworkManager-dispatcher(8)).
+//! `ifup` gives up at the first that fails, and what a later one undoes stays undone. Other managers
+//! have dispatchers that run scripts as well.
 
 use super::Answer;
 use super::commands::{Done, Harm, Outcome, Shell, Sure};
 use crate::place::Place;
 use crate::programs::{SHELLS, cannot_start};
+use crate::services::is_started;
 use crate::{Result, View, packaged};
 
 const BEFORE: &str = "/etc/network/if-pre-up.d";
 const AFTER: &str = "/etc/network/if-up.d";
-const DISPATCHED: [&str; 2] =
-    ["/etc/NetworkManager/dispatcher.d/pre-up.d", "/etc/NetworkManager/dispatcher.d"];
 
 /// Why the card of a stanza with these options has no address in the end.
 pub(super) fn fault(
@@ -48,18 +47,44 @@ pub(super) fn fault(
     Ok(None)
 }
 
-/// Why the card has no address once NetworkManager's dispatcher has run its scripts: they are told the card and
-/// "up".
-pub(super) fn of_dispatcher(view: &dyn View, card: &str) -> Result<Option<Answer>> {
-    let shell = Shell { view, card, errexit: false };
-    for dir in DISPATCHED {
-        for path in view.glob(dir, "")? {
+/// What runs scripts once a manager has configured a card, and goes on whatever they say.
+pub(super) enum Dispatcher {
+    /// NetworkManager-dispatcher(8).
+    NetworkManager,
+    /// networkd-dispatcher(8), where that is started.
+    Networkd,
+    /// `ifup-local` of initscripts.
+    Initscripts,
+}
+
+impl Dispatcher {
+    fn scripts(&self, view: &dyn View) -> Result<Vec<String>> {
+        let dirs: &[&str] = match self {
+            Self::NetworkManager => {
+                &["/etc/NetworkManager/dispatcher.d/pre-up.d", "/etc/NetworkManager/dispatcher.d"]
+            }
+            Self::Networkd if is_started(view, "networkd-dispatcher.service")? => {
+                &["/etc/networkd-dispatcher/configured.d", "/etc/networkd-dispatcher/routable.d"]
+            }
+            Self::Networkd => &[],
+            Self::Initscripts => return Ok(vec!["/sbin/ifup-local".to_owned()]),
+        };
+        let mut out = Vec::new();
+        for dir in dirs {
+            out.extend(view.glob(dir, "")?);
+        }
+        Ok(out)
+    }
+
+    /// Why the card has no address in the end.
+    pub(super) fn fault(&self, view: &dyn View, card: &str) -> Result<Option<Answer>> {
+        let shell = Shell { view, card, errexit: false };
+        for path in self.scripts(view)? {
             let is_run =
                 view.stat(&path)?.is_some_and(|node| node.mode & 0o111 != 0 && node.mode & 0o022 == 0);
             let Some(text) = of_shell(view, &path)?.filter(|_| is_run) else { continue };
-            let text = ["${1}", "$1", "$DEVICE_IFACE", "$DEVICE_IP_IFACE"]
-                .iter()
-                .fold(text, |text, word| text.replace(word, card));
+            let names = ["${1}", "$1", "$DEVICE_IFACE", "$DEVICE_IP_IFACE"];
+            let text = names.iter().fold(text, |text, name| text.replace(name, card));
             let mut out = shell.run(&text.replace("${2}", "up").replace("$2", "up"))?;
             out.exits.clear();
             out.failed = None;
@@ -72,8 +97,8 @@ pub(super) fn of_dispatcher(view: &dyn View, card: &str) -> Result<Option<Answer
                 return Ok(Some(answer));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 fn failing(done: &Done) -> String {

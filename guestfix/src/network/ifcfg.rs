@@ -1,6 +1,7 @@
 //! The files `ifcfg-*` of Red Hat in `/etc/sysconfig/network-scripts`, as the `network` service of
 //! initscripts reads them, and as profiles of NetworkManager.
 
+use super::hooks::Dispatcher;
 use super::manager::{Manager, lacks_client};
 use super::networkmanager::Profile;
 use super::{Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, dhclient};
@@ -103,6 +104,9 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
     };
     Ok(match (dhclient::doubt(view, &CLIENTS)?, answer) {
         (Some(why), Answer::Address { by, how: How::Dhcp }) => Answer::unknown(by, why),
+        (_, answer @ Answer::Address { .. }) => {
+            Dispatcher::Initscripts.fault(view, &card.name)?.unwrap_or(answer)
+        }
         (_, answer) => answer,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::hooks::Dispatcher;
 use super::manager::{Manager, State};
 use super::{
     Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, dhclient, netplan, permissions,
@@ -68,6 +69,7 @@ pub(super) fn answer(view: &dyn View, card: &Card) -> Result<Said> {
                 None => none,
             }
         }
+        answer @ Answer::Address { .. } => Dispatcher::Networkd.fault(view, &card.name)?.unwrap_or(answer),
         answer => answer,
     }))
 }

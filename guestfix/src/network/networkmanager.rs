@@ -1,9 +1,10 @@
 //! NetworkManager: of the profiles that fit a card the one of the highest priority counts; a card without any
 //! gets one that asks for DHCP, unless that is forbidden (NetworkManager.conf(5), nm-settings-keyfile(5)).
 
+use super::hooks::Dispatcher;
 use super::manager::Manager;
 use super::{
-    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, dhclient, hooks, ifcfg, netplan,
+    Answer, Card, How, NO_ROUTE, ONLY_BY_VLAN, OTHER_ADDRESS, Said, Source, dhclient, ifcfg, netplan,
 };
 use crate::glob::matches;
 use crate::place::Place;
@@ -122,7 +123,7 @@ fn at_work(view: &dyn View, card: &Card) -> Result<Answer> {
         None => Answer::address(CONF, How::Dhcp),
     });
     Ok(match answer {
-        Answer::Address { .. } => hooks::of_dispatcher(view, &card.name)?.unwrap_or(answer),
+        Answer::Address { .. } => Dispatcher::NetworkManager.fault(view, &card.name)?.unwrap_or(answer),
         answer => answer,
     })
 }

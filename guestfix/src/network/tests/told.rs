@@ -200,3 +200,32 @@ fn networkmanager_takes_answers_of_the_target_or_not() {
     assert!(with("permissions=user:bob:;\n", "").starts_with("none "));
     assert!(with("", "route-table=100\n").starts_with("unknown "));
 }
+
+#[test]
+fn scripts_of_dispatchers_count() {
+    let with = |bench: Bench, path: &str, text: &str| {
+        let bench =
+            bench.program("/sbin/ip", library(&[])).program("/bin/sh", library(&[])).program(path, text);
+        bench.guest(|guest| match answer(guest.view, &AZURE).unwrap() {
+            Answer::Address { .. } => "fine",
+            Answer::None { .. } => "none",
+            Answer::Unknown { .. } => "unknown",
+        })
+    };
+    let manager = || Bench::without_network().manager("NetworkManager");
+    let path = "/etc/NetworkManager/dispatcher.d/90-own";
+    for (text, told) in [
+        ("#!/bin/sh\nexit 1\n", "fine"),
+        ("#!/bin/sh\n[ \"$1\" = eth0 ] || exit 0\nip route add 10.0.0.0/8 via 10.0.0.1\n", "fine"),
+        ("#!/bin/sh\n[ \"$2\" = up ] || exit 0\nip link set $1 down\n", "none"),
+        ("#!/bin/sh\n[ \"$2\" = down ] || exit 0\nip link set $1 down\n", "fine"),
+        ("#!/bin/sh\nif curl -s http://169.254.169.254; then\n  ip addr flush dev \"$1\"\nfi\n", "unknown"),
+    ] {
+        assert_eq!(with(manager(), path, text), told, "{text}");
+    }
+    let network = Bench::without_network()
+        .manager("network")
+        .file("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\n");
+    assert_eq!(with(network.clone(), "/sbin/ifup-local", "#!/bin/sh\nexit 0\n"), "fine");
+    assert_eq!(with(network, "/sbin/ifup-local", "#!/bin/sh\nip addr flush dev $1\n"), "none");
+}
