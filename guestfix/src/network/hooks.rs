@@ -92,7 +92,8 @@ impl Dispatcher {
             let place = Place::line(&path, done.line);
             if let Some(answer) =
                 judged(&out, false, &place, |done, what| format!("{}: {what}", done.command))
-                && !packaged::is_of_package(view, &path)?
+                // No package brings that of initscripts.
+                && (matches!(self, Self::Initscripts) || !packaged::is_of_package(view, &path)?)
             {
                 return Ok(Some(answer));
             }
