@@ -14,7 +14,8 @@ use image::Format;
 /// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
 /// `disk.vhd#vg0/root:/etc` (a path in one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
 /// an instance, `ebs:i-0abc@eu-west-1`), `azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd` (a
-/// blob; its signature is no part of the address).
+/// blob; its signature is no part of the address), `azure:SUBSCRIPTION/GROUP/DISK` (a managed disk),
+/// `azure:SUBSCRIPTION/GROUP/snapshots/NAME` (a snapshot of one).
 ///
 /// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,7 +40,8 @@ pub enum Location {
     },
     /// Snapshots in AWS, as `cloud::ebs::Address` reads them: `snap-0abc@eu-west-1`.
     Ebs(String),
-    /// A blob in Azure, by its URL without a query, as `cloud::azure::BlobUrl` reads it.
+    /// A blob in Azure, by its URL without a query, as `cloud::azure::BlobUrl` reads it, or a managed disk, as
+    /// `cloud::azure::DiskId` does.
     Azure(String),
 }
 

@@ -25,15 +25,21 @@ pub trait Destination: Send + Sync {
     /// The file, if it is one of this machine.
     fn path(&self) -> Option<&Path>;
 
-    /// Whether what is written there can be opened as a disk again.
-    fn can_be_opened(&self) -> bool;
-
     /// The disk as it will be there: with zeros at its end where it has to be larger, and the backup of its
     /// GPT behind them.
     ///
     /// # Errors
     /// `Unsupported` if it does not fit; what the disk reports.
     fn fit(&self, disk: Disk) -> Result<Fitted>;
+
+    /// Whether it may become a newer snapshot later by what has changed alone: see
+    /// [`can_follow`](Self::can_follow).
+    fn follows(&self) -> bool;
+
+    /// Whether writing it writes over what is called `origin`, as a source [is told](crate::Origin).
+    fn writes_over(&self, origin: &str) -> bool {
+        self.name() == origin
+    }
 
     /// Whether an earlier run has begun to write it, and may be gone on with.
     fn has_begun(&self) -> bool;
@@ -319,8 +325,13 @@ impl Destination for FileDestination {
         transfer::log_path(&self.output.path).exists()
     }
 
-    fn can_be_opened(&self) -> bool {
-        true
+    fn follows(&self) -> bool {
+        self.resumes(0)
+    }
+
+    // That a file is read by this process is seen by its inode.
+    fn writes_over(&self, _origin: &str) -> bool {
+        false
     }
 
     fn fit(&self, disk: Disk) -> Result<Fitted> {

@@ -19,6 +19,8 @@ mod blobs;
 mod destination;
 mod filesystem;
 mod identity;
+#[cfg(feature = "cloud")]
+mod imported_disk;
 mod machine;
 #[cfg(feature = "cloud")]
 mod managed_disk;
@@ -38,6 +40,8 @@ pub use filesystem::{
 };
 pub use identity::identity;
 pub use image::{FORMATS, Format, Layer};
+#[cfg(feature = "cloud")]
+pub use imported_disk::ImportedDiskDestination;
 pub use machine::{CloudFacts, Machine, MachineDisk, Origin, Role, open, open_machine};
 #[cfg(feature = "cloud")]
 pub use managed_disk::ManagedDiskDestination;

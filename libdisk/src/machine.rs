@@ -54,6 +54,9 @@ pub enum Origin {
     /// In a blob in Azure, in this format.
     #[cfg(feature = "cloud")]
     Blob(cloud::azure::PageBlob, &'static Format),
+    /// A managed disk in Azure, or a snapshot of one, which is open for as long.
+    #[cfg(feature = "cloud")]
+    Managed(cloud::azure::OpenDisk, &'static Format),
 }
 
 /// What a disk is for.
@@ -206,7 +209,7 @@ impl Origin {
         match self {
             Self::File { path, .. } => Some(path),
             #[cfg(feature = "cloud")]
-            Self::Snapshot(_) | Self::Blob(..) => None,
+            Self::Snapshot(_) | Self::Blob(..) | Self::Managed(..) => None,
         }
     }
 
@@ -217,7 +220,7 @@ impl Origin {
             #[cfg(feature = "cloud")]
             Self::Snapshot(_) => &image::raw::FORMAT,
             #[cfg(feature = "cloud")]
-            Self::Blob(_, format) => format,
+            Self::Blob(_, format) | Self::Managed(_, format) => format,
         }
     }
 
@@ -230,11 +233,21 @@ impl Origin {
         }
     }
 
-    /// The blob, if it is one.
+    /// The blob that its pages are in, if it is in Azure.
     #[cfg(feature = "cloud")]
     pub fn blob(&self) -> Option<&cloud::azure::PageBlob> {
         match self {
             Self::Blob(blob, _) => Some(blob),
+            Self::Managed(open, _) => Some(open.blob()),
+            _ => None,
+        }
+    }
+
+    /// The managed disk, if it is one.
+    #[cfg(feature = "cloud")]
+    pub fn managed(&self) -> Option<&cloud::azure::OpenDisk> {
+        match self {
+            Self::Managed(open, _) => Some(open),
             _ => None,
         }
     }
@@ -246,6 +259,7 @@ impl Origin {
             Self::File { .. } => {}
             Self::Snapshot(snapshot) => snapshot.set_streaming(streaming),
             Self::Blob(blob, _) => blob.set_streaming(streaming),
+            Self::Managed(open, _) => open.blob().set_streaming(streaming),
         }
     }
 
@@ -261,6 +275,8 @@ impl Origin {
             #[cfg(feature = "cloud")]
             (Self::Blob(a, _), Self::Blob(b, _)) => a.url() == b.url(),
             #[cfg(feature = "cloud")]
+            (Self::Managed(a, _), Self::Managed(b, _)) => a.id() == b.id(),
+            #[cfg(feature = "cloud")]
             _ => false,
         }
     }
@@ -275,6 +291,8 @@ impl fmt::Display for Origin {
             Self::Snapshot(snapshot) => write!(f, "ebs:{}@{}", snapshot.id(), snapshot.region()),
             #[cfg(feature = "cloud")]
             Self::Blob(blob, _) => write!(f, "azure:{}", blob.url()),
+            #[cfg(feature = "cloud")]
+            Self::Managed(open, _) => write!(f, "azure:{}", open.id()),
         }
     }
 }

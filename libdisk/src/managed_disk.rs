@@ -1,12 +1,15 @@
 //! A managed disk in Azure as a place that takes a disk.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use block::{Chunk, ContentSum, Disk, Done, Error, ErrorKind, Observer, Receipt, Result, Sink, SinkCaps};
 use cloud::azure::{
-    Access, DiskFacts, DiskId, DiskSettings, ManagedDisk, Manager, Options, PageBlob, Signatures,
+    Access, Blob, Creation, DiskFacts, DiskId, DiskSettings, Grant, MAX_PUT, ManagedDisk, Manager, Options,
+    PAGE, PageBlob, Signatures,
 };
 use image::Existing;
 use image::transfer::ResumeKey;
@@ -20,6 +23,11 @@ use crate::{
 
 const LAYER: &str = "azure";
 const FOOTER: u64 = 512;
+/// A guest state is of 4 MiB, and its footer; no more than this is read.
+const MAX_STATE: u64 = 64 << 20;
+
+/// What the tag says of what cannot be told again.
+pub(crate) const ONCE: &str = "once";
 
 /// A managed disk that is made for the upload. Until it is closed it is none that a machine could start from;
 /// an interrupted run leaves it open, and the same again goes on.
@@ -39,25 +47,34 @@ pub struct ManagedDiskDestination {
     pub read_back: ReadBack,
     /// The folder for the record of the transfer.
     pub state: PathBuf,
+    /// The file with the guest state of its virtual machine, if it gets one: for trusted launch.
+    pub guest_state: Option<PathBuf>,
 }
 
 impl ManagedDiskDestination {
-    fn disk(&self) -> ManagedDisk {
+    pub(crate) fn disk(&self) -> ManagedDisk {
         ManagedDisk::new(&self.manager, &self.id)
     }
 
+    /// What its tag says that it is made of; `None` for what cannot be told again, which is of one run alone.
+    pub(crate) fn source(&self, key: Option<&ResumeKey>) -> Option<String> {
+        let key = key?.clone().with("disk", self.name());
+        // With a guest state it is another disk.
+        let key = if self.guest_state.is_some() { key.with("prepared", true) } else { key }.digest();
+        Some(key.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// The error that it may not be written.
-    fn refused(&self) -> Error {
+    pub(crate) fn refused(&self) -> Error {
         let error = Error::new(ErrorKind::Refused, LAYER, "cannot write the output").because(Taken::Exists);
         error.in_file(Path::new(&self.name()))
     }
 
-    /// Its pages, while it is open.
-    fn pages(&self, access: Access) -> Result<PageBlobDestination> {
-        let disk = self.disk();
-        let (url, signature) = disk.open(access)?;
+    /// Its pages, once it is opened.
+    fn pages(&self, access: Access, grant: Grant) -> PageBlobDestination {
+        let (disk, (url, signature)) = (self.disk(), grant.pages);
         let of = url.clone();
-        let next = move || match disk.open(access) {
+        let next = move || match disk.open(access).map(|grant| grant.pages) {
             Ok((url, signature)) if url == of => Some(signature),
             // The same command finds out where it is now, or why it is nowhere.
             _ => None,
@@ -66,12 +83,12 @@ impl ManagedDiskDestination {
         // Whatever is in a disk that is not finished is refloat's, or given up.
         let existing = Existing::Replace;
         let (read_back, state, known_as) = (self.read_back, self.state.clone(), Some(self.name()));
-        Ok(PageBlobDestination { url, options, existing, read_back, state, known_as })
+        PageBlobDestination { url, options, existing, read_back, state, known_as }
     }
 
     /// What is on it, read by a signature that ends with this.
-    fn read(&self) -> Result<vhd::Report> {
-        let pages = self.pages(Access::Read)?;
+    pub(crate) fn read(&self) -> Result<vhd::Report> {
+        let pages = self.pages(Access::Read, self.disk().open(Access::Read)?);
         let report = PageBlob::open(&pages.url, &Options { cache: None, ..pages.options })
             .map_err(Error::from)
             .and_then(|blob| vhd::check_bytes(&blob.disk()));
@@ -88,10 +105,11 @@ impl ManagedDiskDestination {
     }
 
     /// The disk, with nothing in it or with what an earlier run of the same has put; `None` if it is whole.
-    fn make(&self, total: u64, source: &str) -> Result<Option<DiskFacts>> {
+    fn make(&self, total: u64, source: Option<&str>) -> Result<Option<DiskFacts>> {
         let disk = self.disk();
         if let Some(facts) = disk.facts()? {
-            let is_same = facts.source.as_deref() == Some(source) && facts.upload == Some(total);
+            let is_known = source.is_some() && facts.source.as_deref() == source;
+            let is_same = is_known && facts.upload == Some(total);
             if is_same && facts.is_unfinished() {
                 return Ok(Some(facts));
             }
@@ -101,13 +119,55 @@ impl ManagedDiskDestination {
             if self.existing != Existing::Replace {
                 return Err(self.refused());
             }
-            // What was begun has no end that the service would take for good: that is no matter.
-            if facts.is_open() && disk.close().is_err() {
-                tracing::debug!(disk = %self.id, "it was closed unfinished");
-            }
-            disk.delete()?;
+            self.remove(&facts)?;
         }
-        Ok(Some(disk.create(&self.settings, total, source)?))
+        let creation = match &self.guest_state {
+            Some(_) => Creation::Prepared(total),
+            None => Creation::Upload(total),
+        };
+        Ok(Some(disk.create(&self.settings, &creation, source.unwrap_or(ONCE))?))
+    }
+
+    /// Deletes what is there, open or not.
+    pub(crate) fn remove(&self, facts: &DiskFacts) -> Result<()> {
+        let disk = self.disk();
+        // What was begun has no end that the service would take for good: that is no matter.
+        if facts.is_open() && disk.close().is_err() {
+            tracing::debug!(disk = %self.id, "it was closed unfinished");
+        }
+        Ok(disk.delete()?)
+    }
+
+    /// What is in the file with the guest state; `None` if there is none to give.
+    fn guest_state(&self) -> Result<Option<Vec<u8>>> {
+        let Some(path) = &self.guest_state else { return Ok(None) };
+        let failed = |cause| Error::io(LAYER, "cannot read the guest state", cause).in_file(path);
+        let (mut state, file) = (Vec::new(), File::open(path).map_err(failed)?);
+        file.take(MAX_STATE + 1).read_to_end(&mut state).map_err(failed)?;
+        let len = state.len() as u64;
+        if state.is_empty() || !len.is_multiple_of(PAGE) || len > MAX_STATE {
+            let what = "a guest state that is not of whole pages of 512 bytes, 64 MiB of them at most";
+            return Err(Error::unsupported(LAYER, what).in_file(path));
+        }
+        Ok(Some(state))
+    }
+
+    /// Puts the guest state where it belongs: a blob that was made with the disk.
+    fn put_state(&self, state: &[u8], grant: &Grant) -> Result<()> {
+        let Some((url, signature)) = &grant.state else { return Ok(()) };
+        let signatures = Signatures::granted(signature.clone(), || None);
+        let blob = Blob::new(url, &Options { signatures, ..self.options.clone() })?;
+        let size = blob.properties()?.map_or(0, |found| found.size);
+        if size != state.len() as u64 {
+            let what = format!("a guest state of {} bytes: Azure has room for {size}", state.len());
+            return Err(
+                Error::unsupported(LAYER, what).in_file(self.guest_state.as_deref().unwrap_or("".as_ref()))
+            );
+        }
+        for (bytes, offset) in state.chunks(MAX_PUT).zip((0..).step_by(MAX_PUT)) {
+            blob.put(offset, bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -124,8 +184,13 @@ impl Destination for ManagedDiskDestination {
         None
     }
 
-    fn can_be_opened(&self) -> bool {
+    fn follows(&self) -> bool {
         false
+    }
+
+    fn writes_over(&self, origin: &str) -> bool {
+        // Azure's names are the same in capitals.
+        self.name().eq_ignore_ascii_case(origin)
     }
 
     fn fit(&self, disk: Disk) -> Result<Fitted> {
@@ -160,19 +225,20 @@ impl Destination for ManagedDiskDestination {
         spec.base = None;
         let size = spec.size;
         let total = size.checked_add(FOOTER).ok_or_else(|| Error::unsupported(LAYER, "so large a disk"))?;
-        let key = spec.key.clone().map(|key: ResumeKey| key.with("disk", self.name()).digest());
-        // What cannot be told again is of one run alone.
-        let source = match key {
-            Some(key) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
-            None => "once".to_owned(),
-        };
-        if key.is_none() && self.disk().facts()?.is_some() && self.existing != Existing::Replace {
+        let source = self.source(spec.key.as_ref());
+        if source.is_none() && self.disk().facts()?.is_some() && self.existing != Existing::Replace {
             return Err(self.refused());
         }
-        if self.make(total, &source)?.is_none() {
+        let guest_state = self.guest_state()?;
+        if self.make(total, source.as_deref())?.is_none() {
             return Ok(Begin::Complete(Receipt { size, ..Receipt::default() }));
         }
-        match self.pages(Access::Write)?.begin(spec, observer)? {
+        let access = if guest_state.is_some() { Access::WriteWithState } else { Access::Write };
+        let grant = self.disk().open(access)?;
+        if let Some(state) = &guest_state {
+            self.put_state(state, &grant)?;
+        }
+        match self.pages(access, grant).begin(spec, observer)? {
             Begin::Complete(receipt) => {
                 self.disk().close()?;
                 Ok(Begin::Complete(receipt))
@@ -192,7 +258,7 @@ impl Destination for ManagedDiskDestination {
         // A name that is too long is refused by the service, by this name.
         let id = self.id.beside(&name);
         let settings = DiskSettings { system: None, ..self.settings.clone() };
-        Box::new(Self { id, settings, ..self.clone() })
+        Box::new(Self { id, settings, guest_state: None, ..self.clone() })
     }
 
     fn verify(&self) -> Result<Upload> {

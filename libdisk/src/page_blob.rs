@@ -92,7 +92,10 @@ impl PageBlobDestination {
     }
 
     /// The sum of the content that was written to what is known by that name, if that was recorded.
-    pub(crate) fn content_of(known_as: &str, state: &Path) -> Result<Option<ContentSum>> {
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn content_of(known_as: &str, state: &Path) -> Result<Option<ContentSum>> {
         let path = log_path(state, known_as);
         if path.exists() { Ok(Run::of(FileLog::open(&path, 0o600)?.records()?).content) } else { Ok(None) }
     }
@@ -102,6 +105,16 @@ impl PageBlobDestination {
         let path = log_path(state, known_as);
         let last = || Ok::<_, Error>(Run::of(FileLog::open(&path, 0o600)?.records()?));
         path.exists() && last().is_ok_and(|last| last.source.is_some())
+    }
+
+    /// The sum of the content that was written to it, if that was recorded.
+    pub(crate) fn content(&self) -> Result<Option<ContentSum>> {
+        Self::content_of(self.recorded_as(), &self.state)
+    }
+
+    /// Deletes the blob; its record stays.
+    pub(crate) fn delete(&self) -> Result<()> {
+        Ok(self.blob()?.delete()?)
     }
 
     /// What its record is kept under.
@@ -254,7 +267,7 @@ impl Destination for PageBlobDestination {
         None
     }
 
-    fn can_be_opened(&self) -> bool {
+    fn follows(&self) -> bool {
         true
     }
 
@@ -352,7 +365,7 @@ impl Destination for PageBlobDestination {
         let disk = PageBlob::open(&self.url, &self.options)?.disk();
         Ok(Upload {
             form: Some(vhd::check_bytes(&disk)?),
-            content: Self::content_of(self.recorded_as(), &self.state)?,
+            content: self.content()?,
         })
     }
 }

@@ -41,6 +41,8 @@ pub enum FaultKind {
     OtherKind,
     /// Somebody else holds a lease on it.
     InUse,
+    /// It is the disk of a virtual machine.
+    Attached,
     /// It was changed while it was read.
     Changed,
     /// The service takes the request for wrong.
@@ -84,6 +86,7 @@ impl fmt::Display for FaultKind {
             Self::Unrelated => "the snapshots are not of one volume",
             Self::OtherKind => "it is a blob of another kind",
             Self::InUse => "somebody else holds it",
+            Self::Attached => "it is attached to a virtual machine",
             Self::Changed => "it was changed meanwhile",
             Self::Invalid => "the request was refused",
             Self::Protocol => "the answer makes no sense",

@@ -92,9 +92,11 @@ impl From<Failure> for block::Error {
     fn from(failure: Failure) -> Self {
         use block::ErrorKind;
         let kind = match failure.kind() {
-            FaultKind::Access | FaultKind::Key | FaultKind::Credentials | FaultKind::InUse => {
-                ErrorKind::Refused
-            }
+            FaultKind::Access
+            | FaultKind::Key
+            | FaultKind::Credentials
+            | FaultKind::InUse
+            | FaultKind::Attached => ErrorKind::Refused,
             FaultKind::Damaged | FaultKind::Protocol => ErrorKind::Corrupt,
             FaultKind::Changed => ErrorKind::Changed,
             _ => ErrorKind::Io,

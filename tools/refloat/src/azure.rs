@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use libdisk::cloud::azure::{Options, Signature, SignatureError, Signatures, Tally};
-use libdisk::image::Existing;
-use libdisk::{MachineDisk, Origin, PageBlobDestination, ReadBack};
+use libdisk::image::{Existing, vhd};
+use libdisk::{MachineDisk, Origin, PageBlobDestination, ReadBack, Upload};
 
 use crate::answer::Help;
 use crate::cli::Global;
@@ -67,10 +67,15 @@ pub(crate) fn state() -> Result<PathBuf> {
     state.help("set REFLOAT_STATE to a folder, or HOME")
 }
 
-/// A disk in a blob as the destination that it was, to look at what is there.
-pub(crate) fn uploaded(context: &Context, disk: &MachineDisk) -> Result<Option<PageBlobDestination>> {
+/// Whether a disk in Azure is well formed, and the content that it was written with; `None` for one elsewhere.
+pub(crate) fn uploaded(disk: &MachineDisk) -> Result<Option<Upload>> {
     let Some(blob) = disk.origin.blob() else { return Ok(None) };
-    destination(context, blob.url().as_str(), Existing::Refuse, ReadBack::Sample).map(Some)
+    let name = match disk.origin.managed() {
+        Some(_) => disk.origin.to_string(),
+        None => blob.url().to_string(),
+    };
+    let content = PageBlobDestination::content_of(&name, &state()?)?;
+    Ok(Some(Upload { form: Some(vhd::check_bytes(&blob.disk())?), content }))
 }
 
 /// What was read of blobs.

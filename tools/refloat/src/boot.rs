@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     let drive = |disk: &MachineDisk| match &disk.origin {
         Origin::File { path, format } => Drive::File { path: path.clone(), format, size: disk.disk.size() },
         // What the guest reads is fetched, and kept in the cache.
-        Origin::Snapshot(_) | Origin::Blob(..) => Drive::Served(disk.disk.clone()),
+        Origin::Snapshot(_) | Origin::Blob(..) | Origin::Managed(..) => Drive::Served(disk.disk.clone()),
     };
     let disks: Vec<_> = image.machine.disks().iter().map(drive).collect();
     let log = args.log.clone().unwrap_or_else(|| default_log(&image.machine.os_disk().origin));
@@ -88,6 +88,7 @@ fn default_log(origin: &Origin) -> PathBuf {
         Origin::File { path, .. } => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
         Origin::Snapshot(snapshot) => snapshot.id().into(),
         Origin::Blob(blob, _) => blob.url().name().into(),
+        Origin::Managed(open, _) => open.id().name().into(),
     };
     name.push(".serial.log");
     name.into()

@@ -42,7 +42,9 @@ Addresses:
   azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS
                               a page blob in Azure, to read or to write
   azure:SUBSCRIPTION/GROUP/DISK
-                              a managed disk in Azure, to write
+                              a managed disk in Azure, to read or to write
+  azure:SUBSCRIPTION/GROUP/snapshots/NAME
+                              a snapshot of one, to read
 
 A machine of several disks: os.qcow2 --disk data.vhd --disk more.raw
 
@@ -604,6 +606,12 @@ pub(crate) struct TestMigrateArgs {
     /// Where to keep the serial console's log [default: NAME-test.serial.log in this folder]
     #[arg(long, value_name = "FILE", value_parser = file_name())]
     pub(crate) log: Option<PathBuf>,
+    /// Attach the disks by NVMe; the size must be able to, and the system have a driver
+    #[arg(long)]
+    pub(crate) attach_nvme: bool,
+    /// With trusted launch: start nothing that is not signed
+    #[arg(long)]
+    pub(crate) secure_boot: bool,
     /// Leave it when it is done; azure cleanup deletes it
     #[arg(long)]
     pub(crate) keep: bool,

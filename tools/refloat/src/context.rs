@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) sources: Sources,
     /// Whether what is being done now can be stopped at any moment, and the same command resumes it.
     pub(crate) resumes: Arc<AtomicBool>,
+    /// The work is over, and only the end is left to be told.
+    pub(crate) ended: Arc<AtomicBool>,
     /// The answer is out: an error after it gets no document of its own.
     pub(crate) answered: Arc<AtomicBool>,
 }
@@ -43,6 +45,7 @@ impl Context {
             opened: Opened::default(),
             sources: Sources::default(),
             resumes: Arc::default(),
+            ended: Arc::default(),
             answered: Arc::default(),
         }
     }
@@ -80,6 +83,16 @@ impl Context {
     pub(crate) fn copy_options(&self, is_far: bool) -> CopyOptions {
         let typed = self.global.threads;
         CopyOptions { threads: if typed == 0 && is_far { snapshot::THREADS } else { typed } }
+    }
+
+    /// Ends the reading of what is far away: managed disks are closed. What stays open is told.
+    pub(crate) fn close(&self) {
+        for (disk, failure) in self.opened.close() {
+            let group = &disk.group;
+            let what = format!("azure:{disk} stays open, and no machine can be started from it: {failure}");
+            self.out
+                .tell(Line::new(format!("{what}; refloat azure cleanup {group} --yes closes it")).hang(6));
+        }
     }
 
     /// Tells the user something beside the answer, unless they want it quiet.

@@ -193,6 +193,9 @@ impl<'a> Outputs<'a> {
         managed: &ManagedArgs,
     ) -> Result<Self> {
         let (blob, managed) = (blob(target), managed.clone());
+        if blob.as_ref().is_none_or(|place| place.contains("://")) {
+            managed.check_unused()?;
+        }
         let format = match (&blob, asked) {
             (None, asked) => format_of(target, asked)?,
             (Some(_), None | Some(OutputFormat::Vhd)) => FileFormat::Vhd,
@@ -223,10 +226,7 @@ impl<'a> Outputs<'a> {
                 let (context, read_back) = (self.context, self.read_back);
                 match place.contains("://") {
                     true => Box::new(azure::destination(context, place, existing, read_back)?),
-                    false => {
-                        let disk = managed::destination(context, place, &self.managed, existing, read_back)?;
-                        Box::new(disk)
-                    }
+                    false => managed::destination(context, place, &self.managed, existing, read_back)?,
                 }
             }
             None => Box::new(destination(self.target, self.format, self.force, self.durability, mode)),
@@ -281,6 +281,7 @@ pub(crate) fn destination(
 pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let (to, observer) = (job.to, &*context.observer);
     in_folder(to)?;
+    not_over(to, job.origin)?;
     const SMALLER: &str = "write it to a .raw or .qcow2 file, or make the disk smaller first";
     let Fitted { mut disk, changed: edited } = match to.fit(job.disk.clone()) {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error).help(SMALLER),
@@ -346,6 +347,16 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
             Err(error)
         }
     }
+}
+
+/// Refuses to write over what is read, where that is far away.
+pub(crate) fn not_over(to: &dyn Destination, origin: &Origin) -> Result<()> {
+    if !to.writes_over(&origin.to_string()) {
+        return Ok(());
+    }
+    let error =
+        block::Error::new(ErrorKind::Refused, "output", "cannot write the output").because(Taken::Input);
+    Err(refused(error.in_file(Path::new(&to.name())).into()))
 }
 
 /// Whether there is a folder for the target, and no folder in its place.

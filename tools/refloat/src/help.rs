@@ -16,8 +16,8 @@ use crate::name;
 pub(crate) const ADDRESS: &str = "refloat --help shows what an address looks like";
 pub(crate) const ALLOW_BACKING: &str =
     "if you trust the image, allow its other files with --allow-backing DIR";
-pub(crate) const BLOB: &str = "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS, or, to write it, a managed \
-     disk as in azure:SUBSCRIPTION/GROUP/DISK";
+pub(crate) const BLOB: &str = "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS, or a managed disk as in \
+     azure:SUBSCRIPTION/GROUP/DISK, or a snapshot of one as in azure:SUBSCRIPTION/GROUP/snapshots/NAME";
 pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
 pub(crate) const EXTENSION: &str = "name the file .vhd, .raw or .qcow2, or add --format";
 pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
@@ -212,6 +212,10 @@ fn of_manager(kind: FaultKind) -> &'static str {
         }
         FaultKind::NotFound => "check the subscription, the group, which must be there, and AZURE_CLOUD",
         FaultKind::InUse => "wait until it has ended, or give another name",
+        FaultKind::Attached => {
+            "to read it, take a snapshot (az snapshot create) and name azure:SUBSCRIPTION/GROUP/snapshots/NAME, or stop \
+             its virtual machine (az vm deallocate); to replace it, detach it from its virtual machine first"
+        }
         FaultKind::Quota => {
             "ask for a larger quota (az vm list-usage --location REGION), or use another region"
         }
@@ -253,7 +257,9 @@ fn of_azure(kind: FaultKind) -> &'static str {
         FaultKind::OtherKind => {
             "a disk is a page blob: give it another name, or remove the blob that is there"
         }
-        FaultKind::InUse => "end the lease (az storage blob lease break), or give it another name",
+        FaultKind::InUse | FaultKind::Attached => {
+            "end the lease (az storage blob lease break), or give it another name"
+        }
         FaultKind::Changed => "make sure that nobody else writes the blob, then run the same command again",
         FaultKind::Throttled => "others use the same account: run the same command again later to resume",
         FaultKind::Server => "run the same command again later to resume",
@@ -330,6 +336,10 @@ fn of_aws(kind: FaultKind) -> &'static str {
              this message"
         }
         FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
-        FaultKind::Expired | FaultKind::OtherKind | FaultKind::InUse | FaultKind::Changed => MORE,
+        FaultKind::Expired
+        | FaultKind::OtherKind
+        | FaultKind::InUse
+        | FaultKind::Attached
+        | FaultKind::Changed => MORE,
     }
 }

@@ -13,7 +13,7 @@ use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::{self, Backing};
 use libdisk::image::transfer::ResumeKey;
-use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Place};
+use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
 
 use crate::answer::Help;
 use crate::cli::GoalArgs;
@@ -111,16 +111,20 @@ pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option
         return Ok(None);
     }
     let format = disk.origin.format().name;
-    let key = match (disk.origin.path(), disk.origin.blob()) {
-        (Some(path), _) => {
+    let key = match (&disk.origin, disk.origin.blob()) {
+        (Origin::File { path, .. }, _) => {
             let files = match format {
                 "qcow2" => qcow2::Image::open(path, &backing(context))?.files().to_vec(),
                 _ => vec![path.to_owned()],
             };
             ResumeKey::of_files(files.iter().map(PathBuf::as_path))?
         }
-        (None, Some(blob)) => Some(ResumeKey::new("blob", blob.url()).with("etag", &blob.properties().etag)),
-        (None, None) => None,
+        // The URL and the ETag are those of one opening.
+        (Origin::Managed(open, _), _) => {
+            Some(ResumeKey::new("managed", open.id()).with("stamp", open.stamp()))
+        }
+        (_, Some(blob)) => Some(ResumeKey::new("blob", blob.url()).with("etag", &blob.properties().etag)),
+        (_, None) => None,
     };
     let Some(key) = key else { return Ok(None) };
     let identity = hex(&disk.identity()?);

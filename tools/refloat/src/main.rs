@@ -39,6 +39,7 @@ mod undo;
 mod verify;
 
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use context::Context;
 
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
     let context = Context::new(&cli.global);
     stop::set_up(&context);
     let outcome = run(&context, &cli.verb);
+    context.ended.store(true, Ordering::Relaxed);
+    context.close();
     if let Some(tally) = context.opened.tally() {
         context.note(format!("read {tally}, by AWS's prices of us-east-1"));
     }

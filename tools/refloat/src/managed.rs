@@ -1,5 +1,6 @@
 //! Managed disks in Azure: how they are to be, and the ones that unfinished runs left.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,11 @@ use guestfix::handover::model::{EXPIRES_TAG, TEST_TAG};
 use guestfix::platform::Firmware;
 use guestfix::report::Page;
 use guestfix::report::escape::escape;
-use libdisk::ManagedDiskDestination;
 use libdisk::cloud::azure::{
-    DiskFacts, DiskId, DiskSettings, GroupId, ManagedDisk, Manager, SystemDisk, TAG,
+    DiskFacts, DiskId, DiskSettings, GroupId, ManagedDisk, Manager, OpenDisk, SystemDisk, TAG,
 };
 use libdisk::image::Existing;
-use libdisk::{PageBlobDestination, ReadBack};
+use libdisk::{Destination, ImportedDiskDestination, ManagedDiskDestination, PageBlobDestination, ReadBack};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -58,9 +58,32 @@ pub(crate) struct ManagedArgs {
     /// Its system has drivers for accelerated networking
     #[arg(long)]
     accelerated_network: bool,
-    /// What makes a disk one of trusted launch: not supported
-    #[arg(long, value_name = "FILE", hide = true)]
-    guest_state: Option<String>,
+    /// The security type of the virtual machine that starts from it; trusted launch takes --via or --guest-state
+    #[arg(long, value_name = "TYPE", default_value = "standard")]
+    security_type: SecurityArg,
+    /// Write a page blob in a storage account first, which Azure then makes the disk of; it is deleted
+    /// afterwards
+    #[arg(long, value_name = "azure:URL?SAS")]
+    via: Option<String>,
+    /// The resource ID of that storage account [default: the one of its name in the subscription]
+    #[arg(long, value_name = "ID", requires = "via", value_parser = account)]
+    via_account: Option<String>,
+    /// Leave that blob when the disk is made
+    #[arg(long, requires = "via")]
+    keep_via: bool,
+    /// The guest state of a virtual machine of trusted launch (VMGS), uploaded with the disk; a machine from
+    /// elsewhere has none
+    #[arg(long, value_name = "FILE", conflicts_with = "via")]
+    guest_state: Option<PathBuf>,
+}
+
+/// What a virtual machine does for the integrity of its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SecurityArg {
+    /// Nothing
+    Standard,
+    /// A virtual TPM, and Secure Boot if it is on; for generation 2
+    TrustedLaunch,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,6 +104,20 @@ fn resource(text: &str) -> Result<String, String> {
     if is_id { Ok(text.to_owned()) } else { Err(what.to_owned()) }
 }
 
+fn account(text: &str) -> Result<String, String> {
+    let is_id = text.starts_with("/subscriptions/")
+        && text.contains("/providers/Microsoft.Storage/storageAccounts/")
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let what = "the ID of a storage account is \
+                /subscriptions/…/resourceGroups/…/providers/Microsoft.Storage/storageAccounts/…";
+    if is_id { Ok(text.to_owned()) } else { Err(what.to_owned()) }
+}
+
+/// How to a disk of trusted launch.
+const TRUSTED: &str = "add --via azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME.vhd?SAS, a page blob that \
+                       Azure makes the disk of, or --guest-state FILE; or leave --security-type out, and enable \
+                       trusted launch on the virtual machine when it is made";
+
 impl ManagedArgs {
     /// The same, where it is known what it will start on.
     pub(crate) fn on(mut self, firmware: Firmware) -> Self {
@@ -95,6 +132,12 @@ impl ManagedArgs {
     /// The same with further tags.
     pub(crate) fn tagged(mut self, tags: impl Iterator<Item = (String, String)>) -> Self {
         self.tags.extend(tags);
+        self
+    }
+
+    /// The same, where it is known that it is attached by NVMe.
+    pub(crate) fn attached_by(mut self, nvme: bool) -> Self {
+        self.nvme |= nvme;
         self
     }
 
@@ -113,19 +156,49 @@ impl ManagedArgs {
         self.encryption_set.as_deref()
     }
 
-    fn settings(&self) -> Result<DiskSettings> {
-        if self.guest_state.is_some() {
-            let what = "--guest-state is not supported: a disk of trusted launch is made of a page blob";
-            return Err(anyhow!(what)).help(
-                "write to azure:https://…, then az disk create --source URL --security-type TrustedLaunch \
-                 --hyper-v-generation V2; or upload it without, and enable trusted launch on the virtual machine",
-            );
+    /// Whether the disk is for a virtual machine of trusted launch.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.security_type == SecurityArg::TrustedLaunch
+    }
+
+    /// Refuses what is asked of a managed disk alone, where another target is named.
+    pub(crate) fn check_unused(&self) -> Result<()> {
+        let option = match self {
+            Self { security_type: SecurityArg::TrustedLaunch, .. } => "--security-type",
+            Self { via: Some(_), .. } => "--via",
+            Self { guest_state: Some(_), .. } => "--guest-state",
+            _ => return Ok(()),
+        };
+        Err(anyhow!("{option} is for a managed disk"))
+            .help("write to azure:SUBSCRIPTION/GROUP/DISK, or leave it out")
+    }
+
+    /// Refuses what Azure would refuse, before a byte is sent.
+    fn check(&self) -> Result<()> {
+        let trusted = self.is_trusted();
+        if trusted && self.generation.as_deref() == Some("1") {
+            return Err(anyhow!("trusted launch is for generation 2 alone"))
+                .help("leave --security-type out, or migrate the machine for azure-gen2");
         }
+        if trusted && self.via.is_none() && self.guest_state.is_none() {
+            return Err(anyhow!("Azure makes no disk of trusted launch by a plain upload")).help(TRUSTED);
+        }
+        if !trusted && self.guest_state.is_some() {
+            return Err(anyhow!("a guest state is of a virtual machine of trusted launch"))
+                .help("add --security-type trusted-launch, or leave --guest-state out");
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Result<DiskSettings> {
+        self.check()?;
         let os = self.os.map(|os| match os {
             OsArg::Linux => "Linux",
             OsArg::Windows => "Windows",
         });
-        let generation = self.generation.as_deref().map(|number| if number == "2" { "V2" } else { "V1" });
+        let trusted_launch = self.is_trusted();
+        let generation = self.generation.as_deref().or(trusted_launch.then_some("2"));
+        let generation = generation.map(|number| if number == "2" { "V2" } else { "V1" });
         let (nvme, accelerated) = (self.nvme, self.accelerated_network);
         let is_known = os.is_some() || generation.is_some() || nvme || accelerated;
         Ok(DiskSettings {
@@ -135,7 +208,7 @@ impl ManagedArgs {
             tags: self.tags.clone(),
             encryption_set: self.encryption_set.clone(),
             disk_access: self.disk_access.clone(),
-            system: is_known.then_some(SystemDisk { os, generation, nvme, accelerated }),
+            system: is_known.then_some(SystemDisk { os, generation, nvme, accelerated, trusted_launch }),
         })
     }
 }
@@ -152,11 +225,27 @@ pub(crate) fn destination(
     args: &ManagedArgs,
     existing: Existing,
     read_back: ReadBack,
-) -> Result<ManagedDiskDestination> {
+) -> Result<Box<dyn Destination>> {
     let id: DiskId = name.parse().help(help::BLOB)?;
+    if id.is_snapshot() {
+        return Err(anyhow!("azure:{id} is a snapshot, and is only read"))
+            .help("write to a disk: azure:SUBSCRIPTION/GROUP/DISK");
+    }
     let (settings, manager) = (args.settings()?, manager(context)?);
-    let (options, state) = (azure::options(&context.global)?, azure::state()?);
-    Ok(ManagedDiskDestination { id, settings, manager, options, existing, read_back, state })
+    let (options, state, guest_state) =
+        (azure::options(&context.global)?, azure::state()?, args.guest_state.clone());
+    let disk =
+        ManagedDiskDestination { id, settings, manager, options, existing, read_back, state, guest_state };
+    let Some(via) = &args.via else { return Ok(Box::new(disk)) };
+    let url = via.strip_prefix("azure:").unwrap_or(via);
+    let via = azure::destination(context, url, existing, read_back)?;
+    let (account, keep) = (args.via_account.clone(), args.keep_via);
+    let may_delete = via.options.signatures.of(&via.url).is_none_or(|signature| signature.allows('d'));
+    if !keep && !may_delete {
+        return Err(anyhow!("{}: its shared access signature allows no deletion", via.name()))
+            .help("get one that does (sp=rcwd), or add --keep-via to leave the blob when the disk is made");
+    }
+    Ok(Box::new(ImportedDiskDestination { disk, via, account, keep }))
 }
 
 /// What is asked of Azure itself.
@@ -246,10 +335,36 @@ pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
         let (state, created) = (facts.state, facts.created);
         disks.push(Left { disk: format!("azure:{disk}"), state, created, delete, done: *yes });
     }
+    disks.extend(left_open(&id, &manager, *yes)?);
     let tests = left_tests(&id, &manager, *tests, *yes)?;
     let cleanup = Cleanup { group: id.to_string(), disks, tests };
     context.answer(&cleanup, || Ok(Page::from(text(&cleanup))))?;
     Ok(Answer::Yes)
+}
+
+/// What this machine has opened to read it and never closed; closes it, if it is to.
+fn left_open(group: &GroupId, manager: &Arc<Manager>, yes: bool) -> Result<Vec<Left>> {
+    let Ok(state) = azure::state() else { return Ok(Vec::new()) };
+    let mut left = Vec::new();
+    for id in OpenDisk::left(&state, group) {
+        let disk = ManagedDisk::new(manager, &id);
+        // What is closed, or gone, is no matter any more.
+        let open = disk.facts()?.filter(DiskFacts::is_open);
+        if open.is_some() && yes {
+            disk.close()?;
+        }
+        if open.is_none() || yes {
+            OpenDisk::forget(&state, &id)?;
+        }
+        left.extend(open.map(|DiskFacts { state, created, .. }| Left {
+            disk: format!("azure:{id}"),
+            state,
+            created,
+            delete: false,
+            done: yes,
+        }));
+    }
+    Ok(left)
 }
 
 /// Forgets what was sent to a disk that is no more.

@@ -17,6 +17,9 @@ use crate::snapshot::Pull;
 use crate::verify::Verdict;
 use crate::{apply, convert, image, name, snapshot};
 
+/// The rule of boot loaders that Secure Boot does not start.
+const UNSIGNED: &str = "target.secure-boot";
+
 /// What was done, for `--json`. The disks are absent where blockers were left.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Migrated {
@@ -64,6 +67,9 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
     let targets = modes.enumerate().map(|(index, mode)| outputs.of(index, mode?));
     let targets: Vec<_> = targets.collect::<Result<_>>()?;
     let older = snapshot::older(args.since.as_deref(), disks)?;
+    for (target, disk) in targets.iter().flat_map(|target| disks.iter().map(move |disk| (target, disk))) {
+        convert::not_over(&**target, &disk.origin)?;
+    }
     for target in targets.iter().filter(|target| older.is_empty() && !target.has_begun()) {
         convert::free_to_write(&**target)?;
     }
@@ -72,6 +78,12 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
         crate::plan::write(path, &plan, args.force)?;
     }
     context.say(crate::plan::summary(&plan, context.global.verbose > 0))?;
+    if managed.is_trusted() && plan.by_hand.iter().any(|fault| fault.rule == UNSIGNED) {
+        context.note(format!(
+            "note: trusted launch, yes, but no Secure Boot: Azure's does not start this boot loader (refloat rules \
+             {UNSIGNED}); turn it off on the virtual machine"
+        ));
+    }
     let (ready, by_hand) = (plan.ready(), plan.by_hand.clone());
     let mut migrated = Migrated { ready, edits: plan.totals.edits, by_hand, os: None, data: Vec::new() };
     if !ready && !args.allow_blockers {
@@ -161,15 +173,13 @@ fn last_lines(
         let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
         let boot = targets.iter().take(1).fold(Command::new("boot"), |boot, first| boot.written(&**first));
         let boot = further.iter().fold(boot, |boot, disk| boot.word("--disk").written(&**disk));
-        if targets.iter().all(|target| target.can_be_opened()) {
-            page.line(next::line(&boot.goal(&goal)));
-        }
+        page.line(next::line(&boot.goal(&goal)));
         for (index, target) in targets.iter().enumerate() {
             if let Some(vhd) = target.path() {
                 page.append(next::upload(vhd, args.goal.target, index == 0));
             }
         }
-        let follows = targets.iter().all(|target| target.path().is_none() && target.can_be_opened());
+        let follows = targets.iter().all(|target| target.path().is_none() && target.follows());
         if follows && snapshots.len() == targets.len() {
             let again = format!(
                 "when the machine has stopped, take its snapshots again: the same command with them and --since \

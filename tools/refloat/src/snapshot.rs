@@ -2,7 +2,7 @@
 //! interruption.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -24,15 +24,22 @@ use crate::context::Context;
 /// block.
 pub(crate) const THREADS: usize = 72;
 
-/// What this run has opened.
-#[derive(Default)]
-pub(crate) struct Opened(Mutex<Vec<Origin>>);
+/// What this run has opened. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Opened(Arc<Mutex<Vec<Origin>>>);
 
 impl Opened {
     /// Takes note of what was opened.
     pub(crate) fn add(&self, disks: &[MachineDisk]) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         opened.extend(disks.iter().map(|disk| disk.origin.clone()));
+    }
+
+    /// Closes the managed disks that were opened; gives what stays open, and why.
+    pub(crate) fn close(&self) -> Vec<(azure::DiskId, Failure)> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let managed = opened.iter().filter_map(Origin::managed);
+        managed.filter_map(|open| Some((open.id().clone(), open.close().err()?))).collect()
     }
 
     /// What has been read of all blobs so far; `None` if there are none.

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: stop, with exit code 3 if the same command resumes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use guestfix::report::Line;
@@ -9,10 +9,25 @@ use guestfix::report::Line;
 use crate::context::Context;
 use crate::document::Failed;
 use crate::help;
+use crate::snapshot::Opened;
 
 /// How long work may take to see that it is to stop. What does not see it, an answer from AWS for one, is cut
 /// off.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long disks in Azure that are open are tried to be closed. What is not is on record.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// Closes what was opened in Azure, if that can be done soon.
+fn close(opened: &Opened) {
+    let (opened, (done, is_done)) = (opened.clone(), mpsc::channel());
+    std::thread::spawn(move || {
+        opened.close();
+        // Nobody listens any more if it took too long.
+        let _ = done.send(());
+    });
+    let _ = is_done.recv_timeout(CLOSING);
+}
 
 /// From here on a request to stop ends the program. Work that looks at [`Context::cancel`] ends by itself and
 /// says how to go on. What does not can be cut off at any moment: every output is a `.partial` until it is
@@ -20,9 +35,15 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) fn set_up(context: &Context) {
     let (cancel, resumes, out) = (context.cancel.clone(), Arc::clone(&context.resumes), context.out);
     let (json, answered) = (context.global.json, Arc::clone(&context.answered));
+    let (opened, ended) = (context.opened.clone(), Arc::clone(&context.ended));
     let stop = move || {
         cancel.cancel();
         std::thread::sleep(GRACE);
+        close(&opened);
+        if ended.load(Ordering::Relaxed) {
+            // It is being said already how it ended.
+            std::thread::sleep(GRACE);
+        }
         let (help, code) =
             if resumes.load(Ordering::Relaxed) { (help::RESUME, 3) } else { (help::START_OVER, 2) };
         if json && !answered.load(Ordering::Relaxed) {

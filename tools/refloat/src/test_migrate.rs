@@ -92,6 +92,13 @@ struct Heard {
 pub(crate) fn run(context: &Context, args: &TestMigrateArgs) -> Outcome {
     let given = args.target.strip_prefix("azure:").unwrap_or(&args.target);
     let id: DiskId = given.parse().help(help::TEST)?;
+    if id.is_snapshot() {
+        return Err(anyhow!("{given} is a snapshot and no machine")).help(help::TEST);
+    }
+    if args.secure_boot && !args.managed.is_trusted() {
+        return Err(anyhow!("Secure Boot is a part of trusted launch"))
+            .help("add --security-type trusted-launch, or leave --secure-boot out");
+    }
     let name = format!("{}-test", id.name());
     let disk = id.group.disk(&format!("{name}-os")).help(help::TEST)?;
     let log = args.log.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.serial.log")));
@@ -112,7 +119,7 @@ pub(crate) fn run(context: &Context, args: &TestMigrateArgs) -> Outcome {
         plan: None,
         allow_blockers: args.allow_blockers,
         read_back: args.read_back,
-        managed: args.managed.clone().tagged(tags),
+        managed: args.managed.clone().attached_by(args.attach_nvme).tagged(tags),
         force: args.force,
     };
     let machine = Machine { context, manager: &manager, disk, name, handover };
@@ -157,8 +164,11 @@ fn handover(
 ) -> Result<Handover> {
     let image = image::open(context, &args.source)?;
     let facts = inspect::gather(&image.guest_for(&args.goal)?)?;
-    let further =
-        (1..=image.machine.data_disks().len()).map(|number| format!("{}-data{number}", disk.name()));
+    let count = image.machine.data_disks().len();
+    // It is opened again when it is moved.
+    drop(image);
+    context.close();
+    let further = (1..=count).map(|number| format!("{}-data{number}", disk.name()));
     let disks = std::iter::once(disk.name().to_owned()).chain(further).map(|disk| AttachedDisk::of(&disk));
     let location = match args.managed.location() {
         Some(location) => location.to_owned(),
@@ -178,8 +188,12 @@ fn handover(
             address: None,
             accelerated: false,
         },
-        security: Security::Standard,
-        controller: Controller::Scsi,
+        // As the disk's, or Azure refuses to attach that.
+        security: match args.managed.is_trusted() {
+            true => Security::TrustedLaunch { secure_boot: args.secure_boot },
+            false => Security::Standard,
+        },
+        controller: if args.attach_nvme { Controller::Nvme } else { Controller::Scsi },
         licence: None,
         encryption_set: args.managed.encryption_set().map(str::to_owned),
         encryption_at_host: false,

@@ -7,7 +7,7 @@ use guestfix::report::{Page, counted};
 use guestfix::undo;
 use libdisk::block::{self, ContentSum, ErrorKind};
 use libdisk::image::{transfer, vhd};
-use libdisk::{Address, Destination, FileFormat, Format, Location, MachineDisk, Place, volume};
+use libdisk::{Address, FileFormat, Format, Location, MachineDisk, Place, volume};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -120,13 +120,12 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
     for disk in image.machine.disks() {
         let whole = image.address.place == Place::Disk;
         let file = disk.origin.path().filter(|_| whole);
-        let blob = azure::uploaded(context, disk)?.filter(|_| whole);
-        if file.is_none() && blob.is_none() && args.other.is_none() {
+        let uploaded = if whole { azure::uploaded(disk)? } else { None };
+        if file.is_none() && uploaded.is_none() && args.other.is_none() {
             let error: Result<Verdict> =
                 Err(anyhow!("{}: not a file that could be a VHD for Azure", args.image));
             error.help("name a second image to compare its content with")?;
         }
-        let uploaded = blob.as_ref().map(Destination::verify).transpose()?;
         let mut verdict = match file {
             Some(path) if is_vhd(path, disk) => well_formed(path)?,
             Some(_) if args.other.is_none() => other_format(disk.origin.format()),

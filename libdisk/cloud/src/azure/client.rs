@@ -198,6 +198,20 @@ impl Blob {
         })
     }
 
+    /// Deletes it; that there is none is no error.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn delete(&self) -> Result<(), Failure> {
+        let deleted = self.run(&|| "to delete it".to_owned(), &mut |signature| {
+            Call::new(Method::DELETE, self.url.as_str(), signature).send(&self.agent).map(drop)
+        });
+        match deleted {
+            Err(failure) if failure.kind() == FaultKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
     /// The pages of `range` that hold something, ascending, none touching another; with `etag` only if the
     /// blob is unchanged.
     ///

@@ -36,13 +36,21 @@ impl PageBlob {
     /// # Errors
     /// `NotFound` if there is none; what the service says.
     pub fn open(url: &BlobUrl, options: &Options) -> Result<Self, Failure> {
+        Self::open_as(url, options, url.as_str())
+    }
+
+    /// The same, where `name` says what it is for the cache: it stays where the URL may not.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn open_as(url: &BlobUrl, options: &Options, name: &str) -> Result<Self, Failure> {
         let blob = Blob::new(url, options)?;
         let Some(properties) = blob.properties()? else {
             let fault = Fault::new(FaultKind::NotFound, "there is no blob of that name");
             return Err(Failure::new(Cloud::Azure, url.as_str(), "its properties", fault));
         };
         // A blob that was changed is another one.
-        let digest = Sha256::digest(format!("{url} {} {}", properties.etag, properties.size));
+        let digest = Sha256::digest(format!("{name} {} {}", properties.etag, properties.size));
         let place: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let cache = options
             .cache

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::arm::Manager;
-use super::disk::{GroupId, RESOURCES, is_absent};
+use super::disk::{RESOURCES, is_absent};
+use super::id::GroupId;
 use super::{BlobUrl, Signature};
 use crate::fault::{Fault, FaultKind, MAX_TOLD, told as fit};
 use crate::retry::{Cloud, Failure};
@@ -97,6 +98,33 @@ impl GroupId {
         let location = group.get("location").and_then(Value::as_str).map(str::to_owned);
         let wrong = || Fault::new(FaultKind::Protocol, "the answer has no location");
         location.ok_or_else(|| Failure::new(Cloud::AzureManager, &told, what, wrong()))
+    }
+
+    /// The resource id of the storage account of that name in its subscription: such a name is one in the whole
+    /// cloud.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none that can be seen; what the service says.
+    pub fn storage_account(&self, manager: &Manager, name: &str) -> Result<String, Failure> {
+        let what = "to find the storage account";
+        let filter =
+            format!("resourceType%20eq%20'Microsoft.Storage/storageAccounts'%20and%20name%20eq%20'{name}'");
+        let path = format!("{}/resources?$filter={filter}&api-version={RESOURCES}", self.subscription());
+        let items = self.list(manager, what, path)?;
+        let named = |item: &&Value| {
+            item.get("name").and_then(Value::as_str).is_some_and(|found| found.eq_ignore_ascii_case(name))
+        };
+        let id = items.iter().find(named).and_then(|item| item.get("id")?.as_str()).map(str::to_owned);
+        let none = || {
+            let why = format!("the subscription has no storage account {name} that can be seen");
+            Failure::new(
+                Cloud::AzureManager,
+                &format!("azure:{self}"),
+                what,
+                Fault::new(FaultKind::NotFound, why),
+            )
+        };
+        id.ok_or_else(none)
     }
 
     /// Makes what an ARM template tells, beside what is there, and waits until it is; `name` is that of the

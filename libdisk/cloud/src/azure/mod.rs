@@ -1,12 +1,12 @@
 //! Page blobs in Azure Storage, which is where a disk goes and where one is read from.
 //!
-//! A [`Blob`] is one blob with six requests: properties, Put Blob, Put Page, clear, Get Page Ranges and a read
-//! of a range. They follow the Blob service's REST reference, service version 2019-12-12: the oldest that
+//! A [`Blob`] is one blob with seven requests: properties, Put Blob, Put Page, clear, Get Page Ranges, a read
+//! of a range and Delete Blob. They follow the Blob service's REST reference, service version 2019-12-12: the oldest that
 //! checks a CRC-64 of every page that is put. Nothing of the SDK is used: it brings a second HTTP client and a
 //! second TLS stack.
 //!
 //! A [`ManagedDisk`] is such a blob for as long as it is open. [`Manager`] is who makes, opens and closes it:
-//! Azure Resource Manager, with its own credentials and its own errors.
+//! Azure Resource Manager, with its own credentials and its own errors. An [`OpenDisk`] is one that is read.
 //!
 //! # Secrets
 //!
@@ -27,10 +27,13 @@ mod crc64;
 mod device;
 mod disk;
 mod group;
+mod id;
 mod list;
+mod open_disk;
 mod place;
 mod refusal;
 mod request;
+mod settings;
 mod signature;
 mod tally;
 mod token;
@@ -39,8 +42,11 @@ mod url;
 pub use arm::Manager;
 pub use client::{Blob, Kind, Options, Properties};
 pub use device::PageBlob;
-pub use disk::{Access, DiskFacts, DiskId, DiskIdError, DiskSettings, GroupId, ManagedDisk, SystemDisk, TAG};
+pub use disk::{Access, DiskFacts, Grant, ManagedDisk, TAG};
 pub use group::Resource;
+pub use id::{DiskId, DiskIdError, GroupId};
+pub use open_disk::OpenDisk;
+pub use settings::{Creation, DiskSettings, SystemDisk};
 pub use signature::{Signature, SignatureError, Signatures};
 pub use tally::Tally;
 pub use url::{BlobUrl, UrlError};

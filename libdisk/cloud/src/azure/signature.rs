@@ -52,6 +52,11 @@ impl Signature {
         ends.chars().all(|c| c.is_ascii_alphanumeric() || "-:.+".contains(c)).then_some(ends)
     }
 
+    /// Whether it allows this, by its letter (`r`, `w`, `d`, ..); so do those that do not say what they allow.
+    pub fn allows(&self, permission: char) -> bool {
+        self.part("sp").is_none_or(|allowed| allowed.contains(permission))
+    }
+
     fn part(&self, name: &str) -> Option<String> {
         let mut parts = form_urlencoded::parse(self.0.as_bytes());
         parts.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
@@ -250,6 +255,9 @@ mod tests {
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
         let signature = Signature::new(&format!("?{SAS}\n"), "x").unwrap();
         assert_eq!(signature.ends().as_deref(), Some("2026-11-29T12:00:00Z"));
+        assert!(signature.allows('d'));
+        let limited = Signature::new("sp=rcw&sig=x", "x").unwrap();
+        assert!(limited.allows('w') && !limited.allows('d'));
         for said in [format!("GET /c/b?{SAS}"), "x sig=a%2Bb%3D".into(), "not a+b= but".into()] {
             let hidden = signature.hide(&said);
             assert!(

@@ -43,6 +43,19 @@ impl BlobUrl {
         self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
+    /// The name of the storage account that it is in: the first part of the host's name, or, as emulators have
+    /// it, of the path.
+    pub fn account(&self) -> Option<&str> {
+        let (_, rest) = self.0.split_once("://")?;
+        let (host, path) = rest.split_once('/')?;
+        let name = match http::is_here(host.split(':').next()?) {
+            true => path.split('/').next()?,
+            false => host.split('.').next()?,
+        };
+        let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        (is_name && !name.is_empty()).then_some(name)
+    }
+
     /// The blob of another name beside it.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
@@ -103,6 +116,13 @@ mod tests {
         let url: BlobUrl = "https://a.blob.core.windows.net/c/folder/os.vhd".parse().unwrap();
         assert_eq!((url.name(), url.folder()), ("os.vhd", "https://a.blob.core.windows.net/c/folder"));
         assert_eq!(url.beside("b.vhd").as_str(), "https://a.blob.core.windows.net/c/folder/b.vhd");
+        for (text, account) in [
+            ("https://acc1.blob.core.windows.net/vhds/os.vhd", Some("acc1")),
+            ("http://127.0.0.1:10000/devstoreaccount1/vhds/x.vhd", Some("devstoreaccount1")),
+            ("https://md-impexp-abc.z12.blob.storage.azure.net/0123456789ab/abcd", None),
+        ] {
+            assert_eq!(text.parse::<BlobUrl>().unwrap().account(), account, "{text}");
+        }
         let of = |text: &str| text.parse::<BlobUrl>().unwrap_err();
         for text in ["", "disk", "https://host", "https://host/", "https://host/c/", "ftp://a/b", "/a/b"] {
             assert!(matches!(of(text), UrlError::Shape(_)), "{text}");

@@ -10,6 +10,23 @@ use crate::blob::BlobServer;
 const SMALLEST: u64 = 20_972_032;
 const LARGEST: u64 = 35_183_298_347_520;
 
+/// The storage account that there is, and what its id ends with.
+pub(super) const ACCOUNT: &str = "/providers/Microsoft.Storage/storageAccounts/account";
+/// The size of a guest state, in bytes.
+const STATE: u64 = (4 << 20) + 512;
+
+const NO_VHD: &str = "The specified cookie value in VHD footer indicates that disk is not a supported VHD. Disk is \
+                      expected to have cookie value 'conectix'.";
+
+/// The blob with the guest state of a disk.
+pub(super) fn state_of(disk: &str) -> String {
+    format!("{disk}.vmgs")
+}
+
+fn has_footer(content: &[u8]) -> bool {
+    content.rchunks(512).next().is_some_and(|footer| footer.starts_with(b"conectix"))
+}
+
 /// An error of the service: status, code, message.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal(pub(super) u16, pub(super) &'static str, pub(super) String);
@@ -58,6 +75,12 @@ impl Disks {
         all
     }
 
+    /// A disk, or a snapshot by the name `snapshots/NAME`, that somebody else made of a VHD.
+    pub(super) fn holding(&mut self, blobs: &BlobServer, name: &str, vhd: &[u8]) {
+        blobs.disk(name, vhd);
+        self.other(name, "Unattached");
+    }
+
     pub(super) fn other(&mut self, name: &str, state: &'static str) {
         let made = json!({
             "location": "westeurope", "sku": { "name": "Premium_LRS" },
@@ -84,24 +107,30 @@ impl Disks {
     }
 
     pub(super) fn list(&mut self, path: &str) -> Vec<Value> {
-        let names: Vec<String> = self.0.keys().cloned().collect();
+        let names: Vec<String> = self.0.keys().filter(|name| !name.contains('/')).cloned().collect();
         names.iter().filter_map(|name| self.get(&format!("{path}/{name}"), name).ok()).collect()
     }
 
     pub(super) fn put(&mut self, blobs: &BlobServer, name: &str, body: Value) -> Result<(), Refusal> {
         let invalid = |message: &str| Refusal::new(400, "InvalidParameter", message);
-        let data = &body["properties"]["creationData"];
+        let (properties, data) = (&body["properties"], &body["properties"]["creationData"]);
         if body["location"].as_str().is_none_or(str::is_empty) {
             return Err(Refusal::new(400, "LocationRequired", "The location property is required."));
         }
-        let size = data["uploadSizeBytes"].as_u64();
-        let size = size.filter(|_| data["createOption"] == "Upload");
-        let size = size.ok_or_else(|| invalid("Required parameter 'uploadSizeBytes' is missing."))?;
-        if !(SMALLEST..=LARGEST).contains(&size) || !(size - 512).is_multiple_of(1 << 20) {
-            return Err(invalid("The upload size in bytes minus 512 bytes must be a multiple of MiB."));
-        }
-        if body["properties"]["securityProfile"]["securityType"] == "TrustedLaunch" {
-            return Err(invalid("Security Type 'TrustedLaunch' is not supported for CreateOption 'Upload'."));
+        let option = data["createOption"].as_str().unwrap_or_default();
+        if properties["securityProfile"]["securityType"] == "TrustedLaunch" {
+            if !["Import", "UploadPreparedSecure"].contains(&option) {
+                let message = format!(
+                    "Security Type 'TrustedLaunch' is not supported for CreateOption '{option}'. Supported create \
+                     options are FromImage, Import, ImportSecure, UploadPreparedSecure."
+                );
+                return Err(invalid(&message));
+            }
+            if properties["hyperVGeneration"] != "V2" {
+                return Err(invalid(
+                    "Security Type 'TrustedLaunch' is only supported for hyperVGeneration 'V2'.",
+                ));
+            }
         }
         match self.0.get(name) {
             // The same again is no change.
@@ -112,9 +141,52 @@ impl Disks {
             }
             None => {}
         }
-        blobs.of_disk(name, size);
-        self.0.insert(name.to_owned(), Disk { made: body, state: "ReadyToUpload" });
+        let state = match option {
+            "Upload" | "UploadPreparedSecure" => {
+                let size = data["uploadSizeBytes"].as_u64();
+                let size = size.ok_or_else(|| invalid("Required parameter 'uploadSizeBytes' is missing."))?;
+                if !(SMALLEST..=LARGEST).contains(&size) || !(size - 512).is_multiple_of(1 << 20) {
+                    return Err(invalid(
+                        "The upload size in bytes minus 512 bytes must be a multiple of MiB.",
+                    ));
+                }
+                blobs.of_disk(name, size);
+                if option != "Upload" {
+                    blobs.of_disk(&state_of(name), STATE);
+                }
+                "ReadyToUpload"
+            }
+            "Import" => {
+                let account = data["storageAccountId"].as_str().unwrap_or_default();
+                if !account.ends_with(ACCOUNT) {
+                    return Err(invalid("Required parameter 'storageAccountId' is missing or invalid."));
+                }
+                let from = data["sourceUri"].as_str().unwrap_or_default();
+                let content = from.strip_prefix(&blobs.url("")).and_then(|blob| blobs.content(blob));
+                let message = format!("The source blob {from} does not exist or cannot be accessed.");
+                let content = content.ok_or_else(|| Refusal::new(404, "BlobNotFound", &message))?;
+                if !has_footer(&content) {
+                    return Err(Refusal::new(400, "InvalidVhd", NO_VHD));
+                }
+                blobs.disk(name, &content);
+                "Unattached"
+            }
+            _ => return Err(invalid("The value of parameter 'creationData.createOption' is invalid.")),
+        };
+        self.0.insert(name.to_owned(), Disk { made: body, state });
         Ok(())
+    }
+
+    /// What keeps an operating system's disk from a virtual machine of this security and controller.
+    pub(super) fn mismatch(&self, name: &str, security: &Value, controller: &str) -> Option<&'static str> {
+        let properties = &self.0.get(name)?.made["properties"];
+        let is_trusted = |security: &Value| security["securityType"] == "TrustedLaunch";
+        if is_trusted(security) != is_trusted(&properties["securityProfile"]) {
+            return Some("Security type of VM is not compatible with the security type of attached OS Disk.");
+        }
+        let known = properties["supportedCapabilities"]["diskControllerTypes"].as_str().unwrap_or("SCSI");
+        let takes = known.split(", ").any(|one| one.eq_ignore_ascii_case(controller));
+        (!takes).then_some("The disk controller type is not supported by the OS disk.")
     }
 
     pub(super) fn open(
@@ -133,6 +205,12 @@ impl Disks {
             (Some("Write"), "ReadyToUpload") => "ActiveUpload",
             (Some("Write"), "ActiveUpload") if renews => "ActiveUpload",
             (Some("Read"), "Unattached" | "ActiveSAS") => "ActiveSAS",
+            (Some("Read"), "Attached") => {
+                let message = format!(
+                    "Access not permitted because disk {name} is currently attached to running VM /subscriptions/x/vm."
+                );
+                return Err(Refusal::new(409, "Conflict", &message));
+            }
             (Some("Write"), "ActiveUpload") => {
                 let message =
                     format!("The shared access signature of disk {name} may not be renewed: not be renewed.");
@@ -143,7 +221,16 @@ impl Disks {
                 return Err(Refusal::new(409, "OperationNotAllowed", &message));
             }
         };
-        Ok(json!({ "accessSAS": format!("{}?{}", blobs.url(name), blobs.signature()) }))
+        let sas = |blob: &str| format!("{}?{}", blobs.url(blob), blobs.signature());
+        let mut answer = json!({ "accessSAS": sas(name) });
+        if body["getSecureVMGuestStateSAS"] == true {
+            if disk.made["properties"]["creationData"]["createOption"] != "UploadPreparedSecure" {
+                let message = "The guest state is that of a disk with CreateOption 'UploadPreparedSecure'.";
+                return Err(Refusal::new(400, "InvalidParameter", message));
+            }
+            answer["securityDataAccessSAS"] = sas(&state_of(name)).into();
+        }
+        Ok(answer)
     }
 
     pub(super) fn close(&mut self, blobs: &BlobServer, name: &str) -> Result<(), Refusal> {
@@ -153,12 +240,12 @@ impl Disks {
             disk.state = "Unattached";
             blobs.end_signature();
         }
-        let content = blobs.content(name).unwrap_or_default();
-        let has_footer = content.rchunks(512).next().is_some_and(|footer| footer.starts_with(b"conectix"));
-        if was_upload && !has_footer {
-            let message = "The specified cookie value in VHD footer indicates that disk is not a supported VHD. \
-                           Disk is expected to have cookie value 'conectix'.";
-            return Err(Refusal::new(400, "InvalidVhd", message));
+        if was_upload && !has_footer(&blobs.content(name).unwrap_or_default()) {
+            return Err(Refusal::new(400, "InvalidVhd", NO_VHD));
+        }
+        let state = blobs.content(&state_of(name));
+        if was_upload && state.is_some_and(|state| state.iter().all(|byte| *byte == 0)) {
+            return Err(Refusal::new(400, "InvalidParameter", "The VM guest state was not uploaded."));
         }
         Ok(())
     }
@@ -177,6 +264,7 @@ impl Disks {
             _ => {
                 self.0.remove(name);
                 blobs.remove(name);
+                blobs.remove(&state_of(name));
                 Ok(())
             }
         }

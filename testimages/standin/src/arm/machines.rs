@@ -80,6 +80,13 @@ impl Machines {
                     "The requested VM size Standard_None is not available in location 'westeurope'.";
                 return Err(Refusal::new(409, "SkuNotAvailable", message));
             }
+            let storage = &resource["properties"]["storageProfile"];
+            let first = last(storage["osDisk"]["managedDisk"]["id"].as_str().unwrap_or_default());
+            let controller = storage["diskControllerType"].as_str().unwrap_or("SCSI");
+            let security = &resource["properties"]["securityProfile"];
+            if let Some(message) = disks.mismatch(first, security, controller) {
+                return Err(Refusal::new(409, "OperationNotAllowed", message));
+            }
             for disk in attached(&resource) {
                 match disks.state(&disk) {
                     Some("Unattached") => disks.set_state(&disk, "Attached"),

@@ -154,6 +154,16 @@ impl ArmServer {
         self.service.made()
     }
 
+    /// A disk of `rg` that somebody else made of this VHD; `snapshots/NAME` is a snapshot.
+    pub fn holds(&self, disk: &str, vhd: &[u8]) {
+        self.service.holds(disk, vhd);
+    }
+
+    /// Somebody else brings a disk into this state.
+    pub fn set_state(&self, disk: &str, state: &'static str) {
+        self.service.set_state(disk, state);
+    }
+
     /// A disk of `rg` that somebody else made, in this state.
     pub fn other_disk(&self, disk: &str, state: &'static str) {
         self.service.other_disk(disk, state);

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Asked;
-use super::disks::{Disks, Refusal};
+use super::disks::{ACCOUNT, Disks, Refusal};
 use super::machines::Machines;
 use super::token::{self, Credential};
 use crate::blob::BlobServer;
@@ -89,6 +89,15 @@ impl Service {
         self.lock().machines.names()
     }
 
+    pub(super) fn holds(&self, disk: &str, vhd: &[u8]) {
+        let inner = &mut *self.lock();
+        inner.disks.holding(&self.blobs, disk, vhd);
+    }
+
+    pub(super) fn set_state(&self, disk: &str, state: &'static str) {
+        self.lock().disks.set_state(disk, state);
+    }
+
     pub(super) fn other_disk(&self, disk: &str, state: &'static str) {
         self.lock().disks.other(disk, state);
     }
@@ -161,6 +170,9 @@ async fn handle(
         return refused(&Refusal::new(400, "MissingApiVersionParameter", message));
     }
     let parts: Vec<&str> = path.split('/').skip(1).collect();
+    if let ["subscriptions", SUBSCRIPTION, "resources"] = parts.as_slice() {
+        return answer(StatusCode::OK, &json!({ "value": accounts(query) }));
+    }
     let ["subscriptions", subscription, "resourceGroups", group, within @ ..] = parts.as_slice() else {
         return refused(&Refusal::new(404, "NotFound", "There is nothing there."));
     };
@@ -177,8 +189,11 @@ async fn handle(
         ("GET", ["providers", "Microsoft.Compute", "disks"]) => {
             Ok(json!({ "value": inner.disks.list(path) }))
         }
-        ("GET", ["providers", "Microsoft.Compute", "disks", name]) => inner.disks.get(path, name),
-        (_, ["providers", "Microsoft.Compute", "disks", name, verb @ ..]) => {
+        ("GET", ["providers", "Microsoft.Compute", kind @ ("disks" | "snapshots"), name]) => {
+            inner.disks.get(path, &named(kind, name))
+        }
+        (_, ["providers", "Microsoft.Compute", kind @ ("disks" | "snapshots"), name, verb @ ..]) => {
+            let name = &*named(kind, name);
             let renews = !inner.refuses_renewal;
             let begun = match (method.as_str(), verb) {
                 ("PUT", []) => inner.disks.put(blobs, name, body).and_then(|()| inner.disks.get(path, name)),
@@ -225,6 +240,24 @@ async fn handle(
     match done {
         Ok(value) => answer(StatusCode::OK, &value),
         Err(refusal) => refused(&refusal),
+    }
+}
+
+/// What a disk or a snapshot is called among both.
+fn named(kind: &str, name: &str) -> String {
+    if kind == "disks" { name.to_owned() } else { format!("{kind}/{name}") }
+}
+
+/// What a search for the storage account finds in the subscription.
+fn accounts(query: &str) -> Vec<Value> {
+    let filter = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "$filter");
+    let wanted = "resourceType eq 'Microsoft.Storage/storageAccounts' and name eq 'account'";
+    let found = filter.is_some_and(|(_, filter)| filter == wanted);
+    let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/storage{ACCOUNT}");
+    if found {
+        vec![json!({ "id": id, "name": "account", "type": "Microsoft.Storage/storageAccounts" })]
+    } else {
+        vec![]
     }
 }
 

@@ -162,6 +162,11 @@ impl BlobServer {
         self.service.of_disk(blob, size);
     }
 
+    /// A managed disk's blob that holds these bytes.
+    pub(crate) fn disk(&self, blob: &str, bytes: &[u8]) {
+        self.service.disk(blob, bytes);
+    }
+
     /// A blob with these bytes, whatever their number.
     pub(crate) fn file(&self, blob: &str, bytes: &[u8]) {
         self.service.file(blob, bytes);

@@ -45,7 +45,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A signature by its number: of the right form, and secret.
 fn signature(number: u64) -> String {
-    format!("sv=2018-03-28&sr=c&sp=rcw&se=2099-01-01T00%3A00%3A00Z&sig=standin%2Bsecret%2F{number}%3D")
+    format!("sv=2018-03-28&sr=c&sp=rcwd&se=2099-01-01T00%3A00%3A00Z&sig=standin%2Bsecret%2F{number}%3D")
 }
 
 impl Service {
@@ -88,6 +88,13 @@ impl Service {
     pub(super) fn of_disk(&self, blob: &str, size: u64) {
         let mut pages = Pages::new(size, 1);
         pages.is_of_disk = true;
+        lock(&self.blobs).insert(format!("/account/container/{blob}"), pages);
+    }
+
+    pub(super) fn disk(&self, blob: &str, bytes: &[u8]) {
+        let mut pages = Pages::new(bytes.len() as u64, 1);
+        pages.is_of_disk = true;
+        pages.put_data(bytes);
         lock(&self.blobs).insert(format!("/account/container/{blob}"), pages);
     }
 
@@ -232,6 +239,7 @@ impl Request<'_> {
             (&Method::PUT, None) => self.create(),
             (&Method::PUT, Some("page")) => self.page(),
             (&Method::GET, Some("pagelist")) => self.list(),
+            (&Method::DELETE, None) => self.delete(),
             (&Method::GET | &Method::HEAD, None) => self.get(method),
             _ => Err(Refusal::new(400, "UnsupportedQueryParameter")),
         }
@@ -307,6 +315,15 @@ impl Request<'_> {
             _ => return Err(Refusal::new(400, "InvalidHeaderValue")),
         }
         Ok(done(201))
+    }
+
+    fn delete(&self) -> Result<Response, Refusal> {
+        let mut blobs = lock(&self.service.blobs);
+        if self.blob(&blobs)?.is_of_disk {
+            return Err(Refusal::new(403, "AuthorizationPermissionMismatch"));
+        }
+        blobs.remove(self.path);
+        Ok(done(202))
     }
 
     fn list(&self) -> Result<Response, Refusal> {

@@ -52,6 +52,15 @@ impl Pages {
         self.ranges.insert(start, end);
     }
 
+    /// Puts what is not zero of all that it holds, by pages.
+    pub(super) fn put_data(&mut self, bytes: &[u8]) {
+        for (at, chunk) in (0..).step_by(CHUNK as usize).zip(bytes.chunks(CHUNK as usize)) {
+            if chunk.iter().any(|byte| *byte != 0) {
+                self.put(at, chunk);
+            }
+        }
+    }
+
     pub(super) fn clear(&mut self, range: Range<u64>) {
         self.version += 1;
         let whole = self.list(0..self.size);

@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
     ("inspect ebs:nonsense", "nonsense", "what an address looks like", 2),
     ("inspect ebs:snap-0123456789abcdef0@eu-west-1", "there are none", "set AWS_PROFILE", 2),
     ("inspect ebs:snap-0123456789abcdef0", "no region", "name the region", 2),
-    ("inspect azure:disk", "is no URL of a blob", "azure:https://", 2),
+    ("inspect azure:disk", "is no SUBSCRIPTION/GROUP/DISK", "azure:https://", 2),
     // files in the guest
     ("fs cat demo.raw#/no/such", "no such regular file", "refloat fs ls", 2),
     ("fs cat demo.raw#/etc", "but a directory", "refloat fs ls demo.raw#/etc", 2),

@@ -44,13 +44,14 @@ impl Managed {
         command
             .env("AZURE_ACCESS_TOKEN", self.server.token())
             .env("REFLOAT_STATE", self.path("state"))
+            .env("REFLOAT_CACHE", self.path("cache"))
             .env("REFLOAT_LOG", "trace")
             .env("PATH", self.path("bin"));
         command
     }
 
     #[track_caller]
-    fn run(&self, command: &mut Refloat, exit: i32) -> String {
+    pub(crate) fn run(&self, command: &mut Refloat, exit: i32) -> String {
         let output = command.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -68,7 +69,7 @@ impl Managed {
 
     /// Whether the disk is what `refloat convert` makes of the same as a file, and is closed.
     #[track_caller]
-    fn holds(&self, disk: &str, source: &str) {
+    pub(crate) fn holds(&self, disk: &str, source: &str) {
         self.said(&format!("convert raw:{source} should.vhd --force"), 0);
         let content = self.server.content(disk).expect("a disk");
         assert!(content == fs::read(self.path("should.vhd")).unwrap(), "{disk} is not what it should be");
@@ -76,14 +77,14 @@ impl Managed {
     }
 
     /// The bodies that a disk was made with.
-    fn made(&self) -> Vec<Value> {
+    pub(crate) fn made(&self) -> Vec<Value> {
         let asked = self.server.asked().into_iter();
         asked.filter(|asked| asked.method == "PUT").map(|Asked { body, .. }| body).collect()
     }
 }
 
 /// Azure's schema of a disk, which refuses what it does not name; `None` after a visible skip.
-fn schema() -> Option<jsonschema::Validator> {
+pub(crate) fn schema() -> Option<jsonschema::Validator> {
     fn strict(schema: &mut Value) {
         match schema {
             Value::Object(map) => {
@@ -109,6 +110,15 @@ fn schema() -> Option<jsonschema::Validator> {
     Some(options.with_registry(&registry).build(&disk).unwrap())
 }
 
+/// What the schema has against the body of a request that makes a disk.
+pub(crate) fn judged(schema: &jsonschema::Validator, body: &Value) -> Vec<String> {
+    let mut body = body.clone();
+    body["name"] = "disk".into();
+    body["type"] = "Microsoft.Compute/disks".into();
+    body["apiVersion"] = "2026-03-02".into();
+    schema.iter_errors(&body).map(|error| error.to_string()).collect()
+}
+
 /// The requests that make disks are what Azure's schema wants.
 #[test]
 fn what_is_asked_for_is_what_azures_schema_knows() {
@@ -130,20 +140,13 @@ fn what_is_asked_for_is_what_azures_schema_knows() {
     azure.said(&format!("convert raw:in.raw @full {all}"), 0);
     let made = azure.made();
     assert_eq!(made.len(), 2);
-    let judged = |body: &Value| {
-        let mut body = body.clone();
-        body["name"] = "disk".into();
-        body["type"] = "Microsoft.Compute/disks".into();
-        body["apiVersion"] = "2026-03-02".into();
-        schema.iter_errors(&body).map(|error| error.to_string()).collect::<Vec<_>>()
-    };
     for body in &made {
-        assert_eq!(judged(body), Vec::<String>::new(), "{body}");
+        assert_eq!(judged(&schema, body), Vec::<String>::new(), "{body}");
     }
     // It does refuse what it does not know.
     let mut wrong = made[1].clone();
     wrong["properties"]["osTyp"] = "Linux".into();
-    assert!(!judged(&wrong).is_empty());
+    assert!(!judged(&schema, &wrong).is_empty());
     for asked in azure.server.asked() {
         match (asked.method.as_str(), asked.path.rsplit('/').next().unwrap()) {
             ("POST", "beginGetAccess") => {
@@ -175,7 +178,7 @@ fn a_disk_is_made_as_asked_and_holds_what_a_file_would() {
     assert_eq!((&body["location"], &body["zones"]), (&json!("northeurope"), &json!(["2"])));
     assert_eq!((&body["sku"]["name"], &body["tags"]["owner"]), (&json!("StandardSSD_LRS"), &json!("ops")));
     let capabilities =
-        json!({ "architecture": "x64", "diskControllerTypes": "SCSI, NVMe", "acceleratedNetwork": false });
+        json!({ "architecture": "x64", "diskControllerTypes": "SCSI, NVME", "acceleratedNetwork": false });
     assert_eq!(body["properties"]["supportedCapabilities"], capabilities);
     // The same again is there already, for whoever has lost the record, too.
     let puts = azure.server.blobs().blob_counts().puts;
@@ -328,7 +331,6 @@ fn whoever_is_trusted_gets_a_token_and_whoever_is_not_is_told_why() {
         (format!("convert raw:in.raw azure:{other}/rg/os"), "az account list"),
         (format!("convert raw:in.raw azure:{sub}/rg/a:b"), "no name of a managed disk"),
         ("convert raw:in.raw azure:rg/os".to_owned(), "no SUBSCRIPTION/GROUP/DISK"),
-        ("convert raw:in.raw @x --guest-state f".to_owned(), "trusted launch"),
         ("convert raw:in.raw @x --format raw".to_owned(), "leave --format out"),
         ("azure cleanup rg".to_owned(), "SUBSCRIPTION/GROUP"),
     ] {

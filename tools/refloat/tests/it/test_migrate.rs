@@ -107,6 +107,42 @@ fn a_machine_that_stops_is_told_with_its_hop_and_the_rules() {
     }
 }
 
+/// Azure attaches no disk to a machine of another security, nor by a controller that the disk does not name.
+#[test]
+fn the_machine_has_the_security_and_the_controller_of_its_disk() {
+    let azure = Managed::start();
+    let Some(guest) = synthetic::named("debian-gpt-efi").copy_into(azure.folder.path()) else { return };
+    fs::rename(guest, azure.path("guest.raw")).unwrap();
+    azure.server.says(&[format!("{START}{LOGIN}").as_bytes()]);
+    let line = "test-migrate raw:guest.raw @web --for azure-gen2 --every 20";
+    let trusted = format!("{line} --security-type trusted-launch");
+    azure.run(&mut azure.via(&format!("{trusted} VIA --secure-boot --attach-nvme")), 0);
+    all_is_deleted(&azure);
+    let asked = azure.server.asked();
+    let deployed = asked.iter().find(|asked| asked.path.contains("/deployments/web-test")).unwrap();
+    let resources = deployed.body["properties"]["template"]["resources"].as_array().unwrap();
+    let machine = resources.iter().find(|one| one["type"] == "Microsoft.Compute/virtualMachines").unwrap();
+    let security = &machine["properties"]["securityProfile"];
+    assert_eq!(security["securityType"], "TrustedLaunch");
+    assert_eq!(security["uefiSettings"]["secureBootEnabled"], true);
+    assert_eq!(machine["properties"]["storageProfile"]["diskControllerType"], "NVMe");
+    let made = azure.made();
+    let disk =
+        made.iter().find(|body| body["properties"]["creationData"]["createOption"] == "Import").unwrap();
+    assert_eq!(disk["properties"]["securityProfile"]["securityType"], "TrustedLaunch");
+    assert_eq!(disk["properties"]["supportedCapabilities"]["diskControllerTypes"], "SCSI, NVME");
+    for (line, says) in [
+        (format!("{line} --secure-boot"), "a part of trusted launch"),
+        (trusted, "plain upload"),
+        (line.replace("@web", "@snapshots/web"), "no machine"),
+    ] {
+        let before = azure.made().len();
+        let said = azure.said(&line, 2);
+        assert!(said.contains(says), "{line}: {said}");
+        assert_eq!(azure.made().len(), before, "{line}");
+    }
+}
+
 #[test]
 fn a_test_that_was_left_or_killed_is_cleaned_up() {
     let whole = format!("{START}{LOGIN}");

@@ -1,0 +1,200 @@
+//! A managed disk in Azure that is made of a page blob.
+
+use std::ops::Range;
+use std::path::Path;
+
+use block::{Chunk, ContentSum, Disk, Done, Error, ErrorKind, Observer, Receipt, Result, Sink, SinkCaps};
+use cloud::azure::{Creation, DiskFacts};
+use image::Existing;
+use image::transfer::ResumeKey;
+use volume::Fitted;
+
+use crate::managed_disk::ONCE;
+use crate::{
+    Base, Begin, Destination, DiskSpec, FileFormat, ManagedDiskDestination, Older, PageBlobDestination,
+    Upload,
+};
+
+const LAYER: &str = "azure";
+
+/// A managed disk that Azure makes of a page blob in a storage account, once all is in that. It is the way to
+/// a disk of trusted launch: Azure makes none by a plain upload. Until the blob is whole there is no disk; an
+/// interrupted run leaves the blob, and the same again goes on.
+#[derive(Debug, Clone)]
+pub struct ImportedDiskDestination {
+    /// The disk, and how it is to be.
+    pub disk: ManagedDiskDestination,
+    /// The blob.
+    pub via: PageBlobDestination,
+    /// The resource id of the blob's storage account; it is looked for, if none is named.
+    pub account: Option<String>,
+    /// Whether the blob stays when the disk is made.
+    pub keep: bool,
+}
+
+impl ImportedDiskDestination {
+    /// The resource id of the storage account that the blob is in.
+    fn account(&self) -> Result<String> {
+        if let Some(account) = &self.account {
+            return Ok(account.clone());
+        }
+        let Some(name) = self.via.url.account() else {
+            let what = format!("an import of {}: its storage account is not in its name", self.via.url);
+            return Err(Error::unsupported(LAYER, what));
+        };
+        Ok(self.disk.id.group.storage_account(&self.disk.manager, name)?)
+    }
+
+    /// What the disk's tag says that it is made of. By another way it is another disk.
+    fn source(&self, key: Option<&ResumeKey>) -> Option<String> {
+        self.disk.source(key.map(|key| key.clone().with("import", &self.via.url)).as_ref())
+    }
+
+    /// Whether a disk is what an earlier run of the same has made, or has begun to.
+    fn is_own(facts: &DiskFacts, source: Option<&str>) -> bool {
+        source.is_some() && facts.source.as_deref() == source
+    }
+
+    /// Whether what is there, if anything is, may give way.
+    fn may_write(&self, facts: Option<&DiskFacts>, source: Option<&str>) -> Result<()> {
+        let is_own = |facts: &DiskFacts| Self::is_own(facts, source);
+        match facts.is_none_or(is_own) || self.disk.existing == Existing::Replace {
+            true => Ok(()),
+            false => Err(self.disk.refused()),
+        }
+    }
+
+    /// Makes the disk of the blob, which is whole.
+    fn import(&self, account: &str, source: Option<&str>) -> Result<()> {
+        let disk = self.disk.disk();
+        let facts = disk.facts()?;
+        self.may_write(facts.as_ref(), source)?;
+        // What an earlier run of the same has begun is asked for again, and goes on.
+        if let Some(facts) = facts.filter(|facts| !Self::is_own(facts, source)) {
+            self.disk.remove(&facts)?;
+        }
+        let creation = Creation::Import { blob: self.via.url.clone(), account: account.to_owned() };
+        let made = disk.create(&self.disk.settings, &creation, source.unwrap_or(ONCE))?;
+        if !made.is_made || made.is_unfinished() {
+            let what = "the disk was made of the blob and is still not ready";
+            return Err(Error::new(ErrorKind::Changed, LAYER, what).in_file(Path::new(&self.name())));
+        }
+        self.tidy()
+    }
+
+    /// Deletes the blob, if it is not to stay.
+    fn tidy(&self) -> Result<()> {
+        if self.keep { Ok(()) } else { self.via.delete() }
+    }
+}
+
+impl Destination for ImportedDiskDestination {
+    fn name(&self) -> String {
+        self.disk.name()
+    }
+
+    fn format(&self) -> FileFormat {
+        FileFormat::Vhd
+    }
+
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    fn follows(&self) -> bool {
+        self.keep
+    }
+
+    fn writes_over(&self, origin: &str) -> bool {
+        self.disk.writes_over(origin) || self.via.writes_over(origin)
+    }
+
+    fn fit(&self, disk: Disk) -> Result<Fitted> {
+        self.disk.fit(disk)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.via.has_begun()
+    }
+
+    fn free(&self) -> Result<()> {
+        self.account()?;
+        self.may_write(self.disk.disk().facts()?.as_ref(), None)?;
+        self.via.free()
+    }
+
+    fn can_follow(&self, older: &Older, newer: &Base) -> Result<()> {
+        self.via.can_follow(older, newer)
+    }
+
+    fn begin(&self, mut spec: DiskSpec, observer: &dyn Observer) -> Result<Begin> {
+        let (account, size) = (self.account()?, spec.size);
+        let source = self.source(spec.key.as_ref());
+        let facts = self.disk.disk().facts()?;
+        self.may_write(facts.as_ref(), source.as_deref())?;
+        let is_whole = |facts: &DiskFacts| facts.is_made && !facts.was_attached;
+        if facts.is_some_and(|facts| Self::is_own(&facts, source.as_deref()) && is_whole(&facts)) {
+            self.tidy()?;
+            return Ok(Begin::Complete(Receipt { size, ..Receipt::default() }));
+        }
+        if !self.keep {
+            // Nothing can follow what is deleted.
+            spec.base = spec.base.filter(|_| spec.since.is_some());
+        }
+        match self.via.begin(spec, observer)? {
+            Begin::Complete(receipt) => {
+                self.import(&account, source.as_deref())?;
+                Ok(Begin::Complete(receipt))
+            }
+            Begin::Go { sink: pages, resumes } => {
+                let sink = Box::new(ImportSink { pages, to: self.clone(), account, source });
+                Ok(Begin::Go { sink, resumes })
+            }
+        }
+    }
+
+    fn discard(&self) -> Result<()> {
+        self.via.discard()
+    }
+
+    /// A disk of data has no security of its own, and is uploaded as it is.
+    fn companion(&self, number: u32) -> Box<dyn Destination> {
+        self.disk.companion(number)
+    }
+
+    fn verify(&self) -> Result<Upload> {
+        Ok(Upload { form: Some(self.disk.read()?), content: self.via.content()? })
+    }
+}
+
+/// Puts pages, then has the disk made of them.
+struct ImportSink {
+    pages: Box<dyn Sink>,
+    to: ImportedDiskDestination,
+    account: String,
+    source: Option<String>,
+}
+
+impl Sink for ImportSink {
+    fn caps(&self) -> SinkCaps {
+        self.pages.caps()
+    }
+
+    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+        self.pages.put(chunk)
+    }
+
+    fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
+        self.pages.done(range, sum)
+    }
+
+    fn already_done(&self) -> Result<Done> {
+        self.pages.already_done()
+    }
+
+    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
+        let receipt = self.pages.finish(content)?;
+        self.to.import(&self.account, self.source.as_deref())?;
+        Ok(receipt)
+    }
+}
