@@ -4,6 +4,7 @@ mod delta;
 mod map;
 mod sink;
 
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -24,8 +25,9 @@ use map::PageMap;
 use sink::{Commit, PageSink};
 
 const LAYER: &str = "azure";
-/// What is recorded at once, in bytes, and put by one request if nothing of it is zero.
-const PIECE: u32 = 4 << 20;
+/// What is recorded starts at multiples of this and is as many of them as were put at once, in bytes: a block of
+/// a snapshot, so that none is fetched for two of them.
+const PIECE: u32 = 512 << 10;
 const FOOTER: u64 = 512;
 
 /// How much is read back of what was sent, before it counts as written.
@@ -198,10 +200,13 @@ impl PageBlobDestination {
                     }
                 }
                 Record::Range { offset, len, sum: of } if ours => {
-                    let (piece, whole) = (offset / u64::from(PIECE), piece_len(offset, size));
-                    let fits = offset.is_multiple_of(u64::from(PIECE)) && u64::from(len) == whole;
-                    if fits && piece < pieces && !broken.contains(piece) && !done.contains(piece) {
-                        done.set(piece, true);
+                    let end = offset.saturating_add(u64::from(len));
+                    let is_edge = |at: u64| at.is_multiple_of(u64::from(PIECE)) || at == size;
+                    let fits = is_edge(offset) && is_edge(end) && end <= size;
+                    let of_it = pieces_of(&(offset..end));
+                    // What was put twice counts once.
+                    if fits && !of_it.clone().any(|piece| broken.contains(piece) || done.contains(piece)) {
+                        of_it.for_each(|piece| done.set(piece, true));
                         sum = sum.and(of);
                     }
                 }
@@ -239,9 +244,9 @@ fn remove_pages(log: &Path) -> Result<()> {
     std::fs::remove_file(&path).map_err(failed)
 }
 
-/// The length of the piece at `offset` of a disk.
-fn piece_len(offset: u64, size: u64) -> u64 {
-    u64::from(PIECE).min(size.saturating_sub(offset))
+/// The numbers of the pieces that a range touches.
+fn pieces_of(range: &Range<u64>) -> Range<u64> {
+    range.start / u64::from(PIECE)..range.end.div_ceil(u64::from(PIECE))
 }
 
 /// Whether the last page of a blob of `total` bytes holds anything.
@@ -363,10 +368,7 @@ impl Destination for PageBlobDestination {
 
     fn verify(&self) -> Result<Upload> {
         let disk = PageBlob::open(&self.url, &self.options)?.disk();
-        Ok(Upload {
-            form: Some(vhd::check_bytes(&disk)?),
-            content: self.content()?,
-        })
+        Ok(Upload { form: Some(vhd::check_bytes(&disk)?), content: self.content()? })
     }
 }
 

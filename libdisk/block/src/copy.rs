@@ -35,6 +35,9 @@ pub struct SinkCaps {
     pub min_run: usize,
     /// How much one thread takes at once, in bytes; at most [`max_write`](Self::max_write) counts.
     pub unit: usize,
+    /// What is taken at once starts at a multiple of this, in bytes: at the last one before the data, so that
+    /// a request need not begin with zeros. At most [`unit`](Self::unit) counts.
+    pub start: usize,
     /// It waits for a network: as many threads put as it takes chunks, whatever the cores.
     pub waits: bool,
 }
@@ -49,6 +52,7 @@ impl SinkCaps {
         alignment: 1,
         min_run: 0,
         unit: UNIT,
+        start: UNIT,
         waits: false,
     };
 }
@@ -214,7 +218,9 @@ fn run(
 
     observer.on(Event::started(step, Some(source.size())));
     let done = sink.already_done()?;
-    let cut = Cut { unit: unit as u64, granule: granule as u64, min_run: caps.min_run as u64 };
+    let start = caps.start.min(unit).next_multiple_of(granule);
+    let cut =
+        Cut { unit: unit as u64, start: start as u64, granule: granule as u64, min_run: caps.min_run as u64 };
     let work = Work {
         source,
         sink: &*sink,
@@ -587,6 +593,26 @@ mod tests {
                 let same_unit = gap.start / unit == gap.end / unit && !gap.start.is_multiple_of(unit);
                 assert!(!same_unit || gap.end - gap.start >= min_run as u64, "{gap:?}");
             }
+        }
+    }
+
+    /// What is taken at once starts near the data, wherever that is, and is as long as it may be.
+    #[test]
+    fn a_unit_starts_where_data_does() {
+        let overlay = Overlay::new(Disk::new(Zeros::new(16 << 20))).unwrap();
+        let writer = overlay.writer();
+        // As long as a unit, over a multiple of its length; then a hole, and data up to the end.
+        writer.write_at(&vec![1; 4 << 20], (3 << 20) + 4096).unwrap();
+        writer.write_at(&vec![2; 3 << 20], 13 << 20).unwrap();
+        let (source, sent) = (overlay.disk(), Arc::<Mutex<Vec<Range<u64>>>>::default());
+        let whole = SinkCaps { unit: 4 << 20, start: 4 << 20, max_write: 4 << 20, ..SinkCaps::FILE };
+        for (start, parts) in [(4 << 20, 3), (1 << 20, 3), (4096, 2), (1, 2)] {
+            sent.lock().unwrap().clear();
+            let target = DiskMut::new(Memory::new(vec![0; 16 << 20]));
+            let sink = Sent(SinkCaps { start, ..whole }, sent.clone(), target.clone());
+            copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap();
+            assert_eq!(compare(&source, &target.disk(), &CopyOptions::default(), &Silent).unwrap(), None);
+            assert_eq!(sent.lock().unwrap().len(), parts, "{start}: {:?}", sent.lock().unwrap());
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::{Chunk, ContentSum, Done, Error, ErrorKind, Event, Observer, Receipt, Result, Sink, SinkCaps};
-use cloud::azure::{Blob, Kind, Properties};
+use cloud::azure::{Blob, Kind, MAX_PUT, Properties};
 use image::transfer::{FileLog, Key, Record, Run, TransferLog};
 use sha2::{Digest, Sha256};
 
@@ -206,7 +206,7 @@ impl EditSink {
         let doubtful = whole(lost.into_iter().chain(more), PAGE, self.commit.size);
         let doubtful = doubtful.into_iter().flat_map(|range| {
             let end = range.end;
-            range.step_by(PIECE as usize).map(move |start| start..(start + u64::from(PIECE)).min(end))
+            range.step_by(MAX_PUT).map(move |start| start..(start + MAX_PUT as u64).min(end))
         });
         let holds = |range: &Range<u64>, bytes: &[u8]| self.map.holds(range.start, bytes);
         read_back(&self.blob, sent.into_iter().chain(doubtful), Range::clone, holds)?;

@@ -28,6 +28,8 @@ pub(super) enum Step {
 pub(super) struct Cut {
     /// What one thread takes at once; a multiple of `granule`.
     pub(super) unit: u64,
+    /// Where that may start, at multiples of this; a multiple of `granule`.
+    pub(super) start: u64,
     /// What is read starts and ends at multiples of this.
     pub(super) granule: u64,
     /// Zeros of fewer bytes between data are read with it.
@@ -86,10 +88,10 @@ impl<'a> Plan<'a> {
     /// The step at the start of `range`, of which all has to be copied.
     fn cut(&mut self, range: Range<u64>) -> Result<Step> {
         let start = range.start;
-        // Units that are all zero are one step.
+        // What is all zero up to where a unit may start is one step.
         let mut zeros = self.zeros(start, range.end)?;
         if zeros < range.end {
-            zeros -= zeros % self.cut.unit;
+            zeros -= zeros % self.cut.start;
         }
         if zeros > start {
             self.at = zeros;
@@ -99,7 +101,7 @@ impl<'a> Plan<'a> {
         if self.at > start {
             return Ok(Step::Skip(start..self.at));
         }
-        let end = (start + 1).next_multiple_of(self.cut.unit).min(range.end);
+        let end = (start - start % self.cut.start + self.cut.unit).min(range.end);
         let data = self.data(start..end)?;
         self.at = end;
         Ok(Step::Unit { range: start..end, data })
