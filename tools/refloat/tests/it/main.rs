@@ -30,6 +30,7 @@ mod resume;
 mod schema;
 mod sidecars;
 mod snapshot;
+mod stream;
 mod terminal;
 mod test_migrate;
 mod tls;
