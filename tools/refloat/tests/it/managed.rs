@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin::{ArmServer, Asked, Credential};
-use testimages::{judge, synthetic};
+use testimages::{azure_cli, judge, length, synthetic};
 
 use crate::azure::disk;
 use crate::program::{self, Refloat};
@@ -359,4 +359,74 @@ fn a_machine_migrates_to_managed_disks() {
     let generations: Vec<_> =
         azure.made().iter().map(|body| body["properties"]["hyperVGeneration"].clone()).collect();
     assert_eq!(generations, [json!("V1"), Value::Null]);
+}
+
+/// The real az makes, opens and closes disks of the stand-in: what it takes for Azure answers as Azure does. And
+/// both make the same disk.
+#[test]
+fn the_azure_cli_takes_the_stand_in_for_azure() {
+    if !length::long() {
+        eprintln!("skipped: REFLOAT_LONG=1 runs az, which takes minutes to install");
+        return;
+    }
+    let azure = Managed::start();
+    let az = |line: &str| {
+        let home = azure.path("az");
+        let token = azure.server.token();
+        let line = format!("{line} --resource-group rg --output json");
+        let ran =
+            azure_cli::run(&azure.server.endpoint(), azure.server.subscription(), &token, &line, &home)?;
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "az {line}\n{said}");
+        Some(serde_json::from_slice::<Value>(&ran.stdout).unwrap_or_default())
+    };
+    disk(&azure.path("in.raw"), 28, 32);
+    let size = (32 << 20) + 512;
+    let create = format!(
+        "disk create --name theirs --location westeurope --upload-type Upload --upload-size-bytes {size} \
+         --sku Premium_LRS --hyper-v-generation V2 --os-type Linux"
+    );
+    let Some(made) = az(&create) else { return };
+    assert_eq!(made["diskState"], "ReadyToUpload");
+    let open = "disk grant-access --name theirs --access-level Write --duration-in-seconds 86400";
+    let opened = az(open).unwrap();
+    let sas = opened.as_object().unwrap().values().find_map(Value::as_str).unwrap().to_owned();
+    azure.said(&format!("convert raw:in.raw azure:{sas}"), 0);
+    az("disk revoke-access --name theirs");
+    assert_eq!(az("disk show --name theirs").unwrap()["diskState"], "Unattached");
+    azure.said("convert raw:in.raw @ours --os linux --generation 2", 0);
+    assert!(azure.server.content("theirs") == azure.server.content("ours"));
+    let bodies = azure.made();
+    let [theirs, ours] = bodies.as_slice() else { panic!("{bodies:?}") };
+    for field in ["creationData", "hyperVGeneration", "osType"] {
+        assert_eq!(theirs["properties"][field], ours["properties"][field], "{field}");
+    }
+    // What refloat has made, az opens for reading; refloat reads what it says, and az closes it.
+    az("disk grant-access --name ours --access-level Read --duration-in-seconds 3600");
+    assert_eq!(azure.server.state("ours").as_deref(), Some("ActiveSAS"));
+    azure.said("verify @ours raw:in.raw", 0);
+    az("disk revoke-access --name ours");
+    let listed = az("disk list").unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    az("disk delete --name theirs --yes");
+    assert_eq!(azure.server.state("theirs"), None);
+    // An import for trusted launch, as refloat asks for it.
+    let url = azure.server.blobs().url("vhds/os.vhd");
+    azure.run(&mut azure.via("convert raw:in.raw @mine --security-type trusted-launch VIA --keep-via"), 0);
+    let account = bodies_account(&azure);
+    az(&format!(
+        "disk create --name trusted --location westeurope --source {url} --source-storage-account-id {account} \
+         --security-type TrustedLaunch --hyper-v-generation V2"
+    ));
+    let bodies = azure.made();
+    let [.., ours, theirs] = bodies.as_slice() else { panic!("{bodies:?}") };
+    for field in ["creationData", "hyperVGeneration", "securityProfile"] {
+        assert_eq!(theirs["properties"][field], ours["properties"][field], "{field}");
+    }
+}
+
+/// The storage account of the last import.
+fn bodies_account(azure: &Managed) -> String {
+    let last = azure.made().pop().unwrap();
+    last["properties"]["creationData"]["storageAccountId"].as_str().unwrap().to_owned()
 }
