@@ -1,0 +1,58 @@
+//! NTFS 3.1, as Windows makes it: read, with the state of its log.
+//!
+//! Written from the linux-ntfs documentation (R. Russon, Y. Fledel), MS-FSCC and MS-XCA of Microsoft's open
+//! specifications, and the documents of rust-fs-ntfs. Names are compared by the volume's own table of
+//! capitals, and are WTF-8 outside. There are no owners and modes here: all nodes are root's, mode 0755.
+//!
+//! A node is a record of the master file table. The volume's own records, up to 15, are found by their names
+//! and are not listed.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod attribute;
+mod boot_sector;
+mod fixup;
+mod index;
+mod log;
+mod lznt1;
+mod name;
+mod read;
+mod record;
+mod reparse;
+mod runs;
+mod stream;
+mod time;
+mod upcase;
+mod volume;
+
+use block::Disk;
+use vfs::{FileSystem, Result};
+
+/// Whether a volume has the marks of NTFS.
+///
+/// # Errors
+/// What the device reports.
+pub fn probe(disk: &Disk) -> Result<bool> {
+    if disk.size() < 512 {
+        return Ok(false);
+    }
+    let sector = disk.read_vec(0, 512)?;
+    Ok(boot_sector::mark(&sector) == Some(boot_sector::Mark::Ntfs))
+}
+
+/// Opens a volume for reading, as it is without its log.
+///
+/// # Errors
+/// `Corrupt`; `Unsupported` for a volume that BitLocker encrypts.
+pub fn open(disk: Disk) -> Result<Box<dyn FileSystem>> {
+    Ok(Box::new(read::Ntfs::open(disk)?))
+}
