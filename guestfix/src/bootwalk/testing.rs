@@ -102,7 +102,7 @@ pub(super) fn debian() -> Bench {
         .secret("/etc/ssh/ssh_host_ed25519_key", HOST_KEY)
         .program("/bin/bash", library(&[]))
         .program("/bin/login", library(&[]))
-        .secret("/etc/shadow", "root:*:19675:0:99999:7:::\n")
+        .secret("/etc/shadow", "root:$y$j9T$salt$hash:19675:0:99999:7:::\n")
         .file(
             "/etc/passwd",
             "root:x:0:0:root:/root:/bin/bash\nsshd:x:102:65534::/run/sshd:/usr/sbin/nologin\n",

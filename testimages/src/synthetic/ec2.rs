@@ -83,6 +83,11 @@ pub(super) fn any_system(os_release: &str) -> Tree {
     );
     tree.secret("/etc/shadow", "root:*:19675:0:99999:7:::\nadmin:!:19675:0:99999:7:::\n");
     tree.file("/etc/group", "root:x:0:\nadmin:x:1000:\n");
+    // as cloud-init has put it there at the first start
+    tree.file(
+        "/home/admin/.ssh/authorized_keys",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0u7yqfO1t1dVt7mC2o0Z9f6s3hXlq6yPz2G5f8Yk1a synthetic\n",
+    );
     tree.file("/etc/hostname", "ip-192-168-1-10\n");
     tree.file("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 ip-192-168-1-10\n");
     tree.file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");

@@ -140,6 +140,15 @@ fn split(options: &str) -> impl Iterator<Item = &str> {
 fn distrusts(guest: &Guest<'_>, account: &Account, path: &str) -> Result<Option<Fault>> {
     let view = guest.view;
     let Some(mut path) = view.resolve(path)? else { return Ok(None) };
+    if let Some(node) = view.stat(&path)? {
+        let is_of_group = node.gid.to_string() == account.gid && node.mode & 0o040 != 0;
+        let is_read =
+            account.is_root() || Some(node.uid) == account.uid || node.mode & 0o004 != 0 || is_of_group;
+        if !is_read {
+            let why = format!("the account cannot read it: its mode is {:04o}", node.mode & 0o7777);
+            return Ok(Some(Fault::sure(&path, why)));
+        }
+    }
     let home = view.resolve(&account.home)?.unwrap_or_else(|| account.home.clone());
     loop {
         if let Some(node) = view.stat(&path)? {

@@ -1,6 +1,6 @@
 //! Who comes in: each account that may log in is judged from the lists of the server to its first shell
 //! (sshd_config(5)). Where nobody has a key or a password to come in by, one is taken to come later: from the
-//! console, or from the platform.
+//! platform, or from the console, if anybody has a password for that.
 
 use std::time::SystemTime;
 
@@ -78,8 +78,16 @@ impl People<'_> {
                 }
             }
         }
+        if credentials == 0 && !is_platform && !judged.clone().any(has_password) {
+            let why = "nobody has a key or a password, and no agent of the platform gives one";
+            return Ok(Some(Door::stuck(SHADOW, why)));
+        }
         if credentials == 0 {
             for account in judged.by_ref().filter(|account| account.is_of_a_person()) {
+                // an account that is not to be logged in to is no reason
+                if account.no_shell.is_some() && !account.is_root() {
+                    continue;
+                }
                 let password = is_platform || account.password == Password::Set;
                 match self.lets_in(account, By::Later { password })? {
                     None => return Ok(None),
@@ -151,6 +159,16 @@ impl People<'_> {
                 Some(None) => return Ok(Some(None)),
                 Some(fault) => found = found.or(Some(fault)),
                 None => {}
+            }
+        }
+        let elsewhere = self.settings.of(client, "authorizedkeysfile");
+        if let (None, Some(line)) = (&found, elsewhere) {
+            for file in KEYS.iter().map(|name| path(name, account)) {
+                if keys_of(self.guest, account, &file, &Asked { algorithms, is_strict })?.is_some() {
+                    let why =
+                        format!("its keys are in {file}, and sshd looks in {}", line.arguments.join(" "));
+                    return Ok(Some(Some(Fault::sure(&line.place, why))));
+                }
             }
         }
         Ok(found)
@@ -329,6 +347,11 @@ impl People<'_> {
         };
         Ok(Some(Fault::sure(place, why)))
     }
+}
+
+/// Whether somebody comes in to an account by a password, at the console at least.
+fn has_password(account: &Account) -> bool {
+    account.no_shell.is_none() && matches!(account.password, Password::Set | Password::Empty)
 }
 
 /// Somebody who has an account that is not in the files.

@@ -234,10 +234,15 @@ fn one_who_has_no_key_is_given_one_later() {
         with_admin("").file(ADMINS_KEYS, "# none\n"),
         with_admin("").file(ADMINS_KEYS, format!("command=\"/usr/bin/backup\" {PUBLIC}")),
     ] {
-        assert_eq!(wrong(&bench), None);
+        let none = "/etc/shadow: nobody has a key or a password, and no agent of the platform gives one";
+        assert_eq!(wrong(&bench).as_deref(), Some(none));
+        // whoever has a password comes in at the console
+        let shadow = "root:$y$j9T$salt$hash:1::::::\nadmin:!:1::::::\n";
+        assert_eq!(wrong(&bench.secret("/etc/shadow", shadow)), None);
     }
-    let none = "AuthorizedKeysFile none\n";
-    let why = wrong(&with_admin(none).without(ADMINS_KEYS)).unwrap();
+    let shadow = "root:$y$j9T$salt$hash:1::::::\nadmin:!:1::::::\n";
+    let none = with_admin("AuthorizedKeysFile none\n").secret("/etc/shadow", shadow);
+    let why = wrong(&none.without(ADMINS_KEYS)).unwrap();
     assert!(why.contains("admin: no file is to have its keys"), "{why}");
 }
 
@@ -260,7 +265,12 @@ fn nobody_comes_in_where_the_one_who_could_does_not() {
     let keys = |text: &str| with_admin("").file(ADMINS_KEYS, text);
     let shadow = |line: &str| with_admin("").secret("/etc/shadow", format!("root:*:1::::::\n{line}\n"));
     for (bench, why) in [
-        (with_admin("AuthorizedKeysFile none\n"), "no file is to have its keys"),
+        (with_admin("AuthorizedKeysFile none\n"), "authorized_keys, and sshd looks in none"),
+        (
+            with_admin("AuthorizedKeysFile /etc/ssh/keys/%u\n"),
+            "admin: its keys are in /home/admin/.ssh/authorized_keys, and sshd looks in /etc/ssh/keys/%u",
+        ),
+        (with_admin("").mode(ADMINS_KEYS, 0o600), "the account cannot read it: its mode is 0600"),
         (
             with_admin("PubkeyAcceptedAlgorithms ssh-dss\n"),
             "admin: sshd is told to take no key of the kind ssh-ed25519",
