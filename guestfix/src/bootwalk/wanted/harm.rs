@@ -11,8 +11,11 @@ const SERVER: &[&str] = &["ssh", "sshd"];
 const CARD: &str = "eth0";
 /// Commands that surely end well.
 const FINE: &[&str] = &[":", "date", "echo", "logger", "printf", "sleep", "sync", "touch", "true", "wall"];
-/// Folders that are filled while the system runs.
-const RUNTIME: &[&str] = &["/proc/", "/run/", "/sys/", "/tmp/", "/var/run/"];
+/// Folders that are empty at the start, but for these.
+const RUNTIME: &[&str] = &["/run/", "/tmp/", "/var/run/"];
+const ALWAYS: &[&str] = &["/run/systemd/", "/var/run/systemd/"];
+/// What the kernel has on Xen only.
+const XEN: &[&str] = &["/proc/xen", "/sys/hypervisor"];
 const CARDS: &str = "/sys/class/net/";
 
 /// What a command does.
@@ -33,6 +36,27 @@ enum Part {
     Card,
 }
 
+/// Whether a condition holds, and whether its contrary does; `None` if nobody can tell.
+#[derive(Clone, Copy)]
+struct Truth {
+    is: Option<bool>,
+    is_not: Option<bool>,
+}
+
+impl Truth {
+    const UNKNOWN: Self = Self { is: None, is_not: None };
+    /// It is not so at the start, but may come to be so.
+    const NOT_YET: Self = Self { is: Some(false), is_not: None };
+
+    fn sure(is: bool) -> Self {
+        Self { is: Some(is), is_not: Some(!is) }
+    }
+
+    fn negated(self) -> Self {
+        Self { is: self.is_not, is_not: self.is }
+    }
+}
+
 impl Part {
     fn what(self) -> &'static str {
         match self {
@@ -45,8 +69,8 @@ impl Part {
 impl Script {
     /// The harm that it does, the surest first.
     pub(super) fn harm(&self, view: &dyn View) -> Result<Option<Harm>> {
-        // Whether each block that is open is run; `None` if nobody can tell.
-        let mut blocks: Vec<Option<bool>> = Vec::new();
+        // Whether each block that is open is run.
+        let mut blocks: Vec<Truth> = Vec::new();
         let mut may_have_ended = false;
         let mut stopped: Vec<(Part, Harm)> = Vec::new();
         let mut doubt: Option<Harm> = None;
@@ -65,7 +89,11 @@ impl Script {
                 }
                 "elif" | "else" => {
                     if let Some(block) = blocks.last_mut() {
-                        *block = block.map(|run| !run).filter(|run| first == "else" || !run);
+                        *block = match block.negated() {
+                            // another condition comes
+                            contrary if first == "elif" && contrary.is != Some(false) => Truth::UNKNOWN,
+                            contrary => contrary,
+                        };
                     }
                     if first == "elif" {
                         continue;
@@ -73,25 +101,25 @@ impl Script {
                     line = rest;
                 }
                 "while" | "until" | "case" | "select" | "for" => {
-                    blocks.push(None);
+                    blocks.push(Truth::UNKNOWN);
                     continue;
                 }
                 "then" | "do" => line = rest,
                 // one that is not called does nothing
                 _ if line.ends_with('{') => {
-                    blocks.push(Some(false));
+                    blocks.push(Truth::sure(false));
                     continue;
                 }
                 _ => {}
             }
-            let mut run = blocks.iter().copied().fold(Some(true), and);
+            let mut run = blocks.iter().map(|block| block.is).fold(Some(true), and);
             if may_have_ended {
                 run = and(run, None);
             }
             for (before, command) in chained(line) {
                 run = match before {
-                    Some((true, earlier)) => and(run, holds(view, earlier)?),
-                    Some((false, earlier)) => and(run, holds(view, earlier)?.map(|holds| !holds)),
+                    Some((true, earlier)) => and(run, holds(view, earlier)?.is),
+                    Some((false, earlier)) => and(run, holds(view, earlier)?.is_not),
                     None => run,
                 };
                 if run == Some(false) {
@@ -159,44 +187,49 @@ fn chained(line: &str) -> Vec<(Option<(bool, &str)>, &str)> {
         .collect()
 }
 
-/// Whether a command ends well at the start of the machine; `None` if nobody can tell.
-fn holds(view: &dyn View, command: &str) -> Result<Option<bool>> {
-    let command = command.trim().trim_end_matches("then").trim().trim_end_matches(';').trim();
-    let (is_negated, command) = match command.strip_prefix("! ") {
-        Some(command) => (true, command.trim()),
-        None => (false, command),
-    };
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let test = match words.as_slice() {
-        ["[" | "[[", test @ .., "]" | "]]"] | ["test", test @ ..] => test,
-        [first, ..] if FINE.contains(&base(first)) => return Ok(Some(!is_negated)),
-        ["false"] => return Ok(Some(is_negated)),
-        _ => return Ok(None),
-    };
-    let (is_negated, test) = match test {
-        ["!", test @ ..] => (!is_negated, test),
-        test => (is_negated, test),
-    };
-    let ["-b" | "-d" | "-e" | "-f" | "-r" | "-s" | "-x" | "-L" | "-h", path] = test else { return Ok(None) };
-    let path = path.trim_matches(['"', '\'']);
-    if !path.starts_with('/') || path.contains(['$', '*', '?', '`']) {
-        return Ok(None);
+/// Whether a command ends well at the start of the machine.
+fn holds(view: &dyn View, command: &str) -> Result<Truth> {
+    let command = command.trim();
+    if let Some(command) = command.strip_prefix("! ") {
+        return Ok(holds(view, command)?.negated());
     }
-    let is_there = if let Some(card) = path.strip_prefix(CARDS) {
-        Some(matches!(card, CARD | "lo"))
-    } else if path.starts_with("/dev/") {
-        match waits::device(view.machine(), path) {
-            Ok(true) => Some(true),
-            Err((_, true)) => Some(false),
-            _ => None,
-        }
-    } else if RUNTIME.iter().any(|folder| path.starts_with(folder)) {
-        // by then something may have made it; a file that somebody leaves there for the next start is gone
-        if is_negated { None } else { Some(false) }
-    } else {
-        Some(view.exists(path)?)
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words.as_slice() {
+        ["[" | "[[", test @ .., "]" | "]]"] | ["test", test @ ..] => tests(view, test),
+        [first, ..] if FINE.contains(&base(first)) => Ok(Truth::sure(true)),
+        ["false"] => Ok(Truth::sure(false)),
+        _ => Ok(Truth::UNKNOWN),
+    }
+}
+
+/// Whether a test of a file holds (test(1)).
+fn tests(view: &dyn View, test: &[&str]) -> Result<Truth> {
+    let (flag, path) = match test {
+        ["!", test @ ..] => return Ok(tests(view, test)?.negated()),
+        [flag @ ("-b" | "-d" | "-e" | "-f" | "-r" | "-s" | "-x" | "-L" | "-h"), path] => (*flag, *path),
+        _ => return Ok(Truth::UNKNOWN),
     };
-    Ok(is_there.map(|is_there| is_there != is_negated))
+    let path = path.trim_matches(['"', '\'']);
+    let is_in = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+    if !path.starts_with('/') || path.contains(['$', '*', '?', '`']) {
+        return Ok(Truth::UNKNOWN);
+    }
+    if let Some(card) = path.strip_prefix(CARDS) {
+        return Ok(Truth::sure(matches!(card, CARD | "lo")));
+    }
+    if path.starts_with("/dev/") {
+        return Ok(match waits::device(view.machine(), path) {
+            Ok(true) if flag != "-d" => Truth::sure(true),
+            Err((_, true)) => Truth::sure(false),
+            _ => Truth::UNKNOWN,
+        });
+    }
+    Ok(match () {
+        () if is_in(XEN) => Truth::sure(false),
+        () if is_in(RUNTIME) && !is_in(ALWAYS) => Truth::NOT_YET,
+        () if is_in(&["/proc/", "/sys/", "/run/", "/var/run/"]) => Truth::UNKNOWN,
+        () => Truth::sure(view.exists(path)?),
+    })
 }
 
 /// What a command turns off, or on.
@@ -271,6 +304,7 @@ mod tests {
             "[ -e /dev/xvda ] || shutdown -h now",
             "if [ ! -d /sys/class/net/ens5 ]; then\n  poweroff\nfi",
             "[ -f /etc/passwd ] && reboot",
+            "[ -d /proc/xen ] || reboot",
             "echo bye && reboot",
             "if [ -e /nope ]; then\n true\nelse\n reboot\nfi",
         ] {
@@ -282,6 +316,9 @@ mod tests {
             "if x; then exit 0; fi\nreboot",
             "while true; do\n ping -c1 x || reboot\n sleep 60\ndone",
             "[ ! -e /run/x ] && reboot",
+            "[ -e /run/x ] || reboot",
+            "[ -e /proc/cpuinfo ] || reboot",
+            "if [ -e /run/x ]; then\n true\nelse\n reboot\nfi",
         ] {
             assert_eq!(harm(text), Some((ENDS, false)), "{text}");
         }
