@@ -230,6 +230,14 @@ fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, marks: bool) 
         }
         // rpfilter takes those that came the way that the answer goes.
         "--invert" => Fit::No,
+        // What packets of ssh have, more or less.
+        "--mss" => Fit::of(within(first, 1400)),
+        "--length" => Fit::of(within(first, 60)),
+        "--ttl-lt" => Fit::of(first.parse().is_ok_and(|ttl: u32| 50 < ttl)),
+        "--ttl-gt" => Fit::of(first.parse().is_ok_and(|ttl: u32| 50 > ttl)),
+        "--ttl-eq" | "--ttl" => Fit::No,
+        "--dscp" | "--dscp-class" | "--tos" | "--tcp-option" => Fit::No,
+        "--uid-owner" | "--gid-owner" => Fit::of(matches!(first, "0" | "root")),
         "--mark" if matches!(first.split('/').next(), Some("0" | "0x0")) => Fit::of(true),
         "--mark" if !marks => Fit::No,
         "--icmp-type" | "--icmpv6-type" | "-f" | "--fragment" | "-6" | "--ipv6" => Fit::No,
@@ -241,6 +249,14 @@ fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, marks: bool) 
         name if SAYS_NOTHING.contains(&name) => Fit::Yes,
         name => Fit::Unknown(format!("{name} {}", one.values.join(" ")).trim().to_owned()),
     }
+}
+
+/// Whether a number, or a range "536:1460", has this one.
+fn within(range: &str, number: u32) -> bool {
+    let (from, to) = range.split_once(':').unwrap_or((range, range));
+    let from = if from.is_empty() { Ok(0) } else { from.parse() };
+    let to = if to.is_empty() { Ok(u32::MAX) } else { to.parse() };
+    from.is_ok_and(|from: u32| from <= number) && to.is_ok_and(|to: u32| number <= to)
 }
 
 /// Options that say nothing of which packet it is: commands, modules, limits that nobody has come to, what a
@@ -400,6 +416,10 @@ mod tests {
             "-A INPUT -p tcp --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j OK",
             "-A INPUT -p tcp --tcp-flags ALL NONE -j DROP\n-A INPUT -j ACCEPT",
             "-A INPUT -m addrtype --dst-type LOCAL -j OK",
+            "-A INPUT -f -j DROP\n-A INPUT -p tcp -m tcpmss ! --mss 536:65535 -j DROP\n\
+             -A INPUT -p tcp --tcp-flags ALL ALL -j DROP\n-A INPUT -m ttl --ttl-lt 5 -j DROP\n\
+             -A INPUT -m length --length 1400: -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
+            "-A INPUT -i br-0f1e -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
             "-A INPUT -m mark --mark 0x8000/0x8000 -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
             "-A INPUT -p tcp --dport 22 -m geoip --src-cc CN -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
             "-I INPUT 1 -p tcp --dport 22 -j ACCEPT",

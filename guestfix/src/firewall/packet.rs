@@ -173,6 +173,7 @@ impl Packet<'_> {
         // Made by programs that forward or tunnel; what comes in from outside is not on them.
         const VIRTUAL: &[&str] = &[
             "azv",
+            "br-",
             "cali",
             "cilium",
             "cni",

@@ -102,6 +102,24 @@ fn nft_lets_ssh_in() {
         ("", "", "meta mark 0x1 drop\ntcp dport <= 1024 accept"),
         ("", "", "ip saddr 10.0.0.0/8 tcp dport 22 accept\nip saddr 0.0.0.0/0 tcp dport 22 accept"),
         ("", "", "iif != lo accept"),
+        (
+            "",
+            "",
+            "ip frag-off & 0x1fff != 0 counter drop\ntcp flags & (fin|syn) == (fin|syn) drop\n\
+                  tcp flags & (fin|syn|rst|psh|ack|urg) == 0x0 drop\ntcp option maxseg size 1-535 drop\n\
+                  tcp flags & (fin|syn|rst|ack) != syn ct state new drop\ntcp dport 22 accept",
+        ),
+        (
+            "",
+            "",
+            "udp dport != 53 drop\nicmp type != echo-request drop\nip6 hoplimit < 5 drop\ntcp dport 22 accept",
+        ),
+        (
+            "",
+            "",
+            "meta pkttype != unicast drop\nip saddr 127.0.0.0/8 iif != lo drop\nip ttl < 5 drop\ntcp dport 22 accept",
+        ),
+        ("", "", "tcp dport 22 meter ssh { ip saddr limit rate 5/minute } accept\ntcp dport 22 accept"),
     ] {
         assert_eq!(found(&input(above, before, rules)), "", "{above} {before} {rules}");
     }
@@ -114,6 +132,7 @@ fn nft_lets_ssh_in() {
          type filter hook forward priority 0\n  policy drop\n }\n}\n",
         "table ip6 f {\n chain i { type filter hook input priority 0; policy drop; }\n}\n",
         "table ip n {\n chain p { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :8080; }\n}\n",
+        "table ip n {\n chain p { type nat hook prerouting priority dstnat; dnat to tcp dport map { 80 : 10.0.0.2 }; }\n}\n",
         "table ip f {\n chain i { type filter hook input priority filter - 1; policy drop; }\n}\nflush ruleset\n",
         "table ip f\n{\n chain i\n {\n  type filter hook input priority 0\n  tcp dport 22 accept\n  drop\n }\n}\n",
     ] {
@@ -187,7 +206,7 @@ fn nft_lets_a_few_in_or_nobody_can_tell() {
         "jump nowhere",
         "iifname \"br0\" tcp dport 22 accept",
         "tcp dport 22 queue num 0",
-        "meta skuid 0 accept",
+        "ct zone 3 accept",
     ] {
         let found = found(&input("", "", rules));
         assert!(

@@ -30,10 +30,13 @@ pub(super) fn rules(view: &dyn View) -> Result<Option<String>> {
         let policy = if policy == "accept" { "ACCEPT" } else { "DROP" };
         let part = chain.to_ascii_lowercase();
         out += &format!(":{chain} {policy}\n");
+        out += &format!(":ufw-skip-to-policy-{part} -\n-A ufw-skip-to-policy-{part} -j {policy}\n");
         for place in ["before", "user", "after"] {
             out += &format!(":ufw-{place}-{part} -\n-A {chain} -j ufw-{place}-{part}\n");
         }
     }
+    // They only write logs.
+    out += ":ufw-logging-allow -\n:ufw-logging-deny -\n";
     let mut files = vec![BEFORE, AFTER];
     for file in USER {
         if view.exists(file)? {

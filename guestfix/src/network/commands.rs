@@ -2,7 +2,11 @@
 //! own that run when a card comes up. A command that is not known is taken to succeed; what a condition finds
 //! on the target is told for files and for the cards there are, and doubted else.
 
-use crate::programs;
+mod harm;
+
+use self::harm::harm;
+use crate::packaged::is_of_package;
+use crate::programs::{self, SHELLS};
 use crate::text::lines;
 use crate::{Result, View};
 
@@ -103,9 +107,12 @@ const SHELL: &[&str] = &[
 pub(super) struct Shell<'a> {
     pub(super) view: &'a dyn View,
     pub(super) card: &'a str,
-    /// Whether it stops at the first command that fails.
-    pub(super) errexit: bool,
+    /// How many scripts are around this one.
+    pub(super) depth: usize,
 }
+
+/// How deep scripts that run scripts are followed.
+const DEPTH: usize = 3;
 
 /// Parts of a script that may not run.
 struct Block {
@@ -119,7 +126,7 @@ impl Shell<'_> {
     /// What comes of a script.
     pub(super) fn run(&self, text: &str) -> Result<Outcome> {
         let mut out = Outcome::default();
-        let mut errexit = self.errexit;
+        let mut errexit = false;
         let mut blocks: Vec<Block> = Vec::new();
         // What is not run on its way any more, once it has perhaps ended.
         let mut alive = Sure::Yes;
@@ -265,8 +272,11 @@ impl Shell<'_> {
                 if let Some(harm) = harm(name, &bare, self.card) {
                     out.harms.push((harm, done()));
                 }
-                out.why = self.cannot_start(first)?;
-                Sure::of(out.why.is_none())
+                out.why = self.cannot_start(first)?.or(self.lacks(&words_of(first, &bare))?);
+                match out.why {
+                    Some(_) => Sure::No,
+                    None => self.script(first, &bare, sure, line, out)?,
+                }
             }
         };
         Ok(match (is_waited_for, negated) {
@@ -274,6 +284,58 @@ impl Shell<'_> {
             (true, true) => status.not(),
             (true, false) => status,
         })
+    }
+
+    /// Why a command fails that names a card, or a file to read, that is not there.
+    fn lacks(&self, words: &[&str]) -> Result<Option<String>> {
+        let is_of_ec2 = |name: &str| {
+            name != self.card
+                && name.trim_end_matches(|c: char| c.is_ascii_digit()).len() < name.len()
+                && ["ens", "enp", "enX", "eth"].iter().any(|start| name.starts_with(start))
+                && name.chars().all(|c| c.is_ascii_alphanumeric())
+        };
+        let named = match words {
+            ["ip", rest @ ..] => {
+                let set = rest.iter().skip_while(|word| **word != "set").nth(1);
+                rest.windows(2).find(|pair| pair[0] == "dev").map(|pair| pair[1]).or(set.copied())
+            }
+            ["ifconfig" | "ethtool", rest @ ..] => rest.iter().find(|word| !word.starts_with('-')).copied(),
+            _ => None,
+        };
+        if let Some(name) = named.filter(|name| is_of_ec2(name)) {
+            return Ok(Some(format!("there is no card {name} on the target")));
+        }
+        let read =
+            words.iter().zip(words.iter().skip(1)).find(|(sign, _)| **sign == "<").map(|(_, path)| *path);
+        let joined =
+            words.iter().find_map(|word| word.strip_prefix('<').filter(|path| path.starts_with('/')));
+        match read.or(joined) {
+            Some(path) if self.is_there(path)? == Sure::No => Ok(Some(format!("{path} is not there"))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Runs a script of one's own that a command is, or that a shell is told to run.
+    fn script(&self, first: &str, rest: &[&str], sure: Sure, line: usize, out: &mut Outcome) -> Result<Sure> {
+        let name = first.rsplit('/').next().unwrap_or(first);
+        let path = match (SHELLS.contains(&name), rest) {
+            (true, [path, ..]) if path.starts_with('/') => (*path).to_owned(),
+            (true, _) => return Ok(Sure::Yes),
+            (false, _) if first.starts_with('/') => first.to_owned(),
+            (false, _) => format!("/usr/local/sbin/{first}"),
+        };
+        if self.depth >= DEPTH || is_of_package(self.view, &path)? {
+            return Ok(Sure::Yes);
+        }
+        let Some(text) = of_shell(self.view, &path)? else { return Ok(Sure::Yes) };
+        let text = rest.first().map_or_else(|| text.clone(), |word| text.replace("$1", word));
+        let within = Shell { depth: self.depth.saturating_add(1), ..*self }.run(&text)?;
+        let at =
+            |done: &Done| Done { line, command: done.command.clone(), sure: done.sure.min(sure), why: None };
+        out.harms.extend(within.harms.iter().map(|(harm, done)| (*harm, at(done))));
+        let failure = within.failure();
+        out.why = failure.map(|done| format!("{path} fails at line {}", done.line));
+        Ok(failure.map_or(Sure::Yes, |done| done.sure.not()))
     }
 
     /// Why a program does not start, as far as it is named plainly.
@@ -336,6 +398,22 @@ impl Shell<'_> {
     }
 }
 
+/// The words of a command, the program by its name.
+fn words_of<'a>(first: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    let name = first.rsplit('/').next().unwrap_or(first);
+    [name].into_iter().chain(rest.iter().copied()).collect()
+}
+
+/// The text of a script of a shell.
+pub(super) fn of_shell(view: &dyn View, path: &str) -> Result<Option<String>> {
+    let start = view.start(path, 128)?.unwrap_or_default();
+    let start = String::from_utf8_lossy(&start);
+    let is_shell = start.lines().next().and_then(|line| line.strip_prefix("#!")).is_some_and(|program| {
+        program.split_whitespace().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word)))
+    });
+    if is_shell { view.text(path) } else { Ok(None) }
+}
+
 /// A branch of `case` without its pattern.
 fn behind_pattern(text: &str) -> String {
     let text = text.trim_start();
@@ -380,60 +458,6 @@ fn statements(line: &str) -> Vec<String> {
     out
 }
 
-/// What a command does to the card.
-fn harm(name: &str, words: &[&str], card: &str) -> Option<Harm> {
-    let has = |word: &str| words.contains(&word);
-    let plain: Vec<&str> =
-        words.iter().copied().filter(|word| !word.starts_with('-') && *word != "dev").collect();
-    let names_card = has(card);
-    let is_v6 =
-        has("-6") || words.windows(2).any(|pair| pair == ["-f", "inet6"] || pair == ["-family", "inet6"]);
-    const REFUSES: [&str; 3] = ["unreachable", "blackhole", "prohibit"];
-    let refuses = || REFUSES.iter().any(|word| has(word));
-    let is_default = || ["default", "0.0.0.0/0", "0/0"].iter().any(|net| has(net));
-    let object = plain.first().copied().unwrap_or_default();
-    let verb = plain.get(1).copied().unwrap_or_default();
-    let starts = |word: &str, of: &str| !word.is_empty() && of.starts_with(word);
-    match name {
-        _ if is_v6 => None,
-        "ip" if starts(object, "link") => match names_card {
-            true if has("down") || words.windows(2).any(|pair| pair == ["arp", "off"]) => Some(Harm::Passing),
-            true if has("netns") => Some(Harm::Lasting),
-            _ => None,
-        },
-        "ip" if starts(object, "address") => {
-            let is_flush = starts(verb, "flush") && verb.starts_with('f');
-            (is_flush && (names_card || plain.len() == 2)).then_some(Harm::Passing)
-        }
-        "ip" if starts(object, "route") => match verb {
-            "del" | "delete" | "d" if is_default() => Some(Harm::Passing),
-            "flush" | "f" if !has("cache") && (names_card || is_default() || has("main") || has("all")) => {
-                Some(Harm::Passing)
-            }
-            "add" | "replace" | "change" | "append" | "a" | "r" if refuses() && is_default() => {
-                Some(Harm::Lasting)
-            }
-            _ => None,
-        },
-        "ip" if object == "rule" || object == "ru" => {
-            let selects =
-                ["from", "to", "iif", "oif", "fwmark", "tos", "uidrange", "dport", "sport", "ipproto"]
-                    .iter()
-                    .any(|word| has(word));
-            let adds = verb == "add" || verb == "a" || REFUSES.contains(&verb);
-            (adds && refuses() && !selects || verb == "flush").then_some(Harm::Lasting)
-        }
-        "ifconfig" if plain.first() == Some(&card) => {
-            ["down", "0.0.0.0", "0"].iter().any(|word| has(word)).then_some(Harm::Passing)
-        }
-        "ifdown" => (names_card || has("-a")).then_some(Harm::Lasting),
-        "route" if plain.first() == Some(&"del") && (is_default() || has("0.0.0.0")) => Some(Harm::Passing),
-        "dhclient" => (has("-r") || has("-x")).then_some(Harm::Passing),
-        "nmcli" => (has("off") && !has("wifi") || has("disconnect") && names_card).then_some(Harm::Lasting),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,12 +465,17 @@ mod tests {
     use crate::rules::testing::Bench;
 
     fn outcome(text: &str) -> String {
-        let programs = ["curl", "ethtool", "ifconfig", "ifdown", "ip", "ping", "route"];
+        let programs = ["cat", "curl", "ethtool", "ifconfig", "ifdown", "ip", "ping", "route", "sh"];
         let bench = programs.iter().fold(Bench::debian().file("/etc/there", ""), |bench, name| {
             bench.program(&format!("/sbin/{name}"), library(&[]))
         });
-        bench.guest(|guest| {
-            let out = Shell { view: guest.view, card: "eth0", errexit: false }.run(text).unwrap();
+        let scripts =
+            [("fails", "exit 1"), ("undoes", "ip link set $1 down"), ("itself", "/usr/local/bin/itself")];
+        let bench = scripts.iter().fold(bench, |bench, (name, text)| {
+            bench.program(&format!("/usr/local/bin/{name}"), format!("#!/bin/sh\n{text}\n"))
+        });
+        bench.program("/bin/sh", library(&[])).guest(|guest| {
+            let out = Shell { view: guest.view, card: "eth0", depth: 0 }.run(text).unwrap();
             let failure = out.failure().map(|done| format!("fails {:?}", done.sure));
             let harms = out.harms.iter().map(|(harm, done)| format!("{harm:?} {:?}", done.sure));
             harms.chain(failure).collect::<Vec<_>>().join(", ")
@@ -482,6 +511,17 @@ mod tests {
             ("exit $RET", ""),
             ("gone", "fails Yes"),
             ("gone &", ""),
+            ("ip link set ens5 up", "fails Yes"),
+            ("ip route add 10.0.0.0/8 dev eth1", "fails Yes"),
+            ("ethtool -K eth1 gro off || true", ""),
+            ("ip addr add 10.1.1.1/32 dev docker0", ""),
+            ("cat < /etc/there", ""),
+            ("cat </etc/none", "fails Yes"),
+            ("/usr/local/bin/fails", "fails Yes"),
+            ("sh /usr/local/bin/fails || true", ""),
+            ("/usr/local/bin/undoes eth0", "Passing Yes"),
+            ("[ -e /etc/none ] && /usr/local/bin/undoes eth0; true", ""),
+            ("/usr/local/bin/itself", ""),
             ("gone >/dev/null 2>&1", "fails Yes"),
             ("gone & gone", "fails Yes"),
             ("/opt/gone eth0", "fails Yes"),

@@ -75,7 +75,7 @@ pub(super) fn doubt(view: &dyn View, names: &[&str]) -> Result<Option<String>> {
 /// What hooks of one's own do. They are sourced: one that ends ends the script, and an address that a script
 /// fails at is given back (`dhclient.c`, DHCPDECLINE).
 fn hooked(view: &dyn View) -> Result<Vec<(bool, String)>> {
-    let shell = Shell { view, card: "eth0", errexit: false };
+    let shell = Shell { view, card: "eth0", depth: 0 };
     let mut out = Vec::new();
     for (hooks, is_before) in [(ENTER, true), (EXIT, false)] {
         let mut files = hooks.map(str::to_owned).to_vec();

@@ -3,9 +3,9 @@
 //! have dispatchers that run scripts as well.
 
 use super::Answer;
-use super::commands::{Done, Harm, Outcome, Shell, Sure};
+use super::commands::{Done, Harm, Outcome, Shell, Sure, of_shell};
 use crate::place::Place;
-use crate::programs::{SHELLS, cannot_start};
+use crate::programs::cannot_start;
 use crate::services::is_started;
 use crate::{Result, View, packaged};
 
@@ -19,7 +19,7 @@ pub(super) fn fault(
     place: &Place,
     options: &[Vec<String>],
 ) -> Result<Option<Answer>> {
-    let shell = Shell { view, card, errexit: false };
+    let shell = Shell { view, card, depth: 0 };
     for words in options {
         let Some((key, command)) = words.split_first() else { continue };
         let is_before = match key.as_str() {
@@ -78,7 +78,7 @@ impl Dispatcher {
 
     /// Why the card has no address in the end.
     pub(super) fn fault(&self, view: &dyn View, card: &str) -> Result<Option<Answer>> {
-        let shell = Shell { view, card, errexit: false };
+        let shell = Shell { view, card, depth: 0 };
         for path in self.scripts(view)? {
             let is_run =
                 view.stat(&path)?.is_some_and(|node| node.mode & 0o111 != 0 && node.mode & 0o022 == 0);
@@ -151,14 +151,4 @@ fn of_script(shell: &Shell<'_>, path: &str, is_before: bool) -> Result<Option<An
     let answer = found.map(place).and_then(|place| judged(&out, is_before, &place, say));
     // Scripts of packages know what they do.
     Ok(if answer.is_some() && packaged::is_of_package(view, path)? { None } else { answer })
-}
-
-/// The text of a script of a shell.
-pub(super) fn of_shell(view: &dyn View, path: &str) -> Result<Option<String>> {
-    let start = view.start(path, 128)?.unwrap_or_default();
-    let start = String::from_utf8_lossy(&start);
-    let is_shell = start.lines().next().and_then(|line| line.strip_prefix("#!")).is_some_and(|program| {
-        program.split_whitespace().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word)))
-    });
-    if is_shell { view.text(path) } else { Ok(None) }
 }

@@ -31,9 +31,26 @@ enum Field {
     WayBack,
     /// It is so for a few.
     Few(&'static str),
-    /// No packet of ssh has it.
+    /// Of another protocol: what is asked of that fits no packet of ssh, whatever it is.
     Never,
+    /// It has none of the values that are asked for.
+    Other,
+    /// A number that it has, or one near it.
+    Number(u32),
     Unknown,
+}
+
+/// What packets of ssh have, more or less: the largest segment that is announced, their length, their hops.
+const SEGMENT: u32 = 1400;
+const LENGTH: u32 = 60;
+const TTL: u32 = 50;
+
+/// A number, in decimal or as `0x1f`.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 /// What is left of a rule.
@@ -56,10 +73,8 @@ pub(super) fn rules(tokens: &[Token], table: &str, sets: &Sets, packet: &Packet<
             "accept" | "drop" | "reject" | "return" | "continue" | "jump" | "goto" | "queue"
             | "masquerade" | "snat" | "redirect" | "dnat" | "tproxy" | "fwd" | "notrack" | "synproxy" => {
                 let verdict = reader.verdict(word);
-                if !matches!(verdict, Verdict::Next) || word == "continue" {
-                    out.push(rule(fit, verdict));
-                    return;
-                }
+                out.push(rule(fit, verdict));
+                return;
             }
             "counter" => match reader.word(0) {
                 Some("packets") => reader.drop(4),
@@ -146,6 +161,13 @@ impl<'a> Reader<'a> {
                 Some(chain) => Verdict::Goto(chain),
                 None => Verdict::Unknown(format!("{word} {}", shown(self.tokens))),
             },
+            "dnat" | "redirect" | "tproxy" if self.tokens.iter().any(|token| token.is("map")) => {
+                match self.mapped() {
+                    Fit::No => Verdict::Next,
+                    Fit::Yes => Verdict::Divert,
+                    _ => Verdict::Unknown(format!("{word} {}", shown(self.tokens))),
+                }
+            }
             "redirect" => {
                 let port =
                     self.tokens.iter().filter_map(Token::word).map(|word| word.trim_start_matches(':'));
@@ -160,6 +182,23 @@ impl<'a> Reader<'a> {
             },
             _ => Verdict::Unknown(format!("what {word} does with it")),
         }
+    }
+
+    /// Whether a map has the packet among its keys: `to tcp dport map { 80 : 10.0.0.2 }`.
+    fn mapped(&self) -> Fit {
+        let at = self.tokens.iter().position(|token| token.is("map")).unwrap_or(self.tokens.len());
+        let (before, behind) = self.tokens.split_at(at);
+        // "to", "ip to", "ip addr . port to"
+        let from = before.iter().position(|token| token.is("to")).map_or(0, |to| to.saturating_add(1));
+        let mut key = Reader { tokens: before.get(from..).unwrap_or_default(), ..*self };
+        let field = key.next().and_then(Token::word).and_then(|word| key.field(word));
+        let (Some(field), []) = (field, key.tokens) else { return Fit::Unknown("a map".into()) };
+        let mut value = Reader { tokens: behind.get(1..).unwrap_or_default(), ..*self };
+        let all = value.value();
+        Fit::any(self.elements(all).into_iter().map(|element| {
+            let end = element.iter().position(|token| token.is(":")).unwrap_or(element.len());
+            self.fits(&[field], element.get(..end).unwrap_or_default(), None)
+        }))
     }
 
     fn skip_log(&mut self) {
@@ -278,7 +317,21 @@ impl<'a> Reader<'a> {
             return Asked::Fit(Fit::of(is_there));
         }
         let value = self.value();
+        if fields.contains(&Field::Never) {
+            return Asked::Fit(Fit::No);
+        }
         if is_compared {
+            if let (Field::Number(own), Some(number)) =
+                (first, value.first().and_then(Token::word).and_then(number))
+            {
+                let is = |sign: &str| compared.is_some_and(|token| token.is(sign));
+                return Asked::Fit(Fit::of(
+                    is("<") && own < number
+                        || is("<=") && own <= number
+                        || is(">") && own > number
+                        || is(">=") && own >= number,
+                ));
+            }
             let port = value.first().and_then(Token::word).and_then(|word| word.parse::<u16>().ok());
             let range = match (compared.is_some_and(|token| token.is("<") || token.is("<=")), port) {
                 (true, Some(port)) => {
@@ -315,18 +368,21 @@ impl<'a> Reader<'a> {
             "tcp" | "th" => match take() {
                 port @ ("sport" | "dport") => Field::Port(end(port)),
                 "flags" => Field::Flags,
-                "option" => {
-                    while !matches!(self.word(0), None | Some("set" | "exists" | "missing")) {
-                        self.drop(1);
-                    }
-                    Field::Unknown
-                }
+                "option" => match (take(), take()) {
+                    ("maxseg" | "mss", "size") => Field::Number(SEGMENT),
+                    _ => Field::Unknown,
+                },
                 _ => Field::Unknown,
             },
             "ip" => match take() {
                 address @ ("saddr" | "daddr") => Field::Address(end(address)),
                 "protocol" => Field::Protocol,
                 "version" => Field::Family,
+                "frag-off" => Field::Number(0),
+                "length" => Field::Number(LENGTH),
+                "ttl" => Field::Number(TTL),
+                "hdrlength" => Field::Number(5),
+                "dscp" | "ecn" => Field::Other,
                 _ => Field::Unknown,
             },
             "udp" | "udplite" | "sctp" | "dccp" | "icmp" | "icmpv6" | "igmp" | "esp" | "ah" | "comp"
@@ -353,7 +409,7 @@ impl<'a> Reader<'a> {
                     "state" => Field::State,
                     "direction" => Field::Direction,
                     "mark" => Field::Mark,
-                    "status" | "helper" | "expiration" => Field::Never,
+                    "status" | "helper" | "expiration" => Field::Other,
                     _ => Field::Unknown,
                 }
             }
@@ -446,6 +502,13 @@ impl<'a> Reader<'a> {
             // A packet that comes in has no interface that it goes out by.
             Field::Never | Field::Interface { .. } => Fit::No,
             Field::Flags => self.flags(None, &[Token::Word(value.to_owned())]),
+            Field::Other => Fit::No,
+            Field::Number(own) => match value.split_once('-').map(|(from, to)| (number(from), number(to))) {
+                Some((Some(from), Some(to))) => Fit::of((from..=to).contains(&own)),
+                _ => {
+                    number(value).map_or_else(|| Fit::of(own == 0 && value == "root"), |n| Fit::of(n == own))
+                }
+            },
             Field::Unknown => Fit::Unknown(format!("what it asks by {value}")),
         }
     }
@@ -479,9 +542,12 @@ fn meta(key: &str) -> Option<Field> {
         "mark" => Field::Mark,
         "pkttype" => Field::Kind,
         "hour" | "day" | "time" => Field::Few("at the time"),
-        "priority" | "nftrace" | "skuid" | "skgid" | "length" | "cpu" | "cgroup" | "iiftype" | "oiftype"
-        | "iifgroup" | "oifgroup" | "socket" | "rtclassid" | "ibrname" | "obrname" | "iifkind"
-        | "oifkind" | "random" | "sdif" | "sdifname" | "broute" => Field::Unknown,
+        "skuid" | "skgid" => Field::Number(0),
+        "length" => Field::Number(LENGTH),
+        "secpath" | "ipsec" => Field::Other,
+        "priority" | "nftrace" | "cpu" | "cgroup" | "iiftype" | "oiftype" | "iifgroup" | "oifgroup"
+        | "socket" | "rtclassid" | "ibrname" | "obrname" | "iifkind" | "oifkind" | "random" | "sdif"
+        | "sdifname" | "broute" => Field::Unknown,
         _ => return None,
     })
 }
