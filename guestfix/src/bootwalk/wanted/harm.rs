@@ -306,6 +306,8 @@ mod tests {
             "[ -f /etc/passwd ] && reboot",
             "[ -d /proc/xen ] || reboot",
             "echo bye && reboot",
+            "cat <<EOF\nbye\nEOF\nreboot",
+            "x=$((1<<Y))\nreboot",
             "if [ -e /nope ]; then\n true\nelse\n reboot\nfi",
         ] {
             assert_eq!(harm(text), Some((ENDS, true)), "{text}");
@@ -329,6 +331,7 @@ mod tests {
             "/opt/app init",
             "f() {\n reboot\n}",
             "exit 0\nreboot",
+            "cat > /usr/local/bin/x <<'EOF'\n#!/bin/sh\nreboot\nEOF\nchmod +x /usr/local/bin/x",
             "systemctl start x; shutdown -c",
             "echo reboot",
             "systemctl set-default poweroff.target",

@@ -64,9 +64,23 @@ impl Script {
         Ok(is_shell.then(|| text.replace(';', "\n")))
     }
 
-    /// Its lines that say something.
+    /// Its lines that say something, without the texts that it hands on as they are (`<<EOF`).
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        let all: Vec<&str> = self.0.lines().map(str::trim).collect();
+        let mut out = Vec::new();
+        let mut at = 0_usize;
+        while let Some(line) = all.get(at) {
+            at = at.saturating_add(1);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            out.push(*line);
+            let rest = all.get(at..).unwrap_or_default();
+            if let Some(end) = handed_on(line).and_then(|end| rest.iter().position(|line| *line == end)) {
+                at = at.saturating_add(end).saturating_add(1);
+            }
+        }
+        out.into_iter()
     }
 
     /// Its commands, each with how deep it is within conditions, loops and functions.
@@ -115,6 +129,13 @@ impl Script {
         }
         false
     }
+}
+
+/// The line at which a text ends that begins below this one.
+fn handed_on(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("<<")?;
+    let word = rest.trim_start_matches('-').split_whitespace().next()?.trim_matches(['"', '\'', '\\']);
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_').then_some(word)
 }
 
 /// Whether these are options of a shell: "-e", "-e -".
