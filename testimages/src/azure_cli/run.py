@@ -7,6 +7,7 @@ import time
 
 import azure.cli.core._profile as profile
 from azure.cli.core import get_default_cli
+from azure.cli.core.aaz._http_policy import AAZBearerTokenCredentialPolicy
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 
@@ -35,7 +36,8 @@ profile.Profile.get_login_credentials = lambda self, *a, **k: (Credential(), sub
 profile.Profile.get_subscription_id = lambda self, *a, **k: subscription
 profile.Profile.get_subscription = account
 # A stand-in on this machine speaks plain HTTP.
-BearerTokenCredentialPolicy._enforce_https = staticmethod(lambda request: None)
+for policy in BearerTokenCredentialPolicy, AAZBearerTokenCredentialPolicy:
+    policy._enforce_https = staticmethod(lambda request: None)
 cli = get_default_cli()
 cli.cloud.endpoints.resource_manager = endpoint
 sys.exit(cli.invoke(sys.argv[4:]))
