@@ -1,10 +1,15 @@
 //! What a command costs.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use wait4::Wait4;
+
+/// How often it is looked how much memory a command holds.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// One run of a command.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +68,13 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
+/// The most KiB that a process ever had resident.
+fn resident(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors
@@ -74,12 +86,24 @@ pub fn measure(command: &mut Command) -> Result<Cost> {
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let used = child.wait4().context("cannot wait for the command")?;
+    // What wait4 tells as the most counts in the process that it was split off from: this one, and a sink in it.
+    let (process, most) = (child.id(), &AtomicU64::new(0));
+    let (ended, is_ended) = mpsc::channel::<()>();
+    let used = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                most.fetch_max(resident(process).unwrap_or(0), Ordering::Relaxed);
+            }
+        });
+        let used = child.wait4();
+        drop(ended);
+        used
+    });
+    let used = used.context("cannot wait for the command")?;
     let wall = start.elapsed();
-    ensure!(used.status.success(), "{command:?} failed: {}", used.status);
+    ensure!(used.status.success(), "{} failed: {}", command.get_program().display(), used.status);
     let cpu: Duration = used.rusage.utime + used.rusage.stime;
-    // Given in bytes.
-    let resident = used.rusage.maxrss as f64 / f64::from(1 << 20);
+    let resident = most.load(Ordering::Relaxed) as f64 / f64::from(1 << 10);
     Ok(Cost { wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), resident })
 }
 

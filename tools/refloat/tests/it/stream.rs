@@ -62,19 +62,19 @@ fn streams(gib: u64, data: u64) {
     };
     let mut child = command(&line).stdout(Stdio::null()).spawn().unwrap();
     // What the system says of a process that has ended counts in the one that it was split off from.
-    let (mut held, mut status) = (0, None);
-    while status.is_none() {
+    let mut held = 0;
+    while child.try_wait().unwrap().is_none() {
         held = most_resident(child.id()).unwrap_or(held);
         std::thread::sleep(Duration::from_millis(20));
-        status = child.try_wait().unwrap();
     }
+    let status = child.wait().unwrap();
     let kept = on_disk(cloud.path());
     eprintln!(
         "{gib} GiB, {data} MiB of them data: {} MiB resident, {} MiB on the disk",
         held >> 20,
         kept >> 20
     );
-    assert!(status.unwrap().success());
+    assert!(status.success());
     assert!(held > 0 && held <= RESIDENT, "{} MiB are resident", held >> 20);
     assert!(kept <= ON_DISK, "{} MiB are left", kept >> 20);
     // What is there is what was sent, and is ready.
