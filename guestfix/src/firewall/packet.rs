@@ -11,6 +11,9 @@ const SSH: u16 = 22;
 const CLIENTS: RangeInclusive<u16> = 1024..=u16::MAX;
 const SURE_CLIENTS: RangeInclusive<u16> = 32768..=60999;
 
+/// As much is said of whom a rule is for, in bytes.
+const SHOWN: usize = 120;
+
 /// One of the packets without which nobody comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -84,6 +87,8 @@ impl Fit {
             (Self::No, fit) | (fit, Self::No) => fit,
             (unknown @ Self::Unknown(_), _) | (_, unknown @ Self::Unknown(_)) => unknown,
             (most @ Self::Most(_), _) | (_, most @ Self::Most(_)) => most,
+            // Lists may be long, and nobody reads all of one.
+            (Self::Few(a), Self::Few(_)) if a.len() > SHOWN => Self::Few(a),
             (Self::Few(a), Self::Few(b)) => {
                 // "from 10.0.0.0/8, 192.168.0.0/16"
                 let same = a.split_once(' ').zip(b.split_once(' ')).filter(|((a, _), (b, _))| a == b);
@@ -338,6 +343,8 @@ mod tests {
         assert_eq!(card().and(few("from a")), card());
         assert_eq!(card().and(Fit::No), Fit::No);
         assert_eq!(card().not(), Fit::Yes);
+        let many = Fit::any((0..200_000).map(|n| few(&format!("from {n}"))));
+        assert!(matches!(many, Fit::Few(text) if text.len() < 200));
         assert_eq!(Fit::any([Fit::No, few("from a"), Fit::Yes]), Fit::Yes);
         assert!(FIRST.has_flags(&["FIN", "SYN", "RST", "ACK"], &["SYN"]));
         assert!(!ANSWER.has_flags(&["SYN", "ACK"], &["SYN"]) && !FIRST.has_flags(&["ALL"], &["NONE"]));

@@ -9,7 +9,10 @@ use super::packet::Fit;
 /// How deep jumps go. The kernel takes 16 of nft's.
 const DEPTH: usize = 64;
 /// The most rules that are gone through for one packet.
-const STEPS: usize = 1 << 20;
+const STEPS: usize = 1 << 18;
+
+/// As many are named of those that are let in.
+const SHOWN: usize = 8;
 
 /// What becomes of a packet that a rule is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +91,7 @@ impl Fate {
         let few = few();
         match (self, few) {
             (Self::Limited(mut most), Self::In) => {
+                most.truncate(SHOWN);
                 most.insert(0, which.to_owned());
                 Self::Limited(most)
             }
