@@ -4,7 +4,8 @@ use block::{Disk, DiskMut};
 use vfs::{Driver, FileSystem, FileSystemMut, FsError, Result};
 
 /// Every file system that is opened: a line each. A volume is offered to them in this order.
-pub static FILE_SYSTEMS: [&Driver; 4] = [&ext4::DRIVER, &xfs::DRIVER, &btrfs::DRIVER, &fat::DRIVER];
+pub static FILE_SYSTEMS: [&Driver; 5] =
+    [&ext4::DRIVER, &xfs::DRIVER, &btrfs::DRIVER, &fat::DRIVER, &ntfs::DRIVER];
 
 /// The driver whose marks the volume has; none for a member of an array, whatever it begins with.
 ///

@@ -51,4 +51,4 @@ pub use page_blob::{PageBlobDestination, ReadBack};
 
 #[cfg(feature = "cloud")]
 pub use cloud;
-pub use {block, btrfs, ext4, fat, image, vfs, volume, xfs};
+pub use {block, btrfs, ext4, fat, image, ntfs, vfs, volume, xfs};

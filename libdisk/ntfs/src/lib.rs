@@ -35,7 +35,28 @@ mod upcase;
 mod volume;
 
 use block::Disk;
-use vfs::{FileSystem, Result};
+use vfs::{Driver, FileSystem, FsError, Result};
+
+/// Its line in the table of file systems.
+pub static DRIVER: Driver = Driver {
+    name: "ntfs",
+    probe,
+    open,
+    open_mut: |device| {
+        open(device.disk())?;
+        Err(FsError::unsupported(NOT_WRITTEN))
+    },
+    replay: |device| match read::Ntfs::open(device.disk())?.has_work_pending()? {
+        true => Err(FsError::unsupported(NOT_REPLAYED)),
+        false => Ok(false),
+    },
+    open_subvolume: None,
+};
+
+/// Why it is not written, and what to do instead.
+const NOT_WRITTEN: &str = "writing to NTFS; make the changes in the running guest before the migration";
+/// Why its log is not replayed, and what to do instead.
+const NOT_REPLAYED: &str = "replaying the log of NTFS; shut Windows down before the snapshot is taken";
 
 /// Whether a volume has the marks of NTFS.
 ///

@@ -114,6 +114,11 @@ impl Ntfs {
         Ok(log::state(&head))
     }
 
+    /// Whether what was done last is in the log alone.
+    pub(crate) fn has_work_pending(&self) -> Result<bool> {
+        Ok(matches!(self.log()?, LogState::Pending { .. } | LogState::Unreadable))
+    }
+
     /// Whether Windows hibernated, or shut down in its fast way: its memory is in a file, and it goes on with
     /// what it knows of the volume.
     fn hibernated(&self) -> Result<bool> {

@@ -48,10 +48,10 @@ fn why_a_volume_is_not_opened_is_on_its_line() {
         judge::run(judge::tool("mkfs.btrfs").arg("-q").args(&disks));
         cases.push(("one.raw", "btrfs", "device"));
     }
-    if judge::need_all(&["mkntfs"]) {
-        File::create(at.join("ntfs.raw")).unwrap().set_len(16 << 20).unwrap();
-        judge::run(judge::tool("mkntfs").args(["-q", "-F", "-f"]).arg(at.join("ntfs.raw")));
-        cases.push(("ntfs.raw", "ntfs", "an NTFS file system, which refloat does not read"));
+    if judge::need_all(&["mkfs.exfat"]) {
+        File::create(at.join("exfat.raw")).unwrap().set_len(16 << 20).unwrap();
+        judge::run(judge::tool("mkfs.exfat").arg(at.join("exfat.raw")));
+        cases.push(("exfat.raw", "exfat", "an exFAT file system, which refloat does not read"));
     }
     for (image, kind, why) in cases {
         let text = refloat(at, &format!("inspect {image}"), 0);
@@ -69,6 +69,37 @@ fn why_a_volume_is_not_opened_is_on_its_line() {
         judge::run(judge::tool("mkswap").arg("-q").arg(at.join("swap.raw")));
         assert!(json(at, "inspect swap.raw", 0)["machine"]["volumes"][0]["unreadable"].is_null());
     }
+}
+
+#[test]
+fn ntfs_is_read_and_not_written() {
+    if !judge::need_all(&["mkntfs", "ntfscp"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    File::create(at.join("data.raw")).unwrap().set_len(16 << 20).unwrap();
+    judge::run(judge::tool("mkntfs").args(["-q", "-F", "-f", "-L", "Data"]).arg(at.join("data.raw")));
+    std::fs::write(at.join("note"), "a note\n").unwrap();
+    let mut copy = judge::tool("ntfscp");
+    judge::run(copy.arg("-q").arg(at.join("data.raw")).arg(at.join("note")).arg("/Note.txt"));
+    let volume = json(at, "inspect data.raw", 0)["machine"]["volumes"][0].clone();
+    assert!(
+        volume["kind"] == "ntfs" && volume["label"] == "Data" && volume["unreadable"].is_null(),
+        "{volume}"
+    );
+    assert_eq!(refloat(at, "fs cat data.raw#/NOTE.TXT", 0), "a note\n");
+    assert!(refloat(at, "fs ls data.raw#/", 0).contains("/Note.txt"));
+
+    // Work that is pending in the log: what is read may be old.
+    let Some(shared) = judge::shared() else { return };
+    let packed = shared.join("testdata/ntfs/windows-interrupted-1.img.xz");
+    let image = File::create(at.join("dirty.raw")).unwrap();
+    let status = judge::tool("xz").arg("-dc").arg(packed).stdout(image).status().unwrap();
+    assert!(status.success());
+    let said = failure(at, "fs ls dirty.raw#/");
+    assert!(said.contains("the log of NTFS") && said.contains("--stale"), "{said}");
+    assert!(refloat(at, "fs ls dirty.raw#/ --stale", 0).contains("/d000"));
 }
 
 #[test]
