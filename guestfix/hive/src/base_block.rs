@@ -47,6 +47,8 @@ pub(crate) struct BaseBlock {
     checksum: U32,
 }
 
+const _: () = assert!(size_of::<BaseBlock>() == 512);
+
 impl BaseBlock {
     /// The base block at the start of a hive or a log.
     pub(crate) fn read(file: &[u8]) -> Result<Self> {

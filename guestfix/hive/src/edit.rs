@@ -7,7 +7,6 @@ mod values;
 
 use zerocopy::IntoBytes;
 
-use crate::base_block;
 use crate::cells::{NONE, narrow};
 use crate::error::{Error, Result};
 use crate::hive::Hive;
@@ -185,9 +184,6 @@ impl Edit {
         Ok(at)
     }
 }
-
-/// Bytes of the base block are those of the head.
-const _: () = assert!(size_of::<base_block::BaseBlock>() == 512);
 
 /// A length in the format's numbers.
 fn len(bytes: &[u8]) -> u32 {

@@ -3,7 +3,7 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::cells::{Cells, NONE, index};
+use crate::cells::{Cells, NONE};
 use crate::error::{Error, Result};
 use crate::hive::Hive;
 use crate::value::{self, Value};
@@ -177,9 +177,4 @@ impl<'h> Key<'h> {
         }
         Ok(None)
     }
-}
-
-/// Whether a number of things is right for a list that holds so many.
-pub(crate) fn is_count(said: u32, found: usize) -> bool {
-    index(said) == found
 }

@@ -3,7 +3,7 @@
 
 use crate::cells::{Cells, NONE, index, number};
 use crate::error::{Error, Result};
-use crate::key::{KeyNode, is_count};
+use crate::key::KeyNode;
 use crate::name;
 
 /// A kind of leaf, by what stands beside each key.
@@ -133,7 +133,7 @@ impl Lists {
             lists.leaves.push(Leaf::read(cells, at)?);
         }
         let found = lists.keys().count();
-        if !is_count(count, found) {
+        if found != index(count) {
             let why = format!("it is said to have {count} subkeys, and its lists have {found}");
             return Err(Error::corrupt("key", key, why));
         }

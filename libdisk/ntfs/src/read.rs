@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use vfs::bytes::{byte, index, le32, le64, wide};
+use vfs::bytes::{byte, index, le64, wide};
 use vfs::{DirEntry, FileSystem, FileType, FsError, Info, Metadata, NodeId, Result, State};
 
 use crate::attribute::{kind, units};
@@ -249,7 +249,6 @@ impl FileSystem for Ntfs {
                 (FileType::Regular, size)
             }
         };
-        let _ = le32(&times, 32)?;
         Ok(Metadata {
             file_type,
             mode: 0o755,
