@@ -1,14 +1,14 @@
 //! A managed disk in Azure that is made of a page blob.
 
-use std::ops::Range;
 use std::path::Path;
 
-use block::{Chunk, ContentSum, Disk, Done, Error, ErrorKind, Observer, Receipt, Result, Sink, SinkCaps};
+use block::{Disk, Error, ErrorKind, Observer, Receipt, Result};
 use cloud::azure::{Creation, DiskFacts};
 use image::Existing;
 use image::transfer::ResumeKey;
 use volume::Fitted;
 
+use crate::ending::Ending;
 use crate::managed_disk::ONCE;
 use crate::{
     Base, Begin, Destination, DiskSpec, FileFormat, ManagedDiskDestination, Older, PageBlobDestination,
@@ -147,8 +147,9 @@ impl Destination for ImportedDiskDestination {
                 Ok(Begin::Complete(receipt))
             }
             Begin::Go { sink: pages, resumes } => {
-                let sink = Box::new(ImportSink { pages, to: self.clone(), account, source });
-                Ok(Begin::Go { sink, resumes })
+                let to = self.clone();
+                let end = move || to.import(&account, source.as_deref());
+                Ok(Begin::Go { sink: Box::new(Ending { pages, end }), resumes })
             }
         }
     }
@@ -164,37 +165,5 @@ impl Destination for ImportedDiskDestination {
 
     fn verify(&self) -> Result<Upload> {
         Ok(Upload { form: Some(self.disk.read()?), content: self.via.content()? })
-    }
-}
-
-/// Puts pages, then has the disk made of them.
-struct ImportSink {
-    pages: Box<dyn Sink>,
-    to: ImportedDiskDestination,
-    account: String,
-    source: Option<String>,
-}
-
-impl Sink for ImportSink {
-    fn caps(&self) -> SinkCaps {
-        self.pages.caps()
-    }
-
-    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
-        self.pages.put(chunk)
-    }
-
-    fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
-        self.pages.done(range, sum)
-    }
-
-    fn already_done(&self) -> Result<Done> {
-        self.pages.already_done()
-    }
-
-    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
-        let receipt = self.pages.finish(content)?;
-        self.to.import(&self.account, self.source.as_deref())?;
-        Ok(receipt)
     }
 }

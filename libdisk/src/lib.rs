@@ -17,6 +17,8 @@ mod address;
 #[cfg(feature = "cloud")]
 mod blobs;
 mod destination;
+#[cfg(feature = "cloud")]
+mod ending;
 mod filesystem;
 mod identity;
 #[cfg(feature = "cloud")]

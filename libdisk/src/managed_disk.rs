@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use block::{Chunk, ContentSum, Disk, Done, Error, ErrorKind, Observer, Receipt, Result, Sink, SinkCaps};
+use block::{Disk, Error, ErrorKind, Observer, Receipt, Result};
 use cloud::azure::{
     Access, Blob, Creation, DiskFacts, DiskId, DiskSettings, Grant, MAX_PUT, ManagedDisk, Manager, Options,
     PAGE, PageBlob, Signatures,
@@ -16,6 +15,7 @@ use image::transfer::ResumeKey;
 use image::vhd;
 use volume::Fitted;
 
+use crate::ending::Ending;
 use crate::{
     Base, Begin, CannotFollow, Destination, DiskSpec, FileFormat, Older, PageBlobDestination, ReadBack,
     Taken, Upload,
@@ -243,8 +243,10 @@ impl Destination for ManagedDiskDestination {
                 self.disk().close()?;
                 Ok(Begin::Complete(receipt))
             }
-            Begin::Go { sink, resumes } => {
-                Ok(Begin::Go { sink: Box::new(DiskSink { pages: sink, disk: self.disk() }), resumes })
+            Begin::Go { sink: pages, resumes } => {
+                let disk = self.disk();
+                let end = move || close(&disk);
+                Ok(Begin::Go { sink: Box::new(Ending { pages, end }), resumes })
             }
         }
     }
@@ -267,36 +269,11 @@ impl Destination for ManagedDiskDestination {
     }
 }
 
-/// Puts pages, then closes the disk: only then is it one.
-struct DiskSink {
-    pages: Box<dyn Sink>,
-    disk: ManagedDisk,
-}
-
-impl Sink for DiskSink {
-    fn caps(&self) -> SinkCaps {
-        self.pages.caps()
+/// Closes a disk that has all of its pages: only then is it one.
+fn close(disk: &ManagedDisk) -> Result<()> {
+    disk.close()?;
+    if disk.facts()?.is_some_and(|facts| !facts.is_unfinished() && !facts.is_open()) {
+        return Ok(());
     }
-
-    fn put(&self, chunk: Chunk<'_>) -> Result<()> {
-        self.pages.put(chunk)
-    }
-
-    fn done(&self, range: Range<u64>, sum: ContentSum) -> Result<()> {
-        self.pages.done(range, sum)
-    }
-
-    fn already_done(&self) -> Result<Done> {
-        self.pages.already_done()
-    }
-
-    fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
-        let receipt = self.pages.finish(content)?;
-        self.disk.close()?;
-        let facts = self.disk.facts()?;
-        if facts.is_some_and(|facts| !facts.is_unfinished() && !facts.is_open()) {
-            return Ok(receipt);
-        }
-        Err(Error::new(ErrorKind::Changed, LAYER, "the disk was closed and is still not ready"))
-    }
+    Err(Error::new(ErrorKind::Changed, LAYER, "the disk was closed and is still not ready"))
 }
