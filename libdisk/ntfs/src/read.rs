@@ -1,5 +1,6 @@
 //! `FileSystem` on a volume.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ const PIECE: u64 = 1 << 20;
 pub(crate) struct Ntfs {
     volume: Volume,
     capitals: Capitals,
+    /// The content that was read last: a file is read in many pieces.
+    last: RefCell<Option<(NodeId, Arc<Stream>)>>,
 }
 
 impl Ntfs {
@@ -43,7 +46,7 @@ impl Ntfs {
         let missing = || FsError::corrupt("$UpCase", 0, "it has no content");
         let table = volume.stream(&table, kind::DATA, &[])?.ok_or_else(missing)?;
         let bytes = table.read_all(&volume.disk, &volume.boot, Capitals::MOST, "$UpCase")?;
-        Ok(Self { capitals: Capitals::read(&bytes)?, volume })
+        Ok(Self { capitals: Capitals::read(&bytes)?, volume, last: RefCell::default() })
     }
 
     fn file(&self, node: NodeId) -> Result<Arc<Record>> {
@@ -93,7 +96,10 @@ impl Ntfs {
     }
 
     /// The content of a file.
-    fn content(&self, node: NodeId) -> Result<Stream> {
+    fn content(&self, node: NodeId) -> Result<Arc<Stream>> {
+        if let Some((_, stream)) = self.last.borrow().as_ref().filter(|(last, _)| *last == node) {
+            return Ok(Arc::clone(stream));
+        }
         let record = self.file(node)?;
         if record.directory {
             return Err(FsError::IsADirectory);
@@ -102,7 +108,9 @@ impl Ntfs {
             return Err(FsError::unsupported(what));
         }
         let stream = self.volume.stream(&record, kind::DATA, &[])?;
-        stream.ok_or_else(|| FsError::Invalid("it has no content".into()))
+        let stream = Arc::new(stream.ok_or_else(|| FsError::Invalid("it has no content".into()))?);
+        *self.last.borrow_mut() = Some((node, Arc::clone(&stream)));
+        Ok(stream)
     }
 
     /// The state of the log.
@@ -279,7 +287,8 @@ impl FileSystem for Ntfs {
     }
 
     fn read_at(&self, node: NodeId, buf: &mut [u8], offset: u64) -> Result<usize> {
-        self.read(&self.content(node)?, buf, offset)
+        let content = self.content(node)?;
+        self.read(&content, buf, offset)
     }
 
     fn next_data(&self, node: NodeId, offset: u64) -> Result<Option<u64>> {
