@@ -4,6 +4,9 @@
 use crate::systemd::{self, Unit};
 use crate::{Result, View};
 
+/// What an older init runs at the end of the start, and systemd's rc-local.service.
+pub(crate) const RC_LOCAL: [&str; 2] = ["/etc/rc.local", "/etc/rc.d/rc.local"];
+
 /// OpenRC has a directory of links for each.
 const RUNLEVELS: &str = "/etc/runlevels";
 

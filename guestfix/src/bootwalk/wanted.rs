@@ -13,11 +13,12 @@ use std::collections::BTreeSet;
 use self::harm::Harm;
 use self::script::Script;
 use super::sshd;
+use crate::services::{self, RC_LOCAL};
 use crate::systemd::conditions::{self, Verdict};
 use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_packaged, is_quick, program};
 use crate::systemd::{self, Pulled, Unit};
 use crate::text::cmdline;
-use crate::{Result, View, services};
+use crate::{Result, View};
 
 /// What the logins come after, beside the doors.
 const GATES: &[&str] = &[
@@ -43,8 +44,6 @@ pub(super) const MANAGERS: &[&str] = &[
     "wicked.service",
 ];
 
-/// What an older init runs at the end of the start, and systemd's rc-local.service.
-const SCRIPTS: &[&str] = &["/etc/rc.local", "/etc/rc.d/rc.local"];
 /// By these a unit starts others.
 const PULLS: &[&str] = &["Requires", "Requisite", "Wants", "BindsTo", "Upholds"];
 /// As many units are looked at.
@@ -53,7 +52,7 @@ const UNITS: usize = 4096;
 /// The first unit that ends the start, or of which nobody can tell whether it does.
 pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     let view = start.view;
-    for script in SCRIPTS {
+    for script in RC_LOCAL {
         let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
         let harm = if is_run { Script::of(view, script)?.harm(view)? } else { None };
         if let Some(Harm { command, what, is_sure }) = harm {

@@ -1,10 +1,10 @@
 //! Scripts that load files of rules: what runs at the end of the start, and when a card comes up.
 
 use super::Language;
+use crate::services::RC_LOCAL;
 use crate::text::lines;
 use crate::{Result, View};
 
-const SCRIPTS: &[&str] = &["/etc/rc.local", "/etc/rc.d/rc.local"];
 const FOLDERS: &[&str] =
     &["/etc/network/if-pre-up.d", "/etc/network/if-up.d", "/etc/NetworkManager/dispatcher.d/pre-up.d"];
 /// Their options run commands as well.
@@ -13,7 +13,7 @@ const MORE_INTERFACES: &str = "/etc/network/interfaces.d";
 
 /// The files of rules that scripts load.
 pub(super) fn files(view: &dyn View) -> Result<Vec<(String, Language)>> {
-    let mut scripts: Vec<String> = SCRIPTS.iter().map(|path| (*path).to_owned()).collect();
+    let mut scripts: Vec<String> = RC_LOCAL.iter().map(|path| (*path).to_owned()).collect();
     for dir in FOLDERS {
         scripts.extend(view.glob(dir, "")?);
     }

@@ -2,11 +2,12 @@
 
 use super::super::login::Door;
 use crate::firewall::{self, Door as Firewall};
+use crate::services::RC_LOCAL;
 use crate::text::lines;
 use crate::{Guest, Result, network};
 
-/// What an init of old, or systemd's rc-local.service, runs at the end of the start.
-const SCRIPTS: &[&str] = &["/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/boot.local"];
+/// What SLES runs where others have rc.local.
+const BOOT_LOCAL: &str = "/etc/init.d/boot.local";
 
 /// Why no connection comes in; `at_22` is whether that is where the server listens.
 pub(super) fn by(guest: &Guest<'_>, at_22: bool) -> Result<Option<Door>> {
@@ -30,7 +31,7 @@ pub(super) fn by(guest: &Guest<'_>, at_22: bool) -> Result<Option<Door>> {
         return Ok(unsure);
     }
     let card = network::card_name(view, platform)?;
-    for script in SCRIPTS {
+    for script in RC_LOCAL.into_iter().chain([BOOT_LOCAL]) {
         let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
         let text = view.text(script)?.filter(|_| is_run).unwrap_or_default();
         if let Some((line, command)) = shutting(&text, &card, at_22) {
