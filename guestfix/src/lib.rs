@@ -33,7 +33,6 @@ mod place;
 pub mod plan;
 pub mod platform;
 mod programs;
-pub mod registry;
 pub mod report;
 pub mod rule;
 pub mod rules;

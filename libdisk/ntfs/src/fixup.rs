@@ -37,6 +37,33 @@ pub(crate) fn take_off(bytes: &mut [u8], magic: [u8; 4], what: &'static str, pla
     Ok(())
 }
 
+/// Puts the next number at the end of each 512 bytes, and keeps what was there.
+///
+/// # Errors
+/// `Corrupt` if it is another structure, or has no place for its update sequence.
+pub(crate) fn put_on(bytes: &mut [u8], magic: [u8; 4], what: &'static str, place: u64) -> Result<()> {
+    let corrupt = |why: String| FsError::corrupt(what, place, why);
+    if part(bytes, 0, 4)? != magic {
+        return Err(corrupt("it has not its magic number".to_owned()));
+    }
+    let (at, count) = (usize::from(le16(bytes, 4)?), usize::from(le16(bytes, 6)?));
+    let sectors = bytes.len().div_euclid(STRIDE);
+    let end = at.saturating_add(count.saturating_mul(2));
+    if count != sectors.saturating_add(1) || at < 8 || end > STRIDE.saturating_sub(2) {
+        return Err(corrupt(format!("its update sequence has {count} numbers, at {at}")));
+    }
+    // 0 is that of what was never written.
+    let number = le16(bytes, at)?.checked_add(1).unwrap_or(1).to_le_bytes();
+    put(bytes, at, &number)?;
+    let ends = (1..).map_while(|n: usize| n.checked_mul(STRIDE)?.checked_sub(2)).take(sectors);
+    for (kept, end) in (at.saturating_add(2)..).step_by(2).zip(ends) {
+        let pair = part(bytes, end, 2)?.to_vec();
+        put(bytes, kept, &pair)?;
+        put(bytes, end, &number)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +77,11 @@ mod tests {
         let whole = record.clone();
         take_off(&mut record, *b"FILE", "record", 0).unwrap();
         assert_eq!((&record[510..512], &record[1022..]), (&[1, 2][..], &[3, 4][..]));
+        let mut again = record.clone();
+        put_on(&mut again, *b"FILE", "record", 0).unwrap();
+        assert_eq!((&again[48..54], &again[510..512]), (&[8, 0, 1, 2, 3, 4][..], &[8, 0][..]));
+        take_off(&mut again, *b"FILE", "record", 0).unwrap();
+        assert_eq!(again[510..], record[510..]);
         for (at, byte) in [(1022, 8), (6, 4), (4, 255), (0, b'B')] {
             let mut torn = whole.clone();
             torn[at] = byte;

@@ -1,4 +1,4 @@
-//! NTFS 3.1, as Windows makes it: read, with the state of its log.
+//! NTFS 3.1, as Windows makes it: read, and its log replayed.
 //!
 //! Written from the linux-ntfs documentation (R. Russon, Y. Fledel), MS-FSCC and MS-XCA of Microsoft's open
 //! specifications, and the documents of rust-fs-ntfs. Names are compared by the volume's own table of
@@ -34,7 +34,7 @@ mod time;
 mod upcase;
 mod volume;
 
-use block::Disk;
+use block::{Disk, DiskMut};
 use vfs::{Driver, FileSystem, FsError, Result};
 
 /// Its line in the table of file systems.
@@ -46,17 +46,12 @@ pub static DRIVER: Driver = Driver {
         open(device.disk())?;
         Err(FsError::unsupported(NOT_WRITTEN))
     },
-    replay: |device| match read::Ntfs::open(device.disk())?.has_work_pending()? {
-        true => Err(FsError::unsupported(NOT_REPLAYED)),
-        false => Ok(false),
-    },
+    replay,
     open_subvolume: None,
 };
 
 /// Why it is not written, and what to do instead.
 const NOT_WRITTEN: &str = "writing to NTFS; make the changes in the running guest before the migration";
-/// Why its log is not replayed, and what to do instead.
-const NOT_REPLAYED: &str = "replaying the log of NTFS; shut Windows down before the snapshot is taken";
 
 /// Whether a volume has the marks of NTFS.
 ///
@@ -76,4 +71,15 @@ pub fn probe(disk: &Disk) -> Result<bool> {
 /// `Corrupt`; `Unsupported` for a volume that BitLocker encrypts.
 pub fn open(disk: Disk) -> Result<Box<dyn FileSystem>> {
     Ok(Box::new(read::Ntfs::open(disk)?))
+}
+
+/// Does what Windows does with the log of a volume that was not unmounted, and leaves the log empty; `false` if
+/// there is nothing to do. After an error `device` is as it was.
+///
+/// # Errors
+/// `Unsupported` by name for what cannot be replayed: a log of Windows 7 or Server 2008 R2, an operation of which
+/// no recovery by Windows has shown what it does, a Windows that hibernates. `Corrupt` for a log that is damaged,
+/// or is not of this volume.
+pub fn replay(device: &DiskMut) -> Result<bool> {
+    log::replay(device)
 }

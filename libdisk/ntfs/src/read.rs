@@ -113,23 +113,9 @@ impl Ntfs {
         Ok(stream)
     }
 
-    /// The state of the log.
-    fn log(&self) -> Result<LogState> {
-        let record = self.volume.file(system::LOG_FILE)?;
-        let Some(stream) = self.volume.stream(&record, kind::DATA, &[])? else { return Ok(LogState::Empty) };
-        let mut head = vec![0; log::RESTART.min(index(stream.size()))];
-        self.read(&stream, &mut head, 0)?;
-        Ok(log::state(&head))
-    }
-
-    /// Whether what was done last is in the log alone.
-    pub(crate) fn has_work_pending(&self) -> Result<bool> {
-        Ok(matches!(self.log()?, LogState::Pending { .. } | LogState::Unreadable))
-    }
-
     /// Whether Windows hibernated, or shut down in its fast way: its memory is in a file, and it goes on with
     /// what it knows of the volume.
-    fn hibernated(&self) -> Result<bool> {
+    pub(crate) fn hibernated(&self) -> Result<bool> {
         let node = match self.lookup(self.root(), b"hiberfil.sys") {
             Ok(node) => node,
             Err(FsError::NotFound) => return Ok(false),
@@ -198,7 +184,7 @@ impl FileSystem for Ntfs {
         let label = String::from_utf16_lossy(&units(&label));
         let mut free: u64 = 0;
         self.each_free(|range| free = free.saturating_add(range.end.saturating_sub(range.start)))?;
-        let log = self.log()?;
+        let log = log::state(&self.volume)?;
         let state = if self.hibernated()? {
             State::Errors("hibernated".to_owned())
         } else {

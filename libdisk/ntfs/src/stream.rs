@@ -1,5 +1,7 @@
 //! Streams: the content of an attribute, in the record or in clusters, with holes and compressed units.
 
+use std::ops::Range;
+
 use block::Disk;
 use vfs::bytes::{index, wide};
 use vfs::{FsError, Result};
@@ -88,6 +90,37 @@ impl Stream {
             }
         }
         Ok(len)
+    }
+
+    /// Where on the volume its bytes are, in their order.
+    ///
+    /// # Errors
+    /// `Corrupt` if some of them are nowhere or in two places: it is for streams of the volume itself, which
+    /// have no holes.
+    pub(crate) fn ranges(&self, boot: &BootSector) -> Result<Vec<Range<u64>>> {
+        let corrupt = |why: &str| FsError::corrupt("attribute", 0, why.to_owned());
+        let Self::Clusters { runs, size, .. } = self else { return Err(corrupt("it is in its record")) };
+        let cluster = u64::from(boot.cluster_size);
+        let mut left = *size;
+        let mut ranges = Vec::new();
+        for run in runs {
+            let start =
+                run.lcn.and_then(|lcn| lcn.checked_mul(cluster)).ok_or_else(|| corrupt("it has a hole"))?;
+            let len = run.len.saturating_mul(cluster).min(left);
+            left = left.saturating_sub(len);
+            if len > 0 {
+                ranges.push(start..start.saturating_add(len));
+            }
+        }
+        let mut sorted = ranges.clone();
+        sorted.sort_unstable_by_key(|range| range.start);
+        if left > 0 {
+            return Err(corrupt("its end is nowhere"));
+        }
+        if !sorted.is_sorted_by(|one, next| one.end <= next.start) {
+            return Err(corrupt("a cluster is in it twice"));
+        }
+        Ok(ranges)
     }
 
     /// All of it, if it has no more than `most` bytes.

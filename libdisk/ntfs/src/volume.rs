@@ -16,6 +16,7 @@ use crate::stream::Stream;
 /// Records with their own tasks.
 pub(crate) mod system {
     pub(crate) const MFT: u64 = 0;
+    pub(crate) const MFT_MIRROR: u64 = 1;
     pub(crate) const LOG_FILE: u64 = 2;
     pub(crate) const VOLUME: u64 = 3;
     pub(crate) const ROOT: u64 = 5;
@@ -98,8 +99,8 @@ impl Volume {
         Ok(record)
     }
 
-    /// Where a record is on the volume, for errors; 0 if that is not known.
-    fn place(&self, number: u64) -> u64 {
+    /// Where a record is on the volume; 0 if that is not known.
+    pub(crate) fn place(&self, number: u64) -> u64 {
         let offset = number.saturating_mul(u64::from(self.boot.record_size));
         let Stream::Clusters { runs, .. } = &self.mft else { return 0 };
         let cluster = u64::from(self.boot.cluster_size);

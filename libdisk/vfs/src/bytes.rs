@@ -141,6 +141,14 @@ pub fn put_le32(buf: &mut [u8], at: usize, n: u32) -> Result<()> {
     put(buf, at, &n.to_le_bytes())
 }
 
+/// Stores a little-endian 64-bit number.
+///
+/// # Errors
+/// As [`part`].
+pub fn put_le64(buf: &mut [u8], at: usize, n: u64) -> Result<()> {
+    put(buf, at, &n.to_le_bytes())
+}
+
 /// Stores a big-endian 16-bit number.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use testimages::judge;
 use vfs::{FileSystem, FileType, NodeId, State};
 
 /// A recorded file; `None`, after a visible skip, where it is not.
-fn recorded(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn recorded(name: &str) -> Option<Vec<u8>> {
     let path = judge::shared()?.join(format!("testdata/ntfs/{name}.xz"));
     let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut bytes = Vec::new();
@@ -45,23 +45,31 @@ pub(crate) fn files(
     }
 }
 
+/// Size and SHA-256 of every file of the recovered volume, as Windows says them.
+pub(crate) fn manifest() -> BTreeMap<String, (u64, String)> {
+    let manifest = String::from_utf8(recorded("windows-interrupted-1.recovered.manifest").unwrap()).unwrap();
+    let line = |line: &str| match *line.split('\t').collect::<Vec<_>>() {
+        [path, size, digest] => (path.to_owned(), (size.parse().unwrap(), digest.to_owned())),
+        _ => panic!("{line}"),
+    };
+    let files: BTreeMap<_, _> = manifest.lines().map(line).collect();
+    assert_eq!(files.len(), 206);
+    files
+}
+
+/// Size and SHA-256 of every file that the manifest has.
+pub(crate) fn shown(fs: &dyn FileSystem) -> BTreeMap<String, (u64, String)> {
+    let mut found = BTreeMap::new();
+    files(fs, fs.root(), "", &mut found);
+    found.retain(|path, _| !path.starts_with("System Volume Information/"));
+    found
+}
+
 #[test]
 fn every_file_has_the_digest_that_windows_says() {
     let Some(volume) = recorded("windows-interrupted-1.recovered.img") else { return };
-    let manifest = String::from_utf8(recorded("windows-interrupted-1.recovered.manifest").unwrap()).unwrap();
     let fs = open(volume);
-    let mut found = BTreeMap::new();
-    files(&*fs, fs.root(), "", &mut found);
-    found.retain(|path, _| !path.starts_with("System Volume Information/"));
-    let wanted: BTreeMap<String, (u64, String)> = manifest
-        .lines()
-        .map(|line| match *line.split('\t').collect::<Vec<_>>() {
-            [path, size, digest] => (path.to_owned(), (size.parse().unwrap(), digest.to_owned())),
-            _ => panic!("{line}"),
-        })
-        .collect();
-    assert_eq!(wanted.len(), 206);
-    assert_eq!(found, wanted);
+    assert_eq!(shown(&*fs), manifest());
     let info = fs.info().unwrap();
     assert_eq!(info.state, State::Clean);
     assert_eq!(info.features, ["ntfs-3.1", "lfs-1.1"]);

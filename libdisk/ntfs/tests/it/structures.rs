@@ -1,0 +1,172 @@
+//! What a volume is made of, without what differs between two writers of the same: numbers of the log, update
+//! sequences, what lies behind the end of a structure, and the log itself. Read by a reader of the test's own.
+
+use std::collections::BTreeMap;
+
+use block::Disk;
+
+/// The structures of a volume.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Structures {
+    /// Records of the master file table that are in use, by their numbers, but for the log's own.
+    pub(crate) records: BTreeMap<u64, Vec<u8>>,
+    /// Nodes of indexes that are in use, by the record, the index and their numbers.
+    pub(crate) nodes: BTreeMap<(u64, String, usize), Vec<u8>>,
+    /// Clusters and records in use.
+    pub(crate) clusters: Vec<u8>,
+    pub(crate) in_use: Vec<u8>,
+}
+
+/// A volume.
+struct Reader<'d> {
+    disk: &'d Disk,
+    cluster: u64,
+    record: usize,
+    mft: Vec<(u64, Option<u64>)>,
+}
+
+fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+    bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn short(bytes: &[u8], at: usize) -> usize {
+    number(bytes, at, 2) as usize
+}
+
+fn long(bytes: &[u8], at: usize) -> usize {
+    number(bytes, at, 4) as usize
+}
+
+/// Lengths and first clusters of the runs of an attribute.
+fn runs(mut coded: &[u8]) -> Vec<(u64, Option<u64>)> {
+    let (mut found, mut last) = (Vec::new(), 0_i64);
+    while coded[0] != 0 {
+        let (lengths, offsets) = (usize::from(coded[0] & 15), usize::from(coded[0] >> 4));
+        let len = number(coded, 1, lengths);
+        let place = (offsets > 0).then(|| {
+            let unused = 64 - 8 * offsets as u32;
+            last += (number(coded, 1 + lengths, offsets) << unused) as i64 >> unused;
+            last as u64
+        });
+        found.push((len, place));
+        coded = &coded[1 + lengths + offsets..];
+    }
+    found
+}
+
+/// A structure without its update sequence; `None` if it was not written whole.
+fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = bytes.to_vec();
+    let (at, count) = (short(&bytes, 4), short(&bytes, 6));
+    if !bytes.starts_with(magic) || count != bytes.len() / 512 + 1 {
+        return None;
+    }
+    for sector in 1..count {
+        if bytes[sector * 512 - 2..sector * 512] != bytes[at..at + 2] {
+            return None;
+        }
+        bytes.copy_within(at + 2 * sector..at + 2 * sector + 2, sector * 512 - 2);
+    }
+    Some(bytes)
+}
+
+impl Reader<'_> {
+    fn at(&self, runs: &[(u64, Option<u64>)], offset: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        let Some(((run, place), rest)) = runs.split_first() else { return bytes };
+        let size = run * self.cluster;
+        if offset >= size {
+            return self.at(rest, offset - size, len);
+        }
+        let (front, behind) = bytes.split_at_mut(len.min((size - offset) as usize));
+        if let Some(place) = place {
+            self.disk.read_at(front, place * self.cluster + offset).unwrap();
+        }
+        behind.copy_from_slice(&self.at(rest, 0, behind.len()));
+        bytes
+    }
+
+    fn record(&self, number: u64) -> Option<Vec<u8>> {
+        whole(&self.at(&self.mft, number * self.record as u64, self.record), b"FILE")
+    }
+
+    /// The content of an attribute that no list is needed for.
+    fn content(&self, record: &[u8], kind: u64, name: &str) -> Option<Vec<u8>> {
+        let mut at = short(record, 20);
+        while number(record, at, 4) != 0xffff_ffff {
+            let attribute = &record[at..at + long(record, at + 4)];
+            let text = &attribute[short(attribute, 10)..][..2 * usize::from(attribute[9])];
+            if number(attribute, 0, 4) == kind && text.iter().step_by(2).eq(name.as_bytes()) {
+                if attribute[8] == 0 {
+                    return Some(attribute[short(attribute, 20)..][..long(attribute, 16)].to_vec());
+                }
+                let size = number(attribute, 48, 8) as usize;
+                return Some(self.at(&runs(&attribute[short(attribute, 32)..]), 0, size));
+            }
+            at += attribute.len();
+        }
+        None
+    }
+}
+
+impl Structures {
+    /// Those of a volume.
+    pub(crate) fn of(disk: &Disk) -> Self {
+        let boot = disk.read_vec(0, 512).unwrap();
+        let cluster = number(&boot, 11, 2) * u64::from(boot[13]);
+        let record = match boot[64] as i8 {
+            n @ 1.. => n as usize * cluster as usize,
+            n => 1 << -n,
+        };
+        let first = vec![(1 << 40, Some(number(&boot, 48, 8)))];
+        let mut reader = Reader { disk, cluster, record, mft: first };
+        let table = reader.record(0).unwrap();
+        let mut at = short(&table, 20);
+        while number(&table, at, 4) != 0x80 {
+            at += long(&table, at + 4);
+        }
+        reader.mft = runs(&table[at + short(&table, at + 32)..]);
+        let count = number(&table, at + 48, 8) / record as u64;
+        let clusters = reader.content(&reader.record(6).unwrap(), 0x80, "").unwrap();
+        let in_use = reader.content(&table, 0xb0, "").unwrap();
+        let mut found = Self { records: BTreeMap::new(), nodes: BTreeMap::new(), clusters, in_use };
+        for number in (0..count).filter(|number| *number != 2) {
+            let Some(record) = reader.record(number).filter(|record| record[22] & 1 == 1) else { continue };
+            for index in ["$I30", "$SDH", "$SII", "$O", "$Q", "$R"] {
+                let Some(nodes) = reader.content(&record, 0xa0, index) else { continue };
+                let used = reader.content(&record, 0xb0, index).unwrap();
+                for (place, node) in nodes.chunks_exact(4096).enumerate() {
+                    if used[place / 8] >> (place % 8) & 1 == 1 {
+                        let node = whole(node, b"INDX").map_or_else(Vec::new, |node| {
+                            node[24 + long(&node, 24)..24 + long(&node, 28)].to_vec()
+                        });
+                        found.nodes.insert((number, index.to_owned(), place), node);
+                    }
+                }
+            }
+            let used = long(&record, 24).saturating_sub(4).max(56);
+            let parts = [&record[16..48], &record[56..used]].concat();
+            found.records.insert(number, parts);
+        }
+        found
+    }
+
+    /// Records that differ, and indexes, by their records; bits that differ of the records and of the clusters.
+    pub(crate) fn compared(&self, other: &Self) -> (Vec<u64>, Vec<u64>, u32, u32) {
+        let differ = |number: &u64| self.records.get(number) != other.records.get(number);
+        let mut records: Vec<u64> = self.records.keys().chain(other.records.keys()).copied().collect();
+        records.sort_unstable();
+        records.dedup();
+        records.retain(differ);
+        let keys = self.nodes.keys().chain(other.nodes.keys());
+        let mut nodes: Vec<u64> =
+            keys.filter(|key| self.nodes.get(*key) != other.nodes.get(*key)).map(|key| key.0).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let bits = |one: &[u8], other: &[u8]| {
+            assert_eq!(one.len(), other.len());
+            one.iter().zip(other).map(|(one, other)| (one ^ other).count_ones()).sum()
+        };
+        (records, nodes, bits(&self.in_use, &other.in_use), bits(&self.clusters, &other.clusters))
+    }
+}
