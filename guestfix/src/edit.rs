@@ -44,8 +44,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// What this other path holds before the plan is applied: how an original is kept.
     CopyOf(String),
-    /// What the file holds before the plan is applied, changed. So is a file written that has secrets in it:
-    /// they are not in the plan.
+    /// What the file holds before the plan is applied, changed. So is a file written that has secrets in it,
+    /// as a hive of the registry may: they are not in the plan.
     Edited {
         /// Of the new content.
         sha256: Digest,
@@ -65,6 +65,10 @@ pub enum Piece {
     Keep(Range<u64>),
     /// This text, as [`bytes`](crate::text::bytes) carries it.
     Put(String),
+    /// These bytes.
+    #[serde(with = "base64_bytes")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    PutBytes(Vec<u8>),
 }
 
 /// Owner, mode and extended attributes of a file or link.

@@ -48,6 +48,14 @@ pub enum Error {
         /// What there is too much of, and how much refloat reads.
         what: String,
     },
+    /// A hive of the registry, or what is in it, is not what its format demands, or its reader.
+    #[error("{place}: {what}")]
+    Registry {
+        /// The hive's file, or the key or value in it.
+        place: Place,
+        /// What is wrong with it.
+        what: String,
+    },
     /// An initramfs could not be read or made.
     #[error("{path} in the guest")]
     Initramfs {
@@ -87,6 +95,7 @@ impl Error {
     pub(crate) fn unread(self) -> Result<Evidence> {
         match self {
             Error::Malformed { path, what } | Error::TooLarge { path, what } => Ok(Evidence::new(path, what)),
+            Error::Registry { place, what } => Ok(Evidence::new(place, what)),
             Error::Initramfs { path, source } => Ok(Evidence::new(path, chain(&*source))),
             Error::Guest { path, source } if !is_device(&source) => Ok(Evidence::new(path, chain(&*source))),
             Error::Volume { volume, source } if !is_device(&source) => {

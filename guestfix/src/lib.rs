@@ -33,6 +33,7 @@ mod place;
 pub mod plan;
 pub mod platform;
 mod programs;
+pub mod registry;
 pub mod report;
 pub mod rule;
 pub mod rules;

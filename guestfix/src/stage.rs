@@ -13,6 +13,7 @@ use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
 use crate::label::Labels;
 use crate::path::{Last, Place, shown, split_str};
+use crate::registry::{self, HiveFile};
 use crate::rule::Goal;
 use crate::secrets::{holds_secret, is_secret as is_secret_path, is_secret_text, masked};
 use crate::text::bytes::{decode, encode};
@@ -59,7 +60,7 @@ enum What {
         path: String,
         /// The content is what this path holds now.
         copy_of: Option<String>,
-        rendering: Vec<String>,
+        rendering: Rendering,
     },
     Bytes {
         disk: usize,
@@ -74,6 +75,15 @@ enum What {
         head: Vec<u8>,
         rendering: Vec<String>,
     },
+}
+
+/// How the new content of a file is told.
+#[derive(Debug, Clone, PartialEq)]
+enum Rendering {
+    /// In these lines; in none where it is text.
+    Lines(Vec<String>),
+    /// As what changes in this hive.
+    Hive(HiveFile),
 }
 
 /// What was staged at some moment, to go back to.
@@ -124,7 +134,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// As above.
     pub fn put_mode(&mut self, path: &str, text: impl AsRef<str>, mode: u16) -> Result<()> {
-        self.put_file(path, encode(text.as_ref()).into(), mode, Vec::new(), None)
+        self.put_file(path, encode(text.as_ref()).into(), mode, Rendering::Lines(Vec::new()), None)
     }
 
     /// As [`put`](Self::put), for binary content: `rendering` says in lines what changes.
@@ -137,7 +147,7 @@ impl<'a> Stage<'a> {
         content: impl Into<Arc<[u8]>>,
         rendering: Vec<String>,
     ) -> Result<()> {
-        self.put_file(path, content.into(), 0o644, rendering, None)
+        self.put_file(path, content.into(), 0o644, Rendering::Lines(rendering), None)
     }
 
     /// Keeps what `path` holds now under `keep`, unless that exists.
@@ -155,7 +165,7 @@ impl<'a> Stage<'a> {
         else {
             return Ok(());
         };
-        self.put_file(keep, content, metadata.mode, Vec::new(), Some(original))
+        self.put_file(keep, content, metadata.mode, Rendering::Lines(Vec::new()), Some(original))
     }
 
     /// Changes a text file with `change`, which gets its text and answers the new one; nothing is staged
@@ -173,6 +183,33 @@ impl<'a> Stage<'a> {
         Ok(changed)
     }
 
+    /// Changes a hive of the registry; nothing is staged where `change` changes nothing, or there is no such
+    /// hive. Says whether anything was staged. What is changed has the time at which the hive was written
+    /// last, so that the same plan is made of the same guest.
+    ///
+    /// # Errors
+    /// As above; `Registry` if the hive cannot be read, or `change` fails.
+    pub fn edit_hive(
+        &mut self,
+        file: HiveFile,
+        change: impl FnOnce(&mut hive::Edit) -> hive::Result<()>,
+    ) -> Result<bool> {
+        let Some(opened) = registry::open(&self.overlay, file)? else { return Ok(false) };
+        let failed = |error| registry::failed(file, error);
+        let old = opened.hive();
+        let time = old.last_written().max(old.root().map_err(failed)?.last_written());
+        let mut edit = old.clone().edit(time).map_err(failed)?;
+        change(&mut edit).map_err(failed)?;
+        if !edit.is_changed() {
+            return Ok(false);
+        }
+        let new = edit.finish().map_err(failed)?;
+        let content: Arc<[u8]> = new.clone().into_bytes().into();
+        self.put_file(file.path, content, 0o644, Rendering::Hive(file), None)?;
+        self.overlay.keep_hive(file.path, new);
+        Ok(true)
+    }
+
     /// Puts a symbolic link; what stood there, file or link, is replaced.
     ///
     /// # Errors
@@ -186,7 +223,7 @@ impl<'a> Stage<'a> {
         }
         self.make_parents(&path)?;
         self.overlay.set(path.clone(), Staged::Link(target.to_owned()));
-        self.touch(What::Path { path, copy_of: None, rendering: Vec::new() });
+        self.touch(What::Path { path, copy_of: None, rendering: Rendering::Lines(Vec::new()) });
         Ok(())
     }
 
@@ -202,7 +239,7 @@ impl<'a> Stage<'a> {
             return Err(refused(&path, "is neither a file nor a link: it is not removed"));
         }
         self.overlay.set(path.clone(), Staged::Removed);
-        self.touch(What::Path { path, copy_of: None, rendering: Vec::new() });
+        self.touch(What::Path { path, copy_of: None, rendering: Rendering::Lines(Vec::new()) });
         Ok(())
     }
 
@@ -322,8 +359,18 @@ impl<'a> Stage<'a> {
                 if before == after {
                     return Ok(None);
                 }
+                let (content, rendering) = match rendering {
+                    Rendering::Lines(lines) => {
+                        (self.content_of(&path, &before, file, copy_of.as_deref())?, lines.clone())
+                    }
+                    Rendering::Hive(hive) => {
+                        let old = self.base.read(&path)?.unwrap_or_default();
+                        let content = Content::edited_in_place(&old, &file.content);
+                        (content, registry::rendering(self.base, &self.overlay, *hive)?)
+                    }
+                };
                 Some(Edit::PutFile {
-                    content: self.content_of(&path, &before, file, copy_of.as_deref())?,
+                    content,
                     path,
                     before,
                     ownership: ownership_of(file),
@@ -399,7 +446,7 @@ impl<'a> Stage<'a> {
         path: &str,
         content: Arc<[u8]>,
         mode: u16,
-        rendering: Vec<String>,
+        rendering: Rendering,
         copy_of: Option<String>,
     ) -> Result<()> {
         let path = self.target(path, Last::Follow)?;

@@ -12,6 +12,10 @@ use libdisk::block::Disk;
 use libdisk::vfs::{FileSystem, FileType, FsError, Metadata, NodeId};
 use libdisk::volume::grub::Grub;
 
+/// Where the system partition of a Windows guest is in its tree: what the firmware starts from, if that is
+/// another volume than that of Windows. No name of NTFS has a colon, so nothing is hidden.
+pub const SYSTEM_PARTITION: &str = "/System:";
+
 pub(crate) use self::open::wrapped;
 use crate::facts::Machine;
 use crate::memo::Memo;

@@ -36,6 +36,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("grub-mkimage", "grub-common"),
     ("grub-script-check", "grub-common"),
     ("losetup", "mount"),
+    ("hivexregedit", "libwin-hivex-perl"),
     ("linux.uml", "user-mode-linux"),
     ("lsinitramfs", "initramfs-tools-core"),
     ("lsinitrd", "dracut-core"),
@@ -47,6 +48,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mkfs.btrfs", "btrfs-progs"),
     ("mkfs.vfat", "dosfstools"),
     ("mkfs.xfs", "xfsprogs"),
+    ("mkntfs", "ntfs-3g"),
     ("mmd", "mtools"),
     ("modinfo", "kmod"),
     ("modprobe", "kmod"),
@@ -105,6 +107,16 @@ pub fn need_kernel_mounts() -> bool {
     let able = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
     if !able {
         missing("root and loop devices, for a kernel mount");
+    }
+    able
+}
+
+/// Whether this process may mount file systems of programs (root, and FUSE in the kernel); a visible skip if
+/// not.
+pub fn need_user_mounts() -> bool {
+    let able = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !able {
+        missing("root and /dev/fuse, for a mount by ntfs-3g");
     }
     able
 }

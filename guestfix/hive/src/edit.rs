@@ -55,6 +55,11 @@ impl Edit {
         &self.hive
     }
 
+    /// Whether anything was changed.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Ends the change: marks the hive as written to its end. A hive in which nothing was changed stays as it
     /// is, byte for byte.
     ///

@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// A changed part longer than this is not looked at character by character.
 const LONG: usize = 4096;
 
+/// Fewer equal bytes than these are no piece by themselves.
+const FEW: usize = 8;
+
 impl Content {
     /// The new content of a text file as a change of the old.
     ///
@@ -25,6 +28,11 @@ impl Content {
             return Err(Error::Refused(format!("{path} {what}")));
         }
         Ok(Self::Edited { sha256: sha256(new), size: new.len() as u64, pieces })
+    }
+
+    /// The new content of a file whose parts stay where they are, as a change of the old.
+    pub(crate) fn edited_in_place(old: &[u8], new: &[u8]) -> Self {
+        Self::Edited { sha256: sha256(new), size: new.len() as u64, pieces: pieces_in_place(old, new) }
     }
 }
 
@@ -41,12 +49,35 @@ pub(crate) fn assemble(path: &str, old: &[u8], pieces: &[Piece], digest: &str) -
                 new.extend_from_slice(range.and_then(|(start, end)| old.get(start..end)).unwrap_or_default());
             }
             Piece::Put(text) => new.extend_from_slice(&encode(text)),
+            Piece::PutBytes(bytes) => new.extend_from_slice(bytes),
         }
     }
     if sha256(&new) == digest {
         return Ok(new);
     }
     Err(Error::OtherImage { what: format!("{path} does not become what the plan had") })
+}
+
+/// Bytes that are equal at the same place are kept, but for a few between others.
+fn pieces_in_place(old: &[u8], new: &[u8]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = new.get(at..).filter(|rest| !rest.is_empty()) {
+        let before = old.get(at..).unwrap_or_default();
+        let equal = before.iter().zip(rest).take_while(|(a, b)| a == b).count();
+        if equal >= FEW || equal == rest.len() {
+            pieces.push(Piece::Keep(at as u64..(at + equal) as u64));
+            at += equal;
+            continue;
+        }
+        let put = &rest[..=equal];
+        match pieces.last_mut() {
+            Some(Piece::PutBytes(last)) => last.extend_from_slice(put),
+            _ => pieces.push(Piece::PutBytes(put.to_vec())),
+        }
+        at += put.len();
+    }
+    pieces
 }
 
 /// Lines that stay are kept, and of lines that change the characters that stay.
@@ -148,6 +179,29 @@ mod tests {
         assert!(!format!("{:?}", round(old, &gone)).contains("hunter"));
         let error = assemble("x", b"other", &pieces, &sha256(new)).unwrap_err();
         assert!(matches!(error, Error::OtherImage { .. }));
+    }
+
+    #[test]
+    fn bytes_that_stay_in_their_place_are_not_repeated() {
+        let old: Vec<u8> = (0..100).collect();
+        let mut new = old.clone();
+        (new[20], new[23], new[60]) = (0xf0, 0xf1, 0xf2);
+        let put = |bytes: &[u8]| Piece::PutBytes(bytes.to_vec());
+        let pieces = pieces_in_place(&old, &new);
+        let kept = |range: Range<u64>| Piece::Keep(range);
+        let wanted = [kept(0..20), put(&[0xf0, 21, 22, 0xf1]), kept(24..60), put(&[0xf2]), kept(61..100)];
+        assert_eq!(pieces, wanted);
+        let mut random = Random(78);
+        for _ in 0..2000 {
+            let (old, new) = (random.text().into_bytes(), random.text().into_bytes());
+            let mut mixed = [&old[..old.len() / 2], &new, &old[old.len() / 2..]].concat();
+            if let Some(byte) = mixed.last_mut() {
+                *byte ^= 1;
+            }
+            for new in [&new, &mixed, &old] {
+                assert_eq!(&assemble("x", &old, &pieces_in_place(&old, new), &sha256(new)).unwrap(), new);
+            }
+        }
     }
 
     #[test]

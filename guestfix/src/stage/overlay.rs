@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hive::Hive;
 use libdisk::vfs::{FileType, Metadata, Timestamp};
 use libdisk::volume::grub::Grub;
 use libdisk::volume::wrap::HEAD;
@@ -68,6 +69,11 @@ impl<'a> Overlay<'a> {
     pub(super) fn set(&mut self, path: String, node: Staged) {
         self.memo.changed(&path);
         self.nodes.insert(path, node);
+    }
+
+    /// This is the hive that was put into this file.
+    pub(super) fn keep_hive(&self, path: &'static str, hive: Hive) {
+        self.memo.keep_hive(path, Ok(Arc::new(hive)));
     }
 
     pub(super) fn staged(&self, path: &str) -> Option<&Staged> {

@@ -19,6 +19,7 @@ mod rpm;
 mod selinux;
 mod systemd_boot;
 mod tree;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -102,6 +103,12 @@ impl std::fmt::Debug for SyntheticGuest {
 }
 
 impl SyntheticGuest {
+    /// The tools that build it, and all that decides what it holds.
+    fn needs(&self) -> (&'static [&'static str], &'static [&'static [u8]]) {
+        let is_windows = windows::ALL.iter().any(|guest| guest.name == self.name);
+        if is_windows { (windows::TOOLS, windows::RECIPE) } else { (TOOLS, RECIPE) }
+    }
+
     /// The raw image, built unless the cache has it; `None`, after a visible skip, when a tool is missing.
     /// All tests share it: copy it before you write to it.
     ///
@@ -109,9 +116,12 @@ impl SyntheticGuest {
     /// When a tool that is there fails.
     #[track_caller]
     pub fn path(&self) -> Option<PathBuf> {
-        judge::need_all(TOOLS).then(|| {
+        let (tools, sources) = self.needs();
+        // Files get into NTFS by a mount.
+        let able = judge::need_all(tools) && (!tools.contains(&"ntfs-3g") || judge::need_user_mounts());
+        able.then(|| {
             let file = format!("{}.raw", self.name);
-            let recipe: Vec<&[u8]> = [self.name.as_bytes()].iter().chain(RECIPE).copied().collect();
+            let recipe: Vec<&[u8]> = [self.name.as_bytes()].iter().chain(sources).copied().collect();
             cache::cached(&file, &recipe, |out| (self.build)(&out.join(&file)))
                 .unwrap_or_else(|error| panic!("{error:?}"))
         })
@@ -141,8 +151,11 @@ impl SyntheticGuest {
         let made = raw.metadata().and_then(|raw| raw.modified()).expect("the image is there");
         let made = made.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let made = made.to_le_bytes();
-        let recipe: Vec<&[u8]> =
-            [file.as_bytes(), wrapping.options.as_bytes(), &made].iter().chain(RECIPE).copied().collect();
+        let recipe: Vec<&[u8]> = [file.as_bytes(), wrapping.options.as_bytes(), &made]
+            .iter()
+            .chain(self.needs().1)
+            .copied()
+            .collect();
         let built = cache::cached(&file, &recipe, |out| {
             judge::qemu_img_convert((&raw, "raw"), (&out.join(&file), wrapping.format), wrapping.options);
             Ok(())
@@ -236,13 +249,18 @@ pub fn all() -> &'static [SyntheticGuest] {
     &ALL
 }
 
+/// Every synthetic Windows guest.
+pub fn windows() -> &'static [SyntheticGuest] {
+    windows::ALL
+}
+
 /// The guest of this name.
 ///
 /// # Panics
 /// When there is none.
 #[track_caller]
 pub fn named(name: &str) -> &'static SyntheticGuest {
-    let found = all().iter().find(|guest| guest.name == name);
+    let found = all().iter().chain(windows()).find(|guest| guest.name == name);
     found.unwrap_or_else(|| panic!("no synthetic guest is called {name}"))
 }
 

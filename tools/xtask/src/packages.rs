@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("exfatprogs", "mkfs.exfat"),
     ("ntfs-3g", "mkntfs"),
     ("libhivex-bin", "hivexml"),
+    ("libwin-hivex-perl", "hivexregedit"),
     ("python3-hivex", "/usr/lib/python3/dist-packages/hivex/__init__.py"),
     ("jfsutils", "mkfs.jfs"),
     ("f2fs-tools", "mkfs.f2fs"),
