@@ -4,6 +4,8 @@
 //! captured one) and in `target/skipped.txt`. With `CI=true` a missing program is a failure. Every judgement
 //! panics with the command and all it printed, so that a failed test explains itself.
 
+mod ntfs;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,6 +19,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::length;
+
+pub use ntfs::{Depth, ntfs, ntfs_complaints};
 
 /// The Debian package of each program a test may ask for, when it does not bear the program's name.
 const PACKAGES: &[(&str, &str)] = &[
@@ -52,7 +56,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mmd", "mtools"),
     ("modinfo", "kmod"),
     ("modprobe", "kmod"),
+    ("mkntfs", "ntfs-3g"),
     ("mtype", "mtools"),
+    ("ntfsfix", "ntfs-3g"),
+    ("ntfsinfo", "ntfs-3g"),
     ("objcopy", "binutils"),
     ("qemu-img", "qemu-utils"),
     ("qemu-io", "qemu-utils"),

@@ -12,11 +12,15 @@ use crate::runs::{self, Run};
 pub(crate) mod kind {
     pub(crate) const STANDARD_INFORMATION: u32 = 0x10;
     pub(crate) const ATTRIBUTE_LIST: u32 = 0x20;
+    pub(crate) const FILE_NAME: u32 = 0x30;
+    pub(crate) const OBJECT_ID: u32 = 0x40;
+    pub(crate) const SECURITY_DESCRIPTOR: u32 = 0x50;
     pub(crate) const VOLUME_NAME: u32 = 0x60;
     pub(crate) const VOLUME_INFORMATION: u32 = 0x70;
     pub(crate) const DATA: u32 = 0x80;
     pub(crate) const INDEX_ROOT: u32 = 0x90;
     pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
+    pub(crate) const BITMAP: u32 = 0xb0;
     pub(crate) const REPARSE_POINT: u32 = 0xc0;
     /// Behind the last one.
     pub(crate) const END: u32 = 0xffff_ffff;
@@ -26,6 +30,8 @@ pub(crate) mod kind {
 pub(crate) const COMPRESSED: u16 = 0x00ff;
 /// It is encrypted.
 pub(crate) const ENCRYPTED: u16 = 0x4000;
+/// It has holes.
+pub(crate) const SPARSE: u16 = 0x8000;
 
 /// An attribute, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! NTFS 3.1, as Windows makes it: read, and its log replayed.
+//! NTFS 3.1, as Windows makes it: read, its log replayed, and written where that is clean.
 //!
 //! Written from the linux-ntfs documentation (R. Russon, Y. Fledel), MS-FSCC and MS-XCA of Microsoft's open
 //! specifications, and the documents of rust-fs-ntfs. Names are compared by the volume's own table of
@@ -6,6 +6,19 @@
 //!
 //! A node is a record of the master file table. The volume's own records, up to 15, are found by their names
 //! and are not listed.
+//!
+//! # Changes
+//!
+//! A change goes to an overlay of its own, and is read from there again, so that dropping it needs no undoing.
+//! Content is replaced as a whole, in the clusters that it has as far as they reach. Times come from the caller;
+//! a new file is for whom its neighbours are. Nothing is written into `$LogFile`, which has no work pending, nor
+//! into `$UsnJrnl`: who follows that sees nothing of the change.
+//!
+//! # What is not here
+//!
+//! Making links and hard links, extended attributes, changes of compressed, encrypted and sparse files, and of
+//! those with a reparse point: refused by name. So is a volume with work pending in its log, one that is marked
+//! as dirty, and that of a Windows that hibernated.
 #![cfg_attr(
     not(test),
     deny(
@@ -19,6 +32,7 @@
 )]
 
 mod attribute;
+mod attribute_list;
 mod boot_sector;
 mod fixup;
 mod index;
@@ -33,25 +47,13 @@ mod stream;
 mod time;
 mod upcase;
 mod volume;
+mod write;
 
 use block::{Disk, DiskMut};
-use vfs::{Driver, FileSystem, FsError, Result};
+use vfs::{Driver, FileSystem, FileSystemMut, Result, Writable};
 
 /// Its line in the table of file systems.
-pub static DRIVER: Driver = Driver {
-    name: "ntfs",
-    probe,
-    open,
-    open_mut: |device| {
-        open(device.disk())?;
-        Err(FsError::unsupported(NOT_WRITTEN))
-    },
-    replay,
-    open_subvolume: None,
-};
-
-/// Why it is not written, and what to do instead.
-const NOT_WRITTEN: &str = "writing to NTFS; make the changes in the running guest before the migration";
+pub static DRIVER: Driver = Driver { name: "ntfs", probe, open, open_mut, replay, open_subvolume: None };
 
 /// Whether a volume has the marks of NTFS.
 ///
@@ -82,4 +84,12 @@ pub fn open(disk: Disk) -> Result<Box<dyn FileSystem>> {
 /// or is not of this volume.
 pub fn replay(device: &DiskMut) -> Result<bool> {
     log::replay(device)
+}
+
+/// Opens a volume for reading and writing; whether it may be written is said by `begin`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_mut(device: DiskMut) -> Result<Box<dyn FileSystemMut>> {
+    Ok(Box::new(Writable::new(read::Ntfs::open(device.disk())?, device)))
 }

@@ -1,7 +1,7 @@
 //! `FileSystem` on a volume.
 
 use std::cell::RefCell;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use vfs::bytes::{byte, index, le64, wide};
@@ -21,11 +21,14 @@ use crate::volume::{Volume, system};
 /// The volume is to be checked.
 const DIRTY: u16 = 1;
 
+/// Flags that sound volumes of Windows have.
+const HARMLESS: u16 = 0x80;
+
 /// The name of a directory's index.
-const I30: &[u16] = &[0x24, 0x49, 0x33, 0x30];
+pub(crate) const I30: &[u16] = &[0x24, 0x49, 0x33, 0x30];
 
 /// Reparse points have no more bytes (MS-FSCC, 2.1.2).
-const LARGEST_REPARSE: u64 = 16 << 10;
+pub(crate) const LARGEST_REPARSE: u64 = 16 << 10;
 
 /// Bytes of the bitmap that are read at once.
 const PIECE: u64 = 1 << 20;
@@ -33,10 +36,10 @@ const PIECE: u64 = 1 << 20;
 /// An open NTFS.
 #[derive(Debug)]
 pub(crate) struct Ntfs {
-    volume: Volume,
-    capitals: Capitals,
+    pub(crate) volume: Volume,
+    pub(crate) capitals: Capitals,
     /// The content that was read last: a file is read in many pieces.
-    last: RefCell<Option<(NodeId, Arc<Stream>)>>,
+    pub(crate) last: RefCell<Option<(NodeId, Arc<Stream>)>>,
 }
 
 impl Ntfs {
@@ -49,6 +52,36 @@ impl Ntfs {
         Ok(Self { capitals: Capitals::read(&bytes)?, volume, last: RefCell::default() })
     }
 
+    /// The same volume on another device.
+    pub(crate) fn over(&self, disk: block::Disk) -> Result<Self> {
+        Ok(Self { volume: Volume::open(disk)?, capitals: self.capitals.clone(), last: RefCell::default() })
+    }
+
+    /// Refuses a volume that must not be written as it is.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        let refused = match log::state(&self.volume)? {
+            LogState::Pending { .. } => "writing to NTFS whose log has work pending",
+            LogState::Unreadable => "writing to NTFS whose log cannot be read",
+            LogState::Empty | LogState::Clean { .. } if self.hibernated()? => {
+                "writing to the volume of a Windows that hibernated, or shut down in its fast way"
+            }
+            LogState::Empty | LogState::Clean { .. } => match self.information()? {
+                ((3, 1), flags) if flags & !HARMLESS == 0 => return Ok(()),
+                ((3, 1), flags) if flags & DIRTY != 0 => {
+                    "writing to NTFS that is marked as dirty; run chkdsk in the guest"
+                }
+                ((3, 1), flags) => {
+                    let what = format!("writing to NTFS with the flags {flags:#06x}");
+                    return Err(FsError::unsupported(what));
+                }
+                ((major, minor), _) => {
+                    return Err(FsError::unsupported(format!("writing to NTFS {major}.{minor}")));
+                }
+            },
+        };
+        Err(FsError::unsupported(refused))
+    }
+
     fn file(&self, node: NodeId) -> Result<Arc<Record>> {
         self.volume.file(node.0)
     }
@@ -58,7 +91,7 @@ impl Ntfs {
     }
 
     /// Looks into a directory's index.
-    fn in_index<T>(&self, dir: NodeId, look: impl FnOnce(&Index<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn in_index<T>(&self, dir: NodeId, look: impl FnOnce(&Index<'_>) -> Result<T>) -> Result<T> {
         let record = self.file(dir)?;
         if !record.directory {
             return Err(FsError::NotADirectory);
@@ -134,8 +167,12 @@ impl Ntfs {
         Ok(((byte(&found, 8)?, byte(&found, 9)?), vfs::bytes::le16(&found, 10)?))
     }
 
-    /// Calls for each run of clusters that are free.
-    fn each_free(&self, mut each: impl FnMut(Range<u64>)) -> Result<()> {
+    /// Calls for each run of clusters that are free, from about `from` on, as long as it is to go on.
+    pub(crate) fn each_free(
+        &self,
+        from: u64,
+        mut each: impl FnMut(Range<u64>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let record = self.volume.file(system::BITMAP)?;
         let missing = || FsError::corrupt("$Bitmap", 0, "it is shorter than the volume");
         let stream = self.volume.stream(&record, kind::DATA, &[])?.ok_or_else(missing)?;
@@ -143,7 +180,7 @@ impl Ntfs {
         if stream.size() < clusters.div_ceil(8) {
             return Err(missing());
         }
-        let (mut at, mut free) = (0, None);
+        let (mut at, mut free) = (from & !7, None);
         let mut buf = vec![0; index(PIECE)];
         while at < clusters {
             let bytes = index(clusters.saturating_sub(at).div_ceil(8).min(PIECE));
@@ -161,7 +198,9 @@ impl Ntfs {
                     match (byte >> bit & 1 == 0 && cluster < clusters, free) {
                         (true, None) => free = Some(cluster),
                         (false, Some(start)) => {
-                            each(start..cluster.min(clusters));
+                            if each(start..cluster.min(clusters)).is_break() {
+                                return Ok(());
+                            }
                             free = None;
                         }
                         _ => {}
@@ -170,7 +209,9 @@ impl Ntfs {
             }
             at = at.saturating_add(wide(bytes).saturating_mul(8));
         }
-        free.into_iter().for_each(|start| each(start..clusters));
+        if let Some(start) = free {
+            let _ = each(start..clusters);
+        }
         Ok(())
     }
 }
@@ -183,7 +224,10 @@ impl FileSystem for Ntfs {
         let label = self.volume.resident(&record, kind::VOLUME_NAME, &[])?.unwrap_or_default();
         let label = String::from_utf16_lossy(&units(&label));
         let mut free: u64 = 0;
-        self.each_free(|range| free = free.saturating_add(range.end.saturating_sub(range.start)))?;
+        self.each_free(0, |range| {
+            free = free.saturating_add(range.end.saturating_sub(range.start));
+            ControlFlow::Continue(())
+        })?;
         let log = log::state(&self.volume)?;
         let state = if self.hibernated()? {
             State::Errors("hibernated".to_owned())
@@ -295,8 +339,9 @@ impl FileSystem for Ntfs {
     fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
         let cluster = u64::from(self.volume.boot.cluster_size);
         let mut ranges = Vec::new();
-        self.each_free(|free| {
-            ranges.push(free.start.saturating_mul(cluster)..free.end.saturating_mul(cluster))
+        self.each_free(0, |free| {
+            ranges.push(free.start.saturating_mul(cluster)..free.end.saturating_mul(cluster));
+            ControlFlow::Continue(())
         })?;
         Ok(ranges)
     }

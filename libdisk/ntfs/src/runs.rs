@@ -57,6 +57,42 @@ pub(crate) fn decode(mut bytes: &[u8], mut vcn: u64, clusters: u64, place: u64) 
     Ok(runs)
 }
 
+/// The bytes of a number without those that its sign says.
+fn short(number: i64) -> Vec<u8> {
+    let bytes = number.to_le_bytes();
+    let lengths = 1..bytes.len();
+    let same = |len: &usize| bytes.get(..*len).is_some_and(|front| signed(front) == number);
+    bytes.get(..lengths.into_iter().find(same).unwrap_or(bytes.len())).unwrap_or_default().to_vec()
+}
+
+/// Runs as bytes, with the zero that ends them.
+///
+/// # Errors
+/// `Invalid` for a run that lies beyond what the format can say.
+pub(crate) fn encode(runs: &[Run]) -> Result<Vec<u8>> {
+    let beyond = |_| FsError::Invalid("a run of clusters lies too far".into());
+    let mut bytes = Vec::new();
+    let mut before: i64 = 0;
+    for run in runs {
+        let len = short(i64::try_from(run.len).map_err(beyond)?);
+        let place = match run.lcn {
+            None => Vec::new(),
+            Some(lcn) => {
+                let lcn = i64::try_from(lcn).map_err(beyond)?;
+                let offset = short(lcn.saturating_sub(before));
+                before = lcn;
+                offset
+            }
+        };
+        let sizes = place.len().wrapping_shl(4) | len.len();
+        bytes.push(u8::try_from(sizes).map_err(beyond)?);
+        bytes.extend(len);
+        bytes.extend(place);
+    }
+    bytes.push(0);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +103,9 @@ mod tests {
         let runs = decode(&bytes, 5, 1 << 20, 0).unwrap();
         let run = |vcn, lcn, len| Run { vcn, lcn, len };
         assert_eq!(runs, [run(5, Some(0x5634), 0x18), run(29, Some(0x5624), 4), run(33, None, 16)]);
+        assert_eq!(encode(&runs).unwrap(), bytes);
+        // A length with its highest bit set takes one byte more, lest it be negative.
+        assert_eq!(encode(&[run(0, Some(0x80), 0x80)]).unwrap(), [0x22, 0x80, 0, 0x80, 0, 0]);
         for bad in [&[0x20, 1, 1][..], &[0x11, 1], &[0x11, 0, 1], &[0x11, 1, 0xff], &[0x91, 1]] {
             assert!(decode(bad, 0, 1 << 20, 0).is_err(), "{bad:?}");
         }

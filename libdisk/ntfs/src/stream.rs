@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use block::Disk;
+use block::{Disk, DiskMut};
 use vfs::bytes::{index, wide};
 use vfs::{FsError, Result};
 
@@ -140,6 +140,21 @@ impl Stream {
         Ok(bytes)
     }
 
+    /// Writes over what is stored already.
+    pub(crate) fn write(&self, writer: &DiskMut, boot: &BootSector, bytes: &[u8], offset: u64) -> Result<()> {
+        let plain = |why: &str| FsError::corrupt("attribute", 0, why.to_owned());
+        let Self::Clusters { runs, initialized, unit: None, .. } = self else {
+            return Err(plain("it is not simply in clusters"));
+        };
+        if offset.saturating_add(wide(bytes.len())) > *initialized {
+            return Err(plain("it ends before what is to be written"));
+        }
+        each_run(runs, boot, bytes.len(), offset, |lcn, range| {
+            let place = lcn.ok_or_else(|| plain("it has a hole"))?;
+            Ok(writer.write_at(bytes.get(range).unwrap_or_default(), place)?)
+        })
+    }
+
     /// The first byte from `offset` on that is stored.
     pub(crate) fn next_data(&self, boot: &BootSector, offset: u64) -> Option<u64> {
         if offset >= self.size() {
@@ -155,32 +170,43 @@ impl Stream {
     }
 }
 
-/// Reads clusters as they are; what has no runs is missing.
-fn read_runs(
+/// Calls for each piece of a range of a stream: where it is on the volume, unless it is in a hole, and which
+/// bytes of the range it has. What has no runs is missing.
+fn each_run(
     runs: &[Run],
-    disk: &Disk,
     boot: &BootSector,
-    mut buf: &mut [u8],
-    mut offset: u64,
+    len: usize,
+    offset: u64,
+    mut each: impl FnMut(Option<u64>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
     let cluster = u64::from(boot.cluster_size);
-    while !buf.is_empty() {
-        let vcn = offset.checked_div(cluster).unwrap_or(0);
-        let at = runs.partition_point(|run| run.end() <= vcn);
+    let mut done = 0;
+    while done < len {
+        let at = offset.saturating_add(wide(done));
+        let vcn = at.checked_div(cluster).unwrap_or(0);
         let missing = || FsError::corrupt("attribute", 0, format!("its cluster {vcn} is nowhere"));
-        let run = runs.get(at).filter(|run| run.vcn <= vcn).ok_or_else(missing)?;
-        let inside = offset.saturating_sub(run.vcn.saturating_mul(cluster));
+        let number = runs.partition_point(|run| run.end() <= vcn);
+        let run = runs.get(number).filter(|run| run.vcn <= vcn).ok_or_else(missing)?;
+        let inside = at.saturating_sub(run.vcn.saturating_mul(cluster));
         let left = run.len.saturating_mul(cluster).saturating_sub(inside);
-        let len = buf.len().min(index(left));
-        let (front, rest) = buf.split_at_mut(len);
-        match run.lcn {
-            None => front.fill(0),
-            Some(lcn) => disk.read_at(front, lcn.saturating_mul(cluster).saturating_add(inside))?,
-        }
-        buf = rest;
-        offset = offset.saturating_add(wide(len));
+        let end = done.saturating_add(index(left)).min(len);
+        let place = run.lcn.map(|lcn| lcn.saturating_mul(cluster).saturating_add(inside));
+        each(place, done..end)?;
+        done = end;
     }
     Ok(())
+}
+
+/// Reads clusters as they are.
+fn read_runs(runs: &[Run], disk: &Disk, boot: &BootSector, buf: &mut [u8], offset: u64) -> Result<()> {
+    each_run(runs, boot, buf.len(), offset, |place, range| {
+        let piece = buf.get_mut(range).unwrap_or_default();
+        match place {
+            None => piece.fill(0),
+            Some(place) => disk.read_at(piece, place)?,
+        }
+        Ok(())
+    })
 }
 
 /// Reads a compressed stream, unit by unit.

@@ -31,4 +31,9 @@ impl Capitals {
     pub(crate) fn order(&self, a: &[u16], b: &[u16]) -> Ordering {
         a.iter().map(|unit| self.of(*unit)).cmp(b.iter().map(|unit| self.of(*unit)))
     }
+
+    /// The order of names where some differ in case alone.
+    pub(crate) fn full_order(&self, a: &[u16], b: &[u16]) -> Ordering {
+        self.order(a, b).then_with(|| a.cmp(b))
+    }
 }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use block::Disk;
-use vfs::bytes::{index, le16, le32, le64, part};
+use vfs::bytes::index;
 use vfs::{FsError, Result};
 
-use crate::attribute::{Attribute, Body, kind, units};
+use crate::attribute::{Attribute, Body, kind};
+use crate::attribute_list::{self, Listed};
 use crate::boot_sector::BootSector;
 use crate::record::{Record, Reference};
 use crate::stream::Stream;
@@ -26,9 +27,6 @@ pub(crate) mod system {
     pub(crate) const FIRST_USER: u64 = 16;
 }
 
-/// A list of attributes has no more bytes (linux-ntfs documentation, "$ATTRIBUTE_LIST").
-const LARGEST_LIST: u64 = 256 << 10;
-
 /// Records that are kept in memory.
 const KEPT: usize = 4096;
 
@@ -37,18 +35,8 @@ const KEPT: usize = 4096;
 pub(crate) struct Volume {
     pub(crate) disk: Disk,
     pub(crate) boot: BootSector,
-    mft: Stream,
-    records: RefCell<HashMap<u64, Arc<Record>>>,
-}
-
-/// An entry of a list of attributes.
-#[derive(Debug)]
-struct Listed {
-    kind: u32,
-    name: Vec<u16>,
-    first: u64,
-    record: Reference,
-    id: u16,
+    pub(crate) mft: Stream,
+    pub(crate) records: RefCell<HashMap<u64, Arc<Record>>>,
 }
 
 impl Volume {
@@ -83,13 +71,7 @@ impl Volume {
         if let Some(record) = self.records.borrow().get(&number) {
             return Ok(Arc::clone(record));
         }
-        if number >= self.records() {
-            return Err(FsError::NotFound);
-        }
-        let size = u64::from(self.boot.record_size);
-        let offset = number.checked_mul(size).ok_or(FsError::NotFound)?;
-        let mut bytes = vec![0; index(size)];
-        self.mft.read(&self.disk, &self.boot, &mut bytes, offset)?;
+        let bytes = self.bytes(number)?;
         let record = Arc::new(Record::read(bytes, number, self.boot.clusters, self.place(number))?);
         let mut records = self.records.borrow_mut();
         if records.len() >= KEPT {
@@ -99,7 +81,19 @@ impl Volume {
         Ok(record)
     }
 
-    /// Where a record is on the volume; 0 if that is not known.
+    /// The bytes of a record as they are on the volume.
+    pub(crate) fn bytes(&self, number: u64) -> Result<Vec<u8>> {
+        if number >= self.records() {
+            return Err(FsError::NotFound);
+        }
+        let size = u64::from(self.boot.record_size);
+        let offset = number.checked_mul(size).ok_or(FsError::NotFound)?;
+        let mut bytes = vec![0; index(size)];
+        self.mft.read(&self.disk, &self.boot, &mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Where a record is on the volume, for errors; 0 if that is not known.
     pub(crate) fn place(&self, number: u64) -> u64 {
         let offset = number.saturating_mul(u64::from(self.boot.record_size));
         let Stream::Clusters { runs, .. } = &self.mft else { return 0 };
@@ -128,41 +122,19 @@ impl Volume {
     }
 
     /// The list of a file's attributes, if it has one.
-    fn list(&self, record: &Record) -> Result<Option<Vec<Listed>>> {
+    pub(crate) fn list(&self, record: &Record) -> Result<Option<Vec<Listed>>> {
         let place = self.place(record.number);
         let Some(list) = record.attributes.iter().find(|attribute| attribute.kind == kind::ATTRIBUTE_LIST)
         else {
             return Ok(None);
         };
         let stream = Stream::of(vec![list.clone()], place)?;
-        let bytes = stream.read_all(&self.disk, &self.boot, LARGEST_LIST, "list of attributes")?;
-        let mut rest = &*bytes;
-        let mut listed = Vec::new();
-        while rest.len() >= 26 {
-            let len = usize::from(le16(rest, 4)?);
-            if len < 26 || len > rest.len() {
-                return Err(FsError::corrupt(
-                    "list of attributes",
-                    place,
-                    format!("an entry has {len} bytes"),
-                ));
-            }
-            let entry = part(rest, 0, len)?;
-            let name = part(entry, usize::from(entry.get(7).copied().unwrap_or(0)), name_len(entry))?;
-            listed.push(Listed {
-                kind: le32(entry, 0)?,
-                name: units(name),
-                first: le64(entry, 8)?,
-                record: Reference::of(le64(entry, 16)?),
-                id: le16(entry, 24)?,
-            });
-            rest = rest.get(len..).unwrap_or_default();
-        }
-        Ok(Some(listed))
+        let bytes = stream.read_all(&self.disk, &self.boot, attribute_list::LARGEST, "list of attributes")?;
+        attribute_list::decode(&bytes, place).map(Some)
     }
 
     /// The attribute, or the part of one, that an entry of a list names.
-    fn listed(&self, base: &Record, listed: &Listed) -> Result<Attribute> {
+    pub(crate) fn listed(&self, base: &Record, listed: &Listed) -> Result<Attribute> {
         let corrupt = |why: String| FsError::corrupt("list of attributes", self.place(base.number), why);
         let number = listed.record.record;
         let same = |attribute: &&Attribute| {
@@ -212,9 +184,4 @@ impl Volume {
             None => Ok(None),
         }
     }
-}
-
-/// Bytes of the name in an entry of a list.
-fn name_len(entry: &[u8]) -> usize {
-    usize::from(entry.get(6).copied().unwrap_or(0)).saturating_mul(2)
 }

@@ -7,3 +7,4 @@ mod mounted;
 mod recorded;
 mod replayed;
 mod structures;
+mod writing;

@@ -24,9 +24,22 @@ impl<'a> MemoryTransaction<'a> {
         self.work.nodes.insert(id, Arc::new(node));
         self.work.names_mut(dir)?.insert(name.to_vec(), id);
         let parent = &mut self.work.node_mut(dir)?.metadata;
-        parent.links += u64::from(is_directory);
+        if is_directory {
+            parent.count_directory(true);
+        }
         parent.mtime = time;
         Ok(id)
+    }
+}
+
+impl Metadata {
+    /// One directory more or less is in this one. A copy of a format that does not count them has 1.
+    fn count_directory(&mut self, more: bool) {
+        match (self.links, more) {
+            (0 | 1, _) => {}
+            (links, true) => self.links = links + 1,
+            (links, false) => self.links = links - 1,
+        }
     }
 }
 
@@ -52,7 +65,7 @@ impl MemoryFs {
             if !names.is_empty() {
                 return Err(FsError::NotEmpty);
             }
-            self.node_mut(dir)?.metadata.links -= 1;
+            self.node_mut(dir)?.metadata.count_directory(false);
             self.node_mut(id)?.metadata.links = 1;
         }
         self.names_mut(dir)?.remove(name);
@@ -176,8 +189,8 @@ impl Transaction for MemoryTransaction<'_> {
         fs.names_mut(from_dir)?.remove(from);
         fs.names_mut(to_dir)?.insert(to.to_vec(), moved);
         if moved_is_directory {
-            fs.node_mut(from_dir)?.metadata.links -= 1;
-            fs.node_mut(to_dir)?.metadata.links += 1;
+            fs.node_mut(from_dir)?.metadata.count_directory(false);
+            fs.node_mut(to_dir)?.metadata.count_directory(true);
         }
         Ok(())
     }

@@ -1,16 +1,18 @@
 //! Directories: an index of names, a tree of nodes, the first of them in the record (linux-ntfs
 //! documentation, "Directory index").
 
+pub(crate) mod node;
+
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use vfs::bytes::{byte, index, le16, le32, le64, part};
+use vfs::bytes::{byte, index, le32, part};
 use vfs::{FsError, Result};
 
 use crate::attribute::units;
-use crate::fixup;
 use crate::record::Reference;
 use crate::upcase::Capitals;
+use node::Node;
 
 /// What a name is for.
 const DOS: u8 = 2;
@@ -18,17 +20,12 @@ const DOS: u8 = 2;
 /// The index is one of names of files.
 const FILE_NAME: u32 = 0x30;
 
-/// An entry has a node below it.
-const HAS_CHILD: u16 = 1;
-/// It is the last of its node, and has no name.
-const LAST: u16 = 2;
-
 /// Attributes of a file in a name.
 const REPARSE: u32 = 0x400;
 const DIRECTORY: u32 = 0x1000_0000;
 
 /// More levels than this no directory has.
-const DEEPEST: usize = 32;
+pub(crate) const DEEPEST: usize = 32;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,22 +38,43 @@ pub(crate) struct Entry {
     pub(crate) reparse: bool,
 }
 
+/// What the root of an index says of its other nodes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) block_size: usize,
+    /// Bytes that a number of a node counts.
+    pub(crate) unit: u64,
+}
+
+impl Shape {
+    /// What the content of an INDEX_ROOT says.
+    pub(crate) fn of(root: &[u8], cluster_size: u32) -> Result<Self> {
+        if le32(root, 0)? != FILE_NAME {
+            return Err(corrupt("it is not one of names"));
+        }
+        let size = le32(root, 8)?;
+        if !(512..=65536).contains(&size) || !size.is_power_of_two() {
+            return Err(corrupt(format!("its nodes have {size} bytes")));
+        }
+        // Nodes smaller than a cluster are counted by sectors.
+        let unit = if size >= cluster_size { cluster_size } else { 512 };
+        Ok(Self { block_size: index(size), unit: u64::from(unit) })
+    }
+
+    /// Where a node is in its stream.
+    pub(crate) fn place(self, number: u64) -> Result<u64> {
+        number.checked_mul(self.unit).ok_or_else(|| corrupt("a node lies nowhere"))
+    }
+}
+
 /// A directory's index: the root's bytes, and how to read its other nodes.
 pub(crate) struct Index<'i> {
     root: &'i [u8],
-    block_size: usize,
-    /// Bytes that a number of a node counts.
-    unit: u64,
+    shape: Shape,
     read: &'i dyn Fn(&mut [u8], u64) -> Result<()>,
 }
 
-/// A node: its entries, each with the node in front of it.
-#[derive(Debug)]
-struct Node {
-    entries: Vec<(Option<Entry>, Option<u64>)>,
-}
-
-fn corrupt(why: impl Into<String>) -> FsError {
+pub(crate) fn corrupt(why: impl Into<String>) -> FsError {
     FsError::corrupt("directory index", 0, why.into())
 }
 
@@ -67,44 +85,29 @@ impl<'i> Index<'i> {
         cluster_size: u32,
         read: &'i dyn Fn(&mut [u8], u64) -> Result<()>,
     ) -> Result<Self> {
-        if le32(root, 0)? != FILE_NAME {
-            return Err(corrupt("it is not one of names"));
-        }
-        let size = le32(root, 8)?;
-        if !(512..=65536).contains(&size) || !size.is_power_of_two() {
-            return Err(corrupt(format!("its nodes have {size} bytes")));
-        }
-        // Nodes smaller than a cluster are counted by sectors.
-        let unit = if size >= cluster_size { cluster_size } else { 512 };
-        Ok(Self { root, block_size: index(size), unit: u64::from(unit), read })
+        Ok(Self { root, shape: Shape::of(root, cluster_size)?, read })
     }
 
     fn root(&self) -> Result<Node> {
-        Node::read(self.root.get(16..).unwrap_or_default())
+        Node::in_root(self.root)
     }
 
     fn node(&self, number: u64) -> Result<Node> {
-        let place = number.checked_mul(self.unit).ok_or_else(|| corrupt("a node lies nowhere"))?;
-        let mut block = vec![0; self.block_size];
-        (self.read)(&mut block, place)?;
-        fixup::take_off(&mut block, *b"INDX", "index block", place)?;
-        if le64(&block, 16)? != number {
-            return Err(corrupt(format!("node {number} says that it is another one")));
-        }
-        Node::read(block.get(24..).unwrap_or_default())
+        let mut block = vec![0; self.shape.block_size];
+        (self.read)(&mut block, self.shape.place(number)?)?;
+        Node::in_block(block, number)
     }
 
     /// The entry of a name.
     pub(crate) fn find(&self, capitals: &Capitals, name: &[u16]) -> Result<Option<Entry>> {
         let mut node = self.root()?;
         for _ in 0..DEEPEST {
-            let mut below = None;
-            for (entry, child) in node.entries {
-                let order = entry.as_ref().map_or(Ordering::Less, |entry| capitals.order(name, &entry.name));
-                match order {
-                    Ordering::Equal => return Ok(entry),
+            let mut below = node.last;
+            for slot in &node.slots {
+                match capitals.order(name, &slot.name()?) {
+                    Ordering::Equal => return slot.entry().map(Some),
                     Ordering::Less => {
-                        below = child;
+                        below = slot.child;
                         break;
                     }
                     Ordering::Greater => {}
@@ -122,9 +125,9 @@ impl<'i> Index<'i> {
     pub(crate) fn all(&self) -> Result<Vec<Entry>> {
         let mut all = Vec::new();
         let mut seen = HashSet::new();
-        let mut path = vec![self.root()?.entries.into_iter()];
+        let mut path = vec![self.root()?.into_parts()?];
         while let Some(level) = path.last_mut() {
-            let Some((entry, child)) = level.next() else {
+            let Some((child, entry)) = level.next() else {
                 path.pop();
                 // The entry whose node has ended comes now.
                 continue;
@@ -133,42 +136,14 @@ impl<'i> Index<'i> {
                 if !seen.insert(number) || path.len() > DEEPEST {
                     return Err(corrupt(format!("it comes to node {number} twice")));
                 }
-                let mut entries = self.node(number)?.entries;
                 // In front of the entry is its node.
-                entries.push((entry, None));
-                path.push(entries.into_iter());
+                let below = self.node(number)?.into_parts()?;
+                path.push(below.chain([(None, entry)]).collect::<Vec<_>>().into_iter());
             } else {
                 all.extend(entry);
             }
         }
         Ok(all)
-    }
-}
-
-impl Node {
-    /// The node whose header is at the start of some bytes.
-    fn read(bytes: &[u8]) -> Result<Self> {
-        let (first, end) = (index(le32(bytes, 0)?), index(le32(bytes, 4)?));
-        let mut rest = part(bytes, 0, end)?.get(first..).unwrap_or_default();
-        let mut entries = Vec::new();
-        loop {
-            let (len, flags) = (usize::from(le16(rest, 8)?), le16(rest, 12)?);
-            if len < 16 || !len.is_multiple_of(8) || len > rest.len() {
-                return Err(corrupt(format!("an entry has {len} bytes")));
-            }
-            let bytes = part(rest, 0, len)?;
-            let child = match flags & HAS_CHILD {
-                0 => None,
-                _ => Some(le64(bytes, len.saturating_sub(8))?),
-            };
-            if flags & LAST != 0 {
-                entries.push((None, child));
-                return Ok(Self { entries });
-            }
-            let key = part(bytes, 16, usize::from(le16(bytes, 10)?))?;
-            entries.push((Some(Entry::read(le64(bytes, 0)?, key)?), child));
-            rest = rest.get(len..).unwrap_or_default();
-        }
     }
 }
 
