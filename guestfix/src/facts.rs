@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use libdisk::volume::SignatureKind;
 
-use crate::Device;
+use crate::device::{Device, Part};
 use crate::rule::{Evidence, Place};
 use crate::unread::Known;
 
@@ -201,6 +201,28 @@ pub struct Volume {
 }
 
 impl Volume {
+    /// One of which nothing is known, at the start of the first disk.
+    pub(crate) fn blank() -> Self {
+        Self {
+            name: String::new(),
+            number: 0,
+            device: Device::Range(Part { disk: 0, range: 0..0 }),
+            kind: None,
+            uuid: None,
+            label: None,
+            partuuid: None,
+            partlabel: None,
+            type_name: None,
+            mounted_at: None,
+            unreadable: None,
+            needs_recovery: false,
+            unrecoverable: None,
+            read_only: None,
+            free: None,
+            free_nodes: None,
+        }
+    }
+
     /// What is on it, as `blkid` names it.
     pub fn kind_name(&self) -> Option<&'static str> {
         self.kind.map(SignatureKind::name)

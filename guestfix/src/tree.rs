@@ -1,6 +1,7 @@
 //! The guest as it is: all its file systems in their places.
 
 mod open;
+pub(crate) mod windows;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -99,7 +100,7 @@ impl Blind {
 
     /// Whether a start needs what is there: boot loader, kernels and the programs of the system.
     pub fn is_of_the_boot(&self) -> bool {
-        matches!(self.point.as_slice(), b"/boot" | b"/boot/efi" | b"/efi" | b"/etc" | b"/usr")
+        matches!(self.point.as_slice(), b"/boot" | b"/boot/efi" | b"/efi" | b"/etc" | b"/usr" | b"/System:")
     }
 }
 
@@ -182,7 +183,8 @@ impl Tree {
         let has = |path: &str| Ok::<_, Error>(noting.lstat(path)?.is_some());
         Ok(has("/etc/os-release")?
             || has("/usr/lib/os-release")?
-            || has("/etc")? && (has("/usr")? || has("/bin")?))
+            || has("/etc")? && (has("/usr")? || has("/bin")?)
+            || has("/Windows/System32")?)
     }
 
     /// What `stat` (`follow`) or `lstat` tells of a path in bytes; `None` if nothing is there.

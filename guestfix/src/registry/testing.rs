@@ -1,5 +1,8 @@
 //! Hives made from nothing, for tests.
 
+use hive::bcd::{
+    APPLICATION_DEVICE, APPLICATION_PATH, BOOT_MANAGER, DEFAULT_OBJECT, OS_DEVICE, Partition, SYSTEM_ROOT,
+};
 use hive::{Hive, Kind};
 
 /// A number as it is stored.
@@ -72,4 +75,48 @@ pub(crate) fn changed(file: Vec<u8>, change: impl FnOnce(&mut hive::Edit)) -> Ve
     let mut edit = Hive::open(file).unwrap().edit(1).unwrap();
     change(&mut edit);
     edit.finish().unwrap().into_bytes()
+}
+
+/// The object of a loader in [`store`].
+pub(crate) const LOADER: &str = "{5d5aac1a-0000-4000-8000-000000000001}";
+
+/// The data of a device element: a partition (G. Chappell's notes, and real ones).
+pub(crate) fn device(partition: Partition) -> Vec<u8> {
+    let mut data = vec![0; 88];
+    (data[16], data[24]) = (6, 0x48);
+    match partition {
+        Partition::Gpt { disk, partition } => {
+            data[32..48].copy_from_slice(&partition.to_bytes_le());
+            data[56..72].copy_from_slice(&disk.to_bytes_le());
+        }
+        Partition::Mbr { disk, start } => {
+            data[32..40].copy_from_slice(&start.to_le_bytes());
+            data[52] = 1;
+            data[56..60].copy_from_slice(&disk.to_le_bytes());
+        }
+    }
+    data
+}
+
+/// A boot configuration whose default entry starts the Windows of a partition.
+pub(crate) fn store(partition: Partition) -> Vec<u8> {
+    let element = |object: &str, number: u32| format!(r"Objects\{object}\Elements\{number:08x}");
+    let names = [
+        element(BOOT_MANAGER, DEFAULT_OBJECT),
+        element(LOADER, APPLICATION_DEVICE),
+        element(LOADER, APPLICATION_PATH),
+        element(LOADER, OS_DEVICE),
+        element(LOADER, SYSTEM_ROOT),
+    ];
+    let path = match partition {
+        Partition::Gpt { .. } => r"\Windows\system32\winload.efi",
+        Partition::Mbr { .. } => r"\Windows\system32\winload.exe",
+    };
+    hive(&[
+        (&names[0], "Element", Kind::SZ, sz(LOADER)),
+        (&names[1], "Element", Kind::BINARY, device(partition)),
+        (&names[2], "Element", Kind::SZ, sz(path)),
+        (&names[3], "Element", Kind::BINARY, device(partition)),
+        (&names[4], "Element", Kind::SZ, sz(r"\Windows")),
+    ])
 }

@@ -4,9 +4,9 @@ use libdisk::block::{self, Disk, ErrorKind, Overlay, Zeros};
 use libdisk::vfs::{FileSystem, FsError, Info, NodeId, State};
 use libdisk::volume::{self, Kind, Partition, PartitionTable, SignatureKind, lvm2, volume_name, wrap};
 
-use super::{Blind, Mounted, Tree};
+use super::{Blind, Mounted, SYSTEM_PARTITION, Tree, windows};
 use crate::device::{Device, Logical, Part};
-use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume, VolumeGroup};
+use crate::facts::{DataDisk, Lvm, Machine, OsKind, TableKind, Volume, VolumeGroup};
 use crate::inspect::devices;
 use crate::path::{Last, Place, resolve};
 use crate::text::bytes::{decode, encode};
@@ -15,10 +15,12 @@ use crate::unread::Noting;
 use crate::{Disks, Error, Result, View};
 
 /// A volume and its file system, if it has one that we read.
-struct Found {
-    volume: Volume,
-    fs: Option<Box<dyn FileSystem>>,
-    is_esp: bool,
+pub(super) struct Found {
+    pub(super) volume: Volume,
+    pub(super) fs: Option<Box<dyn FileSystem>>,
+    pub(super) is_esp: bool,
+    /// A BIOS starts it.
+    pub(super) is_active: bool,
 }
 
 impl Tree {
@@ -54,9 +56,12 @@ impl Tree {
         let mut machine = Machine { data_disks, volumes, lvm, remote: disks.are_remote(), ..machine };
         let mut tree =
             Self { disks: disks.all().to_vec(), ..Self::from_filesystems(Vec::new(), machine.clone()) };
-        if let Some(root) = root_of(&found)? {
+        if let Some((root, system)) = root_of(&found)? {
             tree.add(&mut machine, &mut found, root, b"/".to_vec());
-            tree.mount_the_rest(&mut machine, &mut found)?;
+            match system {
+                OsKind::Linux => tree.mount_the_rest(&mut machine, &mut found)?,
+                OsKind::Windows => tree.mount_system_partition(&mut machine, &mut found, root),
+            }
         }
         tree.machine = machine;
         Ok(tree)
@@ -127,6 +132,16 @@ impl Tree {
         }
         self.blind = blind;
         Ok(())
+    }
+
+    /// Mounts what the firmware starts Windows from, where it is another volume.
+    fn mount_system_partition(&mut self, machine: &mut Machine, found: &mut [Found], root: usize) {
+        let Some(index) = windows::system_partition(machine.table, found, root) else { return };
+        let point = SYSTEM_PARTITION.as_bytes().to_vec();
+        if found[index].fs.is_none() {
+            self.blind.push(Blind { why: unopened(&found[index].volume), point: point.clone() });
+        }
+        self.add(machine, found, index, point);
     }
 
     /// Opens the subvolume that is to be mounted next. Of a volume that is mounted already only if it is that
@@ -236,13 +251,16 @@ pub(crate) fn wrapped(machine: &Machine, head: &[u8]) -> Result<Machine> {
 fn volumes(disks: &[Disk], index: usize, table: &PartitionTable) -> Result<Vec<Found>> {
     if table.kind == Kind::None {
         let part = Part { disk: index, range: 0..disks[index].size() };
-        let volume = Volume { name: volume_name(index, None), device: Device::Range(part), ..blank() };
-        return Ok(vec![identify(disks, volume, false)?]);
+        let volume =
+            Volume { name: volume_name(index, None), device: Device::Range(part), ..Volume::blank() };
+        return Ok(vec![identify(disks, volume)?]);
     }
     let partitions = table.partitions.iter().filter(|partition| !partition.partition_type.is_extended());
-    partitions
-        .map(|partition| identify(disks, on_partition(index, partition), partition.partition_type.is_esp()))
-        .collect()
+    let on = |partition: &Partition| -> Result<Found> {
+        let found = identify(disks, on_partition(index, partition))?;
+        Ok(Found { is_esp: partition.partition_type.is_esp(), is_active: partition.active, ..found })
+    };
+    partitions.map(on).collect()
 }
 
 /// The volume on a partition of the disk with this index, as far as the table tells.
@@ -254,7 +272,7 @@ fn on_partition(disk: usize, partition: &Partition) -> Volume {
         partuuid: Some(partition.part_uuid.clone()).filter(|uuid| !uuid.is_empty()),
         partlabel: Some(partition.name.clone()).filter(|name| !name.is_empty()),
         type_name: Some(partition.partition_type.to_string()),
-        ..blank()
+        ..Volume::blank()
     }
 }
 
@@ -273,11 +291,11 @@ fn logical_volumes(disks: &[Disk], found: &mut Vec<Found>) -> Result<Lvm> {
                 name: format!("{}/{}", group.name, logical.name),
                 device: Device::Logical(Logical::new(logical)),
                 type_name: Some("logical volume".to_owned()),
-                ..blank()
+                ..Volume::blank()
             };
             found.push(match &logical.map {
-                Ok(_) => identify(disks, volume, false)?,
-                Err(_) => Found { volume, fs: None, is_esp: false },
+                Ok(_) => identify(disks, volume)?,
+                Err(_) => Found { volume, fs: None, is_esp: false, is_active: false },
             });
         }
         let on = scan.physical.iter().filter(|physical| physical.group.as_ref() == Some(&group.name));
@@ -290,30 +308,9 @@ fn logical_volumes(disks: &[Disk], found: &mut Vec<Found>) -> Result<Lvm> {
     Ok(Lvm { groups, problems: scan.problems })
 }
 
-fn blank() -> Volume {
-    Volume {
-        name: String::new(),
-        number: 0,
-        device: Device::Range(Part { disk: 0, range: 0..0 }),
-        kind: None,
-        uuid: None,
-        label: None,
-        partuuid: None,
-        partlabel: None,
-        type_name: None,
-        mounted_at: None,
-        unreadable: None,
-        needs_recovery: false,
-        unrecoverable: None,
-        read_only: None,
-        free: None,
-        free_nodes: None,
-    }
-}
-
 /// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the
 /// others: it stays without a file system.
-fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
+fn identify(disks: &[Disk], mut volume: Volume) -> Result<Found> {
     let device = volume.device.open(disks)?;
     let opened = libdisk::open_filesystem(&device)
         .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
@@ -345,7 +342,7 @@ fn identify(disks: &[Disk], mut volume: Volume, is_esp: bool) -> Result<Found> {
         volume.uuid = signature.uuid;
         volume.label = signature.label;
     }
-    Ok(Found { volume, fs, is_esp })
+    Ok(Found { volume, fs, is_esp: false, is_active: false })
 }
 
 /// What to say of a volume that is not opened: nothing, where there is nothing to open.
@@ -406,29 +403,63 @@ fn describe(volume: &mut Volume, info: Info) {
     volume.free_nodes = info.free_nodes;
 }
 
-/// The volume that holds the guest's root: the first with an os-release, else the first that looks like one,
-/// else the only file system of the first disk, the EFI partition aside. Volumes that have a part on that
+/// What an operating system's root holds: all of one of these lists of paths.
+struct Recogniser {
+    system: OsKind,
+    /// It is one.
+    sure: &'static [&'static [&'static str]],
+    /// It looks like one.
+    likely: &'static [&'static [&'static str]],
+}
+
+/// What roots are known by. Names of NTFS and FAT are found in whatever case they are written.
+const ROOTS: [Recogniser; 2] = [
+    Recogniser {
+        system: OsKind::Linux,
+        sure: &[&["etc/os-release"], &["usr/lib/os-release"]],
+        likely: &[&["etc", "usr"], &["etc", "bin"]],
+    },
+    Recogniser {
+        system: OsKind::Windows,
+        sure: &[&["Windows/System32/config/SYSTEM", "Windows/System32/ntoskrnl.exe"]],
+        likely: &[&["Windows/System32"]],
+    },
+];
+
+/// The volume that holds the guest's root, and what of: the first that is one, else the first that looks like
+/// one, else the only file system of the first disk, the EFI partition aside. Volumes that have a part on that
 /// disk come before all others.
-fn root_of(found: &[Found]) -> Result<Option<usize>> {
+fn root_of(found: &[Found]) -> Result<Option<(usize, OsKind)>> {
     let on_first = |index: &usize| found[*index].volume.device.disks().contains(&0);
     let (mut order, others): (Vec<_>, Vec<_>) = (0..found.len()).partition(on_first);
     let shows = |index: &usize| found[*index].fs.is_some() && !found[*index].is_esp;
     let mut of_first = order.clone().into_iter().filter(shows);
     let only = of_first.next().filter(|_| of_first.next().is_none());
     order.extend(others);
-    let mut likely = None;
+    let (mut likely, mut windows) = (None, Vec::new());
     for index in order {
         let candidate = &found[index];
         let Some(fs) = &candidate.fs else { continue };
-        if is_root(&**fs).map_err(|source| failed(&candidate.volume, source))? {
-            return Ok(Some(index));
-        }
-        let has = |path: &str| has(&**fs, path).map_err(|source| failed(&candidate.volume, source));
-        if has("etc")? && (has("usr")? || has("bin")?) {
-            likely = likely.or(Some(index));
+        let holds = |lists| holds(&**fs, lists).map_err(|source| failed(&candidate.volume, source));
+        for root in &ROOTS {
+            match (root.system, holds(root.sure)?) {
+                // Of several Windows one is chosen.
+                (OsKind::Windows, true) => windows.push(index),
+                (OsKind::Linux, true) if windows.is_empty() => return Ok(Some((index, root.system))),
+                _ if likely.is_none() && holds(root.likely)? => likely = Some((index, root.system)),
+                _ => {}
+            }
         }
     }
-    Ok(likely.or(only))
+    // One of another disk does not start.
+    if windows.iter().any(on_first) {
+        windows.retain(on_first);
+    }
+    match windows.as_slice() {
+        [] => Ok(likely.or(only.map(|index| (index, OsKind::Linux)))),
+        [one] => Ok(Some((*one, OsKind::Windows))),
+        several => Ok(Some((windows::of_several(found, several)?, OsKind::Windows))),
+    }
 }
 
 /// Where installers put the root if it is not in the default subvolume: Ubuntu and openSUSE, Debian, Fedora.
@@ -453,13 +484,27 @@ fn root_subvolume(
     Ok(None)
 }
 
-/// Whether it says which operating system it holds.
+/// Whether it says which Linux it holds.
 fn is_root(fs: &dyn FileSystem) -> libdisk::vfs::Result<bool> {
-    Ok(has(fs, "etc/os-release")? || has(fs, "usr/lib/os-release")?)
+    holds(fs, ROOTS[0].sure)
+}
+
+/// Whether the file system has all paths of one of these lists.
+fn holds(fs: &dyn FileSystem, lists: &[&[&str]]) -> libdisk::vfs::Result<bool> {
+    for list in lists {
+        let mut all = true;
+        for path in *list {
+            all = all && has(fs, path)?;
+        }
+        if all {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the file system has this name; links are not followed.
-fn has(fs: &dyn FileSystem, path: &str) -> libdisk::vfs::Result<bool> {
+pub(super) fn has(fs: &dyn FileSystem, path: &str) -> libdisk::vfs::Result<bool> {
     let step = |dir: NodeId, name: &str| fs.lookup(dir, name.as_bytes());
     match path.split('/').try_fold(fs.root(), step) {
         Ok(_) => Ok(true),
@@ -468,6 +513,6 @@ fn has(fs: &dyn FileSystem, path: &str) -> libdisk::vfs::Result<bool> {
     }
 }
 
-fn failed(volume: &Volume, source: FsError) -> Error {
+pub(super) fn failed(volume: &Volume, source: FsError) -> Error {
     Error::Volume { volume: volume.name.clone(), source: source.into() }
 }
