@@ -1,11 +1,14 @@
 //! What is known of a guest, gathered once by `inspect` and read by every rule.
 
+pub mod windows;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use libdisk::volume::TableFault;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use self::windows::Windows;
 pub use libdisk::volume::SignatureKind;
 
 use crate::device::{Device, Part};
@@ -279,6 +282,12 @@ pub enum Agent {
     Chrony,
     #[serde(rename = "ntp")]
     Ntp,
+    #[serde(rename = "ec2config")]
+    Ec2Config,
+    #[serde(rename = "ec2launch")]
+    Ec2Launch,
+    #[serde(rename = "windows-azure-guest-agent")]
+    WindowsAzure,
 }
 
 impl fmt::Display for Agent {
@@ -293,6 +302,9 @@ impl fmt::Display for Agent {
             Self::WaLinux => "walinuxagent",
             Self::Chrony => "chrony",
             Self::Ntp => "ntp",
+            Self::Ec2Config => "ec2config",
+            Self::Ec2Launch => "ec2launch",
+            Self::WindowsAzure => "windows-azure-guest-agent",
         })
     }
 }
@@ -323,21 +335,21 @@ pub enum OsKind {
     Windows,
 }
 
-/// The operating system, from os-release.
+/// The operating system: from os-release, or from Windows' own registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Os {
     /// What kind it is.
     pub kind: OsKind,
-    /// `ID`.
+    /// `ID`; "windows".
     pub id: String,
-    /// `VERSION_ID`.
+    /// `VERSION_ID`; the build of a Windows: "17763".
     pub version: Option<String>,
-    /// `PRETTY_NAME`.
+    /// `PRETTY_NAME`; `ProductName`, which is corrected for Windows 11.
     pub pretty_name: String,
     /// From `ID` and `ID_LIKE`.
     pub family: Family,
-    /// "x86_64", "aarch64": from the ELF header of a program of the guest.
+    /// "x86_64", "aarch64": from the ELF header of a program of the guest, or `PROCESSOR_ARCHITECTURE`.
     pub arch: Option<&'static str>,
 }
 
@@ -527,13 +539,13 @@ pub struct Mount {
     pub volume: Option<String>,
 }
 
-/// What is known of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What is known of a guest. What is of Linux alone is empty of a Windows, and was not looked for there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Facts {
     /// The operating system; `None` if the disk holds none that we know.
     pub os: Known<Option<Os>>,
-    /// /etc/hostname.
+    /// /etc/hostname; `ComputerName`.
     pub hostname: Known<Option<String>>,
     /// Kernels, newest version first.
     pub kernels: Known<Vec<Kernel>>,
@@ -547,6 +559,8 @@ pub struct Facts {
     pub agents: Known<Vec<Agent>>,
     /// SELinux mode, where it is configured: "enforcing", "permissive", "disabled".
     pub selinux: Known<Option<String>>,
+    /// What is known of a Windows besides.
+    pub windows: Known<Option<Windows>>,
     /// What could not be read when these were gathered, each once.
     pub unread: Vec<Evidence>,
 }
@@ -569,7 +583,7 @@ impl Facts {
 
     /// What could not be read of the facts that were looked at since the last call.
     pub(crate) fn looked_at(&self) -> Vec<Evidence> {
-        let Self { os, hostname, kernels, boot, fstab, network, agents, selinux, unread: _ } = self;
+        let Self { os, hostname, kernels, boot, fstab, network, agents, selinux, windows, unread: _ } = self;
         [
             os.take_looked_at(),
             hostname.take_looked_at(),
@@ -579,6 +593,7 @@ impl Facts {
             network.take_looked_at(),
             agents.take_looked_at(),
             selinux.take_looked_at(),
+            windows.take_looked_at(),
         ]
         .concat()
     }

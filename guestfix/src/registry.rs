@@ -3,6 +3,8 @@
 //! Offline there is no `CurrentControlSet`, which is a link that Windows makes when it starts: there are
 //! [`ControlSets`], and a change is made in each of them.
 
+pub mod filters;
+mod services;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -12,6 +14,8 @@ use hive::{Hive, Key, Value};
 
 use crate::place::Place;
 use crate::{Error, Result, View, limits};
+
+pub use services::{BOOT_START, DISABLED, Service, Services, path_of};
 
 /// A hive by its file, and where Windows loads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +41,18 @@ pub const SOFTWARE: HiveFile = HiveFile {
     name: "SOFTWARE",
     path: "/Windows/System32/config/SOFTWARE",
     loaded_at: r"HKEY_LOCAL_MACHINE\SOFTWARE",
+};
+/// What the services of the machine have as their user.
+pub const DEFAULT: HiveFile =
+    HiveFile { name: "DEFAULT", path: "/Windows/System32/config/DEFAULT", loaded_at: r"HKEY_USERS\.DEFAULT" };
+/// Accounts.
+pub const SAM: HiveFile =
+    HiveFile { name: "SAM", path: "/Windows/System32/config/SAM", loaded_at: r"HKEY_LOCAL_MACHINE\SAM" };
+/// What accounts may do, and secrets.
+pub const SECURITY: HiveFile = HiveFile {
+    name: "SECURITY",
+    path: "/Windows/System32/config/SECURITY",
+    loaded_at: r"HKEY_LOCAL_MACHINE\SECURITY",
 };
 /// The boot configuration on the EFI system partition: what a start by UEFI reads.
 pub const BCD_UEFI: HiveFile =
@@ -215,7 +231,8 @@ impl Opened {
 }
 
 /// The control sets of a guest: each is all that Windows knows of its drivers and services.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ControlSets {
     /// All that are there: "ControlSet001".
     pub all: Vec<String>,

@@ -136,6 +136,9 @@ impl Applies {
     /// To every Linux, wherever it goes.
     pub const LINUX: Self = Self { system: Some(OsKind::Linux), ..Self::ALWAYS };
 
+    /// To every Windows, wherever it goes.
+    pub const WINDOWS: Self = Self { system: Some(OsKind::Windows), ..Self::ALWAYS };
+
     /// On this platform only.
     #[must_use]
     pub const fn on(self, platform: &'static Platform) -> Self {

@@ -7,6 +7,7 @@ pub mod devices;
 pub(crate) mod kernels;
 mod network;
 mod os;
+pub(crate) mod windows;
 
 use std::cmp::Ordering;
 
@@ -25,6 +26,10 @@ pub use os::os;
 /// If the guest cannot be read. Files that are not there are no error, nor are those that cannot be read: the
 /// facts that they would tell are marked with them.
 pub fn gather(view: &dyn View) -> Result<Facts> {
+    let noting = Noting::new(view);
+    if windows::is(&noting)? && noting.take_unread().is_empty() {
+        return windows::gather(view);
+    }
     let view = &Noting::new(view);
     let mut unread: Vec<Evidence> = Vec::new();
     let boot = known(view, &mut unread, view.note(bootloader::boot(view))?);
@@ -41,6 +46,7 @@ pub fn gather(view: &dyn View) -> Result<Facts> {
         network: known(view, &mut unread, network::network(view)?),
         agents: known(view, &mut unread, agents::agents(view)?),
         selinux: known(view, &mut unread, selinux(view)?),
+        windows: Known::default(),
         unread: Vec::new(),
     };
     facts.unread = distinct(unread);

@@ -1,7 +1,9 @@
 //! The operating system: os-release, or what came before it, and the machine its programs are for.
 
+use super::windows;
 use crate::facts::{Family, Os, OsKind};
 use crate::text::{ini, shell_assign};
+use crate::unread::Noting;
 use crate::{Result, View};
 
 /// Programs that some distribution has; the walk looks at the first one, too.
@@ -20,7 +22,12 @@ pub fn os(view: &dyn View) -> Result<Option<Os>> {
         Some(text) => Some(text),
         None => view.text("/usr/lib/os-release")?,
     };
-    let Some(text) = text else { return before_os_release(view) };
+    let Some(text) = text else {
+        if windows::is(view)? {
+            return windows::os(&Noting::new(view)).map(Some);
+        }
+        return before_os_release(view);
+    };
     let get = |key| shell_assign::get(&text, key).filter(|value| !value.is_empty()).map(str::to_owned);
     let id = get("ID").unwrap_or_else(|| "linux".into());
     let like = get("ID_LIKE").unwrap_or_default();

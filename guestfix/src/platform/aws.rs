@@ -46,3 +46,72 @@ pub const NAMED: [(&str, &str); 16] = [
         r"169\.254\.169\.(?:253|123)|fd00:ec2::(?:253|123)|amazon\.pool\.ntp\.org",
     ),
 ];
+
+/// What AWS, and those before it, put into Windows guests.
+pub mod windows {
+    /// Filters and drivers of Xen, of EC2's NVMe and of its network cards, by the names of their services
+    /// ("Paravirtual drivers for Windows instances", "AWS NVMe drivers", EC2 user guide; service listings of
+    /// EC2 servers; 2026).
+    pub const DRIVERS: [&str; 25] = [
+        "xenbus",
+        "xenfilt",
+        "xeniface",
+        "xennet",
+        "xenvbd",
+        "xenvif",
+        "xen",
+        "xencrsh",
+        "xenbus_monitor",
+        "xendisk",
+        "xenvkbd",
+        "xenhid",
+        "xencons",
+        "xenevtchn",
+        "xennet6",
+        "xenpci",
+        "xenhide",
+        "xenlite",
+        "scsifilt",
+        "rhelscsi",
+        "rhelnet",
+        "rhelfltr",
+        "AWSNVMe",
+        "ena",
+        "EC2WinUtilDriver",
+    ];
+
+    /// Files by which such a driver is known whatever its service is called.
+    pub const DRIVER_FILES: [&str; 3] = ["ena.sys", "awsnvme.sys", "ec2winutildriver.sys"];
+
+    /// Drivers that Microsoft does not support on Azure ("Migrate AWS VMs", Site Recovery, 2026).
+    pub const UNSUPPORTED: [&str; 3] = ["rhelscsi", "rhelnet", "rhelfltr"];
+
+    /// Programs that talk to AWS ("EC2Config", "EC2Launch", Systems Manager and CloudWatch user guides, 2026).
+    pub const AGENTS: [&str; 9] = [
+        "Ec2Config",
+        "Amazon EC2Launch",
+        "AWSLiteAgent",
+        "AmazonSSMAgent",
+        "AmazonCloudWatchAgent",
+        "cfn-hup",
+        "EC2HibernateAgent",
+        "XenGuestAgent",
+        "xensvc",
+    ];
+
+    /// Where EC2's launch agents send what is not in the VPC ("Windows instance routes", EC2 user guide, 2026).
+    pub const ROUTES: [&str; 6] = [
+        "169.254.169.254",
+        "169.254.169.250",
+        "169.254.169.251",
+        "169.254.169.249",
+        "169.254.169.253",
+        "169.254.169.123",
+    ];
+
+    /// Its activation servers ("Activate Windows", EC2 user guide, 2026).
+    pub const ACTIVATION: [&str; 2] = ["169.254.169.250", "169.254.169.251"];
+
+    /// Ends of names that only AWS's servers know.
+    pub const SUFFIXES: [&str; 3] = ["ec2-utilities.amazonaws.com", "compute.internal", "ec2.internal"];
+}

@@ -40,11 +40,17 @@ pub(crate) const DHCP_OPTIONS: &[&str] = &[
     "unknown-245",
 ];
 
+/// The services of its agent in a Windows guest ("Azure Windows VM agent overview", Microsoft Learn, 2026).
+pub(crate) const WINDOWS_AGENTS: [&str; 2] = ["WindowsAzureGuestAgent", "RdAgent"];
+/// Its activation server ("Windows activation", Microsoft Learn, 2026), and the port.
+pub const ACTIVATION: (&str, &str) = ("azkms.core.windows.net", "1688");
+
 /// The cloud.
 pub static AZURE: Platform = Platform {
     id: "azure",
     name: "Azure",
     drivers: DRIVERS,
+    windows: &super::windows::HYPER_V,
     agent: Some(Agent { agent: facts::Agent::WaLinux, program: "/usr/sbin/waagent" }),
     data_source: Some("Azure"),
     resolver: Some(SERVER),

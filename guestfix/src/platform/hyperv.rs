@@ -27,6 +27,7 @@ pub static HYPERV: Platform = Platform {
     id: "hyperv",
     name: "Hyper-V",
     drivers: azure::DRIVERS,
+    windows: &super::windows::HYPER_V,
     agent: None,
     data_source: None,
     resolver: None,

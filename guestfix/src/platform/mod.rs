@@ -7,11 +7,14 @@
 pub mod aws;
 pub mod azure;
 pub mod hyperv;
+mod windows;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::facts;
 use crate::rule::Source;
+
+pub use windows::WindowsDrivers;
 
 /// Every target that a guest can be made ready for, in the order in which they are listed.
 pub static TARGETS: &[&Target] = &[&azure::GEN1, &azure::GEN2, &hyperv::GEN1, &hyperv::GEN2];
@@ -136,8 +139,10 @@ pub struct Platform {
     pub id: &'static str,
     /// "Azure".
     pub name: &'static str,
-    /// How its devices are seen.
+    /// How its devices are seen by Linux.
     pub drivers: Drivers,
+    /// How they are seen by Windows.
+    pub windows: &'static WindowsDrivers,
     /// The program that it wants in its guests, if there is one.
     pub agent: Option<Agent>,
     /// cloud-init's data source for it, if there is one.

@@ -8,7 +8,7 @@ use libdisk::vfs::{self, FileSystem, FsError};
 
 use super::open::{Found, failed, has};
 use crate::facts::{TableKind, Volume};
-use crate::{Error, Result};
+use crate::{Error, Result, edit};
 
 /// Where on a volume a boot configuration is: for UEFI, and for BIOS.
 pub(super) const STORES: [&str; 2] = ["EFI/Microsoft/Boot/BCD", "Boot/BCD"];
@@ -64,6 +64,28 @@ pub(crate) fn is_partition(volume: &Volume, partition: &Partition) -> bool {
                 known.get(..9).is_some_and(|head| head.eq_ignore_ascii_case(&format!("{disk:08x}-")));
             of_disk && volume.device.range().is_some_and(|range| range.start == *start)
         }
+    }
+}
+
+/// Whether this is the volume that MountedDevices means: by the disk's signature and the volume's first byte,
+/// or by the GUID of the partition.
+pub(crate) fn is_mounted(volume: &Volume, data: &[u8]) -> bool {
+    match data.split_first_chunk::<8>() {
+        Some((b"DMIO:ID:", guid)) => match <[u8; 16]>::try_from(guid) {
+            Ok([a, b, c, d, e, f, g, h, rest @ ..]) => {
+                let mixed = [d, c, b, a, f, e, h, g];
+                let digits = edit::hex(&[&mixed[..], &rest].concat());
+                let known = volume.partuuid.as_deref().unwrap_or_default().replace('-', "");
+                known.eq_ignore_ascii_case(&digits)
+            }
+            Err(_) => false,
+        },
+        Some(([a, b, c, d, low @ ..], high)) if high.len() == 4 => {
+            let start = [&low[..], high].concat().try_into().map(u64::from_le_bytes);
+            let disk = u32::from_le_bytes([*a, *b, *c, *d]);
+            start.is_ok_and(|start| is_partition(volume, &Partition::Mbr { disk, start }))
+        }
+        _ => false,
     }
 }
 

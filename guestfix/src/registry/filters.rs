@@ -1,0 +1,80 @@
+//! Filter drivers: what is put above and below the drivers of a class of devices, or of one device. One that
+//! does not load keeps the device from starting ("Filter driver altitudes and installation", Microsoft Learn,
+//! 2026; Azure/repair-script-library #156).
+
+use super::Opened;
+use crate::Result;
+
+/// What lists of filters are called.
+pub const LISTS: [&str; 2] = ["UpperFilters", "LowerFilters"];
+
+/// A list of filters.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Filters {
+    /// The key of the class or the device, from the root of SYSTEM.
+    pub key: String,
+    /// `UpperFilters` or `LowerFilters`.
+    pub list: &'static str,
+    /// The names of the services, in their order.
+    pub names: Vec<String>,
+}
+
+/// All lists of a control set, those of classes first.
+///
+/// # Errors
+/// `Registry` if one cannot be read.
+pub fn of(system: &Opened, set: &str) -> Result<Vec<Filters>> {
+    let mut found = Vec::new();
+    // A class is a key of its own, a device one of three names: its bus, what it is, which one it is.
+    for (path, depth) in [(format!(r"{set}\Control\Class"), 1), (format!(r"{set}\Enum"), 3)] {
+        let Some(key) = system.key(&path)? else { continue };
+        let mut todo = vec![(path, key, 0)];
+        while let Some((path, key, at)) = todo.pop() {
+            if at == depth {
+                for list in LISTS {
+                    let value = system.at(&path, Some(list), key.value(list))?;
+                    let Some(value) = value else { continue };
+                    let names = system.at(&path, Some(list), value.texts())?;
+                    found.push(Filters { key: path.clone(), list, names });
+                }
+                continue;
+            }
+            for below in system.at(&path, None, key.subkeys())?.into_iter().rev() {
+                let name = system.at(&path, None, below.name())?;
+                todo.push((format!(r"{path}\{name}"), below, at + 1));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::hive;
+    use super::super::{SYSTEM, open};
+    use super::*;
+    use crate::rules::testing::Bench;
+    use ::hive::{Kind, texts_data};
+
+    #[test]
+    fn filters_of_classes_and_of_devices_are_found() {
+        let list = |names: &[&'static str]| texts_data(names.iter().copied());
+        let class = r"ControlSet001\Control\Class\{4d36e97d-e325-11ce-bfc1-08002be10318}";
+        let device = r"ControlSet001\Enum\PCI\VEN_1D0F&DEV_8061\3&0";
+        let file = hive(&[
+            (class, "UpperFilters", Kind::MULTI_SZ, list(&["XENFILT", "x"])),
+            (device, "LowerFilters", Kind::MULTI_SZ, list(&["y"])),
+            (r"ControlSet001\Enum\PCI", "LowerFilters", Kind::MULTI_SZ, list(&["no device"])),
+        ]);
+        Bench::debian().file(SYSTEM.path, file).guest(|guest| {
+            let system = open(guest.view, SYSTEM).unwrap().unwrap();
+            let found = of(&system, "ControlSet001").unwrap();
+            let told: Vec<_> =
+                found.iter().map(|one| (one.key.as_str(), one.list, one.names.join(" "))).collect();
+            let wanted =
+                [(class, "UpperFilters", "XENFILT x".to_owned()), (device, "LowerFilters", "y".to_owned())];
+            assert_eq!(told, wanted);
+        });
+    }
+}
