@@ -43,7 +43,7 @@ pub(crate) const DHCP_OPTIONS: &[&str] = &[
 /// The services of its agent in a Windows guest ("Azure Windows VM agent overview", Microsoft Learn, 2026).
 pub(crate) const WINDOWS_AGENTS: [&str; 2] = ["WindowsAzureGuestAgent", "RdAgent"];
 /// Its activation server ("Windows activation", Microsoft Learn, 2026), and the port.
-pub const ACTIVATION: (&str, &str) = ("azkms.core.windows.net", "1688");
+pub(crate) const ACTIVATION: (&str, &str) = ("azkms.core.windows.net", "1688");
 
 /// The cloud.
 pub static AZURE: Platform = Platform {

@@ -10,6 +10,7 @@ pub(crate) mod linux;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod windows;
 
 use crate::Rule;
 
@@ -81,6 +82,41 @@ pub static ALL: &[&Rule] = &[
     &linux::agents::agent_provisioning::RULE,
     &linux::agents::integrity::RULE,
     &linux::agents::tuning::RULE,
+    &windows::drivers::boot_start::RULE,
+    &windows::drivers::present::RULE,
+    &windows::drivers::stack::RULE,
+    &windows::drivers::critical_devices::RULE,
+    &windows::drivers::database::RULE,
+    &windows::drivers::filters::RULE,
+    &windows::drivers::aws::RULE,
+    &windows::drivers::dump_filters::RULE,
+    &windows::drivers::nvme::RULE,
+    &windows::boot::fallback_loader::RULE,
+    &windows::boot::hibernation::RULE,
+    &windows::boot::safe_mode::RULE,
+    &windows::boot::recovery::RULE,
+    &windows::boot::serial_console::RULE,
+    &windows::boot::fast_startup::RULE,
+    &windows::network::dhcp::RULE,
+    &windows::network::rdp::RULE,
+    &windows::network::rdp_policy::RULE,
+    &windows::network::rdp_port::RULE,
+    &windows::network::firewall::RULE,
+    &windows::network::static_address::RULE,
+    &windows::network::routes::RULE,
+    &windows::network::search_list::RULE,
+    &windows::agents::aws_agents::RULE,
+    &windows::agents::activation::RULE,
+    &windows::agents::time::RULE,
+    &windows::agents::time_source::RULE,
+    &windows::agents::vm_agent::RULE,
+    &windows::system::version::RULE,
+    &windows::system::host_devices::RULE,
+    &windows::system::san_policy::RULE,
+    &windows::system::services::RULE,
+    &windows::system::pending::RULE,
+    &windows::system::domain_controller::RULE,
+    &windows::system::generalized::RULE,
 ];
 
 #[cfg(test)]

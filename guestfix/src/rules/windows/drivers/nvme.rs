@@ -1,0 +1,49 @@
+//! windows.drivers.nvme
+
+use super::super::values::{Change, System, To, finding, stage, start_in_words};
+use super::boot_start::overrides;
+use crate::registry::SYSTEM;
+use crate::rule::{Applies, Pack, Source};
+use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
+
+/// The in-box driver of NVMe, which newer sizes have their disks on.
+pub(in crate::rules) static RULE: Rule = Rule {
+    meta: RuleMeta {
+        id: "windows.drivers.nvme",
+        title: "the loader starts the drivers of an NVMe disk",
+        pack: Pack::Windows,
+        phase: Phase::Drivers,
+        severity: Severity::Warning,
+        cause: "Sizes of version 6 and later have their disks on NVMe alone. A Windows that ran with other \
+                disks has a later start for those drivers, and does not come up there.",
+        fix: "In every control set the start of stornvme is 0, and each StartOverride of it and of the PCI \
+              drivers above it. Windows sets them again when it starts with other disks.",
+        source: &[Source::new(
+            "Azure/SAP-on-Azure-Scripts-and-Utilities",
+            "Azure-NVMe-Conversion.ps1 and #147",
+            "2026-08",
+        )],
+        applies: Applies::WINDOWS,
+    },
+    detect: |guest| Ok(finding(wanted(guest)?)),
+    fix: Some(|staged| {
+        let changes = wanted(&staged.guest()?)?;
+        stage(staged, changes)
+    }),
+};
+
+fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
+    let system = System::of(guest)?;
+    let mut changes = Vec::new();
+    for (place, name) in guest.goal.target.platform.windows.nvme.iter().enumerate() {
+        for key in system.services(name)? {
+            let start = system.hive.dword(&key, "Start")?;
+            // The first is the disk's; those above it start with their devices.
+            if place == 0 && start != Some(0) {
+                changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(0), start_in_words(start)));
+            }
+            changes.extend(overrides(&system, &key)?);
+        }
+    }
+    Ok(changes)
+}
