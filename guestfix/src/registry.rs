@@ -277,6 +277,11 @@ impl ControlSets {
     }
 }
 
+/// Whether there may be hives: their folder is there, or nobody can tell.
+pub(crate) fn may_be(view: &dyn View) -> bool {
+    view.stat("/Windows/System32/config").map_or(true, |folder| folder.is_some())
+}
+
 /// The file of a driver or service of a control set, in the guest's tree: that of its `ImagePath`, else the one
 /// that its name gives.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::facts::{Facts, OsKind};
 use crate::platform::{self, Firmware, Platform, Target};
-use crate::{Archives, Result, Stage, View};
+use crate::{Archives, Result, Stage, View, registry};
 
 pub use crate::place::{Evidence, Place};
 
@@ -173,6 +173,7 @@ impl Applies {
                 OsKind::Linux => "the guest is not Linux",
                 OsKind::Windows => "the guest is not Windows",
             }),
+            (Some(OsKind::Windows), None) if !registry::may_be(guest.view) => Some("there is no Windows"),
             _ => None,
         }
     }

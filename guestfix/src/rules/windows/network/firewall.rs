@@ -109,7 +109,7 @@ impl Rule3389 {
         let is_server = |service: &str| service.eq_ignore_ascii_case("termservice") || service == "*";
         let concerns = is(rule, "Dir=In")
             && fits("Protocol", &|protocol| protocol == "6" || protocol == "256")
-            && fits("LPort", &|ports| ports.split(',').any(|port| within(port)))
+            && fits("LPort", &|ports| ports.split(',').any(within))
             && fits("Svc", &is_server)
             && fits("App", &|app| {
                 app.to_ascii_lowercase().ends_with("svchost.exe") || app.eq_ignore_ascii_case("System")
