@@ -70,13 +70,8 @@ impl Change<'_> {
         }
         self.free_runs(&runs)?;
         let runs = self.resize_runs(Vec::new(), wide(len))?;
-        if self.set(file, label, Value::Clusters(&runs, self.sizes(&runs, len)))? {
-            return Ok(runs);
-        }
-        Err(FsError::unsupported(format!(
-            "making a list of attributes, which record {} needs",
-            file.number()
-        )))
+        self.place(file, label, Value::Clusters(&runs, self.sizes(&runs, len)))?;
+        Ok(runs)
     }
 
     /// Moves content out of a file's record until it has some room, if it can.

@@ -1,6 +1,6 @@
 //! A file as it is changed: its record, and the further records that it has where one is not enough.
 
-use vfs::bytes::{index, wide};
+use vfs::bytes::{index, part, wide};
 use vfs::{FsError, Result};
 
 use super::Change;
@@ -214,6 +214,52 @@ impl Change<'_> {
         }
         *file = before;
         Ok(false)
+    }
+
+    /// As [`set`](Self::set), with one more record where the others have no room.
+    pub(crate) fn place(&mut self, file: &mut File, label: Label<'_>, value: Value<'_>) -> Result<()> {
+        if self.set(file, label, value)? || (self.start_list(file)? && self.set(file, label, value)?) {
+            return Ok(());
+        }
+        // The root of an index stays in the file's own record.
+        if let Value::Resident(_) = value
+            && label.kind != kind::INDEX_ROOT
+        {
+            file.remove(label)?;
+            let at = self.add_record(file)?;
+            if file.record_mut(at)?.insert(encode(label, value)?, &self.fs.capitals)? {
+                return Ok(());
+            }
+        }
+        Err(FsError::unsupported(format!("attributes of which record {} cannot have so many", file.number())))
+    }
+
+    /// Gives a file a list of its attributes, if it has none, and moves some of them into one more record.
+    pub(crate) fn start_list(&mut self, file: &mut File) -> Result<bool> {
+        if file.list.is_some() {
+            return Ok(false);
+        }
+        file.list = Some(Vec::new());
+        let mut at = self.add_record(file)?;
+        loop {
+            let headers = file.base()?.headers()?;
+            let stays = |kind: u32| matches!(kind, kind::STANDARD_INFORMATION | kind::INDEX_ROOT);
+            // Names last: they are what other systems look for first.
+            let movable = headers.iter().filter(|header| !stays(header.kind));
+            let next = movable.max_by_key(|header| (header.kind != kind::FILE_NAME, header.len));
+            let list = headers.len().saturating_mul(40).saturating_add(64);
+            let Some(header) = next.filter(|_| file.base().is_ok_and(|base| base.room().unwrap_or(0) < list))
+            else {
+                break;
+            };
+            let attribute = part(&file.base()?.bytes, header.at, header.len)?.to_vec();
+            file.base_mut()?.remove(header)?;
+            while !file.record_mut(at)?.insert(attribute.clone(), &self.fs.capitals)? {
+                at = self.add_record(file)?;
+            }
+        }
+        self.write_list(file)?;
+        Ok(true)
     }
 
     /// Gives a file one more attribute; whether a record has room for it.

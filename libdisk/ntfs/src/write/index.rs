@@ -57,10 +57,7 @@ impl Change<'_> {
     /// Gives a new directory an empty index, of the shape that its directory has.
     pub(super) fn start_index(&mut self, dir: &mut File, parent: &File) -> Result<()> {
         let (head, _) = self.shape(parent)?;
-        match self.set(dir, ROOT, Value::Resident(&Node::default().as_root(&head)?))? {
-            true => Ok(()),
-            false => Err(full(dir)),
-        }
+        self.place(dir, ROOT, Value::Resident(&Node::default().as_root(&head)?))
     }
 
     fn block(&self, dir: &File, shape: Shape, number: u64) -> Result<Vec<u8>> {
@@ -180,14 +177,20 @@ impl Change<'_> {
     /// Makes the root a node that leads to a new block, and has nothing else.
     fn promote(&mut self, dir: &mut File) -> Result<u64> {
         self.make_room(dir, PROMOTED)?;
-        if !self.write_node(dir, At::Root, &Node { slots: Vec::new(), last: Some(0) })? {
-            return Err(full(dir));
-        }
+        self.write_root(dir, &Node { slots: Vec::new(), last: Some(0) })?;
         let block = self.add_block(dir)?;
-        if !self.write_node(dir, At::Root, &Node { slots: Vec::new(), last: Some(block) })? {
-            return Err(full(dir));
-        }
+        self.write_root(dir, &Node { slots: Vec::new(), last: Some(block) })?;
         Ok(block)
+    }
+
+    /// Writes the root, which has no entries.
+    fn write_root(&mut self, dir: &mut File, node: &Node) -> Result<()> {
+        if self.write_node(dir, At::Root, node)?
+            || (self.start_list(dir)? && self.write_node(dir, At::Root, node)?)
+        {
+            return Ok(());
+        }
+        Err(full(dir))
     }
 
     /// The runs and the size of the blocks.
@@ -324,11 +327,12 @@ impl Change<'_> {
             let mut bitmap = vec![0; blocks.len().div_ceil(64).saturating_mul(8)];
             turn(&mut bitmap, 0, 0..wide(blocks.len()), true);
             self.put(dir, BITMAP, &bitmap)?;
-            if self.write_node(dir, At::Root, &above)? {
+            if above.slots.is_empty() {
+                self.write_root(dir, &above)?;
                 break;
             }
-            if above.slots.is_empty() {
-                return Err(full(dir));
+            if self.write_node(dir, At::Root, &above)? {
+                break;
             }
             node = above;
         }

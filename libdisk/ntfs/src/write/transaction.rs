@@ -122,14 +122,11 @@ impl Change<'_> {
         if let Security::Number(number) = security {
             vfs::bytes::put_le32(&mut standard, 52, number)?;
         }
-        let full = || FsError::Invalid("a record is too small for its name".into());
-        self.add(&mut file, STANDARD, Value::Resident(&standard))?.then_some(()).ok_or_else(full)?;
+        self.place(&mut file, STANDARD, Value::Resident(&standard))?;
         let own_flags = if is_directory { DIRECTORY } else { 0 };
         let space = space_of(&units);
         let name = Name { parent: parent.reference()?, units, space };
-        let label = Label { kind: kind::FILE_NAME, name: &[] };
-        let named = self.add(&mut file, label, Value::Resident(&name.value(own_flags | flags)?))?;
-        named.then_some(()).ok_or_else(full)?;
+        self.add_name(&mut file, &name.value(own_flags | flags)?)?;
         match content {
             Some(content) => self.put(&mut file, DATA, content)?,
             None => {
@@ -140,7 +137,7 @@ impl Change<'_> {
         if let Security::Own(descriptor) = security {
             self.put(&mut file, DESCRIPTOR, &descriptor)?;
         }
-        self.finish_name(&mut file, &mut parent)?;
+        self.finish_name(&mut file, &mut parent, &name)?;
         let node = NodeId(file.number());
         self.store(file)?;
         self.set_modified(&mut parent, attributes.time)?;
@@ -149,10 +146,22 @@ impl Change<'_> {
         Ok(node)
     }
 
-    /// Has the newest name of a file say what it is, and puts it into its directory.
-    fn finish_name(&mut self, file: &mut File, dir: &mut File) -> Result<()> {
+    /// Gives a file one more name.
+    fn add_name(&mut self, file: &mut File, value: &[u8]) -> Result<()> {
+        let label = Label { kind: kind::FILE_NAME, name: &[] };
+        self.make_room(file, value.len().saturating_add(32))?;
+        let value = Value::Resident(value);
+        if self.add(file, label, value)? || (self.start_list(file)? && self.add(file, label, value)?) {
+            return Ok(());
+        }
+        self.add_record(file)?;
+        self.add(file, label, value).map(drop)
+    }
+
+    /// Has a new name of a file say what it is, and puts it into its directory.
+    fn finish_name(&mut self, file: &mut File, dir: &mut File, name: &Name) -> Result<()> {
         let names = self.names(file)?;
-        let (piece, _) = names.into_iter().max_by_key(|(piece, _)| piece.1.id).ok_or(FsError::NotFound)?;
+        let (piece, _) = names.into_iter().find(|(_, one)| one == name).ok_or(FsError::NotFound)?;
         self.tell_facts(file, &piece)?;
         let (key, reference) = (file.value(&piece)?.to_vec(), file.reference()?);
         let links = file.base()?.links()?;
@@ -252,14 +261,9 @@ impl Change<'_> {
         let mut target = self.directory(to_dir)?;
         let own_flags = if is_directory { DIRECTORY } else { 0 };
         let space = space_of(&units);
-        let value = Name { parent: target.reference()?, units, space }.value(own_flags)?;
-        self.make_room(&mut file, value.len().saturating_add(32))?;
-        let label = Label { kind: kind::FILE_NAME, name: &[] };
-        if !self.add(&mut file, label, Value::Resident(&value))? {
-            let what = format!("making a list of attributes, which record {number} needs");
-            return Err(FsError::unsupported(what));
-        }
-        self.finish_name(&mut file, &mut target)?;
+        let name = Name { parent: target.reference()?, units, space };
+        self.add_name(&mut file, &name.value(own_flags)?)?;
+        self.finish_name(&mut file, &mut target, &name)?;
         self.store(file)?;
         self.store(target)
     }

@@ -5,13 +5,17 @@ mod mounted;
 
 use std::fs;
 
-use block::{Disk, Memory};
+use block::testing::count::Count;
+use block::{Disk, DiskMut, Memory};
 use mounted::made;
 use testimages::hostile;
-use vfs::conformance::walk;
+use vfs::conformance::{Rng, exercise, walk};
 
 #[global_allocator]
 static MEMORY: hostile::Memory = hostile::Memory;
+
+/// Reads of the device that one volume may cost: work that does not depend on the machine.
+const READS: u64 = 200_000;
 
 /// Uses a volume as far as it lets; whether it could be opened.
 fn look(bytes: Vec<u8>) -> bool {
@@ -26,9 +30,15 @@ fn look(bytes: Vec<u8>) -> bool {
     true
 }
 
-#[test]
-fn damaged_records_and_indexes() {
-    let volume = made(&["-c", "4096"], 4 << 20, |top| {
+/// A volume, and where its structures are: boot sector, records, nodes of indexes.
+struct Sample {
+    bytes: Vec<u8>,
+    records: Vec<usize>,
+    nodes: Vec<usize>,
+}
+
+fn sample() -> Option<Sample> {
+    let bytes = made(&["-c", "4096"], 4 << 20, |top| {
         for n in 0..60 {
             fs::write(top.join(format!("file {n}")), vec![1; n * 300]).unwrap();
         }
@@ -36,26 +46,54 @@ fn damaged_records_and_indexes() {
         fs::create_dir(&dir).unwrap();
         (0..100).for_each(|n| fs::write(dir.join(format!("a longer name, number {n}")), b"x").unwrap());
         std::os::unix::fs::symlink("file 1", top.join("link")).unwrap();
-    });
-    let Some(volume) = volume else { return };
+    })?;
     let found = |magic: &[u8]| -> Vec<usize> {
-        (0..volume.len()).step_by(1024).filter(|at| volume[*at..].starts_with(magic)).collect()
+        (0..bytes.len()).step_by(1024).filter(|at| bytes[*at..].starts_with(magic)).collect()
     };
     let (records, nodes) = (found(b"FILE"), found(b"INDX"));
     assert!(records.len() > 100 && !nodes.is_empty());
-    let (mut opened, mut tried) = (0, 0);
-    hostile::cases("ntfs", 10_000, 64 << 20, |random| {
-        let mut bytes = volume.clone();
+    Some(Sample { bytes, records, nodes })
+}
+
+impl Sample {
+    fn damaged(&self, random: &mut hostile::Rng) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
         for _ in 0..random.usize(1..4) {
             let (at, len) = match random.u8(..10) {
                 0 => (0, 512),
-                1..=6 => (records[random.usize(..records.len())], 1024),
-                _ => (nodes[random.usize(..nodes.len())], 4096),
+                1..=6 => (self.records[random.usize(..self.records.len())], 1024),
+                _ => (self.nodes[random.usize(..self.nodes.len())], 4096),
             };
             hostile::damage(random, &mut bytes[at..at + len], 0..len / 3);
         }
+        bytes
+    }
+}
+
+#[test]
+fn damaged_records_and_indexes() {
+    let Some(sample) = sample() else { return };
+    let (mut opened, mut tried) = (0, 0);
+    hostile::cases("ntfs", 10_000, 64 << 20, |random| {
         tried += 1;
-        opened += u64::from(look(bytes));
+        opened += u64::from(look(sample.damaged(random)));
     });
     assert!(opened > tried / 2, "{opened} of {tried} were opened");
+}
+
+#[test]
+fn damaged_volumes_are_changed() {
+    let Some(sample) = sample() else { return };
+    let (mut begun, mut tried, mut commits) = (0, 0, 0);
+    hostile::cases("ntfs, changed", 1000, 64 << 20, |random| {
+        tried += 1;
+        let reads = Count::default();
+        let device = reads.disk_mut(&DiskMut::new(Memory::new(sample.damaged(random))));
+        let Ok(mut fs) = ntfs::open_mut(device) else { return };
+        begun += u64::from(fs.begin().is_ok());
+        commits += exercise(&mut *fs, &mut Rng::new(random.u64(..)));
+        let requests = reads.reads().requests;
+        assert!(requests < READS, "{requests} reads");
+    });
+    assert!(begun > tried / 2 && commits > 2 * begun, "{begun} of {tried}, {commits} commits");
 }

@@ -91,7 +91,7 @@ fn compressed_files_are_unpacked() {
         // FILE_ATTRIBUTE_COMPRESSED; files in it are compressed.
         judge::run(
             Command::new("setfattr")
-                .args(["-h", "-v", "0x00080000", "-n", "system.ntfs_attrib_be"])
+                .args(["-h", "-v", "0x00000800", "-n", "system.ntfs_attrib_be"])
                 .arg(&dir),
         );
         fs::write(dir.join("text"), &content).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! What is replayed is compared with what Windows made of it, and with what rust-fs-ntfs makes of it.
 
+mod changed;
+mod judged;
 mod made;
 mod mounted;
 mod recorded;

@@ -8,7 +8,7 @@ use crate::recorded::{manifest, recorded, shown};
 use crate::structures::Structures;
 
 /// A volume, as rust-fs-ntfs changes it.
-struct Oracle(DiskMut);
+pub(crate) struct Oracle(pub(crate) DiskMut);
 
 impl BlockIo for Oracle {
     fn read_exact_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), String> {

@@ -1,16 +1,18 @@
 //! The suite that every driver passes, and volumes of Windows: all judges after each change.
 
 use std::io::Write;
+use std::path::Path;
 
 use block::{Disk, DiskMut, FileDisk};
 use tempfile::NamedTempFile;
 use testimages::judge::{self, Depth};
 use testimages::length::times;
-use vfs::FileSystemMut;
 use vfs::conformance::{Capabilities, ModelRun, Subject, fixed_cases, model};
+use vfs::{FileSystemMut, Result, Transaction};
 
 use crate::mounted::made;
 use crate::recorded::recorded;
+use crate::replayed::Oracle;
 
 /// A volume in a file, where all judges find it.
 pub(crate) struct Volume {
@@ -29,14 +31,38 @@ impl Volume {
         FileDisk::open_mut(self.file.path()).unwrap().disk_mut()
     }
 
-    #[allow(dead_code)]
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     pub(crate) fn disk(&self) -> Disk {
         FileDisk::open(self.file.path()).unwrap().disk()
     }
 
+    /// What all judges say against it: those outside, and rust-fs-ntfs.
+    pub(crate) fn complaints(&self, depth: Depth) -> Vec<String> {
+        let mut complaints = judge::ntfs_complaints(self.file.path(), depth);
+        match fs_ntfs::fsck::check_io(&mut Oracle(self.disk_mut())) {
+            Ok(report) if report.findings.is_empty() && !report.dirty && report.records_scanned > 0 => {}
+            found => complaints.push(format!("--- rust-fs-ntfs: {found:?}")),
+        }
+        complaints
+    }
+
     #[track_caller]
     pub(crate) fn judge(&self, depth: Depth) {
-        judge::ntfs(self.file.path(), depth);
+        let complaints = self.complaints(depth);
+        assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    }
+
+    /// Makes a change, and has it judged.
+    #[track_caller]
+    pub(crate) fn change(&self, make: impl FnOnce(&mut dyn Transaction) -> Result<()>) {
+        let mut fs = ntfs::open_mut(self.disk_mut()).unwrap();
+        let mut change = fs.begin().unwrap();
+        make(&mut *change).unwrap();
+        change.commit().unwrap();
+        self.judge(Depth::Everything);
     }
 }
 
@@ -72,7 +98,7 @@ fn cases(bytes: Option<Vec<u8>>) {
 }
 
 fn random(bytes: Option<Vec<u8>>, seed: u64) {
-    let operations = times(300, 10_000) as usize;
+    let operations = times(600, 10_000) as usize;
     let Some(bytes) = bytes else { return };
     let mut volume = Volume::new(&bytes);
     let tally = model(&mut volume, &ModelRun { seed, operations, batch: 100, largest_file: 1 << 20 });
@@ -87,6 +113,21 @@ fn fixed_cases_4k_clusters() {
 #[test]
 fn fixed_cases_of_windows() {
     cases(recorded("windows-interrupted-1.recovered.img"));
+}
+
+#[test]
+fn random_4k_clusters() {
+    random(used("4096"), 1);
+}
+
+#[test]
+fn random_512_byte_clusters() {
+    random(used("512"), 2);
+}
+
+#[test]
+fn random_64k_clusters() {
+    random(used("65536"), 3);
 }
 
 #[test]

@@ -1,0 +1,246 @@
+//! Changes of files that Windows and ntfs-3g made: what they touch, and what is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+
+use block::Overlay;
+use testimages::judge;
+use vfs::{Attributes, FileSystem, FsError, NodeId, Timestamp, Transaction};
+
+use crate::mounted::made;
+use crate::recorded::{files, recorded};
+use crate::replayed::ours;
+use crate::writing::Volume;
+
+const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 123_456_700 };
+
+fn find(fs: &dyn FileSystem, path: &str) -> NodeId {
+    let mut names = path.split('/').filter(|name| !name.is_empty());
+    names.try_fold(fs.root(), |dir, name| fs.lookup(dir, name.as_bytes())).unwrap()
+}
+
+fn content(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|n| ((n * 31) >> 3) as u8 ^ seed).collect()
+}
+
+fn read(fs: &dyn FileSystem, path: &str) -> Vec<u8> {
+    let node = find(fs, path);
+    let mut bytes = vec![0; usize::try_from(fs.metadata(node).unwrap().size).unwrap()];
+    assert_eq!(fs.read_at(node, &mut bytes, 0).unwrap(), bytes.len());
+    bytes
+}
+
+/// What a change is refused with.
+fn refusal(
+    volume: &Volume,
+    what: &str,
+    make: impl FnOnce(&mut dyn Transaction) -> vfs::Result<()>,
+) -> FsError {
+    let before = fs::read(volume.path()).unwrap();
+    let error = {
+        let mut fs = ntfs::open_mut(volume.disk_mut()).unwrap();
+        let made = fs.begin().and_then(|mut change| {
+            make(&mut *change)?;
+            change.commit()
+        });
+        made.err()
+    };
+    let error = error.unwrap_or_else(|| panic!("{what} is not refused"));
+    assert!(fs::read(volume.path()).unwrap() == before, "{what}");
+    error
+}
+
+#[test]
+fn a_file_of_the_same_size_is_replaced_in_place() {
+    let Some(bytes) = recorded("windows-interrupted-1.recovered.img") else { return };
+    let volume = Volume::new(&bytes);
+    let before = ntfs::open(volume.disk()).unwrap();
+    // A hive has bins of 4 KiB; this file is as such a one.
+    let mut all = BTreeMap::new();
+    files(&*before, before.root(), "", &mut all);
+    let own = all.iter().filter(|(path, _)| !path.starts_with("System Volume"));
+    let path = own.max_by_key(|(_, (size, _))| *size).unwrap().0.clone();
+    let path = &path;
+    let old = read(&*before, path);
+    let new = content(old.len(), 1);
+    volume.change(|change| {
+        let node = find(change.fs(), path);
+        change.replace(node, &new, TIME)
+    });
+    let after = ntfs::open(volume.disk()).unwrap();
+    assert!(read(&*after, path) == new);
+    assert_eq!(after.metadata(find(&*after, path)).unwrap().mtime, TIME);
+    // Bytes that are other ones now: content, and no more than the record and the entry of its directory.
+    let now = fs::read(volume.path()).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len()).step_by(512).filter(|at| bytes[*at..at + 512] != now[*at..at + 512]).collect();
+    let is_content =
+        |at: &&usize| old.windows(512).step_by(512).any(|piece| bytes[**at..**at + 512] == *piece);
+    let rest: Vec<&usize> = places.iter().filter(|at| !is_content(at)).collect();
+    // A record of two sectors, a node of eight, and the tail of the content.
+    assert!(rest.len() <= 2 + 8 + 1, "{rest:?}");
+    // All else is as Windows says.
+    let mut found = BTreeMap::new();
+    files(&*after, after.root(), "", &mut found);
+    all.insert(path.clone(), (new.len() as u64, judge::digest(&new)));
+    assert_eq!(found, all);
+}
+
+#[test]
+fn a_volume_that_was_replayed_is_changed() {
+    let Some(bytes) = recorded("windows-interrupted-1.img") else { return };
+    let volume = Volume::new(&bytes);
+    assert!(refusal(&volume, "it", |_| Ok(())).to_string().contains("log has work pending"));
+    let replayed: Overlay = ours(&volume.disk()).unwrap();
+    replayed.merge_into(&volume.disk_mut()).unwrap();
+    volume.change(|change| {
+        let root = change.fs().root();
+        let attributes = Attributes { time: TIME, ..Attributes::default() };
+        let dir = change.mkdir(root, b"WindowsAzure", &attributes)?;
+        (0..300).try_for_each(|n| {
+            let name = format!("GuestAgent {n}.exe");
+            change.create(dir, name.as_bytes(), &attributes, &content(n * 100, 2)).map(drop)
+        })
+    });
+    let fs = ntfs::open(volume.disk()).unwrap();
+    assert!(read(&*fs, "WindowsAzure/guestagent 299.EXE") == content(29900, 2));
+}
+
+#[test]
+fn files_in_pieces_and_with_several_names() {
+    let volume = made(&["-c", "4096"], 64 << 20, |top| {
+        let pieces: Vec<_> =
+            ["a", "b"].iter().map(|name| fs::File::create(top.join(name)).unwrap()).collect();
+        for round in 0..1500 {
+            // No holes: each file grows by turns.
+            pieces.iter().for_each(|file| file.write_all_at(&[round as u8; 4096], round * 4096).unwrap());
+        }
+        fs::write(top.join("A long name.txt"), b"content").unwrap();
+        let mut setfattr = Command::new("setfattr");
+        setfattr
+            .args(["-h", "-n", "system.ntfs_dos_name", "-v", "ALONGN~1.TXT"])
+            .arg(top.join("A long name.txt"));
+        judge::run(&mut setfattr);
+        fs::create_dir(top.join("dir")).unwrap();
+        fs::hard_link(top.join("a"), top.join("dir/other name of a")).unwrap();
+    });
+    let Some(bytes) = volume else { return };
+    let volume = Volume::new(&bytes);
+    let sizes = [1500 * 4096, 1500 * 4096 + 1, 9_000_000, 3_000_000, 700, 0, 12_345_678];
+    for (number, size) in sizes.into_iter().enumerate() {
+        let wanted = content(size, number as u8);
+        volume.change(|change| {
+            let node = find(change.fs(), "a");
+            change.replace(node, &wanted, TIME)
+        });
+        let fs = ntfs::open(volume.disk()).unwrap();
+        assert!(read(&*fs, "dir/other name of a") == wanted, "{size}");
+        assert!(read(&*fs, "b")[4096..8192] == [1; 4096]);
+    }
+    volume.change(|change| {
+        let node = find(change.fs(), "alongn~1.txt");
+        change.replace(node, &[9; 5000], TIME)
+    });
+    // The name for DOS goes with its other one, and one of two names leaves the other.
+    volume.change(|change| {
+        let root = change.fs().root();
+        change.rename(root, b"A long name.txt", root, b"Another long name.txt")?;
+        change.unlink(root, b"a")
+    });
+    let fs = ntfs::open(volume.disk()).unwrap();
+    assert!(matches!(fs.lookup(fs.root(), b"ALONGN~1.TXT"), Err(FsError::NotFound)));
+    assert!(read(&*fs, "another long name.txt") == [9; 5000]);
+    assert!(read(&*fs, "dir/other name of a") == content(12_345_678, 6));
+    drop(fs);
+    volume.change(|change| {
+        let (root, dir) = (change.fs().root(), find(change.fs(), "dir"));
+        change.unlink(dir, b"other name of a")?;
+        change.unlink(root, b"b")?;
+        change.unlink(root, b"Another long name.txt")?;
+        change.unlink(root, b"dir")
+    });
+    assert!(ntfs::open(volume.disk()).unwrap().read_dir(NodeId(5)).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_not_simply_stored_is_refused_by_name() {
+    let volume = made(&["-c", "4096"], 32 << 20, |top| {
+        let attributes = |name: &str, value: &str| {
+            let mut setfattr = Command::new("setfattr");
+            setfattr.args(["-h", "-n", "system.ntfs_attrib_be", "-v", value]).arg(top.join(name));
+            judge::run(&mut setfattr);
+        };
+        fs::create_dir(top.join("packed")).unwrap();
+        attributes("packed", "0x00000800");
+        fs::write(top.join("packed/file"), vec![1; 200_000]).unwrap();
+        let sparse = fs::File::create(top.join("sparse")).unwrap();
+        sparse.write_all_at(&[1; 4096], 1 << 20).unwrap();
+        fs::write(top.join("wof"), b"x").unwrap();
+        let mut setfattr = Command::new("setfattr");
+        // IO_REPARSE_TAG_WOF with its data.
+        let wof = format!("0x17000080 1000 0000 {}", "01000000 02000000 01000000 00000000").replace(' ', "");
+        judge::run(setfattr.args(["-h", "-n", "system.ntfs_reparse_data", "-v", &wof]).arg(top.join("wof")));
+        fs::write(top.join("file"), b"x").unwrap();
+    });
+    let Some(bytes) = volume else { return };
+    let volume = Volume::new(&bytes);
+    let replaced = |path: &str| {
+        refusal(&volume, path, |change| {
+            let node = find(change.fs(), path);
+            change.replace(node, b"new", TIME)
+        })
+    };
+    for (path, why) in [("packed/file", "compressed"), ("sparse", "sparse"), ("wof", "WOF")] {
+        let error = replaced(path);
+        assert!(matches!(&error, FsError::Unsupported(what) if what.contains(why)), "{path}: {error}");
+    }
+    for path in ["$MFT", "$Boot", "$Extend", "$Extend/$Quota"] {
+        assert!(matches!(replaced(path), FsError::Invalid(_)), "{path}");
+    }
+    let extend = refusal(&volume, "it", |change| {
+        let extend = find(change.fs(), "$Extend");
+        change.create(extend, b"new", &Attributes::default(), b"").map(drop)
+    });
+    assert!(matches!(extend, FsError::Invalid(_)), "{extend}");
+    let error = refusal(&volume, "wof", |change| change.unlink(change.fs().root(), b"wof"));
+    assert!(error.to_string().contains("reparse point"), "{error}");
+    let file = |change: &mut dyn Transaction| find(change.fs(), "file");
+    let owner = refusal(&volume, "it", |change| {
+        let file = file(change);
+        change.set_owner(file, 0o755, 0, 0)?;
+        change.set_owner(file, 0o600, 0, 0)
+    });
+    assert!(matches!(owner, FsError::Unsupported(_)), "{owner}");
+}
+
+#[test]
+fn a_volume_in_another_state_is_refused_by_name() {
+    let clean =
+        made(&["-c", "4096"], 16 << 20, |top| fs::write(top.join("hiberfil.sys"), b"\0\0\0\0").unwrap());
+    let Some(clean) = clean else { return };
+    let volume = Volume::new(&clean);
+    volume.change(|change| {
+        let file = find(change.fs(), "hiberfil.sys");
+        change.replace(file, b"hibr", TIME)
+    });
+    let error = refusal(&volume, "it", |_| Ok(()));
+    assert!(error.to_string().contains("hibernated"), "{error}");
+
+    // $VOLUME_INFORMATION: eight bytes, the version, the flags.
+    let at = clean.windows(12).position(|bytes| bytes == b"\0\0\0\0\0\0\0\0\x03\x01\0\0").unwrap();
+    for (place, byte, why) in
+        [(at + 10, 1, "marked as dirty"), (at + 9, 2, "NTFS 3.2"), (at + 11, 0x80, "flags 0x8000")]
+    {
+        let mut bytes = clean.clone();
+        bytes[place] = byte;
+        let error = refusal(&Volume::new(&bytes), why, |_| Ok(()));
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let mut healthy = clean;
+    healthy[at + 10] = 0x80;
+    let volume = Volume::new(&healthy);
+    let mut fs = ntfs::open_mut(volume.disk_mut()).unwrap();
+    fs.begin().unwrap().commit().unwrap();
+}
