@@ -18,27 +18,33 @@ pub(crate) struct Structures {
 }
 
 /// A volume.
-struct Reader<'d> {
+#[derive(Debug)]
+pub(crate) struct Reader<'d> {
     disk: &'d Disk,
-    cluster: u64,
-    record: usize,
-    mft: Vec<(u64, Option<u64>)>,
+    pub(crate) cluster: u64,
+    /// Bytes of a record.
+    pub(crate) record: usize,
+    /// The runs of the master file table.
+    pub(crate) mft: Runs,
 }
 
-fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+/// Lengths and first clusters of runs.
+pub(crate) type Runs = Vec<(u64, Option<u64>)>;
+
+pub(crate) fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn short(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn short(bytes: &[u8], at: usize) -> usize {
     number(bytes, at, 2) as usize
 }
 
-fn long(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn long(bytes: &[u8], at: usize) -> usize {
     number(bytes, at, 4) as usize
 }
 
 /// Lengths and first clusters of the runs of an attribute.
-fn runs(mut coded: &[u8]) -> Vec<(u64, Option<u64>)> {
+pub(crate) fn runs(mut coded: &[u8]) -> Runs {
     let (mut found, mut last) = (Vec::new(), 0_i64);
     while coded[0] != 0 {
         let (lengths, offsets) = (usize::from(coded[0] & 15), usize::from(coded[0] >> 4));
@@ -54,8 +60,20 @@ fn runs(mut coded: &[u8]) -> Vec<(u64, Option<u64>)> {
     found
 }
 
+/// Where in a record its first attribute of a kind is.
+pub(crate) fn attribute(record: &[u8], kind: u64) -> Option<usize> {
+    let mut at = short(record, 20);
+    while number(record, at, 4) != kind {
+        if number(record, at, 4) == 0xffff_ffff {
+            return None;
+        }
+        at += long(record, at + 4);
+    }
+    Some(at)
+}
+
 /// A structure without its update sequence; `None` if it was not written whole.
-fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     let (at, count) = (short(&bytes, 4), short(&bytes, 6));
     if !bytes.starts_with(magic) || count != bytes.len() / 512 + 1 {
@@ -71,7 +89,7 @@ fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Reader<'_> {
-    fn at(&self, runs: &[(u64, Option<u64>)], offset: u64, len: usize) -> Vec<u8> {
+    pub(crate) fn at(&self, runs: &[(u64, Option<u64>)], offset: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         let Some(((run, place), rest)) = runs.split_first() else { return bytes };
         let size = run * self.cluster;
@@ -86,7 +104,8 @@ impl Reader<'_> {
         bytes
     }
 
-    fn record(&self, number: u64) -> Option<Vec<u8>> {
+    /// A record, without its update sequence.
+    pub(crate) fn record(&self, number: u64) -> Option<Vec<u8>> {
         whole(&self.at(&self.mft, number * self.record as u64, self.record), b"FILE")
     }
 
@@ -109,9 +128,8 @@ impl Reader<'_> {
     }
 }
 
-impl Structures {
-    /// Those of a volume.
-    pub(crate) fn of(disk: &Disk) -> Self {
+impl<'d> Reader<'d> {
+    pub(crate) fn new(disk: &'d Disk) -> Self {
         let boot = disk.read_vec(0, 512).unwrap();
         let cluster = number(&boot, 11, 2) * u64::from(boot[13]);
         let record = match boot[64] as i8 {
@@ -119,14 +137,33 @@ impl Structures {
             n => 1 << -n,
         };
         let first = vec![(1 << 40, Some(number(&boot, 48, 8)))];
-        let mut reader = Reader { disk, cluster, record, mft: first };
+        let mut reader = Self { disk, cluster, record, mft: first };
+        reader.mft = reader.runs(0).1;
+        reader
+    }
+
+    /// The size and the runs of a record's content.
+    pub(crate) fn runs(&self, file: u64) -> (u64, Runs) {
+        let record = self.record(file).unwrap();
+        let at = attribute(&record, 0x80).unwrap();
+        (number(&record, at + 48, 8), runs(&record[at + short(&record, at + 32)..]))
+    }
+}
+
+/// Where the log of a volume begins, if it is in one piece, and how long it is.
+pub(crate) fn log(disk: &Disk) -> (u64, u64) {
+    let reader = Reader::new(disk);
+    let (size, runs) = reader.runs(2);
+    assert_eq!(runs.len(), 1);
+    (runs[0].1.unwrap() * reader.cluster, size)
+}
+
+impl Structures {
+    /// Those of a volume.
+    pub(crate) fn of(disk: &Disk) -> Self {
+        let reader = Reader::new(disk);
         let table = reader.record(0).unwrap();
-        let mut at = short(&table, 20);
-        while number(&table, at, 4) != 0x80 {
-            at += long(&table, at + 4);
-        }
-        reader.mft = runs(&table[at + short(&table, at + 32)..]);
-        let count = number(&table, at + 48, 8) / record as u64;
+        let count = reader.runs(0).0 / reader.record as u64;
         let clusters = reader.content(&reader.record(6).unwrap(), 0x80, "").unwrap();
         let in_use = reader.content(&table, 0xb0, "").unwrap();
         let mut found = Self { records: BTreeMap::new(), nodes: BTreeMap::new(), clusters, in_use };
