@@ -2,7 +2,7 @@
 //! client data").
 
 use vfs::Result;
-use vfs::bytes::{index, le16, le64, part};
+use vfs::bytes::{index, le16, le64, part, wide};
 
 use super::opcode::Opcode;
 use super::page::corrupt;
@@ -87,9 +87,13 @@ impl Record {
         let data = &self.data;
         let count = usize::from(le16(data, 14)?);
         let lcns = part(data, HEAD, count.saturating_mul(8))?;
+        let vcn = le64(data, 24)?;
+        if vcn.checked_add(wide(count)).is_none() {
+            return Err(corrupt(self.lsn, format!("cluster {vcn:#x} is in no attribute")));
+        }
         Ok(Place {
             attribute: le16(data, 12)?,
-            vcn: le64(data, 24)?,
+            vcn,
             lcns: lcns.as_chunks::<8>().0.iter().map(|lcn| u64::from_le_bytes(*lcn)).collect(),
             block: u64::from(le16(data, 20)?).saturating_mul(512),
             block_size: usize::from(le16(data, 22)?).saturating_mul(512),

@@ -2,12 +2,16 @@
 
 #[path = "../it/mounted.rs"]
 mod mounted;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 
 use block::testing::count::Count;
-use block::{Disk, DiskMut, Memory};
+use block::{Disk, DiskMut, Memory, Overlay};
 use mounted::made;
+use support::script::{script, write};
+use support::structures::log;
 use testimages::hostile;
 use vfs::conformance::{Rng, exercise, walk};
 
@@ -96,4 +100,42 @@ fn damaged_volumes_are_changed() {
         assert!(requests < READS, "{requests} reads");
     });
     assert!(begun > tried / 2 && commits > 2 * begun, "{begun} of {tried}, {commits} commits");
+}
+
+#[test]
+fn damaged_logs() {
+    let script = script(1024);
+    let (start, _) = log(&script.volume);
+    let (mut replayed, mut tried) = (0, 0);
+    hostile::cases("ntfs log", 200, 64 << 20, |random| {
+        let ([plain, copied], _) = write(&script, random);
+        let volume = Overlay::new(if random.bool() { plain } else { copied }).unwrap();
+        for _ in 0..random.usize(1..4) {
+            let change = random.choice(&script.changes).unwrap();
+            let (place, len) = match random.u8(..8) {
+                0 => (start + 4096 * random.u64(..2), 0x100),
+                // Pages in the ring, and copies of them.
+                1..=3 => (start + 4096 * random.u64(34..40), 4096),
+                4 | 5 => (start + 4096 * random.u64(2..8), 4096),
+                // What they change.
+                _ => (change.lcns[0] * 1024, 1024),
+            };
+            let mut bytes = volume.disk().read_vec(place, len).unwrap();
+            hostile::damage(random, &mut bytes, 0x40.min(len / 4)..len / 2);
+            volume.writer().write_at(&bytes, place).unwrap();
+        }
+        let before = volume.dirty();
+        tried += 1;
+        let reads = Count::default();
+        match ntfs::replay(&reads.disk_mut(&volume.writer())) {
+            Ok(_) => replayed += 1,
+            Err(_) => assert_eq!(volume.dirty(), before),
+        }
+        let requests = reads.reads().requests;
+        assert!(requests < READS, "{requests} reads");
+        if let Ok(fs) = ntfs::open(volume.disk()) {
+            let _ = fs.info();
+        }
+    });
+    assert!(replayed > tried / 10 && replayed < tried, "{replayed} of {tried} were replayed");
 }

@@ -5,8 +5,9 @@ use block::{Disk, Memory, Overlay};
 use testimages::length::times;
 
 use crate::recorded::recorded;
-use crate::replayed::{oracle, ours, same};
-use crate::structures::log;
+use crate::replayed::{ours, same};
+use crate::support::oracle::oracle;
+use crate::support::structures::log;
 
 const PAGE: u64 = 4096;
 

@@ -5,11 +5,12 @@
 mod changed;
 mod cut;
 mod judged;
-mod log_writer;
 mod made;
 mod mounted;
 mod recorded;
+mod refused;
 mod replayed;
 mod scripted;
-mod structures;
+#[path = "../support/mod.rs"]
+mod support;
 mod writing;

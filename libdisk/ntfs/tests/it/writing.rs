@@ -12,7 +12,7 @@ use vfs::{FileSystemMut, Result, Transaction};
 
 use crate::mounted::made;
 use crate::recorded::recorded;
-use crate::replayed::Oracle;
+use crate::support::oracle::Oracle;
 
 /// A volume in a file, where all judges find it.
 pub(crate) struct Volume {

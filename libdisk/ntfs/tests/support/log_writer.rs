@@ -41,16 +41,17 @@ pub(crate) struct LogWriter {
     pages: Vec<Page>,
 }
 
-fn put(bytes: &mut [u8], at: usize, number: u64, len: usize) {
+pub(crate) fn put(bytes: &mut [u8], at: usize, number: u64, len: usize) {
     bytes[at..at + len].copy_from_slice(&number.to_le_bytes()[..len]);
 }
 
-/// Protects a page by its update sequence.
-fn protect(bytes: &mut [u8], at: usize) {
+/// Protects a structure by an update sequence at a place in it.
+pub(crate) fn protect(bytes: &mut [u8], at: usize) {
+    let count = bytes.len() / 512 + 1;
     put(bytes, 4, at as u64, 2);
-    put(bytes, 6, 9, 2);
+    put(bytes, 6, count as u64, 2);
     put(bytes, at, 0x1234, 2);
-    for sector in 1..9 {
+    for sector in 1..count {
         bytes.copy_within(sector * 512 - 2..sector * 512, at + 2 * sector);
         put(bytes, sector * 512 - 2, 0x1234, 2);
     }
@@ -117,7 +118,7 @@ impl LogWriter {
     /// Writes a record.
     fn record(&mut self, kind: u32, transaction: u32, last: u64, flags: u16, data: &[u8]) -> u64 {
         let home = self.pages.last().unwrap().home;
-        let lsn = self.lap << self.offset_bits | (home + self.within) as u64 / 8;
+        let lsn = (self.lap << self.offset_bits) | ((home + self.within) as u64 / 8);
         let mut head = vec![0; RECORD];
         put(&mut head, 0, lsn, 8);
         put(&mut head, 8, last, 8);
@@ -193,7 +194,7 @@ impl LogWriter {
         }
         // The lap before left its pages in the ring.
         for home in (FRONT * PAGE..self.size).step_by(PAGE) {
-            let lsn = 6 << self.offset_bits | (home + HEAD) as u64 / 8;
+            let lsn = (6 << self.offset_bits) | ((home + HEAD) as u64 / 8);
             let mut page = vec![0; PAGE];
             page[..4].copy_from_slice(b"RCRD");
             for (at, number, len) in [(8, lsn, 8), (0x10, 1, 4), (0x18, 0x400, 2), (0x20, lsn, 8)] {
