@@ -31,7 +31,7 @@ pub(crate) const I30: &[u16] = &[0x24, 0x49, 0x33, 0x30];
 pub(crate) const LARGEST_REPARSE: u64 = 16 << 10;
 
 /// Bytes of the bitmap that are read at once.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 64 << 10;
 
 /// An open NTFS.
 #[derive(Debug)]
@@ -167,10 +167,12 @@ impl Ntfs {
         Ok(((byte(&found, 8)?, byte(&found, 9)?), vfs::bytes::le16(&found, 10)?))
     }
 
-    /// Calls for each run of clusters that are free, from about `from` on, as long as it is to go on.
+    /// Calls for each run of clusters that are free, from about `from` on, as long as it is to go on. A run of
+    /// `enough` is told before its end is known.
     pub(crate) fn each_free(
         &self,
         from: u64,
+        enough: u64,
         mut each: impl FnMut(Range<u64>) -> ControlFlow<()>,
     ) -> Result<()> {
         let record = self.volume.file(system::BITMAP)?;
@@ -190,20 +192,26 @@ impl Ntfs {
                 let first = at.saturating_add(wide(number).saturating_mul(8));
                 // Eight at once, where they are as the one before.
                 match (*byte, free) {
-                    (0xff, None) | (0, Some(_)) => continue,
+                    (0xff, None) => continue,
+                    (0, Some(start)) if first.saturating_add(8).saturating_sub(start) < enough => continue,
                     _ => {}
                 }
                 for bit in 0..8_u64 {
                     let cluster = first.saturating_add(bit);
-                    match (byte >> bit & 1 == 0 && cluster < clusters, free) {
-                        (true, None) => free = Some(cluster),
-                        (false, Some(start)) => {
-                            if each(start..cluster.min(clusters)).is_break() {
-                                return Ok(());
-                            }
-                            free = None;
-                        }
-                        _ => {}
+                    let is_free = byte >> bit & 1 == 0 && cluster < clusters;
+                    let start = match (is_free, free) {
+                        (true, None) => cluster,
+                        (_, Some(start)) => start,
+                        (false, None) => continue,
+                    };
+                    let end = if is_free { cluster.saturating_add(1) } else { cluster.min(clusters) };
+                    if is_free && end.saturating_sub(start) < enough {
+                        free = Some(start);
+                        continue;
+                    }
+                    free = None;
+                    if each(start..end).is_break() {
+                        return Ok(());
                     }
                 }
             }
@@ -224,7 +232,7 @@ impl FileSystem for Ntfs {
         let label = self.volume.resident(&record, kind::VOLUME_NAME, &[])?.unwrap_or_default();
         let label = String::from_utf16_lossy(&units(&label));
         let mut free: u64 = 0;
-        self.each_free(0, |range| {
+        self.each_free(0, u64::MAX, |range| {
             free = free.saturating_add(range.end.saturating_sub(range.start));
             ControlFlow::Continue(())
         })?;
@@ -293,7 +301,7 @@ impl FileSystem for Ntfs {
             uid: 0,
             gid: 0,
             size,
-            links: u64::from(record.links),
+            links: u64::from(record.links).saturating_sub(self.volume.dos_names(&record)?),
             mtime: timestamp(le64(&times, 8)?),
             device: None,
             immutable: false,
@@ -339,7 +347,7 @@ impl FileSystem for Ntfs {
     fn free_ranges(&self) -> Result<Vec<Range<u64>>> {
         let cluster = u64::from(self.volume.boot.cluster_size);
         let mut ranges = Vec::new();
-        self.each_free(0, |free| {
+        self.each_free(0, u64::MAX, |free| {
             ranges.push(free.start.saturating_mul(cluster)..free.end.saturating_mul(cluster));
             ControlFlow::Continue(())
         })?;

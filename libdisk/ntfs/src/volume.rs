@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use block::Disk;
-use vfs::bytes::index;
+use vfs::bytes::{index, wide};
 use vfs::{FsError, Result};
 
 use crate::attribute::{Attribute, Body, kind};
 use crate::attribute_list::{self, Listed};
 use crate::boot_sector::BootSector;
+use crate::index::DOS;
 use crate::record::{Record, Reference};
 use crate::stream::Stream;
 
@@ -183,5 +184,18 @@ impl Volume {
             }
             None => Ok(None),
         }
+    }
+
+    /// How many names of a file are second ones, for DOS.
+    pub(crate) fn dos_names(&self, record: &Record) -> Result<u64> {
+        let names: Vec<Attribute> = match self.list(record)? {
+            None => record.attributes.iter().filter(|one| one.kind == kind::FILE_NAME).cloned().collect(),
+            Some(list) => {
+                let names = list.iter().filter(|listed| listed.kind == kind::FILE_NAME);
+                names.map(|listed| self.listed(record, listed)).collect::<Result<_>>()?
+            }
+        };
+        let is_dos = |name: &&Attribute| matches!(&name.body, Body::Resident(value) if value.get(65).copied() == Some(DOS));
+        Ok(wide(names.iter().filter(is_dos).count()))
     }
 }

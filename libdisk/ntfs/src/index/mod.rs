@@ -14,8 +14,8 @@ use crate::record::Reference;
 use crate::upcase::Capitals;
 use node::Node;
 
-/// What a name is for.
-const DOS: u8 = 2;
+/// What a name is for: DOS, beside one for Windows.
+pub(crate) const DOS: u8 = 2;
 
 /// The index is one of names of files.
 const FILE_NAME: u32 = 0x30;

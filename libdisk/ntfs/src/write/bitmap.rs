@@ -60,7 +60,7 @@ impl Change<'_> {
         let mut best = 0..0;
         let len = |range: &Range<u64>| range.end.saturating_sub(range.start);
         for from in [goal, 0] {
-            self.fs.each_free(from, |free| {
+            self.fs.each_free(from, wanted, |free| {
                 if len(&free) > len(&best) {
                     best = free;
                 }

@@ -23,18 +23,19 @@ const FACTS: usize = 8;
 /// The flags that only a name has: a directory, an index of another kind.
 const OWN_FLAGS: u32 = 0xf000_0000;
 
-/// What a name is for: Windows, DOS, or both.
+/// What a name is for: all, or Windows, beside one for DOS, or both as one.
+const POSIX: u8 = 0;
 pub(super) const WIN32: u8 = 1;
-pub(super) const DOS: u8 = 2;
 const BOTH: u8 = 3;
 
-/// What a new name is for. No second name is made for DOS.
+/// What a new name is for. No second name is made for DOS, and one for Windows alone is none that chkdsk takes:
+/// so Windows itself writes names where it makes none for DOS.
 pub(super) fn space_of(units: &[u16]) -> u8 {
     let text = String::from_utf16_lossy(units);
     let (base, extension) = text.split_once('.').unwrap_or((&text, "x"));
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'()-@^_`{}~".contains(letter);
     let fits = |part: &str, most: usize| (1..=most).contains(&part.len()) && part.chars().all(allowed);
-    if fits(base, 8) && fits(extension, 3) { BOTH } else { WIN32 }
+    if fits(base, 8) && fits(extension, 3) { BOTH } else { POSIX }
 }
 
 /// A name of a file.

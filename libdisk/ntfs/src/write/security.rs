@@ -1,4 +1,5 @@
-//! Who may use a new file: as a file that is beside it, or else as its directory.
+//! Who may use a new file: as a file that is beside it; or as one in another directory with the descriptor that
+//! its own has, for both inherit the same; or else as its directory.
 //!
 //! No descriptor is made: `$Secure` has those of all files, and a file names one by its number. Volumes that
 //! Windows did not make have them in the files.
@@ -11,7 +12,6 @@ use super::file::File;
 use super::names::STANDARD;
 use super::record::Label;
 use crate::attribute::kind;
-use crate::record::Reference;
 use crate::volume::system;
 
 /// The descriptor of a file, in it.
@@ -20,8 +20,9 @@ pub(super) const DESCRIPTOR: Label<'static> = Label { kind: kind::SECURITY_DESCR
 /// A descriptor has no more bytes.
 const LARGEST: u64 = 64 << 10;
 
-/// Neighbours that are asked.
+/// Neighbours that are asked, and directories above.
 const NEIGHBOURS: usize = 8;
+const LEVELS: usize = 4;
 
 /// Who may use a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,19 +36,45 @@ pub(super) enum Security {
 impl Change<'_> {
     /// Who may use a new file, or a new directory.
     pub(super) fn security_for(&self, dir: &File, is_directory: bool) -> Result<Option<Security>> {
-        let neighbours = self.some_slots(dir)?.into_iter().filter_map(|slot| {
-            let entry = slot.entry().ok()?;
-            let record = entry.reference.record;
-            let same = entry.directory == is_directory && !entry.reparse;
-            (same && record >= system::FIRST_USER).then_some(Reference::of(slot.reference))
-        });
-        for neighbour in neighbours.take(NEIGHBOURS) {
-            self.fs.volume.referred(neighbour)?;
-            if let Some(found) = self.security_of(&self.load(neighbour.record)?)? {
-                return Ok(Some(found));
+        let beside = self.neighbours(dir, is_directory)?.into_iter().find_map(|(_, security)| security);
+        let own = self.security_of(dir)?;
+        if beside.is_some() || is_directory {
+            return Ok(beside.or(own));
+        }
+        let mut at = dir.number();
+        for _ in 0..LEVELS {
+            let parent = self.names(&self.load(at)?)?.into_iter().next().map(|(_, name)| name.parent.record);
+            let Some(parent) = parent.filter(|parent| *parent != at) else { break };
+            for (cousin, security) in self.neighbours(&self.load(parent)?, true)? {
+                if security == own {
+                    let files = self.neighbours(&self.load(cousin)?, false)?;
+                    if let Some(found) = files.into_iter().find_map(|(_, security)| security) {
+                        return Ok(Some(found));
+                    }
+                }
+            }
+            at = parent;
+        }
+        Ok(own)
+    }
+
+    /// Some files of a directory, or directories, and who may use them.
+    fn neighbours(&self, dir: &File, directories: bool) -> Result<Vec<(u64, Option<Security>)>> {
+        let mut found = Vec::new();
+        for slot in self.some_slots(dir)? {
+            let entry = slot.entry()?;
+            let same = entry.directory == directories && !entry.reparse;
+            if !same || entry.reference.record < system::FIRST_USER {
+                continue;
+            }
+            self.fs.volume.referred(entry.reference)?;
+            let number = entry.reference.record;
+            found.push((number, self.security_of(&self.load(number)?)?));
+            if found.len() >= NEIGHBOURS {
+                break;
             }
         }
-        self.security_of(dir)
+        Ok(found)
     }
 
     fn security_of(&self, file: &File) -> Result<Option<Security>> {

@@ -6,11 +6,11 @@ use vfs::{Attributes, Editable, FileSystem, FsError, NodeId, Result, Timestamp, 
 use super::Change;
 use super::content::DATA;
 use super::file::File;
-use super::names::{DOS, Name, STANDARD, WIN32, space_of};
+use super::names::{Name, STANDARD, WIN32, space_of};
 use super::record::{Label, Value};
 use super::security::{DESCRIPTOR, Security};
 use crate::attribute::kind;
-use crate::index::Entry;
+use crate::index::{DOS, Entry};
 use crate::read::Ntfs;
 use crate::time::from_timestamp;
 use crate::volume::system;

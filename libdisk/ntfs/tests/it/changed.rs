@@ -128,6 +128,11 @@ fn files_in_pieces_and_with_several_names() {
     });
     let Some(bytes) = volume else { return };
     let volume = Volume::new(&bytes);
+    let fs = ntfs::open(volume.disk()).unwrap();
+    // A second name for DOS is no link.
+    let links = |path: &str| fs.metadata(find(&*fs, path)).unwrap().links;
+    assert_eq!((links("a"), links("A long name.txt"), links("b")), (2, 1, 1));
+    drop(fs);
     let sizes = [1500 * 4096, 1500 * 4096 + 1, 9_000_000, 3_000_000, 700, 0, 12_345_678];
     for (number, size) in sizes.into_iter().enumerate() {
         let wanted = content(size, number as u8);

@@ -11,6 +11,7 @@ mod recorded;
 mod refused;
 mod replayed;
 mod scripted;
+mod second_writer;
 #[path = "../support/mod.rs"]
 mod support;
 mod writing;
