@@ -22,6 +22,13 @@ pub(crate) enum Kind {
 pub(crate) trait Names {
     /// What stands at `path`, of which all names but the last are those of real directories.
     fn kind(&self, path: &[u8]) -> Result<Option<Kind>>;
+
+    /// How the last name of `path` is written where it stands, if it is found without regard to case and is
+    /// written in another way. What is staged is known by the names that are written.
+    fn spelling(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// Whether a link in the last place is followed.
@@ -59,6 +66,10 @@ pub(crate) fn resolve(names: &dyn Names, path: &[u8], last: Last) -> Result<Plac
         done.extend_from_slice(&name);
         if done.len() > MAX_LEN {
             return Err(malformed("the path is longer than 4096 bytes"));
+        }
+        if let Some(written) = names.spelling(&done)? {
+            done.truncate(parent.saturating_add(1));
+            done.extend_from_slice(&written);
         }
         match names.kind(&done)? {
             Some(Kind::Link(target)) if !todo.is_empty() || last == Last::Follow => {

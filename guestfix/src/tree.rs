@@ -44,6 +44,8 @@ pub struct Tree {
     blind: Vec<Blind>,
     /// What resolved paths lead to.
     nodes: RefCell<HashMap<Vec<u8>, Option<Node>>>,
+    /// How the last names of paths are written where they stand, where that is otherwise.
+    spellings: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
     contents: RefCell<Contents>,
     listed: RefCell<Listed>,
     memo: Memo,
@@ -145,6 +147,7 @@ impl Tree {
             mounts,
             blind: Vec::new(),
             nodes,
+            spellings: RefCell::default(),
             contents,
             listed: RefCell::default(),
             memo: Memo::default(),
@@ -436,6 +439,28 @@ impl Names for Tree {
     fn kind(&self, path: &[u8]) -> Result<Option<Kind>> {
         self.node(path)?.map(|node| self.node_kind(path, node)).transpose()
     }
+
+    fn spelling(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        if self.mounts.iter().any(|mount| mount.point == path) {
+            return Ok(None);
+        }
+        if let Some(known) = self.spellings.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let Some((dir, name)) = split(path) else { return Ok(None) };
+        self.see(dir)?;
+        let Some(Node { mount, id }) = self.node(dir)? else { return Ok(None) };
+        let written = match self.mounts[mount].fs.spelling(id, name) {
+            Err(FsError::NotADirectory) => None,
+            written => written.map_err(|source| failed(path, source))?,
+        };
+        let mut spellings = self.spellings.borrow_mut();
+        if spellings.len() == KNOWN_NODES {
+            spellings.clear();
+        }
+        spellings.insert(path.to_vec(), written.clone());
+        Ok(written)
+    }
 }
 
 impl View for Tree {
@@ -460,6 +485,10 @@ impl View for Tree {
     fn resolve(&self, path: &str) -> Result<Option<String>> {
         tracing::trace!(path, "resolve");
         Ok(self.find(&encode(path), Last::Follow)?.map(|(path, _)| decode(&path)))
+    }
+
+    fn spelling(&self, path: &str) -> Result<Option<String>> {
+        Ok(Names::spelling(self, &encode(path))?.as_deref().map(decode))
     }
 
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {

@@ -68,6 +68,10 @@ impl View for Noting<'_> {
         self.note(self.view.resolve(path))
     }
 
+    fn spelling(&self, path: &str) -> Result<Option<String>> {
+        self.note(self.view.spelling(path))
+    }
+
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
         let content = self.note(self.view.read(path))?;
         if content.is_none() {

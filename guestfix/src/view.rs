@@ -41,6 +41,16 @@ pub trait View {
     /// As above.
     fn resolve(&self, path: &str) -> Result<Option<String>>;
 
+    /// How the last name of a resolved path is written where it stands, if it is found without regard to case
+    /// and is written in another way.
+    ///
+    /// # Errors
+    /// As above.
+    fn spelling(&self, path: &str) -> Result<Option<String>> {
+        let _ = path;
+        Ok(None)
+    }
+
     /// The whole content of a regular file, links followed; `None` if there is none.
     ///
     /// # Errors

@@ -1,10 +1,16 @@
 //! What is said of the synthetic Windows guests, which are made by programs that share no code with us.
 
+use guestfix::bootwalk::{Outcome, Walk, walk};
 use guestfix::facts::OsKind;
+use guestfix::platform::{azure, hyperv};
+use guestfix::registry::{self, BCD_UEFI, BCD_WINDOWS, ControlSets, HiveFile, SOFTWARE, SYSTEM};
+use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{View, inspect};
+use guestfix::{Goal, Stage, View, inspect};
+use hive::Kind;
 use libdisk::block::FileDisk;
-use testimages::synthetic::{self, SyntheticGuest};
+use libdisk::vfs::FileType;
+use testimages::synthetic::{self, Generation, SyntheticGuest};
 
 fn open(guest: &SyntheticGuest) -> Option<Tree> {
     Some(Tree::open(FileDisk::open(&guest.path()?).unwrap().disk()).unwrap())
@@ -68,4 +74,422 @@ fn what_ec2_left_is_told() {
     assert_eq!(client.addresses[0].addresses, ["10.0.0.20"]);
     let client = windows("windows-11").unwrap();
     assert!(client.pending[0].ends_with("RebootPending"), "{:?}", client.pending);
+}
+
+fn goal(guest: &SyntheticGuest) -> Goal {
+    let target = match guest.generation {
+        Generation::Gen1 => &azure::GEN1,
+        Generation::Gen2 => &azure::GEN2,
+    };
+    Goal { target, cloud_init: CloudInit::default() }
+}
+
+/// Each hop that is not reached: what it is, where, and why.
+fn stops(walk: &Walk) -> Vec<String> {
+    let hops = walk.hops().filter(|hop| !hop.is_reached());
+    hops.map(|hop| match &hop.outcome {
+        Outcome::Blocked { why } => format!("{} {}: {why}", hop.kind, hop.place),
+        Outcome::Unknown { why } => format!("{} {} unknown: {why}", hop.kind, hop.place),
+        Outcome::Reached => String::new(),
+    })
+    .collect()
+}
+
+/// What keeps a walk from arriving: what it has in its way, or that it is none.
+fn why_not(stage: &mut Stage<'_>) -> Vec<String> {
+    let walk = walk(&stage.guest().unwrap()).unwrap();
+    let stops = stops(&walk);
+    assert_eq!(walk.arrives(), stops.is_empty(), "{walk:#?}");
+    stops
+}
+
+/// Has the drivers of Hyper-V start on every machine, as a rule does.
+fn start_everywhere(stage: &mut Stage<'_>) {
+    let system = registry::open(stage.guest().unwrap().view, SYSTEM).unwrap().unwrap();
+    let mut keys = Vec::new();
+    for set in ControlSets::of(&system).unwrap().all {
+        for name in ["vmbus", "storvsc", "intelide", "atapi"] {
+            let key = format!(r"{set}\Services\{name}\StartOverride");
+            keys.extend(system.key(&key).unwrap().map(|_| key));
+        }
+    }
+    let zero = 0_u32.to_le_bytes();
+    stage
+        .edit_hive(SYSTEM, |edit| keys.iter().try_for_each(|key| edit.set(key, "0", Kind::DWORD, &zero)))
+        .unwrap();
+}
+
+const FALLBACK: &str = "/System:/EFI/Boot/bootx64.efi";
+
+/// What a plan does for the start of any of them: the drivers of Hyper-V start everywhere, there is a fallback
+/// loader, Remote Desktop takes connections.
+fn mend(stage: &mut Stage<'_>) {
+    start_everywhere(stage);
+    let view = stage.guest().unwrap().view;
+    let manager = view.read("/System:/EFI/Microsoft/Boot/bootmgfw.efi").unwrap();
+    if let Some(manager) = manager.filter(|_| !view.exists(FALLBACK).unwrap()) {
+        stage.put_binary(FALLBACK, manager, Vec::new()).unwrap();
+    }
+    let key = r"ControlSet001\Control\Terminal Server";
+    let zero = 0_u32.to_le_bytes();
+    stage.edit_hive(SYSTEM, |edit| edit.set(key, "fDenyTSConnections", Kind::DWORD, &zero)).unwrap();
+}
+
+#[test]
+fn the_walk_stops_where_each_guest_does() {
+    let inferred = "StartOverride has 3 in the place of its Start (inferred: Microsoft says not when)";
+    let held_back =
+        |name: &str| format!("root SYSTEM\\ControlSet001\\Services\\{name}\\StartOverride 0: {inferred}");
+    let bus = vec![held_back("vmbus"), held_back("storvsc")];
+    let denied =
+        r"login SYSTEM\ControlSet001\Control\Terminal Server fDenyTSConnections: it takes no connections";
+    let host = r"root SYSTEM\ControlSet001\Enum\ACPI\MSFT1000: Azure's hosts have it as ACPI\MSFT1000, which 2012 and 2012 R2 do not know";
+    let host = vec![host.to_owned()];
+    let loader = vec!["firmware /System:/EFI/BOOT/BOOTX64.EFI: there is no such file".to_owned()];
+    for (name, as_it_is, mended) in [
+        // The controller that the BIOS sees is one that EC2's Xen has, too.
+        ("windows-2008r2", vec![], vec![]),
+        ("windows-2012r2", host.clone(), host),
+        ("windows-2016", vec![], vec![]),
+        ("windows-2019", bus.clone(), vec![]),
+        ("windows-2022", bus.clone(), vec![]),
+        ("windows-2025", loader, vec![]),
+        ("windows-10", [bus.clone(), vec![denied.to_owned()]].concat(), vec![]),
+        ("windows-11", bus, vec![]),
+    ] {
+        let guest = synthetic::named(name);
+        let Some(tree) = open(guest) else { return };
+        let goal = goal(guest);
+        let mut stage = Stage::new(&tree, &goal);
+        assert_eq!(why_not(&mut stage), as_it_is, "{name}");
+        mend(&mut stage);
+        assert_eq!(why_not(&mut stage), mended, "{name}");
+    }
+    let guest = synthetic::named("windows-2022");
+    let (tree, goal) = (open(guest).unwrap(), goal(guest));
+    let mut stage = Stage::new(&tree, &goal);
+    mend(&mut stage);
+    let chain = walk(&stage.guest().unwrap()).unwrap().chain().to_string();
+    let kinds = "firmware → loader → menu → kernel → registry → drivers → root → init → network → login";
+    assert_eq!(chain, kinds);
+}
+
+/// What no start needs: programs that nobody has to wait for, drivers of devices that the target has not.
+const NEEDLESS: &[&str] = &[
+    "/BOOTNXT",
+    "/Boot/Fonts/segoe_slboot.ttf",
+    "/Boot/memtest.exe",
+    "/Program Files/Amazon/EC2Launch/service/EC2LaunchService.exe",
+    "/Program Files/Amazon/SSM/amazon-ssm-agent.exe",
+    "/Program Files/Amazon/XenTools/LiteAgent.exe",
+    "/System:/EFI/Microsoft/Boot/memtest.efi",
+    "/Windows/Fonts/vgaoem.fon",
+    "/Windows/INF/wvmbus.inf",
+    "/Windows/System32/autochk.exe",
+    "/Windows/System32/cmd.exe",
+    "/Windows/System32/drivers/BasicDisplay.sys",
+    "/Windows/System32/drivers/HTTP.sys",
+    "/Windows/System32/drivers/HyperVideo.sys",
+    "/Windows/System32/drivers/ataport.sys",
+    "/Windows/System32/drivers/ena.sys",
+    "/Windows/System32/drivers/fastfat.sys",
+    "/Windows/System32/drivers/hal.sys",
+    "/Windows/System32/drivers/hvservice.sys",
+    "/Windows/System32/drivers/hyperkbd.sys",
+    "/Windows/System32/drivers/i8042prt.sys",
+    "/Windows/System32/drivers/kbdclass.sys",
+    "/Windows/System32/drivers/ndiscap.sys",
+    "/Windows/System32/drivers/null.sys",
+    "/Windows/System32/drivers/pciidex.sys",
+    "/Windows/System32/drivers/serial.sys",
+    "/Windows/System32/drivers/srv2.sys",
+    "/Windows/System32/drivers/vmbkmcl.sys",
+    "/Windows/System32/drivers/vmgencounter.sys",
+    "/Windows/System32/drivers/vpci.sys",
+    "/Windows/System32/drivers/winhv.sys",
+    "/Windows/System32/drivers/xeniface.sys",
+    "/Windows/System32/drivers/xennet.sys",
+    "/Windows/System32/drivers/xenvif.sys",
+    "/Windows/System32/locale.nls",
+    "/Windows/System32/mcupdate_GenuineIntel.dll",
+    // Of the other firmware.
+    "/Windows/System32/winload.efi",
+    "/Windows/System32/winload.exe",
+    "/Windows/System32/winresume.efi",
+    "/Windows/System32/winresume.exe",
+    "/Windows/explorer.exe",
+    "/pagefile.sys",
+];
+
+/// Law 7: remove or damage any one file that the boot needs, and the walk does not arrive.
+#[test]
+fn without_any_one_file_that_it_needs_no_windows_arrives() {
+    for name in ["windows-2019", "windows-2022"] {
+        let guest = synthetic::named(name);
+        let Some(tree) = open(guest) else { return };
+        let goal = goal(guest);
+        let mut files = Vec::new();
+        tree.walk(&mut |path, metadata| {
+            if metadata.file_type == FileType::Regular {
+                files.push(String::from_utf8(path.to_vec()).unwrap());
+            }
+            Ok(())
+        })
+        .unwrap();
+        for path in &files {
+            let mut without = Stage::new(&tree, &goal);
+            mend(&mut without);
+            let content = without.guest().unwrap().view.read(path).unwrap().unwrap();
+            without.remove(path).unwrap();
+            let of_other_firmware = path.contains("/winload.") && !why_not(&mut without).is_empty();
+            let is_needed = !NEEDLESS.contains(&path.as_str()) || of_other_firmware;
+            assert_eq!(!why_not(&mut without).is_empty(), is_needed, "{name}: {path}");
+            // A table of letters has nothing by which damage shows.
+            if !is_needed || path.to_lowercase().ends_with(".nls") {
+                continue;
+            }
+            let mut damaged = Stage::new(&tree, &goal);
+            mend(&mut damaged);
+            // Bytes in the middle of a program; a hive or a store is cut off, for in its middle may be none.
+            let mut bad = content.to_vec();
+            match bad.starts_with(b"regf") {
+                true => bad.truncate(bad.len() / 2),
+                false => bad.iter_mut().skip(content.len() / 2).take(8).for_each(|byte| *byte ^= 0x55),
+            }
+            damaged.put_binary(path, bad, Vec::new()).unwrap();
+            assert!(!why_not(&mut damaged).is_empty(), "{name}: {path} is damaged, and that is not seen");
+        }
+    }
+}
+
+type Change<'a> = (&'a str, &'a str, Kind, Vec<u8>);
+
+fn dword(number: u32) -> Vec<u8> {
+    number.to_le_bytes().to_vec()
+}
+
+/// What a change to a hive of a guest that arrives has the walk say.
+fn changed(
+    name: &str,
+    file: HiveFile,
+    change: impl FnOnce(&mut hive::Edit) -> hive::Result<()>,
+) -> Vec<String> {
+    let guest = synthetic::named(name);
+    let Some(tree) = open(guest) else { return vec!["skipped".to_owned()] };
+    let goal = goal(guest);
+    let mut stage = Stage::new(&tree, &goal);
+    mend(&mut stage);
+    assert!(stage.edit_hive(file, change).unwrap(), "nothing is changed");
+    why_not(&mut stage)
+}
+
+#[test]
+fn a_setting_of_the_registry_ends_the_walk() {
+    let service = |name: &str| format!(r"ControlSet001\Services\{name}");
+    let class = r"ControlSet001\Control\Class\{4d36e967-e325-11ce-bfc1-08002be10318}";
+    let firewall = r"ControlSet001\Services\SharedAccess\Parameters\FirewallPolicy";
+    let (rules, public) = (&format!(r"{firewall}\FirewallRules"), &format!(r"{firewall}\PublicProfile"));
+    let rdp = r"ControlSet001\Control\Terminal Server\WinStations\RDP-Tcp";
+    let filters = || hive::texts_data(["partmgr", "gone"]);
+    let text = |text: &str| hive::text_data(text);
+    let one = || dword(1);
+    let system: [(Change<'_>, &str); 21] = [
+        (
+            ("Select", "Default", Kind::DWORD, dword(9)),
+            "registry SYSTEM\\Select Default: it names ControlSet009",
+        ),
+        (
+            (&service("disk"), "Start", Kind::DWORD, dword(3)),
+            "root SYSTEM\\ControlSet001\\Services\\disk Start",
+        ),
+        (
+            (&service("vmbus"), "Start", Kind::DWORD, dword(4)),
+            "root SYSTEM\\ControlSet001\\Services\\vmbus Start",
+        ),
+        (
+            (&service("Ntfs"), "Start", Kind::DWORD, dword(4)),
+            "root SYSTEM\\ControlSet001\\Services\\Ntfs Start",
+        ),
+        ((&service("pci"), "ImagePath", Kind::SZ, text(r"D:\pci.sys")), "is on another drive"),
+        (
+            (&service("CLFS"), "ImagePath", Kind::SZ, text("gone.sys")),
+            "/Windows/gone.sys: there is no such file",
+        ),
+        (
+            (&service("CLFS"), "Start", Kind::SZ, text("0")),
+            "drivers SYSTEM\\ControlSet001\\Services\\CLFS Start unknown",
+        ),
+        ((class, "UpperFilters", Kind::MULTI_SZ, filters()), "UpperFilters: there is no such driver"),
+        ((&service("EhStorClass"), "Start", Kind::DWORD, dword(4)), "LowerFilters: it is disabled"),
+        ((&service("EhStorClass"), "Start", Kind::DWORD, dword(3)), "LowerFilters unknown: it starts late"),
+        (
+            ("Setup", "SystemSetupInProgress", Kind::DWORD, one()),
+            "init SYSTEM\\Setup SystemSetupInProgress unknown",
+        ),
+        (
+            (&service("Npfs"), "Start", Kind::DWORD, dword(4)),
+            "init SYSTEM\\ControlSet001\\Services\\Npfs Start",
+        ),
+        (
+            (&service("Dhcp"), "Start", Kind::DWORD, dword(3)),
+            "network SYSTEM\\ControlSet001\\Services\\Dhcp Start",
+        ),
+        (
+            (&service("netvsc"), "Start", Kind::DWORD, dword(4)),
+            "network SYSTEM\\ControlSet001\\Services\\netvsc Start",
+        ),
+        (
+            (&service("Dhcp"), "DependOnService", Kind::MULTI_SZ, filters()),
+            "Dhcp needs it: there is no service gone",
+        ),
+        ((&service("TermService"), "Start", Kind::DWORD, dword(4)), "TermService is disabled"),
+        (
+            (rdp, "fEnableWinStation", Kind::DWORD, dword(0)),
+            "login SYSTEM\\ControlSet001\\Control\\Terminal Server",
+        ),
+        (
+            (rdp, "PortNumber", Kind::DWORD, dword(3390)),
+            "no rule that is on lets connections to port 3390 in",
+        ),
+        (
+            (rules, "x", Kind::SZ, text("v2.30|Action=Block|Active=TRUE|Dir=In|Protocol=6|LPort=3389|")),
+            "blocks port",
+        ),
+        (
+            (
+                rules,
+                "RemoteDesktop-UserMode-In-TCP",
+                Kind::SZ,
+                text("v2.30|Action=Allow|Active=FALSE|Dir=In|"),
+            ),
+            "no rule",
+        ),
+        ((public, "DoNotAllowExceptions", Kind::DWORD, one()), "no connections are let in"),
+    ];
+    for ((key, value, kind, data), why) in &system {
+        let stops = changed("windows-2022", SYSTEM, |edit| edit.set(key, value, *kind, data));
+        let told = stops == ["skipped"] || stops.iter().any(|stop| stop.contains(why));
+        assert!(told, "{key} {value}: {stops:#?}, not {why}");
+    }
+    let policy = r"Policies\Microsoft\Windows NT\Terminal Services";
+    let state = r"Microsoft\Windows\CurrentVersion\Setup\State";
+    for (key, value, kind, data, why) in [
+        (policy, "fDenyTSConnections", Kind::DWORD, one(), "it takes no connections"),
+        (
+            state,
+            "ImageState",
+            Kind::SZ,
+            text("IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"),
+            "that of a new machine",
+        ),
+    ] {
+        let stops = changed("windows-2022", SOFTWARE, |edit| {
+            edit.create_key(key)?;
+            edit.set(key, value, kind, &data)
+        });
+        assert!(
+            stops == ["skipped"] || stops.iter().any(|stop| stop.contains(why)),
+            "{key} {value}: {stops:#?}"
+        );
+    }
+    for (name, key) in [
+        ("windows-2022", r"DriverDatabase\DeviceIds\ACPI\VMBus"),
+        // By the controller that the BIOS sees, for want of storvsc at boot.
+        ("windows-2008r2", r"ControlSet001\Control\CriticalDeviceDatabase\PCI#VEN_8086&DEV_7111"),
+        ("windows-2022", r"ControlSet001\Services\partmgr"),
+        ("windows-2022", r"ControlSet001\Services\netvsc"),
+        ("windows-2022", r"ControlSet001\Services\TermService"),
+    ] {
+        let stops = changed(name, SYSTEM, |edit| edit.delete_key(key));
+        assert!(!stops.is_empty(), "{name} {key}");
+    }
+}
+
+#[test]
+fn an_element_of_the_boot_configuration_ends_the_walk() {
+    let loader = "{2c3e8c94-0a52-11ee-9c3e-0e7a5c1d2b4f}";
+    let manager = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}";
+    let at = |object: &str, number: u32| format!(r"Objects\{object}\Elements\{number:08x}");
+    let long = 301_u64.to_le_bytes().to_vec();
+    for (name, file, loads) in
+        [("windows-2019", BCD_WINDOWS, "winload.efi"), ("windows-2022", BCD_UEFI, "winload.exe")]
+    {
+        let Some(tree) = open(synthetic::named(name)) else { return };
+        let store = registry::open(&tree, file).unwrap().unwrap();
+        let of = |object: &str, number: u32| store.data(&at(object, number), "Element").unwrap().unwrap();
+        let (mut elsewhere, mut other_disk) = (of(loader, 0x2100_0001), of(loader, 0x2100_0001));
+        elsewhere[0x21] ^= 1;
+        other_disk[0x38] ^= 1;
+        let objects = |name: &str| hive::texts_data([name]);
+        for (object, number, kind, data, why) in [
+            (loader, 0x2100_0001, Kind::BINARY, elsewhere, "no partition of this disk is"),
+            (loader, 0x2100_0001, Kind::BINARY, other_disk, "the disk "),
+            (loader, 0x1100_0001, Kind::BINARY, vec![0; 20], "unknown"),
+            (
+                loader,
+                0x1200_0002,
+                Kind::SZ,
+                hive::text_data(&format!(r"\Windows\system32\{loads}")),
+                "no loader for",
+            ),
+            (
+                loader,
+                0x1200_0002,
+                Kind::SZ,
+                hive::text_data("x.exe"),
+                if name == "windows-2019" { "/x.exe" } else { "no loader" },
+            ),
+            (
+                loader,
+                0x2200_0002,
+                Kind::SZ,
+                hive::text_data(r"\Windows.old"),
+                "unknown: it starts the Windows in",
+            ),
+            (loader, 0x2500_0080, Kind::BINARY, vec![0; 8], "safe mode, without network"),
+            (manager, 0x2300_0003, Kind::SZ, hive::text_data("{gone}"), "names no entry"),
+            (
+                manager,
+                0x2400_0002,
+                Kind::MULTI_SZ,
+                objects("{b2721d73-1db4-4c62-bf78-c548a880142d}"),
+                "once that of",
+            ),
+            (manager, 0x2500_0004, Kind::BINARY, long.clone(), "it waits 301 seconds"),
+        ] {
+            let stops = changed(name, file, |edit| {
+                edit.create_key(&at(object, number))?;
+                edit.set(&at(object, number), "Element", kind, &data)
+            });
+            assert!(stops.iter().any(|stop| stop.contains(why)), "{name} {object} {number:x}: {stops:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_bios_starts_is_followed_to_bootmgr() {
+    let guest = synthetic::named("windows-2012r2");
+    let Some(tree) = open(guest) else { return };
+    let goal = Goal { target: &hyperv::GEN1, ..goal(guest) };
+    // The active partition is at 1 MiB.
+    let volume = 1 << 20;
+    for (offset, bytes, why) in [
+        (0, vec![0; 440], "there is no code in it"),
+        (446, vec![0], "none is active"),
+        (462, vec![0x80], "several partitions are active"),
+        (510, vec![0], "no boot record"),
+        (volume + 510, vec![0], "no boot sector"),
+        (volume + 0x54, vec![0; 426], "there is no code in it"),
+        (volume + 0x1c, vec![1], "takes the partition to start at sector"),
+    ] {
+        let mut stage = Stage::new(&tree, &goal);
+        assert_eq!(why_not(&mut stage), [""; 0], "Hyper-V of one's own has ACPI\\VMBus");
+        stage.put_bytes(0, offset, bytes, Vec::new()).unwrap();
+        let stops = why_not(&mut stage);
+        assert!(stops.iter().any(|stop| stop.contains(why)), "{offset:#x}: {stops:#?}");
+    }
+    let mut stage = Stage::new(&tree, &goal);
+    stage.put_binary("/hiberfil.sys", *b"HIBR and more", Vec::new()).unwrap();
+    let stops = why_not(&mut stage);
+    assert!(stops.iter().any(|stop| stop.contains("which is of another machine")), "{stops:#?}");
 }

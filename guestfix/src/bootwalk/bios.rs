@@ -95,7 +95,7 @@ fn has_name(code: &[u8]) -> bool {
 }
 
 /// The partition that the record names as the one to start.
-fn active<'g>(guest: &'g Guest<'_>, record: &[u8]) -> Option<&'g Volume> {
+pub(super) fn active<'g>(guest: &'g Guest<'_>, record: &[u8]) -> Option<&'g Volume> {
     let machine = guest.view.machine();
     let number = match machine.table {
         TableKind::Mbr => {

@@ -71,6 +71,8 @@ impl fmt::Display for HopKind {
             Self::Loader => "loader",
             Self::Menu => "menu",
             Self::Kernel => "kernel",
+            Self::Registry => "registry",
+            Self::Drivers => "drivers",
             Self::Initramfs => "initramfs",
             Self::Root => "root",
             Self::Init => "init",

@@ -47,9 +47,11 @@ mod unified;
 pub(crate) mod waits;
 mod walk;
 mod wanted;
+mod windows;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::OsKind;
 use crate::place::{Evidence, Place};
 use crate::platform::Firmware;
 
@@ -74,11 +76,16 @@ pub enum HopKind {
     Menu,
     /// The kernel's file.
     Kernel,
+    /// The registry of a Windows: its hives, and the control set that starts.
+    Registry,
+    /// The drivers that the loader of a Windows brings.
+    Drivers,
     /// The initramfs: its files, its framework, its drivers and its own configuration.
     Initramfs,
-    /// The root file system that the command line names.
+    /// The root file system that the command line names; the volume of a Windows, from the bus of the target
+    /// on.
     Root,
-    /// The first program, with its interpreter and libraries.
+    /// The first program, with its interpreter and libraries; of a Windows, all up to the logon.
     Init,
     /// The unit or run level that the system starts into.
     Target,
@@ -86,7 +93,7 @@ pub enum HopKind {
     Mounts,
     /// An address for the network card of the target.
     Network,
-    /// Somebody can log in: a console or an SSH server.
+    /// Somebody can log in: a console or an SSH server; Remote Desktop.
     Login,
 }
 
@@ -197,6 +204,8 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Walk {
+    /// What kind of system it is of; one that is not known is looked at as a Linux.
+    pub os: OsKind,
     /// From the firmware to the menu.
     pub loader: Vec<Hop>,
     /// The entries of the menu in its order.
@@ -237,10 +246,16 @@ impl Walk {
     /// Whether an unattended start comes to the login: every hop is reached, and there is one of each kind
     /// that a start cannot do without.
     pub fn arrives(&self) -> bool {
-        use HopKind::{Firmware, Init, Kernel, Login, Menu, Mounts, Network, Root, Target};
-        let needed = [Firmware, Menu, Kernel, Root, Init, Target, Mounts, Network, Login];
+        use HopKind::{Drivers, Firmware, Init, Kernel, Loader, Login};
+        use HopKind::{Menu, Mounts, Network, Registry, Root, Target};
+        let needed: &[HopKind] = match self.os {
+            OsKind::Linux => &[Firmware, Menu, Kernel, Root, Init, Target, Mounts, Network, Login],
+            OsKind::Windows => {
+                &[Firmware, Loader, Menu, Registry, Kernel, Drivers, Root, Init, Network, Login]
+            }
+        };
         let has = |kind| self.hops().any(|hop| hop.kind == kind);
-        self.default_route().is_some() && self.stop().is_none() && needed.into_iter().all(has)
+        self.default_route().is_some() && self.stop().is_none() && needed.iter().copied().all(has)
     }
 }
 
@@ -261,6 +276,7 @@ pub(crate) mod sample {
         };
         let hops = vec![hop(HopKind::Kernel), hop(HopKind::Root)];
         Walk {
+            os: OsKind::Linux,
             loader: vec![hop(HopKind::Firmware), hop(HopKind::Menu)],
             routes: vec![Route { entry, hops }],
             system,

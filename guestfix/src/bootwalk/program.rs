@@ -32,7 +32,7 @@ impl Program {
     }
 
     /// From the first bytes of a file of `size` bytes.
-    fn parse(head: &[u8], size: u64) -> Result<Self, String> {
+    pub(super) fn parse(head: &[u8], size: u64) -> Result<Self, String> {
         let pe = Pe::parse(head).ok_or("it is no PE file, or ends within its header")?;
         let header = u32_at(head, 0x3C).and_then(|at| usize::try_from(at).ok()).unwrap_or(0);
         let field = |offset: usize| header.checked_add(offset);

@@ -22,6 +22,21 @@ const STAGES: usize = 4;
 /// # Errors
 /// If the guest cannot be read.
 pub(super) fn boot(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Vec<Entry>> {
+    let Some((esp, file)) = fallback(guest, hops)? else { return Ok(Vec::new()) };
+    let names = esp::names(guest);
+    let path = format!("{BOOT}/{}", names.fallback);
+    Stage { guest, esp, names }.start(HopKind::Firmware, &file, &path, 0, hops)
+}
+
+/// The EFI system partition that the firmware takes, and the fallback loader on it in the guest's tree; none,
+/// and a hop that says why, where it starts nothing.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn fallback<'g>(
+    guest: &'g Guest<'_>,
+    hops: &mut Vec<Hop>,
+) -> Result<Option<(&'g Volume, String)>> {
     let names = esp::names(guest);
     let what = format!("the firmware starts \\EFI\\BOOT\\{}", names.fallback);
     let machine = guest.view.machine();
@@ -29,24 +44,21 @@ pub(super) fn boot(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Vec<Entry>>
         machine.table_faults.iter().find(|fault| matches!(fault, TableFault::SectorSize { .. }))
     {
         hops.push(Hop::blocked(HopKind::Firmware, Place::DISK, what, fault.to_string()));
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let partitions = esp::partitions(guest);
     let Some(first) = partitions.first() else {
         let table = if machine.table == TableKind::None { "no partition table, and " } else { "" };
         let why = format!("there is {table}no EFI system partition");
         hops.push(Hop::blocked(HopKind::Firmware, Place::DISK, what, why));
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let path = format!("{BOOT}/{}", names.fallback);
     // The firmware takes the first that it can start.
     let mut missing = None;
     for esp in &partitions {
         match esp::find(guest, esp, &path)? {
-            On::At(file) => {
-                let stage = Stage { guest, esp, names };
-                return stage.start(HopKind::Firmware, &file, &path, 0, hops);
-            }
+            On::At(file) => return Ok(Some((esp, file))),
             On::Absent(place) => drop(missing.get_or_insert_with(|| {
                 Hop::blocked(HopKind::Firmware, place, what.clone(), "there is no such file")
             })),
@@ -60,7 +72,7 @@ pub(super) fn boot(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Vec<Entry>>
     hops.push(
         missing.unwrap_or_else(|| Hop::unknown(HopKind::Firmware, volume, what, "it was not looked at")),
     );
-    Ok(Vec::new())
+    Ok(None)
 }
 
 struct Stage<'g> {

@@ -1,7 +1,8 @@
 //! The walk over one guest: the loader's hops, those of each menu entry, those of the system.
 
 use super::look::follow;
-use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi};
+use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi, windows};
+use crate::facts::OsKind;
 use crate::place::Place;
 use crate::platform::{Firmware, TARGETS};
 use crate::rule::CloudInit;
@@ -18,18 +19,25 @@ const FOLLOWED: usize = 16;
 pub fn walk(guest: &Guest<'_>) -> Result<Walk> {
     let (loader, entries) = to_menu(guest, guest.goal.target.firmware)?;
     let default = entries.iter().find(|entry| entry.entry.default).map(|entry| entry.entry.clone());
+    let is_windows = windows::is(guest);
     let mut routes = Vec::new();
     for (number, Entry { entry, mut hops }) in entries.into_iter().enumerate() {
         if entry.default || number < FOLLOWED {
             // One that loads no kernel has said why.
             if !entry.kernel.is_empty() {
-                hops.extend(route::route(guest, &entry)?);
+                hops.extend(match is_windows {
+                    true => windows::route(guest, &entry.kernel)?,
+                    false => route::route(guest, &entry)?,
+                });
             }
             routes.push(Route { entry, hops });
         }
     }
-    let system = system::system(guest, default.as_ref())?;
-    Ok(Walk { loader, routes, system })
+    let (os, system) = match is_windows {
+        true => (OsKind::Windows, windows::system(guest)?),
+        false => (OsKind::Linux, system::system(guest, default.as_ref())?),
+    };
+    Ok(Walk { os, loader, routes, system })
 }
 
 /// The first steps of the walk, as far as the menu, for each firmware that finds something to start; kernels
@@ -77,6 +85,7 @@ fn start(view: &dyn View, facts: &Facts, firmware: Firmware) -> Result<(Vec<Hop>
 fn to_menu(guest: &Guest<'_>, firmware: Firmware) -> Result<(Vec<Hop>, Vec<Entry>)> {
     let mut hops = Vec::new();
     let entries = follow(guest, HopKind::Menu, &mut hops, |guest, hops| match firmware {
+        _ if windows::is(guest) => windows::boot(guest, firmware, hops),
         Firmware::Bios => bios::boot(guest, hops),
         Firmware::Uefi => uefi::boot(guest, hops),
     })?;

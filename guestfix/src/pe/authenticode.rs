@@ -70,6 +70,24 @@ pub(crate) fn damage(view: &dyn View, path: &str) -> Result<Option<Fault>> {
     Ok((!signed.is_empty()).then(|| Fault::sure(path, "it is damaged: it differs from what was signed")))
 }
 
+/// Whether a file in memory adds up to the checksum in its header, if there is one.
+pub(crate) fn adds_up(file: &[u8]) -> bool {
+    let fields = Pe::signed_fields(file).unwrap_or_default();
+    let Some(at) = fields.first().and_then(|checksum| usize::try_from(checksum.start).ok()) else {
+        return true;
+    };
+    let written =
+        file.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_le_bytes(*word));
+    let sum = file.chunks(2).enumerate().fold(0_u32, |sum, (index, pair)| {
+        let is_own = [at, at.saturating_add(2)].contains(&index.saturating_mul(2));
+        let low = pair.first().copied().unwrap_or(0);
+        let word = u16::from_le_bytes([low, pair.get(1).copied().unwrap_or(0)]);
+        let sum = sum.saturating_add(if is_own { 0 } else { u32::from(word) });
+        (sum & 0xffff).saturating_add(sum >> 16)
+    });
+    written == 0 || u64::from(sum).saturating_add(file.len() as u64) == u64::from(written)
+}
+
 struct File<'a> {
     view: &'a dyn View,
     path: &'a str,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hive::Hive;
 use libdisk::vfs::{FileType, Metadata, Timestamp};
+use libdisk::volume::SignatureKind;
 use libdisk::volume::grub::Grub;
 use libdisk::volume::wrap::HEAD;
 
@@ -13,6 +14,7 @@ use crate::memo::Memo;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
 use crate::rule::Evidence;
 use crate::text::bytes::{decode, encode};
+use crate::tree::volume_at;
 use crate::{Result, View};
 
 /// What will be at a path.
@@ -157,6 +159,11 @@ impl Names for Overlay<'_> {
             _ => Kind::Other,
         }))
     }
+
+    fn spelling(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let path = decode(path);
+        Ok(View::spelling(self, &path)?.map(|written| encode(&written).into_owned()))
+    }
 }
 
 impl View for Overlay<'_> {
@@ -174,6 +181,25 @@ impl View for Overlay<'_> {
 
     fn resolve(&self, path: &str) -> Result<Option<String>> {
         self.find(path, Last::Follow)
+    }
+
+    fn spelling(&self, path: &str) -> Result<Option<String>> {
+        if self.nodes.contains_key(path) {
+            return Ok(None);
+        }
+        if self.in_base(path)
+            && let Some(written) = self.base.spelling(path)?
+        {
+            return Ok(Some(written));
+        }
+        let kind = volume_at(&self.machine, path).and_then(|volume| volume.kind);
+        let (Some((dir, name)), true) = (split_str(path), kind.is_some_and(SignatureKind::ignores_case))
+        else {
+            return Ok(None);
+        };
+        let beside = self.nodes.keys().filter_map(|staged| split_str(staged));
+        let mut same = beside.filter(|(parent, new)| *parent == dir && new.eq_ignore_ascii_case(name));
+        Ok(same.next().map(|(_, written)| written.to_owned()))
     }
 
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {

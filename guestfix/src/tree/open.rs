@@ -166,6 +166,7 @@ impl Tree {
         self.mounts.push(Mounted { point, fs });
         // What was absent, or below the mount point, may be something else now.
         self.nodes.borrow_mut().clear();
+        self.spellings.borrow_mut().clear();
     }
 }
 

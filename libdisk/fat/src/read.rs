@@ -236,6 +236,14 @@ impl FileSystem for Fat {
         self.volume.node(&directory, directory.find(name).ok_or(FsError::NotFound)?)
     }
 
+    fn spelling(&self, dir: NodeId, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let directory = self.volume.directory(self.volume.place(dir)?)?;
+        let found = std::str::from_utf8(name).ok().and_then(|name| directory.find(name));
+        let written =
+            found.and_then(|slot| directory.entries().get(&slot)).map(|entry| entry.name.as_bytes());
+        Ok(written.filter(|written| *written != name).map(<[u8]>::to_vec))
+    }
+
     /// Everything belongs to root; directories have the size 0, as in their entries.
     fn metadata(&self, node: NodeId) -> Result<Metadata> {
         let entry = if node == ROOT { None } else { Some(self.volume.entry(node)?.0) };

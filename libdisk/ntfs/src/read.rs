@@ -277,6 +277,12 @@ impl FileSystem for Ntfs {
         Ok(NodeId(self.volume.referred(entry.reference)?.number))
     }
 
+    fn spelling(&self, dir: NodeId, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(wanted) = name::from_bytes(name) else { return Ok(None) };
+        let found = self.in_index(dir, |index| index.find(&self.capitals, &wanted))?;
+        Ok(found.map(|entry| name::to_bytes(&entry.name)).filter(|written| written != name))
+    }
+
     fn metadata(&self, node: NodeId) -> Result<Metadata> {
         let record = self.file(node)?;
         let missing = || FsError::corrupt("file record", 0, format!("record {} has no times", node.0));

@@ -55,6 +55,16 @@ pub trait FileSystem: Send {
     /// `NotFound`, `NotADirectory`.
     fn lookup(&self, dir: NodeId, name: &[u8]) -> Result<NodeId>;
 
+    /// How a directory writes a name that is looked up without regard to case; `None` if it is written as
+    /// asked, or not there.
+    ///
+    /// # Errors
+    /// `NotADirectory`.
+    fn spelling(&self, dir: NodeId, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let _ = (dir, name);
+        Ok(None)
+    }
+
     /// What `stat` tells of a node.
     ///
     /// # Errors

@@ -102,6 +102,11 @@ impl SignatureKind {
         KINDS.iter().find(|(kind, ..)| *kind == self).map_or("", |(.., what)| what)
     }
 
+    /// Whether names in it are looked up without regard to case.
+    pub fn ignores_case(self) -> bool {
+        matches!(self, Self::Vfat | Self::Ntfs | Self::Exfat | Self::Refs)
+    }
+
     /// Whether it begins with a boot sector, code and 0xAA55 included.
     pub(crate) fn has_boot_sector(self) -> bool {
         matches!(self, Self::Vfat | Self::Ntfs | Self::Exfat | Self::Refs | Self::BitLocker)

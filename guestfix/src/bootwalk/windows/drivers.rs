@@ -1,0 +1,137 @@
+//! The drivers that the loader brings into memory, in its order ("Specifying driver load order", Microsoft
+//! Learn, 2026): of those that start at boot the group decides, within a group the tag.
+
+use std::collections::HashMap;
+
+use super::System;
+use super::image::{self, Look};
+use crate::bootwalk::{Hop, HopKind};
+use crate::registry::{BOOT_START, DISABLED, Service, filters};
+use crate::{Guest, Result};
+
+/// From this `ErrorControl` on the loader does not go on without a driver.
+const SEVERE: u32 = 2;
+
+/// Classes of devices between a disk and the system volume, and of buses.
+const CLASSES: [&str; 5] = [
+    "{4d36e967-e325-11ce-bfc1-08002be10318}",
+    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97d-e325-11ce-bfc1-08002be10318}",
+    "{71a27cdd-812a-11d0-bec7-08002be2092f}",
+];
+
+/// Buses whose devices no target has.
+const XEN: [&str; 4] = [r"\Enum\XEN\", r"\Enum\XENBUS\", r"\Enum\XENVIF\", r"\Enum\XENDEVICE\"];
+
+/// The hops at the drivers that start at boot, and at the filters of what they drive.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let mut hops: Vec<Hop> =
+        system.services.unread.iter().map(|unread| Hop::unread(HopKind::Drivers, unread)).collect();
+    let order = in_order(system)?;
+    for driver in &order {
+        if let Some((why, is_sure)) = fault(guest, driver)? {
+            let place = system.hive.place(&driver.key, Some("ImagePath"));
+            let what = format!("the driver {}", driver.name);
+            let grave = driver.error_control.unwrap_or(1) >= SEVERE;
+            hops.push(match (is_sure, grave) {
+                (true, true) => Hop::blocked(HopKind::Drivers, place, what, why),
+                (true, false) => {
+                    let why = format!("{why}; the loader goes on without it, and to where is not known");
+                    Hop::unknown(HopKind::Drivers, place, what, why)
+                }
+                (false, _) => Hop::unknown(HopKind::Drivers, place, what, why),
+            });
+        }
+    }
+    hops.extend(filters(guest, system)?);
+    if hops.is_empty() {
+        let names: Vec<&str> = order.iter().map(|driver| driver.name.as_str()).collect();
+        let what = format!("{} drivers, in this order: {}", names.len(), names.join(" "));
+        let key = format!(r"{}\Services", system.set);
+        hops.push(Hop::reached(HopKind::Drivers, system.hive.place(&key, None), what));
+    }
+    Ok(hops)
+}
+
+/// Why a driver's file is not loaded, and whether that is sure.
+pub(super) fn fault(guest: &Guest<'_>, driver: &Service) -> Result<Option<(String, bool)>> {
+    let file = match driver.file() {
+        Ok(file) => file,
+        Err(why) => return Ok(Some((why, false))),
+    };
+    let fault = image::fault(guest, &file, Look::Nearby)?;
+    Ok(fault.map(|fault| (format!("{}: {}", fault.place, fault.why), fault.is_sure)))
+}
+
+/// The drivers that start at boot, in the order in which they are loaded.
+fn in_order(system: &System) -> Result<Vec<&Service>> {
+    let control = format!(r"{}\Control", system.set);
+    let groups = system.hive.texts(&format!(r"{control}\ServiceGroupOrder"), "List")?.unwrap_or_default();
+    let groups: HashMap<String, usize> =
+        groups.iter().enumerate().map(|(at, group)| (group.to_lowercase(), at)).rev().collect();
+    let list = format!(r"{control}\GroupOrderList");
+    let mut tags: HashMap<String, Vec<u32>> = HashMap::new();
+    for group in system.hive.values(&list)? {
+        let data = system.hive.data(&list, &group)?.unwrap_or_default();
+        let mut words = data.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+        let count = words.next().map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        tags.insert(group.to_lowercase(), words.take(count).collect());
+    }
+    // What is in no group, or has no tag that its group knows, comes last.
+    let rank = |driver: &Service| {
+        let group = driver.group.as_deref().unwrap_or_default().to_lowercase();
+        let tag = driver.tag.and_then(|tag| tags.get(&group)?.iter().position(|known| *known == tag));
+        (groups.get(&group).copied().unwrap_or(usize::MAX), tag.unwrap_or(usize::MAX))
+    };
+    let starts = |driver: &&Service| driver.is_driver() && driver.start == Some(BOOT_START);
+    let mut order: Vec<&Service> = system.services.all.iter().filter(starts).collect();
+    order.sort_by_key(|driver| rank(driver));
+    Ok(order)
+}
+
+/// What is wrong with the filters of the devices that a start needs: one that is not loaded keeps its device
+/// from starting.
+fn filters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let mut hops = Vec::new();
+    for list in filters::of(&system.hive, &system.set)? {
+        let of_class = list.key.contains(r"\Control\Class\");
+        let counts = match of_class {
+            true => CLASSES.iter().any(|class| list.key.to_lowercase().ends_with(class)),
+            false => !XEN.iter().any(|bus| list.key.to_uppercase().contains(&bus.to_uppercase())),
+        };
+        for name in list.names.iter().filter(|_| counts) {
+            let place = system.hive.place(&list.key, Some(list.list));
+            let what = format!("the filter {name}");
+            let blocked = |why: String| Hop::blocked(HopKind::Drivers, place.clone(), what.clone(), why);
+            let Some(service) = system.services.get(name) else {
+                // One that cannot be read was told.
+                if system.services.unread(name).is_none() {
+                    hops.push(blocked("there is no such driver, and the device does not start".to_owned()));
+                }
+                continue;
+            };
+            match service.start {
+                Some(DISABLED) | None => {
+                    hops.push(blocked("it is disabled, and the device does not start".to_owned()));
+                }
+                Some(start) if of_class && start != BOOT_START => {
+                    let why = format!("it starts late (Start is {start}), and the loader does not bring it");
+                    hops.push(Hop::unknown(HopKind::Drivers, place, what, why));
+                }
+                Some(_) => {
+                    if let Some((why, is_sure)) = fault(guest, service)? {
+                        hops.push(match is_sure {
+                            true => blocked(why),
+                            false => Hop::unknown(HopKind::Drivers, place, what, why),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(hops)
+}

@@ -1,0 +1,65 @@
+//! A file that Windows loads: a program, a library, a driver.
+
+use crate::bootwalk::look::regular;
+use crate::bootwalk::program::Program;
+use crate::pe::{Pe, authenticode};
+use crate::systemd::needs::Fault;
+use crate::{Guest, Result};
+
+/// How closely a file is looked at where each block costs: in a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its header is read everywhere.
+    Within,
+    /// In a snapshot it only has to be there.
+    Nearby,
+}
+
+/// Why a file is not loaded: it is not there, or no whole PE file for the guest's processor, or is damaged.
+pub(super) fn fault(guest: &Guest<'_>, path: &str, look: Look) -> Result<Option<Fault>> {
+    let view = guest.view;
+    if let Err(why) = regular(view, path)? {
+        return Ok(Some(Fault::sure(path, why)));
+    }
+    if look == Look::Nearby && view.machine().remote {
+        return Ok(None);
+    }
+    let noted = view.noted();
+    let program = match Program::read(view, path)? {
+        // That is told by whoever notes it.
+        Err(_) if view.noted() > noted => return Ok(None),
+        Err(why) => return Ok(Some(Fault::sure(path, why))),
+        Ok(program) => program,
+    };
+    let arch = guest.facts.os.peek().as_ref().and_then(|os| os.arch).unwrap_or("x86_64");
+    if program.arch() != Some(arch) {
+        let own = program.arch().unwrap_or("another processor");
+        return Ok(Some(Fault::sure(path, format!("it is for {own}, and this Windows for {arch}"))));
+    }
+    authenticode::damage(view, path)
+}
+
+/// The first of these that is not loaded, and why.
+pub(super) fn first_fault(guest: &Guest<'_>, paths: &[String], look: Look) -> Result<Option<Fault>> {
+    for path in paths {
+        if let Some(fault) = fault(guest, path, look)? {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
+}
+
+/// What is wrong with a program behind code for another mode, if one is to be found there that is not
+/// compressed: it is not whole, or does not add up to its checksum.
+pub(super) fn behind_code(file: &[u8]) -> Option<String> {
+    /// Real ones have less code before it.
+    const BEFORE: usize = 64 << 10;
+    let starts = file.windows(2).take(BEFORE).enumerate().filter(|(_, mark)| *mark == b"MZ");
+    let mut programs = starts.filter_map(|(start, _)| file.get(start..));
+    let program = programs.find(|program| Pe::parse(program).is_some())?;
+    match Program::parse(program, program.len() as u64) {
+        Err(why) => Some(format!("the program in it is not whole: {why}")),
+        Ok(_) if authenticode::adds_up(program) => None,
+        Ok(_) => Some("the program in it does not add up to its checksum: it is damaged".to_owned()),
+    }
+}

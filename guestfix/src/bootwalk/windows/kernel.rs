@@ -1,0 +1,50 @@
+//! The kernel, what it is linked with, and the tables of letters that the loader hands to it.
+
+use super::System;
+use super::image::{self, Look};
+use crate::bootwalk::look::regular;
+use crate::bootwalk::{Hop, HopKind, service};
+use crate::{Guest, Result};
+
+const FOLDER: &str = "/Windows/System32";
+
+/// What every kernel since 2008 R2 is linked with.
+const LIBRARIES: [&str; 5] = ["hal.dll", "kdcom.dll", "bootvid.dll", "pshed.dll", "ci.dll"];
+
+/// Values that name a code page, and the one that is meant where there is none.
+const CODE_PAGES: [(&str, &str); 2] = [("ACP", "1252"), ("OEMCP", "437")];
+
+/// The hop at the kernel.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn kernel(guest: &Guest<'_>, kernel: &str) -> Result<Vec<Hop>> {
+    let mut paths = vec![kernel.to_owned()];
+    paths.extend(LIBRARIES.map(|name| format!("{FOLDER}/{name}")));
+    Ok(vec![match image::first_fault(guest, &paths, Look::Within)? {
+        Some(fault) => service::hop(HopKind::Kernel, "the kernel, and what it is linked with", fault),
+        None => Hop::reached(HopKind::Kernel, kernel, "the kernel, with what it is linked with"),
+    }])
+}
+
+/// What keeps the loader from the tables of letters, which it does not go on without ("Nls" of a control set).
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn letters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let key = format!(r"{}\Control\Nls\CodePage", system.set);
+    let mut files = vec!["l_intl.nls".to_owned()];
+    for (value, usual) in CODE_PAGES {
+        let number = system.hive.text(&key, value)?.unwrap_or_else(|| usual.to_owned());
+        let file = system.hive.text(&key, &number)?;
+        files.push(file.unwrap_or_else(|| format!("C_{number}.NLS")));
+    }
+    let mut hops = Vec::new();
+    for file in files {
+        let path = format!("{FOLDER}/{file}");
+        if let Err(why) = regular(guest.view, &path)? {
+            hops.push(Hop::blocked(HopKind::Kernel, path, "a table of letters", why));
+        }
+    }
+    Ok(hops)
+}

@@ -1,0 +1,54 @@
+//! Somebody can log in: by Remote Desktop, through the guest's own firewall.
+
+use super::service::fault;
+use super::{System, firewall};
+use crate::bootwalk::{Hop, HopKind};
+use crate::registry::{self, DISABLED, SOFTWARE};
+use crate::{Guest, Result};
+
+/// Where Remote Desktop listens unless it is told otherwise.
+const PORT: u32 = 3389;
+
+/// The hops at the login.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn login(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let what = "Remote Desktop";
+    let mut hops = Vec::new();
+    let software = registry::open(guest.view, SOFTWARE)?;
+    let server = format!(r"{}\Control\Terminal Server", system.set);
+    let policy = r"Policies\Microsoft\Windows NT\Terminal Services";
+    let deny = "fDenyTSConnections";
+    let by_policy = match &software {
+        Some(software) => software.dword(policy, deny)?,
+        None => None,
+    };
+    let denied = match by_policy {
+        Some(number) => (number != 0).then(|| SOFTWARE.place(policy, Some(deny))),
+        None => {
+            let denied = system.hive.dword(&server, deny)? != Some(0);
+            denied.then(|| system.hive.place(&server, Some(deny)))
+        }
+    };
+    if let Some(place) = denied {
+        hops.push(Hop::blocked(HopKind::Login, place, what, "it takes no connections"));
+    }
+    if let Some(fault) = fault(guest, system, "TermService", DISABLED - 1)? {
+        hops.push(fault.hop(HopKind::Login, what));
+    }
+    let listener = format!(r"{server}\WinStations\RDP-Tcp");
+    if system.hive.dword(&listener, "fEnableWinStation")? == Some(0) {
+        let place = system.hive.place(&listener, Some("fEnableWinStation"));
+        hops.push(Hop::blocked(HopKind::Login, place, what, "its listener is off"));
+    }
+    let port = system.hive.dword(&listener, "PortNumber")?.unwrap_or(PORT);
+    if let Some(fault) = firewall::fault(system, software.as_ref(), port)? {
+        hops.push(fault.hop(HopKind::Login, "Remote Desktop through the firewall"));
+    }
+    if hops.is_empty() {
+        let at = if port == PORT { String::new() } else { format!(", at port {port}") };
+        hops.push(Hop::reached(HopKind::Login, system.hive.place(&listener, None), format!("{what}{at}")));
+    }
+    Ok(hops)
+}

@@ -1,0 +1,58 @@
+//! An address for the network card of the target, which is new to the guest: by DHCP, whatever address of its
+//! own the old one had.
+
+use super::System;
+use super::service::fault;
+use crate::bootwalk::{Hop, HopKind};
+use crate::registry::{DISABLED, filters};
+use crate::{Guest, Result};
+
+/// Started by itself.
+const AUTO: u32 = 2;
+/// The class of network cards.
+const CLASS: &str = "{4d36e972-e325-11ce-bfc1-08002be10318}";
+
+/// The hops at the network.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn network(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let card = guest.goal.target.platform.windows.network;
+    let mut hops = Vec::new();
+    for (name, latest) in [("NDIS", AUTO), ("Tcpip", AUTO), ("AFD", AUTO), ("nsi", AUTO), ("Dhcp", AUTO)] {
+        let fault = fault(guest, system, name, latest)?;
+        hops.extend(fault.map(|fault| fault.hop(HopKind::Network, "an address by DHCP")));
+    }
+    // The card is on the bus of the target.
+    for bus in guest.goal.target.platform.windows.vital.iter().take(1) {
+        let fault = fault(guest, system, bus, DISABLED - 1)?;
+        hops.extend(fault.map(|fault| fault.hop(HopKind::Network, "the bus of the network card")));
+    }
+    // 2008 R2 installs the card's driver when it finds the card.
+    let installs = system.services.get(card).is_none()
+        && guest.view.exists("/Windows/INF/wnetvsc.inf")?
+        && system.services.unread(card).is_none();
+    if !installs {
+        let fault = fault(guest, system, card, DISABLED - 1)?;
+        hops.extend(fault.map(|fault| fault.hop(HopKind::Network, "the network card of the target")));
+    }
+    for list in filters::of(&system.hive, &system.set)? {
+        if !list.key.to_lowercase().ends_with(CLASS) {
+            continue;
+        }
+        for name in &list.names {
+            let is_there =
+                system.services.get(name).is_some_and(|one| one.start.is_some_and(|at| at < DISABLED));
+            if !is_there {
+                let place = system.hive.place(&list.key, Some(list.list));
+                let why = "there is no such driver, or it is disabled, and no card starts";
+                hops.push(Hop::blocked(HopKind::Network, place, format!("the filter {name}"), why));
+            }
+        }
+    }
+    if hops.is_empty() {
+        let place = system.hive.place(&format!(r"{}\Services\Dhcp", system.set), None);
+        hops.push(Hop::reached(HopKind::Network, place, "an address by DHCP for a card that is new"));
+    }
+    Ok(hops)
+}

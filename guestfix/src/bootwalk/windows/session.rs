@@ -1,0 +1,73 @@
+//! From the session manager to the logon: the programs that no start does without.
+
+use super::System;
+use super::image::{self, Look};
+use super::service::fault;
+use crate::bootwalk::{Hop, HopKind, service};
+use crate::registry::{SOFTWARE, path_of};
+use crate::{Guest, Result};
+
+/// Programs and libraries, in the order in which they are needed, below System32.
+const PROGRAMS: [&str; 20] = [
+    "ntdll.dll",
+    "smss.exe",
+    "csrss.exe",
+    "csrsrv.dll",
+    "basesrv.dll",
+    "winsrv.dll",
+    "kernel32.dll",
+    "KernelBase.dll",
+    "advapi32.dll",
+    "sechost.dll",
+    "user32.dll",
+    "gdi32.dll",
+    "wininit.exe",
+    "services.exe",
+    "lsass.exe",
+    "lsasrv.dll",
+    "svchost.exe",
+    "winlogon.exe",
+    "LogonUI.exe",
+    "userinit.exe",
+];
+
+/// The hops from the session manager to the logon.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn session(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
+    let mut hops = Vec::new();
+    let setup = "Setup";
+    for value in ["SystemSetupInProgress", "OOBEInProgress", "SetupType"] {
+        if system.hive.dword(setup, value)?.is_some_and(|number| number != 0) {
+            let place = system.hive.place(setup, Some(value));
+            let why = "it goes on with its setup, and does not come to a logon by itself";
+            hops.push(Hop::unknown(HopKind::Init, place, "the setup of Windows", why));
+        }
+    }
+    let state = guest.facts.windows.as_ref().and_then(|windows| windows.image_state.clone());
+    if let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("IMAGE_STATE_COMPLETE")) {
+        let key = r"Microsoft\Windows\CurrentVersion\Setup\State";
+        let place = SOFTWARE.place(key, Some("ImageState"));
+        let why = format!("it is {state}: the next start is that of a new machine");
+        hops.push(Hop::unknown(HopKind::Init, place, "a generalised Windows", why));
+    }
+    let mut paths: Vec<String> = PROGRAMS.iter().map(|name| format!("/Windows/System32/{name}")).collect();
+    let subsystems = format!(r"{}\Control\Session Manager\SubSystems", system.set);
+    if let Some(graphics) = system.hive.text(&subsystems, "Kmode")? {
+        paths.extend(path_of(&graphics));
+    }
+    // Nothing talks to anything else without these.
+    for (name, latest) in [("Npfs", 1), ("RpcSs", 2)] {
+        let fault = fault(guest, system, name, latest)?;
+        hops.extend(fault.map(|fault| fault.hop(HopKind::Init, "what programs talk to each other by")));
+    }
+    if let Some(fault) = image::first_fault(guest, &paths, Look::Nearby)? {
+        hops.push(service::hop(HopKind::Init, "what starts before the logon", fault));
+    }
+    if hops.is_empty() {
+        let what = "the session manager, and all that it starts up to the logon";
+        hops.push(Hop::reached(HopKind::Init, "/Windows/System32/smss.exe", what));
+    }
+    Ok(hops)
+}

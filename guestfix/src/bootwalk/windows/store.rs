@@ -1,0 +1,252 @@
+//! The boot configuration: the entry that starts by itself, the devices that it names, and its loader.
+
+use hive::bcd::{
+    APPLICATION_DEVICE, APPLICATION_PATH, BOOT_MANAGER, DEFAULT_OBJECT, Device, Element, OS_DEVICE, Object,
+    Partition, SYSTEM_ROOT,
+};
+
+use super::image::{self, Look};
+use crate::bootwalk::grub::Entry;
+use crate::bootwalk::{Hop, HopKind, LONGEST_WAIT, MenuEntry, service};
+use crate::facts::Volume;
+use crate::place::Place;
+use crate::platform::Firmware;
+use crate::registry::{self, HiveFile, Opened};
+use crate::tree::windows::is_partition;
+use crate::{Error, Guest, Result};
+
+/// The element with the title of an entry.
+const DESCRIPTION: u32 = 0x1200_0004;
+/// The boot manager's element with what it starts once, before all else.
+const BOOT_SEQUENCE: u32 = 0x2400_0002;
+/// How long it shows the menu, in seconds.
+const TIMEOUT: u32 = 0x2500_0004;
+/// A loader's element that has it start in safe mode.
+const SAFE_BOOT: u32 = 0x2500_0080;
+/// A loader's element with the name of another kernel.
+const KERNEL: u32 = 0x2200_0011;
+
+/// The entry that starts by itself.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn entries(
+    guest: &Guest<'_>,
+    file: HiveFile,
+    firmware: Firmware,
+    hops: &mut Vec<Hop>,
+) -> Result<Vec<Entry>> {
+    let Some(opened) = registry::open(guest.view, file)? else {
+        hops.push(Hop::blocked(HopKind::Menu, file.path, "the boot configuration", "there is no such file"));
+        return Ok(Vec::new());
+    };
+    let store = Store { guest, opened: &opened, firmware };
+    match store.entry()? {
+        Ok(entry) => {
+            let what = format!("the boot configuration, which starts {}", entry.entry.title);
+            hops.push(Hop::reached(HopKind::Menu, file.path, what));
+            Ok(vec![entry])
+        }
+        Err(stop) => {
+            hops.push(stop);
+            Ok(Vec::new())
+        }
+    }
+}
+
+struct Store<'a> {
+    guest: &'a Guest<'a>,
+    opened: &'a Opened,
+    firmware: Firmware,
+}
+
+impl Store<'_> {
+    fn file(&self) -> HiveFile {
+        self.opened.file()
+    }
+
+    fn read<T>(&self, found: hive::Result<T>) -> Result<T> {
+        found.map_err(|error| registry::failed(self.file(), error))
+    }
+
+    fn element(&self, object: &Object<'_>, number: u32) -> Result<Option<Element>> {
+        self.read(object.element(number))
+    }
+
+    /// The default entry; the inner error is where the boot manager does not go on.
+    fn entry(&self) -> Result<Result<Entry, Hop>> {
+        let bcd = self.read(self.opened.hive().bcd())?;
+        let menu =
+            |place: Place, why: String| Hop::blocked(HopKind::Menu, place, "the boot configuration", why);
+        let Some(manager) = self.read(bcd.object(BOOT_MANAGER))? else {
+            return Ok(Err(menu(self.file().path.into(), "it has no boot manager".to_owned())));
+        };
+        if let Some(stop) = self.waits(&manager)? {
+            return Ok(Err(stop));
+        }
+        let Some((name, object)) = self.read(bcd.default_object())? else {
+            let place = self.place(BOOT_MANAGER, DEFAULT_OBJECT);
+            return Ok(Err(menu(place, "it names no entry to start, or one that is not there".to_owned())));
+        };
+        let place = self.opened.place(&format!(r"Objects\{name}"), None);
+        if let Some(why) = self.is_another(&manager, &object, &name)? {
+            return Ok(Err(why));
+        }
+        for (number, of) in [(APPLICATION_DEVICE, "its loader"), (OS_DEVICE, "the system")] {
+            if let Some(stop) = self.device(&object, &name, number, of)? {
+                return Ok(Err(stop));
+            }
+        }
+        let root = self.text(&object, SYSTEM_ROOT)?.unwrap_or_default();
+        if !root.trim_end_matches('\\').eq_ignore_ascii_case(r"\Windows") {
+            let why = format!("it starts the Windows in {root:?}, and \\Windows is what was looked at");
+            return Ok(Err(Hop::unknown(HopKind::Menu, self.place(&name, SYSTEM_ROOT), "", why)));
+        }
+        let title = self.text(&object, DESCRIPTION)?.unwrap_or_else(|| "Windows".to_owned());
+        let kernel = self.text(&object, KERNEL)?.unwrap_or_else(|| "ntoskrnl.exe".to_owned());
+        let entry = MenuEntry {
+            title,
+            place,
+            default: true,
+            kernel: format!("/Windows/System32/{kernel}"),
+            initrds: Vec::new(),
+            cmdline: String::new(),
+        };
+        Ok(Ok(Entry { entry, hops: vec![self.loader(&object, &name)?] }))
+    }
+
+    fn place(&self, object: &str, number: u32) -> Place {
+        self.opened.place(&format!(r"Objects\{object}\Elements\{number:08x}"), Some("Element"))
+    }
+
+    fn text(&self, object: &Object<'_>, number: u32) -> Result<Option<String>> {
+        Ok(match self.element(object, number)? {
+            Some(Element::Text(text)) => Some(text),
+            _ => None,
+        })
+    }
+
+    /// The boot manager waits for somebody for longer than anybody waits for a machine.
+    fn waits(&self, manager: &Object<'_>) -> Result<Option<Hop>> {
+        let Some(Element::Integers(seconds)) = self.element(manager, TIMEOUT)? else { return Ok(None) };
+        let place = self.place(BOOT_MANAGER, TIMEOUT);
+        let why = |seconds: u64| format!("it waits {seconds} seconds for somebody to choose");
+        let long = seconds.into_iter().next().filter(|seconds| *seconds > LONGEST_WAIT);
+        Ok(long.map(|long| Hop::blocked(HopKind::Menu, place, "the boot menu", why(long))))
+    }
+
+    /// What keeps the default entry from being what starts, or from being a start.
+    fn is_another(&self, manager: &Object<'_>, object: &Object<'_>, name: &str) -> Result<Option<Hop>> {
+        if let Some(Element::Objects(once)) = self.element(manager, BOOT_SEQUENCE)?
+            && once.iter().any(|one| !one.eq_ignore_ascii_case(name))
+        {
+            let why = format!("the next start is once that of {}, which is not followed", once.join(" and "));
+            return Ok(Some(Hop::unknown(HopKind::Menu, self.place(BOOT_MANAGER, BOOT_SEQUENCE), "", why)));
+        }
+        if let Some(Element::Integers(mode)) = self.element(object, SAFE_BOOT)? {
+            let place = self.place(name, SAFE_BOOT);
+            let hop = match mode.first() {
+                Some(1) => Hop::unknown(HopKind::Menu, place, "", "it starts in safe mode with network"),
+                _ => Hop::blocked(HopKind::Menu, place, "", "it starts in safe mode, without network"),
+            };
+            return Ok(Some(hop));
+        }
+        if self.guest.facts.windows.as_ref().is_some_and(|windows| windows.hibernated) {
+            let why = "it goes on with what was in memory, which is of another machine";
+            return Ok(Some(Hop::blocked(HopKind::Menu, "/hiberfil.sys", "a hibernated Windows", why)));
+        }
+        Ok(None)
+    }
+
+    /// What is wrong with a device that the entry names.
+    fn device(&self, object: &Object<'_>, name: &str, number: u32, of: &str) -> Result<Option<Hop>> {
+        let place = self.place(name, number);
+        let what = format!("the device of {of}");
+        let unknown = |why: String| Ok(Some(Hop::unknown(HopKind::Menu, place.clone(), what.clone(), why)));
+        let blocked = |why: String| Ok(Some(Hop::blocked(HopKind::Menu, place.clone(), what.clone(), why)));
+        let machine = self.guest.view.machine();
+        let is_root = |volume: &&Volume| volume.mounted_at.as_deref() == Some("/");
+        let Some(root) = machine.volumes.iter().find(is_root) else {
+            return unknown("which volume Windows is on, is not known".to_owned());
+        };
+        match self.element(object, number)? {
+            Some(Element::Device(Device::Partition(partition))) if is_partition(root, &partition) => {
+                match self.disk(&partition)? {
+                    Some(why) => blocked(why),
+                    None => Ok(None),
+                }
+            }
+            Some(Element::Device(Device::Partition(partition))) => {
+                let named = machine.volumes.iter().find(|volume| is_partition(volume, &partition));
+                blocked(match named {
+                    Some(volume) => format!("it is {}, and Windows is on {}", volume.name, root.name),
+                    None => format!(
+                        "no partition of this disk is {}: Windows is on {}",
+                        told(&partition),
+                        root.name
+                    ),
+                })
+            }
+            Some(Element::Device(Device::Boot)) if self.file() == registry::BCD_WINDOWS => Ok(None),
+            Some(Element::Device(Device::Boot)) => {
+                blocked("it is the one that the firmware starts from, and Windows is on another".to_owned())
+            }
+            // The volume with a file that the boot manager looks for; it is that of Windows if it has it.
+            Some(Element::Device(Device::Locate { path: Some(path) })) => {
+                let found = format!("/{}", path.trim_start_matches('\\').replace('\\', "/"));
+                match self.guest.view.exists(&found)? {
+                    true => Ok(None),
+                    false => blocked(format!("it is the one with {path}, which is not there")),
+                }
+            }
+            Some(Element::Device(Device::Locate { path: None })) => Ok(None),
+            Some(_) => unknown("it is of a kind that is not understood".to_owned()),
+            None => blocked("it names none".to_owned()),
+        }
+    }
+
+    /// What is wrong with the disk that a partition of this one is said to be on.
+    fn disk(&self, partition: &Partition) -> Result<Option<String>> {
+        let Partition::Gpt { disk, .. } = partition else { return Ok(None) };
+        for sector in [512, 4096] {
+            let header = match self.guest.view.disk_bytes(0, sector, 92) {
+                Err(Error::Refused(_)) => return Ok(None),
+                header => header?,
+            };
+            if header.starts_with(b"EFI PART") {
+                let own = header.get(56..72).unwrap_or_default();
+                let is_it = own == disk.to_bytes_le();
+                return Ok((!is_it).then(|| format!("the disk is not {disk}, which it is said to be on")));
+            }
+        }
+        Ok(Some(format!("the disk is not {disk}, which it is said to be on: it has no GPT")))
+    }
+
+    /// The loader that the entry names, which is on the volume of Windows.
+    fn loader(&self, object: &Object<'_>, name: &str) -> Result<Hop> {
+        let Some(path) = self.text(object, APPLICATION_PATH)? else {
+            let place = self.place(name, APPLICATION_PATH);
+            return Ok(Hop::blocked(HopKind::Kernel, place, "winload", "the entry names no loader"));
+        };
+        let wanted = match self.firmware {
+            Firmware::Bios => ".exe",
+            Firmware::Uefi => ".efi",
+        };
+        if !path.to_ascii_lowercase().ends_with(wanted) {
+            let why = format!("the entry names {path}, which is no loader for {}", self.firmware.name());
+            return Ok(Hop::blocked(HopKind::Kernel, self.place(name, APPLICATION_PATH), "winload", why));
+        }
+        let file = format!("/{}", path.trim_start_matches('\\').replace('\\', "/"));
+        Ok(match image::fault(self.guest, &file, Look::Within)? {
+            Some(fault) => service::hop(HopKind::Kernel, "winload", fault),
+            None => Hop::reached(HopKind::Kernel, file, "winload"),
+        })
+    }
+}
+
+fn told(partition: &Partition) -> String {
+    match partition {
+        Partition::Gpt { partition, disk } => format!("{partition} of the disk {disk}"),
+        Partition::Mbr { disk, start } => format!("at byte {start} of the disk {disk:08x}"),
+    }
+}
