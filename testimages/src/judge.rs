@@ -5,6 +5,7 @@
 //! panics with the command and all it printed, so that a failed test explains itself.
 
 mod ntfs;
+mod ntfs3;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use crate::length;
 
 pub use ntfs::{Depth, ntfs, ntfs_complaints};
+pub use ntfs3::ntfs3;
 
 /// The Debian package of each program a test may ask for, when it does not bear the program's name.
 const PACKAGES: &[(&str, &str)] = &[

@@ -2,13 +2,14 @@
 //! that is not where it belongs is seen only by who looks up each name.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::Result;
 
-use super::{find, need, need_kernel_mounts, run, sha256, shared, skip, tool};
+use super::{cut, find, need, need_kernel_mounts, run, sha256, shared, skip, tool};
 use crate::cache;
 
 /// What is asked of the judges.
@@ -65,13 +66,14 @@ pub fn ntfs_complaints(image: &Path, depth: Depth) -> Vec<String> {
     complaints
 }
 
-/// The NTFS that `image` is has no error, as far as the judges look.
+/// The NTFS in `range` of `image` has no error, as far as all judges look.
 ///
 /// # Panics
 /// With all that they say, when one of them sees an error.
 #[track_caller]
-pub fn ntfs(image: &Path, depth: Depth) {
-    let complaints = ntfs_complaints(image, depth);
+pub fn ntfs(image: &Path, range: Range<u64>) {
+    let cut = cut(image, range);
+    let complaints = ntfs_complaints(cut.path(), Depth::Everything);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use block::Overlay;
 use testimages::judge;
+use testimages::length::long;
 use vfs::{Attributes, FileSystem, FsError, NodeId, Timestamp, Transaction};
 
 use crate::mounted::made;
@@ -248,4 +249,47 @@ fn a_volume_in_another_state_is_refused_by_name() {
     let volume = Volume::new(&healthy);
     let mut fs = ntfs::open_mut(volume.disk_mut()).unwrap();
     fs.begin().unwrap().commit().unwrap();
+}
+
+/// Linux' own driver finds the same as ours, on volumes that were changed much.
+#[test]
+fn ntfs3_finds_what_was_written() {
+    if !long() {
+        return judge::skip("a long run, to ask Linux' ntfs3");
+    }
+    let kinds = [("512", 64 << 20), ("4096", 64 << 20), ("65536", 256 << 20)];
+    let kinds = kinds.map(|(cluster, size)| made(&["-c", cluster], size, |_| {}));
+    let windows = recorded("windows-interrupted-1.recovered.img");
+    let volumes: Vec<Volume> =
+        kinds.into_iter().chain([windows]).flatten().map(|bytes| Volume::new(&bytes)).collect();
+    for volume in &volumes {
+        volume.change(|change| {
+            let root = change.fs().root();
+            let attributes = Attributes { time: TIME, ..Attributes::default() };
+            let dir = change.mkdir(root, b"many", &attributes)?;
+            for n in 0..800 {
+                let name = format!("a name of some length, number {n}");
+                change.create(dir, name.as_bytes(), &attributes, &content(n * 37 % 5000, n as u8))?;
+            }
+            let large = change.create(root, b"large", &attributes, &content(3_000_000, 3))?;
+            (0..800).step_by(3).try_for_each(|n| {
+                let name = format!("a name of some length, number {n}");
+                change.unlink(dir, name.as_bytes())
+            })?;
+            change.replace(large, &content(5_000_001, 4), TIME)
+        });
+    }
+    let paths: Vec<&std::path::Path> = volumes.iter().map(Volume::path).collect();
+    let Some(found) = judge::ntfs3(&paths) else { return };
+    for (volume, mut found) in volumes.iter().zip(found) {
+        let fs = ntfs::open(volume.disk()).unwrap();
+        let mut wanted = BTreeMap::new();
+        files(&*fs, fs.root(), "", &mut wanted);
+        let wanted: BTreeMap<String, String> =
+            wanted.into_iter().map(|(path, (_, digest))| (path, digest)).collect();
+        found.retain(|_, what| what != "dir");
+        let other = |path: &&String| wanted.get(*path) != found.get(*path);
+        let others: Vec<_> = wanted.keys().chain(found.keys()).filter(other).take(9).collect();
+        assert!(wanted.len() > 500 && others.is_empty(), "{others:?}");
+    }
 }

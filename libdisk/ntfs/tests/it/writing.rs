@@ -85,7 +85,7 @@ impl Subject for Volume {
 
     fn judge(&mut self) {
         self.judged += 1;
-        let everything = self.judged % 8 == 1;
+        let everything = self.judged % 16 == 1;
         Volume::judge(self, if everything { Depth::Everything } else { Depth::Structures });
     }
 }
