@@ -107,6 +107,11 @@ impl Opcode {
         ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether the block keeps the number of the change before.
+    pub(super) fn keeps_number(self) -> bool {
+        matches!(self, UpdateFileNameRoot | UpdateFileNameAllocation | UpdateRecordDataRoot)
+    }
+
     pub(super) fn target(self) -> Target {
         match self {
             Noop

@@ -181,8 +181,8 @@ impl<'v> Staged<'v> {
             None => index_block::apply(&mut block.bytes, change),
         };
         done.map_err(|error| corrupt(lsn, format!("{:?} at byte {at:#x}: {error}", change.opcode)))?;
-        // Windows changes the data of an entry without a new number in the record.
-        if change.opcode != Opcode::UpdateRecordDataRoot {
+        // What an entry of an index says of its file Windows changes without a new number in the block.
+        if !change.opcode.keeps_number() {
             let number = match direction {
                 Direction::Redo => lsn,
                 // No record has it, and all that the log has are older.

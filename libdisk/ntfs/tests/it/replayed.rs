@@ -54,14 +54,19 @@ fn another_replayer_makes_the_same_volume() {
     }
 }
 
-/// Two volumes over the same one have the same bytes.
+/// Two volumes over the same one have the same bytes, but for the numbers of the last changes: rust-fs-ntfs gives a
+/// new one for what Windows changes without.
 pub(crate) fn same(one: &Overlay, other: &Overlay, what: &str) {
     for range in one.dirty().into_iter().chain(other.dirty()) {
         for start in (range.start..range.end).step_by(1 << 20) {
             let len = (range.end - start).min(1 << 20) as usize;
             let read = |overlay: &Overlay| overlay.disk().read_vec(start, len).unwrap();
             let (one, other) = (read(one), read(other));
-            let differs = one.iter().zip(&other).position(|(one, other)| one != other);
+            let number = |at: usize| {
+                let sector = &one[at / 512 * 512..];
+                (8..16).contains(&(at % 512)) && (sector.starts_with(b"FILE") || sector.starts_with(b"INDX"))
+            };
+            let differs = (0..len).find(|at| one[*at] != other[*at] && !number(*at));
             assert_eq!(differs.map(|at| start + at as u64), None, "{what}");
         }
     }

@@ -1,5 +1,6 @@
-//! What a volume is made of, without what differs between two writers of the same: numbers of the log, update
-//! sequences, what lies behind the end of a structure, and the log itself. Read by a reader of the test's own.
+//! What a volume is made of, with the number of the last change in the log of each structure, and without what
+//! differs between two writers of the same: update sequences, what lies behind the end of a structure, and the log
+//! itself. Read by a reader of the test's own.
 
 use std::collections::BTreeMap;
 
@@ -175,14 +176,14 @@ impl Structures {
                 for (place, node) in nodes.chunks_exact(4096).enumerate() {
                     if used[place / 8] >> (place % 8) & 1 == 1 {
                         let node = whole(node, b"INDX").map_or_else(Vec::new, |node| {
-                            node[24 + long(&node, 24)..24 + long(&node, 28)].to_vec()
+                            [&node[8..16], &node[24 + long(&node, 24)..24 + long(&node, 28)]].concat()
                         });
                         found.nodes.insert((number, index.to_owned(), place), node);
                     }
                 }
             }
             let used = long(&record, 24).saturating_sub(4).max(56);
-            let parts = [&record[16..48], &record[56..used]].concat();
+            let parts = [&record[8..48], &record[56..used]].concat();
             found.records.insert(number, parts);
         }
         found
