@@ -65,7 +65,8 @@ impl Tables {
             if (known.kind, known.file) != (new.kind, new.file) {
                 *known = new;
             }
-        } else if let Some(page) = record.page()? {
+        } else if record.has_clusters()? {
+            let page = record.page()?;
             let since = self.open.get(&page.0).map_or(0, |open| open.since);
             let new = Dirty { oldest: record.lsn, lcn: None };
             let known = self.dirty.entry(page).or_insert(new);

@@ -66,10 +66,14 @@ impl Record {
         opcode(self, 2)
     }
 
-    /// The number of the open attribute, and the first cluster in it, if the change is one of a page.
-    pub(super) fn page(&self) -> Result<Option<(u16, u64)>> {
-        let clusters = le16(&self.data, 14)?;
-        Ok(if clusters == 0 { None } else { Some((le16(&self.data, 12)?, le64(&self.data, 24)?)) })
+    /// The number of the open attribute, and the first cluster in it.
+    pub(super) fn page(&self) -> Result<(u16, u64)> {
+        Ok((self.attribute()?, le64(&self.data, 24)?))
+    }
+
+    /// Whether the change is in clusters.
+    pub(super) fn has_clusters(&self) -> Result<bool> {
+        Ok(le16(&self.data, 14)? != 0)
     }
 
     /// The number of the open attribute.

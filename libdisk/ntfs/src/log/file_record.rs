@@ -247,3 +247,77 @@ pub(super) fn set_child(block: &mut [u8], entry: usize, data: &[u8]) -> Result<(
     }
     put(block, entry.saturating_add(len).saturating_sub(8), data)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::change::Place;
+    use super::*;
+
+    /// A record with one name and with one value in it.
+    fn record() -> Vec<u8> {
+        let mut record = vec![0; 1024];
+        record[..4].copy_from_slice(b"FILE");
+        (record[0x12], record[0x14], record[0x18], record[0x28]) = (1, 0x38, 0x98, 3);
+        record[0x38..0x70].copy_from_slice(&attribute(0x30, 1, b"name"));
+        record[0x58] = b'n';
+        record[0x70..0x90].copy_from_slice(&attribute(0x80, 0, b"value")[..0x20]);
+        record[0x74] = 0x20;
+        record[0x90..0x94].fill(0xff);
+        record
+    }
+
+    /// An attribute of 56 bytes, in its record.
+    fn attribute(kind: u8, indexed: u8, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 0x38];
+        (bytes[0], bytes[4], bytes[0x10], bytes[0x14], bytes[0x16]) =
+            (kind, 0x38, value.len() as u8, 0x18, indexed);
+        bytes[0x0e] = 7;
+        bytes[0x18..0x18 + value.len()].copy_from_slice(value);
+        bytes
+    }
+
+    fn change(opcode: Opcode, place: (usize, usize), data: &[u8], replaced: usize) -> Change {
+        let (offset, inside) = place;
+        let place =
+            Place { attribute: 0x18, vcn: 0, lcns: vec![4], block: 0, block_size: 1024, offset, inside };
+        Change { lsn: 9, opcode, data: data.to_vec(), replaced, place }
+    }
+
+    #[test]
+    fn a_name_that_comes_or_goes_is_counted() {
+        let before = record();
+        let mut record = before.clone();
+        let second = attribute(0x30, 1, b"other");
+        apply(&mut record, &change(Opcode::CreateAttribute, (0x70, 0), &second, 0)).unwrap();
+        assert_eq!((record[0x12], record[0x18], record[0x28]), (2, 0x98 + 0x38, 8));
+        assert_eq!((&record[0x70..0xa8], &record[0xa8..0xb0]), (&second[..], &before[0x70..0x78]));
+        apply(&mut record, &change(Opcode::DeleteAttribute, (0x70, 0), &[], 0)).unwrap();
+        assert_eq!((record[0x12], &record[0x38..]), (1, &before[0x38..]));
+        // A value is no name.
+        let value = attribute(0x80, 0, b"");
+        apply(&mut record, &change(Opcode::CreateAttribute, (0x90, 0), &value, 0)).unwrap();
+        assert_eq!(record[0x12], 1);
+        record[0x12] = 0;
+        assert!(apply(&mut record, &change(Opcode::DeleteAttribute, (0x38, 0), &[], 0)).is_err());
+    }
+
+    #[test]
+    fn a_value_ends_where_what_replaces_its_end_does() {
+        let with = |data: &[u8], at: usize, replaced: usize| {
+            let mut record = record();
+            let done =
+                apply(&mut record, &change(Opcode::UpdateResidentValue, (0x70, 0x18 + at), data, replaced));
+            done.map(|()| {
+                let len = usize::from(record[0x80]);
+                (record[0x88..0x88 + len].to_vec(), record[0x74], record[0x18])
+            })
+        };
+        assert_eq!(with(b"alu", 1, 3).unwrap(), (b"value".to_vec(), 0x20, 0x98));
+        assert_eq!(with(b"ley", 3, 2).unwrap(), (b"valley".to_vec(), 0x20, 0x98));
+        assert_eq!(with(b"lues, all of them", 2, 3).unwrap(), (b"values, all of them".to_vec(), 0x30, 0xa8));
+        assert_eq!(with(b"", 2, 3).unwrap(), (b"va".to_vec(), 0x20, 0x98));
+        // In the midst of a value, or in front of it.
+        assert!(with(b"long", 1, 1).is_err());
+        assert!(apply(&mut record(), &change(Opcode::UpdateResidentValue, (0x70, 4), b"x", 1)).is_err());
+    }
+}

@@ -55,11 +55,7 @@ fn redo(record: &Record, analysis: &Analysis, staged: &mut Staged<'_>) -> Result
     if record.kind != Kind::Change || record.redo()?.target() == Target::Nothing {
         return Ok(());
     }
-    let Some(page) = record.page()? else {
-        // Without a page it can be of none that is dirty; it was looked at in the analysis.
-        return Ok(());
-    };
-    match analysis.tables.dirty.get(&page) {
+    match analysis.tables.dirty.get(&record.page()?) {
         Some(dirty) if dirty.oldest <= record.lsn => {}
         _ => return Ok(()),
     }
