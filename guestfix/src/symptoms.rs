@@ -8,6 +8,7 @@ mod firmware;
 mod grub;
 mod kernel;
 mod system;
+mod windows;
 
 use std::sync::LazyLock;
 
@@ -77,7 +78,7 @@ impl Symptom {
 }
 
 /// The symptoms whose texts any line may have.
-pub static ANYWHERE: &[&[Symptom]] = &[firmware::TABLE, kernel::TABLE, system::TABLE];
+pub static ANYWHERE: &[&[Symptom]] = &[firmware::TABLE, kernel::TABLE, system::TABLE, windows::TABLE];
 /// Those of which only [what GRUB says it cannot do](grub_error) has the texts.
 pub static GRUB: &[Symptom] = grub::TABLE;
 
@@ -296,6 +297,13 @@ mod tests {
                 "[FAILED] Failed to start sshd.service - OpenSSH server daemon.",
                 "the SSH server does not start",
             ),
+            ("*** STOP: 0x0000007B (0xFFFFF880009A97E8,0xFFFFFFFFC0000034)", STOP_7B),
+            ("Stop code: INACCESSIBLE_BOOT_DEVICE", STOP_7B),
+            (
+                "    Status: 0xc000000e",
+                "the boot configuration names a disk or partition that is not there (0xc000000e)",
+            ),
+            ("BOOTMGR is missing", "the active partition has no boot manager"),
             (
                 "Devices file PVID pYJ4x9 last seen on /dev/nvme1n1p3 not found.",
                 "LVM does not look at the disk: its filter or its list of devices is that of EC2",
@@ -306,6 +314,7 @@ mod tests {
         }
     }
 
+    const STOP_7B: &str = "Windows has no driver for the disk that it is on (stop code 0x7B)";
     const CARD: &str = "the network's configuration is for the card of EC2";
 
     #[test]

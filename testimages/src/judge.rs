@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::length;
 
-pub use ntfs::{Depth, ntfs, ntfs_complaints};
+pub use ntfs::{Depth, ntfs, ntfs_complaints, ntfs_manifest};
 pub use ntfs3::ntfs3;
 
 /// The Debian package of each program a test may ask for, when it does not bear the program's name.

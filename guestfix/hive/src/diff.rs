@@ -98,6 +98,15 @@ fn stored(value: &Value<'_>) -> Result<Stored> {
     Ok((value.kind(), value.data()?.into_owned()))
 }
 
+/// The key that a change is of, and the mark of its line.
+fn marked(change: &Change) -> (&String, &'static str) {
+    match change {
+        Change::KeyMade { path } => (path, "+"),
+        Change::KeyGone { path } => (path, "-"),
+        Change::Value { path, .. } => (path, " "),
+    }
+}
+
 /// Changes as lines of a `.reg` file, below the path at which the hive is loaded, as in
 /// `HKEY_LOCAL_MACHINE\SYSTEM`.
 pub fn render(changes: &[Change], loaded_at: &str) -> String {
@@ -105,12 +114,11 @@ pub fn render(changes: &[Change], loaded_at: &str) -> String {
     let mut section = None;
     let full =
         |path: &str| if path.is_empty() { loaded_at.to_owned() } else { format!(r"{loaded_at}\{path}") };
-    for change in changes {
-        let (path, mark) = match change {
-            Change::KeyMade { path } => (path, "+"),
-            Change::KeyGone { path } => (path, "-"),
-            Change::Value { path, .. } => (path, " "),
-        };
+    // What is in a key that was made stands below it.
+    let mut in_order: Vec<&Change> = changes.iter().collect();
+    in_order.sort_by_key(|change| marked(change).0);
+    for change in in_order {
+        let (path, mark) = marked(change);
         if section != Some(path) || mark != " " {
             let gap = if section.is_some() { "\n" } else { "" };
             let _ = writeln!(text, "{gap}{mark}[{}]", full(path));

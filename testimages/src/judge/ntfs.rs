@@ -1,6 +1,7 @@
 //! The judges of NTFS. None alone is enough: of 18 kinds of damage ntfsfix sees two, ntfsck fifteen; an entry
 //! that is not where it belongs is seen only by who looks up each name.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 
-use super::{cut, find, need, need_kernel_mounts, run, sha256, shared, skip, tool};
+use super::{cut, find, manifest, need, need_kernel_mounts, run, sha256, shared, skip, tool};
 use crate::cache;
 
 /// What is asked of the judges.
@@ -75,6 +76,18 @@ pub fn ntfs(image: &Path, range: Range<u64>) {
     let cut = cut(image, range);
     let complaints = ntfs_complaints(cut.path(), Depth::Everything);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// All files of the NTFS that `image` is, as ntfs-3g mounts it: see [`manifest`].
+///
+/// # Panics
+/// When it does not mount, or a file cannot be read.
+#[track_caller]
+pub fn ntfs_manifest(image: &Path) -> BTreeMap<String, String> {
+    let point = tempfile::TempDir::with_prefix("refloat-mount-").expect("a temporary directory");
+    run(tool("ntfs-3g").args(["-o", "ro,streams_interface=none"]).arg(image).arg(point.path()));
+    let mounted = Mounted(point.path());
+    manifest(mounted.0)
 }
 
 /// What a judge says, unless it is content.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -198,20 +199,22 @@ pub(super) fn make_vfat(image: &Path, size: u64, label: &str, tree: &Tree) -> Re
     Ok(())
 }
 
-/// Copies the file system image `from` to byte `offset` of the disk image `to`; zeros stay holes.
+/// Copies the file system image `from` to byte `offset` of the disk image `to`; holes and zeros stay holes.
 pub(super) fn place(from: &Path, to: &Path, offset: u64) -> Result<()> {
     let mut from = File::open(from)?;
-    let mut to = File::options().write(true).open(to)?;
+    let to = File::options().write(true).open(to)?;
     let mut block = vec![0; 64 << 10];
-    let mut at = offset;
+    let mut at = 0;
     loop {
+        // What is not stored is not looked at: a volume may be far larger than what is on it.
+        at = match rustix::fs::seek(&from, rustix::fs::SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         let count = from.read(&mut block)?;
-        if count == 0 {
-            return Ok(());
-        }
         if block[..count].iter().any(|byte| *byte != 0) {
-            to.seek(SeekFrom::Start(at))?;
-            to.write_all(&block[..count])?;
+            to.write_all_at(&block[..count], offset + at)?;
         }
         at += count as u64;
     }

@@ -105,7 +105,7 @@ impl std::fmt::Debug for SyntheticGuest {
 impl SyntheticGuest {
     /// The tools that build it, and all that decides what it holds.
     fn needs(&self) -> (&'static [&'static str], &'static [&'static [u8]]) {
-        let is_windows = windows::ALL.iter().any(|guest| guest.name == self.name);
+        let is_windows = windows::ALL.iter().chain([&windows::LARGE]).any(|guest| guest.name == self.name);
         if is_windows { (windows::TOOLS, windows::RECIPE) } else { (TOOLS, RECIPE) }
     }
 
@@ -252,6 +252,11 @@ pub fn all() -> &'static [SyntheticGuest] {
 /// Every synthetic Windows guest.
 pub fn windows() -> &'static [SyntheticGuest] {
     windows::ALL
+}
+
+/// A Windows guest of 30 GiB, a sparse file: nobody should read all of it.
+pub fn large_windows() -> &'static SyntheticGuest {
+    &windows::LARGE
 }
 
 /// The guest of this name.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::super::{Generation, SyntheticGuest};
 use super::drivers::{CITRIX, NITRO, XEN};
 use super::system::{HDC, SYSTEM_DEVICE};
-use super::{Dress, Firmware, Line, Version};
+use super::{Dress, Firmware, Line, Version, WINDOWS_MIB};
 
 /// Every Windows guest.
 pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[
@@ -50,6 +50,14 @@ pub(in crate::synthetic) static ALL: &[SyntheticGuest] = &[
     ),
     guest("windows-11", "Windows 11 by UEFI, Fast Startup on", Generation::Gen2, windows_11),
 ];
+
+/// A volume of 30 GiB as EC2 gives it, with its files far from one another.
+pub(in crate::synthetic) static LARGE: SyntheticGuest = guest(
+    "windows-2019-large",
+    "Server 2019 as above on 30 GiB, with a MiB of others' between any two files",
+    Generation::Gen1,
+    windows_2019_large,
+);
 
 const fn guest(
     name: &'static str,
@@ -97,6 +105,8 @@ const ON_XEN: Dress = Dress {
     no_rdp: false,
     reboot_pending: false,
     product_type: None,
+    mib: WINDOWS_MIB,
+    between: None,
 };
 
 /// A server on Nitro.
@@ -154,6 +164,12 @@ fn windows_2019(out: &Path) -> Result<()> {
     super::build(out, &version, &Dress { drivers: &[XEN, NITRO], ..ON_XEN })
 }
 
+fn windows_2019_large(out: &Path) -> Result<()> {
+    let version = server(Line::Ten, "17763", "Windows Server 2019 Datacenter", "EC2AMAZ-2019");
+    let dress = Dress { drivers: &[XEN, NITRO], mib: 30 << 10, between: Some(1 << 20), ..ON_XEN };
+    super::build(out, &version, &dress)
+}
+
 fn windows_2022(out: &Path) -> Result<()> {
     let version = Version {
         display: Some("21H2"),
@@ -206,7 +222,7 @@ fn windows_11(out: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{WINDOWS_MIB, layout};
+    use super::super::layout;
     use super::*;
     use crate::judge;
     use crate::synthetic::disk::MIB;

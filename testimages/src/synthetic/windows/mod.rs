@@ -23,7 +23,7 @@ use self::system::Mounted;
 use self::volume::Ntfs;
 use super::disk::{MIB, make_gpt, make_mbr, make_vfat, place};
 
-pub(super) use guests::ALL;
+pub(super) use guests::{ALL, LARGE};
 
 /// What these need beside the tools of the others.
 pub(super) const TOOLS: &[&str] =
@@ -115,6 +115,10 @@ struct Dress {
     no_rdp: bool,
     reboot_pending: bool,
     product_type: Option<&'static str>,
+    /// MiB of the Windows volume.
+    mib: u64,
+    /// See [`Ntfs::between`].
+    between: Option<usize>,
 }
 
 impl Dress {
@@ -129,7 +133,7 @@ const DISK_GUID: &str = "6c1f0a2e-7d3b-4e58-9a64-c2b7f1d05e93";
 const ESP_GUID: &str = "0f8e7d6c-5b4a-4938-a716-253443526170";
 const MSR_GUID: &str = "1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9";
 const WINDOWS_GUID: &str = "9b8a7c6d-1e2f-4a3b-8c4d-5e6f70819203";
-/// What a Windows volume has; its files need a quarter of it.
+/// What a Windows volume has, if nothing else is said; its files need a quarter of it.
 const WINDOWS_MIB: u64 = 48;
 
 /// A GUID as it stands on a disk: its first three parts in little-endian order.
@@ -153,26 +157,17 @@ struct Layout {
 }
 
 fn layout(dress: &Dress) -> Layout {
+    let mib = dress.mib;
     match (dress.firmware, dress.system_partition) {
-        (Firmware::Bios, false) => {
-            Layout { system: None, windows: (MIB, WINDOWS_MIB * MIB), size: (WINDOWS_MIB + 2) * MIB }
-        }
+        (Firmware::Bios, false) => Layout { system: None, windows: (MIB, mib * MIB), size: (mib + 2) * MIB },
         (Firmware::Bios, true) => {
             let system = (MIB, 12 * MIB);
-            Layout {
-                system: Some(system),
-                windows: (13 * MIB, WINDOWS_MIB * MIB),
-                size: (WINDOWS_MIB + 14) * MIB,
-            }
+            Layout { system: Some(system), windows: (13 * MIB, mib * MIB), size: (mib + 14) * MIB }
         }
         // The ESP, 1 MiB reserved for Microsoft, Windows.
         (Firmware::Uefi, _) => {
             let system = (MIB, 34 * MIB);
-            Layout {
-                system: Some(system),
-                windows: (36 * MIB, WINDOWS_MIB * MIB),
-                size: (WINDOWS_MIB + 38) * MIB,
-            }
+            Layout { system: Some(system), windows: (36 * MIB, mib * MIB), size: (mib + 38) * MIB }
         }
     }
 }
@@ -220,7 +215,7 @@ fn build(out: &Path, version: &Version, dress: &Dress) -> Result<()> {
         (Firmware::Bios, Some(system)) => {
             let lines = format!("{}\n{}", mbr_line(system, true), mbr_line(layout.windows, false));
             make_mbr(out, layout.size, &format!("{DISK_SIGNATURE:#x}"), &lines)?;
-            let volume = Ntfs { label: "System Reserved", start: system.0 / 512, boots: true };
+            let volume = Ntfs { label: "System Reserved", start: system.0 / 512, boots: true, between: None };
             volume.make(&image("system"), system.1, &starts)?;
             place(&image("system"), out, system.0)?;
         }
@@ -239,7 +234,12 @@ fn build(out: &Path, version: &Version, dress: &Dress) -> Result<()> {
     if dress.firmware == Firmware::Bios {
         volume::put_master_boot_code(out)?;
     }
-    let volume = Ntfs { label: "", start: layout.windows.0 / 512, boots: layout.system.is_none() };
+    let volume = Ntfs {
+        label: "",
+        start: layout.windows.0 / 512,
+        boots: layout.system.is_none(),
+        between: dress.between,
+    };
     volume.make(&image("windows"), layout.windows.1, &tree)?;
     place(&image("windows"), out, layout.windows.0)
 }

@@ -22,6 +22,8 @@ pub(super) struct Ntfs<'a> {
     pub(super) start: u64,
     /// Whether bootmgr starts from it by BIOS.
     pub(super) boots: bool,
+    /// Bytes that others have got between any two files, as on a volume that was in use for years.
+    pub(super) between: Option<usize>,
 }
 
 impl Ntfs<'_> {
@@ -42,17 +44,30 @@ impl Ntfs<'_> {
         let mut mount = tool("ntfs-3g");
         mount.args(["-o", "permissions,windows_names,hide_dot_files"]).arg(image).arg(point.path());
         run(&mut mount, &[])?;
-        let written = write(tree, point.path());
+        let written = write(tree, point.path(), self.between);
         run(tool("umount").arg(point.path()), &[])?;
         written
     }
 }
 
-fn write(tree: &Tree, root: &Path) -> Result<()> {
+fn write(tree: &Tree, root: &Path, between: Option<usize>) -> Result<()> {
     if tree.iter().any(|(_, node)| matches!(node, Node::Link(_))) {
         bail!("a Windows guest has no symbolic links");
     }
-    tree.write_below(root)
+    let Some(between) = between else { return tree.write_below(root) };
+    let others = root.join("Users/Public");
+    std::fs::create_dir_all(&others)?;
+    for (number, (path, node)) in tree.iter().enumerate() {
+        let place = root.join(&path[1..]);
+        let Node::File { content, .. } = node else {
+            std::fs::create_dir_all(place)?;
+            continue;
+        };
+        // Zeros that are written take room on the volume, and none in the image that becomes of it.
+        std::fs::write(others.join(format!("{number}.bin")), vec![0; between])?;
+        std::fs::write(place, content)?;
+    }
+    Ok(())
 }
 
 /// The boot sector's code and the sector behind it, where Windows names what it looks for.

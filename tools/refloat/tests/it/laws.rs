@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::Digest;
+use testimages::judge::Depth;
 use testimages::synthetic::{self, Generation, SyntheticGuest, SyntheticMachine, WRAPPINGS};
 use testimages::{judge, lvm};
 
@@ -19,7 +20,8 @@ enum Guest {
 
 impl Guest {
     fn all() -> impl Iterator<Item = Self> {
-        let single = synthetic::all().iter().chain([synthetic::demo()]).map(Self::One);
+        let single =
+            synthetic::all().iter().chain([synthetic::demo()]).chain(synthetic::windows()).map(Self::One);
         single.chain(synthetic::machines().iter().map(Self::Several))
     }
 
@@ -167,7 +169,7 @@ fn each(law: u64, mut test: impl FnMut(&Case)) {
         }
         for (target, policy) in goals {
             let folder = tempfile::tempdir().unwrap();
-            let Some(images) = guest.copy_into(folder.path()) else { return };
+            let Some(images) = guest.copy_into(folder.path()) else { continue };
             let set = typed(&images.iter().map(|image| image.file_name().unwrap()).collect::<Vec<_>>());
             let case =
                 Case { guest, folder, images, set, goal: format!("--for {target} --cloud-init {policy}") };
@@ -352,7 +354,7 @@ fn arrived(case: &Case, plan: &serde_json::Value, tree: &BTreeMap<String, String
         let found = tree.get(path).map_or("nothing", String::as_str);
         let planned = match step["op"].as_str().unwrap() {
             // The kernel here may have no FAT: mtools reads those, in `uefi.rs`.
-            _ if path.starts_with("/boot/efi/") => continue,
+            _ if path.starts_with("/boot/efi/") || path.starts_with("/System:/EFI/") => continue,
             "remove" => "nothing".to_owned(),
             "put-link" => format!("link {}", step["target"].as_str().unwrap()),
             "put-file" => match step["content"]["text"].as_str() {
@@ -413,6 +415,18 @@ fn trees(folder: &Path, images: &[PathBuf]) -> BTreeMap<String, String> {
             Some("vfat") => {
                 // The kernel here may have none; mtools reads it, in `uefi.rs`.
                 judge::fsck_vfat(file, range);
+                continue;
+            }
+            Some("ntfs") => {
+                let cut = judge::cut(file, range);
+                let complaints = judge::ntfs_complaints(cut.path(), Depth::Structures);
+                assert!(complaints.is_empty(), "{name}: {complaints:?}");
+                if let Some(point) = volume["mounted_at"].as_str() {
+                    let files = judge::ntfs_manifest(cut.path()).into_iter();
+                    all.extend(
+                        files.map(|(path, line)| (format!("{}{path}", point.trim_end_matches('/')), line)),
+                    );
+                }
                 continue;
             }
             _ => continue,

@@ -40,6 +40,23 @@ fn a_real_guest_is_judged_by_a_few_of_its_blocks() {
     assert!(cloud.server.counts().get - before <= 20, "{}", cloud.server.counts().get - before);
 }
 
+/// As above for a Windows of 30 GiB, each of whose files is in a block of its own.
+#[test]
+fn a_windows_is_judged_by_a_few_of_its_blocks() {
+    let Some(image) = synthetic::large_windows().path() else { return };
+    let cloud = Cloud::new(vec![Snapshot::from_file(ID, &image).unwrap()], vec![]);
+    for (line, exit, ceiling) in [("inspect ebs:S", 0, 60), ("check ebs:S --for azure-gen1", 1, 200)] {
+        cloud.forget();
+        let start = Instant::now();
+        let answer = cloud.json(line, exit);
+        let (took, transfer) = (start.elapsed(), &answer["transfer"]);
+        eprintln!("{line}: {transfer} in {took:?}");
+        assert!(transfer["blocks"].as_u64().unwrap() <= ceiling, "{line}: {transfer}");
+        assert!(cloud.server.counts().blocks[ID].values().all(|times| *times == 1));
+        assert!(took < Duration::from_secs(15), "{line}: {took:?}");
+    }
+}
+
 /// A guest, with something behind it, as a snapshot, and as the file of whole GiB that the snapshot is of.
 fn guest(synthetic: &SyntheticGuest, behind: &[u8]) -> Option<Cloud> {
     let bytes = [&fs::read(synthetic.path()?).unwrap(), behind].concat();
