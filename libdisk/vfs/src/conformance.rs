@@ -59,7 +59,7 @@ impl Capabilities {
         byte_names: true,
     };
 
-    /// FAT: names, content and times.
+    /// FAT, and NTFS as it is written here: names, content and times.
     pub const FAT: Self = Self {
         symlinks: None,
         hard_links: false,

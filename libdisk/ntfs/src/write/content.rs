@@ -52,7 +52,13 @@ impl Change<'_> {
         {
             return Ok(());
         }
-        let runs = self.resize_runs(old.unwrap_or_default(), wide(content.len()))?;
+        let mut old = old.unwrap_or_default();
+        // A hole is no place for content.
+        if old.iter().any(|run| run.lcn.is_none()) {
+            self.free_runs(&old)?;
+            old.clear();
+        }
+        let runs = self.resize_runs(old, wide(content.len()))?;
         let runs = self.set_runs(file, label, runs, content.len())?;
         self.write_runs(&runs, content)
     }

@@ -9,7 +9,7 @@ use std::fs;
 
 use block::testing::count::Count;
 use block::{Disk, DiskMut, Memory, Overlay};
-use mounted::made;
+use mounted::{in_pieces, made};
 use support::script::{script, write};
 use support::structures::log;
 use testimages::hostile;
@@ -34,15 +34,17 @@ fn look(bytes: Vec<u8>) -> bool {
     true
 }
 
-/// A volume, and where its structures are: boot sector, records, nodes of indexes.
+/// A volume, and where its structures are: boot sector, records, nodes of indexes, bits of clusters.
 struct Sample {
     bytes: Vec<u8>,
     records: Vec<usize>,
     nodes: Vec<usize>,
+    bitmap: usize,
 }
 
-fn sample() -> Option<Sample> {
-    let bytes = made(&["-c", "4096"], 4 << 20, |top| {
+/// A sample; with a file in so many pieces that it has a list of its attributes, if the volume is large enough.
+fn sample(size: u64, pieces: usize) -> Option<Sample> {
+    let mut bytes = made(&["-c", "4096"], size, |top| {
         for n in 0..60 {
             fs::write(top.join(format!("file {n}")), vec![1; n * 300]).unwrap();
         }
@@ -51,12 +53,22 @@ fn sample() -> Option<Sample> {
         (0..100).for_each(|n| fs::write(dir.join(format!("a longer name, number {n}")), b"x").unwrap());
         std::os::unix::fs::symlink("file 1", top.join("link")).unwrap();
     })?;
+    if pieces > 0 {
+        bytes = in_pieces(bytes, "pieces", pieces);
+    }
     let found = |magic: &[u8]| -> Vec<usize> {
         (0..bytes.len()).step_by(1024).filter(|at| bytes[*at..].starts_with(magic)).collect()
     };
     let (records, nodes) = (found(b"FILE"), found(b"INDX"));
     assert!(records.len() > 100 && !nodes.is_empty());
-    Some(Sample { bytes, records, nodes })
+    let fs = ntfs::open(Disk::new(Memory::new(bytes.clone()))).unwrap();
+    let mut content = vec![0; bytes.len() / 4096 / 8];
+    let bitmap = fs.lookup(fs.root(), b"$Bitmap").unwrap();
+    assert_eq!(fs.read_at(bitmap, &mut content, 0).unwrap(), content.len());
+    let bitmap = bytes.chunks(4096).position(|cluster| cluster.starts_with(&content)).unwrap();
+    // A record that is a part of another one: there are lists.
+    assert!(pieces == 0 || records.iter().any(|at| bytes[at + 32..at + 40] != [0; 8]));
+    Some(Sample { records, nodes, bitmap: bitmap * 4096, bytes })
 }
 
 impl Sample {
@@ -65,7 +77,8 @@ impl Sample {
         for _ in 0..random.usize(1..4) {
             let (at, len) = match random.u8(..10) {
                 0 => (0, 512),
-                1..=6 => (self.records[random.usize(..self.records.len())], 1024),
+                1 => (self.bitmap, 128),
+                2..=6 => (self.records[random.usize(..self.records.len())], 1024),
                 _ => (self.nodes[random.usize(..self.nodes.len())], 4096),
             };
             hostile::damage(random, &mut bytes[at..at + len], 0..len / 3);
@@ -76,7 +89,7 @@ impl Sample {
 
 #[test]
 fn damaged_records_and_indexes() {
-    let Some(sample) = sample() else { return };
+    let Some(sample) = sample(4 << 20, 0) else { return };
     let (mut opened, mut tried) = (0, 0);
     hostile::cases("ntfs", 10_000, 64 << 20, |random| {
         tried += 1;
@@ -87,9 +100,9 @@ fn damaged_records_and_indexes() {
 
 #[test]
 fn damaged_volumes_are_changed() {
-    let Some(sample) = sample() else { return };
+    let Some(sample) = sample(10 << 20, 400) else { return };
     let (mut begun, mut tried, mut commits) = (0, 0, 0);
-    hostile::cases("ntfs, changed", 1000, 64 << 20, |random| {
+    hostile::cases("ntfs, changed", 500, 64 << 20, |random| {
         tried += 1;
         let reads = Count::default();
         let device = reads.disk_mut(&DiskMut::new(Memory::new(sample.damaged(random))));

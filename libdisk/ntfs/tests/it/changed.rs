@@ -10,9 +10,10 @@ use testimages::judge;
 use testimages::length::long;
 use vfs::{Attributes, FileSystem, FsError, NodeId, Timestamp, Transaction};
 
-use crate::mounted::made;
+use crate::mounted::{in_pieces, made};
 use crate::recorded::{files, recorded};
 use crate::replayed::ours;
+use crate::support::oracle::Oracle;
 use crate::writing::Volume;
 
 const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 123_456_700 };
@@ -109,15 +110,48 @@ fn a_volume_that_was_replayed_is_changed() {
     assert!(read(&*fs, "WindowsAzure/guestagent 299.EXE") == content(29900, 2));
 }
 
+/// Whether a file has a list of its attributes, as rust-fs-ntfs reads it.
+fn has_list(volume: &Volume, path: &str) -> bool {
+    let attributes = fs_ntfs::write::read_attributes_io(&mut Oracle(volume.disk_mut()), path).unwrap();
+    attributes.iter().any(|attribute| attribute.type_code == 0x20)
+}
+
 #[test]
-fn files_in_pieces_and_with_several_names() {
+fn a_file_in_many_pieces_is_replaced() {
+    let made = made(&["-c", "4096"], 16 << 20, |top| fs::write(top.join("first"), b"x").unwrap());
+    let Some(bytes) = made else { return };
+    let volume = Volume::new(&in_pieces(bytes, "pieces", 900));
+    assert!(has_list(&volume, "/pieces"));
+    let replaced = |path: &str, size: usize, seed: u8| {
+        let wanted = content(size, seed);
+        volume.change(|change| {
+            let node = find(change.fs(), path);
+            change.replace(node, &wanted, TIME)
+        });
+        assert!(read(&*ntfs::open(volume.disk()).unwrap(), path) == wanted, "{path} of {size}");
+    };
+    // In place, and so that the free clusters are single ones still.
+    for (seed, clusters) in [900, 899, 910, 300, 600, 500].into_iter().enumerate() {
+        replaced("pieces", clusters * 4096 - 5, seed as u8);
+        assert!(has_list(&volume, "/pieces"));
+    }
+    // One that had no list gets it.
+    replaced("pieces", 1000, 7);
+    assert!(!has_list(&volume, "/small 1"));
+    replaced("small 1", 400 * 4096, 8);
+    assert!(has_list(&volume, "/small 1"));
+    volume.change(|change| {
+        let root = change.fs().root();
+        change.unlink(root, b"small 1")?;
+        change.unlink(root, b"pieces")
+    });
+}
+
+#[test]
+fn files_with_several_names() {
     let volume = made(&["-c", "4096"], 64 << 20, |top| {
-        let pieces: Vec<_> =
-            ["a", "b"].iter().map(|name| fs::File::create(top.join(name)).unwrap()).collect();
-        for round in 0..1500 {
-            // No holes: each file grows by turns.
-            pieces.iter().for_each(|file| file.write_all_at(&[round as u8; 4096], round * 4096).unwrap());
-        }
+        fs::write(top.join("a"), vec![1; 1500 * 4096]).unwrap();
+        fs::write(top.join("b"), vec![1; 5000]).unwrap();
         fs::write(top.join("A long name.txt"), b"content").unwrap();
         let mut setfattr = Command::new("setfattr");
         setfattr
@@ -143,7 +177,7 @@ fn files_in_pieces_and_with_several_names() {
         });
         let fs = ntfs::open(volume.disk()).unwrap();
         assert!(read(&*fs, "dir/other name of a") == wanted, "{size}");
-        assert!(read(&*fs, "b")[4096..8192] == [1; 4096]);
+        assert!(read(&*fs, "b") == [1; 5000]);
     }
     volume.change(|change| {
         let node = find(change.fs(), "alongn~1.txt");
