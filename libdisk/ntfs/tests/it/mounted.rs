@@ -44,7 +44,7 @@ pub(crate) fn in_pieces(bytes: Vec<u8>, name: &str, count: usize) -> Vec<u8> {
     let mut fs = ntfs::open_mut(volume.writer()).unwrap();
     let root = fs.root();
     let mut change = fs.begin().unwrap();
-    let mut make = |change: &mut dyn Transaction, name: &str, clusters: usize| {
+    let make = |change: &mut dyn Transaction, name: &str, clusters: usize| {
         let content: Vec<u8> = (0..clusters).flat_map(|n| [n as u8; 4096]).collect();
         change.create(root, name.as_bytes(), &Attributes::default(), &content).unwrap();
     };
