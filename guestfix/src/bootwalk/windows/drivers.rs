@@ -63,7 +63,7 @@ pub(super) fn fault(guest: &Guest<'_>, driver: &Service) -> Result<Option<(Strin
         Ok(file) => file,
         Err(why) => return Ok(Some((why, false))),
     };
-    let fault = image::fault(guest, &file, Look::Nearby)?;
+    let fault = image::fault(guest, &file, Look::Within)?;
     Ok(fault.map(|fault| (format!("{}: {}", fault.place, fault.why), fault.is_sure)))
 }
 
