@@ -27,12 +27,44 @@ pub(super) fn turn(bytes: &mut [u8], base: u64, bits: Range<u64>, set: bool) -> 
     sound
 }
 
+fn corrupt(why: &'static str) -> FsError {
+    FsError::corrupt("$Bitmap", 0, why)
+}
+
 impl Change<'_> {
     /// Marks clusters as used, or as free.
     fn mark(&mut self, clusters: Range<u64>, used: bool) -> Result<()> {
+        self.each_piece(clusters, |bytes, base, bits| {
+            let why = if used { "a cluster that is free is in use" } else { "a cluster in use is free" };
+            if turn(bytes, base, bits, used) { Ok(true) } else { Err(corrupt(why)) }
+        })
+    }
+
+    /// Refuses to write over clusters that the bitmap gives to nobody.
+    pub(super) fn check_used(&mut self, runs: &[Run]) -> Result<()> {
+        for run in runs {
+            let Some(lcn) = run.lcn else { continue };
+            self.each_piece(lcn..lcn.saturating_add(run.len), |bytes, base, bits| {
+                // Turned in a copy that is thrown away.
+                if turn(bytes, base, bits, false) {
+                    Ok(false)
+                } else {
+                    Err(corrupt("a cluster in use is free"))
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls for each piece of the bitmap that has some of these clusters, with the first cluster of the piece and
+    /// those in it; writes the piece if the answer is to.
+    fn each_piece(
+        &self,
+        clusters: Range<u64>,
+        mut each: impl FnMut(&mut [u8], u64, Range<u64>) -> Result<bool>,
+    ) -> Result<()> {
         let volume = &self.fs.volume;
         let record = volume.file(system::BITMAP)?;
-        let corrupt = |why: &str| FsError::corrupt("$Bitmap", 0, why.to_owned());
         let stream = volume.stream(&record, kind::DATA, &[])?.ok_or_else(|| corrupt("it has no content"))?;
         if clusters.end > volume.boot.clusters || clusters.start > clusters.end {
             return Err(corrupt("a cluster is outside the volume"));
@@ -44,12 +76,12 @@ impl Change<'_> {
             let base = first.saturating_mul(8);
             let end = clusters.end.min(base.saturating_add(bytes.saturating_mul(8)));
             let mut piece = vec![0; index(bytes)];
-            let len = stream.read(&volume.disk, &volume.boot, &mut piece, first)?;
-            if len != piece.len() || !turn(&mut piece, base, at..end, used) {
-                let why = if used { "a cluster that is free is in use" } else { "a cluster in use is free" };
-                return Err(corrupt(why));
+            if stream.read(&volume.disk, &volume.boot, &mut piece, first)? != piece.len() {
+                return Err(corrupt("it is shorter than the volume"));
             }
-            stream.write(&self.writer, &volume.boot, &piece, first)?;
+            if each(&mut piece, base, at..end)? {
+                stream.write(&self.writer, &volume.boot, &piece, first)?;
+            }
             at = end;
         }
         Ok(())

@@ -53,6 +53,7 @@ impl Change<'_> {
             return Ok(());
         }
         let mut old = old.unwrap_or_default();
+        self.check_used(&old)?;
         // A hole is no place for content.
         if old.iter().any(|run| run.lcn.is_none()) {
             self.free_runs(&old)?;

@@ -102,7 +102,7 @@ fn damaged_records_and_indexes() {
 fn damaged_volumes_are_changed() {
     let Some(sample) = sample(10 << 20, 400) else { return };
     let (mut begun, mut tried, mut commits) = (0, 0, 0);
-    hostile::cases("ntfs, changed", 500, 64 << 20, |random| {
+    hostile::cases("ntfs, changed", 300, 64 << 20, |random| {
         tried += 1;
         let reads = Count::default();
         let device = reads.disk_mut(&DiskMut::new(Memory::new(sample.damaged(random))));

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use block::Overlay;
-use testimages::judge;
+use block::{Disk, Memory, Overlay};
+use testimages::judge::{self, Depth};
 use testimages::length::long;
 use vfs::{Attributes, FileSystem, FsError, NodeId, Timestamp, Transaction};
 
@@ -118,28 +118,30 @@ fn has_list(volume: &Volume, path: &str) -> bool {
 
 #[test]
 fn a_file_in_many_pieces_is_replaced() {
-    let made = made(&["-c", "4096"], 16 << 20, |top| fs::write(top.join("first"), b"x").unwrap());
+    let made = made(&["-c", "4096"], 10 << 20, |top| fs::write(top.join("first"), b"x").unwrap());
     let Some(bytes) = made else { return };
-    let volume = Volume::new(&in_pieces(bytes, "pieces", 900));
+    let volume = Volume::new(&in_pieces(bytes, "pieces", 400));
     assert!(has_list(&volume, "/pieces"));
     let replaced = |path: &str, size: usize, seed: u8| {
         let wanted = content(size, seed);
-        volume.change(|change| {
+        volume.make(|change| {
             let node = find(change.fs(), path);
             change.replace(node, &wanted, TIME)
         });
+        volume.judge(Depth::Structures);
         assert!(read(&*ntfs::open(volume.disk()).unwrap(), path) == wanted, "{path} of {size}");
     };
     // In place, and so that the free clusters are single ones still.
-    for (seed, clusters) in [900, 899, 910, 300, 600, 500].into_iter().enumerate() {
+    for (seed, clusters) in [400, 399, 410, 300, 430, 350].into_iter().enumerate() {
         replaced("pieces", clusters * 4096 - 5, seed as u8);
         assert!(has_list(&volume, "/pieces"));
     }
     // One that had no list gets it.
     replaced("pieces", 1000, 7);
     assert!(!has_list(&volume, "/small 1"));
-    replaced("small 1", 400 * 4096, 8);
+    replaced("small 1", 300 * 4096, 8);
     assert!(has_list(&volume, "/small 1"));
+    volume.judge(Depth::Everything);
     volume.change(|change| {
         let root = change.fs().root();
         change.unlink(root, b"small 1")?;
@@ -326,4 +328,21 @@ fn ntfs3_finds_what_was_written() {
         let others: Vec<_> = wanted.keys().chain(found.keys()).filter(other).take(9).collect();
         assert!(wanted.len() > 500 && others.is_empty(), "{others:?}");
     }
+}
+
+#[test]
+fn what_the_bitmap_gives_to_nobody_is_not_written_over() {
+    let content = content(20_000, 5);
+    let made = made(&["-c", "4096"], 16 << 20, |top| fs::write(top.join("file"), &content).unwrap());
+    let Some(mut bytes) = made else { return };
+    let cluster = bytes.chunks(4096).position(|cluster| cluster.starts_with(&content[..4096])).unwrap();
+    let fs = ntfs::open(Disk::new(Memory::new(bytes.clone()))).unwrap();
+    let bits = read(&*fs, "$Bitmap");
+    let bitmap = bytes.windows(bits.len()).step_by(4096).position(|piece| piece == bits).unwrap() * 4096;
+    bytes[bitmap + cluster / 8] &= !(1 << (cluster % 8));
+    let error = refusal(&Volume::new(&bytes), "it", |change| {
+        let file = find(change.fs(), "file");
+        change.replace(file, &[1; 20_000], TIME)
+    });
+    assert!(matches!(&error, FsError::Corrupt { structure, .. } if structure == "$Bitmap"), "{error}");
 }

@@ -65,14 +65,20 @@ impl Volume {
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     }
 
-    /// Makes a change, and has it judged.
+    /// Makes a change, and has it judged by all.
     #[track_caller]
     pub(crate) fn change(&self, make: impl FnOnce(&mut dyn Transaction) -> Result<()>) {
+        self.make(make);
+        self.judge(Depth::Everything);
+    }
+
+    /// Makes a change.
+    #[track_caller]
+    pub(crate) fn make(&self, make: impl FnOnce(&mut dyn Transaction) -> Result<()>) {
         let mut fs = ntfs::open_mut(self.disk_mut()).unwrap();
         let mut change = fs.begin().unwrap();
         make(&mut *change).unwrap();
         change.commit().unwrap();
-        self.judge(Depth::Everything);
     }
 }
 
