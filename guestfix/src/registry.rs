@@ -4,6 +4,7 @@
 //! [`ControlSets`], and a change is made in each of them.
 
 pub mod filters;
+pub(crate) mod firewall;
 mod services;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -8,6 +8,16 @@ use crate::Result;
 /// What lists of filters are called.
 pub const LISTS: [&str; 2] = ["UpperFilters", "LowerFilters"];
 
+/// Classes of devices that every start needs: disk drives, their controllers, buses and volumes ("System-defined
+/// device setup classes available to vendors", Microsoft Learn, 2026).
+pub const CLASSES: [&str; 5] = [
+    "{4d36e967-e325-11ce-bfc1-08002be10318}",
+    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97d-e325-11ce-bfc1-08002be10318}",
+    "{71a27cdd-812a-11d0-bec7-08002be2092f}",
+];
+
 /// A list of filters.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -12,15 +12,6 @@ use crate::{Guest, Result};
 /// From this `ErrorControl` on the loader does not go on without a driver.
 const SEVERE: u32 = 2;
 
-/// Classes of devices between a disk and the system volume, and of buses.
-const CLASSES: [&str; 5] = [
-    "{4d36e967-e325-11ce-bfc1-08002be10318}",
-    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
-    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
-    "{4d36e97d-e325-11ce-bfc1-08002be10318}",
-    "{71a27cdd-812a-11d0-bec7-08002be2092f}",
-];
-
 /// Buses whose devices no target has.
 const XEN: [&str; 4] = [r"\Enum\XEN\", r"\Enum\XENBUS\", r"\Enum\XENVIF\", r"\Enum\XENDEVICE\"];
 
@@ -100,7 +91,7 @@ fn filters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     for list in filters::of(&system.hive, &system.set)? {
         let of_class = list.key.contains(r"\Control\Class\");
         let counts = match of_class {
-            true => CLASSES.iter().any(|class| list.key.to_lowercase().ends_with(class)),
+            true => filters::CLASSES.iter().any(|class| list.key.to_lowercase().ends_with(class)),
             false => !XEN.iter().any(|bus| list.key.to_uppercase().contains(&bus.to_uppercase())),
         };
         for name in list.names.iter().filter(|_| counts) {

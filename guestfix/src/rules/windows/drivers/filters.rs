@@ -2,6 +2,7 @@
 
 use super::super::values::{Change, System, To, finding, service, stage};
 use crate::platform::aws;
+use crate::registry::filters::{self, CLASSES, Filters};
 use crate::registry::{self, SYSTEM};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -32,59 +33,29 @@ pub(in crate::rules) static RULE: Rule = Rule {
     }),
 };
 
-/// Disk drives, their controllers, system devices, volumes (Microsoft Learn, "System-defined device setup
-/// classes available to vendors").
-const CLASSES: [&str; 5] = [
-    "{4d36e967-e325-11ce-bfc1-08002be10318}",
-    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
-    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
-    "{4d36e97d-e325-11ce-bfc1-08002be10318}",
-    "{71a27cdd-812a-11d0-bec7-08002be2092f}",
-];
-const LISTS: [&str; 2] = ["UpperFilters", "LowerFilters"];
+/// Whether a list is of a class that a start needs, or of a device.
+fn counts(list: &Filters) -> bool {
+    let (_, path) = list.key.split_once('\\').unwrap_or_default();
+    let is_class = |class: &&str| path.eq_ignore_ascii_case(&format!(r"Control\Class\{class}"));
+    !path.to_ascii_lowercase().starts_with(r"control\class\") || CLASSES.iter().any(is_class)
+}
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let system = System::of(guest)?;
     let mut changes = Vec::new();
     for set in &system.sets.all {
-        for class in CLASSES {
-            changes.extend(of_key(guest, &system, set, &format!(r"{set}\Control\Class\{class}"))?);
-        }
-        for device in devices(&system, set)? {
-            changes.extend(of_key(guest, &system, set, &device)?);
-        }
-    }
-    Ok(changes)
-}
-
-/// Every device that was ever plugged in: `Enum\BUS\DEVICE\INSTANCE`.
-fn devices(system: &System, set: &str) -> Result<Vec<String>> {
-    let mut keys = vec![format!(r"{set}\Enum")];
-    for _ in 0..3 {
-        let mut below = Vec::new();
-        for key in keys {
-            below.extend(system.hive.subkeys(&key)?.into_iter().map(|name| format!(r"{key}\{name}")));
-        }
-        keys = below;
-    }
-    Ok(keys)
-}
-
-/// The filters of a class or device that are to go.
-fn of_key(guest: &Guest<'_>, system: &System, set: &str, key: &str) -> Result<Vec<Change>> {
-    let mut changes = Vec::new();
-    for list in LISTS {
-        let Some(filters) = system.hive.texts(key, list)? else { continue };
-        let (mut stay, mut why) = (Vec::new(), Vec::new());
-        for filter in filters {
-            match left_over(guest, system, set, &filter)? {
-                Some(reason) => why.push(format!("{filter} {reason}")),
-                None => stay.push(filter),
+        for list in filters::of(&system.hive, set)?.into_iter().filter(counts) {
+            let (mut stay, mut why) = (Vec::new(), Vec::new());
+            for filter in list.names {
+                match left_over(guest, &system, set, &filter)? {
+                    Some(reason) => why.push(format!("{filter} {reason}")),
+                    None => stay.push(filter),
+                }
             }
-        }
-        if !why.is_empty() {
-            let to = if stay.is_empty() { To::Gone } else { To::Texts(stay) };
-            changes.push(Change::new(SYSTEM, key, list, to, why.join(", ")));
+            if !why.is_empty() {
+                let to = if stay.is_empty() { To::Gone } else { To::Texts(stay) };
+                changes.push(Change::new(SYSTEM, list.key, list.list, to, why.join(", ")));
+            }
         }
     }
     Ok(changes)
@@ -113,14 +84,7 @@ pub(super) fn is_of_aws(name: &str) -> bool {
 
 /// Where in a control set this driver is a filter.
 pub(super) fn named(system: &System, set: &str, driver: &str) -> Result<Option<String>> {
-    let classes = CLASSES.iter().map(|class| format!(r"{set}\Control\Class\{class}"));
-    for key in classes.chain(devices(system, set)?) {
-        for list in LISTS {
-            let filters = system.hive.texts(&key, list)?.unwrap_or_default();
-            if filters.iter().any(|filter| filter.eq_ignore_ascii_case(driver)) {
-                return Ok(Some(key));
-            }
-        }
-    }
-    Ok(None)
+    let is_it = |list: &Filters| list.names.iter().any(|name| name.eq_ignore_ascii_case(driver));
+    let lists = filters::of(&system.hive, set)?;
+    Ok(lists.into_iter().filter(counts).find(is_it).map(|list| list.key))
 }

@@ -2,6 +2,7 @@
 
 use super::super::values::{Change, System, To, finding, stage};
 use crate::registry::SYSTEM;
+use crate::registry::firewall::Rule as Filter;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -37,8 +38,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
     }),
 };
 
-/// The port of Remote Desktop.
-const PORT: &str = "3389";
+/// Where nothing else is said.
+const PORT: u32 = 3389;
 
 /// Rules that are there and off; where none lets it in or one blocks it, its place, which is not changed.
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -53,90 +54,47 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
         if !on {
             continue;
         }
+        let listener = format!(r"{set}\Control\Terminal Server\WinStations\RDP-Tcp");
+        let port = system.hive.dword(&listener, "PortNumber")?.unwrap_or(PORT);
         let key = format!(r"{policy}\FirewallRules");
         let by_hand = |name: &str, what: &str| Change::new(SYSTEM, &*key, name, To::Gone, what);
         let (mut lets_in, mut off) = (false, Vec::new());
         for name in system.hive.values(&key)? {
             let text = system.hive.text(&key, &name)?.unwrap_or_default();
-            let rule = Rule3389::of(&text);
-            if rule.active && rule.blocks {
-                changes.push(by_hand(&name, "the rule blocks the port of Remote Desktop"));
+            let counts = |text: &str| {
+                let rule = Filter::read(SYSTEM.place(&key, Some(&name)), text);
+                rule.filter(|rule| rule.is_about(port) && rule.is_public())
+            };
+            match counts(&text) {
+                Some(rule) if rule.blocks && !rule.is_narrow => {
+                    changes.push(by_hand(&name, "the rule blocks the port of Remote Desktop"));
+                }
+                Some(rule) => lets_in |= !rule.blocks,
+                None if RULES.iter().any(|known| known.eq_ignore_ascii_case(&name)) => {
+                    let active = activated(&text);
+                    if counts(&active).is_some_and(|rule| !rule.blocks) || name.ends_with("UDP") {
+                        off.push(Change::new(SYSTEM, &*key, name, To::Text(active), "the rule is off"));
+                    }
+                }
+                None => {}
             }
-            lets_in |= rule.active && rule.allows;
-            if RULES.iter().any(|known| known.eq_ignore_ascii_case(&name))
-                && !rule.active
-                && is(&text, "Action=Allow")
-            {
-                off.push(Change::new(SYSTEM, &*key, name, To::Text(activated(&text)), "the rule is off"));
-            }
+        }
+        if lets_in {
+            continue;
         }
         // The group's own rule for TCP is enough.
-        let mends = off.iter().any(|change: &Change| change.value.to_ascii_uppercase().ends_with("TCP"));
-        if !lets_in && !mends {
-            changes.push(by_hand(RULES[0], "no rule lets Remote Desktop in"));
-        }
-        if !lets_in {
-            changes.extend(off);
+        match off.iter().any(|change: &Change| change.value.to_ascii_uppercase().ends_with("TCP")) {
+            true => changes.extend(off.into_iter().filter(|change| !is_on(&system, change))),
+            false => changes.push(by_hand(RULES[0], "no rule lets Remote Desktop in")),
         }
     }
     Ok(changes)
 }
 
-/// What a rule does to TCP on the port of Remote Desktop from anywhere (MS-FASP 2.2.37; MS-GPFAS 2.2.2.20).
-struct Rule3389 {
-    active: bool,
-    allows: bool,
-    blocks: bool,
-}
-
-impl Rule3389 {
-    fn of(rule: &str) -> Self {
-        let values = |name: &str| -> Vec<&str> {
-            let of_name = |field: &&str| {
-                field.split_once('=').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name))
-            };
-            rule.split('|')
-                .filter(of_name)
-                .filter_map(|field| field.split_once('='))
-                .map(|(_, value)| value)
-                .collect()
-        };
-        let fits = |name: &str, wanted: &dyn Fn(&str) -> bool| {
-            let found = values(name);
-            found.is_empty() || found.iter().any(|value| wanted(value))
-        };
-        // Limits to programs, services and addresses are others' business, but for the server itself.
-        let is_server = |service: &str| service.eq_ignore_ascii_case("termservice") || service == "*";
-        let concerns = is(rule, "Dir=In")
-            && fits("Protocol", &|protocol| protocol == "6" || protocol == "256")
-            && fits("LPort", &|ports| ports.split(',').any(within))
-            && fits("Svc", &is_server)
-            && fits("App", &|app| {
-                app.to_ascii_lowercase().ends_with("svchost.exe") || app.eq_ignore_ascii_case("System")
-            });
-        let anywhere = ["RA4", "RA42", "RA6", "RA62"].iter().all(|name| values(name).is_empty());
-        Self {
-            active: is(rule, "Active=TRUE"),
-            allows: concerns && is(rule, "Action=Allow"),
-            blocks: concerns && anywhere && is(rule, "Action=Block"),
-        }
-    }
-}
-
-/// Whether a port, or a range of them, has that of Remote Desktop.
-fn within(ports: &str) -> bool {
-    match ports.split_once('-') {
-        Some((first, last)) => {
-            let number = |text: &str| text.trim().parse::<u16>().ok();
-            matches!((number(first), number(last)), (Some(first), Some(last)) if (first..=last).contains(&3389))
-        }
-        None => ports.trim() == PORT,
-    }
-}
-
-/// Whether a rule, fields with `|` between, has this field.
-fn is(rule: &str, field: &str) -> bool {
-    rule.split('|').any(|found| found.eq_ignore_ascii_case(field))
+/// Whether a rule is as it is to be.
+fn is_on(system: &System, change: &Change) -> bool {
+    let found = system.hive.text(&change.key, &change.value).ok().flatten();
+    found.is_some_and(|found| change.to == To::Text(found))
 }
 
 /// The rule, made active.
