@@ -24,6 +24,8 @@ pub(crate) mod system {
     pub(crate) const ROOT: u64 = 5;
     pub(crate) const BITMAP: u64 = 6;
     pub(crate) const UP_CASE: u64 = 10;
+    /// The directory of further files of the volume's own.
+    pub(crate) const EXTEND: u64 = 11;
     /// Those below are the volume's own.
     pub(crate) const FIRST_USER: u64 = 16;
 }

@@ -45,15 +45,14 @@ fn check_name(name: &[u8]) -> Result<Vec<u16>> {
 }
 
 impl Change<'_> {
-    /// A file that may be changed: none of the volume's own.
+    /// A file that may be changed: none of the volume's own, those below `$Extend` included.
     fn user_file(&self, number: u64) -> Result<File> {
         let file = self.load(number)?;
-        let own = |name: &Name| name.parent.record < system::FIRST_USER && name.parent.record != system::ROOT;
-        let in_extend = self.names(&file)?.iter().any(|(_, name)| own(name));
-        if number < system::FIRST_USER || in_extend {
-            return Err(FsError::Invalid("a file of the volume itself".into()));
+        let mut own = number < system::FIRST_USER;
+        for (_, name) in self.names(&file)? {
+            own = own || self.is_below(name.parent.record, system::EXTEND)?;
         }
-        Ok(file)
+        if own { Err(FsError::Invalid("a file of the volume itself".into())) } else { Ok(file) }
     }
 
     /// A directory whose names may be changed.

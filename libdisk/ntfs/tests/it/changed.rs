@@ -346,3 +346,21 @@ fn what_the_bitmap_gives_to_nobody_is_not_written_over() {
     });
     assert!(matches!(&error, FsError::Corrupt { structure, .. } if structure == "$Bitmap"), "{error}");
 }
+
+#[test]
+fn what_is_below_extend_is_the_volumes_own() {
+    let Some(bytes) = recorded("windows-interrupted-1.recovered.img") else { return };
+    let volume = Volume::new(&bytes);
+    for path in ["$Extend/$RmMetadata/$Repair", "$Extend/$RmMetadata/$TxfLog/$Tops"] {
+        let error = refusal(&volume, path, |change| {
+            let file = find(change.fs(), path);
+            change.replace(file, b"new", TIME)
+        });
+        assert!(matches!(error, FsError::Invalid(_)), "{path}: {error}");
+    }
+    let error = refusal(&volume, "a new file", |change| {
+        let dir = find(change.fs(), "$Extend/$RmMetadata/$TxfLog");
+        change.create(dir, b"new", &Attributes::default(), b"").map(drop)
+    });
+    assert!(matches!(error, FsError::Invalid(_)), "{error}");
+}
