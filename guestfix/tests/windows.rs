@@ -2,11 +2,12 @@
 
 use guestfix::bootwalk::{Outcome, Walk, walk};
 use guestfix::facts::OsKind;
+use guestfix::plan::{Remedy, Verdict, check};
 use guestfix::platform::{azure, hyperv};
 use guestfix::registry::{self, BCD_UEFI, BCD_WINDOWS, ControlSets, HiveFile, SOFTWARE, SYSTEM};
 use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
-use guestfix::{Goal, Stage, View, inspect};
+use guestfix::{Goal, Severity, Stage, View, inspect};
 use hive::Kind;
 use libdisk::block::FileDisk;
 use libdisk::vfs::FileType;
@@ -492,4 +493,28 @@ fn what_the_bios_starts_is_followed_to_bootmgr() {
     stage.put_binary("/hiberfil.sys", *b"HIBR and more", Vec::new()).unwrap();
     let stops = why_not(&mut stage);
     assert!(stops.iter().any(|stop| stop.contains("which is of another machine")), "{stops:#?}");
+}
+
+/// *Ready* needs the rules and the walk to agree: what the rules mend, the walk comes through.
+#[test]
+fn rules_and_walk_agree_on_every_guest() {
+    for guest in synthetic::windows() {
+        let Some(tree) = open(guest) else { return };
+        let found = check(&tree, &goal(guest)).unwrap();
+        assert!(!found.ready(), "{}: AWS's drivers are in it", guest.name);
+        let open = found.items.iter().filter(|item| item.severity == Severity::Blocker);
+        let by_hand: Vec<_> = open
+            .filter(|item| {
+                matches!(
+                    item.verdict,
+                    Verdict::Wrong { remedy: Remedy::ByHand { .. }, .. } | Verdict::Unknown
+                )
+            })
+            .map(|item| item.rule)
+            .collect();
+        let stops = stops(found.after_fix());
+        assert_eq!(by_hand.is_empty(), stops.is_empty(), "{}: {by_hand:?}, {stops:#?}", guest.name);
+        assert_eq!(found.fixable(), by_hand.is_empty(), "{}: {by_hand:?}", guest.name);
+        assert_eq!(by_hand.is_empty(), guest.name != "windows-2012r2", "{}: {by_hand:?}", guest.name);
+    }
 }

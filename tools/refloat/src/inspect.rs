@@ -3,7 +3,9 @@
 use anyhow::Result;
 use guestfix::bootwalk::{self, Start};
 use guestfix::device::Logical;
+use guestfix::facts::windows::{DriveLetter, StaticAddress, Windows};
 use guestfix::facts::{DataDisk, Facts, Lvm, Machine, SignatureKind, Volume, VolumeGroup};
+use guestfix::registry::filters::Filters;
 use guestfix::report::{Ink, Line, Page};
 use guestfix::text::bytes;
 use guestfix::{Device, View, inspect};
@@ -159,6 +161,54 @@ fn joined(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+fn render_windows(page: &mut Page, windows: &Windows) {
+    let build = windows.build.map_or("unknown".to_owned(), |build| build.to_string());
+    let edition = windows.edition.as_deref().unwrap_or("unknown edition");
+    field(page, "build", format!("{build}, {edition}"));
+    let sets = &windows.control_sets;
+    let starts = sets.default.as_deref().unwrap_or("none");
+    field(page, "control sets", format!("{}; {starts} starts", joined(&sets.all)));
+    for service in
+        windows.services.iter().filter(|service| Some(&service.control_set) == sets.default.as_ref())
+    {
+        let start = service.start.map_or("no start".to_owned(), |start| format!("start {start}"));
+        let overrides: Vec<_> = service
+            .overrides
+            .iter()
+            .map(|(machine, start)| format!("{start} on machine {machine}"))
+            .collect();
+        let overrides =
+            if overrides.is_empty() { String::new() } else { format!(" ({})", overrides.join(", ")) };
+        let file = if service.has_file { "" } else { ", without its file" };
+        field(page, "service", format!("{}: {start}{overrides}{file}", service.name));
+    }
+    for Filters { key, list, names } in &windows.filters {
+        field(page, "filters", format!("{}: {list} of {key}", joined(names)));
+    }
+    for DriveLetter { letter, volume } in &windows.letters {
+        field(page, "drive", format!("{letter} {}", volume.as_deref().unwrap_or("not on this machine")));
+    }
+    for StaticAddress { interface, addresses } in &windows.addresses {
+        field(page, "address", format!("{} of its own, on {interface}", joined(addresses)));
+    }
+    field(page, "page files", joined(&windows.page_files));
+    let remote = if windows.remote_desktop.allowed { "takes connections" } else { "takes none" };
+    let port = windows.remote_desktop.port.map_or(String::new(), |port| format!(", at port {port}"));
+    field(page, "Remote Desktop", format!("{remote}{port}"));
+    field(page, "firewall", format!("on: {}", joined(&windows.firewall)));
+    for (is_so, what) in [
+        (windows.is_domain_controller(), "it is a domain controller"),
+        (windows.hibernated, "it is hibernated"),
+        (windows.fast_startup, "Fast Startup is on: a shutdown is a hibernation of the kernel"),
+        (windows.compact, "its own files are compressed (CompactOS)"),
+        (!windows.pending.is_empty(), "updates wait for a restart"),
+    ] {
+        if is_so {
+            field(page, "note", what);
+        }
+    }
+}
+
 fn render_guest(page: &mut Page, facts: &Facts, starts: &[Start]) {
     page.gap();
     if let Some(os) = facts.os.as_ref() {
@@ -170,6 +220,9 @@ fn render_guest(page: &mut Page, facts: &Facts, starts: &[Start]) {
         let initramfs = kernel.initramfs.as_deref().unwrap_or("no initramfs");
         field(page, "kernel", format!("{}: {image}, {initramfs}", kernel.version));
     }
+    if let Some(windows) = facts.windows.as_ref() {
+        render_windows(page, windows);
+    }
     for start in starts {
         let mut name = format!("by {}", start.firmware.name());
         let stops = start.routes.iter().flat_map(|route| &route.hops);
@@ -177,6 +230,11 @@ fn render_guest(page: &mut Page, facts: &Facts, starts: &[Start]) {
             field(page, &name, hop.to_string());
             name.clear();
         }
+    }
+    if facts.windows.is_some() {
+        field(page, "agents", joined(&facts.agents));
+        facts.unread.iter().for_each(|unread| field(page, "not read", unread.to_string()));
+        return;
     }
     field(page, "boot loader", format!("{:?}", facts.boot.loader));
     for entry in &facts.boot.entries {
