@@ -116,7 +116,9 @@ pub fn render(changes: &[Change], loaded_at: &str) -> String {
         |path: &str| if path.is_empty() { loaded_at.to_owned() } else { format!(r"{loaded_at}\{path}") };
     // What is in a key that was made stands below it.
     let mut in_order: Vec<&Change> = changes.iter().collect();
-    in_order.sort_by_key(|change| marked(change).0);
+    // A separator comes before all letters, and capitals and small letters are the same.
+    let rank = |unit: u16| if unit == u16::from(b'\\') { 0 } else { unit };
+    in_order.sort_by_cached_key(|change| name::capitals(marked(change).0).map(rank).collect::<Vec<u16>>());
     for change in in_order {
         let (path, mark) = marked(change);
         if section != Some(path) || mark != " " {
