@@ -9,16 +9,16 @@
 //!
 //! # Changes
 //!
-//! A change goes to an overlay of its own, and is read from there again, so that dropping it needs no undoing.
-//! Content is replaced as a whole, in the clusters that it has as far as they reach. Times come from the caller;
-//! a new file is for whom its neighbours are. Nothing is written into `$LogFile`, which has no work pending, nor
-//! into `$UsnJrnl`: who follows that sees nothing of the change.
+//! A change goes to an overlay of its own, and is read from there again, so that dropping it needs no
+//! undoing. Content is replaced as a whole, in the clusters that it has as far as they reach. Times come
+//! from the caller; a new file is for whom its neighbours are. Nothing is written into `$LogFile`, which
+//! has no work pending, nor into `$UsnJrnl`: who follows that sees nothing of the change.
 //!
 //! # What is not here
 //!
-//! Making links and hard links, extended attributes, changes of compressed, encrypted and sparse files, and of
-//! those with a reparse point: refused by name. So is a volume with work pending in its log, one that is marked
-//! as dirty, and that of a Windows that hibernated.
+//! Making links and hard links, extended attributes, changes of compressed, encrypted and sparse files,
+//! and of those with a reparse point: refused by name. So is a volume with work pending in its log, one
+//! that is marked as dirty, and that of a Windows that hibernated.
 #![cfg_attr(
     not(test),
     deny(
@@ -75,13 +75,13 @@ pub fn open(disk: Disk) -> Result<Box<dyn FileSystem>> {
     Ok(Box::new(read::Ntfs::open(disk)?))
 }
 
-/// Does what Windows does with the log of a volume that was not unmounted, and leaves the log empty; `false` if
-/// there is nothing to do. After an error `device` is as it was.
+/// Does what Windows does with the log of a volume that was not unmounted, and leaves the log empty;
+/// `false` if there is nothing to do. After an error `device` is as it was.
 ///
 /// # Errors
-/// `Unsupported` by name for what cannot be replayed: a log of Windows 7 or Server 2008 R2, an operation of which
-/// no recovery by Windows has shown what it does, a Windows that hibernates. `Corrupt` for a log that is damaged,
-/// or is not of this volume.
+/// `Unsupported` by name for what cannot be replayed: a log of Windows 7 or Server 2008 R2, an operation
+/// of which no recovery by Windows has shown what it does, a Windows that hibernates. `Corrupt` for a log
+/// that is damaged, or is not of this volume.
 pub fn replay(device: &DiskMut) -> Result<bool> {
     log::replay(device)
 }

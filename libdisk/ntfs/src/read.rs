@@ -146,8 +146,8 @@ impl Ntfs {
         Ok(stream)
     }
 
-    /// Whether Windows hibernated, or shut down in its fast way: its memory is in a file, and it goes on with
-    /// what it knows of the volume.
+    /// Whether Windows hibernated, or shut down in its fast way: its memory is in a file, and it goes on
+    /// with what it knows of the volume.
     pub(crate) fn hibernated(&self) -> Result<bool> {
         let node = match self.lookup(self.root(), b"hiberfil.sys") {
             Ok(node) => node,
@@ -167,8 +167,8 @@ impl Ntfs {
         Ok(((byte(&found, 8)?, byte(&found, 9)?), vfs::bytes::le16(&found, 10)?))
     }
 
-    /// Calls for each run of clusters that are free, from about `from` on, as long as it is to go on. A run of
-    /// `enough` is told before its end is known.
+    /// Calls for each run of clusters that are free, from about `from` on, as long as it is to go on. A
+    /// run of `enough` is told before its end is known.
     pub(crate) fn each_free(
         &self,
         from: u64,

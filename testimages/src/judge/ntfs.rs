@@ -1,5 +1,5 @@
-//! The judges of NTFS. None alone is enough: of 18 kinds of damage ntfsfix sees two, ntfsck fifteen; an entry
-//! that is not where it belongs is seen only by who looks up each name.
+//! The judges of NTFS. None alone is enough: of 18 kinds of damage ntfsfix sees two, and ntfsck most; an
+//! entry that is not where it belongs is seen only by who looks up each name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,9 +33,9 @@ const NOTHING_FOUND: &[&str] = &[
     "0 dangling entries, 0 torn indexes",
 ];
 
-/// `ntfsfix -n`, ntfsck, checkdisk, and a mount by ntfs-3g in which each name is looked up and each file read:
-/// what they say against the NTFS that `image` is. Empty if nothing. Those that are not here are skipped
-/// visibly.
+/// `ntfsfix -n`, ntfsck, checkdisk, and a mount by ntfs-3g in which each name is looked up and each file
+/// read: what they say against the NTFS that `image` is. Empty if nothing. Those that are not here are
+/// skipped visibly.
 ///
 /// # Panics
 /// When a judge cannot be run.
@@ -149,8 +149,8 @@ fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a volume that ntfs-3g mounts: a name that is listed and not found, a file that cannot be
-/// read.
+/// What is wrong with a volume that ntfs-3g mounts: a name that is listed and not found, a file that
+/// cannot be read.
 fn by_name(image: &Path) -> Option<String> {
     if need("ntfs-3g").is_none() || !need_kernel_mounts() {
         return None;

@@ -26,7 +26,10 @@ echo
 n=0
 while [ -e /dev/nvme${n}n1 ]; do
     if mount -t ntfs3 -o ro /dev/nvme${n}n1 /mnt; then
-        (cd /mnt && find . -type f -exec sha256sum {} + | sed "s/^/FILE $n /"; find . -type d -exec stat -c "DIR $n %n" {} +)
+        cd /mnt
+        find . -type f -exec sha256sum {} + | sed "s/^/FILE $n /"
+        find . -type d -exec stat -c "DIR $n %n" {} +
+        cd /
         umount /mnt
         echo "DONE $n"
     fi
@@ -37,8 +40,8 @@ echo "END"
 poweroff -f
 "#;
 
-/// What ntfs3 finds in each of these volumes: the SHA-256 of each file by its path, "dir" for a directory. `None`,
-/// after a visible skip, where it cannot be asked. It takes half a minute.
+/// What ntfs3 finds in each of these volumes: the SHA-256 of each file by its path, "dir" for a directory.
+/// `None`, after a visible skip, where it cannot be asked. It takes half a minute.
 ///
 /// # Panics
 /// When a volume cannot be mounted, a name that is listed is not found, or the kernel complains.

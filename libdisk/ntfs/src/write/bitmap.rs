@@ -56,8 +56,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Calls for each piece of the bitmap that has some of these clusters, with the first cluster of the piece and
-    /// those in it; writes the piece if the answer is to.
+    /// Calls for each piece of the bitmap that has some of these clusters, with the first cluster of the
+    /// piece and those in it; writes the piece if the answer is to.
     fn each_piece(
         &self,
         clusters: Range<u64>,

@@ -186,8 +186,8 @@ impl Change<'_> {
         stream.map(|stream| stream.read_all(&volume.disk, &volume.boot, most, "attribute")).transpose()
     }
 
-    /// Gives a file an attribute, in the place of the one that it has; `false` if the records have no room for
-    /// it, and the file is then as it was.
+    /// Gives a file an attribute, in the place of the one that it has; `false` if the records have no room
+    /// for it, and the file is then as it was.
     pub(crate) fn set(&mut self, file: &mut File, label: Label<'_>, value: Value<'_>) -> Result<bool> {
         let old = file.pieces(label)?;
         let whole = encode(label, value)?;
@@ -231,7 +231,7 @@ impl Change<'_> {
                 return Ok(());
             }
         }
-        Err(FsError::unsupported(format!("attributes of which record {} cannot have so many", file.number())))
+        Err(FsError::unsupported(format!("more attributes than record {} can have", file.number())))
     }
 
     /// Gives a file a list of its attributes, if it has none, and moves some of them into one more record.

@@ -377,7 +377,8 @@ fn split(mut node: Node) -> Result<(Node, Slot, Node)> {
     Ok((Node { slots: node.slots, last: middle.child }, middle, back))
 }
 
-/// Nodes for the entries of one that is too large, each with the entry behind it; the last has none behind it.
+/// Nodes for the entries of one that is too large, each with the entry behind it; the last has none behind
+/// it.
 fn pack(node: Node, room: usize) -> Result<Vec<(Node, Option<Slot>)>> {
     // Some room for entries to come.
     let full = room.div_euclid(8).saturating_mul(7);

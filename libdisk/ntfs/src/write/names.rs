@@ -28,8 +28,8 @@ const POSIX: u8 = 0;
 pub(super) const WIN32: u8 = 1;
 const BOTH: u8 = 3;
 
-/// What a new name is for. No second name is made for DOS, and one for Windows alone is none that chkdsk takes:
-/// so Windows itself writes names where it makes none for DOS.
+/// What a new name is for. No second name is made for DOS, and one for Windows alone is none that chkdsk
+/// takes: so Windows itself writes names where it makes none for DOS.
 pub(super) fn space_of(units: &[u16]) -> u8 {
     let text = String::from_utf16_lossy(units);
     let (base, extension) = text.split_once('.').unwrap_or((&text, "x"));

@@ -1,5 +1,5 @@
-//! Who may use a new file: as a file that is beside it; or as one in another directory with the descriptor that
-//! its own has, for both inherit the same; or else as its directory.
+//! Who may use a new file: as a file that is beside it; or as one in another directory with the descriptor
+//! that its own has, for both inherit the same; or else as its directory.
 //!
 //! No descriptor is made: `$Secure` has those of all files, and a file names one by its number. Volumes that
 //! Windows did not make have them in the files.

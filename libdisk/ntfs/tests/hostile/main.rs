@@ -42,7 +42,8 @@ struct Sample {
     bitmap: usize,
 }
 
-/// A sample; with a file in so many pieces that it has a list of its attributes, if the volume is large enough.
+/// A sample; with a file in so many pieces that it has a list of its attributes, if the volume is large
+/// enough.
 fn sample(size: u64, pieces: usize) -> Option<Sample> {
     let mut bytes = made(&["-c", "4096"], size, |top| {
         for n in 0..60 {

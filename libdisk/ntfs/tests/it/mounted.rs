@@ -36,8 +36,8 @@ pub(crate) fn made(options: &[&str], size: u64, fill: impl FnOnce(&Path)) -> Opt
     Some(fs::read(&image).unwrap())
 }
 
-/// A volume with a file of `count` clusters of 4 KiB in about as many pieces: between small files, every second
-/// of which was taken away.
+/// A volume with a file of `count` clusters of 4 KiB in about as many pieces: between small files, every
+/// second of which was taken away.
 pub(crate) fn in_pieces(bytes: Vec<u8>, name: &str, count: usize) -> Vec<u8> {
     let size = bytes.len();
     let volume = Overlay::new(Disk::new(Memory::new(bytes))).unwrap();

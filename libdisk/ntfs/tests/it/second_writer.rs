@@ -1,5 +1,5 @@
-//! The same changes made by rust-fs-ntfs, whose results chkdsk of Windows was shown: the trees are the same, and
-//! what the files say of themselves.
+//! The same changes made by rust-fs-ntfs, whose results chkdsk of Windows was shown: the trees are the
+//! same, and what the files say of themselves.
 
 use std::collections::BTreeMap;
 
