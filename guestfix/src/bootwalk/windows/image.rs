@@ -39,6 +39,11 @@ pub(super) fn fault(guest: &Guest<'_>, path: &str, look: Look) -> Result<Option<
     authenticode::damage(view, path)
 }
 
+/// What is said besides where files only have to be there.
+pub(super) fn not_looked_at(guest: &Guest<'_>) -> &'static str {
+    if guest.view.machine().remote { "; in a snapshot, what is in these files is not looked at" } else { "" }
+}
+
 /// The first of these that is not loaded, and why.
 pub(super) fn first_fault(guest: &Guest<'_>, paths: &[String], look: Look) -> Result<Option<Fault>> {
     for path in paths {

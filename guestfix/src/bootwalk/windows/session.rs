@@ -66,7 +66,8 @@ pub(super) fn session(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         hops.push(service::hop(HopKind::Init, "what starts before the logon", fault));
     }
     if hops.is_empty() {
-        let what = "the session manager, and all that it starts up to the logon";
+        let unseen = image::not_looked_at(guest);
+        let what = format!("the session manager, and all that it starts up to the logon{unseen}");
         hops.push(Hop::reached(HopKind::Init, "/Windows/System32/smss.exe", what));
     }
     Ok(hops)
