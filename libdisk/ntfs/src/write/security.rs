@@ -1,5 +1,5 @@
-//! Who may use a new file: as a file that is beside it; or as one in another directory with the descriptor
-//! that its own has, for both inherit the same; or else as its directory.
+//! Who may use a new file: as most files that are beside it; or as some in another directory with the
+//! descriptor that its own has, for both inherit the same; or else as its directory.
 //!
 //! No descriptor is made: `$Secure` has those of all files, and a file names one by its number. Volumes that
 //! Windows did not make have them in the files.
@@ -21,8 +21,12 @@ pub(super) const DESCRIPTOR: Label<'static> = Label { kind: kind::SECURITY_DESCR
 const LARGEST: u64 = 64 << 10;
 
 /// Neighbours that are asked, and directories above.
-const NEIGHBOURS: usize = 8;
+const NEIGHBOURS: usize = 16;
 const LEVELS: usize = 4;
+
+/// Attributes of a file.
+const HIDDEN: u32 = 2;
+const SYSTEM: u32 = 4;
 
 /// Who may use a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub(super) enum Security {
 impl Change<'_> {
     /// Who may use a new file, or a new directory.
     pub(super) fn security_for(&self, dir: &File, is_directory: bool) -> Result<Option<Security>> {
-        let beside = self.neighbours(dir, is_directory)?.into_iter().find_map(|(_, security)| security);
+        let beside = most(self.neighbours(dir, is_directory)?);
         let own = self.security_of(dir)?;
         if beside.is_some() || is_directory {
             return Ok(beside.or(own));
@@ -47,9 +51,9 @@ impl Change<'_> {
             let Some(parent) = parent.filter(|parent| *parent != at) else { break };
             for (cousin, security) in self.neighbours(&self.load(parent)?, true)? {
                 if security == own {
-                    let files = self.neighbours(&self.load(cousin)?, false)?;
-                    if let Some(found) = files.into_iter().find_map(|(_, security)| security) {
-                        return Ok(Some(found));
+                    let files = most(self.neighbours(&self.load(cousin)?, false)?);
+                    if files.is_some() {
+                        return Ok(files);
                     }
                 }
             }
@@ -58,18 +62,22 @@ impl Change<'_> {
         Ok(own)
     }
 
-    /// Some files of a directory, or directories, and who may use them.
+    /// Some files of a directory, or directories, and who may use them. Those that are hidden or of the
+    /// system are for others than their neighbours: the recycle bin, the page file.
     fn neighbours(&self, dir: &File, directories: bool) -> Result<Vec<(u64, Option<Security>)>> {
         let mut found = Vec::new();
         for slot in self.some_slots(dir)? {
             let entry = slot.entry()?;
-            let same = entry.directory == directories && !entry.reparse;
+            let same = entry.directory == directories && !entry.reparse && !entry.dos;
             if !same || entry.reference.record < system::FIRST_USER {
                 continue;
             }
             self.fs.volume.referred(entry.reference)?;
-            let number = entry.reference.record;
-            found.push((number, self.security_of(&self.load(number)?)?));
+            let file = self.load(entry.reference.record)?;
+            let standard = file.resident(STANDARD)?.unwrap_or_default();
+            if le32(&standard, 32)? & (HIDDEN | SYSTEM) == 0 {
+                found.push((file.number(), self.security_of(&file)?));
+            }
             if found.len() >= NEIGHBOURS {
                 break;
             }
@@ -87,4 +95,11 @@ impl Change<'_> {
         }
         Ok(self.content(file, DESCRIPTOR, LARGEST)?.map(Security::Own))
     }
+}
+
+/// What most of some neighbours have; of several, what comes first.
+fn most(neighbours: Vec<(u64, Option<Security>)>) -> Option<Security> {
+    let all: Vec<Security> = neighbours.into_iter().filter_map(|(_, security)| security).collect();
+    let count = |one: &&Security| all.iter().filter(|other| other == one).count();
+    all.iter().rev().max_by_key(count).cloned()
 }

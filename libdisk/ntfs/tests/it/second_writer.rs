@@ -149,3 +149,33 @@ fn another_writer_makes_the_same_tree() {
     }
     assert_eq!(facts(&mut ours, "/WindowsAzure"), facts(&mut ours, "/d000"));
 }
+
+#[test]
+fn who_may_use_a_new_directory_is_as_for_most_beside_it() {
+    let Some(bytes) = recorded("windows-interrupted-1.recovered.img") else { return };
+    let volume = Overlay::new(Disk::new(Memory::new(bytes))).unwrap();
+    let mut io = Oracle(volume.writer());
+    write::mkdir_io(&mut io, "/", "drive").unwrap();
+    // As the root of a drive of Windows: some are for themselves, and two are for the same.
+    for (name, security, flags) in [
+        ("$Recycle.Bin", 261, 6),
+        ("$WinREAgent", 261, 2),
+        ("Alone", 262, 0),
+        ("Program Files (x86)", 264, 0),
+        ("Program Files", 264, 0),
+        ("System Volume", 261, 6),
+        ("System Volume 2", 261, 6),
+        ("Users", 262, 2),
+    ] {
+        write::mkdir_io(&mut io, "/drive", name).unwrap();
+        let path = format!("/drive/{name}");
+        write::set_security_id_io(&mut io, &path, security).unwrap();
+        let change = write::FileAttributesChange { add: flags, remove: 0 };
+        write::set_file_attributes_io(&mut io, &path, change).unwrap();
+    }
+    let mut fs = ntfs::open_mut(volume.writer()).unwrap();
+    let mut change = fs.begin().unwrap();
+    ours(&mut *change, &Step::Mkdir("/drive".into(), "WindowsAzure".into()));
+    change.commit().unwrap();
+    assert_eq!(facts(&mut io, "/drive/WindowsAzure").2, Some(264));
+}
