@@ -17,6 +17,7 @@ pub mod lvm;
 pub mod moto;
 pub mod mounted;
 pub mod mutants;
+pub mod ntfs;
 pub mod population;
 mod python;
 pub mod real;

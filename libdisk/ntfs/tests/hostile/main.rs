@@ -11,8 +11,8 @@ use block::testing::count::Count;
 use block::{Disk, DiskMut, Memory, Overlay};
 use mounted::{in_pieces, made};
 use support::script::{script, write};
-use support::structures::log;
 use testimages::hostile;
+use testimages::ntfs::structures::log;
 use vfs::conformance::{Rng, exercise, walk};
 
 #[global_allocator]

@@ -7,7 +7,7 @@ use testimages::length::times;
 use crate::recorded::recorded;
 use crate::replayed::{ours, same};
 use crate::support::oracle::oracle;
-use crate::support::structures::log;
+use testimages::ntfs::structures::log;
 
 const PAGE: u64 = 4096;
 

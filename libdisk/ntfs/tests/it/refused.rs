@@ -4,9 +4,9 @@ use block::{Disk, Overlay};
 use vfs::FsError;
 
 use crate::replayed::ours;
-use crate::support::log_writer::{Change, protect, put};
 use crate::support::script::{Script, le, script, single};
-use crate::support::structures::{Reader, Structures, attribute, log, short};
+use testimages::ntfs::log_writer::{Change, protect, put};
+use testimages::ntfs::structures::{Reader, Structures, attribute, log, short};
 
 /// The volume with a log.
 fn with(script: &Script, written: &[u8]) -> Disk {

@@ -11,7 +11,7 @@ use vfs::{FsError, State};
 
 use crate::recorded::{first_manifest, manifest, recorded, shown};
 use crate::support::oracle::oracle;
-use crate::support::structures::Structures;
+use testimages::ntfs::structures::Structures;
 
 /// The volume that we make of one. What is refused is as it was, and a replay of what was replayed does nothing.
 pub(crate) fn ours(disk: &Disk) -> Result<Overlay, FsError> {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use block::{Disk, Memory, Overlay};
 use testimages::hostile::Rng;
 
-use super::log_writer::{Change, LogWriter};
 use super::oracle::Oracle;
-use super::structures::{Reader, Runs, attribute, log, long, number, runs, short, whole};
+use testimages::ntfs::log_writer::{Change, LogWriter};
+use testimages::ntfs::structures::{Reader, attribute, log, long, number, runs, short, whole};
 
 /// The open attributes: each has 40 bytes in their table.
 const MFT: u16 = 0x18;
@@ -25,35 +25,6 @@ pub(crate) struct Script {
 
 pub(crate) fn le(number: u64, len: usize) -> Vec<u8> {
     number.to_le_bytes()[..len].to_vec()
-}
-
-impl Reader<'_> {
-    /// A change of a block of a stream that begins at a byte of it.
-    fn change(&self, stream: (u16, &Runs), at: u64, size: usize, place: (usize, usize)) -> Change {
-        let end = (at + size as u64).div_ceil(self.cluster);
-        let clusters = stream.1.iter().flat_map(|(len, lcn)| (0..*len).map(move |vcn| lcn.unwrap() + vcn));
-        let vcn = at / self.cluster;
-        Change {
-            redo: (0, Vec::new()),
-            undo: (0, Vec::new()),
-            attribute: stream.0,
-            vcn,
-            lcns: clusters.skip(vcn as usize).take((end - vcn) as usize).collect(),
-            block: ((at % self.cluster / 512) as u16, (size / 512) as u16),
-            place: (place.0 as u16, place.1 as u16),
-        }
-    }
-
-    fn on_record(
-        &self,
-        record: u64,
-        place: (usize, usize),
-        redo: (u16, Vec<u8>),
-        undo: (u16, Vec<u8>),
-    ) -> Change {
-        let size = self.record;
-        Change { redo, undo, ..self.change((MFT, &self.mft), record * size as u64, size, place) }
-    }
 }
 
 /// A volume with files, and what may be changed in it.
@@ -133,7 +104,7 @@ fn values(reader: &Reader<'_>, files: &[u64]) -> Vec<Change> {
         };
         // The last one begins a record that was free.
         let free = reader.runs(0).0 / reader.record as u64 - 1;
-        reader.on_record(if n == 7 { free } else { *file }, place, redo, undo)
+        reader.on_record((MFT, if n == 7 { free } else { *file }), place, redo, undo)
     };
     files.iter().enumerate().map(change).collect()
 }
@@ -148,7 +119,7 @@ fn clusters(reader: &Reader<'_>, files: &[u64]) -> Vec<Change> {
         if n == 1 {
             let sizes = [&bytes[0x28..0x30], &bytes[0x38..0x40], &bytes[0x30..0x38]].concat();
             let redo = [le(0x2_0000, 8), le(70_000, 8), le(80_000, 8)].concat();
-            changes.push(reader.on_record(*file, (at, 0), (0x0b, redo), (0x0b, sizes)));
+            changes.push(reader.on_record((MFT, *file), (at, 0), (0x0b, redo), (0x0b, sizes)));
         } else {
             let start = short(bytes, 0x20);
             let old = bytes[start..].to_vec();
@@ -160,7 +131,7 @@ fn clusters(reader: &Reader<'_>, files: &[u64]) -> Vec<Change> {
                 .flat_map(|(len, lcn)| [vec![0x44], le(*len, 4), le(*lcn, 4)].concat())
                 .collect();
             new.resize(new.len() + 7, 0);
-            changes.push(reader.on_record(*file, (at, start), (9, new), (9, old)));
+            changes.push(reader.on_record((MFT, *file), (at, start), (9, new), (9, old)));
         }
     }
     changes
@@ -183,7 +154,7 @@ fn roots(reader: &Reader<'_>, folders: &[u64]) -> Vec<Change> {
             4 => continue,
             _ => ((0x21, le(5, 4)), (0x21, entry[short(entry, 0)..][..4].to_vec())),
         };
-        changes.push(reader.on_record(*folder, place, redo, undo));
+        changes.push(reader.on_record((MFT, *folder), place, redo, undo));
     }
     changes
 }

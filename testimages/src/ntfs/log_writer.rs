@@ -10,17 +10,21 @@ const FRONT: usize = 34;
 
 /// A change, as a record tells it.
 #[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) redo: (u16, Vec<u8>),
-    pub(crate) undo: (u16, Vec<u8>),
+pub struct Change {
+    /// The operation that does it, and its data.
+    pub redo: (u16, Vec<u8>),
+    /// The operation that takes it back, and its data.
+    pub undo: (u16, Vec<u8>),
     /// The number of the open attribute.
-    pub(crate) attribute: u16,
-    pub(crate) vcn: u64,
-    pub(crate) lcns: Vec<u64>,
+    pub attribute: u16,
+    /// The first cluster in the attribute.
+    pub vcn: u64,
+    /// The clusters on the volume.
+    pub lcns: Vec<u64>,
     /// Sectors from the first cluster to the block, and of the block.
-    pub(crate) block: (u16, u16),
+    pub block: (u16, u16),
     /// Bytes to the attribute, and in it.
-    pub(crate) place: (u16, u16),
+    pub place: (u16, u16),
 }
 
 /// A page of the ring that is being filled.
@@ -32,7 +36,7 @@ struct Page {
 
 /// A log that is being written.
 #[derive(Debug, Clone)]
-pub(crate) struct LogWriter {
+pub struct LogWriter {
     size: usize,
     offset_bits: u32,
     lap: u64,
@@ -41,12 +45,13 @@ pub(crate) struct LogWriter {
     pages: Vec<Page>,
 }
 
-pub(crate) fn put(bytes: &mut [u8], at: usize, number: u64, len: usize) {
+/// Puts the low bytes of a number at a place.
+pub fn put(bytes: &mut [u8], at: usize, number: u64, len: usize) {
     bytes[at..at + len].copy_from_slice(&number.to_le_bytes()[..len]);
 }
 
 /// Protects a structure by an update sequence at a place in it.
-pub(crate) fn protect(bytes: &mut [u8], at: usize) {
+pub fn protect(bytes: &mut [u8], at: usize) {
     let count = bytes.len() / 512 + 1;
     put(bytes, 4, at as u64, 2);
     put(bytes, 6, count as u64, 2);
@@ -82,7 +87,7 @@ impl Change {
     }
 
     /// An operation without a page.
-    pub(crate) fn control(redo: u16, attribute: u16, data: Vec<u8>) -> Self {
+    pub fn control(redo: u16, attribute: u16, data: Vec<u8>) -> Self {
         let (undo, lcns) = ((0, Vec::new()), Vec::new());
         Self { redo: (redo, data), undo, attribute, vcn: 0, lcns, block: (0, 0), place: (0, 0) }
     }
@@ -90,7 +95,7 @@ impl Change {
 
 impl LogWriter {
     /// A log of so many bytes, of which the first record is in a page of the ring.
-    pub(crate) fn new(size: usize, page: usize) -> Self {
+    pub fn new(size: usize, page: usize) -> Self {
         let offset_bits = (size / 8).next_power_of_two().ilog2();
         let mut log = Self { size, offset_bits, lap: 7, within: HEAD, pages: Vec::new() };
         log.begin(page * PAGE);
@@ -153,12 +158,12 @@ impl LogWriter {
     }
 
     /// Writes a change of a transaction, of which the last record is given.
-    pub(crate) fn change(&mut self, transaction: u32, last: u64, change: &Change) -> u64 {
+    pub fn change(&mut self, transaction: u32, last: u64, change: &Change) -> u64 {
         self.record(1, transaction, last, 0, &change.data())
     }
 
     /// Writes a table, of entries at multiples of their size.
-    pub(crate) fn table(&mut self, dump: u16, size: usize, entries: &[(usize, Vec<u8>)]) -> u64 {
+    pub fn table(&mut self, dump: u16, size: usize, entries: &[(usize, Vec<u8>)]) -> u64 {
         let count = entries.iter().map(|(at, _)| (at - 0x18) / size + 1).max().unwrap_or(0);
         let mut table = vec![0; 0x18 + count * size];
         put(&mut table, 0, size as u64, 2);
@@ -173,7 +178,7 @@ impl LogWriter {
 
     /// Writes a checkpoint, with where analysis begins, and the tables of open attributes, dirty pages and
     /// transactions.
-    pub(crate) fn checkpoint(&mut self, start: u64, tables: [u64; 3]) -> u64 {
+    pub fn checkpoint(&mut self, start: u64, tables: [u64; 3]) -> u64 {
         let mut data = vec![0; 0x68];
         put(&mut data, 0, 1, 4);
         for (at, lsn) in [(8, start), (0x10, tables[0]), (0x20, tables[1]), (0x28, tables[2])] {
@@ -183,7 +188,7 @@ impl LogWriter {
     }
 
     /// The log, of which the last pages are only in copies.
-    pub(crate) fn finish(mut self, checkpoint: u64, copies: usize) -> Vec<u8> {
+    pub fn finish(mut self, checkpoint: u64, copies: usize) -> Vec<u8> {
         if self.within == HEAD {
             self.pages.pop();
         }

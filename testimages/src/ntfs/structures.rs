@@ -6,46 +6,53 @@ use std::collections::BTreeMap;
 
 use block::Disk;
 
+use super::log_writer::Change;
+
 /// The structures of a volume.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Structures {
+pub struct Structures {
     /// Records of the master file table that are in use, by their numbers, but for the log's own.
-    pub(crate) records: BTreeMap<u64, Vec<u8>>,
+    pub records: BTreeMap<u64, Vec<u8>>,
     /// Nodes of indexes that are in use, by the record, the index and their numbers.
-    pub(crate) nodes: BTreeMap<(u64, String, usize), Vec<u8>>,
-    /// Clusters and records in use.
-    pub(crate) clusters: Vec<u8>,
-    pub(crate) in_use: Vec<u8>,
+    pub nodes: BTreeMap<(u64, String, usize), Vec<u8>>,
+    /// Clusters in use.
+    pub clusters: Vec<u8>,
+    /// Records in use.
+    pub in_use: Vec<u8>,
 }
 
 /// A volume.
 #[derive(Debug)]
-pub(crate) struct Reader<'d> {
+pub struct Reader<'d> {
     disk: &'d Disk,
-    pub(crate) cluster: u64,
+    /// Bytes of a cluster.
+    pub cluster: u64,
     /// Bytes of a record.
-    pub(crate) record: usize,
+    pub record: usize,
     /// The runs of the master file table.
-    pub(crate) mft: Runs,
+    pub mft: Runs,
 }
 
 /// Lengths and first clusters of runs.
-pub(crate) type Runs = Vec<(u64, Option<u64>)>;
+pub type Runs = Vec<(u64, Option<u64>)>;
 
-pub(crate) fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+/// The little-endian number of some bytes at a place.
+pub fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-pub(crate) fn short(bytes: &[u8], at: usize) -> usize {
+/// One of two bytes.
+pub fn short(bytes: &[u8], at: usize) -> usize {
     number(bytes, at, 2) as usize
 }
 
-pub(crate) fn long(bytes: &[u8], at: usize) -> usize {
+/// One of four bytes.
+pub fn long(bytes: &[u8], at: usize) -> usize {
     number(bytes, at, 4) as usize
 }
 
 /// Lengths and first clusters of the runs of an attribute.
-pub(crate) fn runs(mut coded: &[u8]) -> Runs {
+pub fn runs(mut coded: &[u8]) -> Runs {
     let (mut found, mut last) = (Vec::new(), 0_i64);
     while coded[0] != 0 {
         let (lengths, offsets) = (usize::from(coded[0] & 15), usize::from(coded[0] >> 4));
@@ -62,7 +69,7 @@ pub(crate) fn runs(mut coded: &[u8]) -> Runs {
 }
 
 /// Where in a record its first attribute of a kind is.
-pub(crate) fn attribute(record: &[u8], kind: u64) -> Option<usize> {
+pub fn attribute(record: &[u8], kind: u64) -> Option<usize> {
     let mut at = short(record, 20);
     while number(record, at, 4) != kind {
         if number(record, at, 4) == 0xffff_ffff {
@@ -74,7 +81,7 @@ pub(crate) fn attribute(record: &[u8], kind: u64) -> Option<usize> {
 }
 
 /// A structure without its update sequence; `None` if it was not written whole.
-pub(crate) fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
+pub fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     let (at, count) = (short(&bytes, 4), short(&bytes, 6));
     if !bytes.starts_with(magic) || count != bytes.len() / 512 + 1 {
@@ -90,7 +97,8 @@ pub(crate) fn whole(bytes: &[u8], magic: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Reader<'_> {
-    pub(crate) fn at(&self, runs: &[(u64, Option<u64>)], offset: u64, len: usize) -> Vec<u8> {
+    /// Bytes of a stream with some runs; zeros behind their end.
+    pub fn at(&self, runs: &[(u64, Option<u64>)], offset: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         let Some(((run, place), rest)) = runs.split_first() else { return bytes };
         let size = run * self.cluster;
@@ -106,7 +114,7 @@ impl Reader<'_> {
     }
 
     /// A record, without its update sequence.
-    pub(crate) fn record(&self, number: u64) -> Option<Vec<u8>> {
+    pub fn record(&self, number: u64) -> Option<Vec<u8>> {
         whole(&self.at(&self.mft, number * self.record as u64, self.record), b"FILE")
     }
 
@@ -130,7 +138,8 @@ impl Reader<'_> {
 }
 
 impl<'d> Reader<'d> {
-    pub(crate) fn new(disk: &'d Disk) -> Self {
+    /// The volume on a device.
+    pub fn new(disk: &'d Disk) -> Self {
         let boot = disk.read_vec(0, 512).unwrap();
         let cluster = number(&boot, 11, 2) * u64::from(boot[13]);
         let record = match boot[64] as i8 {
@@ -144,15 +153,45 @@ impl<'d> Reader<'d> {
     }
 
     /// The size and the runs of a record's content.
-    pub(crate) fn runs(&self, file: u64) -> (u64, Runs) {
+    pub fn runs(&self, file: u64) -> (u64, Runs) {
         let record = self.record(file).unwrap();
         let at = attribute(&record, 0x80).unwrap();
         (number(&record, at + 48, 8), runs(&record[at + short(&record, at + 32)..]))
     }
 }
 
+impl Reader<'_> {
+    /// A change of a block of a stream, which is open by a number, that begins at a byte of it.
+    pub fn change(&self, stream: (u16, &Runs), at: u64, size: usize, place: (usize, usize)) -> Change {
+        let end = (at + size as u64).div_ceil(self.cluster);
+        let clusters = stream.1.iter().flat_map(|(len, lcn)| (0..*len).map(move |vcn| lcn.unwrap() + vcn));
+        let vcn = at / self.cluster;
+        Change {
+            redo: (0, Vec::new()),
+            undo: (0, Vec::new()),
+            attribute: stream.0,
+            vcn,
+            lcns: clusters.skip(vcn as usize).take((end - vcn) as usize).collect(),
+            block: ((at % self.cluster / 512) as u16, (size / 512) as u16),
+            place: (place.0 as u16, place.1 as u16),
+        }
+    }
+
+    /// A change of a record of the table, which is open by a number.
+    pub fn on_record(
+        &self,
+        (open, record): (u16, u64),
+        place: (usize, usize),
+        redo: (u16, Vec<u8>),
+        undo: (u16, Vec<u8>),
+    ) -> Change {
+        let size = self.record;
+        Change { redo, undo, ..self.change((open, &self.mft), record * size as u64, size, place) }
+    }
+}
+
 /// Where the log of a volume begins, if it is in one piece, and how long it is.
-pub(crate) fn log(disk: &Disk) -> (u64, u64) {
+pub fn log(disk: &Disk) -> (u64, u64) {
     let reader = Reader::new(disk);
     let (size, runs) = reader.runs(2);
     assert_eq!(runs.len(), 1);
@@ -161,7 +200,7 @@ pub(crate) fn log(disk: &Disk) -> (u64, u64) {
 
 impl Structures {
     /// Those of a volume.
-    pub(crate) fn of(disk: &Disk) -> Self {
+    pub fn of(disk: &Disk) -> Self {
         let reader = Reader::new(disk);
         let table = reader.record(0).unwrap();
         let count = reader.runs(0).0 / reader.record as u64;
@@ -190,7 +229,7 @@ impl Structures {
     }
 
     /// Records that differ, and indexes, by their records; bits that differ of the records and of the clusters.
-    pub(crate) fn compared(&self, other: &Self) -> (Vec<u64>, Vec<u64>, u32, u32) {
+    pub fn compared(&self, other: &Self) -> (Vec<u64>, Vec<u64>, u32, u32) {
         let differ = |number: &u64| self.records.get(number) != other.records.get(number);
         let mut records: Vec<u64> = self.records.keys().chain(other.records.keys()).copied().collect();
         records.sort_unstable();
