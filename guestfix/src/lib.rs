@@ -37,6 +37,8 @@ pub mod registry;
 pub mod report;
 pub mod rule;
 pub mod rules;
+mod runs;
+mod script;
 pub mod secrets;
 mod services;
 pub mod stage;

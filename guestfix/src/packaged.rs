@@ -63,7 +63,9 @@ pub(crate) fn differs(view: &dyn View, path: &str) -> Result<Option<String>> {
 /// digest that dpkg has of it.
 pub(crate) fn is_of_package(view: &dyn View, path: &str) -> Result<bool> {
     let Some(real) = view.resolve(path)? else { return Ok(false) };
-    if ["/usr/local/", "/etc/", "/opt/", "/root/", "/home/", "/srv/"].iter().all(|dir| !real.starts_with(dir))
+    if ["/usr/local/", "/etc/", "/opt/", "/root/", "/home/", "/srv/", "/var/"]
+        .iter()
+        .all(|dir| !real.starts_with(dir))
     {
         return Ok(true);
     }

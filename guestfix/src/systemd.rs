@@ -2,6 +2,8 @@
 
 pub(crate) mod conditions;
 pub(crate) mod needs;
+pub(crate) mod slices;
+pub(crate) mod started;
 pub(crate) mod understood;
 
 use std::collections::BTreeMap;

@@ -1,14 +1,16 @@
 //! Who can log in: accounts with a shell that starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Hop, HopKind};
+use super::{Hop, HopKind, mount_options};
 use crate::programs::cannot_start;
+use crate::text::fstab;
 use crate::{Result, View};
 
 const KIND: HopKind = HopKind::Login;
 const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";
+const FSTAB: &str = "/etc/fstab";
 const GROUP: &str = "/etc/group";
 const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// Sources of accounts of the machine itself, and those of them that read /etc/passwd.
@@ -44,6 +46,8 @@ pub(super) struct Account {
     pub(super) password: Password,
     /// The day, counted from 1970, from which on nobody logs in to it.
     pub(super) expires: Option<u64>,
+    /// Whether its password is to be in /etc/shadow, which has no line of it.
+    pub(super) lacks_shadow: bool,
 }
 
 /// The accounts of a system.
@@ -80,7 +84,11 @@ impl Accounts {
         }
         let mut all = Vec::new();
         let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
-        for fields in lines {
+        let fstab = view.text(FSTAB)?.unwrap_or_default();
+        let binds = fstab::entries(&fstab);
+        let mut names = BTreeSet::new();
+        // Of two lines of one name the first counts.
+        for fields in lines.into_iter().filter(|fields| names.insert(fields.first().copied())) {
             let field = |at: usize| fields.get(at).map(|field| field.trim()).unwrap_or_default();
             let name = field(0);
             let shell = if field(6).is_empty() { "/bin/sh" } else { field(6) };
@@ -106,11 +114,12 @@ impl Accounts {
                 name: name.to_owned(),
                 uid: field(2).parse().ok(),
                 gid: field(3).to_owned(),
-                home: field(5).to_owned(),
+                home: seen_from(&binds, field(5)),
                 shell: shell.to_owned(),
                 no_shell,
                 password: Password::of(hash),
-                expires: shadow.and_then(|fields| fields.get(6)?.parse().ok()),
+                expires: shadow.and_then(|fields| expiry(fields)),
+                lacks_shadow: field(1) == "x" && shadow.is_none(),
             });
         }
         if all.iter().all(|account| account.no_shell.is_some()) {
@@ -163,6 +172,29 @@ impl Account {
     pub(super) fn is_of_a_person(&self) -> bool {
         self.is_root() || self.uid.is_some_and(|uid| (500..60_000).contains(&uid))
     }
+}
+
+/// A folder by the place that a line of fstab has it seen from.
+fn seen_from(binds: &[fstab::Entry], folder: &str) -> String {
+    for entry in binds.iter().filter(|entry| mount_options::is_bind(&entry.options)) {
+        let is_mounted = !fstab::has_option(&entry.options, "noauto");
+        let below = folder.strip_prefix(entry.target.as_str()).filter(|_| is_mounted && entry.target != "/");
+        if let Some(below) = below.filter(|below| below.is_empty() || below.starts_with('/')) {
+            return format!("{}{below}", entry.spec);
+        }
+    }
+    folder.to_owned()
+}
+
+/// The last day on which somebody logs in to an account, by its fields behind the name: the one that is written
+/// down, or some days behind that on which its password was too old (shadow(5)).
+fn expiry(fields: &[&str]) -> Option<u64> {
+    let field = |at: usize| fields.get(at)?.trim().parse::<u64>().ok();
+    let inactive = || {
+        let changed = field(1).filter(|day| *day > 0)?;
+        changed.checked_add(field(3)?)?.checked_add(field(5)?)
+    };
+    [field(6), inactive()].into_iter().flatten().min()
 }
 
 impl Password {
@@ -225,6 +257,17 @@ mod tests {
             ["passwd: files systemd\n", "passwd: sss [SUCCESS=return] files # x\n", "group: ldap\n", ""]
         {
             assert_eq!(wrong(&debian().file(NSSWITCH, fine)), None, "{fine}");
+        }
+        let first = "root:x:0:0::/root:/bin/false\nroot:x:0:0::/root:/bin/bash\n";
+        assert_eq!(wrong(&with(first)).as_deref(), Some("no account has a shell"), "the first line counts");
+        for (line, day) in [
+            ("h:19675:0:99999:7:::", None),
+            ("h:19675:0:99999:7::20000:", Some(20_000)),
+            ("h:18262:0:30:7:5::", Some(18_297)),
+            ("h:18262:0:30:7::20000:", Some(20_000)),
+            ("h:0:0:30:7:5::", None),
+        ] {
+            assert_eq!(expiry(&line.split(':').collect::<Vec<_>>()), day, "{line}");
         }
         for (bench, why) in [
             (

@@ -209,6 +209,9 @@ fn fault_of(guest: &Guest<'_>, wanted: &Wanted<'_>, known: &Known<'_>) -> Result
     {
         return Ok(Some(fault));
     }
+    if let Some(fault) = needs::no_owner(guest.view, options)? {
+        return Ok(Some(fault));
+    }
     if WITHOUT_DEVICE.contains(&kind) && !is_bind && kind != "squashfs" {
         return Ok(refused(kind, options));
     }
@@ -392,6 +395,11 @@ mod tests {
                 "blocked: /etc/passwd, which /etc/passwd/x is to be in",
             ),
             ("tmpfs /mnt tmpfs size=abc 0 0", "blocked: tmpfs refuses the mount for the value of its option"),
+            ("tmpfs /mnt tmpfs uid=nosuchuser 0 0", "blocked: its option uid=nosuchuser names nobody"),
+            (
+                "tmpfs /mnt tmpfs uid=0,gid=nosuchgroup 0 0",
+                "blocked: its option gid=nosuchgroup names nobody",
+            ),
             ("tmpfs /mnt tmpfs wibble 0 0", "unknown: whether tmpfs takes the option wibble is not known"),
             ("fs-0123:/ /srv efs tls 0 0", "unknown: refloat knows no file system with the name efs"),
             ("tmpfs /mnt tmpfss defaults 0 0", "unknown: refloat knows no file system with the name tmpfss"),

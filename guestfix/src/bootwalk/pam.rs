@@ -71,6 +71,18 @@ pub(super) fn refuses(
     Ok(None)
 }
 
+/// Whether a login by ssh gets a session of systemd, in a slice of its own (pam_systemd(8)).
+pub(super) fn has_sessions_of_systemd(view: &dyn View) -> Result<bool> {
+    const FILES: &[&str] = &["common-session", "common-session-pc", "password-auth", "sshd", "system-auth"];
+    for file in FILES {
+        let text = view.text(&format!("{DIR}/{file}"))?.unwrap_or_default();
+        if text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_systemd.so")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether a program is linked with PAM.
 fn asks(view: &dyn View, program: &str) -> Result<bool> {
     let elf = Elf::read(view, program)?;
@@ -434,6 +446,24 @@ mod tests {
                 "/etc/security/limits.d/a.conf",
                 "@wheel - maxlogins 0 # x\n",
                 Some(true),
+            ),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.d/z.conf",
+                "bob hard as 1000\n",
+                Some(false),
+            ),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.d/z.conf",
+                "bob hard nproc 0\n",
+                Some(true),
+            ),
+            (
+                "session required pam_limits.so",
+                "/etc/security/limits.conf",
+                "* soft nproc 4096\n* hard nofile unlimited\n* - as -1\nroot - nproc 0\n",
+                None,
             ),
             (
                 "session required pam_limits.so",

@@ -2,8 +2,8 @@
 //! goes on as another program, is none to work in.
 
 use super::accounts::Account;
-use super::wanted::script::Script;
 use crate::programs::SHELLS;
+use crate::script::Script;
 use crate::systemd::needs::{Fault, base};
 use crate::{Result, View};
 
@@ -43,6 +43,14 @@ pub(super) fn ends(view: &dyn View, account: &Account) -> Result<Option<Fault>> 
             let mut words = command.split_whitespace();
             match (depth, words.next().unwrap_or_default()) {
                 (0, "return") => break,
+                (0, "kill") if words.clone().any(|word| matches!(word.trim_matches('"'), "$$" | "$PPID")) => {
+                    // Shells that somebody works in pass over the signal that is sent if none is named.
+                    const PASSED_OVER: &[&str] = &["-15", "-TERM", "-SIGTERM", "-INT", "-QUIT", "-2", "-3"];
+                    let signal = words.find(|word| word.starts_with('-'));
+                    let is_sure = signal.is_some_and(|signal| !PASSED_OVER.contains(&signal));
+                    let why = format!("its shell is ended by it: {command}");
+                    return Ok(Some(Fault { place: file, why, is_sure }));
+                }
                 (0, "exit" | "logout") => {
                     return Ok(Some(Fault::sure(&file, format!("its shell ends by it: {command}"))));
                 }

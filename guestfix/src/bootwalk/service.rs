@@ -157,6 +157,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_its_slices_counts() {
+        let unit = |lines: &str| debian().file(UNIT, format!("[Service]\nExecStart=/sbin/agetty\n{lines}"));
+        let slice = |bench: Bench, name: &str, line: &str| {
+            bench.file(&format!("/etc/systemd/system/{name}"), format!("[Slice]\n{line}\n"))
+        };
+        for (lines, name, line) in [
+            ("", "system.slice.d/a.conf", "IPAddressDeny=any"),
+            ("", "-.slice.d/a.conf", "IPAddressDeny=any"),
+            ("", "slice.d/a.conf", "MemoryMax=1M"),
+            ("Slice=a-b.slice", "a.slice", "MemoryMax=1M"),
+            ("Slice=a-b.slice", "a-b.slice", "TasksMax=1"),
+        ] {
+            let found = wrong(&slice(unit(lines), name, line));
+            assert!(found.as_ref().is_some_and(|why| why.ends_with(line)), "{name} {line}: {found:?}");
+        }
+        for (lines, name, line) in [
+            ("", "system.slice.d/a.conf", "MemoryMax=2G\nCPUWeight=50"),
+            ("", "user.slice.d/a.conf", "MemoryMax=1M"),
+            ("", "a.slice", "MemoryMax=1M"),
+            ("Slice=a.slice", "system.slice.d/a.conf", "IPAddressDeny=any"),
+        ] {
+            assert_eq!(wrong(&slice(unit(lines), name, line)), None, "{name} {line}");
+        }
+    }
+
+    #[test]
     fn a_copy_of_a_packaged_unit_is_judged_by_what_differs() {
         let unit =
             "[Unit]\nConditionSecurity=x\n[Service]\nExecStart=/sbin/agetty\nMemoryDenyWriteExecute=yes\n";

@@ -24,12 +24,12 @@ use super::login::Door;
 use super::target::Init;
 use super::{pam, service};
 use crate::programs::cannot_start;
-use crate::systemd::Unit;
+use crate::systemd::{Unit, started};
 use crate::text::pam::Kind;
 use crate::{Guest, Result, View, programs, services};
 
 /// By these the configuration of distributions starts it.
-pub(super) const UNITS: &[&str] = &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
+pub(super) use crate::systemd::started::DOORS as UNITS;
 /// Its configuration: the first of these that is there.
 const CONFIGS: &[&str] =
     &["/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config", "/usr/share/openssh/sshd_config"];
@@ -50,7 +50,7 @@ pub(super) fn ssh(
     arch: Option<&str>,
 ) -> Result<Door> {
     let view = guest.view;
-    let Some(unit) = unit(view, init)? else {
+    let Some(unit) = unit(view, init, arguments)? else {
         for other in OTHERS {
             if services::is_started(view, other)? {
                 return Ok(Door::Closed(format!("{other} is started in the place of sshd")));
@@ -68,7 +68,7 @@ pub(super) fn ssh(
                 return Ok(fault.into());
             }
         }
-        if let Some(door) = options::doubtful(view, &served)? {
+        if let Some(door) = options::doubtful(view, &served, config(view)?)? {
             return Ok(door);
         }
     }
@@ -95,7 +95,7 @@ pub(super) fn ssh(
     if let Some(door) = refusals::together(&settings) {
         return Ok(door);
     }
-    if let Some(door) = keys::lacking(view, &settings)? {
+    if let Some(door) = keys::lacking(view, &settings, arguments)? {
         return Ok(door);
     }
     if settings.pam == Some(true) {
@@ -134,7 +134,7 @@ fn config(view: &dyn View) -> Result<Option<&'static str>> {
 
 /// What starts the server: the unit, or the script or job of the same name of an older init. One that is
 /// masked is named as well, as somebody has set it up.
-fn unit(view: &dyn View, init: Init) -> Result<Option<String>> {
+fn unit(view: &dyn View, init: Init, arguments: &str) -> Result<Option<String>> {
     let mut masked = None;
     for unit in UNITS {
         if init == Init::Systemd && matches!(Unit::find(view, unit)?, Unit::Masked(_)) {
@@ -143,7 +143,17 @@ fn unit(view: &dyn View, init: Init) -> Result<Option<String>> {
             return Ok(Some((*unit).to_owned()));
         }
     }
-    Ok(masked)
+    if masked.is_some() || init != Init::Systemd {
+        return Ok(masked);
+    }
+    // What no link starts may be started by a line of another unit, or by a timer.
+    let pulled = started::all(view, arguments)?.into_iter().filter(|started| !started.is_late);
+    for name in pulled.map(|started| started.pulled.name) {
+        if UNITS.contains(&name.as_str()) && matches!(Unit::find(view, &name)?, Unit::There { .. }) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -2,39 +2,21 @@
 //! logins. Those of packages are taken to be sound; the administrator's are judged.
 
 mod cloud_init;
-mod cron;
 mod harm;
 mod manager;
-pub(super) mod script;
-mod tmpfiles;
-
-use std::collections::BTreeSet;
+pub(super) mod tmpfiles;
 
 use self::harm::Harm;
-use self::script::Script;
-use super::sshd;
+use super::{sshd, sysctl};
+use crate::runs::When;
+use crate::script::Script;
 use crate::services::{self, RC_LOCAL};
 use crate::systemd::conditions::{self, Verdict};
-use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_packaged, is_quick, program};
+use crate::systemd::needs::{Directive, Fault, Start, base, directives, is_quick, program};
+use crate::systemd::started::{self, GATES, Started};
 use crate::systemd::{self, Pulled, Unit};
-use crate::text::cmdline;
-use crate::{Result, View};
+use crate::{Result, View, packaged, runs};
 
-/// What the logins come after, beside the doors.
-const GATES: &[&str] = &[
-    "basic.target",
-    "getty.target",
-    "local-fs.target",
-    "local-fs-pre.target",
-    "network-pre.target",
-    "network.target",
-    "sockets.target",
-    "sysinit.target",
-    "systemd-udevd.service",
-    "systemd-user-sessions.service",
-];
-/// What the system starts into.
-const DEFAULTS: &[&str] = &["default.target", "graphical.target", "multi-user.target", "timers.target"];
 /// What configures the network.
 pub(super) const MANAGERS: &[&str] = &[
     "NetworkManager.service",
@@ -44,17 +26,12 @@ pub(super) const MANAGERS: &[&str] = &[
     "wicked.service",
 ];
 
-/// By these a unit starts others.
-const PULLS: &[&str] = &["Requires", "Requisite", "Wants", "BindsTo", "Upholds"];
-/// As many units are looked at.
-const UNITS: usize = 4096;
-
 /// The first unit that ends the start, or of which nobody can tell whether it does.
 pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     let view = start.view;
     for script in RC_LOCAL {
         let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
-        let harm = if is_run { Script::of(view, script)?.harm(view)? } else { None };
+        let harm = if is_run { harm::of_all(view, &Script::of(view, script)?)? } else { None };
         if let Some(Harm { command, what, is_sure }) = harm {
             let why = format!("it is run at the end of the start, and {what}: {command}");
             return Ok(Some(Fault { place: (*script).to_owned(), why, is_sure }));
@@ -62,37 +39,21 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     }
     // A snapshot's blocks are paid for: less of it is looked at.
     if !view.machine().remote {
-        for part in [manager::fault, tmpfiles::fault, cron::fault, cloud_init::fault] {
+        for part in [manager::fault, sysctl::fault, tmpfiles::fault, of_runs, cloud_init::fault] {
             if let Some(fault) = part(view)? {
                 return Ok(Some(fault));
             }
         }
     }
-    let mut queue = systemd::started_by_links(view)?;
-    let line = start.arguments.unwrap_or_default();
-    let by_line = cmdline::values(line, "systemd.wants").into_iter();
-    queue.extend(by_line.map(|name| Pulled::by(name, "the command line")));
-    for gate in GATES.iter().chain(DEFAULTS).chain(sshd::UNITS) {
-        queue.extend(own_pulls(view, gate)?);
-    }
-    let mut known = BTreeSet::new();
-    while let Some(pulled) = queue.pop() {
+    for Started { pulled, own, is_late } in started::all(view, start.arguments.unwrap_or_default())? {
         let name = &pulled.name;
-        if !known.insert(name.clone()) || known.len() > UNITS {
-            continue;
-        }
-        if systemd::is_end(name) {
+        if !is_late && systemd::is_end(name) {
             let place = format!("{}/{}.wants/{name}", systemd::OWN, pulled.by.join(" "));
             return Ok(Some(Fault::sure(&place, format!("{name} is started, and ends the system"))));
         }
-        let Unit::There { path, .. } = Unit::find(view, name)? else { continue };
-        let own = view.resolve(&path)?.unwrap_or_else(|| path.clone());
-        if is_packaged(&own) && systemd::drop_ins(view, name)?.iter().all(|file| is_packaged(file)) {
-            continue;
-        }
-        queue.extend(own_pulls(view, name)?);
-        let found = match name.ends_with(".timer") {
-            true => timer(start, name, &own)?,
+        let Some(own) = own.filter(|_| !name.ends_with(".timer")) else { continue };
+        let found = match is_late {
+            true => later(start, &pulled, &own)?,
             false => of_unit(start, &pulled, &own)?,
         };
         if found.is_some() {
@@ -102,35 +63,47 @@ pub(super) fn fault(start: &Start<'_>) -> Result<Option<Fault>> {
     Ok(None)
 }
 
-/// What the administrator's lines of a unit start.
-fn own_pulls(view: &dyn View, unit: &str) -> Result<Vec<Pulled>> {
-    let Unit::There { name, path } = Unit::find(view, unit)? else { return Ok(Vec::new()) };
-    let all = directives(view, &name, &path)?;
-    let lines = all.iter().filter(|line| line.is_own && PULLS.contains(&line.key.as_str()));
-    let names = lines.flat_map(|line| line.value.split_whitespace());
-    Ok(names.map(|other| Pulled::by(other, &name)).collect())
+/// What cron, udev and the hooks of cards run, and that cuts the machine off.
+fn of_runs(view: &dyn View) -> Result<Option<Fault>> {
+    for run in runs::beside_units(view)? {
+        let Some(Harm { command, what, is_sure }) = harm::of_all(view, &Script::of_text(&run.text))? else {
+            continue;
+        };
+        let ends = what == harm::ENDS;
+        let (who, counts, is_sure) = match run.when {
+            When::Start => ("it is run at each start", true, is_sure),
+            // The network's own hop tells what it does to the card.
+            When::Card => ("it is run when a card comes up", ends || what == harm::STOPS, is_sure),
+            When::Clock { is_often: true } => ("it is run every few minutes", true, is_sure),
+            // A restart now and then is the administrator's wish, and what stops at night may start in the morning.
+            When::Clock { is_often: false } => ("it is run by the clock", !ends, false),
+        };
+        if counts && !packaged::is_of_package(view, &run.file)? {
+            return Ok(Some(Fault {
+                place: run.place(1),
+                why: format!("{who}, and it {what}: {command}"),
+                is_sure,
+            }));
+        }
+    }
+    Ok(None)
 }
 
-/// A timer that goes off by itself soon after the start; those of the calendar are the administrator's wish.
-fn timer(start: &Start<'_>, name: &str, path: &str) -> Result<Option<Fault>> {
-    let view = start.view;
-    let all = directives(view, name, path)?;
-    let is_soon = |line: &Directive| {
-        let after_start = ["OnActiveSec", "OnBootSec", "OnStartupSec"].contains(&line.key.as_str());
-        let unit = line.value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim();
-        after_start
-            && matches!(unit, "" | "s" | "sec" | "second" | "seconds" | "m" | "min" | "minute" | "minutes")
-    };
-    if !all.iter().any(is_soon) {
-        return Ok(None);
+/// What a unit that a timer starts at other times does for good.
+fn later(start: &Start<'_>, pulled: &Pulled, path: &str) -> Result<Option<Fault>> {
+    let (view, name) = (start.view, pulled.name.as_str());
+    for line in directives(view, name, path)?.iter().filter(|line| line.is_own) {
+        if !line.key.starts_with("ExecStart") {
+            continue;
+        }
+        let harm = harm::of_all(view, &Script::of(view, &line.value)?)?;
+        if let Some(harm) = harm.filter(|harm| harm.what != harm::ENDS) {
+            let why =
+                format!("{} starts {name}, and it {}: {}", pulled.by.join(", "), harm.what, harm.command);
+            return Ok(Some(Fault { place: line.file.clone(), why, is_sure: false }));
+        }
     }
-    let unit = all.iter().find(|line| line.key == "Unit").map(|line| line.value.clone());
-    let unit = unit.unwrap_or_else(|| name.replace(".timer", ".service"));
-    if systemd::is_end(&unit) {
-        return Ok(Some(Fault::sure(path, format!("{name} starts {unit}, which ends the system"))));
-    }
-    let Unit::There { name, path } = Unit::find(view, &unit)? else { return Ok(None) };
-    ends(start, &name, &directives(view, &name, &path)?)
+    Ok(None)
 }
 
 fn of_unit(start: &Start<'_>, pulled: &Pulled, path: &str) -> Result<Option<Fault>> {
@@ -247,7 +220,7 @@ fn ends(start: &Start<'_>, name: &str, all: &[Directive]) -> Result<Option<Fault
             "OnFailure" if names_end => fails(start, name, all)?,
             key if key.starts_with("ExecStart") => {
                 if let Some(Harm { command, what, is_sure }) =
-                    Script::of(start.view, value)?.harm(start.view)?
+                    harm::of_all(start.view, &Script::of(start.view, value)?)?
                 {
                     let why = format!("{name} is started, and {what}: {key}={value}");
                     let why = if value.contains(&command) { why } else { format!("{why}: {command}") };
@@ -384,8 +357,29 @@ mod tests {
         ] {
             assert_eq!(found(conf, &format!("[Manager]\n{line}\n")), sure, "{line}");
         }
-        let generator = debian().program("/etc/systemd/system-generators/g", "#!/bin/sh\n");
-        assert_eq!(wrong(&generator).map(|fault| fault.is_sure), Some(false));
+        let generator = |text: &str| wrong(&debian().program("/etc/systemd/system-generators/g", text));
+        for text in ["#!/bin/sh\ncp /opt/x.service $1\n", "\u{7f}ELF", "#!/bin/sh\necho x > $1/x.service\n"] {
+            assert_eq!(generator(text).map(|fault| fault.is_sure), Some(false), "{text}");
+        }
+        for text in
+            ["#!/bin/sh\nexit 0\n", "#!/bin/sh\n# none\n", "#!/bin/sh\necho none\nexit 0\ncp /opt/x $1\n"]
+        {
+            assert_eq!(generator(text), None, "{text}");
+        }
+        let sysctl = "/etc/sysctl.d/z.conf";
+        for (text, sure) in [
+            ("vm.overcommit_memory=2\nvm.overcommit_ratio=0\n", Some(false)),
+            ("vm/overcommit_memory = 2\nvm/overcommit_kbytes = 100\n", Some(false)),
+            ("kernel.threads-max=20\n", Some(false)),
+            ("-kernel.pid_max = 400\n", Some(false)),
+            ("net.ipv4.conf.all.arp_ignore=8\n", Some(false)),
+            ("vm.overcommit_memory=2\nvm.overcommit_ratio=80\n", None),
+            ("vm.overcommit_ratio=0\nvm.overcommit_memory=1\n", None),
+            ("kernel.threads-max=20\nkernel.threads-max=200000\n", None),
+            ("kernel.pid_max=4194304\nfs.file-max=1000000\nnet.ipv4.conf.all.arp_ignore=1\n", None),
+        ] {
+            assert_eq!(found(sysctl, text), sure, "{text}");
+        }
         for (line, sure) in [
             ("R! /etc/ssh", Some(true)),
             ("r! /etc/ssh/sshd_config", Some(true)),
@@ -395,6 +389,14 @@ mod tests {
             ("R! /var/tmp/x", None),
             ("d /run/app 0755 app app -", None),
             ("R! /etc/ssh/*.bak", None),
+            ("f+ /etc/nologin 0644 root root - closed", Some(true)),
+            ("C /etc/nologin - - - - /opt/nologin", Some(true)),
+            ("f /run/nologin", None),
+            ("z /etc/ssh/ssh_host_*_key 0644 root root -", Some(true)),
+            ("Z! /etc/ssh 0755", Some(true)),
+            ("z /etc/ssh/ssh_host_*_key 0600", None),
+            ("z /etc/ssh/*.pub 0644", None),
+            ("Z /etc/ssh ~0644", None),
         ] {
             assert_eq!(found("/etc/tmpfiles.d/a.conf", &format!("{line}\n")), sure, "{line}");
         }
@@ -406,6 +408,13 @@ mod tests {
         for (file, line, is_fine) in [
             ("/etc/cron.d/x", "@reboot root /sbin/poweroff", false),
             ("/var/spool/cron/crontabs/root", "@reboot sleep 10; ip link set eth0 down", false),
+            ("/var/spool/cron/crontabs/root", "*/2 * * * * /sbin/ip link set dev eth0 down", false),
+            ("/etc/cron.d/x", "* * * * * root systemctl stop ssh", false),
+            ("/etc/cron.d/x", "0 3 * * * root systemctl stop ssh", false),
+            ("/etc/cron.d/x", "*/10 * * * * root /sbin/reboot", false),
+            ("/etc/cron.d/x", "*/10 * * * * root ip route del default", false),
+            ("/etc/cron.d/x", "0 4 * * * root systemctl stop ssh; tar c /x; systemctl start ssh", true),
+            ("/var/spool/cron/crontabs/bob", "* * * * * /sbin/reboot", true),
             ("/etc/cron.d/x", "@reboot root /usr/local/bin/app", true),
             ("/etc/cron.d/x", "0 4 * * 0 root /sbin/reboot", true),
         ] {

@@ -35,6 +35,28 @@ struct Asked<'a> {
     values: Vec<&'a str>,
 }
 
+/// What rules ask of others.
+struct About<'a> {
+    /// Whether one sets a mark.
+    marks: bool,
+    /// Those that put whom they see into a list (`-m recent --set`).
+    lists: Vec<&'a str>,
+}
+
+impl About<'_> {
+    /// Whether a rule puts anybody into the list.
+    fn fills(&self, list: &str) -> bool {
+        self.lists.iter().any(|rule| {
+            let mut words = rule.split_whitespace();
+            let named = words.by_ref().find(|word| *word == "--name").and_then(|_| words.next());
+            named.unwrap_or(DEFAULT).trim_matches('"') == list
+        })
+    }
+}
+
+/// The list of `-m recent` where none is named.
+const DEFAULT: &str = "DEFAULT";
+
 /// The chains as this packet sees them.
 pub(super) fn ruleset(text: &str, packet: &Packet<'_>) -> Ruleset {
     let mut set = Ruleset::default();
@@ -43,7 +65,10 @@ pub(super) fn ruleset(text: &str, packet: &Packet<'_>) -> Ruleset {
     for (table, chain) in hooks.iter().filter(|(table, _)| *table != "nat" || packet.way == Way::First) {
         set.chain(&format!("{table} {chain}")).is_base = true;
     }
-    let marks = text.contains("-mark ") && text.contains("MARK");
+    let about = About {
+        marks: text.contains("-mark ") && text.contains("MARK"),
+        lists: text.lines().filter(|line| line.contains("recent") && line.contains(" --set")).collect(),
+    };
     let mut table = "filter".to_owned();
     for line in lines(text) {
         let body = line.body.trim();
@@ -54,7 +79,7 @@ pub(super) fn ruleset(text: &str, packet: &Packet<'_>) -> Ruleset {
                 let (Some(chain), policy) = (words.next(), words.next()) else { continue };
                 set.chain(&format!("{table} {chain}")).drops = policy == Some("DROP");
             }
-            Some('-' | '[') => command(&words(body), &table, packet, marks, &mut set),
+            Some('-' | '[') => command(&words(body), &table, packet, &about, &mut set),
             _ => {}
         }
     }
@@ -91,7 +116,7 @@ fn words(line: &str) -> Vec<Word> {
 }
 
 /// What a line changes.
-fn command(words: &[Word], table: &str, packet: &Packet<'_>, marks: bool, set: &mut Ruleset) {
+fn command(words: &[Word], table: &str, packet: &Packet<'_>, about: &About<'_>, set: &mut Ruleset) {
     let asked = asked(words);
     let find = |names: [&str; 2]| asked.iter().find(|one| names.contains(&one.name));
     let table = find(["-t", "--table"]).and_then(|one| one.values.first().copied()).unwrap_or(table);
@@ -111,7 +136,7 @@ fn command(words: &[Word], table: &str, packet: &Packet<'_>, marks: bool, set: &
         }
     } else if let Some(one) = find(["-A", "--append"]).or_else(|| find(["-I", "--insert"])) {
         let Some(chain) = name(one) else { return };
-        let rule = rule(words, &asked, table, packet, marks);
+        let rule = rule(words, &asked, table, packet, about);
         let rules = &mut set.chain(&chain).rules;
         let at = match one.name.trim_start_matches('-').starts_with(['I', 'i']) {
             true => one.values.get(1).and_then(|number| number.parse().ok()).unwrap_or(1_usize),
@@ -144,7 +169,7 @@ fn asked(words: &[Word]) -> Vec<Asked<'_>> {
     out
 }
 
-fn rule(words: &[Word], asked: &[Asked<'_>], table: &str, packet: &Packet<'_>, marks: bool) -> Rule {
+fn rule(words: &[Word], asked: &[Asked<'_>], table: &str, packet: &Packet<'_>, about: &About<'_>) -> Rule {
     let text: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     let (mut fit, mut verdict) = (Fit::Yes, Verdict::Next);
     for one in asked {
@@ -152,7 +177,7 @@ fn rule(words: &[Word], asked: &[Asked<'_>], table: &str, packet: &Packet<'_>, m
         match one.name {
             "-j" | "--jump" => verdict = judged(target, asked, table),
             "-g" | "--goto" => verdict = Verdict::Goto(format!("{table} {target}")),
-            _ => fit = fit.and(fits(one, asked, packet, marks).not_if(one.negated)),
+            _ => fit = fit.and(fits(one, asked, packet, about).not_if(one.negated)),
         }
     }
     Rule { text: text.join(" "), fit, verdict }
@@ -168,18 +193,18 @@ fn judged(target: &str, asked: &[Asked<'_>], table: &str) -> Verdict {
         "REDIRECT" if value("--to-ports").is_none_or(|ports| ports == "22") => Verdict::Accept,
         "DNAT" if value("--to-destination").is_some_and(|to| to == ":22") => Verdict::Accept,
         "DNAT" | "REDIRECT" | "NETMAP" | "TPROXY" => Verdict::Divert,
+        "NOTRACK" => Verdict::Untrack,
+        "CT" if asked.iter().any(|one| one.name == "--notrack") => Verdict::Untrack,
         "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNMARK" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "HL"
         | "IDLETIMER" | "LED" | "LOG" | "MARK" | "NFLOG" | "SECMARK" | "SET" | "TCPMSS" | "TCPOPTSTRIP"
         | "TEE" | "TOS" | "TRACE" | "TTL" | "ULOG" => Verdict::Next,
-        "NFQUEUE" | "QUEUE" | "NOTRACK" | "SYNPROXY" => {
-            Verdict::Unknown(format!("what {target} does with it"))
-        }
+        "NFQUEUE" | "QUEUE" | "SYNPROXY" => Verdict::Unknown(format!("what {target} does with it")),
         chain => Verdict::Jump(format!("{table} {chain}")),
     }
 }
 
 /// Whether one option fits the packet, its `!` aside.
-fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, marks: bool) -> Fit {
+fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, about: &About<'_>) -> Fit {
     let first = one.values.first().copied().unwrap_or_default();
     let list = || first.split(',').filter(|word| !word.is_empty());
     let few = |what: &str| Fit::Few(format!("{what} {}", one.values.join(" ")).trim().to_owned());
@@ -219,7 +244,11 @@ fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, marks: bool) 
         "--connlimit-above" => Fit::of(first == "0"),
         "--rcheck" | "--update" | "--remove" => {
             let name = asked.iter().find(|one| one.name == "--name").map(|one| one.values.concat());
-            Fit::Few(format!("from whoever is in the list {}", name.as_deref().unwrap_or("DEFAULT")))
+            let name = name.as_deref().unwrap_or(DEFAULT);
+            match about.fills(name) {
+                true => Fit::Few(format!("from whoever is in the list {name}")),
+                false => Fit::No,
+            }
         }
         "--match-set" => Fit::Few(format!("of the set {first}")),
         "--mac-source" => few("from"),
@@ -239,7 +268,7 @@ fn fits(one: &Asked<'_>, asked: &[Asked<'_>], packet: &Packet<'_>, marks: bool) 
         "--dscp" | "--dscp-class" | "--tos" | "--tcp-option" => Fit::No,
         "--uid-owner" | "--gid-owner" => Fit::of(matches!(first, "0" | "root")),
         "--mark" if matches!(first.split('/').next(), Some("0" | "0x0")) => Fit::of(true),
-        "--mark" if !marks => Fit::No,
+        "--mark" if !about.marks => Fit::No,
         "--icmp-type" | "--icmpv6-type" | "-f" | "--fragment" | "-6" | "--ipv6" => Fit::No,
         "-m" | "--match" if matches!(first, "icmp" | "udp" | "sctp" | "socket" | "physdev") => match first {
             "socket" => Fit::Unknown("-m socket".into()),
@@ -272,6 +301,7 @@ const SAYS_NOTHING: &[&str] = &[
     "-w",
     "-W",
     "--add-set",
+    "--algo",
     "--append",
     "--burst",
     "--checksum-fill",
@@ -300,6 +330,7 @@ const SAYS_NOTHING: &[&str] = &[
     "--hashlimit-dstmask",
     "--hashlimit-upto",
     "--helper",
+    "--icase",
     "--hitcount",
     "--insert",
     "--ipv4",
@@ -378,7 +409,7 @@ mod tests {
     use super::*;
 
     fn fate(text: &str) -> Fate {
-        ruleset(text, &Packet { way: Way::First, card: "eth0" }).fate().0
+        ruleset(text, &Packet { way: Way::First, card: "eth0", is_tracked: true }).fate().0
     }
 
     fn input(rules: &str) -> Fate {
@@ -423,6 +454,8 @@ mod tests {
             "-A INPUT -m mark --mark 0x8000/0x8000 -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
             "-A INPUT -p tcp --dport 22 -m geoip --src-cc CN -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
             "-I INPUT 1 -p tcp --dport 22 -j ACCEPT",
+            "-A INPUT -p tcp -m string --string \"BitTorrent\" --algo bm -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
+            "-A INPUT -m recent --rcheck --name BAD -j DROP\n-A INPUT -p tcp --dport 22 -j ACCEPT",
         ] {
             assert_eq!(input(rule), Fate::In, "{rule}");
         }
@@ -436,7 +469,10 @@ mod tests {
             ("-A INPUT ! -s 10.0.0.0/8 -j DROP\n-A INPUT -j ACCEPT", "from 10.0.0.0/8"),
             ("-A INPUT -p tcp --dport 22 -m set --match-set good src -j ACCEPT", "of the set good"),
             ("-A INPUT -m iprange --src-range 1.1.1.1-1.1.1.9 -j ACCEPT", "from 1.1.1.1-1.1.1.9"),
-            ("-A INPUT -m recent --rcheck --name KNOCK -j OK", "from whoever is in the list KNOCK"),
+            (
+                "-A INPUT -p udp --dport 7 -m recent --name KNOCK --set\n-A INPUT -m recent --rcheck --name KNOCK -j OK",
+                "from whoever is in the list KNOCK",
+            ),
             ("-A INPUT -d 10.0.5.7/32 -p tcp --dport 22 -j ACCEPT", "to 10.0.5.7/32"),
         ] {
             assert_eq!(input(rule), Fate::Limited(vec![who.to_owned()]), "{rule}");
@@ -454,6 +490,8 @@ mod tests {
             "-A INPUT -p tcp --dport 22 -j OTHER\n:OTHER - [0:0]\n-A OTHER -s 127.0.0.1 -j ACCEPT\n",
             "-A INPUT -i ens5 -p tcp --dport 22 -j ACCEPT",
             "-A INPUT -p tcp --sport 22 -j ACCEPT",
+            "-A INPUT -m recent --rcheck --name KNOCK -j OK",
+            "-A INPUT -m recent --name OTHER --set\n-A INPUT -m recent --rcheck --name KNOCK -j OK",
         ] {
             assert!(matches!(input(rule), Fate::Out(_)), "{rule}: {:?}", input(rule));
         }
@@ -466,11 +504,14 @@ mod tests {
                 Way::More,
             ),
         ] {
-            let fate = ruleset(text, &Packet { way, card: "eth0" }).fate().0;
+            let fate = ruleset(text, &Packet { way, card: "eth0", is_tracked: true }).fate().0;
             assert!(matches!(fate, Fate::Out(_)), "{text}: {fate:?}");
         }
         let sport = "*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p tcp --sport 22 -j ACCEPT\n";
-        assert_eq!(ruleset(sport, &Packet { way: Way::Answer, card: "eth0" }).fate().0, Fate::In);
+        assert_eq!(
+            ruleset(sport, &Packet { way: Way::Answer, card: "eth0", is_tracked: true }).fate().0,
+            Fate::In
+        );
         let nat =
             |rule: &str| fate(&format!("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp {rule}\n"));
         assert!(matches!(nat("--dport 22 -j DNAT --to-destination 10.9.9.9:22"), Fate::Elsewhere(_)));

@@ -1,32 +1,15 @@
-//! Scripts that load files of rules: what runs at the end of the start, and when a card comes up.
+//! Files of rules that scripts load: what runs at the start, when a card comes up, and by the clock.
 
 use super::Language;
-use crate::services::RC_LOCAL;
 use crate::text::lines;
-use crate::{Result, View};
-
-const FOLDERS: &[&str] =
-    &["/etc/network/if-pre-up.d", "/etc/network/if-up.d", "/etc/NetworkManager/dispatcher.d/pre-up.d"];
-/// Their options run commands as well.
-const INTERFACES: &[&str] = &["/etc/network/interfaces"];
-const MORE_INTERFACES: &str = "/etc/network/interfaces.d";
+use crate::{Result, View, runs};
 
 /// The files of rules that scripts load.
 pub(super) fn files(view: &dyn View) -> Result<Vec<(String, Language)>> {
-    let mut scripts: Vec<String> = RC_LOCAL.iter().map(|path| (*path).to_owned()).collect();
-    for dir in FOLDERS {
-        scripts.extend(view.glob(dir, "")?);
-    }
     let mut out = Vec::new();
-    for path in scripts {
-        if view.stat(&path)?.is_some_and(|node| node.mode & 0o111 != 0) {
-            out.extend(loaded(&view.text(&path)?.unwrap_or_default()));
-        }
-    }
-    let mut configured: Vec<String> = INTERFACES.iter().map(|path| (*path).to_owned()).collect();
-    configured.extend(view.glob(MORE_INTERFACES, "")?);
-    for path in configured {
-        out.extend(loaded(&view.text(&path)?.unwrap_or_default()));
+    for run in runs::all(view)? {
+        let inner = run.inner.iter().map(|script| script.text());
+        out.extend([run.text.as_str()].into_iter().chain(inner).flat_map(loaded));
     }
     out.sort();
     out.dedup();
@@ -39,18 +22,27 @@ fn loaded(text: &str) -> Vec<(String, Language)> {
     for line in lines(text).filter(|line| !line.body.trim_start().starts_with('#')) {
         let body = line.body.replace('<', " < ");
         let words: Vec<&str> = body.split_whitespace().collect();
-        let runs = |name: &str| words.iter().position(|word| word.rsplit('/').next() == Some(name));
+        let runs = |name: &str| {
+            let is_it =
+                |word: &&str| word.trim_start_matches(['"', '\'', '(']).rsplit('/').next() == Some(name);
+            words.iter().position(is_it)
+        };
         let at = |at: usize| words.get(at.saturating_add(1)..).unwrap_or_default();
         let names = ["iptables-restore", "iptables-legacy-restore", "iptables-nft-restore"];
         if let Some(from) = names.iter().find_map(|name| runs(name)) {
             let file = at(from).iter().find(|word| word.starts_with('/'));
-            out.extend(file.map(|file| (file.trim_end_matches(';').to_owned(), Language::Iptables)));
+            out.extend(file.map(|file| (of_word(file), Language::Iptables)));
         } else if let Some(from) = runs("nft") {
             let file = at(from).iter().skip_while(|word| !matches!(**word, "-f" | "--file")).nth(1);
-            out.extend(file.map(|file| (file.trim_end_matches(';').to_owned(), Language::Nft)));
+            out.extend(file.map(|file| (of_word(file), Language::Nft)));
         }
     }
     out
+}
+
+/// A path without what the shell has around it.
+fn of_word(word: &str) -> String {
+    word.trim_end_matches([';', ')', '"', '\'', '}']).to_owned()
 }
 
 #[cfg(test)]
@@ -64,6 +56,7 @@ mod tests {
             ("    pre-up iptables-restore </etc/a;", "/etc/a Iptables"),
             ("iptables-restore -w /etc/b || true", "/etc/b Iptables"),
             ("nft -f /etc/c.nft", "/etc/c.nft Nft"),
+            ("/bin/sh -c 'iptables-restore < /etc/d'", "/etc/d Iptables"),
             ("# iptables-restore < /etc/a", ""),
             ("ip6tables-restore < /etc/a", ""),
             ("nft flush ruleset", ""),

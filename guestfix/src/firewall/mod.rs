@@ -4,6 +4,7 @@
 //! files the chains as one packet sees them ([`ruleset`]); three packets are sent through: the first of a
 //! client, the server's answer, and what the client sends from then on ([`packet`]).
 
+mod commands;
 mod firewalld;
 mod iptables;
 mod loaders;
@@ -15,6 +16,7 @@ mod tests;
 mod ufw;
 mod xml;
 
+pub(crate) use self::commands::shut;
 use self::packet::{Packet, Way};
 use self::ruleset::{Fate, Ruleset};
 use crate::place::Evidence;
@@ -76,7 +78,7 @@ pub(crate) enum Door {
 pub(crate) fn doors(view: &dyn View, platform: &Platform) -> Result<Vec<Door>> {
     let card = network::card_name(view, platform)?;
     let mut out = Vec::new();
-    let first = Packet { way: Way::First, card: &card };
+    let first = Packet { way: Way::First, card: &card, is_tracked: true };
     if is_started(view, &[ufw::UNIT])?
         && let Some(rules) = ufw::rules(view)?
     {
@@ -135,7 +137,11 @@ fn nft(view: &dyn View, file: &str, card: &str) -> Result<Option<Door>> {
 fn door(file: &str, card: &str, ruleset: impl Fn(&Packet<'_>) -> Ruleset) -> Option<Door> {
     let mut found = None;
     for way in [Way::First, Way::Answer, Way::More] {
-        let set = ruleset(&Packet { way, card });
+        let packet = Packet { way, card, is_tracked: true };
+        let mut set = ruleset(&packet);
+        if set.untracks() {
+            set = ruleset(&Packet { is_tracked: false, ..packet });
+        }
         let (fate, cards) = set.fate();
         match said(file, way, fate, &cards, card) {
             Some(door @ Door::Shut(_)) => return Some(door),
@@ -173,12 +179,4 @@ fn said(file: &str, way: Way, fate: Fate, cards: &[&str], card: &str) -> Option<
             Door::Unknown(evidence(format!("whether it lets ssh in cannot be told: {what}")))
         }
     })
-}
-
-/// Whether commands of iptables, a line each, keep everybody out, or may.
-pub(crate) fn commands_shut(rules: &str, card: &str) -> bool {
-    matches!(
-        door("", card, |packet| iptables::ruleset(rules, packet)),
-        Some(Door::Shut(_) | Door::Unknown(_))
-    )
 }

@@ -31,6 +31,8 @@ pub(super) struct Packet<'a> {
     pub(super) way: Way,
     /// The name of the target's card.
     pub(super) card: &'a str,
+    /// Whether conntrack looks at it.
+    pub(super) is_tracked: bool,
 }
 
 /// Whether a rule is for a packet.
@@ -222,7 +224,11 @@ impl Packet<'_> {
 
     /// Whether conntrack has it in one of these states.
     pub(super) fn state<'s>(&self, mut states: impl Iterator<Item = &'s str>) -> Fit {
-        let own = if self.way == Way::First { "new" } else { "established" };
+        let own = match self.way {
+            _ if !self.is_tracked => "untracked",
+            Way::First => "new",
+            _ => "established",
+        };
         Fit::of(states.any(|state| state.eq_ignore_ascii_case(own)))
     }
 
@@ -268,8 +274,8 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, ()> {
 mod tests {
     use super::*;
 
-    const FIRST: Packet<'_> = Packet { way: Way::First, card: "eth0" };
-    const ANSWER: Packet<'_> = Packet { way: Way::Answer, card: "eth0" };
+    const FIRST: Packet<'_> = Packet { way: Way::First, card: "eth0", is_tracked: true };
+    const ANSWER: Packet<'_> = Packet { way: Way::Answer, card: "eth0", is_tracked: true };
 
     fn few(text: &str) -> Fit {
         Fit::Few(text.into())

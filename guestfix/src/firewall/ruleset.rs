@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     Return,
     /// It goes on to the next rule.
     Next,
+    /// The same, and conntrack does not look at it.
+    Untrack,
     /// It is sent to another port or machine.
     Divert,
     /// Nobody can tell: what is not understood.
@@ -121,6 +123,12 @@ impl Ruleset {
         self.chains.entry(name.to_owned()).or_default()
     }
 
+    /// Whether a rule keeps the packet from conntrack.
+    pub(super) fn untracks(&self) -> bool {
+        let mut rules = self.chains.values().flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.verdict == Verdict::Untrack && rule.fit == Fit::Yes)
+    }
+
     /// What becomes of the packet at all chains that it comes by, and the cards on which it would be let in.
     pub(super) fn fate(&self) -> (Fate, Vec<&str>) {
         let mut walk = Walk { chains: &self.chains, steps: 0, known: HashMap::new(), cards: Vec::new() };
@@ -173,7 +181,7 @@ impl<'a> Walk<'a> {
                         break fate;
                     }
                 }
-                _ if rule.verdict == Verdict::Next => {}
+                _ if matches!(rule.verdict, Verdict::Next | Verdict::Untrack) => {}
                 Fit::Few(which) => few.push((which, self.branch(rule, &stack, drops, depth))),
                 Fit::Most(which) => {
                     let most = self.branch(rule, &stack, drops, depth);
@@ -214,7 +222,7 @@ impl<'a> Walk<'a> {
                 stack.push((chain, 0));
             }
             Verdict::Return => drop(stack.pop()),
-            Verdict::Next => {}
+            Verdict::Next | Verdict::Untrack => {}
         }
         None
     }

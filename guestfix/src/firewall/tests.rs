@@ -140,6 +140,33 @@ fn nft_lets_ssh_in() {
     }
 }
 
+/// Rules that count on what others do: marks, and what conntrack does not see.
+#[test]
+fn nft_rules_ask_of_others() {
+    let raw = |rule: &str| {
+        format!(
+            "table inet raw {{\n chain p {{\n  type filter hook prerouting priority raw; policy accept;\n  {rule}\n }}\n}}\n"
+        )
+    };
+    for (above, rules) in [
+        (raw("tcp dport 22 notrack"), "ct state untracked tcp dport 22 accept"),
+        (raw("udp dport 53 notrack"), "tcp dport 22 ct state new accept"),
+        (raw("udp dport 53 meta mark set 0x66"), "tcp dport 22 accept"),
+        (raw(""), "tcp dport 22 ct count over 5 drop\ntcp dport 22 accept"),
+        (raw(""), "meta mark 0x66 drop\ntcp dport 22 accept"),
+    ] {
+        assert_eq!(found(&input(&above, "", rules)), "", "{above}{rules}");
+    }
+    for (above, rules, what) in [
+        (raw("tcp dport 22 notrack"), "tcp dport 22 ct state new accept", "shut: "),
+        (raw("tcp dport 22 meta mark set 0x66"), "meta mark 0x66 drop\ntcp dport 22 accept", "unknown: "),
+        (raw(""), "tcp dport 22 ct count over 0 drop\ntcp dport 22 accept", "shut: "),
+    ] {
+        let found = found(&input(&above, "", rules));
+        assert!(found.starts_with(what), "{above}{rules}: {found}");
+    }
+}
+
 #[test]
 fn nft_keeps_ssh_out() {
     let (shut, rule) =

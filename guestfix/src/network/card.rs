@@ -114,7 +114,7 @@ fn is_down(command: &str) -> bool {
 }
 
 /// Key, operator and value of a part of a udev rule: `ATTR{address}=="0a:ff"`.
-fn key(part: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn key(part: &str) -> Option<(&str, &str, &str)> {
     let at = part.find(['=', '!', ':', '+'])?;
     let (key, rest) = part.split_at(at);
     let value = rest.find('"')?;

@@ -41,6 +41,11 @@ pub(super) enum Harm {
     Lasting,
 }
 
+/// Whether a command takes the card, its addresses or its routes away.
+pub(crate) fn takes_away(name: &str, words: &[&str], card: &str) -> bool {
+    harm(name, words, card).is_some()
+}
+
 /// Something that a script does, and how sure it is that it does so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Done {
@@ -299,6 +304,7 @@ impl Shell<'_> {
                 let set = rest.iter().skip_while(|word| **word != "set").nth(1);
                 rest.windows(2).find(|pair| pair[0] == "dev").map(|pair| pair[1]).or(set.copied())
             }
+            ["tc", rest @ ..] => rest.windows(2).find(|pair| pair[0] == "dev").map(|pair| pair[1]),
             ["ifconfig" | "ethtool", rest @ ..] => rest.iter().find(|word| !word.starts_with('-')).copied(),
             _ => None,
         };
@@ -465,7 +471,7 @@ mod tests {
     use crate::rules::testing::Bench;
 
     fn outcome(text: &str) -> String {
-        let programs = ["cat", "curl", "ethtool", "ifconfig", "ifdown", "ip", "ping", "route", "sh"];
+        let programs = ["cat", "curl", "ethtool", "ifconfig", "ifdown", "ip", "ping", "route", "sh", "tc"];
         let bench = programs.iter().fold(Bench::debian().file("/etc/there", ""), |bench, name| {
             bench.program(&format!("/sbin/{name}"), library(&[]))
         });
@@ -547,6 +553,10 @@ mod tests {
             ("ip route add 10.50.0.0/16 via 10.0.0.1 || true", ""),
             ("ip route add blackhole 10.0.0.0/8", ""),
             ("ip route add unreachable default", "Lasting Yes"),
+            ("ip route add blackhole 128.0.0.0/1", "Lasting Yes"),
+            ("tc qdisc add dev eth0 root netem loss 100%", "Lasting Yes"),
+            ("tc qdisc add dev eth0 root netem delay 10ms loss 0.1%", ""),
+            ("tc qdisc add dev eth1 root netem loss 100%", "fails Yes"),
             ("ip route flush cache", ""),
             ("ip rule add prio 100 unreachable", "Lasting Yes"),
             ("ip rule add from 10.0.0.0/8 table 100", ""),

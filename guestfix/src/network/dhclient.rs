@@ -19,8 +19,8 @@ const SCRIPT: &str = "dhclient-script";
 /// As much is read of it.
 const READ: usize = 64 << 10;
 /// What its script sources before it configures the card, and behind it.
-const ENTER: [&str; 2] = ["/etc/dhcp/dhclient-enter-hooks", "/etc/dhclient-enter-hooks"];
-const EXIT: [&str; 2] = ["/etc/dhcp/dhclient-exit-hooks", "/etc/dhclient-exit-hooks"];
+pub(crate) const ENTER: [&str; 2] = ["/etc/dhcp/dhclient-enter-hooks", "/etc/dhclient-enter-hooks"];
+pub(crate) const EXIT: [&str; 2] = ["/etc/dhcp/dhclient-exit-hooks", "/etc/dhclient-exit-hooks"];
 /// Options that servers of offices give, and none of a cloud.
 const OF_OFFICES: &[&str] = &[
     "finger-server",

@@ -34,6 +34,9 @@ use crate::{Result, View, services};
 
 pub(crate) use crate::services::is_started;
 pub use card::Card;
+pub(crate) use card::key as udev_key;
+pub(crate) use commands::takes_away;
+pub(crate) use dhclient::{ENTER, EXIT};
 pub(crate) use ifupdown::lists_ports;
 
 /// How a card comes by its address.

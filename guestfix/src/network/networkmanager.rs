@@ -258,7 +258,9 @@ fn profiles(view: &dyn View, conf: &[Source]) -> Result<Vec<Profile>> {
                 continue;
             }
             let text = view.text(&path)?.unwrap_or_default();
-            out.extend(keyfile(Place::file(path), &text));
+            if !is_open(view, &path)? {
+                out.extend(keyfile(Place::file(path), &text));
+            }
             names.push(name);
         }
     }
@@ -267,6 +269,12 @@ fn profiles(view: &dyn View, conf: &[Source]) -> Result<Vec<Profile>> {
         out.extend(ifcfg::profiles(view)?);
     }
     Ok(out)
+}
+
+/// Whether others may read or write a file, or have it: NetworkManager takes no such one for a keyfile.
+fn is_open(view: &dyn View, path: &str) -> Result<bool> {
+    let packaged = path.starts_with("/usr/");
+    Ok(!packaged && view.stat(path)?.is_some_and(|node| node.mode & 0o077 != 0 || node.uid != 0))
 }
 
 /// A keyfile; `None` if it is none: NetworkManager leaves out what it cannot read as a whole.

@@ -189,7 +189,7 @@ fn network_manager_stays_and_its_profile_fits_any_card() {
     let manager = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
     Bench::without_network()
         .manager("NetworkManager")
-        .file(profile, "[connection]\ntype=ethernet\ninterface-name=ens5\n[ethernet]\nmac-address=0A:FF\n")
+        .secret(profile, "[connection]\ntype=ethernet\ninterface-name=ens5\n[ethernet]\nmac-address=0A:FF\n")
         .mended(&network::LEFTOVERS, |view| {
             assert!(view.lstat(manager).unwrap().is_some());
             assert_eq!(view.list("/etc/systemd/system/multi-user.target.wants").unwrap().len(), 1);

@@ -3,6 +3,7 @@
 //! systemd.exec(5)). What the administrator has written and is not understood is said.
 
 use super::conditions::{self, Verdict};
+use super::slices;
 use super::understood::is_harmless;
 use super::{PREFIXES, Unit, drop_ins, packaged};
 use crate::bootwalk::waits;
@@ -146,6 +147,13 @@ impl Start<'_> {
             if let Some(fault) = self.of_line(name, line, depth)? {
                 return Ok(Some(fault));
             }
+        }
+        if name.ends_with(".service")
+            && depth == 0
+            && !self.view.machine().remote
+            && let Some(fault) = slices::fault(self.view, slices::of(&all))?
+        {
+            return Ok(Some(Fault { why: format!("{name}: {}", fault.why), ..fault }));
         }
         let has_command = all.iter().any(|line| line.section == "Service" && line.key == "ExecStart");
         let is_idle = name.ends_with(".service") && depth == 0 && !has_command;

@@ -29,6 +29,7 @@ const NEEDED: &[&str] = &[
 const BELOW: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
 /// These hold what the boot may need, and what is below them it does not.
 const ALONE: &[&str] = &["/home", "/root", "/root/.ssh", "/var", "/var/lib"];
+const HOMES: &str = "/home";
 /// Of packages of others, and of what no program asks for.
 const SPARED: &[&str] = &[
     "/etc/hostname",
@@ -99,6 +100,8 @@ fn instead(guest: &Guest<'_>, wanted: &Wanted<'_>, path: &str) -> Result<Seen> {
             // that it is not there is said elsewhere
             None => Seen::Same,
             Some(_) if is_empty_folder(view, spec)? => Seen::Nothing,
+            // The homes of accounts are looked at where they come from.
+            Some(_) if path == HOMES => Seen::Same,
             Some(source) => Seen::Other(source),
         });
     }

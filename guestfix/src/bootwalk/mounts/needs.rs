@@ -106,3 +106,19 @@ fn device_of(value: &str) -> Option<String> {
     let name = value.strip_suffix(".device")?;
     Some(format!("/{}", name.replace('-', "/").replace("\\x2d", "-")))
 }
+
+/// The name of an owner or group that mount(8) does not find, and gives up at.
+pub(super) fn no_owner(view: &dyn View, options: &str) -> Result<Option<Fault>> {
+    for (option, file) in [("uid", "/etc/passwd"), ("gid", "/etc/group")] {
+        for name in mount_options::values(options, option) {
+            let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+            let text = view.text(file)?.unwrap_or_default();
+            if !is_number && !text.lines().any(|line| line.split(':').next() == Some(name)) {
+                return Ok(Some(Fault::Blocked(format!(
+                    "its option {option}={name} names nobody who is in {file}"
+                ))));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -128,7 +128,18 @@ fn exec(view: &dyn View, arguments: &[&str]) -> Result<Answer> {
     })
 }
 
-/// Limits of 0 logins.
+/// The least of each limit with which a session surely does its work, in the unit of each (limits.conf(5)).
+const LEAST: &[(&str, u64)] = &[
+    ("as", 65_536),
+    ("cpu", 1),
+    ("data", 16_384),
+    ("fsize", 1024),
+    ("nofile", 64),
+    ("nproc", 8),
+    ("stack", 128),
+];
+
+/// Limits of 0 logins, and those with which nothing is started.
 fn limits(view: &dyn View, account: &Account, groups: &[String]) -> Result<Answer> {
     let mut files = vec![LIMITS.to_owned()];
     files.extend(view.glob(LIMITS_DIR, ".conf")?);
@@ -136,13 +147,25 @@ fn limits(view: &dyn View, account: &Account, groups: &[String]) -> Result<Answe
         let text = view.text(&file)?.unwrap_or_default();
         for line in text.lines() {
             let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-            let [domain, _, item, "0"] = words.as_slice() else { continue };
+            let [domain, _, item, value] = words.as_slice() else { continue };
             let is_for = match domain.strip_prefix(['@', '%']) {
                 Some(group) => groups.iter().any(|name| name == group),
                 None => *domain == account.name || *domain == "*" && !account.is_root(),
             };
-            if is_for && matches!(*item, "maxlogins" | "maxsyslogins") {
+            if is_for && *value == "0" && matches!(*item, "maxlogins" | "maxsyslogins") {
                 return Ok(Answer::No(format!("{file} allows it no login: {line}")));
+            }
+            let Some((_, least)) = LEAST.iter().find(|(name, _)| name == item).filter(|_| is_for) else {
+                continue;
+            };
+            match value.parse::<u64>() {
+                Ok(0) => return Ok(Answer::No(format!("{file} leaves it nothing to start: {line}"))),
+                Ok(value) if value < *least => {
+                    let why =
+                        format!("nobody can tell whether its shell starts with so little: {file}: {line}");
+                    return Ok(Answer::Unsure(why));
+                }
+                _ => {}
             }
         }
     }

@@ -63,6 +63,18 @@ pub(super) fn is_public_key(kind: &str, text: &str) -> bool {
     rest.is_empty() && fields.first() == Some(&kind.as_bytes()) && is_of_its_length
 }
 
+/// The length of a public key of RSA, in bits; `None` for another: its name, its exponent, its modulus.
+pub(super) fn bits_of_rsa(text: &str) -> Option<usize> {
+    let bytes = BASE64.decode(text).ok()?;
+    let (name, rest) = field(&bytes)?;
+    let (_, rest) = field(rest)?;
+    let (modulus, _) = field(rest)?;
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let own = modulus.get(zeros..)?;
+    let blank = usize::try_from(own.first()?.leading_zeros()).ok()?;
+    (name == b"ssh-rsa").then(|| own.len().checked_mul(8)?.checked_sub(blank)).flatten()
+}
+
 /// The kind of a private key by its file, if that can be told (PROTOCOL.key of OpenSSH; RFC 5915).
 pub(super) fn kind_of_private(file: &str) -> Option<&'static str> {
     let mut lines = file.lines();

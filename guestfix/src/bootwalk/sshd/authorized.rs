@@ -2,8 +2,10 @@
 //! trusts.
 
 use super::super::accounts::Account;
-use super::algorithms;
+use super::super::wanted::tmpfiles;
+use super::config::Line;
 use super::wrappers::is_public;
+use super::{algorithms, session};
 use crate::facts::Family;
 use crate::systemd::needs::Fault;
 use crate::{Guest, Result};
@@ -17,6 +19,10 @@ pub(super) struct Asked<'a> {
     pub(super) algorithms: Option<&'a str>,
     /// Whether modes and owners count.
     pub(super) is_strict: bool,
+    /// The least length of a key of RSA, in bits.
+    pub(super) least_rsa: Option<usize>,
+    /// The line with the file of keys that are not taken.
+    pub(super) revoked: Option<&'a Line>,
 }
 
 /// A key of a file, as far as it is one to log in by.
@@ -37,6 +43,22 @@ pub(super) fn keys_of(
 ) -> Result<Option<Option<Fault>>> {
     let view = guest.view;
     let Some(text) = view.text(path)? else { return Ok(None) };
+    let revoked = match asked.revoked {
+        Some(line) => match view.text(line.value())? {
+            Some(text) => Some((line, text)),
+            None => {
+                let why = format!("RevokedKeys {} is not there, so sshd takes no key", line.value());
+                return Ok(Some(Some(Fault::sure(&line.place, why))));
+            }
+        },
+        None => None,
+    };
+    // The blocks of a snapshot are paid for.
+    if !view.machine().remote
+        && let Some(fault) = tmpfiles::takes_away(view, path)?
+    {
+        return Ok(Some(Some(fault)));
+    }
     let mut found: Option<Option<Fault>> = None;
     for (number, line) in text.lines().enumerate().take(KEYS) {
         let line = line.trim();
@@ -46,7 +68,7 @@ pub(super) fn keys_of(
         let at = format!("{path}:{}", number.saturating_add(1));
         let fault = match judge(line, asked) {
             Key::Command => continue,
-            Key::Fine => None,
+            Key::Fine => revoked.as_ref().and_then(|(by, text)| is_revoked(line, by, text)),
             Key::Unsure(why) => Some(Fault::unsure(&at, why)),
             Key::Unfit(why) => Some(Fault::sure(&at, why)),
         };
@@ -68,6 +90,18 @@ pub(super) fn keys_of(
     Ok(found)
 }
 
+/// Whether a list has the key of a line: keys a line each, or what ssh-keygen(1) makes of them.
+fn is_revoked(line: &str, by: &Line, list: &str) -> Option<Fault> {
+    if list.starts_with("SSHKRL") {
+        let why = format!("nobody can tell whether {} has the key", by.value());
+        return Some(Fault::unsure(&by.place, why));
+    }
+    let is_listed = line
+        .split_whitespace()
+        .any(|word| word.starts_with("AAAA") && list.split_whitespace().any(|revoked| revoked == word));
+    is_listed.then(|| Fault::sure(&by.place, format!("{} has the key, so sshd does not take it", by.value())))
+}
+
 /// Judges a line: options, kind, key, comment.
 fn judge(line: &str, asked: &Asked<'_>) -> Key {
     let (first, rest) = word(line);
@@ -82,11 +116,19 @@ fn judge(line: &str, asked: &Asked<'_>) -> Key {
     if !algorithms::is_public_key(kind, word(rest).0) {
         return Key::Unfit("it is no key, or not a whole one".into());
     }
+    if let (Some(least), Some(bits)) = (asked.least_rsa, algorithms::bits_of_rsa(word(rest).0))
+        && bits < least
+    {
+        return Key::Unfit(format!("it has {bits} bits, and RequiredRSASize is {least}"));
+    }
     let mut hosts = None;
     for option in split(options) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let value = value.trim_matches('"');
         match name.to_ascii_lowercase().as_str() {
+            "command" if session::is_ending(value) => {
+                return Key::Unfit(format!("it is for a command that ends at once: {value}"));
+            }
             "command" => return Key::Command,
             "from" => hosts = Some(value),
             "expiry-time" if is_over(value) => {

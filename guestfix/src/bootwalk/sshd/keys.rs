@@ -3,7 +3,10 @@
 use super::super::login::Door;
 use super::algorithms;
 use super::config::{Line, Settings};
-use crate::systemd::Unit;
+use crate::script::Script;
+use crate::systemd::conditions::{self, Verdict};
+use crate::systemd::needs::{Start, base, directives};
+use crate::systemd::{Unit, started};
 use crate::{Result, View, programs};
 
 const DIR: &str = "/etc/ssh";
@@ -11,7 +14,7 @@ const DIR: &str = "/etc/ssh";
 const KEYS: &[&str] = &["rsa", "ecdsa", "ed25519", "dsa"];
 
 /// Why there is no host key that the server takes.
-pub(super) fn lacking(view: &dyn View, settings: &Settings) -> Result<Option<Door>> {
+pub(super) fn lacking(view: &dyn View, settings: &Settings, arguments: &str) -> Result<Option<Door>> {
     if settings.agent {
         return Ok(None);
     }
@@ -28,7 +31,7 @@ pub(super) fn lacking(view: &dyn View, settings: &Settings) -> Result<Option<Doo
             Key::Missing => {}
         }
     }
-    if unfit.is_none() && !makes_keys(view)? {
+    if unfit.is_none() && !makes_keys(view, arguments)? {
         return Ok(Some(Door::stuck(DIR, "sshd has no host keys, and nothing makes them")));
     }
     Ok(unfit)
@@ -79,8 +82,8 @@ fn has_passphrase(text: &str) -> bool {
 }
 
 /// Whether something makes host keys at the first start: a unit of the distribution, cloud-init, or the
-/// scripts of older inits.
-fn makes_keys(view: &dyn View) -> Result<bool> {
+/// scripts of older inits; or a unit of the administrator's before the server.
+fn makes_keys(view: &dyn View, arguments: &str) -> Result<bool> {
     if programs::find(view, "ssh-keygen")?.is_none() {
         return Ok(false);
     }
@@ -95,6 +98,40 @@ fn makes_keys(view: &dyn View) -> Result<bool> {
             return Ok(true);
         }
     }
+    if is_made_before(view, arguments)? {
+        return Ok(true);
+    }
     let cloud = view.exists("/usr/bin/cloud-init")? && !view.exists("/etc/cloud/cloud-init.disabled")?;
     Ok(cloud || view.exists("/etc/init.d/sshd")? || view.exists("/etc/rc.d/init.d/sshd")?)
+}
+
+/// Whether a unit of the administrator's runs `ssh-keygen -A`: the server's own, or one that comes before it.
+fn is_made_before(view: &dyn View, arguments: &str) -> Result<bool> {
+    let start = Start { view, arguments: Some(arguments), arch: None };
+    for unit in started::all(view, arguments)? {
+        let Some(file) = unit.own.filter(|_| !unit.is_late) else { continue };
+        let name = unit.pulled.name.as_str();
+        let all = directives(view, name, &file)?;
+        let is_first = started::DOORS.contains(&name)
+            || all
+                .iter()
+                .filter(|line| line.key == "Before")
+                .any(|line| line.value.split_whitespace().any(|before| started::DOORS.contains(&before)));
+        if !is_first || matches!(conditions::judge(&start, &all, "Condition")?, Verdict::Fails(_)) {
+            continue;
+        }
+        for line in all.iter().filter(|line| line.is_own && line.key.starts_with("ExecStart")) {
+            let script = Script::of(view, &line.value)?;
+            let makes = |(depth, command): (usize, &str)| {
+                let mut words = command.split_whitespace();
+                depth == 0
+                    && base(words.next().unwrap_or_default()) == "ssh-keygen"
+                    && words.any(|word| word == "-A")
+            };
+            if script.commands().any(makes) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

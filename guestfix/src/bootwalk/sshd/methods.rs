@@ -14,6 +14,11 @@ pub(super) const ALL: &[(&str, &str, bool)] = &[
     ("none", "permitemptypasswords", true),
 ];
 
+/// Keys of the machine itself for tickets of Kerberos (krb5.conf(5)).
+pub(super) const KEYTABS: &[&str] = &["/etc/krb5.keytab", "/etc/krb5/krb5.keytab"];
+/// Hosts whose users are let in by these (sshd(8), "FILES").
+pub(super) const HOSTS: &[&str] = &["/etc/hosts.equiv", "/etc/shosts.equiv", "/etc/ssh/shosts.equiv"];
+
 /// Whether a way is switched on for a client; "any" is each of them.
 pub(super) fn is_on(settings: &Settings, client: Option<Client<'_>>, method: &str) -> bool {
     let name = method.split(':').next().unwrap_or(method);

@@ -151,11 +151,15 @@ impl People<'_> {
         if account.is_of_a_person() && self.has_other_keys(client)? {
             return Ok(Some(None));
         }
-        let algorithms = self.settings.of(client, "pubkeyacceptedalgorithms").map(Line::value);
-        let is_strict = self.settings.is_on(None, "strictmodes", true);
+        let asked = Asked {
+            algorithms: self.settings.of(client, "pubkeyacceptedalgorithms").map(Line::value),
+            is_strict: self.settings.is_on(None, "strictmodes", true),
+            least_rsa: self.settings.of(client, "requiredrsasize").and_then(|line| line.value().parse().ok()),
+            revoked: self.revoked(client),
+        };
         let mut found: Option<Option<Fault>> = None;
         for file in self.key_files(account, client) {
-            match keys_of(self.guest, account, &file, &Asked { algorithms, is_strict })? {
+            match keys_of(self.guest, account, &file, &asked)? {
                 Some(None) => return Ok(Some(None)),
                 Some(fault) => found = found.or(Some(fault)),
                 None => {}
@@ -164,7 +168,7 @@ impl People<'_> {
         let elsewhere = self.settings.of(client, "authorizedkeysfile");
         if let (None, Some(line)) = (&found, elsewhere) {
             for file in KEYS.iter().map(|name| path(name, account)) {
-                if keys_of(self.guest, account, &file, &Asked { algorithms, is_strict })?.is_some() {
+                if keys_of(self.guest, account, &file, &asked)?.is_some() {
                     let why =
                         format!("its keys are in {file}, and sshd looks in {}", line.arguments.join(" "));
                     return Ok(Some(Some(Fault::sure(&line.place, why))));
@@ -172,6 +176,12 @@ impl People<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// The line with the file of keys that are not taken.
+    fn revoked(&self, client: Client<'_>) -> Option<&Line> {
+        let line = self.settings.of(client, "revokedkeys");
+        line.filter(|line| !line.value().eq_ignore_ascii_case("none"))
     }
 
     /// The files with the keys of an account; none where they are in no file.
@@ -245,6 +255,9 @@ impl People<'_> {
         if account.expires.is_some_and(is_over) {
             return sure(SHADOW, "the account has expired".into());
         }
+        if account.lacks_shadow && self.settings.pam == Some(true) {
+            return sure(SHADOW, "it has no line of the account, and PAM lets nobody in without".into());
+        }
         if account.password == Password::Locked && self.settings.pam != Some(true) {
             return sure(SHADOW, "the account is locked, and UsePAM is not on".into());
         }
@@ -299,7 +312,13 @@ impl People<'_> {
     fn lacks_method(&self, account: &Account, client: Client<'_>, by: By) -> Result<Option<Fault>> {
         let settings = self.settings;
         let algorithms = settings.of(client, "pubkeyacceptedalgorithms");
+        // Without the file no key is taken at all.
+        let lacks_revoked = match self.revoked(client) {
+            Some(line) => !self.guest.view.exists(line.value())?,
+            None => false,
+        };
         let has_key = match by {
+            _ if lacks_revoked => false,
             By::Own => true,
             By::Later { .. } => !self.key_files(account, client).is_empty() || self.has_other_keys(client)?,
         };
@@ -309,6 +328,13 @@ impl People<'_> {
             By::Later { password } => password,
         };
         let password = may_have_password && self.takes_password(account, client);
+        let is_any_there = |files: &[&str]| {
+            files
+                .iter()
+                .try_fold(false, |found, file| Ok::<_, crate::Error>(found || self.guest.view.exists(file)?))
+        };
+        let has_tickets = is_any_there(methods::KEYTABS)?;
+        let trusts_hosts = is_any_there(methods::HOSTS)?;
         let can = |method: &str| {
             methods::is_on(settings, Some(client), method)
                 && match method.split(':').next().unwrap_or(method) {
@@ -316,6 +342,8 @@ impl People<'_> {
                     "password" => password,
                     // modules of PAM may ask for something else than the password
                     "keyboard-interactive" => password || settings.pam == Some(true) && !account.is_root(),
+                    "gssapi-with-mic" => has_tickets,
+                    "hostbased" => trusts_hosts,
                     _ => true,
                 }
         };
@@ -341,6 +369,9 @@ impl People<'_> {
         let place = place.map_or(self.config, |line| line.place.as_str());
         let why = match methods::is_on(settings, Some(client), "publickey") {
             false => "keys and passwords are switched off, or it has none that is asked for",
+            true if lacks_revoked => {
+                "the file of RevokedKeys is not there, so no key is taken, and no password is"
+            }
             true if !has_key => "no file is to have its keys, and it has no password that is taken",
             true if !key => "sshd is told to take no key of a kind that there is, and no password",
             true => "it has not all that sshd asks for",
@@ -365,6 +396,7 @@ fn somebody() -> Account {
         no_shell: None,
         password: Password::Set,
         expires: None,
+        lacks_shadow: false,
     }
 }
 

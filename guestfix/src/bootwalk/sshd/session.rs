@@ -7,11 +7,14 @@ use super::criteria::Client;
 use super::people::{People, path};
 use crate::programs::{self, cannot_start};
 use crate::systemd::needs::{Fault, base};
+use crate::systemd::slices;
 use crate::text::pam::Kind;
 use crate::{Result, View};
 
 /// Programs that end at once.
 const ENDING: &[&str] = &["false", "nologin", "true"];
+/// Where the library is that every shell needs.
+const LIBRARIES: &[&str] = &["/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"];
 /// The command that is the server itself, for files.
 const SFTP: &str = "internal-sftp";
 /// By these bits others than the owner write a folder.
@@ -46,6 +49,18 @@ pub(super) fn ends(people: &People<'_>, account: &Account, client: Client<'_>) -
     if is_anybody || view.machine().remote {
         return Ok(None);
     }
+    if !account.is_root()
+        && !is_for_files
+        && let Some(fault) = is_out_of_reach(view, account)?
+    {
+        return Ok(Some(fault));
+    }
+    if settings.pam == Some(true)
+        && pam::has_sessions_of_systemd(view)?
+        && let Some(fault) = slices::fault(view, slices::SESSIONS)?
+    {
+        return Ok(Some(fault));
+    }
     if settings.pam == Some(true)
         && let Some(fault) =
             pam::refuses(view, people.program, "sshd", &[Kind::Account, Kind::Session], Some(account))?
@@ -53,6 +68,39 @@ pub(super) fn ends(people: &People<'_>, account: &Account, client: Client<'_>) -
         return Ok(Some(fault));
     }
     if command.is_some() { Ok(None) } else { profile::ends(view, account) }
+}
+
+/// Whether a command is one that ends at once.
+pub(super) fn is_ending(command: &str) -> bool {
+    ENDING.contains(&base(command.split_whitespace().next().unwrap_or_default()))
+}
+
+/// A folder or a library on the way to an account's shell that only root gets to.
+fn is_out_of_reach(view: &dyn View, account: &Account) -> Result<Option<Fault>> {
+    let mut files = vec![account.shell.clone()];
+    for dir in LIBRARIES {
+        let path = format!("{dir}/libc.so.6");
+        files.extend(view.exists(&path)?.then_some(path));
+    }
+    for file in files {
+        let Some(real) = view.resolve(&file)? else { continue };
+        let ends = real.match_indices('/').map(|(at, _)| at.max(1)).chain([real.len()]);
+        for part in ends.filter_map(|end| real.get(..end)) {
+            let Some(node) = view.stat(part)? else { continue };
+            let bits = match () {
+                () if Some(node.uid) == account.uid => node.mode >> 6,
+                () if node.gid.to_string() == account.gid => node.mode >> 3,
+                () => node.mode,
+            };
+            // A folder is gone through, a library is read.
+            let needed = if part == real && file != account.shell { 0o4 } else { 0o1 };
+            if bits & needed == 0 {
+                let why = format!("it cannot get to {file}: {part} has the mode {:04o}", node.mode & 0o7777);
+                return Ok(Some(Fault::sure(part, why)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Why a command that is started in the place of the shell ends at once.

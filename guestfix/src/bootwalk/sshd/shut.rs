@@ -1,13 +1,9 @@
-//! What keeps connections from the server: a firewall of the guest's own, and what `rc.local` does.
+//! What keeps connections from the server: a firewall of the guest's own, and what is run at the start or later.
 
 use super::super::login::Door;
 use crate::firewall::{self, Door as Firewall};
-use crate::services::RC_LOCAL;
 use crate::text::lines;
-use crate::{Guest, Result, network};
-
-/// What SLES runs where others have rc.local.
-const BOOT_LOCAL: &str = "/etc/init.d/boot.local";
+use crate::{Guest, Result, network, packaged, runs};
 
 /// Why no connection comes in; `at_22` is whether that is where the server listens.
 pub(super) fn by(guest: &Guest<'_>, at_22: bool) -> Result<Option<Door>> {
@@ -31,22 +27,28 @@ pub(super) fn by(guest: &Guest<'_>, at_22: bool) -> Result<Option<Door>> {
         return Ok(unsure);
     }
     let card = network::card_name(view, platform)?;
-    for script in RC_LOCAL.into_iter().chain([BOOT_LOCAL]) {
-        let is_run = view.stat(script)?.is_some_and(|node| node.mode & 0o111 != 0);
-        let text = view.text(script)?.filter(|_| is_run).unwrap_or_default();
-        if let Some((line, command)) = shutting(&text, &card, at_22) {
+    for run in runs::all(view)? {
+        let by_itself = if run.is_local() { shutting(&run.text) } else { None };
+        let by_rules = if at_22 { firewall::shut(view, &run.text, &card)? } else { None };
+        let mut found =
+            by_itself.into_iter().chain(by_rules).min().map(|(line, what)| (run.place(line), what));
+        for script in run.inner.iter().filter(|_| at_22) {
+            let by_rules = firewall::shut(view, script.text(), &card)?;
+            found = found.or(by_rules.map(|(_, what)| (run.file.clone(), what)));
+        }
+        if let Some((place, command)) = found
+            && !packaged::is_of_package(view, &run.file)?
+        {
             let why = format!("whether anybody reaches sshd after this cannot be told: {command}");
-            return Ok(Some(Door::Unsure { place: format!("{script}:{line}"), why }));
+            return Ok(Some(Door::Unsure { place, why }));
         }
     }
     Ok(None)
 }
 
-/// The number and the text of the first line by which a script may shut the server out.
-fn shutting<'t>(text: &'t str, card: &str, at_22: bool) -> Option<(usize, &'t str)> {
-    let mut rules = String::new();
-    let mut variables: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut first = None;
+/// The number and the text of the first line by which the script at the end of the start may shut the server out.
+/// Of what is run elsewhere this is told where that is looked at.
+fn shutting(text: &str) -> Option<(usize, &str)> {
     for line in lines(text) {
         if line.body.split_whitespace().next() == Some("exit") && !line.body.starts_with([' ', '\t']) {
             break;
@@ -55,65 +57,22 @@ fn shutting<'t>(text: &'t str, card: &str, at_22: bool) -> Option<(usize, &'t st
             continue;
         }
         for command in line.body.split([';', '&', '|']) {
-            let words: Vec<&str> = command.split_whitespace().collect();
-            if shuts(&words) {
+            if shuts(&command.split_whitespace().collect::<Vec<_>>()) {
                 return Some((line.number, line.body.trim()));
             }
-            match words.as_slice() {
-                ["for", name, "in", values @ ..] => variables.push((*name, values.to_vec())),
-                [assigned] => {
-                    variables.extend(assigned.split_once('=').map(|(name, value)| (name, vec![value])))
-                }
-                _ => {}
-            }
-            if let Some(rule) = rule(&words) {
-                if rule.contains("DROP") || rule.contains("REJECT") {
-                    first = first.or(Some((line.number, line.body.trim())));
-                }
-                for rule in replaced(&rule, &variables) {
-                    rules += &rule;
-                    rules.push('\n');
-                }
-            }
         }
     }
-    first.filter(|_| at_22 && firewall::commands_shut(&rules, card))
+    None
 }
 
-/// A rule with what its first known variable stands for: for each value of a loop one.
-fn replaced(rule: &str, variables: &[(&str, Vec<&str>)]) -> Vec<String> {
-    for (name, values) in variables.iter().rev() {
-        for written in [format!("${{{name}}}"), format!("${name}")] {
-            if rule.split([' ', ',']).any(|word| word == written) {
-                return values.iter().map(|value| rule.replace(&written, value.trim_matches('"'))).collect();
-            }
-        }
-    }
-    vec![rule.to_owned()]
-}
-
-/// What a command of iptables changes, without the program.
-fn rule(words: &[&str]) -> Option<String> {
-    let is_filter = |word: &&str| {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        matches!(name, "iptables" | "iptables-nft" | "iptables-legacy")
-            || name.starts_with('$') && name.to_ascii_lowercase().contains("ipt")
-    };
-    let at = words.iter().position(is_filter)?;
-    Some(words.get(at.saturating_add(1)..)?.join(" "))
-}
-
-/// Whether a command sets the card down, stops the server, or has nft drop what comes in.
+/// Whether a command sets the card down, or stops the server.
 fn shuts(words: &[&str]) -> bool {
     let has = |word: &str| words.contains(&word);
     let runs = |name: &str| words.iter().any(|word| word.rsplit('/').next() == Some(name));
     let names_card = words.iter().any(|word| *word == "eth0" || *word == "-a" || word.contains('$'));
     let stops = ["stop", "disable", "mask"].into_iter().any(has)
         && words.iter().any(|word| matches!(*word, "ssh" | "sshd" | "ssh.service" | "sshd.service"));
-    runs("nft") && words.windows(2).any(|pair| pair == ["policy", "drop"])
-        || (runs("ip") || runs("ifconfig")) && has("down") && names_card
-        || runs("ifdown") && names_card
-        || stops
+    (runs("ip") || runs("ifconfig")) && has("down") && names_card || runs("ifdown") && names_card || stops
 }
 
 #[cfg(test)]
@@ -166,6 +125,84 @@ mod tests {
         }
         let not_run = debian().file(RC_LOCAL, "iptables -P INPUT DROP\n");
         assert_eq!(found(&not_run), None);
+    }
+
+    /// One text at each of the places where something is run.
+    #[test]
+    fn what_is_run_elsewhere_or_later_may_shut_the_door() {
+        const DROP: &str = "/usr/sbin/iptables -P INPUT DROP";
+        let script = |text: &str| format!("#!/bin/sh\n{text}\n");
+        let unit = |lines: &str| {
+            debian()
+                .file("/etc/systemd/system/fw.service", format!("[Service]\nType=oneshot\n{lines}\n"))
+                .link(&format!("{WANTS}/fw.service"), "../fw.service")
+        };
+        let cron = |text: &str| {
+            let cron = "/lib/systemd/system/cron.service";
+            let bench = debian().file(cron, "[Service]\nExecStart=/usr/sbin/cron\n");
+            bench.link(&format!("{WANTS}/cron.service"), cron).file("/etc/cron.d/x", format!("{text}\n"))
+        };
+        let interfaces = |text: &str| {
+            let all = debian().text("/etc/network/interfaces");
+            debian().file("/etc/network/interfaces", format!("{all}\n    {text}\n"))
+        };
+        let udev = |text: &str| debian().file("/etc/udev/rules.d/99-n.rules", format!("{text}\n"));
+        let by_name = "IPT=/usr/sbin/iptables\n$IPT -P INPUT DROP\n$IPT -A INPUT -i lo -j ACCEPT\n\
+                       $IPT -A INPUT -p tcp --dport 80 -j ACCEPT";
+        let later = unit(&format!("ExecStart={DROP}")).without(&format!("{WANTS}/fw.service"));
+        let later = later
+            .file("/etc/systemd/system/fw.timer", "[Timer]\nOnCalendar=hourly\n")
+            .link("/etc/systemd/system/timers.target.wants/fw.timer", "../fw.timer");
+        let table = "nft add table inet f\nnft add chain inet f i '{ type filter hook input priority 0 ; policy drop ; }'";
+        for (what, bench) in [
+            ("unit", unit(&format!("ExecStart={DROP}"))),
+            ("timer", later),
+            ("script", unit("ExecStart=/opt/fw.sh").program("/opt/fw.sh", script(by_name))),
+            ("nft", unit("ExecStart=/opt/fw.sh").program("/opt/fw.sh", script(table))),
+            (
+                "script of a script",
+                unit("ExecStart=/opt/a")
+                    .program("/opt/a", script("/opt/b up"))
+                    .program("/opt/b", script(DROP)),
+            ),
+            ("cron", cron(&format!("*/5 * * * * root {DROP}"))),
+            ("cron.daily", cron("").program("/etc/cron.daily/fw", script(DROP))),
+            ("if-up.d", debian().program("/etc/network/if-up.d/a", script("iptables -I INPUT -j DROP"))),
+            (
+                "if-up.d of a card",
+                debian().program(
+                    "/etc/network/if-up.d/a",
+                    script("[ \"$IFACE\" = eth0 ] && iptables -A INPUT -p tcp --dport 22 -j DROP"),
+                ),
+            ),
+            ("up", interfaces("up iptables -P INPUT DROP")),
+            ("dhclient", debian().file("/etc/dhcp/dhclient-exit-hooks.d/fw", format!("{DROP}\n"))),
+            ("dispatcher", debian().program("/etc/NetworkManager/dispatcher.d/9-fw", script(DROP))),
+            ("udev", udev(&format!(r#"SUBSYSTEM=="net", ACTION=="add", KERNEL=="eth0", RUN+="{DROP}""#))),
+        ] {
+            assert!(
+                found(&bench).is_some_and(|found| found.contains(" unsure: ")),
+                "{what}: {:?}",
+                found(&bench)
+            );
+        }
+        let file = "table inet f {\n chain i {\n  type filter hook input priority 0; policy drop;\n iif lo accept\n }\n}\n";
+        let loads = unit("ExecStart=/usr/sbin/nft -f /etc/fw.nft").file("/etc/fw.nft", file);
+        assert_eq!(found(&loads).as_deref(), Some("/etc/fw.nft: a firewall lets no ssh in"));
+        let ssh = "iptables -A INPUT -p tcp --dport 22 -j ACCEPT";
+        for (what, bench) in [
+            ("unit", unit(&format!("ExecStart={DROP}\nExecStart=/sbin/{ssh}"))),
+            ("stop", unit(&format!("ExecStart=/sbin/{ssh}\nExecStop={DROP}"))),
+            ("not on this machine", unit(&format!("ExecStart={DROP}\n[Unit]\nConditionVirtualization=xen"))),
+            ("not started", unit(&format!("ExecStart={DROP}")).without(&format!("{WANTS}/fw.service"))),
+            ("cron of a user", cron(&format!("*/5 * * * * bob {DROP}"))),
+            ("cron", cron(&format!("*/5 * * * * root iptables -F; iptables -P INPUT ACCEPT"))),
+            ("up", interfaces(&format!("up iptables -P INPUT DROP; {ssh}"))),
+            ("down", interfaces("down iptables -P INPUT DROP")),
+            ("udev", udev(&format!(r#"SUBSYSTEM=="net", KERNEL=="docker0", RUN+="{DROP}""#))),
+        ] {
+            assert_eq!(found(&bench), None, "{what}");
+        }
     }
 
     #[test]

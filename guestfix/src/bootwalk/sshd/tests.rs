@@ -1,3 +1,5 @@
+use base64::Engine as _;
+
 use super::super::testing::{HOST_KEY, debian};
 use super::*;
 use crate::elf::testing::library;
@@ -181,8 +183,17 @@ const ADMINS_KEYS: &str = "/home/admin/.ssh/authorized_keys";
 const PUBLIC: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0u7yqfO1t1dVt7mC2o0Z9f6s3hXlq6yPz2G5f8Yk1a admin@ops\n";
 
+/// A public key of RSA of 2048 bits; its modulus is the bytes from 1 to 255 behind 0xc3.
+fn rsa() -> String {
+    let modulus: Vec<u8> = [0, 0xc3].into_iter().chain(1..=255).collect();
+    let fields: [&[u8]; 3] = [b"ssh-rsa", &[1, 0, 1], &modulus];
+    let length = |field: &[u8]| u32::try_from(field.len()).unwrap().to_be_bytes();
+    let blob: Vec<u8> = fields.iter().flat_map(|field| [length(field).as_slice(), *field].concat()).collect();
+    format!("ssh-rsa {} admin@ops\n", base64::engine::general_purpose::STANDARD.encode(blob))
+}
+
 fn with_admin(config: &str) -> Bench {
-    let names = b"ssh-dss\0ssh-rsa\0ssh-ed25519\0".to_vec();
+    let names = b"ssh-dss\0ssh-rsa\0ssh-ed25519\0requiredrsasize\0".to_vec();
     debian()
         .program(SSHD, [library(&[]), names].concat())
         .file("/etc/passwd", ADMIN)
@@ -207,9 +218,26 @@ fn the_one_who_has_a_key_comes_in_by_it() {
         "ForceCommand internal-sftp\n",
         "StrictModes no\n",
         "AuthorizedKeysCommand /usr/bin/keys %u\nAuthorizedKeysCommandUser nobody\n",
+        "RevokedKeys none\n",
+        "RevokedKeys /etc/ssh/revoked\nRequiredRSASize 3072\n",
+        "GSSAPIAuthentication yes\nAuthenticationMethods gssapi-with-mic publickey\n",
     ] {
-        assert_eq!(wrong(&with_admin(config)), None, "{config}");
+        let bench = with_admin(config).file("/etc/ssh/revoked", "ssh-ed25519 AAAAother\n");
+        assert_eq!(wrong(&bench), None, "{config}");
     }
+    let bound = with_admin("").without(ADMINS_KEYS).file("/srv/home/admin/.ssh/authorized_keys", PUBLIC);
+    assert!(wrong(&bound).is_some());
+    assert_eq!(
+        wrong(&bound.file("/etc/fstab", "/srv/home /home none bind 0 0\n")),
+        None,
+        "it is seen from there"
+    );
+    let by_rsa = |config: &str| wrong(&with_admin(config).file(ADMINS_KEYS, rsa()));
+    assert_eq!(by_rsa("RequiredRSASize 2048\n"), None);
+    assert!(by_rsa("RequiredRSASize 4096\n").is_some_and(|why| why.contains("it has 2048 bits")));
+    let tickets = "PubkeyAuthentication no\nGSSAPIAuthentication yes\n";
+    let tickets = with_admin(tickets).file("/etc/krb5.keytab", "x");
+    assert_eq!(wrong(&tickets.secret("/etc/shadow", "root:*:1::::::\nadmin:$y$j9T$s$h:1::::::\n")), None);
     let elsewhere = "AuthorizedKeysFile none\nTrustedUserCAKeys /etc/ssh/ca.pub\n";
     let signed = with_admin(elsewhere).without(ADMINS_KEYS);
     assert_eq!(wrong(&signed.clone().file("/etc/ssh/ca.pub", PUBLIC)), None);
@@ -293,6 +321,51 @@ fn nobody_comes_in_where_the_one_who_could_does_not() {
             "/home/admin: sshd lets nobody in: admin: sshd does not trust it",
         ),
         (with_admin("").mode(ADMINS_KEYS, 0o666), "its mode is 0666"),
+        (with_admin("RevokedKeys /etc/ssh/gone\n"), "admin: RevokedKeys /etc/ssh/gone is not there"),
+        (
+            with_admin("RevokedKeys /etc/ssh/revoked\n").file("/etc/ssh/revoked", PUBLIC),
+            "admin: /etc/ssh/revoked has the key",
+        ),
+        (
+            with_admin("RevokedKeys /etc/ssh/revoked\n").file("/etc/ssh/revoked", "SSHKRL\n\u{0}"),
+            "unsure: nobody can tell whether sshd lets anybody in: admin: nobody can tell whether /etc/ssh/revoked",
+        ),
+        (
+            with_admin("GSSAPIAuthentication yes\nAuthenticationMethods gssapi-with-mic\n"),
+            "admin: it has not all that sshd asks for",
+        ),
+        (
+            with_admin("HostbasedAuthentication yes\nAuthenticationMethods hostbased\n"),
+            "admin: it has not all that sshd asks for",
+        ),
+        (keys(&format!("command=\"/usr/sbin/nologin\" {PUBLIC}")), "it is for a command that ends at once"),
+        (
+            with_admin("").file("/etc/tmpfiles.d/n.conf", "r! /home/admin/.ssh/authorized_keys\n"),
+            "it takes /home/admin/.ssh/authorized_keys away at the start",
+        ),
+        (with_admin("").file("/etc/tmpfiles.d/n.conf", "R! /home/*/.ssh\n"), "away at the start: R!"),
+        (shadow("x:*:1::::::"), "admin: it has no line of the account"),
+        (shadow("admin:!:18262:0:30:7:5::"), "admin: the account has expired"),
+        (
+            with_admin("").file(
+                "/etc/passwd",
+                ADMIN.replace("admin:x", "admin:x:1000:1000::/home/admin:/usr/sbin/nologin\nadmin:x"),
+            ),
+            "admin: its shell is /usr/sbin/nologin",
+        ),
+        (
+            with_admin("").file("/etc/profile.d/x.sh", "kill -9 $$\n"),
+            "/etc/profile.d/x.sh: sshd lets nobody in",
+        ),
+        (with_admin("").file("/etc/bash.bashrc", "kill $$\n"), "/etc/bash.bashrc unsure"),
+        (with_admin("").mode("/lib/x86_64-linux-gnu", 0o700), "/lib/x86_64-linux-gnu has the mode 0700"),
+        (with_admin("").mode("/bin/bash", 0o700), "/bin/bash has the mode 0700"),
+        (
+            with_admin("")
+                .file("/etc/pam.d/common-session", "session optional pam_systemd.so\n")
+                .file("/etc/systemd/system/user.slice.d/a.conf", "[Slice]\nMemoryMax=64K\n"),
+            "what is in user.slice does its work with MemoryMax=64K",
+        ),
         (keys("ssh-ed25519 not-base64\n"), "it is no key, or not a whole one"),
         (keys("hello\n"), "knows no key of this kind"),
         (keys(&format!("expiry-time=\"20200101\" {PUBLIC}")), "good until 20200101 only"),
@@ -329,6 +402,62 @@ fn a_server_that_nothing_starts_lets_nobody_in() {
         .file(other, "[Service]\nExecStart=/usr/sbin/dropbear\n")
         .link("/etc/systemd/system/multi-user.target.wants/dropbear.service", other);
     assert_eq!(wrong(&dropbear).as_deref(), Some("dropbear.service is started in the place of sshd"));
+}
+
+#[test]
+fn a_server_is_started_by_lines_of_other_units_and_by_timers() {
+    let off = || debian().without("/etc/systemd/system/multi-user.target.wants/ssh.service");
+    let own = |name: &str, text: &str| {
+        off()
+            .file(&format!("/etc/systemd/system/{name}"), text)
+            .link(&format!("/etc/systemd/system/multi-user.target.wants/{name}"), &format!("../{name}"))
+    };
+    let drop_in =
+        |unit: &str, text: &str| off().file(&format!("/etc/systemd/system/{unit}.d/ssh.conf"), text);
+    for (what, bench) in [
+        ("a drop-in", drop_in("multi-user.target", "[Unit]\nWants=ssh.service\n")),
+        ("a target", own("remote.target", "[Unit]\nWants=ssh.service\nAfter=ssh.service\n")),
+        ("a service", own("guard.service", "[Unit]\nWants=ssh.service\n[Service]\nExecStart=/sbin/agetty\n")),
+        ("a timer", own("late.timer", "[Timer]\nOnBootSec=30\nUnit=ssh.service\n")),
+    ] {
+        assert_eq!(wrong(&bench), None, "{what}");
+    }
+    for (what, bench) in [
+        ("after", drop_in("multi-user.target", "[Unit]\nAfter=ssh.service\n")),
+        ("another target", drop_in("rescue.target", "[Unit]\nWants=ssh.service\n")),
+        ("a late timer", own("late.timer", "[Timer]\nOnCalendar=monthly\nUnit=ssh.service\n")),
+    ] {
+        assert!(wrong(&bench).is_some_and(|why| why.ends_with("nothing starts it")), "{what}");
+    }
+}
+
+#[test]
+fn host_keys_are_made_by_a_unit_before_the_server() {
+    let keyless = || debian().without(KEY).program("/usr/bin/ssh-keygen", library(&[]));
+    let unit = |lines: &str, target: &str| {
+        let unit = "[Unit]\nBefore=ssh.service\nConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n";
+        keyless()
+            .file("/etc/systemd/system/regen.service", format!("{unit}[Service]\nType=oneshot\n{lines}\n"))
+            .link(&format!("/etc/systemd/system/{target}/regen.service"), "../regen.service")
+    };
+    let pre = |lines: &str| {
+        keyless().file("/etc/systemd/system/ssh.service.d/a.conf", format!("[Service]\n{lines}\n"))
+    };
+    let makes = "ExecStart=/usr/bin/ssh-keygen -A";
+    for (what, bench) in [
+        ("before", unit(makes, "multi-user.target.wants")),
+        ("required", unit(makes, "ssh.service.requires")),
+        ("its own", pre("ExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A")),
+    ] {
+        assert_eq!(wrong(&bench), None, "{what}");
+    }
+    for (what, bench) in [
+        ("not started", unit(makes, "rescue.target.wants")),
+        ("another key", unit("ExecStart=/usr/bin/ssh-keygen -f /root/.ssh/id", "multi-user.target.wants")),
+        ("no keygen", pre("ExecStartPre=/usr/bin/ssh-keygen -A").without("/usr/bin/ssh-keygen")),
+    ] {
+        assert!(wrong(&bench).is_some(), "{what}");
+    }
 }
 
 #[test]
@@ -392,6 +521,8 @@ fn options_of_its_command_line_are_understood_or_named() {
         "SSHD_OPTS=\n",
         "# SSHD_OPTS=-x\nSSHD_OPTS='-e -u0'\n",
         "OTHER=-f\n",
+        "SSHD_OPTS=\"-4 -o LogLevel=VERBOSE -o MaxStartups=50:30:100 -o Port=22\"\n",
+        "SSHD_OPTS='-E /etc/ssh/log -f /etc/ssh/sshd_config'\n",
     ] {
         assert_eq!(with(unit, fine), None, "{fine}");
     }
@@ -400,7 +531,13 @@ fn options_of_its_command_line_are_understood_or_named() {
         why,
         "/etc/default/ssh unsure: nobody can tell whether sshd works with this on its command line: -f"
     );
-    assert!(with(&unit.replace("-D", "-D -p 2222"), "").is_some());
+    for doubtful in
+        ["-D -p 2222", "-D -o Port=2222", "-D -o \"MaxStartups 0\"", "-D -E /gone/log", "-D -o AllowUsers=x"]
+    {
+        assert!(with(&unit.replace("-D", doubtful), "").is_some(), "{doubtful}");
+    }
+    let quoted = unit.replace("-D", "-D -e -f /etc/ssh/sshd_config -o \"MaxStartups 20:30:60\"");
+    assert_eq!(with(&quoted, ""), None);
     let own = |text: &str| wrong(&debian().file("/etc/systemd/system/ssh.service.d/x.conf", text));
     assert!(own("[Service]\nCapabilityBoundingSet=\n").is_some_and(|why| why.contains("unsure")));
     assert_eq!(own("[Service]\nProtectSystem=full\nSystemCallFilter=\n"), None);

@@ -1,7 +1,7 @@
 //! What cloud-init runs at a start on a new platform: `bootcmd`, `runcmd`, `power_state` of its configuration
 //! (cloud-init documentation, "Module reference", 2026).
 
-use super::script::Script;
+use crate::script::Script;
 use crate::systemd::needs::Fault;
 use crate::text::yaml_outline::{Node, items, outline};
 use crate::{Result, View, services};

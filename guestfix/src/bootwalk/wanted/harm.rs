@@ -1,9 +1,14 @@
 //! What a script does to the machine that runs it at its start: it ends the system, stops the server for ssh, or
 //! sets the card down; surely, or where a condition holds that nobody can tell of.
 
-use super::script::{Script, ends};
+use crate::network;
+use crate::script::{Script, ends};
 use crate::systemd::needs::base;
 use crate::{Result, View, bootwalk::waits};
+
+/// What it does, in words.
+pub(super) const ENDS: &str = "ends the system";
+pub(super) const STOPS: &str = "stops the server for ssh";
 
 /// Names of the server's units, with and without a suffix.
 const SERVER: &[&str] = &["ssh", "sshd"];
@@ -34,6 +39,8 @@ pub(super) struct Harm {
 enum Part {
     Server,
     Card,
+    /// The card's addresses and routes.
+    Reach,
 }
 
 /// Whether a condition holds, and whether its contrary does; `None` if nobody can tell.
@@ -60,10 +67,24 @@ impl Truth {
 impl Part {
     fn what(self) -> &'static str {
         match self {
-            Self::Server => "stops the server for ssh",
+            Self::Server => STOPS,
             Self::Card => "sets the network card down",
+            Self::Reach => "takes the card's address or its routes away",
         }
     }
+}
+
+/// The harm of a script, or of one that it runs; whether it comes to that one is not looked at.
+pub(super) fn of_all(view: &dyn View, script: &Script) -> Result<Option<Harm>> {
+    if let Some(harm) = script.harm(view)? {
+        return Ok(Some(harm));
+    }
+    for inner in script.inner(view)? {
+        if let Some(harm) = inner.harm(view)? {
+            return Ok(Some(Harm { is_sure: false, ..harm }));
+        }
+    }
+    Ok(None)
 }
 
 impl Script {
@@ -129,8 +150,8 @@ impl Script {
                 let harm = |what| Harm { command: command.to_owned(), what, is_sure: run == Some(true) };
                 if ends(&words) {
                     match run {
-                        Some(true) => return Ok(Some(harm("ends the system"))),
-                        _ => doubt = doubt.or_else(|| Some(harm("ends the system"))),
+                        Some(true) => return Ok(Some(harm(ENDS))),
+                        _ => doubt = doubt.or_else(|| Some(harm(ENDS))),
                     }
                 }
                 match turns(&words) {
@@ -277,6 +298,14 @@ fn turns(words: &[&str]) -> Option<(Part, bool)> {
         ("nmcli", ["dev" | "device" | "d", verb @ ("disconnect" | "connect"), CARD]) => {
             Some((Part::Card, *verb == "connect"))
         }
+        (name, _) if network::takes_away(name, rest, CARD) => Some((Part::Reach, false)),
+        ("dhclient" | "udhcpc" | "dhcpcd" | "ifup" | "netplan", _) => Some((Part::Reach, true)),
+        ("ip", [object, "add" | "replace", ..])
+            if "route".starts_with(*object) && plain.contains(&"default") =>
+        {
+            Some((Part::Reach, true))
+        }
+        ("tc", ["qdisc", "del", ..]) if names_card => Some((Part::Reach, true)),
         _ => None,
     }
 }
@@ -291,8 +320,6 @@ mod tests {
         let found = debian().guest(|guest| Script::of_text(text).harm(guest.view).unwrap());
         found.map(|harm| (harm.what, harm.is_sure))
     }
-
-    const ENDS: &str = "ends the system";
 
     #[test]
     fn what_is_surely_run_is_told_apart_from_what_may_be() {
@@ -347,6 +374,8 @@ mod tests {
             ("service sshd stop", "stops the server for ssh"),
             ("/sbin/ip link set eth0 down", "sets the network card down"),
             ("ip link set dev eth0 up\nifdown eth0", "sets the network card down"),
+            ("ip route del default", "takes the card's address or its routes away"),
+            ("tc qdisc add dev eth0 root netem loss 100%", "takes the card's address or its routes away"),
         ] {
             assert_eq!(harm(text), Some((what, true)), "{text}");
         }
@@ -356,6 +385,9 @@ mod tests {
             "ip link set eth1 down",
             "systemctl stop apache2",
             "systemctl restart sshd",
+            "ip route del default\nip route add default via 10.0.0.1",
+            "tc qdisc add dev eth0 root fq",
+            "tc qdisc add dev eth0 root netem loss 100%\nsleep 5\ntc qdisc del dev eth0 root",
         ] {
             assert_eq!(harm(text), None, "{text}");
         }

@@ -1,6 +1,7 @@
 //! What the administrator tells systemd itself (systemd-system.conf(5)), and programs of the administrator's
 //! that write units at each start (systemd.generator(7)).
 
+use crate::script::Script;
 use crate::systemd::needs::{Fault, loader_variable};
 use crate::systemd::understood::is_harmless;
 use crate::text::ini;
@@ -54,7 +55,10 @@ pub(super) fn fault(view: &dyn View) -> Result<Option<Fault>> {
     for dir in GENERATORS {
         for file in view.glob(dir, "")? {
             let is_run = view.stat(&file)?.is_some_and(|node| node.mode & 0o111 != 0 && node.size > 0);
-            if is_run && view.read_link(&file)?.is_none_or(|target| target != "/dev/null") {
+            if is_run
+                && !Script::of(view, &file)?.does_nothing()
+                && view.read_link(&file)?.is_none_or(|target| target != "/dev/null")
+            {
                 let why = "it writes units at each start, and nobody can tell which";
                 return Ok(Some(Fault::unsure(&file, why)));
             }

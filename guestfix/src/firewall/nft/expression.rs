@@ -59,13 +59,22 @@ struct Reader<'a> {
     table: &'a str,
     sets: &'a Sets,
     packet: &'a Packet<'a>,
+    /// Whether some rule sets a mark.
+    marks: bool,
 }
 
-/// The rules that a statement makes: one, or one for each element of a verdict map.
-pub(super) fn rules(tokens: &[Token], table: &str, sets: &Sets, packet: &Packet<'_>, out: &mut Vec<Rule>) {
+/// The rules that a statement makes: one, or one for each element of a verdict map. Beside the packet is whether
+/// some rule sets marks.
+pub(super) fn rules(
+    tokens: &[Token],
+    table: &str,
+    sets: &Sets,
+    (packet, marks): (&Packet<'_>, bool),
+    out: &mut Vec<Rule>,
+) {
     let text = shown(tokens);
     let rule = |fit: Fit, verdict: Verdict| Rule { text: text.clone(), fit, verdict };
-    let mut reader = Reader { tokens, table, sets, packet };
+    let mut reader = Reader { tokens, table, sets, packet, marks };
     let mut fit = Fit::Yes;
     while let Some(token) = reader.next() {
         let word = token.word().unwrap_or_default();
@@ -86,7 +95,10 @@ pub(super) fn rules(tokens: &[Token], table: &str, sets: &Sets, packet: &Packet<
             "limit" | "quota" => fit = fit.and(reader.limit()),
             "ct" if reader.word(0) == Some("count") => {
                 reader.drop(1);
-                fit = fit.and(reader.limit());
+                // The connection itself is the first that is counted.
+                let is_over_none = reader.word(0) == Some("over") && reader.word(1) == Some("0");
+                let limit = reader.limit();
+                fit = fit.and(if is_over_none { Fit::Yes } else { limit });
             }
             "meter" | "add" | "update" | "delete" => fit = fit.and(reader.counted()),
             "dup" | "flow" => reader.tokens = &[],
@@ -180,6 +192,7 @@ impl<'a> Reader<'a> {
                 Some(":22") => Verdict::Accept,
                 _ => Verdict::Divert,
             },
+            "notrack" => Verdict::Untrack,
             _ => Verdict::Unknown(format!("what {word} does with it")),
         }
     }
@@ -197,7 +210,7 @@ impl<'a> Reader<'a> {
         let all = value.value();
         Fit::any(self.elements(all).into_iter().map(|element| {
             let end = element.iter().position(|token| token.is(":")).unwrap_or(element.len());
-            self.fits(&[field], element.get(..end).unwrap_or_default(), None)
+            self.fits(&[field], element.get(..end).unwrap_or_default())
         }))
     }
 
@@ -307,7 +320,7 @@ impl<'a> Reader<'a> {
                 let (key, data) = element.split_at(at);
                 let mut data = Reader { tokens: data.get(1..).unwrap_or_default(), ..*self };
                 let word = data.next().and_then(Token::word).unwrap_or_default();
-                (self.fits(&fields, key, None), data.verdict(word))
+                (self.fits(&fields, key), data.verdict(word))
             });
             return Asked::Map(verdicts.collect());
         }
@@ -351,7 +364,7 @@ impl<'a> Reader<'a> {
             Field::Flags => self.flags(mask, value),
             _ => Fit::any(self.elements(value).into_iter().map(|element| {
                 let end = element.iter().position(|token| token.is(":")).unwrap_or(element.len());
-                self.fits(&fields, element.get(..end).unwrap_or_default(), mask)
+                self.fits(&fields, element.get(..end).unwrap_or_default())
             })),
         };
         Asked::Fit(fit.not_if(negated))
@@ -456,18 +469,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the fields have the parts of an element.
-    fn fits(&self, fields: &[Field], element: &[Token], mask: Option<&[Token]>) -> Fit {
+    fn fits(&self, fields: &[Field], element: &[Token]) -> Fit {
         let mut parts = element.split(|token| token.is("."));
         fields.iter().fold(Fit::Yes, |fit, field| {
             let value = parts.next().and_then(|part| part.first()).and_then(Token::word);
             fit.and(match value {
-                Some(value) => self.fits_one(*field, value, mask),
+                Some(value) => self.fits_one(*field, value),
                 None => Fit::Unknown(shown(element)),
             })
         })
     }
 
-    fn fits_one(&self, field: Field, value: &str, mask: Option<&[Token]>) -> Fit {
+    fn fits_one(&self, field: Field, value: &str) -> Fit {
         let packet = self.packet;
         if value == "*" {
             return Fit::Yes;
@@ -487,9 +500,10 @@ impl<'a> Reader<'a> {
             Field::Interface { is_in } if is_in == packet.is_inbound() => packet.interface(value),
             Field::State => packet.state([value].into_iter()),
             Field::Direction => Fit::of((value == "original") == packet.is_inbound()),
-            // Nothing that marks packets of ssh is looked at.
-            Field::Mark if mask.is_none() => Fit::of(matches!(value, "0" | "0x0" | "0x00000000")),
-            Field::Mark => Fit::of(matches!(value, "0" | "0x0" | "0x00000000")),
+            Field::Mark if matches!(value, "0" | "0x0" | "0x00000000") => Fit::Yes,
+            // Which packets another rule marks is not looked at.
+            Field::Mark if self.marks => Fit::Unknown(format!("whether it has the mark {value}")),
+            Field::Mark => Fit::No,
             Field::Kind => Fit::of(matches!(value, "unicast" | "host")),
             Field::Route(End::Destination) => {
                 Fit::of(value == if packet.is_inbound() { "local" } else { "unicast" })

@@ -52,6 +52,13 @@ impl Document {
         Ok(document)
     }
 
+    /// Reads what is told nft on its command line.
+    pub(super) fn of_text(view: &dyn View, text: &str) -> Result<Self> {
+        let mut document = Self::default();
+        document.statements(view, tokens(text), 0)?;
+        Ok(document)
+    }
+
     /// What is in it that is not understood.
     pub(super) fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
@@ -60,6 +67,11 @@ impl Document {
     /// The chains as this packet sees them.
     pub(super) fn ruleset(&self, packet: &Packet<'_>) -> Ruleset {
         let mut set = Ruleset::default();
+        let rules =
+            || self.tables.values().flat_map(|table| table.chains.values()).flat_map(|chain| &chain.rules);
+        let sets_mark =
+            |rule: &Vec<Token>| rule.windows(2).any(|pair| pair[0].is("mark") && pair[1].is("set"));
+        let marks = rules().any(sets_mark);
         for (name, table) in &self.tables {
             let family = name.split(' ').next().unwrap_or_default();
             if !matches!(family, "ip" | "inet" | "netdev") {
@@ -68,7 +80,7 @@ impl Document {
             for (chain, from) in &table.chains {
                 let mut rules = Vec::new();
                 for tokens in &from.rules {
-                    expression::rules(tokens, name, &table.sets, packet, &mut rules);
+                    expression::rules(tokens, name, &table.sets, (packet, marks), &mut rules);
                 }
                 let is_base = from.sees(packet);
                 *set.chain(&format!("{name} {chain}")) =

@@ -70,6 +70,9 @@ fn answered(files: &[(&str, &str)]) -> String {
             (None, false) if text.is_empty() && path.ends_with(".service") && !dir.ends_with(".wants") => {
                 fs.file(path, b"[Service]\nExecStart=/bin/true\n")
             }
+            (None, false) if dir.ends_with("/system-connections") => {
+                fs.file(path, text.as_bytes()).mode(path, 0o600, 0, 0)
+            }
             (None, false) => fs.file(path, text.as_bytes()),
         };
     }

@@ -188,6 +188,19 @@ fn networkd_reads_what_its_user_may_read() {
 }
 
 #[test]
+fn networkmanager_takes_no_profile_that_others_may_read() {
+    let path = "/etc/NetworkManager/system-connections/a.nmconnection";
+    let bench = Bench::without_network()
+        .manager("NetworkManager")
+        .file("/etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=*\n")
+        .file(path, "[connection]\nid=a\ntype=ethernet\n[ipv4]\nmethod=auto\n");
+    for (mode, is_taken) in [(0o600, true), (0o400, true), (0o644, false), (0o640, false)] {
+        let answer = bench.clone().mode(path, mode).guest(|guest| answer(guest.view, &AZURE).unwrap());
+        assert_eq!(answer.is_dhcp(), is_taken, "{mode:o}: {answer:?}");
+    }
+}
+
+#[test]
 fn networkmanager_takes_answers_of_the_target_or_not() {
     let path = "/etc/NetworkManager/system-connections/a.nmconnection";
     let with = |connection: &str, ipv4: &str| {

@@ -298,7 +298,7 @@ mod tests {
         );
         assert!(red_hat.by_hand(&RULE).contains("no DHCP client (dhclient) is installed"));
         // NetworkManager, networkd and wicked bring their own.
-        let manager = started("NetworkManager").file(
+        let manager = started("NetworkManager").secret(
             "/etc/NetworkManager/system-connections/a.nmconnection",
             "[connection]\ntype=ethernet\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24\n",
         );

@@ -179,7 +179,7 @@ mod tests {
     fn a_profile_fits_any_card_afterwards() {
         let path = "/etc/NetworkManager/system-connections/ens5.nmconnection";
         let text = "[connection]\ntype=ethernet\ninterface-name=ens5\n\n[ethernet]\nmac-address=0A:FF\n\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24,10.0.0.1\n";
-        let bench = manager().file(path, text);
+        let bench = manager().secret(path, text);
         assert_eq!(bench.findings(&network::LEFTOVERS).len(), 3);
         let new = bench.mended_text(&network::LEFTOVERS, path);
         let why = "# refloat: a network card of EC2: ";

@@ -1,5 +1,7 @@
-//! What a command of a unit surely does, where it is one of systemctl's or its like, or a script of a shell:
-//! ends the system, or waits for something in a loop.
+//! What a command runs: itself, or the lines of the script of a shell that it is; whether it ends the system, or
+//! waits for something in a loop.
+
+use std::collections::BTreeSet;
 
 use crate::programs::SHELLS;
 use crate::systemd::is_end;
@@ -21,13 +23,16 @@ const VERBS: &[&str] = &[
 ];
 /// The most of a script that is read, in bytes.
 const SCRIPT: usize = 64 << 10;
+/// The most scripts that scripts run, and the most lines of each that are looked at for that.
+const INNER: usize = 32;
+const LINES: usize = 4096;
 
 /// A script, a command a line.
-pub(in crate::bootwalk) struct Script(String);
+pub(crate) struct Script(String);
 
 impl Script {
     /// What a command runs: itself, or the lines of the script of a shell that it is.
-    pub(super) fn of(view: &dyn View, command: &str) -> Result<Self> {
+    pub(crate) fn of(view: &dyn View, command: &str) -> Result<Self> {
         let first = program(command);
         let rest = command.split_once(first).map_or("", |(_, rest)| rest.trim_start_matches(['"', '\'']));
         if SHELLS.contains(&base(first)) {
@@ -46,13 +51,44 @@ impl Script {
     }
 
     /// What a line runs that a shell is given: commands of its own, or a script.
-    pub(super) fn of_line(view: &dyn View, line: &str) -> Result<Self> {
+    pub(crate) fn of_line(view: &dyn View, line: &str) -> Result<Self> {
         if line.contains([';', '&', '|']) { Ok(Self::of_text(line)) } else { Self::of(view, line) }
     }
 
     /// The lines of a file that a shell reads.
-    pub(in crate::bootwalk) fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str) -> Self {
         Self(text.replace(';', "\n"))
+    }
+
+    /// Its text, a command a line.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The scripts that its lines run, and those that these run.
+    pub(crate) fn inner(&self, view: &dyn View) -> Result<Vec<Self>> {
+        let mut out: Vec<Self> = Vec::new();
+        let mut known = BTreeSet::new();
+        let mut at = 0_usize;
+        let mut current = Some(self.0.clone());
+        while let Some(text) = current {
+            for line in text.lines().map(str::trim).take(LINES) {
+                let line = line.trim_start_matches(". ").trim_start_matches("source ");
+                let first = base(line.split_whitespace().next().unwrap_or_default());
+                // What older inits start by itself is looked at where that is.
+                let is_service = line.starts_with("/etc/init.d/");
+                let runs_more =
+                    line.starts_with('/') && !is_service || SHELLS.contains(&first) && line.contains(" /");
+                if !runs_more || out.len() >= INNER || !known.insert(line.to_owned()) {
+                    continue;
+                }
+                let script = Self::of(view, line)?;
+                out.extend(script.0.contains('\n').then_some(script));
+            }
+            current = out.get(at).map(|script| script.0.clone());
+            at = at.saturating_add(1);
+        }
+        Ok(out)
     }
 
     /// The text of a script of a shell.
@@ -65,7 +101,7 @@ impl Script {
     }
 
     /// Its lines that say something, without the texts that it hands on as they are (`<<EOF`).
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         let all: Vec<&str> = self.0.lines().map(str::trim).collect();
         let mut out = Vec::new();
         let mut at = 0_usize;
@@ -84,7 +120,7 @@ impl Script {
     }
 
     /// Its commands, each with how deep it is within conditions, loops and functions.
-    pub(in crate::bootwalk) fn commands(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn commands(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut depth = 0_usize;
         self.lines().map(move |line| {
             let first = line.split_whitespace().next().unwrap_or_default();
@@ -101,8 +137,21 @@ impl Script {
         })
     }
 
+    /// Whether it surely comes to its end without anything done but to speak.
+    pub(crate) fn does_nothing(&self) -> bool {
+        for (depth, command) in self.commands() {
+            match command.split_whitespace().next().unwrap_or_default() {
+                "exit" if depth == 0 => return true,
+                ":" | "echo" | "exit" | "logger" | "true" | "set"
+                    if !command.contains(['>', '|', '&', '`', '(']) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Whether it waits in a loop that nothing bounds, or sleeps.
-    pub(super) fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         let mut is_open = false;
         for (_, command) in self.commands() {
             let words: Vec<&str> = command.split_whitespace().collect();
@@ -144,7 +193,7 @@ fn is_flags(text: &str) -> bool {
 }
 
 /// Whether a command ends the system.
-pub(super) fn ends(words: &[&str]) -> bool {
+pub(crate) fn ends(words: &[&str]) -> bool {
     let Some((first, rest)) = words.split_first() else { return false };
     let first = base(first.trim_start_matches(['-', '@', '+', '!', ':']));
     let mut plain = rest.iter().copied().filter(|word| !word.starts_with('-'));
