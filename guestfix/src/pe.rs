@@ -2,6 +2,7 @@
 //! Microsoft Learn, 2026).
 
 pub(crate) mod authenticode;
+pub(crate) mod imports;
 
 use std::ops::Range;
 

@@ -518,3 +518,33 @@ fn rules_and_walk_agree_on_every_guest() {
         assert_eq!(by_hand.is_empty(), guest.name != "windows-2012r2", "{}: {by_hand:?}", guest.name);
     }
 }
+
+/// What a driver is linked with is needed as the driver is.
+#[test]
+fn what_a_driver_is_linked_with_is_looked_for() {
+    let guest = synthetic::named("windows-2022");
+    let Some(tree) = open(guest) else { return };
+    let goal = goal(guest);
+    for (name, why) in [
+        ("storport.sys", ""),
+        ("ext-ms-win-ntos-x.dll", ""),
+        ("gone.sys", "/Windows/System32/drivers/vmbus.sys: it is linked with gone.sys, which is not there"),
+        ("locale.nls", "/Windows/System32/locale.nls: it is no PE file"),
+    ] {
+        let mut stage = Stage::new(&tree, &goal);
+        mend(&mut stage);
+        let path = "/Windows/System32/drivers/vmbus.sys";
+        let mut file = stage.guest().unwrap().view.read(path).unwrap().unwrap().to_vec();
+        // Its import directory is put into its data, and its checksum is taken away.
+        let (optional, data) = (0x98, 1024 + 512);
+        file[optional + 64..optional + 68].fill(0);
+        file[optional + 120..optional + 124].copy_from_slice(&0x2000_u32.to_le_bytes());
+        file[data..data + 512].fill(0);
+        file[data + 12..data + 16].copy_from_slice(&0x2040_u32.to_le_bytes());
+        file[data + 0x40..data + 0x40 + name.len()].copy_from_slice(name.as_bytes());
+        stage.put_binary(path, file, Vec::new()).unwrap();
+        let stops = why_not(&mut stage);
+        let told = stops.iter().any(|stop| stop.contains(why)) && !why.is_empty();
+        assert!(told || why.is_empty() && stops.is_empty(), "{name}: {stops:#?}");
+    }
+}

@@ -1,11 +1,11 @@
 //! The drivers that the loader brings into memory, in its order ("Specifying driver load order", Microsoft
 //! Learn, 2026): of those that start at boot the group decides, within a group the tag.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::System;
 use super::image::{self, Look};
-use crate::bootwalk::{Hop, HopKind};
+use crate::bootwalk::{Hop, HopKind, service};
 use crate::registry::{BOOT_START, DISABLED, Service, filters};
 use crate::{Guest, Result};
 
@@ -23,6 +23,7 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops: Vec<Hop> =
         system.services.unread.iter().map(|unread| Hop::unread(HopKind::Drivers, unread)).collect();
     let order = in_order(system)?;
+    let mut seen = HashSet::new();
     for driver in &order {
         if let Some((why, is_sure)) = fault(guest, driver)? {
             let place = system.hive.place(&driver.key, Some("ImagePath"));
@@ -36,6 +37,14 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
                 }
                 (false, _) => Hop::unknown(HopKind::Drivers, place, what, why),
             });
+        }
+    }
+    if hops.is_empty() {
+        for path in order.iter().filter_map(|driver| driver.file().ok()) {
+            let fault = image::unlinked(guest, &path, &mut seen)?;
+            hops.extend(
+                fault.map(|fault| service::hop(HopKind::Drivers, "what drivers are linked with", fault)),
+            );
         }
     }
     hops.extend(filters(guest, system)?);

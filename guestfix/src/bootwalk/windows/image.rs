@@ -1,10 +1,12 @@
 //! A file that Windows loads: a program, a library, a driver.
 
+use std::collections::HashSet;
+
 use crate::bootwalk::look::regular;
 use crate::bootwalk::program::Program;
-use crate::pe::{Pe, authenticode};
+use crate::pe::{Pe, authenticode, imports};
 use crate::systemd::needs::Fault;
-use crate::{Guest, Result};
+use crate::{Guest, Result, limits};
 
 /// How closely a file is looked at where each block costs: in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,54 @@ pub(super) fn fault(guest: &Guest<'_>, path: &str, look: Look) -> Result<Option<
         return Ok(Some(Fault::sure(path, format!("it is for {own}, and this Windows for {arch}"))));
     }
     authenticode::damage(view, path)
+}
+
+/// Where what drivers and the kernel are linked with is.
+const FOLDERS: [&str; 2] = ["/Windows/System32", "/Windows/System32/drivers"];
+
+/// What is missing or wrong of all that a file is linked with, and what that is linked with in turn; `seen` has
+/// what was looked at. A snapshot's files are not read whole for it.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn unlinked(guest: &Guest<'_>, path: &str, seen: &mut HashSet<String>) -> Result<Option<Fault>> {
+    let view = guest.view;
+    let mut todo = vec![path.to_owned()];
+    while let Some(path) = todo.pop() {
+        let is_large = view.stat(&path)?.is_none_or(|metadata| metadata.size > limits::MODULE);
+        if view.machine().remote || is_large || !seen.insert(path.to_lowercase()) {
+            continue;
+        }
+        let content = view.read(&path)?.unwrap_or_default();
+        let Some(names) = imports::of(&content) else {
+            return Ok(Some(Fault::unsure(&path, "what it is linked with cannot be read")));
+        };
+        // Sets of functions are no files.
+        let is_file = |name: &String| {
+            let name = name.to_lowercase();
+            !name.starts_with("api-ms-") && !name.starts_with("ext-ms-")
+        };
+        for name in names.into_iter().filter(is_file) {
+            let mut found = None;
+            for folder in FOLDERS {
+                let file = format!("{folder}/{name}");
+                if found.is_none() && view.exists(&file)? {
+                    found = Some(file);
+                }
+            }
+            let Some(file) = found else {
+                let why = format!("it is linked with {name}, which is not there");
+                return Ok(Some(Fault::sure(&path, why)));
+            };
+            if !seen.contains(&file.to_lowercase())
+                && let Some(fault) = fault(guest, &file, Look::Nearby)?
+            {
+                return Ok(Some(fault));
+            }
+            todo.push(file);
+        }
+    }
+    Ok(None)
 }
 
 /// What is said besides where files only have to be there.

@@ -1,5 +1,7 @@
 //! The kernel, what it is linked with, and the tables of letters that the loader hands to it.
 
+use std::collections::HashSet;
+
 use super::System;
 use super::image::{self, Look};
 use crate::bootwalk::look::regular;
@@ -21,7 +23,11 @@ const CODE_PAGES: [(&str, &str); 2] = [("ACP", "1252"), ("OEMCP", "437")];
 pub(super) fn kernel(guest: &Guest<'_>, kernel: &str) -> Result<Vec<Hop>> {
     let mut paths = vec![kernel.to_owned()];
     paths.extend(LIBRARIES.map(|name| format!("{FOLDER}/{name}")));
-    Ok(vec![match image::first_fault(guest, &paths, Look::Within)? {
+    let fault = match image::first_fault(guest, &paths, Look::Within)? {
+        None => image::unlinked(guest, kernel, &mut HashSet::new())?,
+        fault => fault,
+    };
+    Ok(vec![match fault {
         Some(fault) => service::hop(HopKind::Kernel, "the kernel, and what it is linked with", fault),
         None => Hop::reached(HopKind::Kernel, kernel, "the kernel, with what it is linked with"),
     }])
