@@ -6,7 +6,7 @@ use super::System;
 use super::service::Fault;
 use crate::Result;
 use crate::place::Place;
-use crate::registry::firewall::{self, Rule};
+use crate::registry::firewall::{self, Reach, Rule};
 use crate::registry::{DISABLED, Opened, SOFTWARE};
 
 /// Where policies of a domain have what the machine has below `SharedAccess`.
@@ -48,15 +48,20 @@ pub(super) fn fault(system: &System, software: Option<&Opened>, port: u32) -> Re
     }
     let found = |place: &Place, why: String, is_sure| Ok(Some(Fault { place: place.clone(), why, is_sure }));
     let counts = |rule: &&Rule| rule.is_about(port);
-    if let Some(rule) = rules.iter().filter(counts).find(|rule| rule.blocks && rule.is_public()) {
-        return found(&rule.place, format!("this rule blocks port {port}"), !rule.is_narrow);
+    // One that blocks a network or a few leaves all others in.
+    let blocks = |rule: &&Rule| {
+        rule.blocks && rule.is_public() && matches!(rule.reach(), Reach::Everybody | Reach::Some)
+    };
+    if let Some(rule) = rules.iter().filter(counts).find(blocks) {
+        let is_sure = rule.reach() == Reach::Everybody;
+        return found(&rule.place, format!("this rule blocks port {port}"), is_sure);
     }
     let allow: Vec<&Rule> = rules.iter().filter(counts).filter(|rule| !rule.blocks).collect();
-    if allow.iter().any(|rule| rule.is_public() && !rule.is_narrow) {
+    if allow.iter().any(|rule| rule.is_public() && rule.reach() == Reach::Everybody) {
         return Ok(None);
     }
-    if let Some(rule) = allow.iter().find(|rule| rule.is_public()) {
-        return found(&rule.place, format!("port {port} is open for some machines alone"), false);
+    if let Some(rule) = allow.iter().find(|rule| rule.is_public() && rule.reach() != Reach::Nobody) {
+        return found(&rule.place, format!("port {port} is open to some alone"), false);
     }
     if let Some(rule) = allow.first() {
         let why = format!("port {port} is open in another profile than that of a network which is new");

@@ -498,6 +498,26 @@ fn the_fallback_loader_is_windows_own_boot_manager() {
 }
 
 #[test]
+fn a_policy_that_lets_connections_in_goes_before_the_setting() {
+    let policy = r"Policies\Microsoft\Windows NT\Terminal Services";
+    let off = of_system(r"*\Control\Terminal Server", "fDenyTSConnections", 1);
+    let on = (SOFTWARE, policy, "fDenyTSConnections", Kind::DWORD, dword(0));
+    assert_eq!(windows(&[off, on], &[], &[]).findings(&network::rdp::RULE), [""; 0]);
+}
+
+#[test]
+fn a_rule_for_others_stops_nobody() {
+    let rules = r"*\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules";
+    for limit in
+        ["RA4=203.0.113.0/24", "Profile=Domain", "Profile=Private", "IFType=Wireless", "RA6=fe80::/10"]
+    {
+        let rule = format!("v2.30|Action=Block|Active=TRUE|Dir=In|Protocol=6|LPort=3389|{limit}|");
+        let bench = windows(&[(SYSTEM, rules, "others", Kind::SZ, sz(&rule))], &[], &[]);
+        assert_eq!(bench.findings(&network::firewall::RULE), [""; 0], "{limit}");
+    }
+}
+
+#[test]
 fn seven_gets_the_devices_that_it_does_not_know() {
     let seven =
         (SOFTWARE, r"Microsoft\Windows NT\CurrentVersion", "CurrentBuildNumber", Kind::SZ, sz("7601"));

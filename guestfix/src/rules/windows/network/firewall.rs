@@ -2,7 +2,7 @@
 
 use super::super::values::{Change, System, To, finding, stage};
 use crate::registry::SYSTEM;
-use crate::registry::firewall::Rule as Filter;
+use crate::registry::firewall::{Reach, Rule as Filter};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -66,10 +66,10 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
                 rule.filter(|rule| rule.is_about(port) && rule.is_public())
             };
             match counts(&text) {
-                Some(rule) if rule.blocks && !rule.is_narrow => {
+                Some(rule) if rule.blocks && rule.reach() == Reach::Everybody => {
                     changes.push(by_hand(&name, "the rule blocks the port of Remote Desktop"));
                 }
-                Some(rule) => lets_in |= !rule.blocks,
+                Some(rule) => lets_in |= !rule.blocks && rule.reach() != Reach::Nobody,
                 None if RULES.iter().any(|known| known.eq_ignore_ascii_case(&name)) => {
                     let active = activated(&text);
                     if counts(&active).is_some_and(|rule| !rule.blocks) || name.ends_with("UDP") {

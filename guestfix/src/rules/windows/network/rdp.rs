@@ -1,6 +1,7 @@
 //! windows.network.rdp
 
 use super::super::values::{Change, System, To, finding, stage, start_in_words};
+use super::rdp_policy;
 use crate::registry::SYSTEM;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -33,8 +34,12 @@ pub(in crate::rules) static RULE: Rule = Rule {
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let system = System::of(guest)?;
     let mut changes = Vec::new();
+    // What a policy says goes before it.
+    let by_policy = rdp_policy::says(guest)?.is_some();
     for key in system.control("Terminal Server") {
-        changes.extend(system.dword(&key, "fDenyTSConnections", 0, "connections are refused")?);
+        if !by_policy {
+            changes.extend(system.dword(&key, "fDenyTSConnections", 0, "connections are refused")?);
+        }
         let listener = format!(r"{key}\WinStations\RDP-Tcp");
         if let Some(card @ 1..) = system.hive.dword(&listener, "LanAdapter")? {
             let what = format!("is {card}: only one card of the old machine is listened on");

@@ -25,8 +25,13 @@ pub(in crate::rules) static RULE: Rule = Rule {
     fix: None,
 };
 
+/// What a policy says, if one does: 0 lets connections in.
+pub(super) fn says(guest: &Guest<'_>) -> Result<Option<u32>> {
+    open(guest, SOFTWARE)?.dword(KEY, "fDenyTSConnections")
+}
+
 fn detect(guest: &Guest<'_>) -> Result<Finding> {
-    let denied = open(guest, SOFTWARE)?.dword(KEY, "fDenyTSConnections")?.filter(|denied| *denied != 0);
+    let denied = says(guest)?.filter(|denied| *denied != 0);
     let place = SOFTWARE.place(KEY, Some("fDenyTSConnections"));
     let evidence = |denied| Evidence::new(place, format!("is {denied}: connections are refused"));
     Ok(Finding::from_evidence(denied.map(evidence).into_iter().collect()))
