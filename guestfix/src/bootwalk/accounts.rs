@@ -186,8 +186,8 @@ fn seen_from(binds: &[fstab::Entry], folder: &str) -> String {
     folder.to_owned()
 }
 
-/// The last day on which somebody logs in to an account, by its fields behind the name: the one that is written
-/// down, or some days behind that on which its password was too old (shadow(5)).
+/// The last day on which somebody logs in to an account, by its fields behind the name: the one that is
+/// written down, or some days behind that on which its password was too old (shadow(5)).
 fn expiry(fields: &[&str]) -> Option<u64> {
     let field = |at: usize| fields.get(at)?.trim().parse::<u64>().ok();
     let inactive = || {

@@ -1,5 +1,5 @@
-//! What sysctl sets at the start that keeps drivers from being loaded, or programs from being started (sysctl.d(5);
-//! Linux, Documentation/admin-guide/sysctl).
+//! What sysctl sets at the start that keeps drivers from being loaded, or programs from being started
+//! (sysctl.d(5); Linux, Documentation/admin-guide/sysctl).
 
 use std::collections::BTreeMap;
 

@@ -75,7 +75,7 @@ fn of_runs(view: &dyn View) -> Result<Option<Fault>> {
             // The network's own hop tells what it does to the card.
             When::Card => ("it is run when a card comes up", ends || what == harm::STOPS, is_sure),
             When::Clock { is_often: true } => ("it is run every few minutes", true, is_sure),
-            // A restart now and then is the administrator's wish, and what stops at night may start in the morning.
+            // A restart now and then is the administrator's wish; what stops at night may start in the morning.
             When::Clock { is_often: false } => ("it is run by the clock", !ends, false),
         };
         if counts && !packaged::is_of_package(view, &run.file)? {

@@ -1,4 +1,5 @@
-//! What keeps connections from the server: a firewall of the guest's own, and what is run at the start or later.
+//! What keeps connections from the server: a firewall of the guest's own, and what is run at the start or
+//! later.
 
 use super::super::login::Door;
 use crate::firewall::{self, Door as Firewall};
@@ -46,8 +47,8 @@ pub(super) fn by(guest: &Guest<'_>, at_22: bool) -> Result<Option<Door>> {
     Ok(None)
 }
 
-/// The number and the text of the first line by which the script at the end of the start may shut the server out.
-/// Of what is run elsewhere this is told where that is looked at.
+/// The number and the text of the first line by which the script at the end of the start may shut the server
+/// out. Of what is run elsewhere this is told where that is looked at.
 fn shutting(text: &str) -> Option<(usize, &str)> {
     for line in lines(text) {
         if line.body.split_whitespace().next() == Some("exit") && !line.body.starts_with([' ', '\t']) {
@@ -196,7 +197,7 @@ mod tests {
             ("not on this machine", unit(&format!("ExecStart={DROP}\n[Unit]\nConditionVirtualization=xen"))),
             ("not started", unit(&format!("ExecStart={DROP}")).without(&format!("{WANTS}/fw.service"))),
             ("cron of a user", cron(&format!("*/5 * * * * bob {DROP}"))),
-            ("cron", cron(&format!("*/5 * * * * root iptables -F; iptables -P INPUT ACCEPT"))),
+            ("cron", cron("*/5 * * * * root iptables -F; iptables -P INPUT ACCEPT")),
             ("up", interfaces(&format!("up iptables -P INPUT DROP; {ssh}"))),
             ("down", interfaces("down iptables -P INPUT DROP")),
             ("udev", udev(&format!(r#"SUBSYSTEM=="net", KERNEL=="docker0", RUN+="{DROP}""#))),

@@ -63,8 +63,8 @@ struct Reader<'a> {
     marks: bool,
 }
 
-/// The rules that a statement makes: one, or one for each element of a verdict map. Beside the packet is whether
-/// some rule sets marks.
+/// The rules that a statement makes: one, or one for each element of a verdict map. Beside the packet is
+/// whether some rule sets marks.
 pub(super) fn rules(
     tokens: &[Token],
     table: &str,
