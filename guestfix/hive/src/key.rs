@@ -132,7 +132,8 @@ impl<'h> Key<'h> {
     /// # Errors
     /// As [`Key::name`].
     pub fn subkey(&self, wanted: &str) -> Result<Option<Key<'h>>> {
-        for key in self.subkeys()? {
+        for at in subkeys::candidates(&self.hive.cells, &self.node, self.at, wanted)? {
+            let key = Self::open(self.hive, at)?;
             if name::same(&key.name()?, wanted) {
                 return Ok(Some(key));
             }

@@ -24,6 +24,9 @@ pub(crate) fn encode(name: &str) -> (Vec<u8>, bool) {
 
 /// A unit of UTF-16 as Windows makes it a capital: only where the capital's small letter is that one.
 fn capital(unit: u16) -> u16 {
+    if let Ok(ascii @ 0..0x80) = u8::try_from(unit) {
+        return u16::from(ascii.to_ascii_uppercase());
+    }
     let only = |mut of: std::char::ToUppercase| of.next().filter(|_| of.next().is_none());
     let Some(c) = char::from_u32(u32::from(unit)) else { return unit };
     let Some(upper) = only(c.to_uppercase()).filter(|upper| upper.to_lowercase().eq([c])) else {
@@ -44,6 +47,9 @@ pub(crate) fn order(a: &str, b: &str) -> Ordering {
 
 /// Whether two names are of the same thing.
 pub(crate) fn same(a: &str, b: &str) -> bool {
+    if a.is_ascii() && b.is_ascii() {
+        return a.eq_ignore_ascii_case(b);
+    }
     order(a, b).is_eq()
 }
 

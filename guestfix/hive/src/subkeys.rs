@@ -149,3 +149,40 @@ impl Lists {
 pub(crate) fn of(cells: &Cells, node: &KeyNode, key: u32) -> Result<Vec<u32>> {
     Ok(Lists::read(cells, node, key)?.keys().collect())
 }
+
+/// The cells of those subkeys that may have this name: Windows goes by the hash that stands beside a key, where there
+/// is one.
+pub(crate) fn candidates(cells: &Cells, node: &KeyNode, key: u32, name: &str) -> Result<Vec<u32>> {
+    let (at, count) = (node.subkey_list.get(), index(node.subkeys.get()));
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let (magic, rest, len) = header(cells, at)?;
+    let short = |at| Error::corrupt("list of subkeys", at, "it has more entries than its cell can hold");
+    let leaves = match &magic {
+        b"ri" => rest.as_chunks::<4>().0.get(..len).ok_or_else(|| short(at))?.to_vec(),
+        _ => vec![at.to_le_bytes()],
+    };
+    let (hash, mut looked_at, mut seen, mut found) = (name::hash(name), 0_usize, 0_usize, Vec::new());
+    for leaf in leaves.into_iter().map(u32::from_le_bytes) {
+        let (magic, rest, len) = header(cells, leaf)?;
+        let none = || Error::corrupt("list of subkeys", leaf, "it is of no known kind");
+        let kind = LeafKind::of(magic).ok_or_else(none)?;
+        let entries = rest.chunks_exact(kind.stride());
+        if entries.len() < len {
+            return Err(short(leaf));
+        }
+        looked_at = looked_at.saturating_add(len.max(1));
+        if looked_at > count {
+            break;
+        }
+        seen = seen.saturating_add(len);
+        let may_be = |entry: &&[u8]| kind != LeafKind::Hash || number(entry, 4) == Some(hash);
+        found.extend(entries.take(len).filter(may_be).map(|entry| number(entry, 0).unwrap_or(NONE)));
+    }
+    if seen != count {
+        let why = format!("it is said to have {count} subkeys, and its lists have others");
+        return Err(Error::corrupt("key", key, why));
+    }
+    Ok(found)
+}
