@@ -5,6 +5,8 @@ mod descriptors;
 mod lists;
 mod values;
 
+use std::sync::OnceLock;
+
 use zerocopy::IntoBytes;
 
 use crate::cells::{NONE, narrow};
@@ -42,6 +44,9 @@ impl Hive {
     }
 
     fn sound(&self) -> Result<()> {
+        if self.sound.get().is_some() {
+            return Ok(());
+        }
         match self.check().into_iter().find(|fault| !fault.harmless) {
             None => Ok(()),
             Some(fault) => Err(Error::Corrupt { what: "hive", offset: fault.offset, why: fault.what }),
@@ -70,6 +75,7 @@ impl Edit {
         if !changed {
             return Ok(hive);
         }
+        hive.sound = OnceLock::new();
         hive.sound()?;
         let next = hive.base.primary.get().wrapping_add(1);
         (hive.base.primary, hive.base.secondary) = (next.into(), next.into());

@@ -1,5 +1,7 @@
 //! A hive as a whole: its base block, its bins, and what lies behind them.
 
+use std::sync::OnceLock;
+
 use crate::base_block::{self, BaseBlock};
 use crate::cells::{Cells, index};
 use crate::error::{Error, Result};
@@ -14,6 +16,8 @@ pub struct Hive {
     pub(crate) cells: Cells,
     /// What is in the file behind the bins; nobody reads it.
     pub(crate) slack: Vec<u8>,
+    /// It was checked since it was changed, and is sound.
+    pub(crate) sound: OnceLock<()>,
 }
 
 impl std::fmt::Debug for Hive {
@@ -48,7 +52,7 @@ impl Hive {
         })?;
         let slack = file.split_off(end);
         let bins = file.split_off(base_block::LEN);
-        Ok(Self { head: file, base, cells: Cells::new(bins)?, slack })
+        Ok(Self { head: file, base, cells: Cells::new(bins)?, slack, sound: OnceLock::new() })
     }
 
     /// The file.

@@ -286,6 +286,8 @@ impl Request<'_> {
     }
 
     fn page(&self) -> Result<Response, Refusal> {
+        // Nobody else waits for the sum.
+        let damaged = self.header("x-ms-content-crc64").is_some_and(|sum| sum != crc64(self.body));
         let mut blobs = lock(&self.service.blobs);
         let pages = blobs.get_mut(self.path).ok_or_else(|| Refusal::new(404, "BlobNotFound"))?;
         let range = self.range(pages.size)?;
@@ -299,18 +301,16 @@ impl Request<'_> {
                 return Err(Refusal::new(413, "RequestBodyTooLarge"));
             }
             Some("update") if self.body.len() == len => {
-                if self.header("x-ms-content-crc64").is_some_and(|sum| sum != crc64(self.body)) {
+                if damaged {
                     return Err(Refusal::new(400, "Crc64Mismatch"));
                 }
                 pages.put(range.start, self.body);
                 let mut counts = self.service.counts();
                 counts.puts += 1;
                 counts.bytes_put += len as u64;
+                let name = self.path.trim_start_matches("/account/container/");
                 for page in range.start / 4096..range.end.div_ceil(4096) {
-                    *counts
-                        .pages
-                        .entry((self.path.trim_start_matches("/account/container/").to_owned(), page))
-                        .or_default() += 1;
+                    *counts.pages.entry((name.to_owned(), page)).or_default() += 1;
                 }
                 let mut course = lock(&self.service.course);
                 course.ends_after = course.ends_after.and_then(|left| left.checked_sub(1));
