@@ -278,6 +278,40 @@ impl ControlSets {
     }
 }
 
+/// What to do about a place of the registry that cannot be read, which may keep Windows from starting, and so
+/// from being mended by its own tools.
+pub(crate) fn remedy(place: &Place) -> Option<&'static str> {
+    let is = |path: &str, files: &[HiveFile]| files.iter().any(|file| file.path == path);
+    match place {
+        Place::Registry { .. } => Some(
+            "set the value right with regedit, in the machine or, if it does not start, with the hive loaded \
+             on another one that has its disk",
+        ),
+        Place::File { path, .. } if is(path, &BCD_STORES) => Some(
+            "Windows does not start without its boot configuration: attach the disk to another machine, and \
+             have bcdboot write a new one",
+        ),
+        Place::File { path, .. } if is(path, &[SYSTEM, SOFTWARE, DEFAULT, SAM, SECURITY]) => Some(
+            "Windows does not start without this hive: put a whole one in its place, with its logs, from a \
+             backup or an earlier snapshot",
+        ),
+        _ => None,
+    }
+}
+
+/// The number of the guest's build, as SOFTWARE has it.
+///
+/// # Errors
+/// As [`Opened::dword`].
+pub(crate) fn build(software: &Opened) -> Result<Option<u32>> {
+    const KEY: &str = r"Microsoft\Windows NT\CurrentVersion";
+    let text = match software.text(KEY, "CurrentBuildNumber")? {
+        Some(text) => Some(text),
+        None => software.text(KEY, "CurrentBuild")?,
+    };
+    Ok(text.and_then(|text| text.trim().parse().ok()))
+}
+
 /// Whether there may be hives: their folder is there, or nobody can tell.
 pub(crate) fn may_be(view: &dyn View) -> bool {
     view.stat("/Windows/System32/config").map_or(true, |folder| folder.is_some())

@@ -218,7 +218,6 @@ const NEEDLESS: &[&str] = &[
     "/Windows/System32/winload.exe",
     "/Windows/System32/winresume.efi",
     "/Windows/System32/winresume.exe",
-    "/Windows/explorer.exe",
     "/pagefile.sys",
 ];
 
@@ -320,9 +319,12 @@ fn a_setting_of_the_registry_ends_the_walk() {
             (&service("CLFS"), "Start", Kind::SZ, text("0")),
             "drivers SYSTEM\\ControlSet001\\Services\\CLFS Start unknown",
         ),
-        ((class, "UpperFilters", Kind::MULTI_SZ, filters()), "UpperFilters: there is no such driver"),
-        ((&service("EhStorClass"), "Start", Kind::DWORD, dword(4)), "LowerFilters: it is disabled"),
-        ((&service("EhStorClass"), "Start", Kind::DWORD, dword(3)), "LowerFilters unknown: it starts late"),
+        ((class, "UpperFilters", Kind::MULTI_SZ, filters()), "UpperFilters: there is no driver gone"),
+        ((&service("EhStorClass"), "Start", Kind::DWORD, dword(4)), "LowerFilters: EhStorClass is disabled"),
+        (
+            (&service("EhStorClass"), "Start", Kind::DWORD, dword(3)),
+            "LowerFilters unknown: EhStorClass starts late",
+        ),
         (
             ("Setup", "SystemSetupInProgress", Kind::DWORD, one()),
             "init SYSTEM\\Setup SystemSetupInProgress unknown",
@@ -406,11 +408,210 @@ fn a_setting_of_the_registry_ends_the_walk() {
     }
 }
 
+/// What a start or a logon does not do without, each with what the walk says of it.
+#[test]
+fn what_no_logon_is_made_without_ends_the_walk() {
+    let service = |name: &str| format!(r"ControlSet001\Services\{name}");
+    let control = |key: &str| format!(r"ControlSet001\Control\{key}");
+    let (disks, terminal) =
+        (control(r"Class\{4d36e967-e325-11ce-bfc1-08002be10318}"), control("Terminal Server"));
+    let listener = format!(r"{terminal}\WinStations\RDP-Tcp");
+    let cards = control(r"Class\{4d36e972-e325-11ce-bfc1-08002be10318}");
+    let subsystems = control(r"Session Manager\SubSystems");
+    let number = |number: u32| (Kind::DWORD, dword(number));
+    let text = |text: &str| (Kind::EXPAND_SZ, hive::text_data(text));
+    let list = |names: &[&'static str]| (Kind::MULTI_SZ, hive::texts_data(names.iter().copied()));
+    let off = || number(4);
+    let mut system = vec![
+        (service("volume"), "Start", off(), "root SYSTEM\\ControlSet001\\Services\\volume Start"),
+        (service("KSecDD"), "Start", off(), "KSecDD Start"),
+        (service("CNG"), "Start", off(), "CNG Start"),
+        (service("FltMgr"), "Start", off(), "FltMgr Start"),
+        (service("Wdf01000"), "Start", off(), "Wdf01000 Start"),
+        (
+            service("WFPLWFS"),
+            "Start",
+            off(),
+            "network SYSTEM\\ControlSet001\\Services\\WFPLWFS Start unknown",
+        ),
+        (service("BFE"), "Start", off(), "login SYSTEM\\ControlSet001\\Services\\BFE Start unknown"),
+        (service("PlugPlay"), "Start", off(), "init SYSTEM\\ControlSet001\\Services\\PlugPlay Start"),
+        (
+            service(r"netvsc\StartOverride"),
+            "0",
+            off(),
+            "netvsc: StartOverride has 4 in the place of its Start",
+        ),
+        (
+            service("storvsc"),
+            "Type",
+            number(0x10),
+            "storvsc Type: its Type is 0x10, and not that of a driver",
+        ),
+        (service("netvsc"), "Type", number(0x20), "netvsc: its Type is 0x20, and not that of a driver"),
+        (service("Ntfs"), "Type", number(0x20), "its Type is 0x20, and not that of a driver"),
+        (service("TermService"), "Type", number(1), "its Type is 0x1, and not that of a service"),
+        (
+            service("TermService"),
+            "ObjectName",
+            text(r".\rdp"),
+            "ObjectName unknown: TermService runs as .\\rdp",
+        ),
+        (
+            service("vmbus"),
+            "ImagePath",
+            text(r"System32\drivers\null.sys"),
+            "its file is null.sys, which is that of Null",
+        ),
+        (service("netvsc"), "ImagePath", text(r"System32\drivers\null.sys"), "which is that of Null"),
+        (
+            service("disk"),
+            "ImagePath",
+            text(r"System32\drivers\storport.sys"),
+            "unknown: its file is storport.sys",
+        ),
+        (disks, "UpperFilters", list(&[]), "UpperFilters: partmgr is not in it"),
+        (
+            cards.clone(),
+            "UpperFilters",
+            list(&["gone"]),
+            "UpperFilters: there is no driver gone, and no card starts",
+        ),
+        (cards, "LowerFilters", list(&["AWSNVMe", "rdyboost"]), ""),
+        (
+            subsystems.clone(),
+            "Windows",
+            text(r"%SystemRoot%\system32\csrsx.exe ObjectDirectory=\Windows"),
+            "/Windows/system32/csrsx.exe: there is no such file",
+        ),
+        (
+            subsystems.clone(),
+            "Windows",
+            text(r"%SystemRoot%\system32\csrss.exe ServerDll=basesrv,1 ServerDll=gone:Init,3"),
+            "/Windows/System32/gone.dll: there is no such file",
+        ),
+        (
+            subsystems.clone(),
+            "Windows",
+            text(r"%SystemRoot%\system32\csrss.exe ServerDll=basesrv,1 ServerDll=winsrv:Init,3"),
+            "",
+        ),
+        (subsystems.clone(), "Windows", text(""), "SubSystems Windows: it names no program"),
+        (subsystems.clone(), "Required", list(&["Debug"]), "Required: the subsystem of Windows is not in it"),
+        (
+            subsystems.clone(),
+            "Kmode",
+            text(r"\SystemRoot\System32\win32x.sys"),
+            "/Windows/System32/win32x.sys",
+        ),
+        (
+            listener.clone(),
+            "MaxInstanceCount",
+            number(0),
+            "login SYSTEM\\ControlSet001\\Control\\Terminal Server\\WinStations\\RDP-Tcp MaxInstanceCount: it may have no session",
+        ),
+        (listener.clone(), "fLogonDisabled", number(1), "its listener lets nobody log on"),
+        (terminal.clone(), "TSEnabled", number(0), "TSEnabled: its services are off"),
+    ];
+    for name in ["DcomLaunch", "RpcEptMapper", "SamSs", "LSM", "ProfSvc"] {
+        system.push((service(name), "Start", off(), " is disabled"));
+        system.push((service(name), "Start", number(2), " has no program"));
+    }
+    for (key, value, (kind, data), why) in &system {
+        let stops = changed("windows-2022", SYSTEM, |edit| {
+            edit.create_key(key)?;
+            edit.set(key, value, *kind, data)
+        });
+        assert!(is_told(&stops, why), "{key} {value}: {stops:#?}, not {why:?}");
+    }
+    for (key, why) in [
+        (listener, "RDP-Tcp: there is no such key, and nothing listens"),
+        (subsystems, "SubSystems: there is no such key"),
+        (service("disk"), "services"),
+    ] {
+        let stops = changed("windows-2022", SYSTEM, |edit| edit.delete_key(&key));
+        assert!(is_told(&stops, why) || why == "services" && !stops.is_empty(), "{key}: {stops:#?}");
+    }
+    let logon = r"Microsoft\Windows NT\CurrentVersion\Winlogon";
+    let policy = r"Policies\Microsoft\Windows NT\Terminal Services";
+    let groups = r"Microsoft\Windows NT\CurrentVersion\Svchost";
+    for (key, value, (kind, data), why) in [
+        (logon, "Userinit", text(""), "Userinit: it names no program"),
+        (logon, "Userinit", text(r"C:\x\userinit.exe,"), r"Userinit: there is no C:\x\userinit.exe"),
+        (
+            logon,
+            "Userinit",
+            text(r"C:\Windows\system32\cmd.exe,"),
+            "Userinit unknown: it starts /Windows/system32/cmd.exe",
+        ),
+        (logon, "Userinit", text(r"C:\x\agent.exe,%SystemRoot%\system32\userinit.exe"), ""),
+        (logon, "Userinit", text("userinit"), ""),
+        (logon, "Shell", text(" "), "Shell unknown: it names no program"),
+        (logon, "Shell", text("shell.exe"), "Shell unknown: there is no shell.exe"),
+        (logon, "Shell", text(r#"cmd.exe /c "cd /d "%USERPROFILE%" & start cmd.exe /k runonce.exe""#), ""),
+        (policy, "MaxInstanceCount", number(0), "MaxInstanceCount: it may have no session"),
+        (groups, "termsvcs", list(&["Other"]), "Svchost termsvcs: TermService is not in it"),
+    ] {
+        let stops = changed("windows-2022", SOFTWARE, |edit| {
+            edit.create_key(key)?;
+            edit.set(key, value, kind, &data)
+        });
+        assert!(is_told(&stops, why), "{key} {value}: {stops:#?}, not {why:?}");
+    }
+}
+
+/// Whether one of what stops the walk says so; nothing does where `why` is empty.
+fn is_told(stops: &[String], why: &str) -> bool {
+    let is = |stop: &String| stop.contains(why) && !why.is_empty();
+    stops == ["skipped"] || stops.iter().any(is) || stops.is_empty() && why.is_empty()
+}
+
+/// A fault of SYSTEM is not one of the menu, which does not read that.
+#[test]
+fn a_fault_of_system_is_told_where_it_ends_the_start() {
+    let class = r"ControlSet001\Control\Class\{4d36e967-e325-11ce-bfc1-08002be10318}";
+    let netvsc = r"ControlSet001\Services\netvsc";
+    for (key, value, kind, first) in [
+        (netvsc, "Start", Kind::BINARY, "drivers SYSTEM\\ControlSet001\\Services\\netvsc Start unknown"),
+        (class, "UpperFilters", Kind::SZ, "drivers SYSTEM\\ControlSet001\\Control\\Class"),
+    ] {
+        let stops = changed("windows-2022", SYSTEM, |edit| edit.set(key, value, kind, &hive::text_data("x")));
+        assert!(stops == ["skipped"] || stops[0].starts_with(first), "{stops:#?}");
+    }
+    let guest = synthetic::named("windows-2022");
+    let Some(tree) = open(guest) else { return };
+    let goal = goal(guest);
+    let whole = tree.read(SYSTEM.path).unwrap().unwrap();
+    let without = |stage: &mut Stage<'_>| stage.remove(SYSTEM.path).unwrap();
+    let cut = |stage: &mut Stage<'_>| stage.put_binary(SYSTEM.path, &whole[..60_000], Vec::new()).unwrap();
+    for (change, first) in [
+        (
+            &without as &dyn Fn(&mut Stage<'_>),
+            "registry /Windows/System32/config/SYSTEM: there is no such file",
+        ),
+        (&cut, "registry /Windows/System32/config/SYSTEM unknown: "),
+    ] {
+        let mut stage = Stage::new(&tree, &goal);
+        mend(&mut stage);
+        change(&mut stage);
+        let stops = why_not(&mut stage);
+        assert!(stops[0].starts_with(first), "{stops:#?}");
+    }
+    let mut stage = Stage::new(&tree, &goal);
+    mend(&mut stage);
+    stage.put_binary(BCD_UEFI.path, vec![0; 4096], Vec::new()).unwrap();
+    let stops = why_not(&mut stage);
+    assert!(stops[0].starts_with("menu /System:/EFI/Microsoft/Boot/BCD unknown: "), "{stops:#?}");
+    assert!(stops[0].ends_with("on a repair machine, bcdboot writes a new one"), "{stops:#?}");
+}
+
 #[test]
 fn an_element_of_the_boot_configuration_ends_the_walk() {
     let loader = "{2c3e8c94-0a52-11ee-9c3e-0e7a5c1d2b4f}";
     let manager = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}";
     let at = |object: &str, number: u32| format!(r"Objects\{object}\Elements\{number:08x}");
+    let settings = "{6efb52bf-1766-41db-a6b3-0ee5eff72bd7}";
+    let megabytes = |count: u64| (count << 20).to_le_bytes().to_vec();
     let long = 301_u64.to_le_bytes().to_vec();
     for (name, file, loads) in
         [("windows-2019", BCD_WINDOWS, "winload.efi"), ("windows-2022", BCD_UEFI, "winload.exe")]
@@ -457,6 +658,27 @@ fn an_element_of_the_boot_configuration_ends_the_walk() {
                 "once that of",
             ),
             (manager, 0x2500_0004, Kind::BINARY, long.clone(), "it waits 301 seconds"),
+            (manager, 0x2500_0004, Kind::BINARY, vec![0xff; 8], "does not stop waiting"),
+            (
+                loader,
+                0x2200_0012,
+                Kind::SZ,
+                hive::text_data("halx.dll"),
+                "it names halx.dll: there is no such",
+            ),
+            (loader, 0x2200_0013, Kind::SZ, hive::text_data("kdxyz.dll"), "it names kdxyz.dll"),
+            (loader, 0x1500_0007, Kind::BINARY, megabytes(16), "the first 16 MiB of memory alone"),
+            (
+                loader,
+                0x2500_0031,
+                Kind::BINARY,
+                900_u64.to_le_bytes().to_vec(),
+                "leave 900 MiB of memory unused",
+            ),
+            (loader, 0x2600_0022, Kind::BINARY, vec![1], "unknown: it starts as Windows PE"),
+            // Of all entries.
+            (settings, 0x1500_0007, Kind::BINARY, megabytes(16), "the first 16 MiB of memory alone"),
+            (settings, 0x2500_0080, Kind::BINARY, vec![0; 8], "safe mode, without network"),
         ] {
             let stops = changed(name, file, |edit| {
                 edit.create_key(&at(object, number))?;
@@ -519,32 +741,46 @@ fn rules_and_walk_agree_on_every_guest() {
     }
 }
 
-/// What a driver is linked with is needed as the driver is.
+/// What a driver or a program is linked with is needed as that is.
 #[test]
-fn what_a_driver_is_linked_with_is_looked_for() {
+fn what_a_file_is_linked_with_is_looked_for() {
     let guest = synthetic::named("windows-2022");
     let Some(tree) = open(guest) else { return };
     let goal = goal(guest);
-    for (name, why) in [
-        ("storport.sys", ""),
-        ("ext-ms-win-ntos-x.dll", ""),
-        ("gone.sys", "/Windows/System32/drivers/vmbus.sys: it is linked with gone.sys, which is not there"),
-        ("locale.nls", "/Windows/System32/locale.nls: it is no PE file"),
+    let gone = "it is linked with gone.sys, which is not there";
+    for (file, name, why) in [
+        ("drivers/vmbus.sys", "storport.sys", ""),
+        ("drivers/vmbus.sys", "ext-ms-win-ntos-x.dll", ""),
+        ("drivers/vmbus.sys", "gone.sys", gone),
+        ("drivers/vmbus.sys", "locale.nls", "/Windows/System32/locale.nls: it is no PE file"),
+        ("drivers/netvsc.sys", "gone.sys", gone),
+        ("drivers/netvsc.sys", "vmbkmcl.sys", ""),
+        ("services.exe", "gone.sys", gone),
+        ("lsasrv.dll", "gone.sys", gone),
+        ("lsass.exe", "api-ms-win-core-x-l1-1-0.dll", ""),
+        ("LogonUI.exe", "gdiplus.dll", ""),
+        ("userinit.exe", "gone.sys", gone),
+        ("termsrv.dll", "gone.sys", gone),
+        ("../explorer.exe", "gone.sys", gone),
     ] {
         let mut stage = Stage::new(&tree, &goal);
         mend(&mut stage);
-        let path = "/Windows/System32/drivers/vmbus.sys";
-        let mut file = stage.guest().unwrap().view.read(path).unwrap().unwrap().to_vec();
+        let path = match file.strip_prefix("../") {
+            Some(file) => format!("/Windows/{file}"),
+            None => format!("/Windows/System32/{file}"),
+        };
+        let mut content = stage.guest().unwrap().view.read(&path).unwrap().unwrap().to_vec();
         // Its import directory is put into its data, and its checksum is taken away.
         let (optional, data) = (0x98, 1024 + 512);
-        file[optional + 64..optional + 68].fill(0);
-        file[optional + 120..optional + 124].copy_from_slice(&0x2000_u32.to_le_bytes());
-        file[data..data + 512].fill(0);
-        file[data + 12..data + 16].copy_from_slice(&0x2040_u32.to_le_bytes());
-        file[data + 0x40..data + 0x40 + name.len()].copy_from_slice(name.as_bytes());
-        stage.put_binary(path, file, Vec::new()).unwrap();
+        content[optional + 64..optional + 68].fill(0);
+        content[optional + 120..optional + 124].copy_from_slice(&0x2000_u32.to_le_bytes());
+        content[data..data + 512].fill(0);
+        content[data + 12..data + 16].copy_from_slice(&0x2040_u32.to_le_bytes());
+        content[data + 0x40..data + 0x40 + name.len()].copy_from_slice(name.as_bytes());
+        stage.put_binary(&path, content, Vec::new()).unwrap();
         let stops = why_not(&mut stage);
-        let told = stops.iter().any(|stop| stop.contains(why)) && !why.is_empty();
-        assert!(told || why.is_empty() && stops.is_empty(), "{name}: {stops:#?}");
+        assert!(is_told(&stops, why), "{file} {name}: {stops:#?}");
+        let is_named = why != gone || stops.iter().any(|stop| stop.contains(&path));
+        assert!(is_named, "{file} {name}: {stops:#?}");
     }
 }

@@ -41,7 +41,12 @@ const AA64: Names = Names {
 
 /// The names for the guest's processor.
 pub(super) fn names(guest: &Guest<'_>) -> &'static Names {
-    match guest.facts.os.as_ref().and_then(|os| os.arch) {
+    // Where a Windows says its processor, no loader looks.
+    let os = match super::windows::is(guest) {
+        true => guest.facts.os.peek(),
+        false => &guest.facts.os,
+    };
+    match os.as_ref().and_then(|os| os.arch) {
         Some("aarch64") => &AA64,
         _ => &X64,
     }

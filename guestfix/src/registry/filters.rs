@@ -8,10 +8,13 @@ use crate::Result;
 /// What lists of filters are called.
 pub const LISTS: [&str; 2] = ["UpperFilters", "LowerFilters"];
 
+/// The class of disk drives.
+pub const DISK_DRIVES: &str = "{4d36e967-e325-11ce-bfc1-08002be10318}";
+
 /// Classes of devices that every start needs: disk drives, their controllers, buses and volumes ("System-defined
 /// device setup classes available to vendors", Microsoft Learn, 2026).
 pub const CLASSES: [&str; 5] = [
-    "{4d36e967-e325-11ce-bfc1-08002be10318}",
+    DISK_DRIVES,
     "{4d36e96a-e325-11ce-bfc1-08002be10318}",
     "{4d36e97b-e325-11ce-bfc1-08002be10318}",
     "{4d36e97d-e325-11ce-bfc1-08002be10318}",

@@ -14,6 +14,9 @@ pub const BOOT_START: u32 = 0;
 /// Whatever comes, it is not started.
 pub const DISABLED: u32 = 4;
 
+/// Bits of a `Type` that has a process: one of its own, one that is shared.
+const PROGRAM: u32 = 0x30;
+
 /// The subkey whose values are starts for one machine each.
 const START_OVERRIDE: &str = "StartOverride";
 
@@ -42,6 +45,8 @@ pub struct Service {
     pub needs: Vec<String>,
     /// `Parameters\ServiceDll`.
     pub library: Option<String>,
+    /// `ObjectName`: the account that it runs as.
+    pub account: Option<String>,
 }
 
 /// Those of one control set.
@@ -116,6 +121,7 @@ impl Service {
             tag: value(key, "Tag", |value| value.dword())?,
             image: value(key, "ImagePath", |value| value.text())?,
             needs: value(key, "DependOnService", |value| value.texts())?.unwrap_or_default(),
+            account: value(key, "ObjectName", |value| value.text())?,
             library,
             overrides,
             name,
@@ -126,6 +132,22 @@ impl Service {
     /// Whether it is a driver: of the kernel, of a file system, or one that recognises these.
     pub fn is_driver(&self) -> bool {
         matches!(self.kind, Some(1 | 2 | 8))
+    }
+
+    /// What is odd about its `Type`: that of a driver for a program, or the other way.
+    pub fn wrong_type(&self) -> Option<String> {
+        let program = self.image.as_deref().map(|image| image.to_ascii_lowercase()).unwrap_or_default();
+        let is_driver = match (program.contains(".exe"), program.trim_end().ends_with(".sys")) {
+            (true, _) => false,
+            (_, true) => true,
+            _ => return None,
+        };
+        let is = self.kind.map_or("not there".to_owned(), |kind| format!("{kind:#x}"));
+        let (of, what) = match is_driver {
+            true => (self.is_driver(), "a driver"),
+            false => (self.kind.is_some_and(|kind| kind & PROGRAM != 0), "a service"),
+        };
+        (!of).then(|| format!("its Type is {is}, and not that of {what}"))
     }
 
     /// Where its file is in the guest's tree; the error says why that cannot be told.

@@ -4,6 +4,7 @@ use super::{Ink, Line, Page, Report, counted};
 use crate::Severity;
 use crate::bootwalk::Walk;
 use crate::plan::{Check, Count, Item, Remedy};
+use crate::registry;
 use crate::rule::Evidence;
 
 /// Columns before what a finding says: the longest severity and a gap.
@@ -152,6 +153,9 @@ fn unreadable(page: &mut Page, grave: Severity, unread: &Evidence, items: &[&Ite
         more => format!(" ({} more cannot tell)", counted(more, "rule")),
     };
     page.line(Line::new(format!("{:INDENT$}{unread}{more}", "")).hang(INDENT + 2));
+    if let Some(what) = registry::remedy(&unread.place) {
+        page.line(Line::new(format!("{:INDENT$}fix: {what}", "")).hang(INDENT + 5));
+    }
 }
 
 /// What shows a fault: the first piece of evidence, or all, each with its place.

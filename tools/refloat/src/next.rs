@@ -117,7 +117,10 @@ pub(crate) fn after_check(context: &Context, args: &CheckArgs, report: &Report) 
         let plan = command("plan").goal(&args.goal).opening(context).word("-o").path(&plan_name());
         return vec![line(&plan)];
     }
-    vec![advice("fix that in the machine, take a new snapshot or image of it, and check again")]
+    vec![advice(
+        "fix that in the machine, or from another one that has its disk, take a new snapshot or image of it, \
+         and check again",
+    )]
 }
 
 /// The target for the firmware that the disk can start by, where it is not the one that was asked for.

@@ -1,7 +1,7 @@
 //! The drivers that the loader brings into memory, in its order ("Specifying driver load order", Microsoft
 //! Learn, 2026): of those that start at boot the group decides, within a group the tag.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::System;
 use super::image::{self, Look};
@@ -11,6 +11,9 @@ use crate::{Guest, Result};
 
 /// From this `ErrorControl` on the loader does not go on without a driver.
 const SEVERE: u32 = 2;
+
+/// The filter above every disk that finds its partitions.
+const PARTITIONS: &str = "partmgr";
 
 /// Buses whose devices no target has.
 const XEN: [&str; 4] = [r"\Enum\XEN\", r"\Enum\XENBUS\", r"\Enum\XENVIF\", r"\Enum\XENDEVICE\"];
@@ -23,7 +26,6 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops: Vec<Hop> =
         system.services.unread.iter().map(|unread| Hop::unread(HopKind::Drivers, unread)).collect();
     let order = in_order(system)?;
-    let mut seen = HashSet::new();
     for driver in &order {
         if let Some((why, is_sure)) = fault(guest, driver)? {
             let place = system.hive.place(&driver.key, Some("ImagePath"));
@@ -41,7 +43,7 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     }
     if hops.is_empty() {
         for path in order.iter().filter_map(|driver| driver.file().ok()) {
-            let fault = image::unlinked(guest, &path, &mut seen)?;
+            let fault = image::unlinked(guest, system, &path)?;
             hops.extend(
                 fault.map(|fault| service::hop(HopKind::Drivers, "what drivers are linked with", fault)),
             );
@@ -60,12 +62,36 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
 
 /// Why a driver's file is not loaded, and whether that is sure.
 pub(super) fn fault(guest: &Guest<'_>, driver: &Service) -> Result<Option<(String, bool)>> {
+    if let Some(why) = driver.wrong_type() {
+        return Ok(Some((why, true)));
+    }
     let file = match driver.file() {
         Ok(file) => file,
         Err(why) => return Ok(Some((why, false))),
     };
     let fault = image::fault(guest, &file, Look::Within)?;
     Ok(fault.map(|fault| (format!("{}: {}", fault.place, fault.why), fault.is_sure)))
+}
+
+/// The same for a driver of Windows itself, whose file has its name, perhaps with a number behind it: any other
+/// drives something else.
+pub(super) fn own_fault(
+    guest: &Guest<'_>,
+    system: &System,
+    driver: &Service,
+) -> Result<Option<(String, bool)>> {
+    if let Ok(file) = driver.file() {
+        let base = file.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let is_of = |one: &Service| base.starts_with(&one.name.to_lowercase());
+        if !is_of(driver) {
+            let others = system.services.all.iter().filter(|one| one.is_driver() && is_of(one));
+            return Ok(Some(match others.max_by_key(|one| one.name.len()) {
+                Some(other) => (format!("its file is {base}, which is that of {}", other.name), true),
+                None => (format!("its file is {base}, and what that drives is not known"), false),
+            }));
+        }
+    }
+    fault(guest, driver)
 }
 
 /// The drivers that start at boot, in the order in which they are loaded.
@@ -98,7 +124,19 @@ fn in_order(system: &System) -> Result<Vec<&Service>> {
 /// from starting.
 fn filters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops = Vec::new();
-    for list in filters::of(&system.hive, &system.set)? {
+    let lists = filters::of(&system.hive, &system.set)?;
+    let is_partitions = |list: &filters::Filters| {
+        list.key.to_lowercase().ends_with(filters::DISK_DRIVES)
+            && list.list == "UpperFilters"
+            && list.names.iter().any(|name| name.eq_ignore_ascii_case(PARTITIONS))
+    };
+    if !lists.iter().any(is_partitions) {
+        let key = format!(r"{}\Control\Class\{}", system.set, filters::DISK_DRIVES);
+        let place = system.hive.place(&key, Some("UpperFilters"));
+        let why = format!("{PARTITIONS} is not in it, and no disk has partitions without it");
+        hops.push(Hop::blocked(HopKind::Drivers, place, format!("the filter {PARTITIONS}"), why));
+    }
+    for list in lists {
         let of_class = list.key.contains(r"\Control\Class\");
         let counts = match of_class {
             true => filters::CLASSES.iter().any(|class| list.key.to_lowercase().ends_with(class)),
@@ -111,16 +149,17 @@ fn filters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
             let Some(service) = system.services.get(name) else {
                 // One that cannot be read was told.
                 if system.services.unread(name).is_none() {
-                    hops.push(blocked("there is no such driver, and the device does not start".to_owned()));
+                    hops.push(blocked(format!("there is no driver {name}, and the device does not start")));
                 }
                 continue;
             };
             match service.start {
                 Some(DISABLED) | None => {
-                    hops.push(blocked("it is disabled, and the device does not start".to_owned()));
+                    hops.push(blocked(format!("{name} is disabled, and the device does not start")));
                 }
                 Some(start) if of_class && start != BOOT_START => {
-                    let why = format!("it starts late (Start is {start}), and the loader does not bring it");
+                    let why =
+                        format!("{name} starts late (Start is {start}), and the loader does not bring it");
                     hops.push(Hop::unknown(HopKind::Drivers, place, what, why));
                 }
                 Some(_) => {
@@ -176,10 +215,34 @@ mod tests {
                 let set = ControlSets::of(&hive).unwrap().default.unwrap();
                 let services = Services::of(&hive, &set).unwrap();
                 assert_eq!(services.unread, [], "{name}");
-                let system = System { hive, set, services };
+                let system = System::new(hive, set, services);
                 let order: Vec<_> = in_order(&system).unwrap().iter().map(|one| one.name.as_str()).collect();
                 assert_eq!(order.len(), count, "{name}");
                 assert!(order.join(" ").starts_with(first), "{name}: {order:?}");
+                // Nothing is odd about what works.
+                for one in &system.services.all {
+                    assert_eq!(one.wrong_type(), None, "{name}: {one:?}");
+                }
+                for known in ["volume", "Wdf01000", "FltMgr", "KSecDD", "CNG", "disk", "partmgr", "pci"] {
+                    let found = system.services.get(known);
+                    assert!(found.is_none_or(|one| one.start == Some(BOOT_START)), "{name}: {found:?}");
+                }
+                let drivers = ["vmbus", "storvsc", "netvsc", "atapi", "intelide", "NDIS", "Tcpip", "AFD"];
+                for known in drivers.into_iter().chain(["Npfs", "Ntfs", "volume", "WFPLWFS", "ACPI"]) {
+                    let found = system.services.get(known).filter(|one| one.file().is_ok());
+                    let fault = found.and_then(|one| own_fault(guest, &system, one).unwrap());
+                    assert!(fault.is_none_or(|(why, _)| why.ends_with("no such file")), "{name}: {found:?}");
+                }
+                for known in
+                    ["TermService", "RpcSs", "DcomLaunch", "SamSs", "LSM", "ProfSvc", "PlugPlay", "BFE"]
+                {
+                    let Some(one) = system.services.get(known) else { continue };
+                    let fault = super::super::service::process(guest, &system, one).unwrap();
+                    assert!(fault.is_none() && one.start != Some(DISABLED), "{name}: {fault:?}");
+                }
+                let filters = super::filters(guest, &system).unwrap();
+                let of_partitions = filters.iter().any(|hop| format!("{hop:?}").contains("is not in it"));
+                assert!(!of_partitions, "{name}: {filters:?}");
                 // What filters are named has a service: none of these machines was broken.
                 let all = filters::of(&system.hive, &system.set).unwrap();
                 // But one of infrared ports.

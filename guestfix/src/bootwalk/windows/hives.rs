@@ -45,5 +45,5 @@ pub(super) fn hives(guest: &Guest<'_>, hops: &mut Vec<Hop>) -> Result<Option<Sys
         let what = format!("{set}, {} drivers and services", services.all.len());
         hops.push(Hop::reached(HopKind::Registry, SYSTEM.path, what));
     }
-    Ok(Some(System { hive, set, services }))
+    Ok(Some(System::new(hive, set, services)))
 }

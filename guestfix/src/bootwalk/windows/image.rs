@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::System;
 use crate::bootwalk::look::regular;
 use crate::bootwalk::program::Program;
 use crate::pe::{Pe, authenticode, imports};
@@ -41,15 +42,31 @@ pub(super) fn fault(guest: &Guest<'_>, path: &str, look: Look) -> Result<Option<
     authenticode::damage(view, path)
 }
 
-/// Where what drivers and the kernel are linked with is.
+/// Where what a file is linked with is, if not beside it.
 const FOLDERS: [&str; 2] = ["/Windows/System32", "/Windows/System32/drivers"];
+/// Names that begin so are sets of functions, and no files.
+const VIRTUAL: [&str; 2] = ["api-ms-", "ext-ms-"];
+/// Names that begin so may be those of side-by-side assemblies, which a manifest chooses.
+const SIDE_BY_SIDE: [&str; 6] = ["comctl32", "gdiplus", "msvcr", "msvcp", "mfc", "atl"];
 
-/// What is missing or wrong of all that a file is linked with, and what that is linked with in turn; `seen` has
-/// what was looked at. A snapshot's files are not read whole for it.
+/// What is missing or wrong of all that a file is linked with, and what that is linked with in turn. What was
+/// looked at before is not again. A snapshot's files are not read whole for it.
 ///
 /// # Errors
 /// If the guest cannot be read.
-pub(super) fn unlinked(guest: &Guest<'_>, path: &str, seen: &mut HashSet<String>) -> Result<Option<Fault>> {
+pub(super) fn unlinked(guest: &Guest<'_>, system: &System, path: &str) -> Result<Option<Fault>> {
+    unlinked_in(guest, path, &mut system.linked.borrow_mut())
+}
+
+/// The same with what was looked at.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn unlinked_in(
+    guest: &Guest<'_>,
+    path: &str,
+    seen: &mut HashSet<String>,
+) -> Result<Option<Fault>> {
     let view = guest.view;
     let mut todo = vec![path.to_owned()];
     while let Some(path) = todo.pop() {
@@ -61,20 +78,15 @@ pub(super) fn unlinked(guest: &Guest<'_>, path: &str, seen: &mut HashSet<String>
         let Some(names) = imports::of(&content) else {
             return Ok(Some(Fault::unsure(&path, "what it is linked with cannot be read")));
         };
-        // Sets of functions are no files.
-        let is_file = |name: &String| {
+        let begins = |name: &String, with: &[&str]| {
             let name = name.to_lowercase();
-            !name.starts_with("api-ms-") && !name.starts_with("ext-ms-")
+            with.iter().any(|start| name.starts_with(start))
         };
-        for name in names.into_iter().filter(is_file) {
-            let mut found = None;
-            for folder in FOLDERS {
-                let file = format!("{folder}/{name}");
-                if found.is_none() && view.exists(&file)? {
-                    found = Some(file);
+        for name in names.into_iter().filter(|name| !begins(name, &VIRTUAL)) {
+            let Some(file) = beside(guest, &path, &name)? else {
+                if begins(&name, &SIDE_BY_SIDE) {
+                    continue;
                 }
-            }
-            let Some(file) = found else {
                 let why = format!("it is linked with {name}, which is not there");
                 return Ok(Some(Fault::sure(&path, why)));
             };
@@ -84,6 +96,18 @@ pub(super) fn unlinked(guest: &Guest<'_>, path: &str, seen: &mut HashSet<String>
                 return Ok(Some(fault));
             }
             todo.push(file);
+        }
+    }
+    Ok(None)
+}
+
+/// The file that `path` is linked with by this name.
+fn beside(guest: &Guest<'_>, path: &str, name: &str) -> Result<Option<String>> {
+    let own = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for folder in std::iter::once(own).chain(FOLDERS) {
+        let file = format!("{folder}/{name}");
+        if guest.view.exists(&file)? {
+            return Ok(Some(file));
         }
     }
     Ok(None)

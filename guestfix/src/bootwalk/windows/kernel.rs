@@ -24,7 +24,7 @@ pub(super) fn kernel(guest: &Guest<'_>, kernel: &str) -> Result<Vec<Hop>> {
     let mut paths = vec![kernel.to_owned()];
     paths.extend(LIBRARIES.map(|name| format!("{FOLDER}/{name}")));
     let fault = match image::first_fault(guest, &paths, Look::Within)? {
-        None => image::unlinked(guest, kernel, &mut HashSet::new())?,
+        None => image::unlinked_in(guest, kernel, &mut HashSet::new())?,
         fault => fault,
     };
     Ok(vec![match fault {

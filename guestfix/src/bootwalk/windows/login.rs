@@ -1,6 +1,6 @@
 //! Somebody can log in: by Remote Desktop, through the guest's own firewall.
 
-use super::service::fault;
+use super::service::{Fault, fault};
 use super::{System, firewall};
 use crate::bootwalk::{Hop, HopKind};
 use crate::registry::{self, DISABLED, SOFTWARE};
@@ -8,6 +8,9 @@ use crate::{Guest, Result};
 
 /// Where Remote Desktop listens unless it is told otherwise.
 const PORT: u32 = 3389;
+/// The engine of all filters of the network.
+const ENGINE: &str = "BFE";
+const NO_SESSION: &str = "it may have no session";
 
 /// The hops at the login.
 ///
@@ -38,11 +41,37 @@ pub(super) fn login(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         hops.push(fault.hop(HopKind::Login, what));
     }
     let listener = format!(r"{server}\WinStations\RDP-Tcp");
-    if system.hive.dword(&listener, "fEnableWinStation")? == Some(0) {
-        let place = system.hive.place(&listener, Some("fEnableWinStation"));
-        hops.push(Hop::blocked(HopKind::Login, place, what, "its listener is off"));
+    if system.hive.key(&listener)?.is_none() {
+        let place = system.hive.place(&listener, None);
+        hops.push(Hop::blocked(HopKind::Login, place, what, "there is no such key, and nothing listens"));
+    }
+    for (key, value, is, why) in [
+        (&listener, "fEnableWinStation", 0, "its listener is off"),
+        (&listener, "fLogonDisabled", 1, "its listener lets nobody log on"),
+        (&listener, "MaxInstanceCount", 0, NO_SESSION),
+        (&server, "TSEnabled", 0, "its services are off"),
+    ] {
+        // A policy goes before what the machine says.
+        let by_policy = match &software {
+            Some(software) if value == "MaxInstanceCount" => software.dword(policy, value)?,
+            _ => None,
+        };
+        let (found, place) = match by_policy {
+            Some(number) => (Some(number), SOFTWARE.place(policy, Some(value))),
+            None => (system.hive.dword(key, value)?, system.hive.place(key, Some(value))),
+        };
+        if found == Some(is) {
+            hops.push(Hop::blocked(HopKind::Login, place, what, why));
+        }
     }
     let port = system.hive.dword(&listener, "PortNumber")?.unwrap_or(PORT);
+    // Filters of the start let nobody in until the engine of all filters takes them away.
+    if system.services.get(ENGINE).is_some()
+        && let Some(found) = fault(guest, system, ENGINE, DISABLED - 1)?
+    {
+        let found = Fault { is_sure: false, ..found };
+        hops.push(found.hop(HopKind::Login, "Remote Desktop through the filters of the start"));
+    }
     if let Some(fault) = firewall::fault(system, software.as_ref(), port)? {
         hops.push(fault.hop(HopKind::Login, "Remote Desktop through the firewall"));
     }

@@ -13,11 +13,16 @@ mod hives;
 mod image;
 mod kernel;
 mod login;
+mod logon;
 mod network;
 mod root;
 mod service;
 mod session;
 mod store;
+mod subsystem;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 use super::look::{follow, look};
 use super::{Entry, Hop, HopKind};
@@ -52,6 +57,14 @@ struct System {
     /// The control set that starts.
     set: String,
     services: Services,
+    /// Files of which it was looked at what they are linked with.
+    linked: RefCell<HashSet<String>>,
+}
+
+impl System {
+    fn new(hive: Opened, set: String, services: Services) -> Self {
+        Self { hive, set, services, linked: RefCell::default() }
+    }
 }
 
 /// From the kernel, which winload loads, to the root.

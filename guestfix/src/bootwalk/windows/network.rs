@@ -2,7 +2,7 @@
 //! own the old one had.
 
 use super::System;
-use super::service::fault;
+use super::service::{Fault, fault};
 use crate::bootwalk::{Hop, HopKind};
 use crate::registry::{DISABLED, filters};
 use crate::{Guest, Result};
@@ -11,6 +11,8 @@ use crate::{Guest, Result};
 const AUTO: u32 = 2;
 /// The class of network cards.
 const CLASS: &str = "{4d36e972-e325-11ce-bfc1-08002be10318}";
+/// A filter on every card.
+const FILTER: &str = "WFPLWFS";
 
 /// The hops at the network.
 ///
@@ -36,16 +38,25 @@ pub(super) fn network(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let fault = fault(guest, system, card, DISABLED - 1)?;
         hops.extend(fault.map(|fault| fault.hop(HopKind::Network, "the network card of the target")));
     }
+    // The firewall's own filter, since 2012.
+    if system.services.get(FILTER).is_some()
+        && let Some(found) = fault(guest, system, FILTER, DISABLED - 1)?
+    {
+        let found = Fault { is_sure: false, ..found };
+        hops.push(found.hop(HopKind::Network, "the filter of the firewall on the network card"));
+    }
     for list in filters::of(&system.hive, &system.set)? {
         if !list.key.to_lowercase().ends_with(CLASS) {
             continue;
         }
         for name in &list.names {
-            let is_there =
-                system.services.get(name).is_some_and(|one| one.start.is_some_and(|at| at < DISABLED));
-            if !is_there {
+            let found = system.services.get(name);
+            if found.is_none_or(|one| one.start.is_none_or(|at| at >= DISABLED)) {
                 let place = system.hive.place(&list.key, Some(list.list));
-                let why = "there is no such driver, or it is disabled, and no card starts";
+                let why = match found {
+                    Some(_) => format!("{name} is disabled, and no card starts"),
+                    None => format!("there is no driver {name}, and no card starts"),
+                };
                 hops.push(Hop::blocked(HopKind::Network, place, format!("the filter {name}"), why));
             }
         }

@@ -2,14 +2,17 @@
 //! for the devices that the target has.
 
 use super::image::{self, Look};
+use super::service::INFERRED;
 use super::{System, drivers};
 use crate::bootwalk::{Hop, HopKind, service};
 use crate::platform::{Firmware, azure};
-use crate::registry::{BOOT_START, DISABLED};
+use crate::registry::{self, BOOT_START, DISABLED, SOFTWARE};
 use crate::{Guest, Result};
 
 /// What stands between a disk's driver and the system volume, whatever the disk.
 const STACK: [&str; 6] = ["ACPI", "pci", "disk", "partmgr", "volmgr", "mountmgr"];
+/// What of that, and of what the drivers above are linked with, not every Windows has: `volume` since 10.
+const SINCE: [&str; 5] = ["volume", "Wdf01000", "FltMgr", "KSecDD", "CNG"];
 /// The file system of the volume, which the loader brings whatever its `Start` is.
 const FILE_SYSTEM: &str = "Ntfs";
 /// What drivers of these are linked with: `disk` with the library of all classes, those of disk controllers with
@@ -26,7 +29,8 @@ const BEFORE_MSFT1000: std::ops::RangeInclusive<u32> = 9200..=9600;
 /// If the guest cannot be read.
 pub(super) fn root(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops = Vec::new();
-    for name in STACK {
+    let is_there = |name: &&str| system.services.get(name).is_some();
+    for name in STACK.into_iter().chain(SINCE.into_iter().filter(is_there)) {
         hops.extend(loaded(guest, system, name)?);
     }
     hops.extend(file_system(guest, system)?);
@@ -102,13 +106,15 @@ fn loaded(guest: &Guest<'_>, system: &System, name: &str) -> Result<Option<Hop>>
         return Ok(Some(Hop::blocked(HopKind::Root, place, what, why)));
     }
     if let Some((machine, start)) = service.overrides.iter().find(|(_, start)| *start != BOOT_START) {
-        let why = format!(
-            "StartOverride has {start} in the place of its Start (inferred: Microsoft says not when)"
-        );
+        let why = format!("StartOverride has {start} in the place of its Start {INFERRED}");
         let place = system.hive.place(&format!(r"{}\StartOverride", service.key), Some(machine));
         return Ok(Some(Hop::blocked(HopKind::Root, place, what, why)));
     }
-    Ok(match drivers::fault(guest, service)? {
+    if let Some(why) = service.wrong_type() {
+        let place = system.hive.place(&service.key, Some("Type"));
+        return Ok(Some(Hop::blocked(HopKind::Root, place, what, why)));
+    }
+    Ok(match drivers::own_fault(guest, system, service)? {
         None => None,
         Some((why, is_sure)) => {
             let place = system.hive.place(&service.key, Some("ImagePath"));
@@ -129,23 +135,27 @@ fn file_system(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
     if matches!(service.start, Some(DISABLED) | None) {
         return Ok(Some(Hop::blocked(HopKind::Root, place(Some("Start")), what, "it is disabled")));
     }
-    Ok(drivers::fault(guest, service)?.map(|(why, is_sure)| match is_sure {
+    Ok(drivers::own_fault(guest, system, service)?.map(|(why, is_sure)| match is_sure {
         true => Hop::blocked(HopKind::Root, place(Some("ImagePath")), what, why),
         false => Hop::unknown(HopKind::Root, place(Some("ImagePath")), what, why),
     }))
 }
 
-fn build(guest: &Guest<'_>) -> Option<u32> {
-    guest.facts.windows.as_ref().and_then(|windows| windows.build)
+fn build(guest: &Guest<'_>) -> Result<Option<u32>> {
+    match registry::open(guest.view, SOFTWARE)? {
+        Some(software) => registry::build(&software),
+        None => Ok(None),
+    }
+}
+
+fn nameless(what: &str) -> Hop {
+    Hop::unknown(HopKind::Root, SOFTWARE.path, what, "which Windows this is, is not known")
 }
 
 /// Why the bus is not found although its driver is in memory.
 fn vmbus_is_known(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
     let what = "the bus of Hyper-V";
-    let Some(build) = build(guest) else {
-        let place = crate::registry::SOFTWARE.path;
-        return Ok(Some(Hop::unknown(HopKind::Root, place, what, "which Windows this is, is not known")));
-    };
+    let Some(build) = build(guest)? else { return Ok(Some(nameless(what))) };
     let needed = match build {
         ..DRIVER_DATABASE => {
             let devices = ["ACPI#VMBus", "VMBUS#{ba6163d9-04a1-4d29-b605-72e2ffb1dc7f}"];
@@ -163,7 +173,7 @@ fn host(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
     let database = r"DriverDatabase\DeviceIds\ACPI\MSFT1000";
     let is_azure = *guest.goal.target.platform == azure::AZURE;
     if is_azure
-        && build(guest).is_some_and(|build| BEFORE_MSFT1000.contains(&build))
+        && build(guest)?.is_some_and(|build| BEFORE_MSFT1000.contains(&build))
         && system.hive.key(&device)?.is_none()
         && system.hive.key(database)?.is_none()
     {
@@ -176,12 +186,14 @@ fn host(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
 
 /// Why the emulated controller is not found although its drivers are in memory.
 fn ide_is_known(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
-    if build(guest).is_none_or(|build| build >= DRIVER_DATABASE) {
+    let what = "the controller of the disk";
+    let Some(build) = build(guest)? else { return Ok(Some(nameless(what))) };
+    if build >= DRIVER_DATABASE {
         return Ok(None);
     }
     let devices = ["PCI#VEN_8086&DEV_7111", "Primary_IDE_Channel", "GenDisk"];
     let needed = devices.map(|device| format!(r"{}\Control\CriticalDeviceDatabase\{device}", system.set));
-    missing(system, "the controller of the disk", &needed)
+    missing(system, what, &needed)
 }
 
 fn missing(system: &System, what: &str, keys: &[String]) -> Result<Option<Hop>> {

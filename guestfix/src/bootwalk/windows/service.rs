@@ -3,7 +3,7 @@
 use super::image::{self, Look};
 use super::{System, drivers};
 use crate::place::Place;
-use crate::registry::{DISABLED, path_of};
+use crate::registry::{self, DISABLED, SOFTWARE, Service, path_of};
 use crate::{Guest, Result};
 
 /// The most services that depend on each other in a row.
@@ -12,6 +12,15 @@ const DEPTH: usize = 32;
 /// What services are in, where the registry does not say it.
 const LIBRARIES: [(&str, &str); 2] =
     [("TermService", r"%SystemRoot%\System32\termsrv.dll"), ("RpcSs", r"%SystemRoot%\System32\rpcss.dll")];
+
+/// What Microsoft does not say of `StartOverride`.
+pub(super) const INFERRED: &str = "(inferred: Microsoft says not when)";
+
+/// Where in SOFTWARE the services of each `svchost -k` are.
+const GROUPS: &str = r"Microsoft\Windows NT\CurrentVersion\Svchost";
+
+/// What accounts begin with that every Windows has.
+const OWN_ACCOUNTS: [&str; 2] = [r"NT AUTHORITY\", r"NT SERVICE\"];
 
 /// Why a service does not do its work.
 #[derive(Debug)]
@@ -70,11 +79,32 @@ fn fault_in(
         }
         None => return found(place(Some("Start")), format!("{name} has no Start"), true),
     }
+    if let Some((machine, start)) = service.overrides.iter().find(|(_, start)| *start > latest) {
+        let place = system.hive.place(&format!(r"{}\StartOverride", service.key), Some(machine));
+        let why = format!("{name}: StartOverride has {start} in the place of its Start {INFERRED}");
+        return found(place, why, true);
+    }
+    if let Some(why) = service.wrong_type() {
+        return found(place(Some("Type")), format!("{name}: {why}"), true);
+    }
     if service.is_driver() {
-        if let Some((why, is_sure)) = drivers::fault(guest, service)? {
+        // What others depend on need not be of Windows itself.
+        let fault = match seen.len() {
+            1 => drivers::own_fault(guest, system, service)?,
+            _ => drivers::fault(guest, service)?,
+        };
+        if let Some((why, is_sure)) = fault {
             return found(place(Some("ImagePath")), why, is_sure);
         }
+        if let Ok(file) = service.file()
+            && let Some(fault) = image::unlinked(guest, system, &file)?
+        {
+            return found(Place::file(fault.place), format!("{name}: {}", fault.why), fault.is_sure);
+        }
     } else {
+        if let Some(fault) = process(guest, system, service)? {
+            return Ok(Some(fault));
+        }
         let usual = LIBRARIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         let library = service.library.as_deref().or(usual.map(|(_, library)| *library));
         for (value, command) in [("ImagePath", service.image.as_deref()), ("ServiceDll", library)] {
@@ -88,7 +118,11 @@ fn fault_in(
                 Ok(file) => file,
                 Err(why) => return found(place(Some(value)), why, false),
             };
-            if let Some(fault) = image::fault(guest, &file, Look::Nearby)? {
+            let fault = match image::fault(guest, &file, Look::Nearby)? {
+                None => image::unlinked(guest, system, &file)?,
+                fault => fault,
+            };
+            if let Some(fault) = fault {
                 return found(Place::file(fault.place), format!("{name}: {}", fault.why), fault.is_sure);
             }
         }
@@ -100,4 +134,37 @@ fn fault_in(
         }
     }
     Ok(None)
+}
+
+/// Why a service is not in the process that it is to be in: it is not in the list of its `svchost`, or runs as
+/// somebody who may not be there.
+///
+/// # Errors
+/// If the guest cannot be read.
+pub(super) fn process(guest: &Guest<'_>, system: &System, service: &Service) -> Result<Option<Fault>> {
+    let account = service.account.as_deref().unwrap_or("LocalSystem");
+    let is_own =
+        |start: &str| account.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+    if !account.eq_ignore_ascii_case("LocalSystem") && !OWN_ACCOUNTS.iter().any(|start| is_own(start)) {
+        let why = format!("{} runs as {account}, and whether that can log on is not known", service.name);
+        let place = system.hive.place(&service.key, Some("ObjectName"));
+        return Ok(Some(Fault { place, why, is_sure: false }));
+    }
+    let mut words = service.image.as_deref().unwrap_or_default().split_whitespace();
+    let program = words.next().unwrap_or_default().trim_matches('"').to_ascii_lowercase();
+    if !program.ends_with("svchost.exe") || !words.any(|word| word.eq_ignore_ascii_case("-k")) {
+        return Ok(None);
+    }
+    let (Some(group), Some(software)) = (words.next(), registry::open(guest.view, SOFTWARE)?) else {
+        return Ok(None);
+    };
+    if software.key(GROUPS)?.is_none() {
+        return Ok(None);
+    }
+    let names = software.texts(GROUPS, group)?.unwrap_or_default();
+    if names.iter().any(|name| name.eq_ignore_ascii_case(&service.name)) {
+        return Ok(None);
+    }
+    let why = format!("{} is not in it, and its process does not start it", service.name);
+    Ok(Some(Fault { place: SOFTWARE.place(GROUPS, Some(group)), why, is_sure: true }))
 }

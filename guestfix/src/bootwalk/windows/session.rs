@@ -3,8 +3,9 @@
 use super::System;
 use super::image::{self, Look};
 use super::service::fault;
+use super::{logon, subsystem};
 use crate::bootwalk::{Hop, HopKind, service};
-use crate::registry::{SOFTWARE, path_of};
+use crate::registry::{self, DISABLED, SOFTWARE};
 use crate::{Guest, Result};
 
 /// Programs and libraries, in the order in which they are needed, below System32.
@@ -31,6 +32,9 @@ const PROGRAMS: [&str; 20] = [
     "userinit.exe",
 ];
 
+/// Services that nobody logs on without, where they are there: which, depends on the version.
+const SERVICES: [&str; 6] = ["DcomLaunch", "RpcEptMapper", "SamSs", "LSM", "ProfSvc", "PlugPlay"];
+
 /// The hops from the session manager to the logon.
 ///
 /// # Errors
@@ -45,25 +49,41 @@ pub(super) fn session(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
             hops.push(Hop::unknown(HopKind::Init, place, "the setup of Windows", why));
         }
     }
-    let state = guest.facts.windows.as_ref().and_then(|windows| windows.image_state.clone());
-    if let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("IMAGE_STATE_COMPLETE")) {
+    let software = registry::open(guest.view, SOFTWARE)?;
+    if let Some(software) = &software {
         let key = r"Microsoft\Windows\CurrentVersion\Setup\State";
-        let place = SOFTWARE.place(key, Some("ImageState"));
-        let why = format!("it is {state}: the next start is that of a new machine");
-        hops.push(Hop::unknown(HopKind::Init, place, "a generalised Windows", why));
+        let state = software.text(key, "ImageState")?;
+        if let Some(state) = state.filter(|state| !state.eq_ignore_ascii_case("IMAGE_STATE_COMPLETE")) {
+            let place = SOFTWARE.place(key, Some("ImageState"));
+            let why = format!("it is {state}: the next start is that of a new machine");
+            hops.push(Hop::unknown(HopKind::Init, place, "a generalised Windows", why));
+        }
     }
     let mut paths: Vec<String> = PROGRAMS.iter().map(|name| format!("/Windows/System32/{name}")).collect();
-    let subsystems = format!(r"{}\Control\Session Manager\SubSystems", system.set);
-    if let Some(graphics) = system.hive.text(&subsystems, "Kmode")? {
-        paths.extend(path_of(&graphics));
+    match subsystem::programs(system)? {
+        Ok(programs) => paths.extend(programs),
+        Err(hop) => hops.push(hop),
     }
     // Nothing talks to anything else without these.
     for (name, latest) in [("Npfs", 1), ("RpcSs", 2)] {
         let fault = fault(guest, system, name, latest)?;
         hops.extend(fault.map(|fault| fault.hop(HopKind::Init, "what programs talk to each other by")));
     }
+    let is_there =
+        |name: &&str| system.services.get(name).is_some() || system.services.unread(name).is_some();
+    for name in SERVICES.into_iter().filter(is_there) {
+        let fault = fault(guest, system, name, DISABLED - 1)?;
+        hops.extend(fault.map(|fault| fault.hop(HopKind::Init, "what a logon goes through")));
+    }
     if let Some(fault) = image::first_fault(guest, &paths, Look::Nearby)? {
         hops.push(service::hop(HopKind::Init, "what starts before the logon", fault));
+    }
+    for path in &paths {
+        let fault = image::unlinked(guest, system, path)?;
+        hops.extend(fault.map(|fault| service::hop(HopKind::Init, "what programs are linked with", fault)));
+    }
+    if let Some(software) = &software {
+        hops.extend(logon::logon(guest, system, software)?);
     }
     if hops.is_empty() {
         let unseen = image::not_looked_at(guest);

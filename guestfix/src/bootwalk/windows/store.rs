@@ -15,6 +15,8 @@ use crate::registry::{self, HiveFile, Opened};
 use crate::tree::windows::is_partition;
 use crate::{Error, Guest, Result};
 
+const SYSTEM_FOLDER: &str = "/Windows/System32";
+
 /// The element with the title of an entry.
 const DESCRIPTION: u32 = 0x1200_0004;
 /// The boot manager's element with what it starts once, before all else.
@@ -23,8 +25,24 @@ const BOOT_SEQUENCE: u32 = 0x2400_0002;
 const TIMEOUT: u32 = 0x2500_0004;
 /// A loader's element that has it start in safe mode.
 const SAFE_BOOT: u32 = 0x2500_0080;
-/// A loader's element with the name of another kernel.
+/// A loader's elements with the names of another kernel, of what that is linked with, and of what a debugger is
+/// reached by.
 const KERNEL: u32 = 0x2200_0011;
+const HAL: u32 = 0x2200_0012;
+const TRANSPORT: u32 = 0x2200_0013;
+/// A loader's element that has it start as Windows PE, from memory.
+const WINDOWS_PE: u32 = 0x2600_0022;
+/// The address from which on memory is not used, and how many MiB are not.
+const TRUNCATE_MEMORY: u32 = 0x1500_0007;
+const REMOVE_MEMORY: u32 = 0x2500_0031;
+/// The least memory of a Windows Server ("Hardware requirements for Windows Server", Microsoft Learn, 2026).
+const LEAST_MEMORY: u64 = 512 << 20;
+/// Objects whose elements are an object's as well.
+const INHERITED: u32 = 0x1400_0006;
+/// The most of them.
+const ANCESTORS: usize = 16;
+/// What to do where no start goes on from the store.
+const REBUILD: &str = "without it Windows does not start; on a repair machine, bcdboot writes a new one";
 
 /// The entry that starts by itself.
 ///
@@ -36,9 +54,19 @@ pub(super) fn entries(
     firmware: Firmware,
     hops: &mut Vec<Hop>,
 ) -> Result<Vec<Entry>> {
-    let Some(opened) = registry::open(guest.view, file)? else {
-        hops.push(Hop::blocked(HopKind::Menu, file.path, "the boot configuration", "there is no such file"));
-        return Ok(Vec::new());
+    let what = "the boot configuration";
+    let opened = match registry::open(guest.view, file) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            let why = format!("there is no such file: {REBUILD}");
+            hops.push(Hop::blocked(HopKind::Menu, file.path, what, why));
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            let why = format!("{}: {REBUILD}", error.unread()?.what);
+            hops.push(Hop::unknown(HopKind::Menu, file.path, what, why));
+            return Ok(Vec::new());
+        }
     };
     let store = Store { guest, opened: &opened, firmware };
     match store.entry()? {
@@ -89,7 +117,7 @@ impl Store<'_> {
             return Ok(Err(menu(place, "it names no entry to start, or one that is not there".to_owned())));
         };
         let place = self.opened.place(&format!(r"Objects\{name}"), None);
-        if let Some(why) = self.is_another(&manager, &object, &name)? {
+        if let Some(why) = self.is_another(&manager, &name)? {
             return Ok(Err(why));
         }
         for (number, of) in [(APPLICATION_DEVICE, "its loader"), (OS_DEVICE, "the system")] {
@@ -103,20 +131,54 @@ impl Store<'_> {
             return Ok(Err(Hop::unknown(HopKind::Menu, self.place(&name, SYSTEM_ROOT), "", why)));
         }
         let title = self.text(&object, DESCRIPTION)?.unwrap_or_else(|| "Windows".to_owned());
-        let kernel = self.text(&object, KERNEL)?.unwrap_or_else(|| "ntoskrnl.exe".to_owned());
+        let mut hops = vec![self.loader(&object, &name)?];
+        for number in [HAL, TRANSPORT] {
+            if let Some((Element::Text(file), place)) = self.setting(&name, number)?
+                && let Some(fault) =
+                    image::fault(self.guest, &format!("{SYSTEM_FOLDER}/{file}"), Look::Within)?
+            {
+                let why = format!("it names {file}: {}", fault.why);
+                hops.push(match fault.is_sure {
+                    true => Hop::blocked(HopKind::Kernel, place, "what the kernel is linked with", why),
+                    false => Hop::unknown(HopKind::Kernel, place, "what the kernel is linked with", why),
+                });
+            }
+        }
+        let kernel = match self.setting(&name, KERNEL)? {
+            Some((Element::Text(kernel), _)) => kernel,
+            _ => "ntoskrnl.exe".to_owned(),
+        };
         let entry = MenuEntry {
             title,
             place,
             default: true,
-            kernel: format!("/Windows/System32/{kernel}"),
+            kernel: format!("{SYSTEM_FOLDER}/{kernel}"),
             initrds: Vec::new(),
             cmdline: String::new(),
         };
-        Ok(Ok(Entry { entry, hops: vec![self.loader(&object, &name)?] }))
+        Ok(Ok(Entry { entry, hops }))
     }
 
     fn place(&self, object: &str, number: u32) -> Place {
         self.opened.place(&format!(r"Objects\{object}\Elements\{number:08x}"), Some("Element"))
+    }
+
+    /// An element of an object or of one that it inherits from, and its place.
+    fn setting(&self, object: &str, number: u32) -> Result<Option<(Element, Place)>> {
+        let bcd = self.read(self.opened.hive().bcd())?;
+        let mut todo = vec![object.to_owned()];
+        let mut next = 0;
+        while let Some(name) = todo.get(next).cloned().filter(|_| next < ANCESTORS) {
+            next += 1;
+            let Some(object) = self.read(bcd.object(&name))? else { continue };
+            if let Some(found) = self.element(&object, number)? {
+                return Ok(Some((found, self.place(&name, number))));
+            }
+            if let Some(Element::Objects(names)) = self.element(&object, INHERITED)? {
+                todo.extend(names);
+            }
+        }
+        Ok(None)
     }
 
     fn text(&self, object: &Object<'_>, number: u32) -> Result<Option<String>> {
@@ -130,30 +192,58 @@ impl Store<'_> {
     fn waits(&self, manager: &Object<'_>) -> Result<Option<Hop>> {
         let Some(Element::Integers(seconds)) = self.element(manager, TIMEOUT)? else { return Ok(None) };
         let place = self.place(BOOT_MANAGER, TIMEOUT);
-        let why = |seconds: u64| format!("it waits {seconds} seconds for somebody to choose");
+        let why = |seconds: u64| match u32::try_from(seconds) {
+            Ok(seconds) if seconds < u32::MAX => format!("it waits {seconds} seconds for somebody to choose"),
+            _ => "it waits for somebody to choose, and does not stop waiting".to_owned(),
+        };
         let long = seconds.into_iter().next().filter(|seconds| *seconds > LONGEST_WAIT);
         Ok(long.map(|long| Hop::blocked(HopKind::Menu, place, "the boot menu", why(long))))
     }
 
     /// What keeps the default entry from being what starts, or from being a start.
-    fn is_another(&self, manager: &Object<'_>, object: &Object<'_>, name: &str) -> Result<Option<Hop>> {
+    fn is_another(&self, manager: &Object<'_>, name: &str) -> Result<Option<Hop>> {
         if let Some(Element::Objects(once)) = self.element(manager, BOOT_SEQUENCE)?
             && once.iter().any(|one| !one.eq_ignore_ascii_case(name))
         {
             let why = format!("the next start is once that of {}, which is not followed", once.join(" and "));
             return Ok(Some(Hop::unknown(HopKind::Menu, self.place(BOOT_MANAGER, BOOT_SEQUENCE), "", why)));
         }
-        if let Some(Element::Integers(mode)) = self.element(object, SAFE_BOOT)? {
-            let place = self.place(name, SAFE_BOOT);
+        if let Some((Element::Integers(mode), place)) = self.setting(name, SAFE_BOOT)? {
             let hop = match mode.first() {
                 Some(1) => Hop::unknown(HopKind::Menu, place, "", "it starts in safe mode with network"),
                 _ => Hop::blocked(HopKind::Menu, place, "", "it starts in safe mode, without network"),
             };
             return Ok(Some(hop));
         }
-        if self.guest.facts.windows.as_ref().is_some_and(|windows| windows.hibernated) {
+        if let Some((Element::Boolean(true), place)) = self.setting(name, WINDOWS_PE)? {
+            let why = "it starts as Windows PE, and to where that comes is not known";
+            return Ok(Some(Hop::unknown(HopKind::Menu, place, "", why)));
+        }
+        if let Some(hop) = self.memory(name)? {
+            return Ok(Some(hop));
+        }
+        let head = self.guest.view.start("/hiberfil.sys", 4)?.unwrap_or_default();
+        if head.eq_ignore_ascii_case(b"hibr") {
             let why = "it goes on with what was in memory, which is of another machine";
             return Ok(Some(Hop::blocked(HopKind::Menu, "/hiberfil.sys", "a hibernated Windows", why)));
+        }
+        Ok(None)
+    }
+
+    /// Why a Windows does not have the memory of its machine.
+    fn memory(&self, name: &str) -> Result<Option<Hop>> {
+        if let Some((Element::Integers(end), place)) = self.setting(name, TRUNCATE_MEMORY)?
+            && let Some(end) = end.first().filter(|end| **end < LEAST_MEMORY)
+        {
+            let why = format!("it is to use the first {} MiB of memory alone, and needs 512", end >> 20);
+            return Ok(Some(Hop::blocked(HopKind::Menu, place, "", why)));
+        }
+        if let Some((Element::Integers(less), place)) = self.setting(name, REMOVE_MEMORY)?
+            && let Some(less) = less.first().filter(|less| **less > 0)
+        {
+            let why =
+                format!("it is to leave {less} MiB of memory unused, and how many are left is not known");
+            return Ok(Some(Hop::unknown(HopKind::Menu, place, "", why)));
         }
         Ok(None)
     }
