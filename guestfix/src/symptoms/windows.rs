@@ -1,5 +1,6 @@
 //! What Windows and its boot manager say they cannot do: on the serial console (with Emergency Management
-//! Services on), and on the screen that Azure's boot diagnostics show.
+//! Services on), and on the screen that Azure's boot diagnostics show. No Windows was booted to see them: no verdict
+//! hangs on them.
 
 use super::{Symptom, at};
 use crate::bootwalk::HopKind::{Firmware, Init, Kernel, Loader, Login, Menu, Root};
@@ -23,7 +24,7 @@ const DRIVERS: &[&str] = &[
 /// What any line may tell.
 pub(super) static TABLE: &[Symptom] = &[
     at(Root, 4, "Windows has no driver for the disk that it is on (stop code 0x7B)")
-        .ends(&["INACCESSIBLE_BOOT_DEVICE", "INACCESSIBLE BOOT DEVICE", "0x0000007B", "0x0000007b"])
+        .tells(&["INACCESSIBLE_BOOT_DEVICE", "INACCESSIBLE BOOT DEVICE", "0x0000007B", "0x0000007b"])
         .see(
             DRIVERS,
             "refloat migrate has the loader start the drivers of Hyper-V, and takes out filters of Xen; run it on \
@@ -31,10 +32,10 @@ pub(super) static TABLE: &[Symptom] = &[
             learn("Windows stop error 0x0000007B inaccessible boot device"),
         ),
     at(Root, 4, "the file system of the Windows volume cannot be read (stop code 0xED)")
-        .ends(&["UNMOUNTABLE_BOOT_VOLUME", "0x000000ED", "0x000000ed"])
+        .tells(&["UNMOUNTABLE_BOOT_VOLUME", "0x000000ED", "0x000000ed"])
         .see(&["disk.filesystem-state"], WALK, learn("Unmountable boot volume")),
     at(Menu, 4, "the boot configuration names a disk or partition that is not there (0xc000000e)")
-        .ends(&["0xc000000e", "0xC000000E"])
+        .tells(&["0xc000000e", "0xC000000E"])
         .see(
             &[],
             "the disk's signature or GUID, or the partition's, is another than the boot configuration names: refloat \
@@ -42,23 +43,18 @@ pub(super) static TABLE: &[Symptom] = &[
             learn("Boot error 0xC000000E"),
         ),
     at(Menu, 4, "the boot configuration is missing or damaged (0xc000000f, 0xc0000098, 0xc0000034)")
-        .ends(&["0xc000000f", "0xC000000F", "0xc0000098", "0xC0000098", "0xc0000034", "0xC0000034"])
-        .tells(&[
-            "The Boot Configuration Data for your PC is missing or contains errors",
+        .tells(&["0xc000000f", "0xC000000F", "0xc0000098", "0xC0000098", "0xc0000034", "0xC0000034", "The Boot Configuration Data for your PC is missing or contains errors",
             "The Windows Boot Configuration Data file from the PC does not contain a valid OS entry",
         ])
         .see(&[], WALK, learn("Boot configuration data errors")),
     at(Kernel, 4, "the loader, the kernel or a hive that Windows starts with is missing or damaged (0xc0000225)")
-        .ends(&["0xc0000225", "0xC0000225", "0xc000014c", "0xC000014C", "0xc0000428", "0xC0000428"])
-        .tells(&[
-            "The operating system couldn't be loaded because a required file is missing or contains errors",
+        .tells(&["0xc0000225", "0xC0000225", "0xc000014c", "0xC000014C", "0xc0000428", "0xC0000428", "The operating system couldn't be loaded because a required file is missing or contains errors",
             "The operating system couldn't be loaded because a critical system driver is missing or contains errors",
             "Windows cannot verify the digital signature for this file",
         ])
         .see(&["windows.drivers.present"], WALK, learn("Error code 0xC0000225 status not found")),
     at(Loader, 3, "the active partition has no boot manager")
-        .ends(&["BOOTMGR is missing", "BOOTMGR is compressed", "BOOTMGR image is corrupt"])
-        .tells(&["Remove disks or other media"])
+        .tells(&["BOOTMGR is missing", "BOOTMGR is compressed", "BOOTMGR image is corrupt", "Remove disks or other media"])
         .see(&["target.firmware"], WALK, learn("BOOTMGR is missing")),
     at(Firmware, 3, "the firmware finds no operating system")
         .tells(&["An operating system wasn't found", "No operating system was loaded"])
