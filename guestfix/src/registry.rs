@@ -299,15 +299,17 @@ pub(crate) fn remedy(place: &Place) -> Option<&'static str> {
     }
 }
 
+/// Where SOFTWARE has which Windows it is.
+pub(crate) const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+
 /// The number of the guest's build, as SOFTWARE has it.
 ///
 /// # Errors
 /// As [`Opened::dword`].
 pub(crate) fn build(software: &Opened) -> Result<Option<u32>> {
-    const KEY: &str = r"Microsoft\Windows NT\CurrentVersion";
-    let text = match software.text(KEY, "CurrentBuildNumber")? {
+    let text = match software.text(VERSION, "CurrentBuildNumber")? {
         Some(text) => Some(text),
-        None => software.text(KEY, "CurrentBuild")?,
+        None => software.text(VERSION, "CurrentBuild")?,
     };
     Ok(text.and_then(|text| text.trim().parse().ok()))
 }
@@ -324,9 +326,9 @@ pub(crate) fn may_be(view: &dyn View) -> bool {
 /// As [`Opened::dword`], and where that is not known.
 pub fn driver_file(system: &Opened, set: &str, name: &str) -> Result<String> {
     let key = format!(r"{set}\Services\{name}");
-    let image = system.text(&key, "ImagePath")?.filter(|image| !image.trim().is_empty());
-    let path = path_of(&image.unwrap_or_else(|| format!(r"System32\drivers\{name}.sys")));
-    path.map_err(|what| Error::Registry { place: system.place(&key, Some("ImagePath")), what })
+    let image = system.text(&key, "ImagePath")?;
+    services::file_of(name, image.as_deref())
+        .map_err(|what| Error::Registry { place: system.place(&key, Some("ImagePath")), what })
 }
 
 /// What a change to a hive does, as lines of a `.reg` file.

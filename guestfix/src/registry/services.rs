@@ -155,10 +155,15 @@ impl Service {
     /// # Errors
     /// For a path that begins in a way that is not known, or on another drive than that of Windows.
     pub fn file(&self) -> StdResult<String, String> {
-        match &self.image {
-            Some(image) if !image.trim().is_empty() => path_of(image),
-            _ => Ok(format!("/Windows/System32/drivers/{}.sys", self.name)),
-        }
+        file_of(&self.name, self.image.as_deref())
+    }
+}
+
+/// Where the file of a service is that has this `ImagePath`: without one, where its name says.
+pub(super) fn file_of(name: &str, image: Option<&str>) -> StdResult<String, String> {
+    match image {
+        Some(image) if !image.trim().is_empty() => path_of(image),
+        _ => Ok(format!("/Windows/System32/drivers/{name}.sys")),
     }
 }
 

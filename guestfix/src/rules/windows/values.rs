@@ -65,12 +65,26 @@ impl Change {
 }
 
 /// What a rule finds where these are to change.
-pub(super) fn finding(changes: Vec<Change>) -> Finding {
+fn finding(changes: Vec<Change>) -> Finding {
     let evidence = |change: Change| {
         let value = (change.to != To::KeyGone).then_some(change.value.as_str());
         Evidence::new(change.hive.place(&change.key, value), change.what)
     };
     Finding::from_evidence(changes.into_iter().map(evidence).collect())
+}
+
+/// How a rule lists what is to be otherwise.
+pub(super) type Wanted = fn(&Guest<'_>) -> Result<Vec<Change>>;
+
+/// What a rule with this list finds.
+pub(super) fn found(guest: &Guest<'_>, wanted: Wanted) -> Result<Finding> {
+    Ok(finding(wanted(guest)?))
+}
+
+/// Stages all that is on a rule's list.
+pub(super) fn mend(staged: &mut Stage<'_>, wanted: Wanted) -> Result<Fixed> {
+    let changes = wanted(&staged.guest()?)?;
+    stage(staged, changes)
 }
 
 /// Stages them.
@@ -130,6 +144,34 @@ impl System {
         self.sets.all.iter().map(|set| format!(r"{set}\Control\{path}")).collect()
     }
 
+    /// When a service starts, where it is to be otherwise: `value` is `Start`, or one of those that stand for it.
+    pub(super) fn start(
+        &self,
+        key: &str,
+        value: &str,
+        to: u32,
+        is_right: impl FnOnce(u32) -> bool,
+    ) -> Result<Option<Change>> {
+        let start = self.hive.dword(key, value)?;
+        let change = || Change::new(SYSTEM, key, value, To::Dword(to), start_in_words(start));
+        Ok((!start.is_some_and(is_right)).then(change))
+    }
+
+    /// The services of these names that start otherwise, in every control set.
+    pub(super) fn starts<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+        to: u32,
+    ) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for name in names {
+            for key in self.services(name)? {
+                changes.extend(self.start(&key, "Start", to, |start| start == to)?);
+            }
+        }
+        Ok(changes)
+    }
+
     /// A number that is to be another, or is to be there: none where it is right.
     pub(super) fn dword(&self, key: &str, value: &str, to: u32, what: &str) -> Result<Option<Change>> {
         let found = self.hive.dword(key, value)?;
@@ -157,16 +199,10 @@ pub(super) fn start_in_words(start: Option<u32>) -> String {
     }
 }
 
-/// The number of the guest's build, from SOFTWARE.
+/// The number of the guest's build.
 pub(super) fn build(guest: &Guest<'_>) -> Result<u32> {
-    const KEY: &str = r"Microsoft\Windows NT\CurrentVersion";
-    let software = open(guest, SOFTWARE)?;
-    let text = match software.text(KEY, "CurrentBuildNumber")? {
-        Some(text) => Some(text),
-        None => software.text(KEY, "CurrentBuild")?,
-    };
-    text.as_deref().and_then(|text| text.trim().parse().ok()).ok_or_else(|| Error::Registry {
-        place: SOFTWARE.place(KEY, Some("CurrentBuildNumber")),
+    registry::build(&open(guest, SOFTWARE)?)?.ok_or_else(|| Error::Registry {
+        place: SOFTWARE.place(registry::VERSION, Some("CurrentBuildNumber")),
         what: "no number of a build".to_owned(),
     })
 }

@@ -2,9 +2,20 @@
 
 use Opcode::*;
 
-/// An operation. The names are the field's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opcode {
+/// The operations by their numbers, from 0.
+macro_rules! opcodes {
+    ($($name:ident,)*) => {
+        /// An operation. The names are the field's.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Opcode {
+            $($name,)*
+        }
+
+        const ALL: &[Opcode] = &[$($name,)*];
+    };
+}
+
+opcodes! {
     Noop,
     CompensationLogRecord,
     InitializeFileRecordSegment,
@@ -44,48 +55,6 @@ pub(super) enum Opcode {
     UpdateRelativeDataInIndex2,
     ZeroEndOfFileRecord,
 }
-
-/// By their numbers.
-const ALL: [Opcode; 38] = [
-    Noop,
-    CompensationLogRecord,
-    InitializeFileRecordSegment,
-    DeallocateFileRecordSegment,
-    WriteEndOfFileRecordSegment,
-    CreateAttribute,
-    DeleteAttribute,
-    UpdateResidentValue,
-    UpdateNonresidentValue,
-    UpdateMappingPairs,
-    DeleteDirtyClusters,
-    SetNewAttributeSizes,
-    AddIndexEntryRoot,
-    DeleteIndexEntryRoot,
-    AddIndexEntryAllocation,
-    DeleteIndexEntryAllocation,
-    WriteEndOfIndexBuffer,
-    SetIndexEntryVcnRoot,
-    SetIndexEntryVcnAllocation,
-    UpdateFileNameRoot,
-    UpdateFileNameAllocation,
-    SetBitsInNonresidentBitMap,
-    ClearBitsInNonresidentBitMap,
-    HotFix,
-    EndTopLevelAction,
-    PrepareTransaction,
-    CommitTransaction,
-    ForgetTransaction,
-    OpenNonresidentAttribute,
-    OpenAttributeTableDump,
-    AttributeNamesDump,
-    DirtyPageTableDump,
-    TransactionTableDump,
-    UpdateRecordDataRoot,
-    UpdateRecordDataAllocation,
-    UpdateRelativeDataInIndex,
-    UpdateRelativeDataInIndex2,
-    ZeroEndOfFileRecord,
-];
 
 /// What an operation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! windows.agents.activation
 
-use super::super::values::{Change, To, finding, open, stage};
+use super::super::values::{Change, To, found, mend, open};
 use crate::platform::{aws, azure};
 use crate::registry::SOFTWARE;
 use crate::rule::{Applies, Pack, Source};
@@ -24,11 +24,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS.on(&azure::AZURE),
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {

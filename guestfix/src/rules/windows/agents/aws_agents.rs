@@ -1,8 +1,8 @@
 //! windows.agents.aws
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
+use super::super::values::{Change, System, found, mend};
 use crate::platform::aws;
-use crate::registry::SYSTEM;
+use crate::registry::DISABLED;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -24,23 +24,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
         )],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
-    let system = System::of(guest)?;
-    let mut changes = Vec::new();
-    for name in aws::windows::AGENTS {
-        for key in system.services(name)? {
-            let start = system.hive.dword(&key, "Start")?;
-            if start != Some(4) {
-                changes.push(Change::new(SYSTEM, key, "Start", To::Dword(4), start_in_words(start)));
-            }
-        }
-    }
-    Ok(changes)
+    System::of(guest)?.starts(aws::windows::AGENTS, DISABLED)
 }

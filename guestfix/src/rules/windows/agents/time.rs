@@ -1,7 +1,6 @@
 //! windows.agents.time
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
-use crate::registry::SYSTEM;
+use super::super::values::{Change, System, found, mend};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -23,11 +22,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -37,10 +33,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
         changes.extend(system.dword(&key, "RealTimeIsUniversal", 1, "the clock is taken for local time")?);
     }
     for key in system.services("W32Time")? {
-        let start = system.hive.dword(&key, "Start")?;
-        if start != Some(2) {
-            changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(2), start_in_words(start)));
-        }
+        changes.extend(system.start(&key, "Start", 2, |start| start == 2)?);
         let provider = format!(r"{key}\TimeProviders\VMICTimeProvider");
         if system.hive.key(&provider)?.is_some() {
             changes.extend(system.dword(&provider, "Enabled", 1, "the host is not asked for the time")?);

@@ -1,6 +1,6 @@
 //! windows.boot.safe-mode
 
-use super::super::values::{Change, finding, stage};
+use super::super::values::{Change, found, mend};
 use super::store;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -18,11 +18,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         source: &[Source::new("Microsoft Learn", "Azure VM boots into safe mode", "2026")],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {

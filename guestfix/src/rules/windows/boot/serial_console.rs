@@ -1,8 +1,9 @@
 //! windows.boot.serial-console
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
-use super::store::{self, BOOT_MANAGER, EMS_SETTINGS};
-use crate::registry::SYSTEM;
+use hive::bcd::{BOOT_MANAGER, EMS_SETTINGS};
+
+use super::super::values::{Change, System, found, mend};
+use super::store;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -24,11 +25,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -51,12 +49,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     }
     let system = System::of(guest)?;
     for (name, start) in [("sacdrv", 0), ("sacsvr", 2)] {
-        for key in system.services(name)? {
-            let found = system.hive.dword(&key, "Start")?;
-            if found != Some(start) {
-                changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(start), start_in_words(found)));
-            }
-        }
+        changes.extend(system.starts([name], start)?);
     }
     Ok(changes)
 }

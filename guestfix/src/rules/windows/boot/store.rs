@@ -5,9 +5,6 @@ use super::super::values::{Change, To};
 use crate::registry::{self, BCD_STORES, Opened};
 use crate::{Guest, Result};
 
-pub(super) const BOOT_MANAGER: &str = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}";
-pub(super) const EMS_SETTINGS: &str = "{0ce4991b-e6b3-4b16-b23c-5e0d9250e5d9}";
-
 /// A store that was opened, and the name of the object that starts by itself, where there is one.
 pub(super) struct Store {
     pub(super) hive: Opened,

@@ -1,9 +1,10 @@
 //! windows.drivers.aws
 
-use super::super::values::{Change, System, To, finding, service, stage, start_in_words};
-use super::filters::{is_of_aws, named};
+use super::super::values::{Change, System, found, service, stage};
+use super::filters::{is_of_aws, needed};
 use crate::platform::aws;
-use crate::registry::{self, SYSTEM};
+use crate::registry::filters::Filters;
+use crate::registry::{self, DISABLED};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage};
 
@@ -26,7 +27,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
+    detect: |guest| found(guest, wanted),
     fix: Some(fix),
 };
 
@@ -41,10 +42,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
             if kind & 0xb == 0 || !(is_of_aws(&name) || is_file_of_aws(&system, set, &name)?) {
                 continue;
             }
-            let start = system.hive.dword(&key, "Start")?;
-            if start != Some(4) {
-                changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(4), start_in_words(start)));
-            }
+            changes.extend(system.start(&key, "Start", DISABLED, |start| start == DISABLED)?);
         }
     }
     Ok(changes)
@@ -60,12 +58,16 @@ fn fix(staged: &mut Stage<'_>) -> Result<Fixed> {
     let guest = staged.guest()?;
     let system = System::of(&guest)?;
     let changes = wanted(&guest)?;
-    for change in &changes {
-        let mut names = change.key.split('\\');
-        let (set, driver) = (names.next().unwrap_or_default(), names.next_back().unwrap_or_default());
-        // A disabled driver that is still a filter stops Windows.
-        if let Some(key) = named(&system, set, driver)? {
-            return Ok(Fixed::ByHand(format!("take {driver} out of the filters of {key} first")));
+    for set in &system.sets.all {
+        let filters = needed(&system, set)?;
+        for change in &changes {
+            let Some(driver) = change.key.strip_prefix(&service(set, "")) else { continue };
+            let is_it = |list: &&Filters| list.names.iter().any(|name| name.eq_ignore_ascii_case(driver));
+            // A disabled driver that is still a filter stops Windows.
+            if let Some(list) = filters.iter().find(is_it) {
+                let what = format!("take {driver} out of the filters of {} first", list.key);
+                return Ok(Fixed::ByHand(what));
+            }
         }
     }
     stage(staged, changes)

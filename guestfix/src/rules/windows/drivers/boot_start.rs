@@ -1,7 +1,7 @@
 //! windows.drivers.boot-start
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
-use crate::registry::SYSTEM;
+use super::super::values::{Change, System, found, mend};
+use crate::registry::BOOT_START;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -28,26 +28,15 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let system = System::of(guest)?;
     let drivers = guest.goal.target.platform.windows;
     let vital = drivers.vital_for(guest.goal.target.firmware);
-    let mut changes = Vec::new();
-    for name in &vital {
-        for key in system.services(name)? {
-            let start = system.hive.dword(&key, "Start")?;
-            if start != Some(0) {
-                changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(0), start_in_words(start)));
-            }
-        }
-    }
+    let mut changes = system.starts(vital.iter().copied(), BOOT_START)?;
     for name in vital.iter().chain(drivers.wanted) {
         for key in system.services(name)? {
             changes.extend(overrides(&system, &key)?);
@@ -61,10 +50,7 @@ pub(super) fn overrides(system: &System, service: &str) -> Result<Vec<Change>> {
     let key = format!(r"{service}\StartOverride");
     let mut changes = Vec::new();
     for value in system.hive.values(&key)? {
-        let start = system.hive.dword(&key, &value)?;
-        if start != Some(0) {
-            changes.push(Change::new(SYSTEM, &*key, value, To::Dword(0), start_in_words(start)));
-        }
+        changes.extend(system.start(&key, &value, BOOT_START, |start| start == BOOT_START)?);
     }
     Ok(changes)
 }

@@ -1,6 +1,6 @@
 //! windows.drivers.critical-devices
 
-use super::super::values::{Change, System, To, build, builds, finding, stage};
+use super::super::values::{Change, System, To, build, builds, found, mend};
 use crate::registry::SYSTEM;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Finding, Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -39,12 +39,9 @@ pub(in crate::rules) static RULE: Rule = Rule {
     },
     detect: |guest| match build(guest)? > builds::SEVEN {
         true => Ok(Finding::NotApplicable("later versions keep this in DriverDatabase")),
-        false => Ok(finding(wanted(guest)?)),
+        false => found(guest, wanted),
     },
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {

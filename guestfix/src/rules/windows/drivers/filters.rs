@@ -1,6 +1,6 @@
 //! windows.drivers.filters
 
-use super::super::values::{Change, System, To, finding, service, stage};
+use super::super::values::{Change, System, To, found, mend, service};
 use crate::platform::aws;
 use crate::registry::filters::{self, CLASSES, Filters};
 use crate::registry::{self, SYSTEM};
@@ -26,11 +26,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 /// Whether a list is of a class that a start needs, or of a device.
@@ -40,11 +37,16 @@ fn counts(list: &Filters) -> bool {
     !path.to_ascii_lowercase().starts_with(r"control\class\") || CLASSES.iter().any(is_class)
 }
 
+/// The filters of a control set that a start needs.
+pub(super) fn needed(system: &System, set: &str) -> Result<Vec<Filters>> {
+    Ok(filters::of(&system.hive, set)?.into_iter().filter(counts).collect())
+}
+
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let system = System::of(guest)?;
     let mut changes = Vec::new();
     for set in &system.sets.all {
-        for list in filters::of(&system.hive, set)?.into_iter().filter(counts) {
+        for list in needed(&system, set)? {
             let (mut stay, mut why) = (Vec::new(), Vec::new());
             for filter in list.names {
                 match left_over(guest, &system, set, &filter)? {
@@ -80,11 +82,4 @@ fn left_over(guest: &Guest<'_>, system: &System, set: &str, filter: &str) -> Res
 /// Whether it is one of AWS's drivers, by its name.
 pub(super) fn is_of_aws(name: &str) -> bool {
     aws::windows::DRIVERS.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
-/// Where in a control set this driver is a filter.
-pub(super) fn named(system: &System, set: &str, driver: &str) -> Result<Option<String>> {
-    let is_it = |list: &Filters| list.names.iter().any(|name| name.eq_ignore_ascii_case(driver));
-    let lists = filters::of(&system.hive, set)?;
-    Ok(lists.into_iter().filter(counts).find(is_it).map(|list| list.key))
 }

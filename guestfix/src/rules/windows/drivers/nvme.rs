@@ -1,8 +1,8 @@
 //! windows.drivers.nvme
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
+use super::super::values::{Change, System, found, mend};
 use super::boot_start::overrides;
-use crate::registry::SYSTEM;
+use crate::registry::BOOT_START;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -25,11 +25,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         )],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -37,11 +34,10 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     for (place, name) in guest.goal.target.platform.windows.nvme.iter().enumerate() {
         for key in system.services(name)? {
-            let start = system.hive.dword(&key, "Start")?;
             // The first is the disk's; those above it start with their devices.
-            if place == 0 && start != Some(0) {
-                changes.push(Change::new(SYSTEM, &*key, "Start", To::Dword(0), start_in_words(start)));
-            }
+            changes.extend(
+                system.start(&key, "Start", BOOT_START, |start| start == BOOT_START)?.filter(|_| place == 0),
+            );
             changes.extend(overrides(&system, &key)?);
         }
     }

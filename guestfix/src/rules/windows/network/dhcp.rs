@@ -1,7 +1,6 @@
 //! windows.network.dhcp
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
-use crate::registry::SYSTEM;
+use super::super::values::{Change, System, found, mend};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -21,21 +20,10 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
-    let system = System::of(guest)?;
-    let mut changes = Vec::new();
-    for key in system.services("Dhcp")? {
-        let start = system.hive.dword(&key, "Start")?;
-        if start != Some(2) {
-            changes.push(Change::new(SYSTEM, key, "Start", To::Dword(2), start_in_words(start)));
-        }
-    }
-    Ok(changes)
+    System::of(guest)?.starts(["Dhcp"], 2)
 }

@@ -1,6 +1,6 @@
 //! windows.network.firewall
 
-use super::super::values::{Change, System, To, finding, stage};
+use super::super::values::{Change, System, To, found, stage};
 use crate::registry::SYSTEM;
 use crate::registry::firewall::{Reach, Rule as Filter};
 use crate::rule::{Applies, Pack, Source};
@@ -27,7 +27,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         source: &[Source::new("Microsoft Learn", "Prepare a Windows VHD to upload to Azure", "2026")],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
+    detect: |guest| found(guest, wanted),
     fix: Some(|staged| {
         let changes = wanted(&staged.guest()?)?;
         if changes.iter().any(|change| change.to == To::Gone) {
@@ -72,7 +72,8 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
                 Some(rule) => lets_in |= !rule.blocks && rule.reach() != Reach::Nobody,
                 None if RULES.iter().any(|known| known.eq_ignore_ascii_case(&name)) => {
                     let active = activated(&text);
-                    if counts(&active).is_some_and(|rule| !rule.blocks) || name.ends_with("UDP") {
+                    let lets = counts(&active).is_some_and(|rule| !rule.blocks) || name.ends_with("UDP");
+                    if lets && active != text {
                         off.push(Change::new(SYSTEM, &*key, name, To::Text(active), "the rule is off"));
                     }
                 }
@@ -84,17 +85,11 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
         }
         // The group's own rule for TCP is enough.
         match off.iter().any(|change: &Change| change.value.to_ascii_uppercase().ends_with("TCP")) {
-            true => changes.extend(off.into_iter().filter(|change| !is_on(&system, change))),
+            true => changes.extend(off),
             false => changes.push(by_hand(RULES[0], "no rule lets Remote Desktop in")),
         }
     }
     Ok(changes)
-}
-
-/// Whether a rule is as it is to be.
-fn is_on(system: &System, change: &Change) -> bool {
-    let found = system.hive.text(&change.key, &change.value).ok().flatten();
-    found.is_some_and(|found| change.to == To::Text(found))
 }
 
 /// The rule, made active.

@@ -1,6 +1,6 @@
 //! windows.network.rdp
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
+use super::super::values::{Change, System, To, found, mend};
 use super::rdp_policy;
 use crate::registry::SYSTEM;
 use crate::rule::{Applies, Pack, Source};
@@ -24,11 +24,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -55,10 +52,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
         }
     }
     for key in system.services("TermService")? {
-        let start = system.hive.dword(&key, "Start")?;
-        if start.is_none_or(|start| start > 3) {
-            changes.push(Change::new(SYSTEM, key, "Start", To::Dword(3), start_in_words(start)));
-        }
+        changes.extend(system.start(&key, "Start", 3, |start| start <= 3)?);
     }
     Ok(changes)
 }

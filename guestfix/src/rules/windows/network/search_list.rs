@@ -1,6 +1,6 @@
 //! windows.network.search-list
 
-use super::super::values::{Change, System, To, finding, stage};
+use super::super::values::{Change, System, To, found, mend};
 use crate::platform::aws;
 use crate::registry::SYSTEM;
 use crate::rule::{Applies, Pack, Source};
@@ -19,11 +19,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         source: &[Source::new("EC2 user guide for Windows", "EC2Config, EC2Launch: DNS suffixes", "2026")],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {

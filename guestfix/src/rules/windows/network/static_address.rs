@@ -1,6 +1,6 @@
 //! windows.network.static-address
 
-use super::super::values::{Change, System, To, finding, stage};
+use super::super::values::{Change, System, To, found, mend};
 use crate::registry::SYSTEM;
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -24,11 +24,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         ],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {

@@ -1,7 +1,6 @@
 //! windows.system.services
 
-use super::super::values::{Change, System, To, finding, stage, start_in_words};
-use crate::registry::SYSTEM;
+use super::super::values::{Change, System, found, mend};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
 
@@ -23,11 +22,8 @@ pub(in crate::rules) static RULE: Rule = Rule {
         source: &[Source::new("Microsoft Learn", "Prepare a Windows VHD to upload to Azure", "2026")],
         applies: Applies::WINDOWS,
     },
-    detect: |guest| Ok(finding(wanted(guest)?)),
-    fix: Some(|staged| {
-        let changes = wanted(&staged.guest()?)?;
-        stage(staged, changes)
-    }),
+    detect: |guest| found(guest, wanted),
+    fix: Some(|staged| mend(staged, wanted)),
 };
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
@@ -36,10 +32,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let named = AUTOMATIC.map(|name| (name, 2)).into_iter().chain(ALLOWED.map(|name| (name, 3)));
     for (name, to) in named {
         for key in system.services(name)? {
-            let start = system.hive.dword(&key, "Start")?;
-            if start.is_none_or(|start| start > to) {
-                changes.push(Change::new(SYSTEM, key, "Start", To::Dword(to), start_in_words(start)));
-            }
+            changes.extend(system.start(&key, "Start", to, |start| start <= to)?);
         }
     }
     Ok(changes)
