@@ -1,6 +1,6 @@
 //! Recovery, compared with the kernel's own, file by file.
 //!
-//! More than 200 busy volumes, and a few damaged ones of each kind; more of both with `REFLOAT_LONG=1`.
+//! More than 100 busy volumes, and a few damaged ones of each kind; ten times as many with `REFLOAT_LONG=1`.
 
 #![allow(clippy::print_stderr, reason = "a failed test says which image it was")]
 

@@ -127,7 +127,7 @@ pub(crate) fn busy(variant: &Variant, mount: &str, stop: Stop, seed: u64) -> Opt
     Some(image)
 }
 
-/// 220 volumes, or 1100 if `REFLOAT_LONG` is set: these tests have half of them each, and run at the same
+/// 110 volumes, or 1100 if `REFLOAT_LONG` is set: these tests have half of them each, and run at the same
 /// time.
 #[test]
 fn busy_volumes_are_recovered_as_the_kernel_recovers_them() {
@@ -144,7 +144,7 @@ fn recovered(share: usize) {
     if !able() {
         return;
     }
-    let rounds = if long() { 100 } else { 20 };
+    let rounds = if long() { 100 } else { 10 };
     let only: Option<u64> = std::env::var("REFLOAT_SEED").ok().and_then(|seed| seed.parse().ok());
     let (mut total, mut images) = (Replayed::default(), 0);
     for round in 0..rounds {
