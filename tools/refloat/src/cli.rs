@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod emit;
+mod fleet;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use crate::name;
 use crate::schema::SCHEMAS;
 
 pub(crate) use emit::{EmitArgs, EmitFormat};
+pub(crate) use fleet::{FleetArgs, FleetPlanArgs, FleetRunArgs, FleetStatusArgs, FleetVerb};
 
 /// What is told below the options.
 fn after_help() -> String {
@@ -171,6 +173,8 @@ pub(crate) enum Verb {
     Forecast(ForecastArgs),
     /// Write the virtual machine around the disks as code, or its cut-over as a runbook
     Emit(Box<EmitArgs>),
+    /// Move many machines, by a batch engine or on this machine
+    Fleet(FleetArgs),
     /// Clean up in Azure what unfinished runs left
     Azure(AzureArgs),
     /// List the rules, explain one, or find those about what a serial console shows
@@ -199,6 +203,7 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
         Verb::Forecast(_) => "a forecast is of one volume",
+        Verb::Fleet(_) => "each machine has its disks in the list",
         Verb::Demo(_)
         | Verb::Azure(_)
         | Verb::Rules(_)
@@ -223,6 +228,7 @@ const USELESS: &[(&str, &[&[&str]])] = &[
     ("undo", &[MACHINE, AZURE]),
     ("rules", &[MACHINE, AZURE]),
     ("azure", &[MACHINE]),
+    ("fleet", &[&["disks", "allow_backing"]]),
     ("completions", &[ANSWER, MACHINE, AZURE]),
     ("man", &[ANSWER, MACHINE, AZURE]),
     ("schema", &[ANSWER, MACHINE, AZURE]),

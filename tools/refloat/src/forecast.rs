@@ -15,13 +15,18 @@ use crate::present;
 
 /// US dollars for a gigabyte that leaves AWS, as its price list of us-east-1 has it for the first 10 TB of a
 /// month ("Amazon EC2 On-Demand Pricing", Data Transfer, 2026-11).
-const EGRESS: f64 = 0.09;
+pub(crate) const EGRESS: f64 = 0.09;
 /// A gigabyte of price lists.
-const GB: f64 = 1e9;
+pub(crate) const GB: f64 = 1e9;
 /// What an upload to a managed disk takes in MiB a second, by the largest disk of each tier in GiB ("Scalability
 /// and performance targets for VM disks", Standard HDD, Microsoft Learn, 2026): an open upload is of that speed
 /// whatever the disk will be.
 const INGEST: [(u64, f64); 3] = [(4096, 60.0), (8192, 300.0), (u64::MAX, 500.0)];
+
+/// What an upload to a disk of so many GiB takes in MiB a second.
+pub(crate) fn ingest(gib: u64) -> f64 {
+    INGEST.iter().find(|(most, _)| gib <= *most).map_or(60.0, |(_, speed)| *speed)
+}
 
 /// What the next cut-over takes.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -71,8 +76,7 @@ pub(crate) fn run(context: &Context, args: &ForecastArgs) -> Outcome {
     let snapshot = snapshot.ok_or_else(|| anyhow!("{}: not one snapshot in AWS", args.newer));
     let snapshot = snapshot.help("name the newer snapshot of the same volume: ebs:snap-…@REGION")?;
     let changes = snapshot.changes_since(older)?;
-    let speed =
-        INGEST.iter().find(|(gib, _)| disk.disk.size() >> 30 <= *gib).map_or(60.0, |(_, speed)| *speed);
+    let speed = ingest(disk.disk.size() >> 30);
     let forecast = Forecast::of(
         older,
         &disk.origin.to_string(),

@@ -15,6 +15,7 @@ mod day;
 mod demo;
 mod document;
 mod emit;
+mod fleet;
 mod forecast;
 mod fs;
 mod grub;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     present::set_up_log(cli.global.verbose);
     let context = Context::new(&cli.global);
     stop::set_up(&context);
-    let outcome = run(&context, &cli.verb);
+    let outcome = fleet::end_with_task().and_then(|()| run(&context, &cli.verb));
     context.ended.store(true, Ordering::Relaxed);
     context.close();
     if let Some(tally) = context.opened.tally() {
@@ -80,6 +81,7 @@ fn run(context: &Context, verb: &cli::Verb) -> answer::Outcome {
         cli::Verb::Fs(args) => fs::run(context, args),
         cli::Verb::Forecast(args) => forecast::run(context, args),
         cli::Verb::Emit(args) => emit::run(context, args),
+        cli::Verb::Fleet(args) => fleet::run(context, args),
         cli::Verb::Azure(args) => managed::run(context, args),
         cli::Verb::Rules(args) => rules::run(context, args),
         cli::Verb::Completions(args) => manual::completions(context, args),

@@ -12,7 +12,7 @@ use crate::cli::SchemaArgs;
 use crate::context::Context;
 use crate::document::{Document, Envelope, Failed, Told};
 use crate::{
-    apply, convert, demo, emit, forecast, fs, inspect, managed, migrate, present, rules, symptom,
+    apply, convert, demo, emit, fleet, forecast, fs, inspect, managed, migrate, present, rules, symptom,
     test_migrate, undo, verify,
 };
 
@@ -28,6 +28,7 @@ pub(crate) const SCHEMAS: &[(&str, &[Kind])] = &[
     ("convert", &[answer::<convert::Converted>]),
     ("demo", &[answer::<demo::Demo>]),
     ("emit", &[answer::<emit::Emitted>]),
+    ("fleet", fleet::ANSWERS),
     ("forecast", &[answer::<forecast::Forecast>]),
     (
         "fs",

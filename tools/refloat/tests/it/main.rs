@@ -9,6 +9,7 @@ mod disks;
 mod dracut;
 mod emit;
 mod errors;
+mod fleet;
 mod hostile;
 mod imported;
 mod in_use;

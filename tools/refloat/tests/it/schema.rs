@@ -21,6 +21,7 @@ const VERBS: &[&str] = &[
     "convert",
     "demo",
     "emit",
+    "fleet",
     "forecast",
     "fs",
     "inspect",

@@ -1,0 +1,78 @@
+//! What can be typed behind `refloat fleet`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::file_name;
+
+/// Many machines, each one `migrate`: a list is frozen into a folder, any batch engine or this machine alone
+/// works through it, and the folder tells how far it is.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArgs {
+    #[command(subcommand)]
+    pub(crate) verb: FleetVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetVerb {
+    /// Check a list of machines, and freeze it into a folder with job files for batch engines
+    Plan(FleetPlanArgs),
+    /// Move one machine of the folder, or all of them
+    Run(FleetRunArgs),
+    /// How far is it? Reads the folder only
+    Status(FleetStatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetPlanArgs {
+    /// The list: a .csv with a header, or a .jsonl. Columns: id, source, target and for; and, where they are
+    /// needed, those that README names
+    pub(crate) list: PathBuf,
+    /// The folder to make
+    #[arg(short, long, value_name = "DIR", required_unless_present = "simulate")]
+    pub(crate) output: Option<PathBuf>,
+    /// Machines that are moved at the same time; each task has its share of --ebs-requests-per-second
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) tasks: u32,
+    /// The container image that job files for Kubernetes and AWS Batch name
+    #[arg(long, value_name = "IMAGE", default_value = "refloat")]
+    pub(crate) image: String,
+    /// Replace a list that was frozen there before; what was done stays done where the row is the same
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Write nothing: say how long it takes and what it costs, by the column gib and the quotas
+    #[arg(long)]
+    pub(crate) simulate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetRunArgs {
+    /// The folder
+    pub(crate) folder: PathBuf,
+    /// The machine, by its row, the first is 0 [default: as Slurm, AWS Batch, Kubernetes or HyperQueue says;
+    /// without any, all machines]
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Option<usize>,
+    /// Only machines of this wave
+    #[arg(long, value_name = "N")]
+    pub(crate) wave: Option<u32>,
+    /// Machines that this process moves at the same time, where it moves all
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: u32,
+    /// How long a machine stays this process's own if nothing is heard of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(3..=86_400))]
+    pub(crate) lease: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetStatusArgs {
+    /// The folder
+    pub(crate) folder: PathBuf,
+    /// Write a page for a browser
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
+    pub(crate) html: Option<PathBuf>,
+    /// Write a file for Prometheus' textfile collector
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
+    pub(crate) metrics: Option<PathBuf>,
+}

@@ -1,0 +1,408 @@
+//! The list of machines as people write it: a CSV with a header, or JSON lines.
+//!
+//! A column is an option of `migrate` or of `emit`, so a row is judged by the very parser of the command line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use clap::error::ErrorKind;
+use libdisk::Address;
+
+use super::frozen::Machine;
+use crate::answer::Help;
+use crate::cli::Cli;
+use crate::{azure, name};
+
+/// Faults that are told at once; of the others there is only the number.
+const TOLD: usize = 20;
+/// Rows of one list: an array job of AWS Batch takes no more.
+const MOST: usize = 10_000;
+
+/// What the words of a column become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// A part of the row by itself.
+    Own,
+    /// The value of an option of migrate, of emit, or of both under their names.
+    Option { migrate: &'static str, emit: &'static str },
+    /// The same, once for each of the values between semicolons.
+    Each { migrate: &'static str, emit: &'static str },
+}
+
+/// The columns there are.
+const COLUMNS: &[(&str, Use)] = &[
+    ("id", Use::Own),
+    ("source", Use::Own),
+    ("target", Use::Own),
+    ("for", Use::Option { migrate: "--for", emit: "--for" }),
+    ("wave", Use::Own),
+    ("after", Use::Own),
+    ("gib", Use::Own),
+    ("disks", Use::Each { migrate: "--disk", emit: "--disk" }),
+    ("allow-backing", Use::Option { migrate: "--allow-backing", emit: "--allow-backing" }),
+    ("cloud-init", Use::Option { migrate: "--cloud-init", emit: "--cloud-init" }),
+    ("format", Use::Option { migrate: "--format", emit: "" }),
+    ("since", Use::Option { migrate: "--since", emit: "" }),
+    ("read-back", Use::Option { migrate: "--read-back", emit: "" }),
+    ("location", Use::Option { migrate: "--location", emit: "--location" }),
+    ("sku", Use::Option { migrate: "--sku", emit: "" }),
+    ("zone", Use::Option { migrate: "--zone", emit: "--zone" }),
+    ("tags", Use::Each { migrate: "--tag", emit: "--tag" }),
+    ("encryption-set", Use::Option { migrate: "--encryption-set", emit: "--disk-encryption-set" }),
+    ("disk-access", Use::Option { migrate: "--disk-access", emit: "" }),
+    ("security-type", Use::Option { migrate: "--security-type", emit: "" }),
+    ("via", Use::Option { migrate: "--via", emit: "" }),
+    ("via-account", Use::Option { migrate: "--via-account", emit: "" }),
+    ("hand-over", Use::Own),
+    ("name", Use::Option { migrate: "", emit: "--name" }),
+    ("resource-group", Use::Option { migrate: "", emit: "--resource-group" }),
+    ("size", Use::Option { migrate: "", emit: "--size" }),
+    ("subnet", Use::Option { migrate: "", emit: "--subnet" }),
+    ("availability-set", Use::Option { migrate: "", emit: "--availability-set" }),
+    ("license-type", Use::Option { migrate: "", emit: "--license-type" }),
+    ("backup", Use::Option { migrate: "", emit: "--backup" }),
+];
+
+/// Columns that every list has.
+const NEEDED: [&str; 4] = ["id", "source", "target", "for"];
+
+/// A row as it was typed, by column; what is empty is not there.
+type Typed = BTreeMap<&'static str, String>;
+
+/// The machines of a list. All faults are told at once.
+///
+/// # Errors
+/// What is wrong, row by row.
+pub(crate) fn machines(path: &Path, bytes: &[u8]) -> Result<Vec<Machine>> {
+    let is_json = path.extension().is_some_and(|extension| extension == "jsonl");
+    let rows = if is_json { json_lines(bytes) } else { csv(bytes) };
+    let rows = rows.help("a list begins with the header id,source,target,for")?;
+    if rows.is_empty() || rows.len() > MOST {
+        let rows = rows.len();
+        return Err(anyhow!("the list has {rows} rows"))
+            .help(format!("a list has from 1 to {MOST}; make several of a longer one"));
+    }
+    let mut faults = Vec::new();
+    let machines: Vec<Option<Machine>> = rows
+        .iter()
+        .map(|(line, typed)| match machine(typed) {
+            Ok(machine) => Some(machine),
+            Err(wrong) => {
+                let id = typed.get("id").map(|id| format!(" ({id})")).unwrap_or_default();
+                faults.push(format!("line {line}{id}: {wrong:#}"));
+                None
+            }
+        })
+        .collect();
+    let lines: Vec<usize> = rows.iter().map(|(line, _)| *line).collect();
+    faults.extend(together(&machines, &lines));
+    if faults.is_empty() {
+        return Ok(machines.into_iter().flatten().collect());
+    }
+    let more = faults.len().saturating_sub(TOLD);
+    faults.truncate(TOLD);
+    if more > 0 {
+        faults.push(format!("and {more} more"));
+    }
+    Err(anyhow!("{}: {}", name::shown(path), faults.join("; "))).help("mend these rows; nothing was written")
+}
+
+/// The name that was meant.
+fn meant<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let near = names.map(|name| (strsim::jaro_winkler(typed, name), name));
+    let nearest = near.filter(|(near, _)| *near > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map(|(_, name)| format!(", did you mean {name}?")).unwrap_or_default()
+}
+
+fn column(typed: &str) -> Result<&'static str> {
+    let typed = typed.trim();
+    let known = COLUMNS.iter().find(|(name, _)| *name == typed);
+    known.map(|(name, _)| *name).ok_or_else(|| {
+        anyhow!("there is no column {typed}{}", meant(typed, COLUMNS.iter().map(|(name, _)| *name)))
+    })
+}
+
+/// Every line with its number.
+fn csv(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
+    let header = reader.headers()?.clone();
+    let columns: Vec<&str> = header.iter().map(column).collect::<Result<_>>()?;
+    for (number, name) in columns.iter().enumerate() {
+        if columns[..number].contains(name) {
+            bail!("there are two columns {name}");
+        }
+    }
+    if let Some(missing) = NEEDED.iter().find(|needed| !columns.contains(needed)) {
+        bail!("there is no column {missing}");
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let cells = columns.iter().copied().zip(&record).filter(|(_, cell)| !cell.is_empty());
+        rows.push((usize::try_from(line)?, cells.map(|(name, cell)| (name, cell.to_owned())).collect()));
+    }
+    Ok(rows)
+}
+
+/// One object on each line; what is no text is taken as it is written.
+fn json_lines(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
+    let text = std::str::from_utf8(bytes)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let row = |(number, line): (usize, &str)| {
+        let cells: serde_json::Map<_, _> =
+            serde_json::from_str(line).map_err(|error| anyhow!("line {}: {error}", number + 1))?;
+        let cell = |(name, value): (&String, &serde_json::Value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Ok((column(name)?, text))
+        };
+        let cells = cells.iter().filter(|(_, value)| !value.is_null() && *value != "").map(cell);
+        Ok((number + 1, cells.collect::<Result<_>>()?))
+    };
+    lines.map(row).collect()
+}
+
+/// The values between semicolons.
+fn values(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(';').map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// A number that a column has.
+fn number<T: std::str::FromStr>(typed: &Typed, column: &str) -> Result<Option<T>> {
+    let cell = typed.get(column);
+    cell.map(|cell| cell.parse().map_err(|_| anyhow!("{column}: {cell} is no number"))).transpose()
+}
+
+/// A row by itself.
+fn machine(typed: &Typed) -> Result<Machine> {
+    for needed in NEEDED {
+        if !typed.contains_key(needed) {
+            bail!("{needed} is empty");
+        }
+    }
+    let id = typed["id"].clone();
+    let is_name =
+        id.len() <= 63 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if !is_name {
+        bail!("an id has up to 63 letters, digits, points and dashes");
+    }
+    let (source, target) = (place(&typed["source"], true)?, place(&typed["target"], false)?);
+    let mut migrate = vec!["migrate".to_owned(), source.clone(), target.clone()];
+    let mut emit = typed.get("hand-over").map(|format| vec!["emit".to_owned(), format.clone(), source]);
+    for (column, of) in COLUMNS {
+        let Some(cell) = typed.get(column) else { continue };
+        let (to_migrate, to_emit, cells): (_, _, Vec<&str>) = match of {
+            Use::Own => continue,
+            Use::Option { migrate, emit } => (migrate, emit, vec![cell]),
+            Use::Each { migrate, emit } => (migrate, emit, values(cell).collect()),
+        };
+        if emit.is_none() && to_migrate.is_empty() {
+            bail!("{column} is about the virtual machine: say in hand-over what is to be written for it");
+        }
+        for cell in cells {
+            let value = match *column {
+                "disks" => place(cell, true)?,
+                "allow-backing" => name::text(name::absolute(&name::path(cell))),
+                _ => cell.to_owned(),
+            };
+            let add = |words: &mut Vec<String>, option: &str| {
+                if !option.is_empty() {
+                    words.extend([option.to_owned(), value.clone()]);
+                }
+            };
+            add(&mut migrate, to_migrate);
+            emit.iter_mut().for_each(|emit| add(emit, to_emit));
+        }
+    }
+    if let Some(emit) = &mut emit {
+        in_azure(emit, typed, &target);
+    }
+    judge(&migrate)?;
+    emit.as_ref().map(|words| judge(words)).transpose()?;
+    Ok(Machine {
+        id,
+        wave: number(typed, "wave")?.unwrap_or(0),
+        after: typed.get("after").map(|cell| values(cell).map(str::to_owned).collect()).unwrap_or_default(),
+        gib: number(typed, "gib")?,
+        migrate,
+        emit,
+    })
+}
+
+/// A managed disk says which group it is in and what its name is.
+fn in_azure(emit: &mut Vec<String>, typed: &Typed, target: &str) {
+    let disk = target.strip_prefix("azure:").filter(|disk| !disk.contains("://"));
+    let parts: Vec<&str> = disk.map(|disk| disk.split('/').collect()).unwrap_or_default();
+    let [_, group, disk] = parts[..] else { return };
+    if !typed.contains_key("resource-group") {
+        emit.extend(["--resource-group".to_owned(), group.to_owned()]);
+    }
+    emit.extend(["--os-disk".to_owned(), disk.to_owned()]);
+    let further = typed.get("disks").map_or(0, |cell| values(cell).count());
+    for number in 1..=further {
+        emit.extend(["--data-disk".to_owned(), format!("{disk}-data{number}")]);
+    }
+}
+
+/// An address as it is typed from any folder: a task runs wherever its engine starts it.
+fn place(typed: &str, is_source: bool) -> Result<String> {
+    if typed.starts_with("azure:") || typed.starts_with("ebs:") {
+        return Ok(typed.to_owned());
+    }
+    if !is_source {
+        return Ok(name::text(name::absolute(&name::path(typed))));
+    }
+    let mut address: Address = typed.parse()?;
+    if let libdisk::Location::File { path, .. } = &mut address.location {
+        let file = name::path(path.to_str().unwrap_or_default());
+        if !file.exists() {
+            bail!("{}: there is no such file", name::shown(&file));
+        }
+        *path = name::absolute(&file);
+    }
+    Ok(name::address(&address))
+}
+
+/// Whether the program would take these words.
+fn judge(words: &[String]) -> Result<()> {
+    let typed = std::iter::once("refloat").chain(words.iter().map(String::as_str)).map(Into::into);
+    let (typed, signatures) = azure::take(typed).map_err(|wrong| anyhow!("{wrong}"))?;
+    if !signatures.is_empty() {
+        bail!(
+            "there is a shared access signature in it, which a list must not hold: give it to the tasks by \
+             REFLOAT_AZURE_SAS or --sas-file"
+        );
+    }
+    let Err(error) = Cli::whole().try_get_matches_from(typed) else { return Ok(()) };
+    if error.kind() == ErrorKind::DisplayHelp {
+        bail!("it asks for help");
+    }
+    let text = error.render().to_string();
+    let said = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said: Vec<&str> = said.map(str::trim).filter(|line| !line.is_empty()).collect();
+    Err(anyhow!("{}", said.join(" ").trim_start_matches("error: ")))
+}
+
+/// What rows say of each other.
+fn together(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (mut ids, mut targets) = (HashMap::new(), HashMap::new());
+    for (machine, line) in machines.iter().zip(lines) {
+        let Some(machine) = machine else { continue };
+        if let Some((other, _)) = ids.insert(machine.id.as_str(), (line, machine)) {
+            faults.push(format!("line {line}: {} is the id of line {other}, too", machine.id));
+        }
+        if let Some(target) = machine.migrate.get(2)
+            && let Some(other) = targets.insert(target.to_lowercase(), line)
+        {
+            faults.push(format!("line {line} ({}): its target is that of line {other}, too", machine.id));
+        }
+    }
+    for (machine, line) in machines.iter().zip(lines) {
+        let Some(machine) = machine else { continue };
+        for after in &machine.after {
+            let place = format!("line {line} ({}): after", machine.id);
+            match ids.get(after.as_str()) {
+                None => faults.push(format!(
+                    "{place}: there is no machine {after}{}",
+                    meant(after, ids.keys().copied())
+                )),
+                Some((_, other)) if other.wave > machine.wave => {
+                    faults.push(format!("{place}: {after} is of a later wave"));
+                }
+                Some(_) if turns_back(machine, &ids) => {
+                    faults.push(format!("{place}: it waits for itself by way of {after}"));
+                    break;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    faults
+}
+
+/// Whether a machine waits for itself.
+fn turns_back(machine: &Machine, ids: &HashMap<&str, (&usize, &Machine)>) -> bool {
+    let (mut seen, mut todo) = (std::collections::HashSet::new(), vec![machine]);
+    while let Some(one) = todo.pop() {
+        for after in &one.after {
+            if *after == machine.id {
+                return true;
+            }
+            if seen.insert(after.as_str())
+                && let Some((_, other)) = ids.get(after.as_str())
+            {
+                todo.push(other);
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(list: &str) -> Result<Vec<Machine>> {
+        machines(Path::new("fleet.csv"), list.as_bytes())
+    }
+
+    #[track_caller]
+    fn refused(list: &str, why: &str) {
+        let said = format!("{:#}", read(list).unwrap_err());
+        assert!(said.contains(why), "{said}");
+    }
+
+    #[test]
+    fn a_row_becomes_the_words_of_the_command_line() {
+        let list = "id,source,target,for,wave,tags,size,hand-over,location,gib\n\
+                    web-1,ebs:snap-0123456789abcdef0@eu-west-1,azure:s/g/web-1,azure-gen2,1,a=b; c=d,Standard_D2s_v5,\
+                    bicep,westeurope,30\n";
+        let machines = read(list).unwrap();
+        let migrate = "migrate ebs:snap-0123456789abcdef0@eu-west-1 azure:s/g/web-1 --for azure-gen2 --location \
+                       westeurope --tag a=b --tag c=d";
+        assert_eq!(machines[0].migrate.join(" "), migrate);
+        let emit = "emit bicep ebs:snap-0123456789abcdef0@eu-west-1 --for azure-gen2 --location westeurope --tag a=b \
+                    --tag c=d --size Standard_D2s_v5 --resource-group g --os-disk web-1";
+        assert_eq!(machines[0].emit.as_ref().unwrap().join(" "), emit);
+        assert_eq!((machines[0].wave, machines[0].gib), (1, Some(30)));
+        let json = r#"{"id":"web-1","source":"ebs:i-0abc@eu-west-1","target":"azure:s/g/w","for":"azure-gen2","wave":3}"#;
+        assert_eq!(super::machines(Path::new("f.jsonl"), json.as_bytes()).unwrap()[0].wave, 3);
+    }
+
+    #[test]
+    fn faults_are_told_with_what_was_meant() {
+        let header = "id,source,target,for,after,wave,size\n";
+        let row = |id: &str, target: &str, rest: &str| format!("{id},ebs:i-0abc@eu-west-1,{target},{rest}\n");
+        refused("id,sorce,target,for\n", "there is no column sorce, did you mean source?");
+        refused("id,source,target\n", "there is no column for");
+        refused("id,source,target,for\n", "0 rows");
+        refused(&format!("{header}{}", row("a", "azure:s/g/a", "azure-gen3,,,")), "azure-gen3");
+        refused(&format!("{header}{}", row("a b", "azure:s/g/a", "azure-gen2,,,")), "an id has");
+        refused(&format!("{header}{}", row("a", "azure:s/g/a", "azure-gen2,,x,")), "wave: x is no number");
+        refused(&format!("{header}{}", row("a", "azure:s/g/a", "azure-gen2,,,Standard_D2s_v5")), "hand-over");
+        let two = |first: &str, second: &str| format!("{header}{first}{second}");
+        let (a, b) =
+            (row("web-1", "azure:s/g/a", "azure-gen2,db-1,,"), row("db-1", "azure:s/g/b", "azure-gen2,,,"));
+        assert_eq!(read(&two(&a, &b)).unwrap()[0].after, ["db-1"]);
+        refused(&two(&a.replace("db-1", "dv-1"), &b), "there is no machine dv-1, did you mean db-1?");
+        refused(&two(&a, &b.replace("azure-gen2,,", "azure-gen2,web-1,")), "waits for itself");
+        refused(&two(&a, &b.replace("azure-gen2,,", "azure-gen2,,2")), "of a later wave");
+        refused(&two(&a, &b.replace("db-1,", "web-1,")), "is the id of line 2, too");
+        refused(&two(&a, &b.replace("/b", "/a")), "its target is that of line 2, too");
+        refused(
+            &format!(
+                "{header}{}",
+                row("a", "out.vhd", "azure-gen2,,,").replace("ebs:i-0abc@eu-west-1", "no.raw")
+            ),
+            "no.raw: there is no such file",
+        );
+        let signed = row("a", "azure:https://a.blob.core.windows.net/c/d.vhd?sv=1&sig=abc", "azure-gen2,,,");
+        let said = format!("{:#}", read(&format!("{header}{signed}")).unwrap_err());
+        assert!(
+            said.contains("shared access signature") && !said.contains("abc&") && !said.contains("sig=abc"),
+            "{said}"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! What a task leaves: `vm/0007/state.json` while it is under way and where it did not end well, and
+//! `receipt.json` once the machine is moved.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::frozen::{Fleet, Machine};
+use super::lease::Lease;
+use super::store::Store;
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The name of a file of a machine.
+pub(crate) fn key(index: usize, file: &str) -> String {
+    format!("vm/{index:04}/{file}")
+}
+
+/// Where a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// Nothing was done yet.
+    Waiting,
+    /// A task is at it.
+    Running,
+    /// It was stopped; the same command goes on.
+    Interrupted,
+    /// It will not boot there as it is; nothing was written.
+    Refused,
+    /// It could not be done.
+    Failed,
+    /// It is moved.
+    Done,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Done, Self::Running, Self::Interrupted, Self::Waiting, Self::Refused, Self::Failed];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Done => "done",
+        }
+    }
+
+    /// By the exit code of a task.
+    pub(crate) fn of_exit(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            1 => Self::Refused,
+            3 => Self::Interrupted,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    /// Of the row that it was, see [`Machine::digest`].
+    pub(crate) digest: String,
+    pub(crate) owner: String,
+    /// How often it was begun.
+    pub(crate) attempts: u32,
+    /// Seconds since 1970.
+    pub(crate) began: u64,
+    pub(crate) changed: u64,
+    /// Bytes of the present step, and of how many.
+    pub(crate) bytes: u64,
+    pub(crate) of: Option<u64>,
+    /// Why it ended as it did.
+    pub(crate) why: Option<String>,
+    /// What to do next.
+    pub(crate) help: Option<String>,
+}
+
+/// `receipt.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    pub(crate) schema: String,
+    pub(crate) id: String,
+    pub(crate) row: usize,
+    /// Of the row, see [`Machine::digest`], and of the whole list.
+    pub(crate) digest: String,
+    pub(crate) list: String,
+    pub(crate) version: String,
+    pub(crate) owner: String,
+    pub(crate) attempts: u32,
+    /// Seconds since 1970.
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    pub(crate) command: String,
+    /// What `migrate --json` answered.
+    pub(crate) migrate: Value,
+    /// The file with the virtual machine around the disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hand_over: Option<String>,
+}
+
+impl Receipt {
+    pub(crate) const SCHEMA: &'static str = "refloat.fleet-receipt/1";
+}
+
+/// What is known of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) state: Option<State>,
+    pub(crate) receipt: Option<Receipt>,
+    /// Whose it is now.
+    pub(crate) lease: Option<Lease>,
+}
+
+impl Known {
+    /// Of a row. What is about other words than the row's is not about it.
+    pub(crate) fn read(store: &dyn Store, index: usize, machine: &Machine) -> Result<Self> {
+        let digest = machine.digest();
+        let receipt: Option<Receipt> = read(store, &key(index, "receipt.json"))?;
+        let state: Option<State> = read(store, &key(index, "state.json"))?;
+        let lease: Option<Lease> = read(store, &key(index, "lease"))?;
+        Ok(Self {
+            state: state.filter(|state| state.digest == digest),
+            receipt: receipt.filter(|receipt| receipt.digest == digest),
+            lease: lease.filter(|lease| lease.until > now()),
+        })
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match &self.state {
+            _ if self.receipt.is_some() => Stage::Done,
+            // Who was at it is heard of no more.
+            Some(state) if state.stage == Stage::Running && self.lease.is_none() => Stage::Interrupted,
+            Some(state) => state.stage,
+            None => Stage::Waiting,
+        }
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(store: &dyn Store, key: &str) -> Result<Option<T>> {
+    let Some(entry) = store.read(key)? else { return Ok(None) };
+    let value = serde_json::from_slice(&entry.bytes);
+    value.map(Some).with_context(|| format!("{key} in {store} cannot be read"))
+}
+
+/// Of all machines, in their order.
+pub(crate) fn all(store: &dyn Store, fleet: &Fleet) -> Result<Vec<Known>> {
+    fleet.machines.iter().enumerate().map(|(index, machine)| Known::read(store, index, machine)).collect()
+}

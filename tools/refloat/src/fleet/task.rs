@@ -1,0 +1,366 @@
+//! One machine: this very program with `migrate`, under a lease, and what comes of it on record.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use serde_json::Value;
+
+use super::frozen::{Fleet, Machine};
+use super::lease::{Asked, Held};
+use super::state::{Known, Receipt, Stage, State, key, now};
+use super::store::Store;
+use crate::context::Context;
+use crate::present;
+
+/// Tells the program of a task who runs it.
+const RUN_BY: &str = "REFLOAT_RUN_BY";
+
+/// How often is looked whether the program has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How a task ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) stage: Stage,
+    /// Why, and what to do next.
+    pub(crate) why: Option<String>,
+    pub(crate) help: Option<String>,
+}
+
+impl Ended {
+    fn new(stage: Stage, why: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { stage, why: Some(why.into()), help: Some(help.into()) }
+    }
+
+    fn done() -> Self {
+        Self { stage: Stage::Done, why: None, help: None }
+    }
+}
+
+/// How tasks are run.
+pub(crate) struct Tasks<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) store: &'a dyn Store,
+    pub(crate) fleet: &'a Fleet,
+    /// How long a machine stays ours if nothing is heard of us.
+    pub(crate) lease: Duration,
+    /// Whether other tasks run elsewhere: each has its share of the quota then. Here all share it anyhow.
+    pub(crate) is_share: bool,
+}
+
+/// What the program said so far.
+#[derive(Debug, Default)]
+struct Heard {
+    bytes: u64,
+    of: Option<u64>,
+}
+
+impl Tasks<'_> {
+    /// Moves the machine of this row, unless that was done.
+    pub(crate) fn run(&self, index: usize) -> Result<Ended> {
+        let machine = self.machine(index)?;
+        if Known::read(self.store, index, machine)?.receipt.is_some() {
+            return Ok(Ended::done());
+        }
+        if let Some(ended) = self.is_too_early(machine)? {
+            return Ok(ended);
+        }
+        let owner = owner();
+        let mut held = match Held::take(self.store, key(index, "lease"), &owner, self.lease)? {
+            Asked::Held(held) => held,
+            Asked::By(other) => {
+                let why = format!("{} is at it", other.owner);
+                return Ok(Ended::new(
+                    Stage::Running,
+                    why,
+                    "run the same command later: it goes on if that one ends",
+                ));
+            }
+        };
+        // It may have been done between the look and the lease.
+        let known = Known::read(self.store, index, machine)?;
+        let ended = match known.receipt {
+            Some(_) => Ok(Ended::done()),
+            None => {
+                self.held(index, machine, &owner, known.state.map_or(0, |state| state.attempts), &mut held)
+            }
+        };
+        held.release(self.store)?;
+        ended
+    }
+
+    pub(crate) fn machine(&self, index: usize) -> Result<&Machine> {
+        let machines = &self.fleet.machines;
+        machines.get(index).ok_or_else(|| anyhow!("there is no row {index}: the list has {}", machines.len()))
+    }
+
+    /// What has to be done before, if it is not.
+    fn is_too_early(&self, machine: &Machine) -> Result<Option<Ended>> {
+        let mut waits = None;
+        for (index, before) in self.fleet.before(machine) {
+            let known = Known::read(self.store, index, before)?;
+            match known.stage() {
+                Stage::Done => {}
+                stage @ (Stage::Failed | Stage::Refused) => {
+                    let why = format!("{} comes first, and is {}", before.id, stage.word());
+                    let help = format!("mend {}, run it again, then this one", before.id);
+                    return Ok(Some(Ended::new(Stage::Failed, why, help)));
+                }
+                _ => waits = waits.or(Some(before)),
+            }
+        }
+        Ok(waits.map(|before| {
+            let why = format!("it waits for {}", before.id);
+            Ended::new(Stage::Waiting, why, "run the same command later")
+        }))
+    }
+
+    fn held(
+        &self,
+        index: usize,
+        machine: &Machine,
+        owner: &str,
+        attempts: u32,
+        held: &mut Held,
+    ) -> Result<Ended> {
+        let mut state = State {
+            stage: Stage::Running,
+            digest: machine.digest(),
+            owner: owner.to_owned(),
+            attempts: attempts.saturating_add(1),
+            began: now(),
+            changed: now(),
+            bytes: 0,
+            of: None,
+            why: None,
+            help: None,
+        };
+        self.tell(index, &state)?;
+        let run = self.program(index, &machine.migrate, Some((held, &mut state)));
+        let (ended, answer) = match run {
+            Ok(ran) => ran,
+            Err(error) => {
+                (Ended::new(Stage::Failed, format!("{error:#}"), "run the same command again"), Value::Null)
+            }
+        };
+        let ended = match (ended.stage, &machine.emit) {
+            (Stage::Done, Some(emit)) => self.hand_over(index, emit)?,
+            _ => ended,
+        };
+        if ended.stage == Stage::Done {
+            self.receipt(index, machine, &state, answer)?;
+        }
+        let why = ended.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let mut log = self.store.append(&key(index, "log"))?;
+        writeln!(log, "{} {}{why}", time_of(now()), ended.stage.word())
+            .context("the log cannot be written")?;
+        state.stage = ended.stage;
+        (state.changed, state.why, state.help) = (now(), ended.why.clone(), ended.help.clone());
+        self.tell(index, &state)?;
+        Ok(ended)
+    }
+
+    fn tell(&self, index: usize, state: &State) -> Result<()> {
+        self.store.write(&key(index, "state.json"), &serde_json::to_vec_pretty(state)?)
+    }
+
+    fn receipt(&self, index: usize, machine: &Machine, state: &State, migrate: Value) -> Result<()> {
+        let receipt = Receipt {
+            schema: Receipt::SCHEMA.to_owned(),
+            id: machine.id.clone(),
+            row: index,
+            digest: machine.digest(),
+            list: self.fleet.list.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            owner: state.owner.clone(),
+            attempts: state.attempts,
+            began: state.began,
+            ended: now(),
+            command: present::command(machine.migrate.iter().map(String::as_str)),
+            migrate,
+            hand_over: machine.emit.as_ref().map(|_| key(index, "hand-over")),
+        };
+        self.store.write(&key(index, "receipt.json"), &serde_json::to_vec_pretty(&receipt)?)
+    }
+
+    /// Writes the virtual machine around the disks.
+    fn hand_over(&self, index: usize, emit: &[String]) -> Result<Ended> {
+        let (ended, answer) = self.program(index, emit, None)?;
+        if let (Stage::Done, Some(text)) = (ended.stage, answer.get("text").and_then(Value::as_str)) {
+            self.store.write(&key(index, "hand-over"), text.as_bytes())?;
+        }
+        Ok(ended)
+    }
+
+    /// Runs this program with these words and the options of all. While it runs the lease is renewed and the
+    /// state told.
+    fn program(
+        &self,
+        index: usize,
+        words: &[String],
+        mut under: Option<(&mut Held, &mut State)>,
+    ) -> Result<(Ended, Value)> {
+        let mut log = self.store.append(&key(index, "log"))?;
+        let command = present::command(words.iter().map(String::as_str));
+        writeln!(log, "{} {command}", time_of(now())).context("the log cannot be written")?;
+        let mut child =
+            self.command(index, words)?.spawn().context("this program cannot be started again")?;
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let said = child.stderr.take().map(|said| {
+            let heard = Arc::clone(&heard);
+            std::thread::spawn(move || listen(said, &heard, log))
+        });
+        let answer = child.stdout.take().map(|mut answer| {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                answer.read_to_end(&mut bytes).map(|_| bytes)
+            })
+        });
+        let (mut lost, mut told) = (false, false);
+        let status = loop {
+            if let Some(status) = child.try_wait().context("the program cannot be waited for")? {
+                break status;
+            }
+            if self.context.observer.cancelled() && !told {
+                (told, _) = (true, stop(&child));
+            }
+            if let Some((held, state)) = &mut under
+                && held.is_due()
+            {
+                // What cannot be renewed now may be at the next look: the lease lasts longer than that.
+                match held.renew(self.store) {
+                    Ok(true) => {}
+                    Ok(false) => (lost, _) = (true, stop(&child)),
+                    Err(error) => tracing::warn!(%error, "a lease cannot be renewed"),
+                }
+                {
+                    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                    (state.bytes, state.of, state.changed) = (heard.bytes, heard.of, now());
+                }
+                if !lost {
+                    self.tell(index, state)?;
+                }
+            }
+            std::thread::sleep(LOOK);
+        };
+        drop(said.map(std::thread::JoinHandle::join));
+        let bytes = answer.and_then(|answer| answer.join().ok()).transpose()?.unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if lost {
+            return Ok((
+                Ended::new(Stage::Interrupted, "another task took it over", "look at its status"),
+                answer,
+            ));
+        }
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
+        // Whom a signal ends is gone on with like one that was told to stop.
+        let code = status.code().map_or(3, |code| u8::try_from(code).unwrap_or(2));
+        let why = match (text("error"), answer.get("by_hand").and_then(Value::as_array)) {
+            (Some(error), _) => Some(causes(&error, &answer)),
+            (None, Some(faults)) if code == 1 => Some(by_hand(faults)),
+            _ if code == 0 => None,
+            _ => Some(format!("it ended with {status}")),
+        };
+        let help =
+            text("help").or_else(|| (code == 1).then(|| "mend the machine, or leave it out".to_owned()));
+        Ok((Ended { stage: Stage::of_exit(code), why, help }, answer))
+    }
+
+    fn command(&self, index: usize, words: &[String]) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe().context("this program is not found")?);
+        command.args(words).args(["--json", "--progress", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let global = &self.context.global;
+        let mut rate = global.ebs_requests_per_second;
+        if self.is_share {
+            rate = self.fleet.share();
+            // Where they meet, tasks of one machine would share a share again.
+            command.env("REFLOAT_CACHE", self.store.folder(&key(index, "cache"))?);
+        }
+        command.args(["--ebs-requests-per-second", &rate.to_string()]);
+        command.args(["--ebs-patience", &global.ebs_patience.to_string()]);
+        command.args(["--azure-patience", &global.azure_patience.to_string()]);
+        if let Some(file) = &global.sas_file {
+            command.arg("--sas-file").arg(file);
+        }
+        if global.threads > 0 {
+            command.args(["--threads", &global.threads.to_string()]);
+        }
+        command.env(RUN_BY, std::process::id().to_string());
+        // What was sent so far is known to whoever goes on, on any machine.
+        command.env("REFLOAT_STATE", self.store.folder(&key(index, "sent"))?);
+        Ok(command)
+    }
+}
+
+/// Where a task runs this program, it stops as soon as the task is gone: the lease is not renewed any more.
+///
+/// # Errors
+/// The task is gone already.
+pub(crate) fn end_with_task() -> Result<()> {
+    let Ok(task) = std::env::var(RUN_BY) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::TERM)).context("no word comes when the task ends")?;
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    if parent.as_ref() == Some(&task) { Ok(()) } else { Err(anyhow!("the task that ran this is gone")) }
+}
+
+/// Who works here: no two processes are the same.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let engine = super::engine::task().map(|task| format!(", {task}")).unwrap_or_default();
+    format!("process {} on {}{engine}", std::process::id(), host.trim())
+}
+
+fn stop(child: &Child) -> bool {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // It may have ended by now.
+    pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok())
+}
+
+/// Keeps what is said; of progress only how far it is.
+fn listen(said: impl Read, heard: &Mutex<Heard>, mut log: Box<dyn Write + Send>) {
+    for line in BufReader::new(said).split(b'\n').map_while(std::io::Result::ok) {
+        let event: Option<Value> = serde_json::from_slice(&line).ok();
+        let event = event.as_ref().and_then(|event| Some((event.get("event")?.as_str()?, event)));
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Some(("started", event)) => {
+                (heard.bytes, heard.of) = (0, event.get("total").and_then(Value::as_u64));
+            }
+            Some(("advanced", event)) => {
+                let more = event.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+                heard.bytes = heard.bytes.saturating_add(more);
+            }
+            Some(("finished", _)) => {}
+            // A log that cannot be written is no reason to leave a machine half moved.
+            _ => drop(log.write_all(&line).and_then(|()| log.write_all(b"\n"))),
+        }
+    }
+}
+
+/// An error and why.
+fn causes(error: &str, answer: &Value) -> String {
+    let causes = answer.get("causes").and_then(Value::as_array).into_iter().flatten();
+    std::iter::once(error).chain(causes.filter_map(Value::as_str)).collect::<Vec<_>>().join(": ")
+}
+
+/// The rules of what has to be mended by hand.
+fn by_hand(faults: &[Value]) -> String {
+    let mut rules: Vec<&str> = faults.iter().filter_map(|fault| fault.get("rule")?.as_str()).collect();
+    rules.dedup();
+    if rules.is_empty() { "it is not ready".to_owned() } else { format!("not ready: {}", rules.join(", ")) }
+}
+
+/// A moment, as 2026-11-30T05:00:00Z.
+pub(crate) fn time_of(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let Some(moment) = moment else { return seconds.to_string() };
+    let (hour, minute, second) = moment.to_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
+}

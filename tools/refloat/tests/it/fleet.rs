@@ -1,0 +1,199 @@
+//! Many machines: the list, the leases, and what engines see.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testimages::{judge, synthetic};
+
+use crate::cloud::same;
+use crate::program::{command, failure, json, refloat};
+
+/// A machine that migrates without a word, and the VHD that `migrate` alone makes of it.
+fn sound(folder: &Path) -> Option<&'static str> {
+    let machine = synthetic::machines().iter().find(|machine| machine.name == "debian-mbr-ext4")?;
+    machine.copy_into(folder)?;
+    refloat(folder, "migrate debian-mbr-ext4.raw alone.vhd --for azure-gen1", 0);
+    Some("debian-mbr-ext4.raw")
+}
+
+/// A folder with a fleet of these rows.
+fn planned(folder: &Path, header: &str, rows: &[String]) {
+    fs::write(folder.join("list.csv"), format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    json(folder, "fleet plan list.csv -o fleet --force", 0);
+}
+
+fn receipt(folder: &Path, row: usize) -> Option<Value> {
+    let bytes = fs::read(folder.join(format!("fleet/vm/{row:04}/receipt.json"))).ok()?;
+    Some(serde_json::from_slice(&bytes).unwrap())
+}
+
+#[test]
+fn a_fleet_is_moved_wave_by_wave_and_each_machine_as_alone() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    let Some(source) = sound(folder) else { return };
+    fs::write(folder.join("empty.raw"), vec![0; 1 << 20]).unwrap();
+    let row = |id: &str, source: &str, wave: u32, after: &str| {
+        format!("{id},{source},{id}.vhd,azure-gen1,{wave},{after}")
+    };
+    let rows = [row("last", source, 1, ""), row("second", source, 0, "first"), row("first", source, 0, "")];
+    planned(folder, "id,source,target,for,wave,after", &rows);
+
+    let status = json(folder, "fleet status fleet", 0);
+    assert_eq!(
+        status["machines"].as_array().unwrap().iter().filter(|row| row["stage"] == "waiting").count(),
+        3
+    );
+    // What waits for another is not begun, and the engine is told to come again.
+    let later = json(folder, "fleet run fleet --index 1", 3);
+    assert!(later["error"].as_str().is_none(), "{later}");
+    assert!(later["machines"][0]["why"].as_str().unwrap().contains("waits for first"), "{later}");
+
+    let ran = json(folder, "fleet run fleet --jobs 2", 0);
+    assert_eq!(ran["machines"].as_array().unwrap().len(), 3);
+    let alone = folder.join("alone.vhd");
+    let times = |row| {
+        let receipt = receipt(folder, row).unwrap();
+        (receipt["began"].as_u64().unwrap(), receipt["ended"].as_u64().unwrap())
+    };
+    assert!(times(2).1 <= times(1).0 && times(1).1 <= times(0).0, "the order");
+    for id in ["first", "second", "last"] {
+        assert!(same(&folder.join(format!("{id}.vhd")), &alone), "{id}");
+    }
+    // Twice is once: nothing is written again.
+    assert!(json(folder, "fleet status fleet", 0)["machines"][0]["bytes"].as_u64().unwrap() > 1 << 20);
+    let modified = || fs::metadata(folder.join("first.vhd")).unwrap().modified().unwrap();
+    let before = modified();
+    json(folder, "fleet run fleet", 0);
+    assert_eq!(modified(), before);
+
+    // One that will not boot is refused, and what comes after it is not begun.
+    let rows = [row("first", source, 0, ""), row("bad", "empty.raw", 0, ""), row("late", source, 1, "")];
+    planned(folder, "id,source,target,for,wave,after", &rows);
+    let said = String::from_utf8(command(folder, "fleet run fleet").output().unwrap().stderr).unwrap();
+    assert!(said.contains("bad comes first"), "{said}");
+    let status = json(folder, "fleet status fleet --html status.html --metrics status.prom", 0);
+    let stage = |row: usize| status["machines"][row]["stage"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (stage(0), stage(2)),
+        ("waiting".into(), "waiting".into()),
+        "other rows than those that were done"
+    );
+    assert!(["refused", "failed"].contains(&stage(1).as_str()), "{status}");
+    assert_eq!(status["causes"][0]["machines"][0], "bad");
+    let page = fs::read_to_string(folder.join("status.html")).unwrap();
+    assert!(page.contains("bad") && !page.contains("<script"), "{page}");
+    let metrics = fs::read_to_string(folder.join("status.prom")).unwrap();
+    assert!(metrics.contains("refloat_fleet_machines{stage=\"waiting\"}"), "{metrics}");
+}
+
+#[test]
+fn a_list_with_faults_is_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(
+        folder.join("list.csv"),
+        "id,source,target,for\na,no.raw,a.vhd,azure-gen1\nb,ebs:i-0abc,b.vhd,azure-gen9\n",
+    )
+    .unwrap();
+    let said = failure(folder, "fleet plan list.csv -o fleet");
+    assert!(
+        said.contains("line 2 (a)") && said.contains("line 3 (b)") && said.contains("azure-gen9"),
+        "{said}"
+    );
+    assert!(!folder.join("fleet").exists());
+    let said = failure(folder, "fleet run fleet");
+    assert!(said.contains("fleet plan LIST.csv"), "{said}");
+    fs::write(
+        folder.join("list.csv"),
+        "id,source,target,for\na,ebs:i-0abc@eu-west-1,azure:s/g/a,azure-gen1\n",
+    )
+    .unwrap();
+    json(folder, "fleet plan list.csv -o fleet", 0);
+    json(folder, "fleet plan list.csv -o fleet", 0);
+    let said = failure(folder, "fleet run fleet --index 1");
+    assert!(said.contains("there is no row 1"), "{said}");
+    fs::write(
+        folder.join("list.csv"),
+        "id,source,target,for\nb,ebs:i-0abc@eu-west-1,azure:s/g/b,azure-gen1\n",
+    )
+    .unwrap();
+    let said = failure(folder, "fleet plan list.csv -o fleet");
+    assert!(said.contains("another list") && said.contains("--force"), "{said}");
+    let said = failure(folder, "fleet plan list.csv --simulate");
+    assert!(said.contains("gib"), "{said}");
+}
+
+/// A task that an engine starts for a row.
+fn task(folder: &Path, row: usize) -> Child {
+    let mut command = command(folder, "fleet run fleet --lease 3 --json");
+    command.env("SLURM_ARRAY_TASK_ID", row.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn tasks_that_run_twice_or_are_killed_move_each_machine_once() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    let Some(source) = sound(folder) else { return };
+    let rows: Vec<String> = (0..4).map(|row| format!("vm-{row},{source},vm-{row}.vhd,azure-gen1")).collect();
+    planned(folder, "id,source,target,for", &rows);
+    let mut random = fastrand::Rng::with_seed(15);
+    // As an engine does that loses nodes, and takes some for lost that are not.
+    for round in 0..12 {
+        let row = round % rows.len();
+        let mut tasks = [task(folder, row), task(folder, row)];
+        std::thread::sleep(Duration::from_millis(random.u64(20..400)));
+        tasks[0].kill().unwrap();
+        tasks[0].wait().unwrap();
+        let code = tasks[1].wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 3)), "row {row}: {code:?}");
+    }
+    let ends = Instant::now() + Duration::from_secs(60);
+    for row in 0..rows.len() {
+        // Whose lease has not ended yet is come back to.
+        while task(folder, row).wait().unwrap().code() != Some(0) {
+            assert!(
+                Instant::now() < ends,
+                "row {row}: {:?}",
+                fs::read_to_string(folder.join(format!("fleet/vm/{row:04}/log")))
+            );
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        assert!(same(&folder.join(format!("vm-{row}.vhd")), &folder.join("alone.vhd")), "row {row}");
+        assert_eq!(receipt(folder, row).unwrap()["id"], format!("vm-{row}"));
+    }
+    let status = json(folder, "fleet status fleet", 0);
+    assert_eq!(status["counts"][0]["machines"], 4, "{status}");
+}
+
+#[test]
+fn job_files_are_what_engines_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(
+        folder.join("list.csv"),
+        "id,source,target,for\na,ebs:i-0abc@eu-west-1,azure:s/g/a,azure-gen1\n",
+    )
+    .unwrap();
+    let planned = json(folder, "fleet plan list.csv -o fleet --tasks 8", 0);
+    assert_eq!(planned["engines"].as_array().unwrap().len(), 4);
+    let fleet = folder.join("fleet");
+    for script in ["slurm.sh", "hyperqueue.sh"] {
+        judge::run(judge::tool("sh").arg("-n").arg(fleet.join(script)));
+    }
+    assert!(fs::read_to_string(fleet.join("slurm.sh")).unwrap().contains("--array=0-0%8"));
+    let manifest = fs::read_to_string(fleet.join("k8s-job.yaml")).unwrap();
+    judge::run(
+        judge::tool("python3")
+            .arg("-c")
+            .arg("import sys, yaml; assert yaml.safe_load(open(sys.argv[1]))['spec']['completions'] == 1")
+            .arg(fleet.join("k8s-job.yaml")),
+    );
+    assert!(manifest.contains("podFailurePolicy"));
+    let batch: Value = serde_json::from_slice(&fs::read(fleet.join("aws-batch.json")).unwrap()).unwrap();
+    assert_eq!(batch["retryStrategy"]["evaluateOnExit"][0]["onExitCode"], "3");
+}
