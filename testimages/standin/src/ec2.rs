@@ -185,14 +185,33 @@ fn describe_instances(service: &Service, query: &Query) -> Result<String, Refusa
         let message = format!("The instance ID '{missing}' does not exist");
         return Err(Refusal::ec2("InvalidInstanceID.NotFound", message));
     }
+    let matches = |instance: &&Instance| {
+        (named.is_empty() || named.contains(&instance.id.as_str()))
+            && filters.iter().all(|filter| match filter.name.strip_prefix("tag:") {
+                Some(key) => instance.tags.iter().any(|(found, value)| found == key && filter.takes(value)),
+                None => filter.name == "instance-id" && filter.takes(&instance.id),
+            })
+    };
+    let found: Vec<_> = service.instances.iter().filter(matches).collect();
+    let listing = name(&["DescribeInstances"]);
+    let now = service.clock.now();
+    let start = match query.get("NextToken") {
+        Some(token) => Token::index(token, listing, now, PAGE_TOKEN_LIFE).ok_or_else(|| {
+            Refusal::ec2("InvalidNextToken", "The next token is invalid or has expired.".to_owned())
+        })? as usize,
+        None => 0,
+    };
+    let most = query.get("MaxResults").and_then(|most| most.parse().ok()).unwrap_or(1000_usize).max(5);
     let mut xml = String::from("<reservationSet>");
-    for instance in &service.instances {
-        let matches = filters.iter().all(|filter| filter.name == "instance-id" && filter.takes(&instance.id));
-        if matches && (named.is_empty() || named.contains(&instance.id.as_str())) {
-            instance_item(&mut xml, instance);
-        }
+    for instance in found.iter().skip(start).take(most) {
+        instance_item(&mut xml, instance);
     }
-    Ok(xml + "</reservationSet>")
+    xml += "</reservationSet>";
+    if found.len() > start + most {
+        let next = Token { of: listing, index: (start + most) as u64 }.issue(now);
+        element(&mut xml, "nextToken", &next);
+    }
+    Ok(xml)
 }
 
 fn instance_item(xml: &mut String, instance: &Instance) {
@@ -201,6 +220,15 @@ fn instance_item(xml: &mut String, instance: &Instance) {
     *xml += "<instancesSet><item>";
     element(xml, "instanceId", &instance.id);
     *xml += "<instanceState><code>80</code><name>stopped</name></instanceState>";
+    element(xml, "instanceType", &instance.kind);
+    *xml += "<tagSet>";
+    for (key, value) in &instance.tags {
+        *xml += "<item>";
+        element(xml, "key", key);
+        element(xml, "value", value);
+        *xml += "</item>";
+    }
+    *xml += "</tagSet>";
     element(xml, "rootDeviceType", "ebs");
     element(xml, "rootDeviceName", &instance.root_device);
     *xml += "<blockDeviceMapping>";

@@ -73,7 +73,7 @@ pub struct Config {
 }
 
 /// An EC2 instance with its volumes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Instance {
     /// `i-` and hexadecimal digits.
     pub id: String,
@@ -81,6 +81,10 @@ pub struct Instance {
     pub root_device: String,
     /// The device name and the id of each volume attached.
     pub volumes: Vec<(String, String)>,
+    /// Its type, such as `m5.large`.
+    pub kind: String,
+    /// Its tags, by name.
+    pub tags: Vec<(String, String)>,
 }
 
 /// What was asked and answered since the server started, or since [`Server::reset_counts`].

@@ -359,6 +359,7 @@ fn ec2_tells_snapshots_and_the_volumes_of_an_instance() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: vec![("/dev/xvda".into(), "vol-a".into()), ("/dev/sdf".into(), "vol-b".into())],
+        ..Instance::default()
     }];
     let Some((_server, mut boto)) = serve(Config { snapshots, instances, ..Config::default() }) else {
         return;

@@ -25,7 +25,7 @@ use crate::name;
 use crate::schema::SCHEMAS;
 
 pub(crate) use emit::{EmitArgs, EmitFormat};
-pub(crate) use fleet::{FleetArgs, FleetPlanArgs, FleetRunArgs, FleetStatusArgs, FleetVerb};
+pub(crate) use fleet::{FleetArgs, FleetPlanArgs, FleetRunArgs, FleetStatusArgs, FleetSurveyArgs, FleetVerb};
 
 /// What is told below the options.
 fn after_help() -> String {

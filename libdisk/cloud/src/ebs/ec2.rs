@@ -13,7 +13,7 @@ use crate::rate::Rate;
 use crate::retry::{Cloud, Failure, Retry};
 
 /// Pages of a description; a volume with so many snapshots is none.
-const PAGES: usize = 1000;
+pub(super) const PAGES: usize = 1000;
 /// Queries a second; the quotas differ, and this is below all of them.
 const QUERIES_PER_SECOND: f64 = 5.0;
 
@@ -193,13 +193,13 @@ fn volumes(document: Node<'_, '_>) -> Result<Vec<(String, String)>, Fault> {
 }
 
 /// The items of the first set of this name.
-fn items<'a>(node: Node<'a, 'a>, set: &str) -> impl Iterator<Item = Node<'a, 'a>> + use<'a> {
+pub(super) fn items<'a>(node: Node<'a, 'a>, set: &str) -> impl Iterator<Item = Node<'a, 'a>> + use<'a> {
     let set = node.descendants().find(|node| node.has_tag_name_any(set));
     set.into_iter().flat_map(|set| set.children()).filter(|node| node.has_tag_name_any("item"))
 }
 
 /// The text of the first element of this name below `node`.
-fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
+pub(super) fn text(node: Node<'_, '_>, name: &str) -> Option<String> {
     let found = node.descendants().find(|node| node.has_tag_name_any(name))?;
     Some(told(found.text().unwrap_or_default(), 1000))
 }
@@ -216,7 +216,7 @@ impl AnyNamespace for Node<'_, '_> {
 }
 
 /// Makes a query, and again where that may help, and reads its answer.
-fn ask<T>(
+pub(super) fn ask<T>(
     client: &Client,
     of: &str,
     action: &str,

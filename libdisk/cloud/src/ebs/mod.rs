@@ -38,6 +38,7 @@ mod device;
 mod ec2;
 mod folder;
 mod index;
+mod instances;
 mod service;
 mod tally;
 
@@ -47,6 +48,7 @@ pub use address::{Address, AddressError, Name};
 pub use client::{Ebs, Options};
 pub use device::{Changes, Snapshot};
 pub use ec2::{Description, Set};
+pub use instances::Instance;
 pub use tally::Tally;
 
 pub use crate::{BLOCK, Failure, Fault, FaultKind};

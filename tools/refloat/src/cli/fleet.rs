@@ -16,12 +16,49 @@ pub(crate) struct FleetArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetVerb {
+    /// Find the machines of an account, and judge each from a hundred blocks; no agent, nothing started
+    Survey(FleetSurveyArgs),
     /// Check a list of machines, and freeze it into a folder with job files for batch engines
     Plan(FleetPlanArgs),
     /// Move one machine of the folder, or all of them
     Run(FleetRunArgs),
     /// How far is it? Reads the folder only
     Status(FleetStatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetSurveyArgs {
+    /// All instances of this Region: @eu-west-1
+    #[arg(value_name = "@REGION", required_unless_present = "from_list", value_parser = region)]
+    pub(crate) region: Option<String>,
+    /// The addresses in this file instead, one a line, or ID,ADDRESS
+    #[arg(long, value_name = "FILE", conflicts_with = "region")]
+    pub(crate) from_list: Option<PathBuf>,
+    /// Only instances with this tag; give it once for each
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = super::tag, requires = "region")]
+    pub(crate) tags: Vec<(String, String)>,
+    /// The tag whose number is the machine's wave
+    #[arg(long, value_name = "NAME", requires = "region")]
+    pub(crate) wave_tag: Option<String>,
+    /// The folder for what is found: fleet.csv, survey.html, survey.jsonl
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// The targets in fleet.csv; {id} is the machine's
+    #[arg(long, value_name = "TARGET", default_value = "azure:SUBSCRIPTION/GROUP/{id}")]
+    pub(crate) target: String,
+    /// Machines that are looked at at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: u32,
+    /// Look again at what is known already
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+/// A Region of AWS, as it is typed.
+fn region(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix('@').unwrap_or_default();
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_name { Ok(text.to_owned()) } else { Err("a Region is @eu-west-1".to_owned()) }
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,11 @@
 //! `refloat fleet`: many machines, by whatever engine there is.
 //!
-//! A [`list`] of machines is frozen into a [`folder`](frozen). One machine is one [`task`]: this very program
+//! A [`survey`] finds machines and judges them. A [`list`] of machines is frozen into a [`folder`](frozen). One machine is one [`task`]: this very program
 //! with `migrate`, run under a [`lease`], for an engine may run a task twice. What a task leaves is files,
 //! written whole: no server, no database. An [`engine`] only has to start `fleet run` with a number, and to
 //! start it again where it ends with 3.
 //!
-//! Not here: a folder in S3 or in Azure (the [`store`] is where it would be), and the survey of an account.
+//! Not here: a folder in S3 or in Azure; the [`store`] is where it would be.
 
 mod engine;
 mod frozen;
@@ -14,11 +14,13 @@ mod list;
 mod metrics;
 mod page;
 mod plan;
+mod portfolio;
 mod run;
 mod simulate;
 mod state;
 mod status;
 mod store;
+mod survey;
 mod task;
 
 pub(crate) use task::end_with_task;
@@ -29,11 +31,17 @@ use crate::context::Context;
 use crate::schema::{Kind, answer};
 
 /// What the verbs answer.
-pub(crate) const ANSWERS: &[Kind] =
-    &[answer::<plan::Planned>, answer::<simulate::Simulation>, answer::<run::Ran>, answer::<status::Status>];
+pub(crate) const ANSWERS: &[Kind] = &[
+    answer::<survey::Survey>,
+    answer::<plan::Planned>,
+    answer::<simulate::Simulation>,
+    answer::<run::Ran>,
+    answer::<status::Status>,
+];
 
 pub(crate) fn run(context: &Context, args: &FleetArgs) -> Outcome {
     match &args.verb {
+        FleetVerb::Survey(args) => survey::run(context, args),
         FleetVerb::Plan(args) if args.simulate => simulate::run(context, args),
         FleetVerb::Plan(args) => plan::run(context, args),
         FleetVerb::Run(args) => run::run(context, args),

@@ -11,7 +11,7 @@ use crate::present;
 const WIDE: f64 = 640.0;
 const HIGH: f64 = 120.0;
 
-const STYLE: &str = "\
+pub(super) const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2430;--soft:#5a6472;--line:#d9dee6;--paper:#fff;--good:#1f7a4d;--bad:#b3261e;\
 --warn:#8a5a00;--run:#1f5fb0}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#a3adba;--line:#343c48;--paper:#14181e;--good:#5fc792;\
@@ -29,7 +29,7 @@ svg{width:100%;height:auto;color:var(--good)}svg text{fill:var(--soft);font-size
 @media print{body{margin:0;max-width:none}}";
 
 /// Text of guests and of people, as text.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

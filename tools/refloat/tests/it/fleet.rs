@@ -6,10 +6,11 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use standin::{Instance, Snapshot};
 use testimages::engine::{self, Slurm};
 use testimages::{judge, synthetic};
 
-use crate::cloud::same;
+use crate::cloud::{Cloud, same};
 use crate::program::{command, failure, json, refloat};
 
 /// A machine that migrates without a word, and the VHD that `migrate` alone makes of it.
@@ -230,4 +231,54 @@ fn hyperqueue_moves_an_array_of_machines() {
     if engine::hyperqueue(&folder.join("fleet/hyperqueue.sh"), folder) {
         all_done(folder, 4);
     }
+}
+
+#[test]
+fn a_survey_judges_an_account_and_goes_on_where_it_was_killed() {
+    const MACHINES: usize = 24;
+    let Some(guest) = synthetic::named("debian-mbr-ext4").path() else { return };
+    let snapshots = (0..MACHINES).map(|number| {
+        let id = format!("snap-{number:017x}");
+        let snapshot = match number % 8 {
+            7 => Snapshot::from_bytes(&id, vec![0; 1 << 20]),
+            _ => Snapshot::from_file(&id, &guest).unwrap(),
+        };
+        snapshot.of_volume(&format!("vol-{number}"))
+    });
+    let instances = (0..MACHINES).map(|number| Instance {
+        id: format!("i-{number:017x}"),
+        root_device: "/dev/xvda".into(),
+        volumes: vec![("/dev/xvda".into(), format!("vol-{number}"))],
+        kind: "m5.large".into(),
+        tags: vec![
+            ("Name".into(), format!("web <{number}>")),
+            ("move".into(), if number < 20 { "yes" } else { "no" }.into()),
+            ("wave".into(), (number % 2).to_string()),
+        ],
+    });
+    let cloud = Cloud::new(snapshots.collect(), instances.collect());
+    let line = "fleet survey @eu-west-1 --tag move=yes --wave-tag wave -o survey --jobs 2";
+    let mut killed = cloud.command(line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    let survey = cloud.json(line, 0);
+    let count = |verdict: &str| {
+        let counts = survey["counts"].as_array().unwrap();
+        counts.iter().find(|count| count[0] == verdict).unwrap()[1].as_u64().unwrap()
+    };
+    // 7 and 15 are empty disks; the others of the twenty are the same guest.
+    assert_eq!((count("fixable"), count("unknown"), count("ready")), (18, 2, 0), "{survey}");
+    let blocks = survey["blocks"].as_u64().unwrap();
+    assert!((18..18 * 130).contains(&blocks), "{blocks} blocks");
+    // All that is known costs nothing again, but what could not be looked at.
+    cloud.server.reset_counts();
+    cloud.json(line, 0);
+    assert_eq!(cloud.server.counts().list, 2, "only the two empty ones");
+    let list = fs::read_to_string(cloud.path().join("survey/fleet.csv")).unwrap();
+    assert_eq!(list.lines().count(), 19, "{list}");
+    let page = fs::read_to_string(cloud.path().join("survey/survey.html")).unwrap();
+    assert!(page.contains("web &lt;3&gt;") && !page.contains("<3>") && !page.contains("<script"), "{page}");
+    cloud.json("fleet plan survey/fleet.csv -o fleet", 0);
 }

@@ -268,6 +268,7 @@ fn an_instance_of_three_volumes_is_migrated_whole_and_killed_goes_on() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: volumes.map(|(device, volume)| (device.into(), volume.into())).into(),
+        ..Instance::default()
     };
     let cloud = Cloud::new(snapshots.collect(), vec![instance]);
     let machine = "ebs:i-0123456789abcdef0@eu-west-1";

@@ -298,6 +298,7 @@ fn all_disks_of_an_instance_are_one_input() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: vec![("/dev/xvdf".into(), "vol-2".into()), ("/dev/xvda".into(), "vol-1".into())],
+        ..Instance::default()
     };
     let cloud = Cloud::new(snapshots, vec![instance]);
     let inspection = cloud.json("inspect ebs:i-0123456789abcdef0@eu-west-1", 0);
@@ -337,6 +338,7 @@ fn the_other_disks_of_an_instance_are_looked_at() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: volumes.map(|(device, volume)| (device.into(), volume.into())).into(),
+        ..Instance::default()
     };
     let cloud = Cloud::new(snapshots, vec![instance]);
     let line = "check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1";

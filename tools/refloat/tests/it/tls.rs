@@ -45,6 +45,7 @@ impl Secured {
             id: INSTANCE.into(),
             root_device: "/dev/xvda".into(),
             volumes: vec![("/dev/xvda".into(), "vol-1".into())],
+            ..Instance::default()
         };
         let cloud = Cloud::new(vec![snapshot], vec![instance]);
         let runtime = Runtime::new().unwrap();

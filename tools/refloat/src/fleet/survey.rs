@@ -1,0 +1,371 @@
+//! `refloat fleet survey`: the machines of an account or of a list, each judged from what `check` reads of it.
+//!
+//! What is known of a machine is a file of the folder, so a survey that was stopped goes on, and one that is
+//! done costs nothing again.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, anyhow};
+use guestfix::report::{Ink, Line, Page};
+use libdisk::cloud::ebs;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::store::{Directory, Store};
+use super::{frozen, portfolio};
+use crate::answer::{Answer, Help, Outcome, stopped};
+use crate::cli::FleetSurveyArgs;
+use crate::context::Context;
+use crate::document::Document;
+use crate::{name, present, snapshot};
+
+/// What a machine comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// It boots there as it is.
+    Ready,
+    /// It will, once `migrate` has mended it.
+    Fixable,
+    /// Something has to be done by hand first.
+    Blocked,
+    /// It could not be looked at.
+    Unknown,
+}
+
+impl Verdict {
+    pub(crate) const ALL: [Self; 4] = [Self::Ready, Self::Fixable, Self::Blocked, Self::Unknown];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Fixable => "fixable",
+            Self::Blocked => "blocked",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A machine of the survey, as its file has it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Surveyed {
+    pub(crate) id: String,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    pub(crate) source: String,
+    /// The instance type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    pub(crate) wave: u32,
+    pub(crate) verdict: Verdict,
+    /// Where it can go.
+    #[serde(rename = "for")]
+    pub(crate) target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) os: Option<String>,
+    /// Of all its disks.
+    pub(crate) gib: u64,
+    /// Rules that found something, with their severity.
+    pub(crate) rules: Vec<(String, String)>,
+    /// Why it is not ready, or could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    /// Blocks of snapshots that were read.
+    pub(crate) blocks: u64,
+    pub(crate) dollars: f64,
+}
+
+/// The survey, for `--json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Survey {
+    pub(super) folder: String,
+    pub(super) machines: usize,
+    pub(super) counts: Vec<(Verdict, usize)>,
+    pub(super) gib: u64,
+    /// What was read for it, and what that cost, by AWS's example region.
+    pub(super) blocks: u64,
+    pub(super) dollars: f64,
+    /// The list that `fleet plan` takes, the page, and all that is known, a line each.
+    pub(super) list: String,
+    pub(super) page: String,
+    pub(super) lines: String,
+}
+
+impl Document for Survey {
+    const SCHEMA: &'static str = "refloat.fleet-survey/1";
+}
+
+/// A machine that is to be looked at.
+#[derive(Debug, Clone)]
+struct Found {
+    id: String,
+    name: Option<String>,
+    kind: Option<String>,
+    source: String,
+    wave: u32,
+}
+
+pub(crate) fn run(context: &Context, args: &FleetSurveyArgs) -> Outcome {
+    let found = match (&args.region, &args.from_list) {
+        (Some(region), _) => in_region(context, args, region)?,
+        (None, Some(list)) => in_list(list)?,
+        (None, None) => {
+            return Err(anyhow!("nothing is named to look at")).help("name @REGION, or --from-list FILE");
+        }
+    };
+    if found.is_empty() {
+        return Err(anyhow!("there is no machine with a volume"))
+            .help("look at the Region, the account and the tags");
+    }
+    let store = Directory::new(&args.output);
+    let (todo, surveyed) = (Mutex::new(found.iter().enumerate()), Mutex::new(Vec::new()));
+    let work = || -> Result<()> {
+        while !context.observer.cancelled() {
+            let next = todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((at, found)) = next else { break };
+            let machine = surveyed_once(context, args, &store, found)?;
+            surveyed.lock().unwrap_or_else(PoisonError::into_inner).push((at, machine));
+        }
+        Ok(())
+    };
+    context.resumes.store(true, std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..args.jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a check ended in a panic"))?)
+    })?;
+    if context.observer.cancelled() {
+        return Err(stopped()).goes_on("run the same command to go on");
+    }
+    let mut surveyed = surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    surveyed.sort_by_key(|(at, _)| *at);
+    let machines: Vec<Surveyed> = surveyed.into_iter().map(|(_, machine)| machine).collect();
+    let survey = write(&store, args, &machines)?;
+    context.answer(&survey, || Ok(page(&survey)))?;
+    Ok(Answer::Yes)
+}
+
+/// The instances of a Region that have the tags.
+fn in_region(context: &Context, args: &FleetSurveyArgs, region: &str) -> Result<Vec<Found>> {
+    let region = region.strip_prefix('@').unwrap_or(region);
+    let options = ebs::Options { region: Some(region.to_owned()), ..snapshot::options(&context.global) };
+    let instances = ebs::Ebs::connect(&options)?.instances(&args.tags)?;
+    let of = |instance: ebs::Instance| {
+        let tag =
+            |name: &str| instance.tags.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        Found {
+            name: tag("Name"),
+            wave: args.wave_tag.as_deref().and_then(tag).and_then(|wave| wave.parse().ok()).unwrap_or(0),
+            kind: Some(instance.kind.clone()).filter(|kind| !kind.is_empty()),
+            source: format!("ebs:{}@{region}", instance.id),
+            id: instance.id,
+        }
+    };
+    Ok(instances.into_iter().map(of).collect())
+}
+
+/// The addresses of a list, one a line; an id may stand before it and a comma.
+fn in_list(list: &std::path::Path) -> Result<Vec<Found>> {
+    let text = fs::read_to_string(list).with_context(|| format!("{}: cannot be read", name::shown(list)))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines.filter(|line| *line != "id,source");
+    let mut found: Vec<Found> = Vec::new();
+    for line in lines {
+        let (id, source) = match line.split_once(',') {
+            Some((id, source)) => (id.trim().to_owned(), source.trim()),
+            None => (own_id(line), line),
+        };
+        if found.iter().any(|other| other.id == id) {
+            return Err(anyhow!("{}: two machines are called {id}", name::shown(list)))
+                .help("write ID,ADDRESS on these lines");
+        }
+        found.push(Found { id, name: None, kind: None, source: source.to_owned(), wave: 0 });
+    }
+    Ok(found)
+}
+
+/// An id made of an address: the file's name without what a list does not take.
+fn own_id(source: &str) -> String {
+    let last = source.rsplit(['/', ':']).next().unwrap_or(source);
+    let plain = last.split(['@', '#', '?']).next().unwrap_or(last);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    plain.chars().map(|c| if is_plain(c) { c } else { '-' }).take(63).collect()
+}
+
+/// What is known of a machine, and what is not yet is looked at.
+fn surveyed_once(
+    context: &Context,
+    args: &FleetSurveyArgs,
+    store: &dyn Store,
+    found: &Found,
+) -> Result<Surveyed> {
+    let digest = frozen::hex(&<sha2::Sha256 as sha2::Digest>::digest(found.source.as_bytes()));
+    let key = format!("survey/{}-{}.json", found.id, &digest[..8]);
+    let known = store.read(&key)?.and_then(|entry| serde_json::from_slice::<Surveyed>(&entry.bytes).ok());
+    // What could not be looked at may be now.
+    if let Some(known) = known.filter(|known| !args.again && known.verdict != Verdict::Unknown) {
+        return Ok(Surveyed { wave: found.wave, ..known });
+    }
+    let mut check = check(context, &found.source, "azure-gen1")?;
+    let firmware = check.pointer("/guest/firmware").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut target = "azure-gen1";
+    if !firmware.is_empty() && !firmware.iter().any(|name| name == "BIOS") {
+        target = "azure-gen2";
+        check = self::check(context, &found.source, target)?;
+    }
+    let machine = surveyed(found, target, &check);
+    store.write(&key, &serde_json::to_vec_pretty(&machine)?)?;
+    let why = machine.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    context.note(format!("{} {}{why}", machine.id, machine.verdict.word()));
+    Ok(machine)
+}
+
+/// What `check --json` answers.
+fn check(context: &Context, source: &str, target: &str) -> Result<Value> {
+    let program = std::env::current_exe().context("this program is not found")?;
+    let mut command = Command::new(program);
+    command.args(["check", source, "--for", target, "--json", "--quiet"]);
+    let global = &context.global;
+    command.args(["--ebs-requests-per-second", &global.ebs_requests_per_second.to_string()]);
+    command.args(["--ebs-patience", &global.ebs_patience.to_string()]);
+    command.args(["--azure-patience", &global.azure_patience.to_string()]);
+    if let Some(file) = &global.sas_file {
+        command.arg("--sas-file").arg(file);
+    }
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let output = output.context("this program cannot be started again")?;
+    Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+}
+
+fn surveyed(found: &Found, target: &str, check: &Value) -> Surveyed {
+    let text = |at: &str| check.pointer(at).and_then(Value::as_str).map(str::to_owned);
+    let is = |name: &str| check.get(name).and_then(Value::as_bool) == Some(true);
+    let items = check.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let found_by = items.iter().filter(|item| ["wrong", "unknown"].contains(&of(item, "verdict").as_str()));
+    let rules: Vec<(String, String)> =
+        found_by.map(|item| (of(item, "rule"), of(item, "severity"))).collect();
+    let verdict = match check.get("items") {
+        None => Verdict::Unknown,
+        Some(_) if is("ready") => Verdict::Ready,
+        Some(_) if is("ready_after_fix") => Verdict::Fixable,
+        Some(_) => Verdict::Blocked,
+    };
+    let by_hand =
+        items.iter().filter(|item| of(item, "severity") == "blocker" && of(item, "remedy") != "fix");
+    let by_hand = by_hand.filter(|item| ["wrong", "unknown"].contains(&of(item, "verdict").as_str()));
+    let why = match verdict {
+        Verdict::Ready | Verdict::Fixable => None,
+        Verdict::Unknown => Some(text("/error").unwrap_or_else(|| "check gave no answer".to_owned())),
+        Verdict::Blocked => {
+            let rules: Vec<String> = by_hand.map(|item| of(item, "rule")).collect();
+            Some(if rules.is_empty() { "the boot walk does not arrive".to_owned() } else { rules.join(", ") })
+        }
+    };
+    let disks = check.get("source").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let bytes: u64 = disks.iter().filter_map(|disk| disk.get("size")?.as_u64()).sum();
+    let read = |name: &str| check.get("transfer").and_then(|transfer| transfer.get(name));
+    Surveyed {
+        id: found.id.clone(),
+        name: found.name.clone(),
+        source: found.source.clone(),
+        kind: found.kind.clone(),
+        wave: found.wave,
+        verdict,
+        target: target.to_owned(),
+        os: text("/guest/os"),
+        gib: bytes.div_ceil(1 << 30),
+        rules,
+        why,
+        blocks: read("blocks").and_then(Value::as_u64).unwrap_or(0),
+        dollars: read("dollars").and_then(Value::as_f64).unwrap_or(0.0),
+    }
+}
+
+/// The list, the lines and the page.
+fn write(store: &Directory, args: &FleetSurveyArgs, machines: &[Surveyed]) -> Result<Survey> {
+    let mut list = csv::Writer::from_writer(Vec::new());
+    list.write_record(["id", "source", "target", "for", "wave", "gib"])?;
+    for machine in machines.iter().filter(|machine| machine.verdict < Verdict::Blocked) {
+        let target = args.target.replace("{id}", &machine.id);
+        let (wave, gib) = (machine.wave.to_string(), machine.gib.to_string());
+        list.write_record([&machine.id, &machine.source, &target, &machine.target, &wave, &gib])?;
+    }
+    store.write("fleet.csv", &list.into_inner().map_err(|error| anyhow!("{error}"))?)?;
+    let lines: Vec<String> = machines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    store.write("survey.jsonl", (lines.join("\n") + "\n").as_bytes())?;
+    let count = |verdict| machines.iter().filter(|machine| machine.verdict == verdict).count();
+    let place = |file: &str| name::shown(args.output.join(file));
+    let survey = Survey {
+        folder: name::shown(&args.output),
+        machines: machines.len(),
+        counts: Verdict::ALL.into_iter().map(|verdict| (verdict, count(verdict))).collect(),
+        gib: machines.iter().map(|machine| machine.gib).sum(),
+        blocks: machines.iter().map(|machine| machine.blocks).sum(),
+        dollars: machines.iter().map(|machine| machine.dollars).sum(),
+        list: place("fleet.csv"),
+        page: place("survey.html"),
+        lines: place("survey.jsonl"),
+    };
+    store.write("survey.html", portfolio::html(&survey, machines).as_bytes())?;
+    Ok(survey)
+}
+
+fn page(survey: &Survey) -> Page {
+    let mut page = Page::new();
+    let mut first = Line::new(format!("{} machines", survey.machines));
+    for (verdict, machines) in survey.counts.iter().filter(|(_, machines)| *machines > 0) {
+        let ink = match verdict {
+            Verdict::Ready | Verdict::Fixable => Ink::Good,
+            Verdict::Blocked => Ink::Bad,
+            Verdict::Unknown => Ink::Warning,
+        };
+        first = first.text(", ").ink(ink, format!("{machines} {}", verdict.word()));
+    }
+    page.line(first);
+    if survey.blocks > 0 {
+        page.line(Line::new(format!(
+            "{} blocks were read, ${:.2} of requests",
+            survey.blocks, survey.dollars
+        )));
+    }
+    page.gap();
+    page.line(Line::new(format!("{}: a page for a browser", survey.page)).hang(2));
+    page.line(Line::new(format!("{}: what can be moved; look at its targets", survey.list)).hang(2));
+    page.gap();
+    let list = present::quote(&survey.list);
+    page.line(
+        Line::default().ink(Ink::Heading, "next: ").text(format!("refloat fleet plan {list} -o DIR")).hang(6),
+    );
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_of_addresses() {
+        for (source, id) in [
+            ("/images/web 1.qcow2", "web-1.qcow2"),
+            ("ebs:i-0abc@eu-west-1", "i-0abc"),
+            ("azure:s/g/disk", "disk"),
+            ("raw:disk.img#p1", "disk.img"),
+        ] {
+            assert_eq!(own_id(source), id);
+        }
+    }
+
+    #[test]
+    fn what_gives_no_answer_is_unknown() {
+        let found = Found { id: "a".into(), name: None, kind: None, source: "a".into(), wave: 0 };
+        assert_eq!(surveyed(&found, "azure-gen1", &Value::Null).verdict, Verdict::Unknown);
+        let failed = serde_json::json!({ "error": "no such image" });
+        assert_eq!(surveyed(&found, "azure-gen1", &failed).why.as_deref(), Some("no such image"));
+    }
+}
