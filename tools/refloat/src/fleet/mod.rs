@@ -14,6 +14,7 @@ mod list;
 mod metrics;
 mod page;
 mod plan;
+mod policy;
 mod portfolio;
 mod run;
 mod simulate;

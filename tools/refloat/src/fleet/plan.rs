@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::frozen::{self, Fleet};
 use super::store::{Directory, Store};
-use super::{engine, list};
+use super::{engine, list, policy};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetPlanArgs;
 use crate::context::Context;
@@ -25,6 +25,8 @@ pub(crate) struct Planned {
     list: String,
     /// Files beside the list, each with how an engine is given it.
     engines: Vec<engine::Written>,
+    /// Files beside it that say what tasks have to be allowed in AWS and in Azure.
+    policies: Vec<&'static str>,
 }
 
 impl Document for Planned {
@@ -52,6 +54,7 @@ pub(crate) fn run(context: &Context, args: &FleetPlanArgs) -> Outcome {
         machines: fleet.machines.len(),
         list: fleet.list.clone(),
         engines: written,
+        policies: policy::write_all(&store, &fleet)?,
     };
     context.answer(&planned, || Ok(page(&planned)))?;
     Ok(Answer::Yes)
@@ -68,6 +71,10 @@ fn page(planned: &Planned) -> Page {
         page.line(Line::new(format!("{}: {}", written.engine, written.command)).hang(2));
     }
     page.line(Line::new(format!("here: refloat fleet run {} --jobs 2", planned.folder)).hang(2));
+    if !planned.policies.is_empty() {
+        let files = planned.policies.join(", ");
+        page.line(Line::new(format!("what tasks have to be allowed, and no more: {files}")).hang(2));
+    }
     page.gap();
     page.line(Line::new(format!("how far it is: refloat fleet status {}", planned.folder)).hang(2));
     page

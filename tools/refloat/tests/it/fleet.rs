@@ -188,6 +188,12 @@ fn job_files_are_what_engines_take() {
     assert!(fs::read_to_string(fleet.join("slurm.sh")).unwrap().contains("--array=0-0%8"));
     engine::kubernetes(&fleet.join("k8s-job.yaml"));
     engine::batch(&fleet.join("aws-batch.json"));
+    let policy: Value = serde_json::from_slice(&fs::read(fleet.join("aws-policy.json")).unwrap()).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    assert_eq!(statements[0]["Resource"][0], "arn:aws:ec2:eu-west-1::snapshot/*");
+    assert!(statements.iter().all(|statement| statement["Action"] != "*"), "{policy}");
+    let role: Value = serde_json::from_slice(&fs::read(fleet.join("azure-role.json")).unwrap()).unwrap();
+    assert_eq!(role["AssignableScopes"], serde_json::json!(["/subscriptions/s/resourceGroups/g"]));
     let batch: Value = serde_json::from_slice(&fs::read(fleet.join("aws-batch.json")).unwrap()).unwrap();
     assert_eq!(batch["retryStrategy"]["evaluateOnExit"][0]["onExitCode"], "3");
 }
