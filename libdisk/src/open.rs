@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use block::Result;
-use image::Layer;
-use image::qcow2::Backing;
+use image::{Backing, Content, Layer};
 
 use crate::{Format, MachineDisk, Origin};
 
@@ -36,7 +35,7 @@ pub(crate) fn open_file(
     };
     let mut layers =
         vec![Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) }];
-    let (disk, above) = (format.open)(path, backing)?;
+    let Content { disk, layers: above, .. } = format.open(path, backing)?;
     layers.extend(above);
     Ok(MachineDisk::new(disk, layers, Origin::File { path: path.to_owned(), format }, None))
 }

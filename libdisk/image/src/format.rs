@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use block::{Disk, Error, ErrorKind, Result};
 
-use crate::foreign;
-use crate::qcow2::{self, Backing};
-use crate::{raw, vdi, vhd};
+use crate::backing::{Backing, Chain};
+use crate::{foreign, qcow2, raw, vdi, vhd};
 
 /// Every format that is opened: a line each.
 pub static FORMATS: [&Format; 4] = [&raw::FORMAT, &vhd::FORMAT, &qcow2::FORMAT, &vdi::FORMAT];
@@ -24,13 +23,24 @@ pub struct Format {
     pub flat: bool,
     /// Whether a file with these ends is one.
     pub recognise: fn(&Ends) -> bool,
-    /// Opens such a file, and with leave the files that it names: the disk in it, and the layers from the
-    /// lowest up.
-    pub open: fn(&Path, &Backing) -> Result<Content>,
+    /// Opens such a file, and through the chain the files that it names: the disk in it, and the layers from
+    /// the lowest up.
+    pub(crate) read: fn(&Path, &mut Chain<'_>) -> Result<Layered>,
 }
 
-/// The disk in a file, and the layers between them.
-pub type Content = (Disk, Vec<Layer>);
+/// A disk, and the layers between it and the file, the lowest first.
+pub(crate) type Layered = (Disk, Vec<Layer>);
+
+/// What is in an image file.
+#[derive(Debug)]
+pub struct Content {
+    /// The disk.
+    pub disk: Disk,
+    /// The layers between the file and the disk, the lowest first.
+    pub layers: Vec<Layer>,
+    /// The file, and every other one that was opened for it.
+    pub files: Vec<PathBuf>,
+}
 
 /// One step from the file to the device, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +93,23 @@ impl Format {
     /// The format that people or QEMU call so.
     pub fn named(name: &str) -> Option<&'static Self> {
         FORMATS.into_iter().find(|format| format.name == name || format.qemu_name == name)
+    }
+
+    /// Opens the image `path`, and behind the gate `backing` the files that it names.
+    ///
+    /// # Errors
+    /// `Refused` if it names files that the gate keeps shut, `Unsupported` for what is not read by name,
+    /// `Corrupt`, `Io`.
+    pub fn open(&self, path: &Path, backing: &Backing) -> Result<Content> {
+        let mut chain = Chain::new(backing);
+        let (disk, layers) = self.open_in(path, &mut chain)?;
+        Ok(Content { disk, layers, files: chain.into_files() })
+    }
+
+    /// The same, as a part of a chain.
+    pub(crate) fn open_in(&self, path: &Path, chain: &mut Chain<'_>) -> Result<Layered> {
+        chain.enter(self.name, path)?;
+        (self.read)(path, chain)
     }
 
     /// The names of all formats, for people: "raw, vhd and qcow2".

@@ -33,6 +33,7 @@
     )
 )]
 
+mod backing;
 mod foreign;
 mod format;
 pub mod in_use;
@@ -43,7 +44,9 @@ pub mod transfer;
 pub mod vdi;
 pub mod vhd;
 
+pub use backing::Backing;
 pub use foreign::is_foreign;
+pub(crate) use format::Layered;
 pub use format::{Content, Ends, FORMATS, Format, Layer};
 pub use partial::{Durability, Existing, Left, Output, check_partial, partial_path, write_file};
 

@@ -10,8 +10,8 @@ use guestfix::platform::Firmware;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
+use libdisk::image::Backing;
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
-use libdisk::image::qcow2::{self, Backing};
 use libdisk::image::transfer::ResumeKey;
 use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
 
@@ -112,11 +112,8 @@ pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option
     }
     let format = disk.origin.format().name;
     let key = match (&disk.origin, disk.origin.blob()) {
-        (Origin::File { path, .. }, _) => {
-            let files = match format {
-                "qcow2" => qcow2::Image::open(path, &backing(context))?.files().to_vec(),
-                _ => vec![path.to_owned()],
-            };
+        (Origin::File { path, format }, _) => {
+            let files = format.open(path, &backing(context))?.files;
             ResumeKey::of_files(files.iter().map(PathBuf::as_path))?
         }
         // The URL and the ETag are those of one opening.

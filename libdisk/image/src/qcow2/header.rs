@@ -7,6 +7,7 @@ use block::{Disk, Error, Result};
 use zerocopy::FromBytes;
 
 use super::{LAYER, ondisk};
+use crate::backing::Reference;
 
 /// The longest name that the format allows.
 const MAX_NAME: u32 = 1023;
@@ -21,14 +22,6 @@ pub(super) enum Compression {
     /// Raw deflate.
     Zlib,
     Zstd,
-}
-
-/// Another file that the image names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reference {
-    pub(super) name: OsString,
-    /// The format, if the image tells.
-    pub(super) format: Option<String>,
 }
 
 /// A header whose numbers fit together and into the file.

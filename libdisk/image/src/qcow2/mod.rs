@@ -12,8 +12,8 @@
 use block::Disk;
 
 use crate::Format;
+pub use crate::backing::Backing;
 
-mod backing;
 mod cache;
 mod decode;
 mod header;
@@ -24,7 +24,6 @@ mod read;
 mod sink;
 mod write;
 
-pub use backing::Backing;
 pub use overlay::write_overlay;
 pub use read::Image;
 pub use sink::Sink;
@@ -38,8 +37,8 @@ pub static FORMAT: Format = Format {
     qemu_name: LAYER,
     flat: false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC),
-    open: |path, backing| {
-        let image = Image::open(path, backing)?;
+    read: |path, chain| {
+        let image = Image::open_in(path, chain)?;
         let layers = image.layers();
         Ok((Disk::new(image), layers))
     },

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 
 use super::LAYER;
-use super::backing::{Backing, Chain};
 use super::cache::Cache;
 use super::decode::Decoders;
 use super::header::{Compression, Header};
 use super::map::{Map, Mapping, Run};
+use crate::backing::{Backing, Chain};
 use crate::{Layer, len64, raw};
 
 /// How many bytes of decompressed clusters are kept for reads of less than a cluster.
@@ -31,7 +31,6 @@ pub struct Image {
     map: Map,
     backing: Option<Disk>,
     backing_layers: Vec<Layer>,
-    files: Vec<PathBuf>,
     decoders: Decoders,
     clusters: Cache<Vec<u8>>,
 }
@@ -44,12 +43,11 @@ impl Image {
     /// `Io`.
     pub fn open(path: &Path, backing: &Backing) -> Result<Self> {
         let mut chain = Chain::new(backing);
-        let image = Self::open_in(path, &mut chain)?;
-        Ok(Self { files: chain.files().to_vec(), ..image })
+        chain.enter(LAYER, path)?;
+        Self::open_in(path, &mut chain)
     }
 
     pub(super) fn open_in(path: &Path, chain: &mut Chain<'_>) -> Result<Self> {
-        chain.enter(path)?;
         let in_file = |error: Error| error.in_file(path);
         let file = raw::open_bytes(path)?;
         let header = Header::read(&file).map_err(in_file)?;
@@ -57,18 +55,15 @@ impl Image {
         let data = match &header.data_file {
             None => None,
             Some(None) => return Err(in_file(Error::corrupt(LAYER, "the external data file has no name"))),
-            Some(Some(name)) => Some(raw::open_bytes(&chain.admit(path, "external data file", name)?)?),
+            Some(Some(name)) => {
+                Some(raw::open_bytes(&chain.admit(LAYER, path, "external data file", name)?)?)
+            }
         };
-        let mut backing_layers = Vec::new();
-        let backing = match &header.backing {
-            None => None,
+        let (backing, backing_layers) = match &header.backing {
+            None => (None, Vec::new()),
             Some(reference) => {
-                let opened = chain.open(path, reference)?;
-                let (size, path) = (opened.disk.size(), block::shown(&opened.path));
-                backing_layers = opened.below;
-                let text = format!("{path}, disk of {size} bytes");
-                backing_layers.push(Layer { name: "backing file", text });
-                Some(opened.disk)
+                let (disk, layers) = chain.open(LAYER, path, reference)?.into_layers();
+                (Some(disk), layers)
             }
         };
         Ok(Self {
@@ -81,13 +76,7 @@ impl Image {
             map,
             backing,
             backing_layers,
-            files: Vec::new(),
         })
-    }
-
-    /// The image and every other file that was opened for it.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 
     /// The image and everything below it, the lowest first, for people.

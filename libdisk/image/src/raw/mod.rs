@@ -15,5 +15,5 @@ pub static FORMAT: Format = Format {
     qemu_name: "raw",
     flat: true,
     recognise: |_| false,
-    open: |path, _| Ok((open(path)?, vec![Layer { name: "raw", text: String::new() }])),
+    read: |path, _| Ok((open(path)?, vec![Layer { name: "raw", text: String::new() }])),
 };

@@ -23,7 +23,7 @@ pub static FORMAT: Format = Format {
     qemu_name: LAYER,
     flat: false,
     recognise: |ends| ends.has(ondisk::SIGNATURE_AT, &ondisk::SIGNATURE),
-    open: |path, _| {
+    read: |path, _| {
         let in_file = |error: Error| error.in_file(path);
         let image = Image::open(raw::open_bytes(path)?).map_err(in_file)?;
         let layer = Layer { name: LAYER, text: image.text() };

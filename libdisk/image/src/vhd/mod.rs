@@ -25,5 +25,5 @@ pub static FORMAT: Format = Format {
     qemu_name: "vpc",
     flat: true,
     recognise: |ends| ends.has(0, &ondisk::COOKIE) || ends.has_footer(&ondisk::COOKIE),
-    open: |path, _| read::open_layers(path),
+    read: |path, _| read::open_layers(path),
 };

@@ -7,7 +7,7 @@ use block::{BlockRead, Disk, Error, Extent, FileRange, Result};
 
 use super::LAYER;
 use super::footer::{DiskType, FOOTER_LEN, Footer};
-use crate::{Layer, raw};
+use crate::{Layer, Layered, raw};
 
 /// A fixed VHD.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub fn open(file: Disk) -> Result<Disk> {
 }
 
 /// The same, with what there is to tell of it.
-pub(super) fn open_layers(path: &Path) -> Result<(Disk, Vec<Layer>)> {
+pub(super) fn open_layers(path: &Path) -> Result<Layered> {
     let image = Fixed::open(raw::open_bytes(path)?).map_err(|error| error.in_file(path))?;
     let creator = image.footer.creator().escape_ascii().to_string();
     let layer = Layer { name: LAYER, text: format!("fixed, made by {creator:?}") };
