@@ -306,7 +306,7 @@ mod tests {
         }
         let secret = "azure:https://a/c/b.vhd?sig=secret".parse::<Address>();
         assert_eq!(secret, Err(AddressError::Query("azure:https://a/c/b.vhd".into())));
-        assert_eq!("vmdk:disk.img".parse::<Address>(), Err(AddressError::Format("vmdk".into())));
+        assert_eq!("qed:disk.img".parse::<Address>(), Err(AddressError::Format("qed".into())));
         for (typed, right) in [
             ("a#p2/EFI", "a#p2:/EFI"),
             ("b:c#p1/", "b:c#p1:/"),

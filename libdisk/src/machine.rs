@@ -31,6 +31,8 @@ pub struct MachineDisk {
     pub layers: Vec<Layer>,
     /// Where it is.
     pub origin: Origin,
+    /// The files of this machine that its bytes come from.
+    pub files: Vec<PathBuf>,
     /// What it is for.
     pub role: Role,
     /// The device that it was on its machine, if that is known: "/dev/xvda".
@@ -47,6 +49,8 @@ pub enum Origin {
         path: PathBuf,
         /// The format of the image.
         format: &'static Format,
+        /// Which of several disks in it: the first is number 1.
+        number: Option<u32>,
     },
     /// In a snapshot in AWS.
     #[cfg(feature = "cloud")]
@@ -168,7 +172,8 @@ impl Machine {
 impl MachineDisk {
     /// A disk of which nothing else is known.
     pub fn new(disk: Disk, layers: Vec<Layer>, origin: Origin, device: Option<String>) -> Self {
-        Self { disk, layers, origin, role: Role::Os, device, identity: OnceLock::new() }
+        let files = Vec::new();
+        Self { disk, layers, origin, files, role: Role::Os, device, identity: OnceLock::new() }
     }
 
     /// What tells it from other disks: see [`identity`](crate::identity()). As it was when this was first
@@ -266,9 +271,9 @@ impl Origin {
     /// Whether two are one.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::File { path: a, .. }, Self::File { path: b, .. }) => {
+            (Self::File { path: a, number: of_a, .. }, Self::File { path: b, number: of_b, .. }) => {
                 let inode = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
-                a == b || inode(a).is_some_and(|a| inode(b) == Some(a))
+                of_a == of_b && (a == b || inode(a).is_some_and(|a| inode(b) == Some(a)))
             }
             #[cfg(feature = "cloud")]
             (Self::Snapshot(a), Self::Snapshot(b)) => (a.id(), a.region()) == (b.id(), b.region()),
@@ -286,7 +291,8 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, .. } => write!(f, "{}", shown(path)),
+            Self::File { path, number: None | Some(1), .. } => write!(f, "{}", shown(path)),
+            Self::File { path, number: Some(number), .. } => write!(f, "{}#disk{number}", shown(path)),
             #[cfg(feature = "cloud")]
             Self::Snapshot(snapshot) => write!(f, "ebs:{}@{}", snapshot.id(), snapshot.region()),
             #[cfg(feature = "cloud")]
@@ -346,8 +352,7 @@ fn open_location(
 ) -> Result<(Vec<MachineDisk>, Option<CloudFacts>)> {
     match location {
         Location::File { path, format } => {
-            let disk = open_file(path, format.or(options.format), &options.backing)?;
-            Ok((vec![disk], None))
+            Ok((open_file(path, format.or(options.format), &options.backing)?, None))
         }
         #[cfg(feature = "cloud")]
         Location::Ebs(name) => crate::snapshots::open(name, &options.ebs),

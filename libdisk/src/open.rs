@@ -22,20 +22,27 @@ pub struct OpenOptions {
     pub azure: cloud::azure::Options,
 }
 
-/// Opens an image file, in the format that is forced or probed.
+/// Opens an image file, in the format that is forced or probed: the disk in it, or of an archive all disks.
 pub(crate) fn open_file(
     path: &Path,
     forced: Option<&'static Format>,
     backing: &Backing,
-) -> Result<MachineDisk> {
+) -> Result<Vec<MachineDisk>> {
     let file = block::open_file(path)?;
     let format = match forced {
         Some(format) => format,
         None => Format::probe(&file).map_err(|error| error.in_file(path))?,
     };
-    let mut layers =
-        vec![Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) }];
-    let Content { disk, layers: above, .. } = format.open(path, backing)?;
-    layers.extend(above);
-    Ok(MachineDisk::new(disk, layers, Origin::File { path: path.to_owned(), format }, None))
+    let lowest = Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) };
+    let contents = vec![format.open(path, backing)?];
+    let several = contents.len() > 1;
+    let disk = |(Content { disk, layers, files }, number)| {
+        let number = several.then_some(number);
+        let layers = std::iter::once(lowest.clone()).chain(layers).collect();
+        let origin = Origin::File { path: path.to_owned(), format, number };
+        let mut disk = MachineDisk::new(disk, layers, origin, None);
+        disk.files = files;
+        disk
+    };
+    Ok(contents.into_iter().zip(1..).map(disk).collect())
 }

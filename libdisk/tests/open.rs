@@ -29,7 +29,8 @@ fn disks() -> Option<(tempfile::TempDir, PathBuf)> {
         let options = if *format == vhd::FORMAT { "subformat=fixed,force_size=on" } else { "" };
         if *format != raw::FORMAT {
             let path = raw.with_extension(format.name);
-            judge::qemu_img_convert((&raw, "raw"), (&path, format.qemu_name), options);
+            let Some(name) = format.qemu_name else { continue };
+            judge::qemu_img_convert((&raw, "raw"), (&path, name), options);
         }
     }
     Some((folder, raw))
@@ -47,7 +48,7 @@ fn open_plain(address: &Address) -> block::Result<MachineDisk> {
 fn every_format_gives_the_same_disk_partition_and_identity() {
     let Some((_folder, raw)) = disks() else { return };
     let mut digests = Vec::new();
-    for format in FORMATS {
+    for format in FORMATS.into_iter().filter(|format| format.qemu_name.is_some()) {
         let path = raw.with_extension(format.name);
         let opened = open_plain(&address(&path, "")).unwrap();
         assert_eq!((opened.origin.format(), opened.disk.size()), (format, SIZE));
@@ -79,9 +80,6 @@ fn what_is_not_there_or_not_opened_yet_is_refused() {
     assert_eq!(open_plain(&"ebs:snap-0abc".parse().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
     for (format, options, name) in [
         ("vhdx", "", "VHDX"),
-        ("vmdk", "", "VMDK"),
-        ("vmdk", "subformat=monolithicFlat", "VMDK"),
-        ("vmdk", "subformat=streamOptimized", "VMDK"),
         ("parallels", "", "Parallels"),
         ("qed", "", "QED"),
         ("vpc", "subformat=dynamic", "dynamic"),

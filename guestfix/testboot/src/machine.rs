@@ -258,7 +258,8 @@ impl Opened {
             // QEMU takes the size of a VHD from its geometry, which is smaller, unless it knows who made it.
             format!("raw,size={size}")
         } else {
-            format.qemu_name.to_owned()
+            // One that QEMU does not know it refuses.
+            format.qemu_name.unwrap_or(format.name).to_owned()
         };
         Self::at(&format!("format={format},file.locking=off,file="), path)
     }

@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use block::{Disk, Error, ErrorKind, Result};
 
 use crate::backing::{Backing, Chain};
-use crate::{foreign, qcow2, raw, vdi, vhd};
+use crate::{foreign, qcow2, raw, vdi, vhd, vmdk};
 
 /// Every format that is opened: a line each.
-pub static FORMATS: [&Format; 4] = [&raw::FORMAT, &vhd::FORMAT, &qcow2::FORMAT, &vdi::FORMAT];
+pub static FORMATS: [&Format; 5] = [&raw::FORMAT, &vhd::FORMAT, &qcow2::FORMAT, &vdi::FORMAT, &vmdk::FORMAT];
 
 /// A format of image files.
 #[derive(Debug)]
 pub struct Format {
     /// Its name, in addresses too: "vhd", as in `vhd:disk.img`.
     pub name: &'static str,
-    /// What QEMU calls it: "vpc". Addresses may say so as well.
-    pub qemu_name: &'static str,
+    /// What QEMU calls it: "vpc". Addresses may say so as well. `None` where QEMU does not open it.
+    pub qemu_name: Option<&'static str>,
     /// The disk is in the file as it is, so that a change of it can be made in place.
     pub flat: bool,
     /// Whether a file with these ends is one.
@@ -92,7 +92,7 @@ impl Ends {
 impl Format {
     /// The format that people or QEMU call so.
     pub fn named(name: &str) -> Option<&'static Self> {
-        FORMATS.into_iter().find(|format| format.name == name || format.qemu_name == name)
+        FORMATS.into_iter().find(|format| format.name == name || format.qemu_name == Some(name))
     }
 
     /// Opens the image `path`, and behind the gate `backing` the files that it names.
@@ -186,10 +186,10 @@ mod tests {
     fn names_are_the_tables() {
         for format in FORMATS {
             assert_eq!(Format::named(format.name), Some(format));
-            assert_eq!(Format::named(format.qemu_name), Some(format));
+            assert_eq!(format.qemu_name.map_or(Some(format), Format::named), Some(format));
             assert!(Format::names().contains(format.name));
         }
-        assert_eq!(Format::named("vmdk"), None);
+        assert_eq!(Format::named("parallels"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`vhd`] fixed | yes | yes |
 //! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data | standalone, overlay |
 //! | [`vdi`] dynamic and static | yes | no |
+//! | [`vmdk`] | sparse, flat, split, streamOptimized, on another disk | no |
 //!
 //! # Safety of the output
 //!
@@ -34,15 +35,18 @@
 )]
 
 mod backing;
+mod cache;
 mod foreign;
 mod format;
 pub mod in_use;
 mod partial;
+mod pool;
 pub mod qcow2;
 pub mod raw;
 pub mod transfer;
 pub mod vdi;
 pub mod vhd;
+pub mod vmdk;
 
 pub use backing::Backing;
 pub use foreign::is_foreign;

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use block::{Disk, Memory as Bytes};
-use image::qcow2::{Backing, Image};
+use image::Backing;
+use image::qcow2::Image;
 use image::vhd::{FixedSink, Identity};
-use image::{Output, vdi, vhd};
-use testimages::hostile::{Memory, Rng, cases, damage};
+use image::{Output, vdi, vhd, vmdk};
+use testimages::hostile::{Memory, Rng, cases, damage, mangle};
 use testimages::judge;
 
 #[global_allocator]
@@ -129,6 +130,65 @@ fn damaged_vdis() {
         if let Ok(image) = vdi::Image::open(Disk::new(Bytes::new(bytes))) {
             opened += 1;
             read(&Disk::new(image));
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
+
+fn damaged_vmdk(options: &str, hot: std::ops::Range<usize>) {
+    if !judge::need_all(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, path] = ["disk.raw", "disk.vmdk"].map(|name| folder.path().join(name));
+    std::fs::write(&raw, content()).unwrap();
+    judge::qemu_img_convert((&raw, "raw"), (&path, "vmdk"), options);
+    let good = std::fs::read(&path).unwrap();
+    let mut opened = 0;
+    cases(&format!("vmdk {options}"), CASES / 4, CEILING, |random| {
+        let mut bytes = good.clone();
+        // The header, or the directories and tables.
+        let place = if random.bool() { 0..80 } else { hot.clone() };
+        damage(random, &mut bytes, place);
+        if random.u8(..8) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        if let Ok(image) = vmdk::Image::open_alone(Disk::new(Bytes::new(bytes))) {
+            opened += 1;
+            read(&image.disk());
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
+
+#[test]
+fn damaged_vmdks() {
+    damaged_vmdk("", 512..26 << 10);
+}
+
+#[test]
+fn damaged_streams() {
+    damaged_vmdk("subformat=streamOptimized", 512..80 << 10);
+}
+
+/// A text that names files: none but those of the folder is opened, and no text makes it slow.
+#[test]
+fn damaged_descriptors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vmdk");
+    std::fs::write(folder.path().join("a.raw"), content()).unwrap();
+    let good = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"custom\"\n\
+        RW 100 FLAT \"a.raw\" 0\nRW 9 ZERO\nRW 100 FLAT \"a.raw\" 7\n";
+    let gate = Backing::AllowIn(folder.path().to_owned());
+    let mut opened = 0;
+    cases("vmdk descriptor", CASES / 4, CEILING, |random| {
+        let mut bytes = good.as_bytes().to_vec();
+        mangle(random, &mut bytes, 75..160);
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok(image) = vmdk::Image::open(&path, &gate) {
+            opened += 1;
+            assert!(image.files().iter().all(|file| file.ends_with("a.raw") || *file == path));
+            read(&image.disk());
         }
     });
     assert!(opened > 100, "no damage left anything to read");

@@ -245,7 +245,7 @@ fn the_gate() {
         rebase("json:{\"driver\":\"raw\"}", &["-F", "raw"]).unwrap_err().kind(),
         ErrorKind::Unsupported
     );
-    assert_eq!(rebase("raw", &["-F", "vmdk"]).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(rebase("raw", &["-F", "qed"]).unwrap_err().kind(), ErrorKind::Unsupported);
     let loops = rebase("evil.qcow2", &["-F", "qcow2"]).unwrap_err();
     assert_eq!(loops.kind(), ErrorKind::Corrupt);
     assert!(loops.to_string().contains("loop"), "{loops}");

@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     if let Some(output) = args.output.as_deref().filter(|output| same(output, &args.plan)) {
         return Err(anyhow!("{}: the output is the plan itself", name::shown(output))).help(help::OTHER_NAME);
     }
-    let (name, further) = named(context, args, &plan);
+    let (name, further) = named(context, args.image.as_deref(), &plan);
     let applied = match &args.output {
         Some(output) => {
             let mut image = image::open_disks(context, &name, &further, Takes::Disk).help(help::MOVED)?;
@@ -77,15 +77,18 @@ pub(crate) fn run(context: &Context, args: &ApplyArgs) -> Outcome {
 }
 
 /// The images that are meant: those that the user names, or where the plan had them.
-fn named(context: &Context, args: &ApplyArgs, plan: &Plan) -> (String, Vec<String>) {
+pub(crate) fn named(context: &Context, image: Option<&str>, plan: &Plan) -> (String, Vec<String>) {
     let mut planned = plan.source.iter().map(|disk| disk.path.clone());
     let first = planned.next().unwrap_or_default();
-    let further = if args.image.is_none() && context.global.disks.is_empty() {
+    // The first names all disks that are in one file.
+    let with_first = |path: &str| path.strip_prefix(&first).is_some_and(|rest| rest.starts_with("#disk"));
+    let planned = planned.filter(|path| !with_first(path));
+    let further = if image.is_none() && context.global.disks.is_empty() {
         planned.collect()
     } else {
         context.global.disks.clone()
     };
-    (args.image.clone().unwrap_or(first), further)
+    (image.map_or(first, str::to_owned), further)
 }
 
 /// Whether both names are of one file.
@@ -173,7 +176,7 @@ pub(crate) fn changes(plan: &Plan, disk: &MachineDisk, sealed: &Sealed) -> Resul
 }
 
 /// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could
-/// open an overlay, over a snapshot and where everything moves. Says which.
+/// open an overlay, over a snapshot, an archive, and where everything moves. Says which.
 fn write(
     context: &Context,
     disk: &MachineDisk,
@@ -184,20 +187,21 @@ fn write(
 ) -> Result<bool> {
     let whole = moves || to.format != FileFormat::Qcow2;
     let output = to.output.path.as_path();
-    let Some(path) = disk.origin.path().filter(|_| !whole) else {
+    let format = disk.origin.format().qemu_name;
+    let Some((path, format)) = disk.origin.path().zip(format).filter(|_| !whole) else {
         let changes = changes(plan, disk, sealed)?;
         let job = Job {
             disk: sealed.disk(),
             origin: &disk.origin,
             identity: disk.identity()?,
             to,
-            key: image::resume_key(context, disk)?.map(|key| key.with("changes", &changes.digest)),
+            key: image::resume_key(disk)?.map(|key| key.with("changes", &changes.digest)),
             pull: Pull::of(disk, Some(changes)),
         };
         return convert::write(context, &job).map(|_| false);
     };
     convert::free_to_write(to)?;
-    let backing = BackingFile { path: &backing_name(path, output)?, format: disk.origin.format().qemu_name };
+    let backing = BackingFile { path: &backing_name(path, output)?, format };
     let written = qcow2::write_overlay(sealed, &to.output, &backing, &*context.observer);
     written.map_err(anyhow::Error::from).map_err(convert::refused)?;
     Ok(true)

@@ -131,7 +131,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
             origin: &disk.origin,
             identity: disk.identity()?,
             to: &*outputs.of(index, image::mode(disk)?)?,
-            key: image::resume_key(context, disk)?,
+            key: image::resume_key(disk)?,
             pull,
         };
         all.push(write(context, &job)?);

@@ -176,8 +176,8 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Changed, "azure") => "make sure that nobody else writes the blob, then run the same command again",
         (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
         (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
-        (Refused, "qcow2" | "vhd" | "vhdx" | "vdi") => ALLOW_BACKING,
-        (Corrupt, "vhd" | "qcow2" | "vdi") => {
+        (Refused, "qcow2" | "vhd" | "vhdx" | "vdi" | "vmdk") if told.contains("allowed") => ALLOW_BACKING,
+        (Corrupt, "vhd" | "qcow2" | "vdi" | "vmdk") => {
             "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
         }
         (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",

@@ -37,9 +37,12 @@ impl Image {
     /// What tells its disks from others, as plans carry it.
     pub(crate) fn plan_identities(&self) -> Result<Vec<Identity>> {
         let identity = |disk: &MachineDisk| {
-            let path = match disk.origin.path() {
-                Some(path) => name::text(std::path::absolute(path)?),
-                None => disk.origin.to_string(),
+            let path = match &disk.origin {
+                Origin::File { path, number: None | Some(1), .. } => name::text(std::path::absolute(path)?),
+                Origin::File { path, number: Some(number), .. } => {
+                    format!("{}{}", name::text(std::path::absolute(path)?), Place::Numbered(*number))
+                }
+                _ => disk.origin.to_string(),
             };
             let identity = Identity::new(&path, disk.disk.size(), &disk.identity()?);
             Ok(Identity { device: disk.device.clone(), ..identity })
@@ -105,17 +108,14 @@ pub(crate) fn mode(disk: &MachineDisk) -> Result<u32> {
 
 /// What a disk's bytes are, if that can be told again: for files of this machine, that nobody has written
 /// them since.
-pub(crate) fn resume_key(context: &Context, disk: &MachineDisk) -> Result<Option<ResumeKey>> {
+pub(crate) fn resume_key(disk: &MachineDisk) -> Result<Option<ResumeKey>> {
     // A volume may have parts on other disks.
     if disk.layers.iter().any(|layer| layer.name == "logical volume") {
         return Ok(None);
     }
     let format = disk.origin.format().name;
     let key = match (&disk.origin, disk.origin.blob()) {
-        (Origin::File { path, format }, _) => {
-            let files = format.open(path, &backing(context))?.files;
-            ResumeKey::of_files(files.iter().map(PathBuf::as_path))?
-        }
+        (Origin::File { .. }, _) => ResumeKey::of_files(disk.files.iter().map(PathBuf::as_path))?,
         // The URL and the ETag are those of one opening.
         (Origin::Managed(open, _), _) => {
             Some(ResumeKey::new("managed", open.id()).with("stamp", open.stamp()))

@@ -104,7 +104,7 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
     let mut jobs = Vec::new();
     for (index, ((disk, sealed), target)) in disks.iter().zip(&sealed).zip(&targets).enumerate() {
         let changes = apply::changes(&plan, disk, sealed)?;
-        let key = image::resume_key(context, disk)?.map(|key| key.with("changes", &changes.digest));
+        let key = image::resume_key(disk)?.map(|key| key.with("changes", &changes.digest));
         let older = older.get(index).map(String::as_str);
         let pull = Pull::of(disk, Some(changes)).map(|pull| pull.since(older));
         if let Some(pull) = &pull {

@@ -14,10 +14,10 @@ use libdisk::{Format, block};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::{GoalArgs, PlanArgs};
 use crate::context::Context;
-use crate::help;
 use crate::image::{self, Takes};
 use crate::name;
 use crate::next::{self, Command};
+use crate::{apply, help};
 
 pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
     if let Some(file) = &args.show {
@@ -49,14 +49,8 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
 /// A plan that was written before, over the image it was made for.
 fn show(context: &Context, file: &Path, image: Option<&str>) -> Outcome {
     let plan = read(file)?;
-    let mut planned = plan.source.iter().map(|disk| disk.path.as_str());
-    let first = planned.next().unwrap_or_default();
-    let further: Vec<String> = match image {
-        None if context.global.disks.is_empty() => planned.map(str::to_owned).collect(),
-        _ => context.global.disks.clone(),
-    };
-    let mut image =
-        image::open_disks(context, image.unwrap_or(first), &further, Takes::Disk).help(help::WHERE_IS)?;
+    let (first, further) = apply::named(context, image, &plan);
+    let mut image = image::open_disks(context, &first, &further, Takes::Disk).help(help::WHERE_IS)?;
     image.machine.name_devices(plan.source.iter().map(|disk| disk.device.clone()));
     let sha256 = |disk: &Identity| disk.sha256.clone();
     if !image.plan_identities()?.iter().map(sha256).eq(plan.source.iter().map(sha256)) {
@@ -67,7 +61,8 @@ fn show(context: &Context, file: &Path, image: Option<&str>) -> Outcome {
         let mut page = page(context, &plan, &tree)?;
         if !plan.is_empty() {
             page.gap();
-            let output = next::free(next::output_name(first, "qcow2"));
+            let planned = plan.source.first().map_or("", |disk| disk.path.as_str());
+            let output = next::free(next::output_name(planned, "qcow2"));
             page.line(next::line(
                 &Command::new("apply").path(file).word("-o").path(&output).opening(context),
             ));

@@ -1,7 +1,6 @@
 //! Compressed clusters.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use block::{Disk, Error, Result};
 use zstd::zstd_safe;
@@ -20,32 +19,8 @@ enum Codec {
     Zstd(zstd::bulk::Decompressor<'static>),
 }
 
-/// Decoders for all threads that read: each borrows one that is free, or a new one.
-pub(super) struct Decoders {
-    compression: Compression,
-    free: Mutex<Vec<Decoder>>,
-}
-
-impl Decoders {
-    pub(super) fn new(compression: Compression) -> Self {
-        Self { compression, free: Mutex::default() }
-    }
-
-    /// Lends a decoder to `work`.
-    pub(super) fn lend(&self, work: impl FnOnce(&mut Decoder) -> Result<()>) -> Result<()> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut decoder = match free {
-            Some(decoder) => decoder,
-            None => Decoder::new(self.compression)?,
-        };
-        let done = work(&mut decoder);
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
-        done
-    }
-}
-
 impl Decoder {
-    fn new(compression: Compression) -> Result<Self> {
+    pub(super) fn new(compression: Compression) -> Result<Self> {
         let codec = match compression {
             Compression::Zlib => Codec::Zlib(libdeflater::Decompressor::new()),
             Compression::Zstd => Codec::Zstd(
@@ -71,12 +46,6 @@ impl Decoder {
             Codec::Zlib(zlib) => inflate(zlib, data, out),
             Codec::Zstd(zstd) => unzstd(zstd, data, out),
         }
-    }
-}
-
-impl std::fmt::Debug for Decoders {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decoders({:?})", self.compression)
     }
 }
 

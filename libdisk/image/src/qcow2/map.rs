@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use block::{Disk, Error, Result};
 
-use super::cache::Cache;
 use super::header::{Header, be64s};
 use super::{LAYER, ondisk};
+use crate::cache::Cache;
 
 /// How many bytes of L2 tables are kept. Tables of the usual 64 KiB are for 512 MiB of disk each.
 const L2_CACHE: u64 = 2 << 20;

@@ -14,7 +14,6 @@ use block::Disk;
 use crate::Format;
 pub use crate::backing::Backing;
 
-mod cache;
 mod decode;
 mod header;
 mod map;
@@ -34,7 +33,7 @@ const LAYER: &str = "qcow2";
 /// Known by its first four bytes.
 pub static FORMAT: Format = Format {
     name: LAYER,
-    qemu_name: LAYER,
+    qemu_name: Some(LAYER),
     flat: false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC),
     read: |path, chain| {

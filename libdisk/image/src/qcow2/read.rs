@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 
 use super::LAYER;
-use super::cache::Cache;
-use super::decode::Decoders;
+use super::decode::Decoder;
 use super::header::{Compression, Header};
 use super::map::{Map, Mapping, Run};
 use crate::backing::{Backing, Chain};
+use crate::cache::Cache;
+use crate::pool::Pool;
 use crate::{Layer, len64, raw};
 
 /// How many bytes of decompressed clusters are kept for reads of less than a cluster.
@@ -31,7 +32,7 @@ pub struct Image {
     map: Map,
     backing: Option<Disk>,
     backing_layers: Vec<Layer>,
-    decoders: Decoders,
+    decoders: Pool<Decoder>,
     clusters: Cache<Vec<u8>>,
 }
 
@@ -68,7 +69,7 @@ impl Image {
         };
         Ok(Self {
             path: path.to_owned(),
-            decoders: Decoders::new(header.compression),
+            decoders: Pool::default(),
             clusters: Cache::new(CLUSTER_CACHE, header.cluster_size()),
             file,
             data,
@@ -182,7 +183,8 @@ impl Image {
         let failed = |error: Error, place: u64| error.at(place).in_file(&self.path);
         let within = |at: u64| usize::try_from(at.saturating_sub(batch.start)).unwrap_or(usize::MAX);
         let outs = buf.chunks_exact_mut(usize::try_from(self.header.cluster_size()).unwrap_or(usize::MAX));
-        self.decoders.lend(|decoder| {
+        let make = || Decoder::new(self.header.compression);
+        self.decoders.lend(make, |decoder| {
             decoder.read(&self.file, batch.clone()).map_err(|error| failed(error, batch.start))?;
             for (place, out) in clusters.iter().zip(outs) {
                 let data = within(place.start)..within(place.end);

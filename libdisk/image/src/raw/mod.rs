@@ -12,7 +12,7 @@ pub use write::RawSink;
 /// Whatever has no marks is raw.
 pub static FORMAT: Format = Format {
     name: "raw",
-    qemu_name: "raw",
+    qemu_name: Some("raw"),
     flat: true,
     recognise: |_| false,
     read: |path, _| Ok((open(path)?, vec![Layer { name: "raw", text: String::new() }])),

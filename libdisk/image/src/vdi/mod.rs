@@ -20,7 +20,7 @@ const LAYER: &str = "vdi";
 /// Known by a number behind a line of text, which differs by who made the file.
 pub static FORMAT: Format = Format {
     name: LAYER,
-    qemu_name: LAYER,
+    qemu_name: Some(LAYER),
     flat: false,
     recognise: |ends| ends.has(ondisk::SIGNATURE_AT, &ondisk::SIGNATURE),
     read: |path, _| {

@@ -22,7 +22,7 @@ const LAYER: &str = "vhd";
 /// The footer is at the end, and all types but the fixed one have a copy of it at the start.
 pub static FORMAT: Format = Format {
     name: LAYER,
-    qemu_name: "vpc",
+    qemu_name: Some("vpc"),
     flat: true,
     recognise: |ends| ends.has(0, &ondisk::COOKIE) || ends.has_footer(&ondisk::COOKIE),
     read: |path, _| read::open_layers(path),

@@ -10,7 +10,7 @@ type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 /// The entries used last, by their place in the file.
 #[derive(Debug)]
-pub(super) struct Cache<T> {
+pub(crate) struct Cache<T> {
     /// The one used last is in front.
     slots: Mutex<VecDeque<(u64, Slot<T>)>>,
     capacity: usize,
@@ -18,14 +18,14 @@ pub(super) struct Cache<T> {
 
 impl<T> Cache<T> {
     /// A cache of entries of `entry_len` bytes that holds `budget` bytes of them, and four at least.
-    pub(super) fn new(budget: u64, entry_len: u64) -> Self {
+    pub(crate) fn new(budget: u64, entry_len: u64) -> Self {
         let capacity =
             budget.checked_div(entry_len).and_then(|n| usize::try_from(n).ok()).unwrap_or(0).max(4);
         Self { slots: Mutex::default(), capacity }
     }
 
     /// The entry at `key`; `load` gets it if it is not there.
-    pub(super) fn get(&self, key: u64, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    pub(crate) fn get(&self, key: u64, load: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let slot = self.slot(key);
         let mut entry = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = &*entry {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn an_error_is_not_kept() {
         let cache = Cache::<u8>::new(0, 1);
-        assert!(cache.get(1, || Err(block::Error::corrupt("qcow2", "no"))).is_err());
+        assert!(cache.get(1, || Err(block::Error::corrupt("test", "no"))).is_err());
         assert_eq!(*cache.get(1, || Ok(7)).unwrap(), 7);
     }
 }
