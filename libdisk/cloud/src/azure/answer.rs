@@ -7,52 +7,179 @@ use roxmltree::Document;
 use super::signature::Signature;
 use crate::fault::{Fault, FaultKind};
 
-/// What the codes mean, those that are clear by themselves; others are judged by their status.
-const CODES: &[(&str, FaultKind)] = &[
-    ("ServerBusy", FaultKind::Throttled),
-    ("TooManyRequests", FaultKind::Throttled),
-    ("InternalError", FaultKind::Server),
-    ("OperationTimedOut", FaultKind::Server),
-    ("RequestTimeout", FaultKind::Server),
-    ("ContainerBeingDeleted", FaultKind::Server),
-    ("ContainerDisabled", FaultKind::Access),
-    ("PendingCopyOperation", FaultKind::InUse),
-    ("Crc64Mismatch", FaultKind::Damaged),
-    ("Md5Mismatch", FaultKind::Damaged),
-    ("NoAuthenticationInformation", FaultKind::Credentials),
-    ("InvalidAuthenticationInfo", FaultKind::Credentials),
-    ("PublicAccessNotPermitted", FaultKind::Credentials),
-    ("KeyBasedAuthenticationNotPermitted", FaultKind::Credentials),
-    ("AccountIsDisabled", FaultKind::Access),
-    ("AuthorizationFailure", FaultKind::Access),
-    ("AuthorizationPermissionMismatch", FaultKind::Access),
-    ("AuthorizationProtocolMismatch", FaultKind::Access),
-    ("AuthorizationResourceTypeMismatch", FaultKind::Access),
-    ("AuthorizationServiceMismatch", FaultKind::Access),
-    ("AuthorizationSourceIPMismatch", FaultKind::Access),
-    ("InsufficientAccountPermissions", FaultKind::Access),
-    ("BlobImmutableDueToPolicy", FaultKind::Access),
-    ("UnauthorizedBlobOverwrite", FaultKind::Access),
-    ("FeatureVersionMismatch", FaultKind::Invalid),
-    ("BlobNotFound", FaultKind::NotFound),
-    ("ContainerNotFound", FaultKind::NotFound),
-    ("ResourceNotFound", FaultKind::NotFound),
-    ("BlobArchived", FaultKind::NotFound),
-    ("BlobBeingRehydrated", FaultKind::NotFound),
-    ("InvalidBlobType", FaultKind::OtherKind),
-    ("BlobAlreadyExists", FaultKind::Changed),
-    ("ConditionNotMet", FaultKind::Changed),
-    ("TargetConditionNotMet", FaultKind::Changed),
-    ("LeaseAlreadyPresent", FaultKind::InUse),
-    ("LeaseIdMissing", FaultKind::InUse),
-    ("LeaseLost", FaultKind::InUse),
-    ("LeaseIdMismatchWithBlobOperation", FaultKind::InUse),
-    ("SnapshotsPresent", FaultKind::InUse),
-    ("BlobUsesCustomerSpecifiedEncryption", FaultKind::Key),
-    ("KeyVaultAccessTokenCannotBeAcquired", FaultKind::Key),
-    ("KeyVaultEncryptionKeyNotFound", FaultKind::Key),
-    ("KeyVaultVaultNotFound", FaultKind::Key),
-    ("AccountLimitExceeded", FaultKind::Quota),
+/// A code; what it means; and, where its name and the service's own sentence leave it open, what to do.
+struct Known(&'static str, FaultKind, &'static str);
+
+/// The documented codes that one of our requests can meet; others are judged by their status. What of the two
+/// documents is not here is of blocks, copies, tiers, queues, metadata and other requests that are never made.
+const KNOWN: &[Known] = &[
+    Known("ServerBusy", FaultKind::Throttled, ""),
+    Known("TooManyRequests", FaultKind::Throttled, ""),
+    Known("InternalError", FaultKind::Server, ""),
+    Known("OperationTimedOut", FaultKind::Server, ""),
+    Known("RequestTimeout", FaultKind::Server, ""),
+    Known("AccountBeingCreated", FaultKind::Server, "the storage account is still being made"),
+    Known(
+        "ContainerBeingDeleted",
+        FaultKind::Server,
+        "the container is being deleted: wait, or use another one",
+    ),
+    Known("ContainerDisabled", FaultKind::Access, "the container is disabled: see the storage account"),
+    Known(
+        "PendingCopyOperation",
+        FaultKind::InUse,
+        "a copy into it is under way (az storage blob copy cancel)",
+    ),
+    Known("SystemInUse", FaultKind::InUse, "a system of Azure's, as a backup, holds it"),
+    Known("Crc64Mismatch", FaultKind::Damaged, ""),
+    Known("Md5Mismatch", FaultKind::Damaged, ""),
+    Known("NoAuthenticationInformation", FaultKind::Credentials, "the request came without a signature"),
+    Known("InvalidAuthenticationInfo", FaultKind::Credentials, "the signature is not whole"),
+    Known(
+        "PublicAccessNotPermitted",
+        FaultKind::Credentials,
+        "the account lets nobody in without a signature",
+    ),
+    Known(
+        "KeyBasedAuthenticationNotPermitted",
+        FaultKind::Credentials,
+        "the account takes no signature made with its key: get one made with a user delegation key \
+         (az storage blob generate-sas --as-user --auth-mode login)",
+    ),
+    Known(
+        "AccountIsDisabled",
+        FaultKind::Access,
+        "the storage account is disabled: see its subscription's payment",
+    ),
+    Known(
+        "AuthorizationFailure",
+        FaultKind::Access,
+        "the signature does not allow it, or the account's firewall shuts this machine out",
+    ),
+    Known(
+        "AuthorizationPermissionMismatch",
+        FaultKind::Access,
+        "the signature's permissions (sp=) leave it out, or a blob of a managed disk is never made or deleted",
+    ),
+    Known("AuthorizationProtocolMismatch", FaultKind::Access, "the signature is for https alone (spr=)"),
+    Known(
+        "AuthorizationResourceTypeMismatch",
+        FaultKind::Access,
+        "the signature is for the service or containers, and not for blobs (srt= lacks o)",
+    ),
+    Known("AuthorizationServiceMismatch", FaultKind::Access, "the signature is not for blobs (ss= lacks b)"),
+    Known(
+        "AuthorizationSourceIPMismatch",
+        FaultKind::Access,
+        "the signature is for other addresses than that of this machine (sip=)",
+    ),
+    Known("InsufficientAccountPermissions", FaultKind::Access, "the account is read-only where it was asked"),
+    Known(
+        "BlobImmutableDueToPolicy",
+        FaultKind::Access,
+        "a policy of the container keeps what is there from change",
+    ),
+    Known(
+        "UnauthorizedBlobOverwrite",
+        FaultKind::Access,
+        "the signature may make blobs and not write over them",
+    ),
+    Known("ResourceTypeMismatch", FaultKind::OtherKind, "the URL is that of something else than a blob"),
+    Known("BlobNotFound", FaultKind::NotFound, "there is no blob of that name in the container"),
+    Known("ContainerNotFound", FaultKind::NotFound, "make the container first (az storage container create)"),
+    Known("ResourceNotFound", FaultKind::NotFound, ""),
+    Known(
+        "BlobArchived",
+        FaultKind::NotFound,
+        "bring it back from its archive first (az storage blob set-tier)",
+    ),
+    Known("BlobBeingRehydrated", FaultKind::NotFound, "it is on its way back from its archive: wait for it"),
+    Known("InvalidBlobType", FaultKind::OtherKind, "it is no page blob"),
+    Known(
+        "OperationNotAllowedOnIncrementalCopyBlob",
+        FaultKind::OtherKind,
+        "it is an incremental copy, which is only read",
+    ),
+    Known(
+        "InvalidVersionForPageBlobOperation",
+        FaultKind::OtherKind,
+        "it is a page blob of a premium account that this version of the service does not write",
+    ),
+    Known("BlobAlreadyExists", FaultKind::Changed, "somebody made it meanwhile"),
+    Known("ResourceAlreadyExists", FaultKind::Changed, "somebody made it meanwhile"),
+    Known("BlobOverwritten", FaultKind::Changed, "somebody wrote over it meanwhile"),
+    Known("ConditionNotMet", FaultKind::Changed, "somebody wrote it meanwhile"),
+    Known("TargetConditionNotMet", FaultKind::Changed, "somebody wrote it meanwhile"),
+    Known("SequenceNumberConditionNotMet", FaultKind::Changed, "somebody wrote it meanwhile"),
+    Known("LeaseAlreadyPresent", FaultKind::InUse, "somebody has a lease on it"),
+    Known(
+        "LeaseIdMissing",
+        FaultKind::InUse,
+        "somebody has a lease on it, as a machine has whose disk it is",
+    ),
+    Known("LeaseLost", FaultKind::InUse, "a lease on it has ended meanwhile"),
+    Known("LeaseIdMismatchWithBlobOperation", FaultKind::InUse, "somebody else has a lease on it"),
+    Known("SnapshotsPresent", FaultKind::InUse, "it has snapshots, which go first"),
+    Known(
+        "BlobUsesCustomerSpecifiedEncryption",
+        FaultKind::Key,
+        "it is encrypted with a key that comes with each request, which refloat has not",
+    ),
+    Known(
+        "KeyVaultAccessTokenCannotBeAcquired",
+        FaultKind::Key,
+        "the account's identity gets into no key vault",
+    ),
+    Known(
+        "KeyVaultEncryptionKeyNotFound",
+        FaultKind::Key,
+        "the account's key is not in its key vault any more",
+    ),
+    Known("KeyVaultVaultNotFound", FaultKind::Key, "the account's key vault is not there any more"),
+    Known("AccountLimitExceeded", FaultKind::Quota, ""),
+    Known(
+        "FeatureVersionMismatch",
+        FaultKind::Invalid,
+        "it was made with what this version of the service does not know",
+    ),
+    Known("InvalidPageRange", FaultKind::Invalid, "pages are whole ones of 512 bytes, within the blob"),
+    Known("InvalidRange", FaultKind::Invalid, "the blob is shorter than it was"),
+    Known("RequestBodyTooLarge", FaultKind::Invalid, "a put has 4 MiB at most"),
+    Known("OutOfRangeInput", FaultKind::Invalid, "a page blob has 8 TiB at most"),
+    Known("InvalidUri", FaultKind::Invalid, "the URL has characters that none has"),
+    Known(
+        "InvalidResourceName",
+        FaultKind::Invalid,
+        "the container or the blob has a name that Azure has not",
+    ),
+    Known("RequestUrlFailedToParse", FaultKind::Invalid, "the URL is none of a blob"),
+    Known(
+        "InvalidQueryParameterValue",
+        FaultKind::Invalid,
+        "a part of the signature is not what Azure takes: was it cut or decoded on its way?",
+    ),
+    Known(
+        "OutOfRangeQueryParameterValue",
+        FaultKind::Invalid,
+        "a part of the signature is not what Azure takes",
+    ),
+    Known("MissingRequiredQueryParameter", FaultKind::Invalid, "the signature lacks a part"),
+    Known(
+        "UnsupportedQueryParameter",
+        FaultKind::Invalid,
+        "what answers is no storage of blobs, or an old one",
+    ),
+    Known("UnsupportedHeader", FaultKind::Invalid, "what answers is no storage of blobs, or an old one"),
+    Known("UnsupportedHttpVerb", FaultKind::Invalid, "what answers is no storage of blobs"),
+    Known("InvalidHttpVerb", FaultKind::Invalid, "what answers is no storage of blobs"),
+    Known(
+        "InvalidHeaderValue",
+        FaultKind::Invalid,
+        "the service does not know this version, or what a header says",
+    ),
+    Known("MissingRequiredHeader", FaultKind::Invalid, "something on the way has taken a header out"),
+    Known("MissingContentLengthHeader", FaultKind::Invalid, "something on the way has taken a header out"),
+    Known("InvalidInput", FaultKind::Invalid, ""),
 ];
 
 /// The fault that an answer with an error's status tells. `code` is the header `x-ms-error-code`, which is
@@ -68,19 +195,22 @@ pub(super) fn fault(status: u16, code: Option<&str>, body: &[u8], signature: Opt
     // The lines that follow are the number of the request, and its time.
     let message = element("Message").and_then(|message| message.lines().next().map(str::to_owned));
     let detail = element("AuthenticationErrorDetail");
-    let kind = kind(status, &code, detail.as_deref());
+    let known = KNOWN.iter().find(|Known(name, ..)| *name == code);
+    let by_status = || by_status(status, &code, detail.as_deref());
+    let kind = known.map_or_else(by_status, |Known(_, kind, _)| *kind);
     let said = [Some(code.as_str()), message.as_deref(), detail.as_deref()];
     let fault = Fault::of_status(kind, status, said.into_iter().flatten());
+    let fault = match known {
+        Some(Known(.., words)) if !words.is_empty() => fault.knowing(words),
+        _ => fault,
+    };
     match signature {
         Some(signature) => fault.hiding(|text| signature.hide(text)),
         None => fault,
     }
 }
 
-fn kind(status: u16, code: &str, detail: Option<&str>) -> FaultKind {
-    if let Some((_, kind)) = CODES.iter().find(|(name, _)| *name == code) {
-        return *kind;
-    }
+fn by_status(status: u16, code: &str, detail: Option<&str>) -> FaultKind {
     match (code, status) {
         ("AuthenticationFailed", _) => time(detail.unwrap_or_default()).unwrap_or(FaultKind::Credentials),
         (_, 408) => FaultKind::Server,
@@ -183,8 +313,16 @@ mod tests {
                 assert_eq!(fault(status, code, b"", None).kind(), kind, "{status} {code:?} of a header");
             }
         }
-        for (index, (name, _)) in CODES.iter().enumerate() {
-            assert!(CODES.iter().skip(index + 1).all(|(other, _)| other != name), "{name} is there twice");
+        for (index, Known(name, kind, words)) in KNOWN.iter().enumerate() {
+            assert!(KNOWN.iter().skip(index + 1).all(|other| other.0 != *name), "{name} is there twice");
+            for status in [400, 503] {
+                let told = fault(status, Some(name), b"", None);
+                assert_eq!(told.kind(), *kind, "{name}");
+                assert!(told.text().contains(words), "{told}");
+            }
+            // What cannot pass by itself has words of its own, or a name that says it.
+            let clear = ["ResourceNotFound", "AccountLimitExceeded", "InvalidInput"];
+            assert!(kind.may_pass() || !words.is_empty() || clear.contains(name), "{name} has no words");
         }
     }
 
