@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use block::{Disk, Error, ErrorKind, Observer, Receipt, Result};
-use cloud::azure::{Creation, DiskFacts};
+use cloud::azure::{Begun, BlobUrl, Creation, DiskFacts, DiskId, GroupId};
 use image::Existing;
 use image::transfer::ResumeKey;
 use volume::Fitted;
@@ -16,6 +16,8 @@ use crate::{
 };
 
 const LAYER: &str = "azure";
+/// The kind of record that says that a blob is there for an import, and for nothing else.
+const RECORD: &str = "import";
 
 /// A managed disk that Azure makes of a page blob in a storage account, once all is in that. It is the way to
 /// a disk of trusted launch: Azure makes none by a plain upload. Until the blob is whole there is no disk; an
@@ -33,6 +35,37 @@ pub struct ImportedDiskDestination {
 }
 
 impl ImportedDiskDestination {
+    /// The blobs that imports into a group have left, with the disk that each was for, by the records in `state`.
+    /// What was killed before its disk was made leaves one.
+    pub fn left(state: &Path, group: &GroupId) -> Vec<(DiskId, BlobUrl)> {
+        let all = Begun::all(state, group, RECORD).into_iter();
+        all.filter_map(|(disk, url)| Some((disk, url.parse().ok()?))).collect()
+    }
+
+    /// Forgets the blob of an import into `disk`, and what was sent to it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn forget(disk: &DiskId, blob: &BlobUrl, state: &Path) -> Result<()> {
+        PageBlobDestination::forget(blob.as_str(), state)?;
+        let failed = |cause| Error::io(LAYER, "cannot remove the record of the import", cause);
+        Begun::new(state, disk, RECORD).forget().map_err(failed)
+    }
+
+    /// The record that its blob is there for it alone.
+    fn record(&self) -> Begun {
+        Begun::new(&self.via.state, &self.disk.id, RECORD)
+    }
+
+    /// Records that the blob is there for the import alone.
+    fn begun(&self) -> Result<()> {
+        if self.keep {
+            return Ok(());
+        }
+        let failed = |cause| Error::io(LAYER, "cannot write the record of the import", cause);
+        self.record().record(self.via.url.as_str()).map_err(failed)
+    }
+
     /// The resource id of the storage account that the blob is in.
     fn account(&self) -> Result<String> {
         if let Some(account) = &self.account {
@@ -84,7 +117,12 @@ impl ImportedDiskDestination {
 
     /// Deletes the blob, if it is not to stay.
     fn tidy(&self) -> Result<()> {
-        if self.keep { Ok(()) } else { self.via.delete() }
+        if self.keep {
+            return Ok(());
+        }
+        self.via.delete()?;
+        let failed = |cause| Error::io(LAYER, "cannot remove the record of the import", cause);
+        self.record().forget().map_err(failed)
     }
 }
 
@@ -141,7 +179,10 @@ impl Destination for ImportedDiskDestination {
             // Nothing can follow what is deleted.
             spec.base = spec.base.filter(|_| spec.since.is_some());
         }
-        match self.via.begin(spec, observer)? {
+        let begin = self.via.begin(spec, observer)?;
+        // Not earlier: a blob that is somebody's is none that this run left.
+        self.begun()?;
+        match begin {
             Begin::Complete(receipt) => {
                 self.import(&account, source.as_deref())?;
                 Ok(Begin::Complete(receipt))
@@ -158,9 +199,14 @@ impl Destination for ImportedDiskDestination {
         self.via.discard()
     }
 
-    /// A disk of data has no security of its own, and is uploaded as it is.
+    /// A disk of data has no security of its own, and is uploaded as it is; but where blobs stay, to become newer
+    /// snapshots, there is one for each disk.
     fn companion(&self, number: u32) -> Box<dyn Destination> {
-        self.disk.companion(number)
+        let disk = self.disk.beside(number);
+        match self.keep {
+            true => Box::new(Self { disk, via: self.via.beside(number), ..self.clone() }),
+            false => Box::new(disk),
+        }
     }
 
     fn verify(&self) -> Result<Upload> {

@@ -64,6 +64,15 @@ impl ManagedDiskDestination {
         Some(key.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// Where another disk of the same machine goes.
+    pub(crate) fn beside(&self, number: u32) -> Self {
+        let name = format!("{}-data{number}", self.id.name());
+        // A name that is too long is refused by the service, by this name.
+        let id = self.id.beside(&name);
+        let settings = DiskSettings { system: None, ..self.settings.clone() };
+        Self { id, settings, guest_state: None, ..self.clone() }
+    }
+
     /// The error that it may not be written.
     pub(crate) fn refused(&self) -> Error {
         let error = Error::new(ErrorKind::Refused, LAYER, "cannot write the output").because(Taken::Exists);
@@ -256,11 +265,7 @@ impl Destination for ManagedDiskDestination {
     }
 
     fn companion(&self, number: u32) -> Box<dyn Destination> {
-        let name = format!("{}-data{number}", self.id.name());
-        // A name that is too long is refused by the service, by this name.
-        let id = self.id.beside(&name);
-        let settings = DiskSettings { system: None, ..self.settings.clone() };
-        Box::new(Self { id, settings, guest_state: None, ..self.clone() })
+        Box::new(self.beside(number))
     }
 
     fn verify(&self) -> Result<Upload> {

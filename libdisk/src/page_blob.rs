@@ -114,6 +114,16 @@ impl PageBlobDestination {
         Self::content_of(self.recorded_as(), &self.state)
     }
 
+    /// Where another disk of the same machine goes.
+    pub(crate) fn beside(&self, number: u32) -> Self {
+        let name = self.url.name();
+        let (stem, extension) = name
+            .rsplit_once('.')
+            .map_or((name, String::new()), |(stem, extension)| (stem, format!(".{extension}")));
+        let url = self.url.beside(&format!("{stem}-data{number}{extension}"));
+        Self { url, ..self.clone() }
+    }
+
     /// Deletes the blob; its record stays.
     pub(crate) fn delete(&self) -> Result<()> {
         Ok(self.blob()?.delete()?)
@@ -358,12 +368,7 @@ impl Destination for PageBlobDestination {
     }
 
     fn companion(&self, number: u32) -> Box<dyn Destination> {
-        let name = self.url.name();
-        let (stem, extension) = name
-            .rsplit_once('.')
-            .map_or((name, String::new()), |(stem, extension)| (stem, format!(".{extension}")));
-        let url = self.url.beside(&format!("{stem}-data{number}{extension}"));
-        Box::new(Self { url, ..self.clone() })
+        Box::new(self.beside(number))
     }
 
     fn verify(&self) -> Result<Upload> {

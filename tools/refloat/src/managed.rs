@@ -11,7 +11,7 @@ use guestfix::platform::Firmware;
 use guestfix::report::Page;
 use guestfix::report::escape::escape;
 use libdisk::cloud::azure::{
-    DiskFacts, DiskId, DiskSettings, GroupId, ManagedDisk, Manager, OpenDisk, SystemDisk, TAG,
+    Blob, DiskFacts, DiskId, DiskSettings, GroupId, ManagedDisk, Manager, OpenDisk, SystemDisk, TAG,
 };
 use libdisk::image::Existing;
 use libdisk::{Destination, ImportedDiskDestination, ManagedDiskDestination, PageBlobDestination, ReadBack};
@@ -68,7 +68,8 @@ pub(crate) struct ManagedArgs {
     /// The resource ID of that storage account [default: the one of its name in the subscription]
     #[arg(long, value_name = "ID", requires = "via", value_parser = account)]
     via_account: Option<String>,
-    /// Leave that blob when the disk is made
+    /// Leave that blob when the disk is made, and those of the machine's other disks: they can become newer
+    /// snapshots (--since)
     #[arg(long, requires = "via")]
     keep_via: bool,
     /// The guest state of a virtual machine of trusted launch (VMGS), uploaded with the disk; a machine from
@@ -257,14 +258,15 @@ pub(crate) struct AzureArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AzureVerb {
-    /// List the managed disks that unfinished runs left, those that stand open, and test machines; with --yes
-    /// close and delete them
+    /// List the managed disks and page blobs that unfinished runs left, disks that stand open, and test machines;
+    /// with --yes close and delete them
     Cleanup {
         /// The resource group
         #[arg(value_name = "SUBSCRIPTION/GROUP")]
         group: String,
-        /// Do it: disks of refloat's that were never finished are deleted, finished ones that stand open are
-        /// closed, test machines whose day is over are deleted with their disks and networks
+        /// Do it: disks of refloat's that were never finished are deleted, and blobs of imports from this machine
+        /// that came to no end; finished disks that stand open are closed; test machines whose day is over are
+        /// deleted with their disks and networks
         #[arg(long)]
         yes: bool,
         /// Test machines whose day is not over, too
@@ -289,6 +291,17 @@ pub(crate) struct Left {
     done: bool,
 }
 
+/// The page blob of an import that came to no end, for `--json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LeftBlob {
+    /// Its address, without a signature.
+    blob: String,
+    /// The disk that was to be made of it.
+    disk: String,
+    /// Whether it was deleted.
+    done: bool,
+}
+
 /// What is left of a test machine, for `--json`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct LeftTest {
@@ -309,6 +322,8 @@ pub(crate) struct LeftTest {
 pub(crate) struct Cleanup {
     group: String,
     disks: Vec<Left>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blobs: Vec<LeftBlob>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tests: Vec<LeftTest>,
 }
@@ -336,8 +351,9 @@ pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
         disks.push(Left { disk: format!("azure:{disk}"), state, created, delete, done: *yes });
     }
     disks.extend(left_open(&id, &manager, *yes)?);
+    let blobs = left_blobs(context, &id, *yes)?;
     let tests = left_tests(&id, &manager, *tests, *yes)?;
-    let cleanup = Cleanup { group: id.to_string(), disks, tests };
+    let cleanup = Cleanup { group: id.to_string(), disks, blobs, tests };
     context.answer(&cleanup, || Ok(Page::from(text(&cleanup))))?;
     Ok(Answer::Yes)
 }
@@ -363,6 +379,20 @@ fn left_open(group: &GroupId, manager: &Arc<Manager>, yes: bool) -> Result<Vec<L
             delete: false,
             done: yes,
         }));
+    }
+    Ok(left)
+}
+
+/// The blobs that imports into a group have left; deletes them, if it is to.
+fn left_blobs(context: &Context, group: &GroupId, yes: bool) -> Result<Vec<LeftBlob>> {
+    let Ok(state) = azure::state() else { return Ok(Vec::new()) };
+    let mut left = Vec::new();
+    for (disk, url) in ImportedDiskDestination::left(&state, group) {
+        if yes {
+            Blob::new(&url, &azure::options(&context.global)?)?.delete()?;
+            ImportedDiskDestination::forget(&disk, &url, &state)?;
+        }
+        left.push(LeftBlob { blob: format!("azure:{url}"), disk: format!("azure:{disk}"), done: yes });
     }
     Ok(left)
 }
@@ -424,7 +454,13 @@ fn text(cleanup: &Cleanup) -> String {
         let created = created.as_ref().map_or(String::new(), |at| format!(", made {}", escape(at)));
         format!("{}: {}{created}: {what}\n", escape(disk), escape(state))
     };
+    let blob = |left: &LeftBlob| {
+        let LeftBlob { blob, disk, done } = left;
+        let what = if *done { "deleted" } else { "--yes deletes it, with a signature that allows that" };
+        format!("{}: a page blob for {}, which was not made of it: {what}\n", escape(blob), escape(disk))
+    };
     let lines: String = cleanup.disks.iter().map(line).collect();
+    let lines = lines + &cleanup.blobs.iter().map(blob).collect::<String>();
     let test = |left: &LeftTest| {
         let LeftTest { test, expires, resources, delete, done } = left;
         let until = expires.as_ref().map_or(String::new(), |day| format!(", until {}", escape(day)));
@@ -437,7 +473,9 @@ fn text(cleanup: &Cleanup) -> String {
         format!("test machine {}{until}: {what}\n{}", escape(test), resources.collect::<String>())
     };
     let lines = lines + &cleanup.tests.iter().map(test).collect::<String>();
-    match cleanup.disks.iter().any(|left| left.delete && !left.done) {
+    let under_way = cleanup.disks.iter().any(|left| left.delete && !left.done)
+        || cleanup.blobs.iter().any(|left| !left.done);
+    match under_way {
         _ if lines.is_empty() => format!("{}: no run of refloat's left a disk there\n", cleanup.group),
         true => lines + "a run that is under way leaves the same trace: end it first, or let it end\n",
         false => lines,

@@ -22,6 +22,7 @@
 
 mod answer;
 mod arm;
+mod begun;
 mod client;
 mod crc64;
 mod device;
@@ -40,6 +41,7 @@ mod token;
 mod url;
 
 pub use arm::Manager;
+pub use begun::Begun;
 pub use client::{Blob, Kind, Options, Properties};
 pub use device::PageBlob;
 pub use disk::{Access, DiskFacts, Grant, ManagedDisk, TAG};

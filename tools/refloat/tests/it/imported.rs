@@ -6,8 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use standin::Snapshot;
 
 use crate::azure::disk;
+use crate::cloud::{BLOCK, Cloud, ID, NEWER, noise};
 use crate::managed::{Managed, judged, schema};
 use crate::program::Refloat;
 
@@ -101,6 +103,10 @@ fn an_import_that_was_killed_goes_on() {
         child.wait().unwrap();
         assert_eq!(azure.server.state("os"), None);
     }
+    // What it left is found, and stays until it is asked for.
+    let group = format!("azure cleanup {}/rg", azure.server.subscription());
+    let said = azure.run(azure.command(&group).env_remove("REFLOAT_LOG"), 0);
+    assert!(said.contains("vhds/os.vhd: a page blob for azure:") && said.contains("/os, which"), "{said}");
     blobs.delay(Duration::ZERO);
     azure.via_said(&line, 0);
     azure.holds("os", "in.raw");
@@ -112,6 +118,87 @@ fn an_import_that_was_killed_goes_on() {
     azure.via_said(&line.replace("@os", "@next"), 0);
     azure.holds("next", "in.raw");
     assert_eq!(azure.puts(), puts);
+    let said = azure.said(&group, 0);
+    assert!(said.contains("no run of refloat's"), "{said}");
+    // Killed once more, and given up: the blob goes, by a signature that allows it, and what was sent is forgotten.
+    blobs.delay(Duration::from_millis(30));
+    let mut child = azure
+        .via(&format!("{} --quiet", line.replace("@os", "@last")))
+        .env_remove("REFLOAT_LOG")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let enough = azure.puts() + 4;
+    while azure.puts() < enough && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    blobs.delay(Duration::ZERO);
+    let said = azure.said(&format!("{group} --yes"), 2);
+    assert!(said.contains("no shared access signature was given"), "{said}");
+    assert!(azure.server.content("vhds/os.vhd").is_some());
+    let said = azure.via_said(&format!("{group} --yes"), 0);
+    assert!(said.contains("was not made of it: deleted"), "{said}");
+    assert!(azure.server.content("vhds/os.vhd").is_none());
+    let said = azure.via_said(&format!("{group} --yes"), 0);
+    assert!(said.contains("no run of refloat's"), "{said}");
+    azure.via_said(&line.replace("@os", "@last"), 0);
+    azure.holds("last", "in.raw");
+}
+
+/// The further disk of the same machine, and the same a while later.
+const DATA: [&str; 2] = ["snap-0aaaaaaaaaaaaaaaa", "snap-0bbbbbbbbbbbbbbbb"];
+
+/// The blobs stay, become the next snapshots by what changed alone, and a disk is made of each: the first ones stay as
+/// they were.
+#[test]
+fn kept_blobs_become_the_next_snapshots_and_other_disks() {
+    let later = |before: &[u8], block: u64| {
+        let mut after = before.to_vec();
+        let at = (block * BLOCK) as usize;
+        after[at + 4096..][..20_000].fill(7);
+        after[at + 3 * BLOCK as usize..][..BLOCK as usize].fill(0);
+        after
+    };
+    let (os, data) = (noise(61, 44), noise(62, 42));
+    let snapshots = [
+        Snapshot::from_bytes(NEWER, later(&os, 3)).of_volume("vol-1"),
+        Snapshot::from_bytes(ID, os).of_volume("vol-1"),
+        Snapshot::from_bytes(DATA[1], later(&data, 30)).of_volume("vol-2"),
+        Snapshot::from_bytes(DATA[0], data).of_volume("vol-2"),
+    ];
+    let (cloud, azure) = (Cloud::new(snapshots.into(), vec![]), Managed::start());
+    let run = |line: &str, exit: i32| {
+        let mut command = azure.via(line);
+        command
+            .env("AWS_ENDPOINT_URL", cloud.server.endpoint())
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        azure.run(&mut command, exit)
+    };
+    let (old, new) = (format!("{ID},{}", DATA[0]), format!("{NEWER},{}", DATA[1]));
+    let content = |name: &str| azure.server.content(name).expect("a disk or a blob");
+    run(&format!("convert ebs:{old} @monday VIA --keep-via --os linux"), 0);
+    let monday = [content("monday"), content("monday-data1")];
+    assert!(monday == [content("vhds/os.vhd"), content("vhds/os-data1.vhd")]);
+    let before = azure.server.blobs().blob_counts().bytes_put;
+    run(&format!("convert ebs:{new} @tuesday VIA --keep-via --os linux --since ebs:{old}"), 0);
+    let sent = azure.server.blobs().blob_counts().bytes_put - before;
+    // Of each disk six pages of 4 KiB at most, and a footer.
+    assert!(sent <= 2 * (6 * 4096 + 512), "{sent} bytes were sent");
+    run(&format!("convert ebs:{new} full.vhd"), 0);
+    for (disk, file) in [("tuesday", "full.vhd"), ("tuesday-data1", "full-data1.vhd")] {
+        let should = fs::read(azure.path(file)).unwrap();
+        assert!(content(disk) == should, "{disk} is not what a full run makes");
+        assert_eq!(azure.server.state(disk).as_deref(), Some("Unattached"));
+    }
+    assert!(monday == [content("monday"), content("monday-data1")], "an older disk was written");
+    // What was deleted cannot become another one.
+    run(&format!("convert ebs:{new} @wednesday VIA --os linux --force"), 0);
+    let said = run(&format!("convert ebs:{new} @friday VIA --since ebs:{old}"), 2);
+    assert!(said.contains("--force") || said.contains("a managed disk takes no more pages"), "{said}");
 }
 
 #[test]
