@@ -14,7 +14,7 @@ use guestfix::handover::model::{
 };
 use guestfix::inspect;
 use guestfix::report::{Line, Page};
-use libdisk::cloud::azure::{DiskId, Manager, Resource};
+use libdisk::cloud::azure::{DiskId, DiskIdError, Manager, Resource};
 use libdisk::image::{Output, write_file};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -91,7 +91,7 @@ struct Heard {
 
 pub(crate) fn run(context: &Context, args: &TestMigrateArgs) -> Outcome {
     let given = args.target.strip_prefix("azure:").unwrap_or(&args.target);
-    let id: DiskId = given.parse().help(help::TEST)?;
+    let id = machine(given).help(help::TEST)?;
     if id.is_snapshot() {
         return Err(anyhow!("{given} is a snapshot and no machine")).help(help::TEST);
     }
@@ -152,6 +152,15 @@ pub(crate) fn run(context: &Context, args: &TestMigrateArgs) -> Outcome {
         }
         verdict => Ok(Answer::from_bool(verdict == Some(Verdict::Login))),
     }
+}
+
+/// What names a machine has the form of what names a disk, and another word at its end.
+fn machine(text: &str) -> Result<DiskId, DiskIdError> {
+    text.parse().map_err(|error| match error {
+        DiskIdError::Shape(text, _) => DiskIdError::Shape(text, "SUBSCRIPTION/GROUP/NAME"),
+        DiskIdError::Name(text) => DiskIdError::MachineName(text),
+        error => error,
+    })
 }
 
 /// The machine around the disks: nothing but what a start needs.

@@ -47,6 +47,11 @@ pub enum DiskIdError {
         "{0:?} is no name of a managed disk: up to 80 letters, digits and -_. , the first a letter or digit"
     )]
     Name(String),
+    /// A name of a virtual machine, where that is what is named.
+    #[error(
+        "{0:?} is no name of a virtual machine: up to 64 letters, digits and -_. , the first a letter or digit"
+    )]
+    MachineName(String),
 }
 
 impl FromStr for GroupId {

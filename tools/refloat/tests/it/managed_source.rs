@@ -173,3 +173,33 @@ fn it_is_closed_when_it_is_stopped_and_found_when_it_is_killed() {
     is_closed(&azure, "data");
     azure.said("verify @data raw:out.raw", 0);
 }
+
+/// A machine starts from it, as far as it comes, by what it reads; QEMU is no secret's keeper, and sees none.
+#[test]
+fn a_managed_disk_is_booted_by_what_the_machine_reads_of_it() {
+    if judge::need("qemu-system-x86_64").is_none() {
+        return;
+    }
+    let azure = Managed::start();
+    // No firmware starts it.
+    let Some(guest) = synthetic::named("bare-ext4-pv").copy_into(azure.folder.path()) else { return };
+    fs::rename(guest, azure.path("guest.raw")).unwrap();
+    holds(&azure, "web", "guest.raw");
+    let boot = |line: &str| {
+        let mut command = azure.command(&format!("boot {line} --for azure-gen1 --quiet --json"));
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env_remove("REFLOAT_LOG");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    azure.server.blobs().delay(Duration::ZERO);
+    let before = azure.server.blobs().blob_counts().reads;
+    let there = boot("@web");
+    let reads = azure.server.blobs().blob_counts().reads - before;
+    assert_eq!((&there["verdict"], &there["hop"]), (&"stopped".into(), &"firmware".into()), "{there}");
+    assert!((1..40).contains(&reads), "{reads} ranges were read");
+    assert!(azure.path("web.serial.log").metadata().unwrap().len() > 0);
+    is_closed(&azure, "web");
+    let here = boot("guest.raw");
+    assert_eq!((&here["hop"], &here["evidence"]), (&there["hop"], &there["evidence"]));
+}

@@ -92,7 +92,8 @@ fn a_machine_that_stops_is_told_with_its_hop_and_the_rules() {
     assert!(said.contains("no disks or sizes of that kind"), "{said}");
     all_is_deleted(&azure);
     for (line, exit, piece) in [
-        (LINE.replace("@web", "rg/web"), 2, "no SUBSCRIPTION/GROUP/DISK"),
+        (LINE.replace("@web", "rg/web"), 2, "no SUBSCRIPTION/GROUP/NAME"),
+        (LINE.replace("@web", "@we:b"), 2, "no name of a virtual machine"),
         (format!("{LINE} --expires 2026-02-30"), 2, "is no day"),
         (LINE.replace("gen1", "gen2"), 1, "nothing was written"),
     ] {
