@@ -1,6 +1,8 @@
 //! A page blob in Azure as a place that takes a disk.
 
 mod delta;
+#[cfg(test)]
+mod fragments;
 mod map;
 mod sink;
 
@@ -25,9 +27,10 @@ use map::PageMap;
 use sink::{Commit, PageSink};
 
 const LAYER: &str = "azure";
-/// What is recorded starts at multiples of this and is as many of them as were put at once, in bytes: a block of
-/// a snapshot, so that none is fetched for two of them.
-const PIECE: u32 = 512 << 10;
+/// What is recorded starts at multiples of this and is as many of them as were put at once, in bytes. The smaller, the
+/// nearer to the data a put may begin, and the fewer there are; a block of a snapshot that is read for two of them is
+/// fetched once, and kept in memory for the other.
+const PIECE: u32 = 64 << 10;
 const FOOTER: u64 = 512;
 
 /// How much is read back of what was sent, before it counts as written.

@@ -102,7 +102,19 @@ impl<'a> Plan<'a> {
             return Ok(Step::Skip(start..self.at));
         }
         let end = (start - start % self.cut.start + self.cut.unit).min(range.end);
-        let data = self.data(start..end)?;
+        let mut data = self.data(start..end)?;
+        // What lies behind zeros that are left out is a request of its own anyway: in a unit that begins there, that
+        // one need not end with this unit.
+        let end = match data.as_slice() {
+            [first, _, ..] if self.cut.min_run > 0 => {
+                first.end.next_multiple_of(self.cut.start).clamp(first.end, end)
+            }
+            _ => end,
+        };
+        data.retain_mut(|piece| {
+            piece.end = piece.end.min(end);
+            piece.start < piece.end
+        });
         self.at = end;
         Ok(Step::Unit { range: start..end, data })
     }

@@ -94,8 +94,8 @@ fn a_disk_is_sent_once_and_comes_back_as_the_file_would_be() {
     // The footer is one more request.
     let of = |name: &str| sent["sent"][name].as_u64().unwrap();
     assert!(of("bytes") - 512 <= data * 102 / 100, "{sent} for {data}");
-    // Pieces start at multiples of 4 MiB: what lies across one is two requests.
-    assert!((of("requests") - 1) as f64 <= 1.6 * data.div_ceil(4 << 20) as f64, "{sent} for {data}");
+    // What is best for such a disk, and for others, is told beside the sink, in libdisk/src/page_blob/fragments.rs.
+    assert!((of("requests") - 1) as f64 <= 1.55 * data.div_ceil(4 << 20) as f64, "{sent} for {data}");
     assert_eq!((of("pages") * 512, of("read_back")), (of("bytes"), of("pieces")));
     // The same again is there already; another source must be meant.
     assert_eq!(azure.json("convert raw:in.raw @disk.vhd", 0)["written"], 0);
