@@ -5,9 +5,12 @@
 //! | `cargo bench -p benches` | copy, overlay and zero detection, by criterion |
 //! | `cargo run --release -p benches --bin versus_qemu_img` | `refloat convert` beside `qemu-img convert`, on the same images |
 //! | `cargo run --release -p benches --bin versus_coldsnap` | pulling a snapshot, beside coldsnap |
+//! | `cargo run --release -p benches --bin versus_azcopy` | a disk into a page blob, beside azcopy |
 
+mod discard;
 mod measure;
 mod vm;
 
+pub use discard::{Discard, Taken};
 pub use measure::{Cost, Costs, measure, median};
 pub use vm::{pattern, vm_image};

@@ -2,12 +2,11 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use crc_fast::{CrcAlgorithm, checksum};
 
 /// The value of `x-ms-content-crc64` for a body.
 pub(super) fn of(bytes: &[u8]) -> String {
-    let mut digest = crc64fast_nvme::Digest::new();
-    digest.write(bytes);
-    BASE64_STANDARD.encode(digest.sum64().to_le_bytes())
+    BASE64_STANDARD.encode(checksum(CrcAlgorithm::Crc64Nvme, bytes).to_le_bytes())
 }
 
 #[cfg(test)]
