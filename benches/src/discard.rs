@@ -85,7 +85,9 @@ impl Discard {
                 }
                 let shared = Arc::clone(&serving);
                 thread::spawn(move || {
-                    if let Err(error) = shared.serve(stream) {
+                    let mut stream = stream;
+                    // Known before the client sees that it goes no further.
+                    if let Err(error) = shared.serve(&mut stream) {
                         shared.lock().wrong.get_or_insert(format!("{error:#}"));
                     }
                 });
@@ -202,12 +204,12 @@ impl Shared {
         self.blob.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, mut stream: TcpStream) -> Result<()> {
+    fn serve(&self, stream: &mut TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         let mut buf = vec![0; MAX_PUT];
         loop {
-            match Head::read(&mut stream) {
-                Ok(Some(head)) => self.request(&mut stream, &head, &mut buf)?,
+            match Head::read(stream) {
+                Ok(Some(head)) => self.request(stream, &head, &mut buf)?,
                 Ok(None) => return Ok(()),
                 Err(error) if is_end(&error) => return Ok(()),
                 Err(error) => return Err(error),
@@ -320,4 +322,45 @@ impl Shared {
 fn is_end(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(stream: &mut TcpStream, offset: u64, bytes: &[u8]) {
+        let last = offset + bytes.len() as u64 - 1;
+        let head = format!(
+            "PUT /account/container/disk.vhd?comp=page&sig=x HTTP/1.1\r\nx-ms-page-write: update\r\n\
+             Range: bytes={offset}-{last}\r\nContent-Length: {}\r\n\r\n",
+            bytes.len()
+        );
+        stream.write_all(&[head.as_bytes(), bytes].concat()).unwrap();
+        // A put that is wrong has no answer.
+        drop(stream.read(&mut [0; 1024]));
+    }
+
+    #[test]
+    fn what_is_not_the_disk_is_seen_and_what_is_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, size) = (folder.path().join("disk.vhd"), (1 << 20) + FOOTER);
+        let disk = File::create(&path).unwrap();
+        disk.set_len(size).unwrap();
+        disk.write_all_at(&[7; 4096], 8192).unwrap();
+        let mut footer = [1; FOOTER as usize];
+        footer[..8].copy_from_slice(b"conectix");
+        for (byte, is_right) in [(7, true), (8, false)] {
+            let sink = Discard::start(&path).unwrap();
+            let mut stream = TcpStream::connect(sink.address).unwrap();
+            put(&mut stream, 8192, &[byte; 4096]);
+            assert!(sink.taken().is_err(), "there is no footer yet");
+            let mut stream = TcpStream::connect(sink.address).unwrap();
+            put(&mut stream, size - FOOTER, &footer);
+            let taken = sink.taken();
+            assert_eq!(taken.is_ok(), is_right, "{taken:?}");
+            if let Ok(Taken { puts, bytes, checked }) = taken {
+                assert_eq!((puts, bytes, checked), (2, 4096 + FOOTER, 1));
+            }
+        }
+    }
 }
