@@ -349,6 +349,9 @@ fn a_signature_that_ends_is_told_and_a_new_one_goes_on() {
         assert!(std::time::Instant::now() < until && child.try_wait().unwrap().is_none(), "nothing is sent");
         std::thread::sleep(Duration::from_millis(2));
     }
+    // Whoever lists the processes sees the name of the file, and nothing that is in it.
+    let words = fs::read_to_string(format!("/proc/{}/cmdline", child.id())).unwrap();
+    assert!(words.contains("--sas-file") && !words.contains(SECRET), "{words}");
     // The new one is there before the old one ends.
     fs::write(blobs.path("sas"), blobs.server.next_signature()).unwrap();
     blobs.server.end_signature();
