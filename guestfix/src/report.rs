@@ -49,7 +49,8 @@ pub struct Root {
     /// Of the volume, in bytes.
     pub size: u64,
     /// In bytes, the file system's own structures included.
-    pub used: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 /// The answer of `check`.
@@ -104,7 +105,7 @@ impl Summary {
         let root = machine.volumes.iter().find(|volume| volume.mounted_at.as_deref() == Some("/"));
         let root = root.map(|volume| {
             let size = volume.device.size();
-            let used = size.saturating_sub(volume.free.unwrap_or(0));
+            let used = volume.free.map(|free| size.saturating_sub(free));
             Root { kind: volume.kind_name().unwrap_or_default().to_owned(), size, used }
         });
         Self {
@@ -132,7 +133,10 @@ impl fmt::Display for Summary {
             let (unit, bytes, digits) =
                 if *size < 1 << 30 { ("MiB", 1 << 20, 0) } else { ("GiB", 1 << 30, 1) };
             let count = |of: u64| of as f64 / f64::from(bytes);
-            write!(f, ", {kind} root {:.digits$} {unit} ({:.digits$} used)", count(*size), count(*used))?;
+            write!(f, ", {kind} root {:.digits$} {unit}", count(*size))?;
+            if let Some(used) = used {
+                write!(f, " ({:.digits$} used)", count(*used))?;
+            }
         }
         Ok(())
     }
@@ -153,7 +157,7 @@ mod tests {
     use crate::{Phase, Severity};
 
     fn report(items: Vec<Item>) -> Report {
-        let root = Root { kind: "ext4".into(), size: 8 << 30, used: (21 << 30) / 10 };
+        let root = Root { kind: "ext4".into(), size: 8 << 30, used: Some((21 << 30) / 10) };
         let guest = Summary {
             os: Some("Ubuntu 22.04.4".into()),
             arch: Some("x86_64"),
@@ -246,7 +250,7 @@ support: the operating system is not known
             arch: None,
             firmware: Vec::new(),
             partitions: 1,
-            root: Some(Root { kind: "ext4".into(), size, used }),
+            root: Some(Root { kind: "ext4".into(), size, used: Some(used) }),
         };
         let text = root(64 << 20, 5 << 20).to_string();
         assert_eq!(text, "no known operating system; 1 partition, ext4 root 64 MiB (5 used)");

@@ -18,7 +18,7 @@ use libdisk::volume::grub::Grub;
 pub const SYSTEM_PARTITION: &str = "/System:";
 
 pub(crate) use self::open::wrapped;
-use crate::facts::Machine;
+use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
 use crate::text::bytes::{decode, encode};
@@ -554,6 +554,17 @@ impl View for Tree {
 fn failed(path: &[u8], source: FsError) -> Error {
     Error::Guest { path: shown(path), source: source.into() }
 }
+    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
+        let mounted =
+            |mount: &&Mounted| volume.mounted_at.as_deref().is_some_and(|at| at.as_bytes() == mount.point);
+        match (volume.free, self.mounts.iter().find(mounted)) {
+            (None, Some(mount)) => {
+                mount.fs.free(enough).map(Some).map_err(|source| failed(&mount.point, source))
+            }
+            (free, _) => Ok(free),
+        }
+    }
+
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     [dir.strip_suffix(b"/").unwrap_or(dir), b"/", name].concat()

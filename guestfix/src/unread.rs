@@ -9,7 +9,7 @@ use libdisk::vfs::{FileType, Metadata};
 use libdisk::volume::grub::Grub;
 use serde::{Serialize, Serializer};
 
-use crate::facts::Machine;
+use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::rule::Evidence;
 use crate::{Result, View};
@@ -107,6 +107,10 @@ impl View for Noting<'_> {
 
     fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
         self.view.disk_bytes(disk, offset, len)
+    }
+
+    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
+        self.view.free(volume, enough)
     }
 
     fn grub(&self) -> Option<&Grub> {

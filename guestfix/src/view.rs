@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libdisk::vfs::{FileType, Metadata};
 use libdisk::volume::grub::Grub;
 
-use crate::facts::Machine;
+use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::rule::Evidence;
 use crate::text::bytes;
@@ -85,6 +85,15 @@ pub trait View {
     }
 
     /// GRUB for BIOS, which somebody brought for a disk without a boot loader; it is no part of the guest.
+    /// Free bytes of a volume, counted as far as `enough` of it; `None` where that is not known.
+    ///
+    /// # Errors
+    /// As above.
+    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
+        let _ = enough;
+        Ok(volume.free)
+    }
+
     fn grub(&self) -> Option<&Grub> {
         None
     }

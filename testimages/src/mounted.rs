@@ -54,6 +54,10 @@ impl FileSystem for Mounted {
         Err(FsError::unsupported("the kernel's view has no superblock"))
     }
 
+    fn free(&self, _: u64) -> Result<u64> {
+        Err(FsError::unsupported("the kernel's view has no superblock"))
+    }
+
     fn root(&self) -> NodeId {
         self.root
     }

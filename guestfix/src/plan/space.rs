@@ -49,20 +49,21 @@ pub(super) fn shortages(steps: &[Step], view: &dyn View) -> Result<Vec<String>> 
             dir = parent;
         }
     }
-    let short = machine.volumes.iter().filter_map(|volume| {
-        let need = needs.get(volume.name.as_str())?;
+    let mut short = Vec::new();
+    for volume in &machine.volumes {
+        let Some(need) = needs.get(volume.name.as_str()) else { continue };
         let place = format!("{} ({})", volume.mounted_at.as_deref().unwrap_or("?"), volume.name);
-        match (volume.free, volume.free_nodes) {
+        match (view.free(volume, need.bytes)?, volume.free_nodes) {
             (Some(free), _) if need.bytes > free => {
-                Some(format!("{place} has {free} bytes free, and the changes need {}", need.bytes))
+                short.push(format!("{place} has {free} bytes free, and the changes need {}", need.bytes));
             }
             (_, Some(free)) if need.nodes > free => {
-                Some(format!("{place} has {free} inodes free, and the changes need {}", need.nodes))
+                short.push(format!("{place} has {free} inodes free, and the changes need {}", need.nodes));
             }
-            _ => None,
+            _ => {}
         }
-    });
-    Ok(short.collect())
+    }
+    Ok(short)
 }
 
 /// Refuses changes that have no room.

@@ -9,7 +9,7 @@ use libdisk::volume::SignatureKind;
 use libdisk::volume::grub::Grub;
 use libdisk::volume::wrap::HEAD;
 
-use crate::facts::Machine;
+use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
 use crate::rule::Evidence;
@@ -257,6 +257,10 @@ impl View for Overlay<'_> {
             Some(_) => Ok(None),
             None => self.base.range(&path, offset, len),
         }
+    }
+
+    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
+        self.base.free(volume, enough)
     }
 
     fn grub(&self) -> Option<&Grub> {

@@ -48,10 +48,10 @@ impl Tree {
                 0 => machine = Some(without_volumes(disk, &table)?),
                 _ => data_disks.push(data_disk(index, disk, device, Ok(&table))),
             }
-            found.extend(volumes(disks.all(), index, &table)?);
+            found.extend(volumes(&disks, index, &table)?);
         }
         let machine = machine.ok_or_else(|| Error::Refused("a guest without a disk".into()))?;
-        let lvm = logical_volumes(disks.all(), &mut found)?;
+        let lvm = logical_volumes(&disks, &mut found)?;
         let volumes = found.iter().map(|found| found.volume.clone()).collect();
         let mut machine = Machine { data_disks, volumes, lvm, remote: disks.are_remote(), ..machine };
         let mut tree =
@@ -249,9 +249,9 @@ pub(crate) fn wrapped(machine: &Machine, head: &[u8]) -> Result<Machine> {
 }
 
 /// Every partition of a disk that holds something, or the whole disk where there is no table.
-fn volumes(disks: &[Disk], index: usize, table: &PartitionTable) -> Result<Vec<Found>> {
+fn volumes(disks: &Disks, index: usize, table: &PartitionTable) -> Result<Vec<Found>> {
     if table.kind == Kind::None {
-        let part = Part { disk: index, range: 0..disks[index].size() };
+        let part = Part { disk: index, range: 0..disks.all()[index].size() };
         let volume =
             Volume { name: volume_name(index, None), device: Device::Range(part), ..Volume::blank() };
         return Ok(vec![identify(disks, volume)?]);
@@ -278,13 +278,13 @@ fn on_partition(disk: usize, partition: &Partition) -> Volume {
 }
 
 /// Adds the logical volumes; those that cannot be opened have nothing on them.
-fn logical_volumes(disks: &[Disk], found: &mut Vec<Found>) -> Result<Lvm> {
+fn logical_volumes(disks: &Disks, found: &mut Vec<Found>) -> Result<Lvm> {
     let place = |found: &Found| {
         let Part { disk, range } = found.volume.device.part()?.clone();
         Some(volume::Place { disk, name: found.volume.name.clone(), range })
     };
     let places: Vec<_> = found.iter().filter_map(place).collect();
-    let scan = lvm2::scan_places(disks, &places)?;
+    let scan = lvm2::scan_places(disks.all(), &places)?;
     let mut groups = Vec::new();
     for group in &scan.groups {
         for logical in &group.volumes {
@@ -311,15 +311,14 @@ fn logical_volumes(disks: &[Disk], found: &mut Vec<Found>) -> Result<Lvm> {
 
 /// Opens the file system of a volume, or names what else it holds. One damaged volume must not hide the
 /// others: it stays without a file system.
-fn identify(disks: &[Disk], mut volume: Volume) -> Result<Found> {
-    let device = volume.device.open(disks)?;
-    let opened = libdisk::open_filesystem(&device)
-        .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
-    let fs = match opened {
-        Ok(Some((fs, info))) => {
-            describe(&mut volume, info);
+fn identify(disks: &Disks, mut volume: Volume) -> Result<Found> {
+    let device = volume.device.open(disks.all())?;
+    let remote = disks.are_remote();
+    let fs = match libdisk::open_filesystem(&device).and_then(|fs| told(fs, remote)) {
+        Ok(Some((fs, info, free))) => {
+            describe(&mut volume, info, free);
             if volume.needs_recovery {
-                Some(recovered(&device, &mut volume, fs)?)
+                Some(recovered(&device, &mut volume, fs, remote)?)
             } else {
                 volume.read_only = why_read_only(&device)?;
                 let subvolume = root_subvolume(&device, &*fs).unwrap_or_else(|error| {
@@ -374,14 +373,19 @@ fn why_read_only(device: &Disk) -> Result<Option<String>> {
 
 /// The file system as it is once its journal is replayed, in an overlay of its own: without that, files may
 /// be old. As it is now where the journal cannot be replayed.
-fn recovered(device: &Disk, volume: &mut Volume, fs: Box<dyn FileSystem>) -> Result<Box<dyn FileSystem>> {
+fn recovered(
+    device: &Disk,
+    volume: &mut Volume,
+    fs: Box<dyn FileSystem>,
+    remote: bool,
+) -> Result<Box<dyn FileSystem>> {
     let overlay = Overlay::new(device.clone())?;
     let replayed = libdisk::replay_filesystem(&overlay.writer())
         .and_then(|_| libdisk::open_filesystem(&overlay.disk()))
-        .and_then(|fs| fs.map(|fs| fs.info().map(|info| (fs, info))).transpose());
+        .and_then(|fs| told(fs, remote));
     match replayed {
-        Ok(Some((fs, info))) => {
-            describe(volume, info);
+        Ok(Some((fs, info, free))) => {
+            describe(volume, info, free);
             volume.needs_recovery = true;
             Ok(fs)
         }
@@ -395,12 +399,25 @@ fn recovered(device: &Disk, volume: &mut Volume, fs: Box<dyn FileSystem>) -> Res
     }
 }
 
-fn describe(volume: &mut Volume, info: Info) {
+/// A file system with what it tells of itself, and its free space. That of NTFS is counted in a map of all
+/// clusters, and not where each block of that is paid for.
+#[allow(clippy::type_complexity, reason = "it is taken apart at once")]
+fn told(
+    fs: Option<Box<dyn FileSystem>>,
+    remote: bool,
+) -> Result<Option<(Box<dyn FileSystem>, Info, Option<u64>)>, FsError> {
+    let Some(fs) = fs else { return Ok(None) };
+    let info = fs.info()?;
+    let free = if remote && info.kind == "ntfs" { None } else { Some(fs.free(u64::MAX)?) };
+    Ok(Some((fs, info, free)))
+}
+
+fn describe(volume: &mut Volume, info: Info, free: Option<u64>) {
     volume.kind = info.kind.parse().ok();
     volume.uuid = info.uuid;
     volume.label = info.label;
     volume.needs_recovery = info.state == State::NeedsRecovery;
-    volume.free = Some(info.free);
+    volume.free = free;
     volume.free_nodes = info.free_nodes;
 }
 

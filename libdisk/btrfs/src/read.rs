@@ -54,11 +54,14 @@ impl FileSystem for Btrfs {
             uuid: Some(Uuid::from_bytes(sb.uuid()).to_string()),
             block_size: sb.sector_size,
             size: sb.size(),
-            free: self.volume.free()?,
             free_nodes: None,
             state: sb.state(),
             features,
         })
+    }
+
+    fn free(&self, _: u64) -> Result<u64> {
+        self.volume.free()
     }
 
     fn root(&self) -> NodeId {

@@ -74,22 +74,29 @@ impl Ext4 {
     }
 }
 
+impl Ext4 {
+    fn sum(&self, count: fn(&Group) -> u32) -> u64 {
+        self.groups.iter().map(|group| u64::from(count(group))).sum()
+    }
+}
+
 impl FileSystem for Ext4 {
     fn info(&self) -> Result<Info> {
-        let sum =
-            |count: fn(&Group) -> u32| self.groups.iter().map(|group| u64::from(count(group))).sum::<u64>();
-        let free = sum(Group::free_blocks).saturating_mul(self.sb.cluster.into());
         Ok(Info {
             kind: self.sb.features.kind(),
             label: self.sb.label(),
             uuid: Some(self.sb.uuid_text()),
             block_size: self.sb.block_size,
             size: self.sb.byte(self.sb.blocks),
-            free: self.sb.byte(free),
-            free_nodes: Some(sum(Group::free_inodes)),
+            free_nodes: Some(self.sum(Group::free_inodes)),
             state: self.sb.state(),
             features: self.sb.features.names(),
         })
+    }
+
+    fn free(&self, _: u64) -> Result<u64> {
+        let blocks = self.sum(Group::free_blocks).saturating_mul(self.sb.cluster.into());
+        Ok(self.sb.byte(blocks))
     }
 
     fn root(&self) -> NodeId {

@@ -213,7 +213,6 @@ impl FileSystem for Fat {
             uuid: boot.serial.map(serial),
             block_size: u32::try_from(boot.cluster_bytes).unwrap_or(u32::MAX),
             size: boot.size,
-            free: u64::from(self.volume.count_free()?).saturating_mul(boot.cluster_bytes),
             free_nodes: None,
             // "Not unmounted" alone is no obstacle: there is nothing to replay, and what could be wrong is
             // checked before the first write.
@@ -224,6 +223,10 @@ impl FileSystem for Fat {
                 .map(str::to_owned)
                 .collect(),
         })
+    }
+
+    fn free(&self, _: u64) -> Result<u64> {
+        Ok(u64::from(self.volume.count_free()?).saturating_mul(self.volume.boot.cluster_bytes))
     }
 
     fn root(&self) -> NodeId {

@@ -231,11 +231,6 @@ impl FileSystem for Ntfs {
         let record = self.volume.file(system::VOLUME)?;
         let label = self.volume.resident(&record, kind::VOLUME_NAME, &[])?.unwrap_or_default();
         let label = String::from_utf16_lossy(&units(&label));
-        let mut free: u64 = 0;
-        self.each_free(0, u64::MAX, |range| {
-            free = free.saturating_add(range.end.saturating_sub(range.start));
-            ControlFlow::Continue(())
-        })?;
         let log = log::state(&self.volume)?;
         let state = if self.hibernated()? {
             State::Errors("hibernated".to_owned())
@@ -259,11 +254,21 @@ impl FileSystem for Ntfs {
             uuid: Some(format!("{:016X}", boot.serial)),
             block_size: boot.cluster_size,
             size: boot.size,
-            free: free.saturating_mul(u64::from(boot.cluster_size)),
             free_nodes: None,
             state,
             features,
         })
+    }
+
+    fn free(&self, enough: u64) -> Result<u64> {
+        let cluster = u64::from(self.volume.boot.cluster_size);
+        let wanted = enough.div_ceil(cluster.max(1));
+        let mut free: u64 = 0;
+        self.each_free(0, wanted, |range| {
+            free = free.saturating_add(range.end.saturating_sub(range.start));
+            if free < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(free.saturating_mul(cluster))
     }
 
     fn root(&self) -> NodeId {

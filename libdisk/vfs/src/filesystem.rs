@@ -28,8 +28,6 @@ pub struct Info {
     pub block_size: u32,
     /// Size in bytes.
     pub size: u64,
-    /// Free space in bytes.
-    pub free: u64,
     /// Free inodes, where the format has a fixed number.
     pub free_nodes: Option<u64>,
     /// Whether it can be edited as it is.
@@ -45,6 +43,13 @@ pub trait FileSystem: Send {
     /// # Errors
     /// As for every call here: what the device reports, and `Corrupt`.
     fn info(&self) -> Result<Info>;
+
+    /// Free space in bytes. Where it has to be counted, and much has to be read for that, what is more than
+    /// `enough` may be left out.
+    ///
+    /// # Errors
+    /// As above.
+    fn free(&self, enough: u64) -> Result<u64>;
 
     /// The root directory.
     fn root(&self) -> NodeId;

@@ -34,6 +34,10 @@ impl<F: Editable> FileSystem for Writable<F> {
         self.fs.info()
     }
 
+    fn free(&self, enough: u64) -> Result<u64> {
+        self.fs.free(enough)
+    }
+
     fn root(&self) -> NodeId {
         self.fs.root()
     }

@@ -19,18 +19,20 @@ impl Xfs {
 
 impl FileSystem for Xfs {
     fn info(&self) -> Result<Info> {
-        let free = self.sb.free_blocks.saturating_mul(self.sb.block_size.into());
         Ok(Info {
             kind: "xfs",
             label: self.sb.label(),
             uuid: Some(self.sb.uuid_text()),
             block_size: self.sb.block_size,
             size: self.sb.size(),
-            free,
             free_nodes: None,
             state: if self.needs_recovery()? { State::NeedsRecovery } else { State::Clean },
             features: self.sb.features.names(),
         })
+    }
+
+    fn free(&self, _: u64) -> Result<u64> {
+        Ok(self.sb.free_blocks.saturating_mul(self.sb.block_size.into()))
     }
 
     fn root(&self) -> NodeId {

@@ -50,7 +50,7 @@ pub(crate) fn in_pieces(bytes: Vec<u8>, name: &str, count: usize) -> Vec<u8> {
     };
     let small = 2 * count + 100;
     (0..small).for_each(|n| make(&mut *change, &format!("small {n}"), 1));
-    let free = change.fs().info().unwrap().free as usize / 4096;
+    let free = change.fs().free(u64::MAX).unwrap() as usize / 4096;
     make(&mut *change, "rest", free - 40);
     for n in (0..small).step_by(2) {
         change.unlink(root, format!("small {n}").as_bytes()).unwrap();

@@ -125,9 +125,9 @@ impl MemoryFs {
     /// Limits the volume to `size` bytes of content, names not counted, and 256 bytes for each node.
     #[must_use]
     pub fn capacity(mut self, size: u64) -> Self {
-        let used = self.info.size - self.info.free;
+        let used = self.info.size - self.free;
         self.info.size = size;
-        self.info.free = size.checked_sub(used).expect("the tree is larger than the capacity");
+        self.free = size.checked_sub(used).expect("the tree is larger than the capacity");
         self
     }
 

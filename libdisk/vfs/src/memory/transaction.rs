@@ -54,7 +54,7 @@ impl MemoryFs {
     }
 
     fn take_space(&mut self, len: u64) -> Result<()> {
-        self.info.free = self.info.free.checked_sub(len).ok_or(FsError::NoSpace("bytes"))?;
+        self.free = self.free.checked_sub(len).ok_or(FsError::NoSpace("bytes"))?;
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl MemoryFs {
         node.metadata.links -= 1;
         if node.metadata.links == 0 {
             let freed = NODE_COST + node.content.len();
-            self.info.free += freed;
+            self.free += freed;
             self.nodes.remove(&id);
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Transaction for MemoryTransaction<'_> {
             return Err(FsError::Invalid("not a regular file".into()));
         }
         let freed = old.len();
-        self.work.info.free += freed;
+        self.work.free += freed;
         self.work.take_space(content.len() as u64)?;
         let node = self.work.node_mut(file)?;
         node.content = Content::File(content.into());
