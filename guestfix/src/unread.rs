@@ -125,6 +125,10 @@ impl View for Noting<'_> {
         self.unread.borrow().len() + self.view.noted()
     }
 
+    fn note_unread(&self, what: Evidence) {
+        self.unread.borrow_mut().push(what);
+    }
+
     fn take_unread(&self) -> Vec<Evidence> {
         let mut unread = self.unread.take();
         unread.extend(self.view.take_unread());

@@ -98,6 +98,12 @@ pub trait View {
         None
     }
 
+    /// Notes what a reader of this view could not read and goes on without: it is told by
+    /// [`take_unread`](Self::take_unread), where somebody asks that.
+    fn note_unread(&self, what: Evidence) {
+        let _ = what;
+    }
+
     /// What could not be read since this was last asked, and was answered as if it were not there: none,
     /// except of a [`Noting`](crate::unread::Noting) view.
     fn take_unread(&self) -> Vec<Evidence> {

@@ -127,6 +127,8 @@ impl<'a> Hives<'a> {
         let encrypted = volumes.filter(|volume| volume.kind == Some(SignatureKind::BitLocker));
         let power = control(r"Session Manager\Power");
         let head = view.start("/hiberfil.sys", 4)?.unwrap_or_default();
+        let filters = self.system(|hive| filters::of(hive, &self.set))?;
+        filters.unread.into_iter().for_each(|(_, what)| view.note_unread(what));
         Ok(Windows {
             edition: self.version("EditionID")?,
             installation: self.version("InstallationType")?,
@@ -134,7 +136,7 @@ impl<'a> Hives<'a> {
             product_type: self.system(|hive| hive.text(&control("ProductOptions"), "ProductType"))?,
             control_sets: self.sets.clone(),
             services: self.services()?,
-            filters: self.system(|hive| filters::of(hive, &self.set))?,
+            filters: filters.all,
             page_files: self.system(|hive| hive.texts(&memory, "PagingFiles"))?.unwrap_or_default(),
             letters: self.letters()?,
             addresses: self.addresses()?,

@@ -4,6 +4,7 @@
 
 use super::Opened;
 use crate::Result;
+use crate::place::Evidence;
 
 /// What lists of filters are called.
 pub const LISTS: [&str; 2] = ["UpperFilters", "LowerFilters"];
@@ -33,12 +34,21 @@ pub struct Filters {
     pub names: Vec<String>,
 }
 
-/// All lists of a control set, those of classes first.
+/// Those of a control set.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Those of classes first.
+    pub all: Vec<Filters>,
+    /// Those that are no lists, each with its key, and what there is.
+    pub unread: Vec<(String, Evidence)>,
+}
+
+/// All lists of a control set.
 ///
 /// # Errors
-/// `Registry` if one cannot be read.
-pub fn of(system: &Opened, set: &str) -> Result<Vec<Filters>> {
-    let mut found = Vec::new();
+/// `Registry` if a key cannot be read; a value that is no list is told beside the others.
+pub fn of(system: &Opened, set: &str) -> Result<Lists> {
+    let mut found = Lists::default();
     // A class is a key of its own, a device one of three names: its bus, what it is, which one it is.
     for (path, depth) in [(format!(r"{set}\Control\Class"), 1), (format!(r"{set}\Enum"), 3)] {
         let Some(key) = system.key(&path)? else { continue };
@@ -48,8 +58,13 @@ pub fn of(system: &Opened, set: &str) -> Result<Vec<Filters>> {
                 for list in LISTS {
                     let value = system.at(&path, Some(list), key.value(list))?;
                     let Some(value) = value else { continue };
-                    let names = system.at(&path, Some(list), value.texts())?;
-                    found.push(Filters { key: path.clone(), list, names });
+                    match value.texts() {
+                        Ok(names) => found.all.push(Filters { key: path.clone(), list, names }),
+                        Err(error) => {
+                            let place = system.place(&path, Some(list));
+                            found.unread.push((path.clone(), Evidence::new(place, error.to_string())));
+                        }
+                    }
                 }
                 continue;
             }
@@ -64,7 +79,7 @@ pub fn of(system: &Opened, set: &str) -> Result<Vec<Filters>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::hive;
+    use super::super::testing::{hive, sz};
     use super::super::{SYSTEM, open};
     use super::*;
     use crate::rules::testing::Bench;
@@ -79,15 +94,20 @@ mod tests {
             (class, "UpperFilters", Kind::MULTI_SZ, list(&["XENFILT", "x"])),
             (device, "LowerFilters", Kind::MULTI_SZ, list(&["y"])),
             (r"ControlSet001\Enum\PCI", "LowerFilters", Kind::MULTI_SZ, list(&["no device"])),
+            (device, "UpperFilters", Kind::SZ, sz("z")),
         ]);
         Bench::debian().file(SYSTEM.path, file).guest(|guest| {
             let system = open(guest.view, SYSTEM).unwrap().unwrap();
             let found = of(&system, "ControlSet001").unwrap();
             let told: Vec<_> =
-                found.iter().map(|one| (one.key.as_str(), one.list, one.names.join(" "))).collect();
+                found.all.iter().map(|one| (one.key.as_str(), one.list, one.names.join(" "))).collect();
             let wanted =
                 [(class, "UpperFilters", "XENFILT x".to_owned()), (device, "LowerFilters", "y".to_owned())];
             assert_eq!(told, wanted);
+            let unread: Vec<_> =
+                found.unread.iter().map(|(key, what)| (key.as_str(), what.to_string())).collect();
+            let why = "the value UpperFilters is REG_SZ of 4 bytes, not a list of texts";
+            assert_eq!(unread, [(device, format!(r"SYSTEM\{device} UpperFilters: {why}"))]);
         });
     }
 }

@@ -267,6 +267,10 @@ impl View for Overlay<'_> {
         self.base.grub()
     }
 
+    fn note_unread(&self, what: Evidence) {
+        self.base.note_unread(what);
+    }
+
     fn take_unread(&self) -> Vec<Evidence> {
         self.base.take_unread()
     }

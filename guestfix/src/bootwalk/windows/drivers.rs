@@ -25,6 +25,12 @@ const XEN: [&str; 4] = [r"\Enum\XEN\", r"\Enum\XENBUS\", r"\Enum\XENVIF\", r"\En
 pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops: Vec<Hop> =
         system.services.unread.iter().map(|unread| Hop::unread(HopKind::Drivers, unread)).collect();
+    let groups = format!(r"{}\Control\ServiceGroupOrder", system.set);
+    if system.hive.texts(&groups, "List")?.is_none_or(|list| list.is_empty()) {
+        let why = "it names no groups, and in which order the loader takes the drivers is not known";
+        let place = system.hive.place(&groups, Some("List"));
+        hops.push(Hop::unknown(HopKind::Drivers, place, "the order of drivers", why));
+    }
     let order = in_order(system)?;
     for driver in &order {
         if let Some((why, is_sure)) = fault(guest, driver)? {
@@ -123,26 +129,28 @@ fn in_order(system: &System) -> Result<Vec<&Service>> {
 /// What is wrong with the filters of the devices that a start needs: one that is not loaded keeps its device
 /// from starting.
 fn filters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
-    let mut hops = Vec::new();
     let lists = filters::of(&system.hive, &system.set)?;
+    let counts = |key: &str| match key.contains(r"\Control\Class\") {
+        true => filters::CLASSES.iter().any(|class| key.to_lowercase().ends_with(class)),
+        false => !XEN.iter().any(|bus| key.to_uppercase().contains(&bus.to_uppercase())),
+    };
+    let unread = lists.unread.iter().filter(|(key, _)| counts(key));
+    let mut hops: Vec<Hop> = unread.map(|(_, what)| Hop::unread(HopKind::Drivers, what)).collect();
+    let of_disks = |key: &str| key.to_lowercase().ends_with(filters::DISK_DRIVES);
     let is_partitions = |list: &filters::Filters| {
-        list.key.to_lowercase().ends_with(filters::DISK_DRIVES)
+        of_disks(&list.key)
             && list.list == "UpperFilters"
             && list.names.iter().any(|name| name.eq_ignore_ascii_case(PARTITIONS))
     };
-    if !lists.iter().any(is_partitions) {
+    if !lists.all.iter().any(is_partitions) && !lists.unread.iter().any(|(key, _)| of_disks(key)) {
         let key = format!(r"{}\Control\Class\{}", system.set, filters::DISK_DRIVES);
         let place = system.hive.place(&key, Some("UpperFilters"));
         let why = format!("{PARTITIONS} is not in it, and no disk has partitions without it");
         hops.push(Hop::blocked(HopKind::Drivers, place, format!("the filter {PARTITIONS}"), why));
     }
-    for list in lists {
+    for list in lists.all.iter().filter(|list| counts(&list.key)) {
         let of_class = list.key.contains(r"\Control\Class\");
-        let counts = match of_class {
-            true => filters::CLASSES.iter().any(|class| list.key.to_lowercase().ends_with(class)),
-            false => !XEN.iter().any(|bus| list.key.to_uppercase().contains(&bus.to_uppercase())),
-        };
-        for name in list.names.iter().filter(|_| counts) {
+        for name in &list.names {
             let place = system.hive.place(&list.key, Some(list.list));
             let what = format!("the filter {name}");
             let blocked = |why: String| Hop::blocked(HopKind::Drivers, place.clone(), what.clone(), why);
@@ -244,7 +252,9 @@ mod tests {
                 let of_partitions = filters.iter().any(|hop| format!("{hop:?}").contains("is not in it"));
                 assert!(!of_partitions, "{name}: {filters:?}");
                 // What filters are named has a service: none of these machines was broken.
-                let all = filters::of(&system.hive, &system.set).unwrap();
+                let lists = filters::of(&system.hive, &system.set).unwrap();
+                assert_eq!(lists.unread, [], "{name}");
+                let all = lists.all;
                 // But one of infrared ports.
                 for list in
                     all.iter().filter(|list| !list.key.contains("{6bdd1fc5-810f-11d0-bec7-08002be2092f}"))

@@ -45,8 +45,12 @@ pub(super) fn network(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let found = Fault { is_sure: false, ..found };
         hops.push(found.hop(HopKind::Network, "the filter of the firewall on the network card"));
     }
-    for list in filters::of(&system.hive, &system.set)? {
-        if !list.key.to_lowercase().ends_with(CLASS) {
+    let lists = filters::of(&system.hive, &system.set)?;
+    let of_cards = |key: &str| key.to_lowercase().ends_with(CLASS);
+    let unread = lists.unread.iter().filter(|(key, _)| of_cards(key));
+    hops.extend(unread.map(|(_, what)| Hop::unread(HopKind::Network, what)));
+    for list in lists.all {
+        if !of_cards(&list.key) {
             continue;
         }
         for name in &list.names {

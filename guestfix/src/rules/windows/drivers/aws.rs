@@ -59,7 +59,7 @@ fn fix(staged: &mut Stage<'_>) -> Result<Fixed> {
     let system = System::of(&guest)?;
     let changes = wanted(&guest)?;
     for set in &system.sets.all {
-        let filters = needed(&system, set)?;
+        let filters = needed(&guest, &system, set)?;
         for change in &changes {
             let Some(driver) = change.key.strip_prefix(&service(set, "")) else { continue };
             let is_it = |list: &&Filters| list.names.iter().any(|name| name.eq_ignore_ascii_case(driver));

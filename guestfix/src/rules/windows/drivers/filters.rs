@@ -2,7 +2,7 @@
 
 use super::super::values::{Change, System, To, found, mend, service};
 use crate::platform::aws;
-use crate::registry::filters::{self, CLASSES, Filters};
+use crate::registry::filters::{self, CLASSES, Filters, Lists};
 use crate::registry::{self, SYSTEM};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Guest, Phase, Result, Rule, RuleMeta, Severity};
@@ -30,23 +30,25 @@ pub(in crate::rules) static RULE: Rule = Rule {
     fix: Some(|staged| mend(staged, wanted)),
 };
 
-/// Whether a list is of a class that a start needs, or of a device.
-fn counts(list: &Filters) -> bool {
-    let (_, path) = list.key.split_once('\\').unwrap_or_default();
+/// Whether the list of a key is that of a class that a start needs, or of a device.
+fn counts(key: &str) -> bool {
+    let (_, path) = key.split_once('\\').unwrap_or_default();
     let is_class = |class: &&str| path.eq_ignore_ascii_case(&format!(r"Control\Class\{class}"));
     !path.to_ascii_lowercase().starts_with(r"control\class\") || CLASSES.iter().any(is_class)
 }
 
-/// The filters of a control set that a start needs.
-pub(super) fn needed(system: &System, set: &str) -> Result<Vec<Filters>> {
-    Ok(filters::of(&system.hive, set)?.into_iter().filter(counts).collect())
+/// The filters of a control set that a start needs. What is no list is noted, and hides no other.
+pub(super) fn needed(guest: &Guest<'_>, system: &System, set: &str) -> Result<Vec<Filters>> {
+    let Lists { all, unread } = filters::of(&system.hive, set)?;
+    unread.into_iter().filter(|(key, _)| counts(key)).for_each(|(_, what)| guest.view.note_unread(what));
+    Ok(all.into_iter().filter(|list| counts(&list.key)).collect())
 }
 
 fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
     let system = System::of(guest)?;
     let mut changes = Vec::new();
     for set in &system.sets.all {
-        for list in needed(&system, set)? {
+        for list in needed(guest, &system, set)? {
             let (mut stay, mut why) = (Vec::new(), Vec::new());
             for filter in list.names {
                 match left_over(guest, &system, set, &filter)? {
