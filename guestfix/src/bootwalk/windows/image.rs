@@ -97,6 +97,33 @@ pub(super) fn unlinked_in(
             }
             todo.push(file);
         }
+        if let Some(fault) = delayed(guest, &path, &content, seen)? {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
+}
+
+/// What is wrong with the files that `path` loads when it first calls them. One that is not there is no fault: a
+/// Windows without a desktop lacks some, and the programs ask for them first.
+fn delayed(
+    guest: &Guest<'_>,
+    path: &str,
+    content: &[u8],
+    seen: &mut HashSet<String>,
+) -> Result<Option<Fault>> {
+    let Some(names) = imports::delayed(content) else {
+        return Ok(Some(Fault::unsure(path, "what it loads later cannot be read")));
+    };
+    for name in names {
+        if let Some(file) = beside(guest, path, &name)?
+            && !seen.contains(&file.to_lowercase())
+            && seen.insert(format!("later {}", file.to_lowercase()))
+            && let Some(fault) = fault(guest, &file, Look::Nearby)?
+        {
+            let why = format!("{}; {path} loads it when it first calls it", fault.why);
+            return Ok(Some(Fault::unsure(&fault.place, why)));
+        }
     }
     Ok(None)
 }
