@@ -1,16 +1,18 @@
 //! What fuzzing starts from: small images and files of each kind, made by the programs that make real ones.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use block::{Disk, Memory, Overlay};
+
+use crate::ntfs::interrupt;
+use crate::{judge, synthetic};
 
 /// How `benches/fuzz` takes a device: the number of its sectors, then each page that is not zero with its
 /// number before it.
 const PAGE: usize = 4096;
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
 
 /// A shell script that makes the file `seed`, in a folder of its own that has the folder `tree` with some
 /// files in it.
@@ -40,6 +42,8 @@ const DEVICES: &[&str] = &[
     "xfs_log",
     "btrfs",
     "fat",
+    "ntfs",
+    "ntfs_log",
 ];
 
 const TREE: &str = "mkdir -p tree/etc tree/boot/grub && echo 'UUID=1 / ext4 defaults 0 1' > tree/etc/fstab && \
@@ -64,6 +68,8 @@ const FAT: &str = "truncate -s 512K seed && mkfs.vfat seed > /dev/null && mmd -i
     mcopy -i seed tree/boot/large '::/EFI/A long name.efi'";
 const FAT32: &str =
     "truncate -s 34M seed && mkfs.vfat -F 32 -s 1 seed > /dev/null && mcopy -i seed tree/boot/large ::/BOOT";
+const NTFS: &str = "truncate -s 2M seed && mkntfs -F -q -Q -c 4096 seed > /dev/null 2>&1 && \
+    ntfscp -q seed tree/boot/large large && ntfscp -q seed tree/etc/fstab fstab";
 const GPT: &str =
     "truncate -s 4M seed && printf 'label: gpt\\nsize=1M, type=U, name=esp\\nsize=1M\\n' | sfdisk -q seed";
 const MBR: &str = "truncate -s 8M seed && printf 'label: dos\\nsize=1M, type=83, bootable\\nsize=4M, type=5\\nsize=1M\\nsize=1M\\n' | sfdisk -q seed";
@@ -114,6 +120,7 @@ const RECIPES: &[Recipe] = &[
     recipe("btrfs", "mixed", BTRFS),
     recipe("fat", "fat12", FAT),
     recipe("fat", "fat32", FAT32),
+    recipe("ntfs", "two", NTFS),
     recipe("cpio", "newc", CPIO),
     recipe("modules", "dep", DEP),
     recipe("modules", "index", INDEX),
@@ -144,6 +151,18 @@ pub fn seeds(target: &str) -> Result<Vec<Seed>> {
     for recipe in RECIPES.iter().filter(|recipe| recipe.target == target) {
         seeds.push(Seed { name: recipe.name, content: grow(target, recipe.script)? });
     }
+    match target {
+        "ntfs_log" => {
+            let image = made(NTFS)?.map(cut_off);
+            seeds.push(Seed { name: "pending", content: image.map(|image| pages(&image)).transpose()? });
+        }
+        "hive" | "hive_log" => {
+            let store = judge::need("hivexregedit").map(|_| synthetic::windows_store()).transpose()?;
+            let log = |store: Vec<u8>| if target == "hive" { store } else { half_written(store) };
+            seeds.push(Seed { name: "store", content: store.map(log) });
+        }
+        _ => {}
+    }
     if target == "codecs" {
         for packer in PACKERS {
             let name = packer.split(' ').next().unwrap_or(packer);
@@ -156,6 +175,12 @@ pub fn seeds(target: &str) -> Result<Vec<Seed>> {
 
 /// The input that a script makes; `None` if it fails.
 fn grow(target: &str, script: &str) -> Result<Option<Vec<u8>>> {
+    let made = made(script)?;
+    if DEVICES.contains(&target) { made.map(|image| pages(&image)).transpose() } else { Ok(made) }
+}
+
+/// The file that a script makes; `None` if it fails.
+fn made(script: &str) -> Result<Option<Vec<u8>>> {
     let folder = tempfile::tempdir()?;
     let before = if script == XFS { PROTO } else { "" };
     let mut shell = Command::new("sh");
@@ -165,24 +190,54 @@ fn grow(target: &str, script: &str) -> Result<Option<Vec<u8>>> {
     if !shell.status().context("sh cannot be started")?.success() {
         return Ok(None);
     }
-    let seed = folder.path().join("seed");
-    Ok(Some(if DEVICES.contains(&target) { pages(&seed)? } else { fs::read(&seed)? }))
+    Ok(Some(fs::read(folder.path().join("seed"))?))
 }
 
 /// An image as the targets take it.
-fn pages(image: &Path) -> Result<Vec<u8>> {
-    let file = File::open(image)?;
-    let size = file.metadata()?.len();
-    let mut input = u32::try_from(size.div_ceil(SECTOR))?.to_le_bytes().to_vec();
-    for number in 0..u32::try_from(size.div_ceil(PAGE as u64))? {
-        let mut page = [0; PAGE];
-        let start = u64::from(number) * PAGE as u64;
-        let len = PAGE.min((size - start) as usize);
-        file.read_exact_at(&mut page[..len], start)?;
-        if page.iter().any(|byte| *byte != 0) {
-            input.extend(number.to_le_bytes());
+fn pages(image: &[u8]) -> Result<Vec<u8>> {
+    let sectors = image.len().div_ceil(SECTOR);
+    let mut input = u32::try_from(sectors)?.to_le_bytes().to_vec();
+    for (number, bytes) in image.chunks(PAGE).enumerate() {
+        if bytes.iter().any(|byte| *byte != 0) {
+            let mut page = [0; PAGE];
+            page[..bytes.len()].copy_from_slice(bytes);
+            input.extend(u32::try_from(number)?.to_le_bytes());
             input.extend(page);
         }
     }
     Ok(input)
+}
+
+/// A volume of NTFS whose power was cut.
+fn cut_off(image: Vec<u8>) -> Vec<u8> {
+    let size = image.len();
+    let volume = Overlay::new(Disk::new(Memory::new(image))).expect("an overlay");
+    interrupt(&volume.writer());
+    volume.disk().read_vec(0, size).expect("a read")
+}
+
+/// A hive whose last write is in its log alone, as Windows 7 has it: its length, the hive, the log (*Windows
+/// registry file format specification*, M. Suhanov, "Old format").
+fn half_written(mut hive: Vec<u8>) -> Vec<u8> {
+    let number = u32::from_le_bytes(hive[4..8].try_into().expect("four bytes")) + 1;
+    let seal = |block: &mut [u8]| {
+        let words =
+            block[..508].chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
+        let sum = words.fold(0, |sum, word| sum ^ word);
+        block[508..512].copy_from_slice(&sum.to_le_bytes());
+    };
+    let mut log = hive[..SECTOR].to_vec();
+    for at in [4, 8] {
+        log[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    }
+    log[0x1c] = 1;
+    seal(&mut log);
+    log.extend(b"DIRT");
+    let bins = &hive[4096..];
+    log.resize(log.len() + (bins.len() / SECTOR).div_ceil(8), 0xff);
+    log.resize(log.len().next_multiple_of(SECTOR), 0);
+    log.extend(bins);
+    hive[4..8].copy_from_slice(&number.to_le_bytes());
+    seal(&mut hive);
+    [&u32::try_from(hive.len()).expect("a small hive").to_le_bytes()[..], &hive, &log].concat()
 }

@@ -3,7 +3,10 @@
 use libdisk::block::{Disk, DiskMut, Overlay};
 use libdisk::vfs::conformance::{Rng, exercise, walk};
 use libdisk::vfs::{FileSystem, FileSystemMut, Result};
-use libdisk::{btrfs as driver_of_btrfs, ext4 as driver_of_ext4, fat as driver_of_fat, xfs as driver_of_xfs};
+use libdisk::{
+    btrfs as driver_of_btrfs, ext4 as driver_of_ext4, fat as driver_of_fat, ntfs as driver_of_ntfs,
+    xfs as driver_of_xfs,
+};
 
 use crate::Pages;
 
@@ -71,4 +74,27 @@ pub fn fat(input: &[u8]) {
     let _ = driver_of_fat::probe(&disk);
     read(driver_of_fat::open(disk.clone()));
     over(disk).into_iter().for_each(|device| change(driver_of_fat::open_mut(device)));
+}
+
+/// NTFS.
+pub fn ntfs(input: &[u8]) {
+    let disk = Pages::new(input).disk();
+    let _ = driver_of_ntfs::probe(&disk);
+    if let Ok(fs) = driver_of_ntfs::open(disk.clone()) {
+        let _ = fs.free(u64::MAX);
+        walk(&*fs);
+    }
+    if let Some(Ok(mut fs)) = over(disk).map(driver_of_ntfs::open_mut) {
+        exercise(&mut *fs, &mut Rng::new(1));
+    }
+}
+
+/// The log of NTFS.
+pub fn ntfs_log(input: &[u8]) {
+    let Some(device) = over(Pages::new(input).disk()) else { return };
+    if driver_of_ntfs::replay(&device).is_ok()
+        && let Ok(fs) = driver_of_ntfs::open(device.disk())
+    {
+        walk(&*fs);
+    }
 }

@@ -7,13 +7,15 @@
 //! that a file system of 16 MiB is an input of some KiB.
 
 mod filesystem;
+mod hive;
 mod image;
 mod initrd;
 mod pages;
 mod text;
 mod volume;
 
-pub use filesystem::{btrfs, ext4, fat, jbd2, xfs, xfs_log};
+pub use filesystem::{btrfs, ext4, fat, jbd2, ntfs, ntfs_log, xfs, xfs_log};
+pub use hive::{hive, hive_log};
 pub use image::{probe, qcow2, vdi, vhd};
 pub use initrd::{codecs, cpio, modules};
 pub use pages::Pages;

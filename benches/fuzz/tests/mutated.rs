@@ -145,7 +145,8 @@ macro_rules! targets {
 }
 
 targets! {
-    btrfs codecs cpio ext4 fat gpt jbd2 lvm2 mbr modules plan probe qcow2 signature text vdi vhd xfs xfs_log
+    btrfs codecs cpio ext4 fat gpt hive hive_log jbd2 lvm2 mbr modules ntfs ntfs_log plan probe qcow2 signature text
+    vdi vhd xfs xfs_log
 }
 
 #[test]

@@ -138,6 +138,17 @@ impl SyntheticGuest {
         Some(copy)
     }
 
+    /// The same with further files, or others, on its first partition, which is that of a Windows.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    #[track_caller]
+    pub fn copy_with(&self, directory: &Path, files: &[(String, Vec<u8>)]) -> Option<PathBuf> {
+        let copy = self.copy_into(directory)?;
+        windows::add(&copy, files).unwrap_or_else(|error| panic!("{error:?}"));
+        Some(copy)
+    }
+
     /// The image converted by `qemu-img` into one of [`WRAPPINGS`].
     ///
     /// # Panics
@@ -252,6 +263,19 @@ pub fn all() -> &'static [SyntheticGuest] {
 /// Every synthetic Windows guest.
 pub fn windows() -> &'static [SyntheticGuest] {
     windows::ALL
+}
+
+/// A driver of Windows: headers, and no code.
+pub fn windows_driver(name: &str) -> Vec<u8> {
+    windows::driver(name)
+}
+
+/// The boot configuration of a Windows guest, by itself: a small hive.
+///
+/// # Errors
+/// If `hivexregedit` is not there.
+pub fn windows_store() -> anyhow::Result<Vec<u8>> {
+    windows::store()
 }
 
 /// A Windows guest of 30 GiB, a sparse file: nobody should read all of it.

@@ -197,7 +197,11 @@ fn build(out: &Path, version: &Version, dress: &Dress) -> Result<()> {
     tree.file(&format!("{config}/SOFTWARE"), hive("SOFTWARE", &software::compose(version, dress))?);
     for name in ["SAM", "SECURITY", "DEFAULT"] {
         let mut reg = reg::Reg::default();
-        reg.key(if name == "DEFAULT" { "Software" } else { name });
+        reg.key(match name {
+            "SAM" => "SAM\\Domains\\Account\\Users\\000001F4",
+            "SECURITY" => "Policy\\PolEKList",
+            _ => "Software",
+        });
         tree.file(&format!("{config}/{name}"), hive(name, &reg)?);
     }
     let mut starts = files::system_partition(dress.firmware, dress.fallback)?;
@@ -268,4 +272,27 @@ fn gpt_arguments(esp: (u64, u64), windows: (u64, u64)) -> [String; 12] {
         format!("--partition-guid=3:{WINDOWS_GUID}"),
         "--change-name=3:Basic data partition".into(),
     ]
+}
+
+/// The store of a Windows that is started by UEFI.
+///
+/// # Errors
+/// If `hivexregedit` is not there.
+pub(super) fn store() -> Result<Vec<u8>> {
+    let named = |guid: &str| Partition::Gpt { disk: guid_bytes(DISK_GUID), partition: guid_bytes(guid) };
+    bcd::make(Line::Ten.hive_minor(), true, named(ESP_GUID), named(WINDOWS_GUID), "Windows")
+}
+
+/// Puts further files onto the volume of a Windows that is the first partition of a disk.
+pub(super) fn add(disk: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let mut tree = super::tree::Tree::default();
+    for (path, content) in files {
+        tree.file(path, content);
+    }
+    volume::add(disk, &tree)
+}
+
+/// A driver, or a library, that is headers and no code.
+pub(super) fn driver(name: &str) -> Vec<u8> {
+    files::program(name, files::Subsystem::Native, false)
 }

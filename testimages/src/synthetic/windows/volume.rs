@@ -39,15 +39,40 @@ impl Ntfs<'_> {
         if self.boots {
             put_boot_code(image, size)?;
         }
-        let point = tempfile::tempdir()?;
-        // With security ids of its own for each file, as Windows has them.
-        let mut mount = tool("ntfs-3g");
-        mount.args(["-o", "permissions,windows_names,hide_dot_files"]).arg(image).arg(point.path());
-        run(&mut mount, &[])?;
-        let written = write(tree, point.path(), self.between);
-        run(tool("umount").arg(point.path()), &[])?;
-        written
+        mounted(image, |root| write(tree, root, self.between))
     }
+}
+
+/// What `fill` does to the files of a volume.
+fn mounted(image: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let point = tempfile::tempdir()?;
+    // With security ids of its own for each file, as Windows has them.
+    let mut mount = tool("ntfs-3g");
+    mount.args(["-o", "permissions,windows_names,hide_dot_files"]).arg(image).arg(point.path());
+    run(&mut mount, &[])?;
+    let filled = fill(point.path());
+    run(tool("umount").arg(point.path()), &[])?;
+    filled
+}
+
+/// Puts files onto the first partition of a disk, which has a DOS table.
+pub(super) fn add(disk: &Path, tree: &Tree) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = File::options().read(true).write(true).open(disk)?;
+    let mut entry = [0; 8];
+    file.read_exact_at(&mut entry, 446 + 8)?;
+    let number =
+        |at: usize| u64::from(u32::from_le_bytes(entry[at..at + 4].try_into().expect("four bytes"))) * 512;
+    let (start, size) = (number(0), number(4));
+    let volume = crate::judge::cut(disk, start..start + size);
+    mounted(volume.path(), |root| tree.write_below(root))?;
+    let mut piece = vec![0; 1 << 20];
+    for at in (0..size).step_by(piece.len()) {
+        let len = piece.len().min((size - at) as usize);
+        volume.as_file().read_exact_at(&mut piece[..len], at)?;
+        file.write_all_at(&piece[..len], start + at)?;
+    }
+    Ok(())
 }
 
 fn write(tree: &Tree, root: &Path, between: Option<usize>) -> Result<()> {
