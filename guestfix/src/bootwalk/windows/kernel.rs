@@ -13,8 +13,8 @@ const FOLDER: &str = "/Windows/System32";
 /// What every kernel since 2008 R2 is linked with.
 const LIBRARIES: [&str; 5] = ["hal.dll", "kdcom.dll", "bootvid.dll", "pshed.dll", "ci.dll"];
 
-/// Values that name a code page, and the one that is meant where there is none.
-const CODE_PAGES: [(&str, &str); 2] = [("ACP", "1252"), ("OEMCP", "437")];
+/// Values that name a code page.
+const CODE_PAGES: [&str; 2] = ["ACP", "OEMCP"];
 
 /// The hop at the kernel.
 ///
@@ -40,17 +40,28 @@ pub(super) fn kernel(guest: &Guest<'_>, kernel: &str) -> Result<Vec<Hop>> {
 pub(super) fn letters(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let key = format!(r"{}\Control\Nls\CodePage", system.set);
     let mut files = vec!["l_intl.nls".to_owned()];
-    for (value, usual) in CODE_PAGES {
-        let number = system.hive.text(&key, value)?.unwrap_or_else(|| usual.to_owned());
-        let file = system.hive.text(&key, &number)?;
-        files.push(file.unwrap_or_else(|| format!("C_{number}.NLS")));
-    }
     let mut hops = Vec::new();
+    for value in CODE_PAGES {
+        match system.hive.text(&key, value)? {
+            Some(number) => {
+                let file = system.hive.text(&key, &number)?;
+                files.push(file.unwrap_or_else(|| format!("C_{number}.NLS")));
+            }
+            None => {
+                let place = system.hive.place(&key, Some(value));
+                let why = "it is not there, and which table the loader takes is not known";
+                hops.push(Hop::unknown(HopKind::Kernel, place, "a table of letters", why));
+            }
+        }
+    }
     for file in files {
         let path = format!("{FOLDER}/{file}");
-        if let Err(why) = regular(guest.view, &path)? {
-            hops.push(Hop::blocked(HopKind::Kernel, path, "a table of letters", why));
-        }
+        let why = match regular(guest.view, &path)? {
+            Err(why) => why,
+            Ok(_) if guest.view.stat(&path)?.is_some_and(|file| file.size == 0) => "it is empty",
+            Ok(_) => continue,
+        };
+        hops.push(Hop::blocked(HopKind::Kernel, path, "a table of letters", why));
     }
     Ok(hops)
 }

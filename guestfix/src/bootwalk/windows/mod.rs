@@ -15,6 +15,7 @@ mod kernel;
 mod login;
 mod logon;
 mod network;
+mod required;
 mod root;
 mod service;
 mod session;

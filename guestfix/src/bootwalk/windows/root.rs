@@ -33,6 +33,7 @@ pub(super) fn root(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     for name in STACK.into_iter().chain(SINCE.into_iter().filter(is_there)) {
         hops.extend(loaded(guest, system, name)?);
     }
+    hops.extend(volumes(system)?);
     hops.extend(file_system(guest, system)?);
     hops.extend(host(guest, system)?);
     for name in LINKED {
@@ -124,6 +125,19 @@ fn loaded(guest: &Guest<'_>, system: &System, name: &str) -> Result<Option<Hop>>
             })
         }
     })
+}
+
+/// Why the driver of volumes has no device, which no bus tells of: it is one that was written down.
+fn volumes(system: &System) -> Result<Option<Hop>> {
+    let key = format!(r"{}\Enum\ROOT\VOLMGR", system.set);
+    for device in system.hive.subkeys(&key)? {
+        let service = system.hive.text(&format!(r"{key}\{device}"), "Service")?;
+        if service.is_some_and(|name| name.eq_ignore_ascii_case("volmgr")) {
+            return Ok(None);
+        }
+    }
+    let why = "no device there has the driver volmgr, and whether Windows makes one is not known";
+    Ok(Some(Hop::unknown(HopKind::Root, system.hive.place(&key, None), "the volumes", why)))
 }
 
 fn file_system(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {

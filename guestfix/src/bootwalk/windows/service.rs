@@ -158,9 +158,6 @@ pub(super) fn process(guest: &Guest<'_>, system: &System, service: &Service) -> 
     let (Some(group), Some(software)) = (words.next(), registry::open(guest.view, SOFTWARE)?) else {
         return Ok(None);
     };
-    if software.key(GROUPS)?.is_none() {
-        return Ok(None);
-    }
     let names = software.texts(GROUPS, group)?.unwrap_or_default();
     if names.iter().any(|name| name.eq_ignore_ascii_case(&service.name)) {
         return Ok(None);

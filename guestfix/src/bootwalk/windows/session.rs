@@ -3,13 +3,13 @@
 use super::System;
 use super::image::{self, Look};
 use super::service::fault;
-use super::{logon, subsystem};
+use super::{logon, required, subsystem};
 use crate::bootwalk::{Hop, HopKind, service};
 use crate::registry::{self, DISABLED, SOFTWARE};
 use crate::{Guest, Result};
 
 /// Programs and libraries, in the order in which they are needed, below System32.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 22] = [
     "ntdll.dll",
     "smss.exe",
     "csrss.exe",
@@ -18,6 +18,7 @@ const PROGRAMS: [&str; 20] = [
     "winsrv.dll",
     "kernel32.dll",
     "KernelBase.dll",
+    "rpcrt4.dll",
     "advapi32.dll",
     "sechost.dll",
     "user32.dll",
@@ -26,14 +27,16 @@ const PROGRAMS: [&str; 20] = [
     "services.exe",
     "lsass.exe",
     "lsasrv.dll",
+    "msv1_0.dll",
     "svchost.exe",
     "winlogon.exe",
     "LogonUI.exe",
     "userinit.exe",
 ];
 
-/// Services that nobody logs on without, where they are there: which, depends on the version.
-const SERVICES: [&str; 6] = ["DcomLaunch", "RpcEptMapper", "SamSs", "LSM", "ProfSvc", "PlugPlay"];
+/// Services that nobody logs on without, and the first build that has them (hives of 7, 8.1 and 10).
+const SERVICES: [(&str, u32); 6] =
+    [("DcomLaunch", 0), ("RpcEptMapper", 0), ("SamSs", 0), ("LSM", 9200), ("ProfSvc", 0), ("PlugPlay", 0)];
 
 /// The hops from the session manager to the logon.
 ///
@@ -69,9 +72,9 @@ pub(super) fn session(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let fault = fault(guest, system, name, latest)?;
         hops.extend(fault.map(|fault| fault.hop(HopKind::Init, "what programs talk to each other by")));
     }
-    let is_there =
-        |name: &&str| system.services.get(name).is_some() || system.services.unread(name).is_some();
-    for name in SERVICES.into_iter().filter(is_there) {
+    // Which Windows it is, is asked before.
+    let build = software.as_ref().map(registry::build).transpose()?.flatten().unwrap_or(0);
+    for (name, _) in SERVICES.into_iter().filter(|(_, since)| *since <= build) {
         let fault = fault(guest, system, name, DISABLED - 1)?;
         hops.extend(fault.map(|fault| fault.hop(HopKind::Init, "what a logon goes through")));
     }
@@ -82,6 +85,7 @@ pub(super) fn session(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let fault = image::unlinked(guest, system, path)?;
         hops.extend(fault.map(|fault| service::hop(HopKind::Init, "what programs are linked with", fault)));
     }
+    hops.extend(required::required(guest, system)?);
     if let Some(software) = &software {
         hops.extend(logon::logon(guest, system, software)?);
     }

@@ -1,7 +1,10 @@
 //! The hive SOFTWARE, as far as it tells which Windows this is and what EC2 put into it.
 
+use std::collections::BTreeMap;
+
 use super::reg::Reg;
-use super::{Dress, Version};
+use super::system::SERVICES;
+use super::{Dress, Line, Version};
 
 pub(super) fn compose(version: &Version, dress: &Dress) -> Reg {
     let mut reg = Reg::default();
@@ -21,6 +24,14 @@ pub(super) fn compose(version: &Version, dress: &Dress) -> Reg {
     if let Some(display) = version.display {
         reg.text(current, "DisplayVersion", display);
     }
+    groups(&mut reg, version, &format!("{current}\\Svchost"));
+    let profiles = format!("{current}\\ProfileList");
+    reg.expand(&profiles, "ProfilesDirectory", "%SystemDrive%\\Users");
+    reg.expand(
+        &format!("{profiles}\\S-1-5-18"),
+        "ProfileImagePath",
+        "%systemroot%\\system32\\config\\systemprofile",
+    );
     let logon = format!("{current}\\Winlogon");
     reg.text(&logon, "Userinit", "C:\\Windows\\system32\\userinit.exe,").text(
         &logon,
@@ -41,4 +52,21 @@ pub(super) fn compose(version: &Version, dress: &Dress) -> Reg {
     reg.key("Policies\\Microsoft\\Windows NT");
     reg.dword("Microsoft\\NET Framework Setup\\NDP\\v4\\Full", "Release", 461_808);
     reg
+}
+
+/// Which services are in each `svchost -k`: those that the control sets have.
+fn groups(reg: &mut Reg, version: &Version, key: &str) {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    groups.insert("LocalService".to_owned(), vec!["W32Time"]);
+    for (name, _, program) in SERVICES {
+        if *name == "LSM" && version.line == Line::Seven {
+            continue;
+        }
+        let Some((_, group)) = program.split_once(" -k ") else { continue };
+        let known = groups.keys().find(|known| known.eq_ignore_ascii_case(group)).cloned();
+        groups.entry(known.unwrap_or_else(|| group.to_owned())).or_default().push(name);
+    }
+    for (group, names) in groups {
+        reg.texts(key, &group, &names);
+    }
 }

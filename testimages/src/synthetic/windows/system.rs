@@ -6,26 +6,45 @@ use super::reg::Reg;
 use super::{Dress, Firmware, Line};
 
 /// A service in user mode: its name, its start, what it runs.
-const SERVICES: &[(&str, u32, &str)] = &[
+pub(super) const SERVICES: &[(&str, u32, &str)] = &[
     ("BFE", 2, "%systemroot%\\system32\\svchost.exe -k LocalServiceNoNetwork"),
+    ("DcomLaunch", 2, "%SystemRoot%\\system32\\svchost.exe -k DcomLaunch"),
     ("Dhcp", 2, "%SystemRoot%\\system32\\svchost.exe -k LocalServiceNetworkRestricted"),
     ("Dnscache", 2, "%SystemRoot%\\system32\\svchost.exe -k NetworkService"),
     ("EventLog", 2, "%SystemRoot%\\System32\\svchost.exe -k LocalServiceNetworkRestricted"),
     ("IKEEXT", 2, "%systemroot%\\system32\\svchost.exe -k netsvcs"),
     ("iphlpsvc", 2, "%SystemRoot%\\System32\\svchost.exe -k NetSvcs"),
     ("LanmanServer", 2, "%SystemRoot%\\system32\\svchost.exe -k netsvcs"),
+    ("LSM", 2, "%SystemRoot%\\system32\\svchost.exe -k DcomLaunch"),
     ("mpssvc", 2, "%SystemRoot%\\system32\\svchost.exe -k LocalServiceNoNetwork"),
     ("Netlogon", 3, "%systemroot%\\system32\\lsass.exe"),
     ("Netman", 3, "%SystemRoot%\\System32\\svchost.exe -k LocalSystemNetworkRestricted"),
     ("nsi", 2, "%systemroot%\\system32\\svchost.exe -k LocalService"),
     ("PlugPlay", 2, "%SystemRoot%\\system32\\svchost.exe -k DcomLaunch"),
+    ("ProfSvc", 2, "%systemroot%\\system32\\svchost.exe -k netsvcs"),
     ("RemoteRegistry", 2, "%SystemRoot%\\system32\\svchost.exe -k localService"),
+    ("RpcEptMapper", 2, "%SystemRoot%\\system32\\svchost.exe -k RPCSS"),
     ("RpcSs", 2, "%SystemRoot%\\system32\\svchost.exe -k rpcss"),
+    ("SamSs", 2, "%SystemRoot%\\system32\\lsass.exe"),
     ("sacsvr", 3, "%SystemRoot%\\System32\\svchost.exe -k netsvcs"),
     ("TermService", 3, "%SystemRoot%\\System32\\svchost.exe -k termsvcs"),
     ("WerSvc", 3, "%SystemRoot%\\System32\\svchost.exe -k WerSvcGroup"),
     ("WinRM", 2, "%SystemRoot%\\System32\\svchost.exe -k NetworkService"),
 ];
+
+/// What some of them are in, below System32.
+pub(super) const LIBRARIES: &[(&str, &str)] = &[
+    ("DcomLaunch", "rpcss.dll"),
+    ("LSM", "lsm.dll"),
+    ("PlugPlay", "umpnpmgr.dll"),
+    ("ProfSvc", "profsvc.dll"),
+    ("RpcEptMapper", "RpcEpMap.dll"),
+    ("RpcSs", "rpcss.dll"),
+    ("TermService", "termsrv.dll"),
+];
+
+/// Libraries that all programs share.
+pub(super) const SHARED: &[&str] = &["advapi32", "gdi32", "kernel32", "rpcrt4", "sechost", "user32"];
 
 /// Classes of devices, as Windows numbers them.
 pub(super) const DISK_DRIVE: &str = "{4d36e967-e325-11ce-bfc1-08002be10318}";
@@ -102,12 +121,16 @@ fn services(reg: &mut Reg, version: &Version, dress: &Dress, set: &str) {
     for (name, start, program) in SERVICES.iter().chain(dress.services) {
         let key = format!("{set}\\Services\\{name}");
         let start = if *name == "RemoteRegistry" && version.client { 4 } else { *start };
-        if *name == "sacsvr" && version.client {
+        if *name == "sacsvr" && version.client || *name == "LSM" && version.line == Line::Seven {
             continue;
         }
         reg.dword(&key, "Type", if program.contains("svchost") { 0x20 } else { 0x10 });
         reg.dword(&key, "Start", start).dword(&key, "ErrorControl", 1).expand(&key, "ImagePath", program);
         reg.text(&key, "ObjectName", "LocalSystem");
+        if let Some((_, library)) = LIBRARIES.iter().find(|(known, _)| known == name) {
+            let library = format!("%SystemRoot%\\System32\\{library}");
+            reg.expand(&format!("{key}\\Parameters"), "ServiceDll", &library);
+        }
     }
     let time = format!("{set}\\Services\\W32Time");
     reg.dword(&time, "Type", 0x20).dword(&time, "Start", if version.client { 3 } else { 2 });
@@ -155,6 +178,19 @@ fn control(reg: &mut Reg, version: &Version, dress: &Dress, set: &str) {
     let subsystems = format!("{session}\\SubSystems");
     reg.texts(&subsystems, "Required", &["Debug", "Windows"]);
     reg.expand(&subsystems, "Windows", "%SystemRoot%\\system32\\csrss.exe ObjectDirectory=\\Windows");
+    let shared = format!("{session}\\KnownDLLs");
+    for name in SHARED {
+        reg.text(&shared, name, &format!("{name}.dll"));
+    }
+    let letters = format!("{control}\\Nls");
+    let pages = format!("{letters}\\CodePage");
+    reg.text(&pages, "ACP", "1252").text(&pages, "OEMCP", "437");
+    reg.text(&pages, "1252", "c_1252.nls").text(&pages, "437", "c_437.nls");
+    let language = format!("{letters}\\Language");
+    reg.text(&language, "Default", "0409").text(&language, "InstallLanguage", "0409");
+    let authority = format!("{control}\\Lsa");
+    reg.texts(&authority, "Authentication Packages", &["msv1_0"]);
+    reg.texts(&authority, "Notification Packages", &["scecli"]);
     reg.text(
         &format!("{control}\\ProductOptions"),
         "ProductType",
@@ -265,6 +301,11 @@ fn devices(reg: &mut Reg, dress: &Dress, set: &str) {
     };
     reg.text(&key, "Service", if dress.nitro() { "AWSNVMe" } else { "xenvbd" });
     reg.text(&key, "ClassGUID", SCSI_ADAPTER);
+    // What is there without a bus that tells of it.
+    for name in ["vdrvroot", "volmgr"] {
+        let key = format!("{set}\\Enum\\ROOT\\{}\\0000", name.to_uppercase());
+        reg.text(&key, "Service", name).text(&key, "ClassGUID", SYSTEM_DEVICE);
+    }
     for (device, filters) in dress.device_filters {
         reg.texts(&format!("{set}\\Enum\\{device}"), "UpperFilters", filters);
     }
