@@ -49,6 +49,7 @@ impl Place {
             Some("ext2" | "ext3" | "ext4") => judge::e2fsck_clean(&self.path, self.range.start),
             Some("vfat") => judge::fsck_vfat(&self.path, self.range.clone()),
             Some("xfs") => judge::xfs_repair(&self.path, self.range.clone()),
+            Some("ntfs") => judge::ntfs(&self.path, self.range.clone()),
             kind => panic!("{}: nobody judges {kind:?}", volume.name),
         }
     }
