@@ -49,6 +49,7 @@ pub mod tree;
 pub mod undo;
 pub mod unread;
 pub mod view;
+pub mod windows_agent;
 
 pub use archives::Archives;
 pub use device::Device;
@@ -60,3 +61,4 @@ pub use platform::Target;
 pub use rule::{Finding, Fixed, Goal, Guest, Phase, Rule, RuleMeta, Severity};
 pub use stage::Stage;
 pub use view::View;
+pub use windows_agent::WindowsAgent;

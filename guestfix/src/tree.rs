@@ -23,7 +23,7 @@ use crate::memo::Memo;
 use crate::path::{Kind, Last, Names, Place, below, resolve, shown, split};
 use crate::text::bytes::{decode, encode};
 use crate::unread::Noting;
-use crate::{Error, Result, View, limits};
+use crate::{Error, Result, View, WindowsAgent, limits};
 
 /// File content is read in pieces of this size: a size from the disk never sizes an allocation.
 const PIECE: usize = 1 << 20;
@@ -40,6 +40,7 @@ pub struct Tree {
     disks: Vec<Disk>,
     machine: Machine,
     grub: Option<Grub>,
+    windows_agent: Option<WindowsAgent>,
     mounts: Vec<Mounted>,
     blind: Vec<Blind>,
     /// What resolved paths lead to.
@@ -144,6 +145,7 @@ impl Tree {
             disks: Vec::new(),
             machine,
             grub: None,
+            windows_agent: None,
             mounts,
             blind: Vec::new(),
             nodes,
@@ -158,6 +160,12 @@ impl Tree {
     #[must_use]
     pub fn with_grub(self, grub: Grub) -> Self {
         Self { grub: Some(grub), ..self }
+    }
+
+    /// With Azure's agent, for a Windows without one.
+    #[must_use]
+    pub fn with_windows_agent(self, agent: WindowsAgent) -> Self {
+        Self { windows_agent: Some(agent), ..self }
     }
 
     /// Whether there is a root file system: on a disk without one every path is absent.
@@ -546,14 +554,6 @@ impl View for Tree {
         Ok(Some(bytes))
     }
 
-    fn grub(&self) -> Option<&Grub> {
-        self.grub.as_ref()
-    }
-}
-
-fn failed(path: &[u8], source: FsError) -> Error {
-    Error::Guest { path: shown(path), source: source.into() }
-}
     fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
         let mounted =
             |mount: &&Mounted| volume.mounted_at.as_deref().is_some_and(|at| at.as_bytes() == mount.point);
@@ -565,6 +565,18 @@ fn failed(path: &[u8], source: FsError) -> Error {
         }
     }
 
+    fn grub(&self) -> Option<&Grub> {
+        self.grub.as_ref()
+    }
+
+    fn windows_agent(&self) -> Option<&WindowsAgent> {
+        self.windows_agent.as_ref()
+    }
+}
+
+fn failed(path: &[u8], source: FsError) -> Error {
+    Error::Guest { path: shown(path), source: source.into() }
+}
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     [dir.strip_suffix(b"/").unwrap_or(dir), b"/", name].concat()

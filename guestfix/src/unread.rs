@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::rule::Evidence;
-use crate::{Result, View};
+use crate::{Result, View, WindowsAgent};
 
 /// What systemd and others link a file to that is to be empty.
 const NULL: &str = "/dev/null";
@@ -115,6 +115,10 @@ impl View for Noting<'_> {
 
     fn grub(&self) -> Option<&Grub> {
         self.view.grub()
+    }
+
+    fn windows_agent(&self) -> Option<&WindowsAgent> {
+        self.view.windows_agent()
     }
 
     fn memo(&self) -> Option<&Memo> {

@@ -9,6 +9,7 @@ use crate::facts::{Machine, Volume};
 use crate::memo::Memo;
 use crate::rule::Evidence;
 use crate::text::bytes;
+use crate::windows_agent::WindowsAgent;
 use crate::{Result, limits};
 
 /// A guest's own tree, all of its file systems in their places, symbolic links resolved inside the guest.
@@ -84,7 +85,6 @@ pub trait View {
         Err(crate::Error::Refused("this guest has no disk below its files".into()))
     }
 
-    /// GRUB for BIOS, which somebody brought for a disk without a boot loader; it is no part of the guest.
     /// Free bytes of a volume, counted as far as `enough` of it; `None` where that is not known.
     ///
     /// # Errors
@@ -94,7 +94,13 @@ pub trait View {
         Ok(volume.free)
     }
 
+    /// GRUB for BIOS, which somebody brought for a disk without a boot loader; it is no part of the guest.
     fn grub(&self) -> Option<&Grub> {
+        None
+    }
+
+    /// Azure's agent for a Windows without one, which somebody brought; it is no part of the guest.
+    fn windows_agent(&self) -> Option<&WindowsAgent> {
         None
     }
 

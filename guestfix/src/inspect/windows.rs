@@ -257,7 +257,7 @@ impl<'a> Hives<'a> {
             (Agent::CloudWatch, has("AmazonCloudWatchAgent")),
             (Agent::Ec2Config, has("Ec2Config")),
             (Agent::Ec2Launch, has("Amazon EC2Launch")),
-            (Agent::WindowsAzure, azure::WINDOWS_AGENTS.into_iter().any(has)),
+            (Agent::WindowsAzure, azure::WINDOWS_AGENTS.into_iter().any(|(name, _)| has(name))),
         ]
         .into_iter()
         .filter_map(|(agent, is_there)| is_there.then_some(agent))
@@ -269,7 +269,10 @@ impl<'a> Hives<'a> {
 fn of_interest() -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     let platforms = TARGETS.iter().flat_map(|target| target.platform.windows.all());
-    let ours = aws::windows::DRIVERS.into_iter().chain(aws::windows::AGENTS).chain(azure::WINDOWS_AGENTS);
+    let ours = aws::windows::DRIVERS
+        .into_iter()
+        .chain(aws::windows::AGENTS)
+        .chain(azure::WINDOWS_AGENTS.map(|(name, _)| name));
     for name in platforms.chain(ours).chain(REACHED_BY) {
         if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             names.push(name);

@@ -40,8 +40,10 @@ pub(crate) const DHCP_OPTIONS: &[&str] = &[
     "unknown-245",
 ];
 
-/// The services of its agent in a Windows guest ("Azure Windows VM agent overview", Microsoft Learn, 2026).
-pub(crate) const WINDOWS_AGENTS: [&str; 2] = ["WindowsAzureGuestAgent", "RdAgent"];
+/// The services of its agent in a Windows guest, and what each starts ("Troubleshoot Azure Windows VM Agent
+/// issues", Microsoft Learn, 2025-03-17).
+pub(crate) const WINDOWS_AGENTS: [(&str, &str); 2] =
+    [("WindowsAzureGuestAgent", "WindowsAzureGuestAgent.exe"), ("RdAgent", "WaAppAgent.exe")];
 /// Its activation server ("Windows activation", Microsoft Learn, 2026), and the port.
 pub(crate) const ACTIVATION: (&str, &str) = ("azkms.core.windows.net", "1688");
 

@@ -15,7 +15,7 @@ use crate::path::{self, Kind, Last, Names, Place, split_str};
 use crate::rule::Evidence;
 use crate::text::bytes::{decode, encode};
 use crate::tree::volume_at;
-use crate::{Result, View};
+use crate::{Result, View, WindowsAgent};
 
 /// What will be at a path.
 #[derive(Debug, Clone)]
@@ -265,6 +265,10 @@ impl View for Overlay<'_> {
 
     fn grub(&self) -> Option<&Grub> {
         self.base.grub()
+    }
+
+    fn windows_agent(&self) -> Option<&WindowsAgent> {
+        self.base.windows_agent()
     }
 
     fn note_unread(&self, what: Evidence) {

@@ -56,6 +56,8 @@ pub(crate) const FOLLOWS: &str =
 pub(crate) const FINISH_FIRST: &str =
     "run the one that was not finished again: it goes on where it was stopped; then --since works";
 pub(crate) const IN_FULL: &str = "leave --since out and add --force: a full migration writes all of it again; then --since works from that on";
+pub(crate) const WINDOWS_AGENT: &str = "give --windows-agent the folder C:\\WindowsAzure of a machine that has the agent, or the GuestAgent_… in it, \
+     with WaAppAgent.exe and WindowsAzureGuestAgent.exe";
 pub(crate) const WITHOUT_SINCE: &str = "leave --since out to fetch all of the snapshot";
 
 /// What the operating system says, where that is all there is to know and no verb knows better.

@@ -19,7 +19,7 @@ use crate::answer::Help;
 use crate::cli::GoalArgs;
 use crate::context::Context;
 use crate::snapshot;
-use crate::{azure, grub, help, name, next, present};
+use crate::{azure, grub, help, name, next, present, windows_agent};
 
 /// A machine as the user named it: one image, several, or an instance.
 pub(crate) struct Image {
@@ -55,12 +55,14 @@ impl Image {
         Tree::open(&self.machine).with_context(|| self.name.clone())
     }
 
-    /// The guest in it, for a check or plan: with GRUB, if the disk may want it.
+    /// The guest in it, for a check or plan: with GRUB, if the disk may want it, and with Azure's agent, if it was given.
     pub(crate) fn guest_for(&self, args: &GoalArgs) -> Result<Tree> {
         if let Some(folder) = args.grub.as_deref().filter(|folder| !folder.is_dir()) {
             return Err(anyhow!("{}: there is no such folder", name::shown(folder))).help(help::GRUB);
         }
+        let agent = args.windows_agent.as_deref().map(windows_agent::read).transpose()?;
         let tree = self.guest()?;
+        let tree = agent.into_iter().fold(tree, Tree::with_windows_agent);
         if tree.machine().starts() || args.target.firmware != Firmware::Bios {
             return Ok(tree);
         }

@@ -38,6 +38,7 @@ mod symptom;
 mod test_migrate;
 mod undo;
 mod verify;
+mod windows_agent;
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;

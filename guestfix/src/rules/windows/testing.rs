@@ -72,8 +72,11 @@ fn sound() -> Vec<(HiveFile, String, String, Kind, Vec<u8>)> {
     for name in ["TermService", "Netlogon", "Netman", "WerSvc"] {
         system(&format!(r"*\Services\{name}"), "Start", Kind::DWORD, dword(3));
     }
-    for name in azure::WINDOWS_AGENTS {
-        system(&format!(r"*\Services\{name}"), "Start", Kind::DWORD, dword(2));
+    for (name, program) in azure::WINDOWS_AGENTS {
+        let (key, program) =
+            (format!(r"*\Services\{name}"), sz(&format!(r"C:\WindowsAzure\Packages\{program}")));
+        system(&key, "Start", Kind::DWORD, dword(2));
+        system(&key, "ImagePath", Kind::EXPAND_SZ, program);
     }
     system(r"*\Services\partmgr\Parameters", "SanPolicy", Kind::DWORD, dword(1));
     system(r"*\Services\W32Time\Parameters", "NtpServer", Kind::SZ, sz("time.windows.com,0x9"));
@@ -148,6 +151,8 @@ pub(super) fn windows(values: &[Value<'_>], without: &[(HiveFile, &str)], files:
         bench = bench.file(&format!("/Windows/System32/drivers/{name}"), "MZ");
     }
     bench = bench
+        .file("/WindowsAzure/Packages/WaAppAgent.exe", "MZ")
+        .file("/WindowsAzure/Packages/WindowsAzureGuestAgent.exe", "MZ")
         .file("/System:/EFI/Boot/bootx64.efi", "MZ")
         .file("/System:/EFI/Microsoft/Boot/bootmgfw.efi", "MZ");
     files.iter().fold(bench, |bench, (path, content)| bench.file(path, content))

@@ -475,7 +475,17 @@ fn what_cannot_be_mended_is_said_with_its_place() {
         (
             &agents::vm_agent::RULE,
             windows(&[], &[(SYSTEM, r"*\Services\RdAgent")], &[]),
-            "platform: there is no service RdAgent",
+            r"SYSTEM\ControlSet001\Services\RdAgent: there is no such service",
+        ),
+        (
+            &agents::vm_agent::RULE,
+            windows(&[of_system(r"*\Services\RdAgent", "Start", 4)], &[], &[]),
+            r"SYSTEM\ControlSet001\Services\RdAgent Start: is 4: it is disabled",
+        ),
+        (
+            &agents::vm_agent::RULE,
+            windows(&[], &[], &[]).without("/WindowsAzure/Packages/WaAppAgent.exe"),
+            "/WindowsAzure/Packages/WaAppAgent.exe: the service RdAgent starts it, and it is not there",
         ),
     ];
     for (rule, bench, expected) in cases {
