@@ -153,7 +153,7 @@ mod tests {
     use crate::bootwalk;
     use crate::plan::{Item, Remedy, Verdict};
     use crate::platform::azure;
-    use crate::rule::{CloudInit, Evidence, Place};
+    use crate::rule::{Evidence, Place};
     use crate::{Phase, Severity};
 
     fn report(items: Vec<Item>) -> Report {
@@ -169,7 +169,7 @@ mod tests {
         let check = Check { items, shortages: Vec::new(), walk, walk_after_fix: None };
         Report {
             image: "u.qcow2".into(),
-            goal: Goal { target: &azure::GEN2, cloud_init: CloudInit::Disable },
+            goal: Goal::new(&azure::GEN2),
             guest,
             ready: check.ready(),
             ready_after_fix: check.fixable(),

@@ -30,6 +30,16 @@ pub struct Goal {
     /// How to handle cloud-init.
     #[serde(default)]
     pub cloud_init: CloudInit,
+    /// Whether a Windows is also to get what Microsoft asks of images and no start needs.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+impl Goal {
+    /// To boot there, with the usual policies.
+    pub const fn new(target: &'static Target) -> Self {
+        Self { target, cloud_init: CloudInit::Disable, strict: false }
+    }
 }
 
 /// Everything a rule may look at.
@@ -128,11 +138,13 @@ pub struct Applies {
     pub platform: Option<&'static Platform>,
     /// What it is to start by there.
     pub firmware: Option<Firmware>,
+    /// Whether it is only for who asks for all that Microsoft asks of images.
+    pub strict: bool,
 }
 
 impl Applies {
     /// To every guest on every target.
-    pub const ALWAYS: Self = Self { system: None, platform: None, firmware: None };
+    pub const ALWAYS: Self = Self { system: None, platform: None, firmware: None, strict: false };
     /// To every Linux, wherever it goes.
     pub const LINUX: Self = Self { system: Some(OsKind::Linux), ..Self::ALWAYS };
 
@@ -151,6 +163,12 @@ impl Applies {
         Self { firmware: Some(firmware), ..self }
     }
 
+    /// For who asks for all that Microsoft asks of images only.
+    #[must_use]
+    pub const fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
     /// Why a rule is not for this guest; `None` if it is. A guest whose system is not known gets the rules of
     /// all systems: what is not known is not ruled out.
     pub fn why_not(&self, guest: &Guest<'_>) -> Option<&'static str> {
@@ -166,6 +184,9 @@ impl Applies {
                 return Some("the target starts by UEFI");
             }
             _ => {}
+        }
+        if self.strict && !guest.goal.strict {
+            return Some("no start needs it, and --strict was not given");
         }
         let known = guest.facts.os.peek().as_ref().map(|os| os.kind);
         match (self.system, known) {

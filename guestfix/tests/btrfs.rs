@@ -6,7 +6,6 @@ use std::path::Path;
 use guestfix::facts::SignatureKind;
 use guestfix::plan::{Identity, Verdict, check, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, View};
 use libdisk::block::{Disk, FileDisk};
@@ -54,7 +53,7 @@ fn a_guest_on_subvolumes_is_read_and_not_edited() {
     let why = volume.read_only.as_deref().unwrap();
     assert!(why.contains("writing to btrfs"), "{why}");
 
-    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    let goal = Goal::new(&azure::GEN1);
     let plan = plan(&tree, &[Identity::of("disk.img", &disk).unwrap()], &goal).unwrap();
     assert!(plan.steps.is_empty() && !plan.by_hand.is_empty(), "{plan:?}");
     let told = format!("{:?}", plan.by_hand);
@@ -69,7 +68,7 @@ fn a_guest_on_subvolumes_is_judged_as_any_other() {
     let path = dir.path().join("disk.img");
     let Some(disk) = disk(&path) else { return };
     let found = |disk: &Disk| {
-        let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+        let goal = Goal::new(&azure::GEN1);
         let check = check(&Tree::open(disk.clone()).unwrap(), &goal).unwrap();
         let mut out = Vec::new();
         for item in check.items {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use guestfix::facts::{Lvm, Machine, TableKind};
 use guestfix::plan::{Verdict, check};
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, platform::azure};
 use libdisk::vfs::{FileType, MemoryFs};
@@ -35,7 +34,7 @@ const GRUB_CFG: &str =
 #[track_caller]
 fn checked(what: &str, fs: MemoryFs) -> Vec<String> {
     let machine = Machine { size: 8 << 30, bios: vec!["boot code".into()], ..machine() };
-    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    let goal = Goal::new(&azure::GEN1);
     let tree = Tree::from_filesystems(vec![("/".into(), Box::new(fs))], machine);
     MEMORY.reset_peak_usage();
     let (before, began) = (MEMORY.current_usage(), processor_time());

@@ -7,7 +7,6 @@ use std::process::Command;
 use guestfix::facts::SignatureKind;
 use guestfix::plan::{Identity, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::text::file_contexts::FileContexts;
 use guestfix::tree::Tree;
 use guestfix::{Goal, View, apply};
@@ -184,7 +183,7 @@ fn nothing_is_to_be_relabelled_after_a_plan() {
             Generation::Gen1 => &azure::GEN1,
             Generation::Gen2 => &azure::GEN2,
         };
-        let goal = Goal { target, cloud_init: CloudInit::Disable };
+        let goal = Goal::new(target);
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
         if plan.steps.is_empty() {
             continue;
@@ -210,7 +209,7 @@ fn a_guest_without_labels_gets_none() {
         let Some(image) = synthetic::named(name).path() else { return };
         let disk = FileDisk::open(&image).unwrap().disk();
         let identity = [Identity::of("disk.img", &disk).unwrap()];
-        let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+        let goal = Goal::new(&azure::GEN1);
         let plan = plan(&Tree::open(disk.clone()).unwrap(), &identity, &goal).unwrap();
         let tree =
             Tree::open(apply::apply(disk, &identity, &plan, &Silent).unwrap().remove(0).disk()).unwrap();

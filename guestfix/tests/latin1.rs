@@ -9,7 +9,6 @@ use guestfix::edit::{Before, Content, Edit, Ownership};
 use guestfix::facts::{Lvm, Machine, TableKind};
 use guestfix::plan::{Check, Identity, Plan, check, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::text::bytes;
 use guestfix::tree::Tree;
 use guestfix::{Error, Goal, Result, Stage, View, apply};
@@ -93,7 +92,7 @@ fn goal(generation: Generation) -> Goal {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
     };
-    Goal { target, cloud_init: CloudInit::Disable }
+    Goal::new(target)
 }
 
 fn identity() -> Identity {

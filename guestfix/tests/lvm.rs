@@ -3,7 +3,6 @@
 use guestfix::device::Logical;
 use guestfix::plan::{Identity, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Device, Goal, View, apply, inspect};
 use libdisk::block::{FileDisk, Overlay, Silent};
@@ -59,7 +58,7 @@ fn edits_go_through_and_nothing_is_written_beside_the_volumes() {
     let Some(copy) = synthetic::named("debian-lvm").copy_into(dir.path()) else { return };
     let disk = FileDisk::open(&copy).unwrap().disk();
     let tree = Tree::open(disk.clone()).unwrap();
-    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    let goal = Goal::new(&azure::GEN1);
     let identity = [Identity::of("disk.img", &disk).unwrap()];
     let plan = plan(&tree, &identity, &goal).unwrap();
     assert!(plan.ready() && !plan.is_empty(), "{:?}", plan.by_hand);

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use guestfix::edit::{Before, Content, Ownership, Step};
 use guestfix::plan::{Identity, Plan, Verdict, check, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Disks, Edit, Error, Goal, View, apply};
 use libdisk::block::{Disk, FileDisk, Memory, Overlay, Silent};
 use testimages::{judge, lvm, synthetic};
 
-const GOAL: Goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+const GOAL: Goal = Goal::new(&azure::GEN1);
 
 fn paths() -> Option<Vec<PathBuf>> {
     if !lvm::need() {

@@ -7,7 +7,7 @@ use guestfix::edit::{Before, Content, Edit, Step};
 use guestfix::facts::{Lvm, Machine, SignatureKind, TableKind, Volume};
 use guestfix::plan::{Check, Identity, Plan, Verdict, check_with, plan_with};
 use guestfix::platform::azure;
-use guestfix::rule::{Applies, CloudInit, Evidence, Pack, Source};
+use guestfix::rule::{Applies, Evidence, Pack, Source};
 use guestfix::tree::Tree;
 use guestfix::{
     Device, Error, Finding, Fixed, Goal, Guest, Phase, Result, Rule, RuleMeta, Severity, Stage, View, apply,
@@ -99,7 +99,7 @@ fn tree(root: &MemoryFs, boot: &MemoryFs) -> Tree {
 }
 
 fn goal() -> Goal {
-    Goal { target: &azure::GEN2, cloud_init: CloudInit::Disable }
+    Goal::new(&azure::GEN2)
 }
 
 fn identity() -> Identity {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use guestfix::plan::{Check, Remedy, Verdict, check};
 use guestfix::platform::{Target, azure, hyperv};
-use guestfix::rule::{CloudInit, Place};
+use guestfix::rule::Place;
 use guestfix::tree::Tree;
 use guestfix::{Goal, rules};
 use libdisk::block::FileDisk;
@@ -67,7 +67,7 @@ fn no_name_and_no_number_of_a_platform_is_anywhere_else() {
 
 fn checked(guest: &SyntheticGuest, target: &'static Target) -> Option<Check> {
     let tree = Tree::open(FileDisk::open(&guest.path()?).unwrap().disk()).unwrap();
-    Some(check(&tree, &Goal { target, cloud_init: CloudInit::Disable }).unwrap())
+    Some(check(&tree, &Goal::new(target)).unwrap())
 }
 
 fn verdict<'a>(check: &'a Check, rule: &str) -> &'a Verdict {

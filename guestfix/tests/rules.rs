@@ -25,7 +25,7 @@ fn goal(guest: &SyntheticGuest, cloud_init: CloudInit) -> Goal {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
     };
-    Goal { target, cloud_init }
+    Goal { cloud_init, ..Goal::new(target) }
 }
 
 fn golden(name: &str) -> PathBuf {

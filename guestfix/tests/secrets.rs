@@ -5,7 +5,6 @@ use guestfix::edit::{Content, Edit};
 use guestfix::facts::{Lvm, Machine, TableKind};
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, View, apply};
 use libdisk::vfs::MemoryFs;
@@ -81,7 +80,7 @@ fn paths(plan: &Plan) -> Vec<&str> {
 fn no_secret_is_in_a_diff_or_a_plan() {
     let mut fs = guest();
     let before = tree(&fs);
-    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    let goal = Goal::new(&azure::GEN1);
     let plan = plan(&before, &[Identity::new("disk.img", 0, &[0; 32])], &goal).unwrap();
     let changed = paths(&plan);
     for path in ["/var/lib/amazon/ssm/Vault/Store/RegistrationKey", "/etc/fstab", "/boot/grub/grub.cfg"] {
@@ -110,7 +109,7 @@ fn no_secret_is_in_a_diff_or_a_plan() {
 fn a_file_that_changed_meanwhile_is_not_put_together() {
     let mut fs = guest();
     let before = tree(&fs);
-    let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    let goal = Goal::new(&azure::GEN1);
     let plan = plan(&before, &[Identity::new("disk.img", 0, &[0; 32])], &goal).unwrap();
     let edited = plan.steps.iter().map(|step| &step.edit).find(|edit| {
         matches!(edit, Edit::PutFile { content: Content::Edited { .. }, path, .. } if path == "/etc/fstab")

@@ -9,7 +9,6 @@ use guestfix::edit::Edit;
 use guestfix::facts::{Machine, SignatureKind, Volume};
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::undo::{self, Prepared};
 use guestfix::{Error, Goal, View, apply};
@@ -28,7 +27,7 @@ fn goal(guest: &SyntheticGuest) -> Goal {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
     };
-    Goal { target, cloud_init: CloudInit::Disable }
+    Goal::new(target)
 }
 
 fn disk(path: &Path) -> Disk {

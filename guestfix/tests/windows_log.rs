@@ -4,7 +4,6 @@
 use guestfix::edit::Edit;
 use guestfix::plan::{Identity, Plan, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, apply, inspect};
 use libdisk::block::{Disk, FileDisk, Overlay, Silent};
@@ -13,7 +12,7 @@ use libdisk::vfs::State;
 use testimages::ntfs::interrupt;
 use testimages::synthetic;
 
-const GOAL: Goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+const GOAL: Goal = Goal::new(&azure::GEN1);
 
 fn plan_of(disk: &Disk) -> Plan {
     plan(&Tree::open(disk.clone()).unwrap(), &[Identity::of("disk.img", disk).unwrap()], &GOAL).unwrap()

@@ -7,7 +7,6 @@ use super::{Hop, MenuEntry, route, system};
 use crate::facts::BootEntry;
 use crate::plan::{Identity, check, plan};
 use crate::platform::azure;
-use crate::rule::CloudInit;
 use crate::tree::Tree;
 use crate::{Goal, Guest, Stage, apply};
 
@@ -22,7 +21,7 @@ fn goal(guest: &SyntheticGuest) -> Goal {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
     };
-    Goal { target, cloud_init: CloudInit::Disable }
+    Goal::new(target)
 }
 
 fn entry(entry: &BootEntry) -> MenuEntry {
@@ -95,7 +94,7 @@ fn a_real_guest_comes_to_its_login_once_it_is_fixed() {
     ];
     for (path, target) in guests {
         let Some(path) = path else { return };
-        let goal = Goal { target, cloud_init: CloudInit::Disable };
+        let goal = Goal::new(target);
         let disk = FileDisk::open(&path).unwrap().disk();
         assert_ne!(stops(hops_on(disk.clone(), &goal)), [""; 0], "{}", path.display());
         let identity = [Identity::of("disk.img", &disk).unwrap()];

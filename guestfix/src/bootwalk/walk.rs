@@ -5,7 +5,6 @@ use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi, 
 use crate::facts::OsKind;
 use crate::place::Place;
 use crate::platform::{Firmware, TARGETS};
-use crate::rule::CloudInit;
 use crate::{Archives, Error, Facts, Goal, Guest, Result, View};
 
 /// The most entries, beside the default, that are followed to their root.
@@ -77,7 +76,7 @@ fn start(view: &dyn View, facts: &Facts, firmware: Firmware) -> Result<(Vec<Hop>
     let Some(target) = TARGETS.iter().copied().find(|target| target.firmware == firmware) else {
         return Ok((Vec::new(), Vec::new()));
     };
-    let (goal, archives) = (Goal { target, cloud_init: CloudInit::default() }, Archives::default());
+    let (goal, archives) = (Goal::new(target), Archives::default());
     to_menu(&Guest { view, facts, goal: &goal, archives: &archives }, firmware)
 }
 

@@ -117,6 +117,12 @@ pub static ALL: &[&Rule] = &[
     &windows::system::pending::RULE,
     &windows::system::domain_controller::RULE,
     &windows::system::generalized::RULE,
+    &windows::strict::sessions::RULE,
+    &windows::strict::firewall::RULE,
+    &windows::strict::services::RULE,
+    &windows::strict::power::RULE,
+    &windows::strict::crash_dumps::RULE,
+    &windows::strict::environment::RULE,
 ];
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Bench {
             volumes: vec![volume(1, Some("/"), "ext4", ROOT_UUID), volume(2, None, "swap", BOOT_UUID)],
             lvm: Lvm::default(),
         };
-        let goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+        let goal = Goal::new(&azure::GEN1);
         Self { fs, machine, goal }.manager("ifupdown")
     }
 

@@ -138,14 +138,13 @@ mod tests {
     use std::fs;
 
     use guestfix::platform::azure;
-    use guestfix::rule::CloudInit;
     use libdisk::block::FileDisk;
     use testimages::judge::{self, KernelMount};
     use testimages::synthetic;
 
     use super::*;
 
-    const GOAL: Goal = Goal { target: &azure::GEN1, cloud_init: CloudInit::Disable };
+    const GOAL: Goal = Goal::new(&azure::GEN1);
 
     fn direct(image: &Path) -> Result<Direct> {
         Direct::of(&Tree::open(FileDisk::open(image).unwrap().disk()).unwrap(), &GOAL)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use guestfix::facts::Machine;
 use guestfix::plan::{Identity, plan};
 use guestfix::platform::azure;
-use guestfix::rule::CloudInit;
 use guestfix::tree::Tree;
 use guestfix::{Goal, Result, View, apply};
 use libdisk::block::{Disk, FileDisk, Silent};
@@ -20,7 +19,7 @@ pub(crate) fn goal(guest: &SyntheticGuest) -> Goal {
         Generation::Gen1 => &azure::GEN1,
         Generation::Gen2 => &azure::GEN2,
     };
-    Goal { target, cloud_init: CloudInit::Disable }
+    Goal::new(target)
 }
 
 /// The disk as a plan makes it; `None` if the plan leaves it unready.

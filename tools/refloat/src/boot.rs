@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use guestfix::report::{Line, Page};
-use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
 use libdisk::{MachineDisk, Origin};
 use testboot::{Direct, Drive, Error, Network, Outcome, Request, Started, Verdict};
@@ -32,7 +31,7 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     let disks: Vec<_> = image.machine.disks().iter().map(drive).collect();
     let log = args.log.clone().unwrap_or_else(|| default_log(&image.machine.os_disk().origin));
     image::not_read(&log).help(help::LOG)?;
-    let goal = Goal { target: args.target, cloud_init: CloudInit::default() };
+    let goal = Goal::new(args.target);
     let direct = match args.network {
         true => Some(Direct::of(&image.guest()?, &goal).or_else(refused)?),
         false => None,

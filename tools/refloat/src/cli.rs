@@ -321,6 +321,13 @@ pub(crate) struct GoalArgs {
     /// that of the package grub-pc-bin]
     #[arg(long, value_name = "DIR")]
     pub(crate) grub: Option<PathBuf>,
+    /// Folder with Azure's agent for a Windows that has none: the newest GuestAgent_… of C:\WindowsAzure on a
+    /// machine that has it, or all of that
+    #[arg(long, value_name = "DIR")]
+    pub(crate) windows_agent: Option<PathBuf>,
+    /// Give a Windows also what Microsoft asks of images and no start needs
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 impl GoalArgs {
@@ -329,12 +336,17 @@ impl GoalArgs {
         (self.cloud_init == CloudInitArg::Azure).then_some("azure")
     }
 
+    /// Of a boot of what was written: where alone.
+    pub(crate) fn booted(self) -> Self {
+        Self { cloud_init: CloudInitArg::default(), grub: None, windows_agent: None, strict: false, ..self }
+    }
+
     pub(crate) fn goal(&self) -> Goal {
         let cloud_init = match self.cloud_init {
             CloudInitArg::Disable => CloudInit::Disable,
             CloudInitArg::Azure => CloudInit::Azure,
         };
-        Goal { target: self.target, cloud_init }
+        Goal { cloud_init, strict: self.strict, ..Goal::new(self.target) }
     }
 }
 
@@ -368,7 +380,7 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// Show a plan that was written before
-    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["for", "cloud_init", "grub", "output", "force"])]
+    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["for", "cloud_init", "grub", "windows_agent", "strict", "output", "force"])]
     pub(crate) show: Option<PathBuf>,
 }
 

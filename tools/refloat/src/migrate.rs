@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::{Answer, Outcome};
-use crate::cli::{CloudInitArg, GoalArgs, MigrateArgs};
+use crate::cli::MigrateArgs;
 use crate::context::Context;
 use crate::convert::{Job, Outputs, Written};
 use crate::document::Document;
@@ -170,7 +170,7 @@ fn last_lines(
         let is_file = targets.first().is_some_and(|target| target.path().is_some());
         let what = if is_file { "can be uploaded" } else { "is in Azure" };
         page.line(next::verdict(true, format!("{target}{and} {what}")));
-        let goal = GoalArgs { cloud_init: CloudInitArg::default(), grub: None, ..args.goal.clone() };
+        let goal = args.goal.clone().booted();
         let boot = targets.iter().take(1).fold(Command::new("boot"), |boot, first| boot.written(&**first));
         let boot = further.iter().fold(boot, |boot, disk| boot.word("--disk").written(&**disk));
         page.line(next::line(&boot.goal(&goal)));

@@ -90,10 +90,13 @@ impl Command {
         if let Some(policy) = args.cloud_init_given() {
             command = command.option("--cloud-init", policy);
         }
-        match &args.grub {
-            Some(folder) => command.word("--grub").path(folder),
-            None => command,
+        let folders = [("--grub", &args.grub), ("--windows-agent", &args.windows_agent)];
+        for (option, folder) in folders {
+            if let Some(folder) = folder {
+                command = command.word(option).path(folder);
+            }
         }
+        if args.strict { command.word("--strict") } else { command }
     }
 
     pub(crate) fn text(&self) -> String {

@@ -7,6 +7,7 @@ pub(in crate::rules) mod agents;
 pub(in crate::rules) mod boot;
 pub(in crate::rules) mod drivers;
 pub(in crate::rules) mod network;
+pub(in crate::rules) mod strict;
 pub(in crate::rules) mod system;
 #[cfg(test)]
 mod testing;

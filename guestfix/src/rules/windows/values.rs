@@ -14,6 +14,8 @@ pub(super) enum To {
     Dword(u32),
     /// This text.
     Text(String),
+    /// This text, in which variables have their values.
+    Expand(String),
     /// This list of texts.
     Texts(Vec<String>),
     /// These bytes.
@@ -46,6 +48,22 @@ impl Change {
         Self { hive, key: key.into(), value: value.into(), to, what: what.into() }
     }
 
+    /// A number that is to be another, or is to be there: none where it is right.
+    pub(super) fn number(hive: &Opened, key: &str, value: &str, to: u32) -> Result<Option<Self>> {
+        let found = hive.dword(key, value)?;
+        let is = found.map_or("is not set".to_owned(), |found| format!("is {found}"));
+        let change = || Self::new(hive.file(), key, value, To::Dword(to), is);
+        Ok((found != Some(to)).then(change))
+    }
+
+    /// The same of a text with variables.
+    pub(super) fn expandable(hive: &Opened, key: &str, value: &str, to: &str) -> Result<Option<Self>> {
+        let found = hive.text(key, value)?;
+        let is = found.as_deref().map_or("is not set".to_owned(), |found| format!("is {found}"));
+        let change = || Self::new(hive.file(), key, value, To::Expand(to.to_owned()), is);
+        Ok((!found.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(to))).then(change))
+    }
+
     fn make(&self, edit: &mut hive::Edit) -> hive::Result<()> {
         let (key, value) = (&self.key, &self.value);
         if !matches!(self.to, To::Gone | To::KeyGone) {
@@ -54,6 +72,7 @@ impl Change {
         match &self.to {
             To::Dword(number) => edit.set(key, value, Kind::DWORD, &number.to_le_bytes()),
             To::Text(text) => edit.set(key, value, Kind::SZ, &hive::text_data(text)),
+            To::Expand(text) => edit.set(key, value, Kind::EXPAND_SZ, &hive::text_data(text)),
             To::Texts(texts) => {
                 edit.set(key, value, Kind::MULTI_SZ, &hive::texts_data(texts.iter().map(String::as_str)))
             }

@@ -6,7 +6,7 @@ use crate::registry::firewall::{Reach, Rule as Filter};
 use crate::rule::{Applies, Pack, Source};
 use crate::{Fixed, Guest, Phase, Result, Rule, RuleMeta, Severity};
 
-const POLICY: &str = r"Services\SharedAccess\Parameters\FirewallPolicy";
+pub(in crate::rules::windows) const POLICY: &str = r"Services\SharedAccess\Parameters\FirewallPolicy";
 /// What a new network is, until somebody says otherwise, and what else it may be.
 const PROFILES: [&str; 3] = ["PublicProfile", "StandardProfile", "DomainProfile"];
 /// The rules of Windows' own group "Remote Desktop": from 8 on, and in 7.
@@ -93,7 +93,7 @@ fn wanted(guest: &Guest<'_>) -> Result<Vec<Change>> {
 }
 
 /// The rule, made active.
-fn activated(rule: &str) -> String {
+pub(in crate::rules::windows) fn activated(rule: &str) -> String {
     let field = |field: &str| match field.eq_ignore_ascii_case("Active=FALSE") {
         true => "Active=TRUE".to_owned(),
         false => field.to_owned(),
