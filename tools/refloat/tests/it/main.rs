@@ -38,3 +38,4 @@ mod tls;
 mod uefi;
 mod unreadable;
 mod volumes;
+mod windows;
