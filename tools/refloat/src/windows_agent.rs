@@ -32,7 +32,7 @@ pub(crate) fn read(given: &Path) -> Result<WindowsAgent> {
         // What it is called, also where "." was typed.
         let path = fs::canonicalize(&folder).with_context(|| name::shown(&folder))?;
         let called = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        Ok(WindowsAgent::new(called, files).with_context(|| name::shown(&folder))?)
+        WindowsAgent::new(called, files).with_context(|| name::shown(&folder))
     };
     read().help(help::WINDOWS_AGENT)
 }

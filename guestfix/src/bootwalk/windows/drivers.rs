@@ -31,6 +31,12 @@ pub(super) fn drivers(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let place = system.hive.place(&groups, Some("List"));
         hops.push(Hop::unknown(HopKind::Drivers, place, "the order of drivers", why));
     }
+    let tags = format!(r"{}\Control\GroupOrderList", system.set);
+    if system.hive.key(&tags)?.is_none() {
+        let why = "it is not there, and in which order the loader takes the drivers of a group is not known";
+        let place = system.hive.place(&tags, None);
+        hops.push(Hop::unknown(HopKind::Drivers, place, "the order of drivers", why));
+    }
     let order = in_order(system)?;
     for driver in &order {
         if let Some((why, is_sure)) = fault(guest, driver)? {

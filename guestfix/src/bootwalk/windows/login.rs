@@ -8,8 +8,8 @@ use crate::{Guest, Result};
 
 /// Where Remote Desktop listens unless it is told otherwise.
 const PORT: u32 = 3389;
-/// The engine of all filters of the network.
-const ENGINE: &str = "BFE";
+/// The engine of all filters of the network, and the firewall.
+const FILTERS: [&str; 2] = ["BFE", "mpssvc"];
 const NO_SESSION: &str = "it may have no session";
 
 /// The hops at the login.
@@ -65,12 +65,12 @@ pub(super) fn login(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         }
     }
     let port = system.hive.dword(&listener, "PortNumber")?.unwrap_or(PORT);
-    // Filters of the start let nobody in until the engine of all filters takes them away.
-    if system.services.get(ENGINE).is_some()
-        && let Some(found) = fault(guest, system, ENGINE, DISABLED - 1)?
-    {
-        let found = Fault { is_sure: false, ..found };
-        hops.push(found.hop(HopKind::Login, "Remote Desktop through the filters of the start"));
+    // Filters of the start let nobody in until the engine of all filters takes them away, and the firewall has its own.
+    for name in FILTERS {
+        if let Some(found) = fault(guest, system, name, DISABLED - 1)? {
+            let found = Fault { is_sure: false, ..found };
+            hops.push(found.hop(HopKind::Login, "Remote Desktop through the filters of the start"));
+        }
     }
     if let Some(fault) = firewall::fault(system, software.as_ref(), port)? {
         hops.push(fault.hop(HopKind::Login, "Remote Desktop through the firewall"));

@@ -11,8 +11,9 @@ use crate::{Guest, Result};
 
 /// What stands between a disk's driver and the system volume, whatever the disk.
 const STACK: [&str; 6] = ["ACPI", "pci", "disk", "partmgr", "volmgr", "mountmgr"];
-/// What of that, and of what the drivers above are linked with, not every Windows has: `volume` since 10.
-const SINCE: [&str; 5] = ["volume", "Wdf01000", "FltMgr", "KSecDD", "CNG"];
+/// What of that, and of what the drivers above are linked with, and the first build that has it.
+const SINCE: [(&str, u32); 5] =
+    [("volume", 10240), ("Wdf01000", 0), ("FltMgr", 0), ("KSecDD", 0), ("CNG", 0)];
 /// The file system of the volume, which the loader brings whatever its `Start` is.
 const FILE_SYSTEM: &str = "Ntfs";
 /// What drivers of these are linked with: `disk` with the library of all classes, those of disk controllers with
@@ -29,8 +30,10 @@ const BEFORE_MSFT1000: std::ops::RangeInclusive<u32> = 9200..=9600;
 /// If the guest cannot be read.
 pub(super) fn root(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
     let mut hops = Vec::new();
-    let is_there = |name: &&str| system.services.get(name).is_some();
-    for name in STACK.into_iter().chain(SINCE.into_iter().filter(is_there)) {
+    // Which Windows it is, is asked below.
+    let build = build(guest)?.unwrap_or(0);
+    let since = SINCE.into_iter().filter(|(_, since)| *since <= build).map(|(name, _)| name);
+    for name in STACK.into_iter().chain(since) {
         hops.extend(loaded(guest, system, name)?);
     }
     hops.extend(volumes(system)?);
@@ -175,7 +178,15 @@ fn vmbus_is_known(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
             let devices = ["ACPI#VMBus", "VMBUS#{ba6163d9-04a1-4d29-b605-72e2ffb1dc7f}"];
             devices.map(|device| format!(r"{}\Control\CriticalDeviceDatabase\{device}", system.set)).to_vec()
         }
-        _ => vec![r"DriverDatabase\DeviceIds\ACPI\VMBus".to_owned()],
+        _ => {
+            let key = r"DriverDatabase\DeviceIds\ACPI\VMBus".to_owned();
+            // Each value is a package that drives it.
+            if system.hive.key(&key)?.is_some() && system.hive.values(&key)?.is_empty() {
+                let why = "no driver is installed for it";
+                return Ok(Some(Hop::blocked(HopKind::Root, system.hive.place(&key, None), what, why)));
+            }
+            vec![key]
+        }
     };
     missing(system, what, &needed)
 }

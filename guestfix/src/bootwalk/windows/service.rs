@@ -109,10 +109,14 @@ fn fault_in(
         let library = service.library.as_deref().or(usual.map(|(_, library)| *library));
         for (value, command) in [("ImagePath", service.image.as_deref()), ("ServiceDll", library)] {
             let Some(command) = command else {
-                if value == "ImagePath" {
-                    return found(place(Some(value)), format!("{name} has no program"), true);
+                match value {
+                    "ImagePath" => return found(place(Some(value)), format!("{name} has no program"), true),
+                    _ if group_of(service).is_some() => {
+                        let why = format!("{name} has no {value} that its process could load");
+                        return found(place(None), why, true);
+                    }
+                    _ => continue,
                 }
-                continue;
             };
             let file = match path_of(command) {
                 Ok(file) => file,
@@ -150,12 +154,7 @@ pub(super) fn process(guest: &Guest<'_>, system: &System, service: &Service) -> 
         let place = system.hive.place(&service.key, Some("ObjectName"));
         return Ok(Some(Fault { place, why, is_sure: false }));
     }
-    let mut words = service.image.as_deref().unwrap_or_default().split_whitespace();
-    let program = words.next().unwrap_or_default().trim_matches('"').to_ascii_lowercase();
-    if !program.ends_with("svchost.exe") || !words.any(|word| word.eq_ignore_ascii_case("-k")) {
-        return Ok(None);
-    }
-    let (Some(group), Some(software)) = (words.next(), registry::open(guest.view, SOFTWARE)?) else {
+    let (Some(group), Some(software)) = (group_of(service), registry::open(guest.view, SOFTWARE)?) else {
         return Ok(None);
     };
     let names = software.texts(GROUPS, group)?.unwrap_or_default();
@@ -164,4 +163,12 @@ pub(super) fn process(guest: &Guest<'_>, system: &System, service: &Service) -> 
     }
     let why = format!("{} is not in it, and its process does not start it", service.name);
     Ok(Some(Fault { place: SOFTWARE.place(GROUPS, Some(group)), why, is_sure: true }))
+}
+
+/// The group of a service that shares its process: what is behind `svchost -k`.
+fn group_of(service: &Service) -> Option<&str> {
+    let mut words = service.image.as_deref()?.split_whitespace();
+    let program = words.next()?.trim_matches('"').to_ascii_lowercase();
+    let is_shared = program.ends_with("svchost.exe") && words.any(|word| word.eq_ignore_ascii_case("-k"));
+    words.next().filter(|_| is_shared)
 }

@@ -17,6 +17,10 @@ use crate::{Error, Guest, Result};
 
 const SYSTEM_FOLDER: &str = "/Windows/System32";
 
+/// The types of the boot manager and of a loader of Windows (G. Chappell, "BCD objects").
+const BOOT_MANAGER_KIND: u32 = 0x1010_0002;
+const LOADER_KIND: u32 = 0x1020_0003;
+
 /// The element with the title of an entry.
 const DESCRIPTION: u32 = 0x1200_0004;
 /// The boot manager's element with what it starts once, before all else.
@@ -116,6 +120,19 @@ impl Store<'_> {
             let place = self.place(BOOT_MANAGER, DEFAULT_OBJECT);
             return Ok(Err(menu(place, "it names no entry to start, or one that is not there".to_owned())));
         };
+        for (object, called, wanted) in
+            [(&manager, BOOT_MANAGER, BOOT_MANAGER_KIND), (&object, name.as_str(), LOADER_KIND)]
+        {
+            let kind = self.read(object.kind())?;
+            if kind != Some(wanted) {
+                let is = kind.map_or("not there".to_owned(), |kind| format!("{kind:#x}"));
+                let place = self.opened.place(&format!(r"Objects\{called}\Description"), Some("Type"));
+                let why = format!(
+                    "it is {is}, and not {wanted:#x}: what the boot manager makes of it is not known"
+                );
+                return Ok(Err(Hop::unknown(HopKind::Menu, place, "the boot configuration", why)));
+            }
+        }
         let place = self.opened.place(&format!(r"Objects\{name}"), None);
         if let Some(why) = self.is_another(&manager, &name)? {
             return Ok(Err(why));

@@ -34,8 +34,12 @@ pub(super) const SERVICES: &[(&str, u32, &str)] = &[
 
 /// What some of them are in, below System32.
 pub(super) const LIBRARIES: &[(&str, &str)] = &[
+    ("BFE", "bfe.dll"),
     ("DcomLaunch", "rpcss.dll"),
+    ("Dhcp", "dhcpcore.dll"),
     ("LSM", "lsm.dll"),
+    ("mpssvc", "mpssvc.dll"),
+    ("nsi", "nsisvc.dll"),
     ("PlugPlay", "umpnpmgr.dll"),
     ("ProfSvc", "profsvc.dll"),
     ("RpcEptMapper", "RpcEpMap.dll"),
