@@ -210,9 +210,9 @@ pub fn apply_in_place(changes: &[Change<'_>], plan: &str) -> Result<()> {
 /// Refuses an image that cannot be changed in place.
 fn can_change(change: &Change<'_>) -> Result<()> {
     let Change { image, format, sealed, .. } = change;
-    if !format.flat {
+    if !format.is_flat(image.path()) {
         return Err(Error::Refused(format!(
-            "{} is {format}, and only raw images and fixed VHDs are changed in place: apply to a new file with -o, or \
+            "{} is {format}, and only raw images and sound fixed VHDs are changed in place: apply to a new file with -o, or \
              convert it first",
             block::shown(image.path())
         )));

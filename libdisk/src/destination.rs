@@ -9,7 +9,7 @@ use block::{
     shown,
 };
 use image::transfer::{self, ResumeKey, Since, Spec};
-use image::{Durability, Existing, Left, Output, check_partial, in_use, partial_path, qcow2, raw, vhd};
+use image::{Durability, Existing, Left, Output, check_partial, in_use, partial_path, qcow2, raw, vhd, vhdx};
 use volume::Fitted;
 
 const LAYER: &str = "output";
@@ -119,7 +119,7 @@ pub enum CannotFollow {
     #[error("a managed disk takes no more pages once it is finished")]
     Managed,
     /// What is where in it is known only when it is whole.
-    #[error("a qcow2 file is always written whole")]
+    #[error("a file of this format is always written whole")]
     Whole,
 }
 
@@ -128,6 +128,8 @@ pub enum CannotFollow {
 pub struct DiskSpec {
     /// Its size in bytes, once it [fits](Destination::fit).
     pub size: u64,
+    /// Bytes of its logical sectors, for formats that tell.
+    pub sector_size: u32,
     /// What tells it from others: equal disks with equal identities become equal files.
     pub identity: [u8; 32],
     /// What it is made of; without one nothing can be gone on with.
@@ -191,6 +193,10 @@ pub enum FileFormat {
     Raw,
     /// qcow2, version 3.
     Qcow2,
+    /// VHDX, dynamic, as Hyper-V takes it.
+    Vhdx,
+    /// VHD, dynamic: what older programs take, and Azure does not.
+    DynamicVhd,
 }
 
 impl fmt::Display for FileFormat {
@@ -199,6 +205,8 @@ impl fmt::Display for FileFormat {
             Self::Vhd => "vhd",
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vhdx => "vhdx",
+            Self::DynamicVhd => "dynamic-vhd",
         })
     }
 }
@@ -207,7 +215,9 @@ impl fmt::Display for FileFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Its extension says nothing.
-    #[error("{0}: cannot tell the format from the extension, which is none of .vhd, .raw, .img and .qcow2")]
+    #[error(
+        "{0}: cannot tell the format from the extension, which is none of .vhd, .vhdx, .raw, .img and .qcow2"
+    )]
     Unknown(String),
     /// Its extension says something else than was asked for.
     #[error("{path}: the extension says {named}, and {asked} was asked for")]
@@ -228,6 +238,7 @@ impl FileFormat {
             "vhd" => Some(Self::Vhd),
             "raw" | "img" => Some(Self::Raw),
             "qcow2" => Some(Self::Qcow2),
+            "vhdx" => Some(Self::Vhdx),
             _ => None,
         }
     }
@@ -240,6 +251,8 @@ impl FileFormat {
         let named = path.extension().and_then(|extension| Self::named(&extension.to_string_lossy()));
         let shown = || shown(path).to_string();
         match (named, asked) {
+            // Both are called .vhd.
+            (Some(Self::Vhd), Some(Self::DynamicVhd)) => Ok(Self::DynamicVhd),
             (Some(named), Some(asked)) if named != asked => {
                 Err(FormatError::Contradiction { path: shown(), named, asked })
             }
@@ -258,21 +271,25 @@ pub struct FileDestination {
 }
 
 impl FileDestination {
-    fn sink(&self, size: u64, identity: &[u8; 32], left: Left) -> Result<Box<dyn Sink>> {
+    fn sink(&self, size: u64, sector_size: u32, identity: &[u8; 32], left: Left) -> Result<Box<dyn Sink>> {
         Ok(match self.format {
             FileFormat::Vhd => {
                 let identity = vhd::Identity::derive(identity);
                 Box::new(vhd::FixedSink::resume(&self.output, size, identity, left)?)
             }
             FileFormat::Raw => Box::new(raw::RawSink::resume(&self.output, size, left)?),
-            FileFormat::Qcow2 => Box::new(qcow2::Sink::create(&self.output, size)?),
+            FileFormat::Qcow2 => qcow2::create(&self.output, size)?,
+            FileFormat::Vhdx => vhdx::create(&self.output, size, sector_size, identity)?,
+            FileFormat::DynamicVhd => {
+                vhd::create_dynamic(&self.output, size, vhd::Identity::derive(identity))?
+            }
         })
     }
 
-    /// Whether an interrupted run can be gone on with. What is where in a qcow2 file is known only when it is
-    /// whole.
+    /// Whether an interrupted run can be gone on with. What is where in a file of another format is known only
+    /// when it is whole.
     fn resumes(&self, size: u64) -> bool {
-        self.format != FileFormat::Qcow2 && size <= transfer::MAX_SIZE
+        matches!(self.format, FileFormat::Vhd | FileFormat::Raw) && size <= transfer::MAX_SIZE
     }
 
     fn spec(&self, disk: DiskSpec, key: ResumeKey, size: u64) -> Spec {
@@ -289,6 +306,23 @@ impl FileDestination {
             base: disk.base.map(base),
             durable: self.output.durability == Durability::Synced,
         }
+    }
+
+    /// Refuses a disk whose table of partitions would not be found any more: a VHD has sectors of 512 bytes.
+    fn check_sectors(&self, disk: &Disk) -> Result<()> {
+        if disk.sector_size() == 512 {
+            return Ok(());
+        }
+        let table = volume::read(disk)?;
+        if table.sector_size == 512 || table.partitions.is_empty() {
+            return Ok(());
+        }
+        let what = format!(
+            "the disk has sectors of {} bytes, and so has its table of partitions: in a VHD, whose sectors have 512, \
+             nobody finds them",
+            disk.sector_size()
+        );
+        Err(Error::unsupported(LAYER, what).in_file(&self.output.path))
     }
 
     /// What a log calls something that is put there.
@@ -335,11 +369,14 @@ impl Destination for FileDestination {
     }
 
     fn fit(&self, disk: Disk) -> Result<Fitted> {
+        if matches!(self.format, FileFormat::Vhd | FileFormat::DynamicVhd) {
+            self.check_sectors(&disk)?;
+        }
         match self.format {
             FileFormat::Vhd => volume::fitted(disk, |size| {
                 vhd::upload_size(size).map_err(|error| error.in_file(&self.output.path))
             }),
-            FileFormat::Raw | FileFormat::Qcow2 => Ok(disk.into()),
+            _ => Ok(disk.into()),
         }
     }
 
@@ -384,10 +421,10 @@ impl Destination for FileDestination {
     }
 
     fn begin(&self, disk: DiskSpec, observer: &dyn Observer) -> Result<Begin> {
-        let (size, identity) = (disk.size, disk.identity);
+        let DiskSpec { size, sector_size, identity, .. } = disk;
         let Some(key) = disk.key.clone().filter(|_| self.resumes(size)) else {
             self.free()?;
-            let sink = self.sink(size, &identity, Left::Remove)?;
+            let sink = self.sink(size, sector_size, &identity, Left::Remove)?;
             return Ok(Begin::Go { sink, resumes: false });
         };
         let recorded = transfer::log_path(&self.output.path).exists();
@@ -400,7 +437,7 @@ impl Destination for FileDestination {
             }
             transfer::Begin::Go(transfer) => {
                 let left = transfer.left();
-                let sink = self.free().and_then(|()| self.sink(size, &identity, left));
+                let sink = self.free().and_then(|()| self.sink(size, sector_size, &identity, left));
                 match sink.and_then(|sink| transfer.sink(sink)) {
                     Ok(sink) => Ok(Begin::Go { sink, resumes: true }),
                     Err(error) => {
@@ -429,7 +466,7 @@ impl Destination for FileDestination {
     fn verify(&self) -> Result<Upload> {
         let form = match self.format {
             FileFormat::Vhd => Some(vhd::check(&self.output.path)?),
-            FileFormat::Raw | FileFormat::Qcow2 => None,
+            _ => None,
         };
         Ok(Upload { form, content: transfer::content(&self.output.path)? })
     }
@@ -441,7 +478,7 @@ mod tests {
 
     #[test]
     fn the_extension_decides() {
-        use FileFormat::{Qcow2, Raw, Vhd};
+        use FileFormat::{DynamicVhd, Qcow2, Raw, Vhd, Vhdx};
         for (name, asked, found) in [
             ("a.vhd", None, Some(Vhd)),
             ("a.VHD", None, Some(Vhd)),
@@ -450,7 +487,9 @@ mod tests {
             ("a.qcow2", Some(Qcow2), Some(Qcow2)),
             ("a.bin", Some(Raw), Some(Raw)),
             ("a", Some(Vhd), Some(Vhd)),
-            ("a.vhdx", None, None),
+            ("a.vhdx", None, Some(Vhdx)),
+            ("a.vhd", Some(DynamicVhd), Some(DynamicVhd)),
+            ("a.vhdx", Some(DynamicVhd), None),
             ("vhd", None, None),
             ("a.bin", None, None),
             ("a.vhd", Some(Raw), None),

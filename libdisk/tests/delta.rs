@@ -86,6 +86,7 @@ impl Volume {
     fn spec(&self, since: Option<(&Self, &Bitmap)>) -> DiskSpec {
         let content = block::ContentSum::of(&self.edited, 0);
         DiskSpec {
+            sector_size: 512,
             size: SIZE,
             identity: [self.name.len() as u8; 32],
             key: Some(self.key().with("changes", content)),

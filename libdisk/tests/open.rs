@@ -79,10 +79,8 @@ fn what_is_not_there_or_not_opened_yet_is_refused() {
     #[cfg(not(feature = "cloud"))]
     assert_eq!(open_plain(&"ebs:snap-0abc".parse().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
     for (format, options, name) in [
-        ("vhdx", "", "VHDX"),
         ("parallels", "", "Parallels"),
         ("qed", "", "QED"),
-        ("vpc", "subformat=dynamic", "dynamic"),
     ] {
         let path = raw.with_extension(format!("{format}.img"));
         judge::qemu_img_convert((&raw, "raw"), (&path, format), options);

@@ -25,3 +25,4 @@ pub mod real;
 pub mod seeds;
 pub mod synthetic;
 pub mod user_mode_linux;
+pub mod vhdx;

@@ -31,6 +31,7 @@ const DEVICES: &[&str] = &[
     "probe",
     "qcow2",
     "vhd",
+    "vhdx",
     "vdi",
     "gpt",
     "mbr",
@@ -79,6 +80,10 @@ const QCOW2_PACKED: &str = "truncate -s 256K raw && dd if=tree/boot/large of=raw
     qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=4k raw seed";
 const VHD: &str = "truncate -s 1M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
     qemu-img convert -q -f raw -O vpc -o subformat=fixed,force_size raw seed";
+const VHD_DYNAMIC: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
+    qemu-img convert -q -f raw -O vpc -o subformat=dynamic,force_size raw seed";
+const VHDX: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
+    qemu-img convert -q -f raw -O vhdx -o block_size=1M raw seed";
 const VDI: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
     qemu-img convert -q -f raw -O vdi raw seed";
 /// As root, for a loop device.
@@ -104,6 +109,8 @@ const RECIPES: &[Recipe] = &[
     recipe("qcow2", "plain", QCOW2),
     recipe("qcow2", "packed", QCOW2_PACKED),
     recipe("vhd", "fixed", VHD),
+    recipe("vhd", "dynamic", VHD_DYNAMIC),
+    recipe("vhdx", "dynamic", VHDX),
     recipe("vdi", "dynamic", VDI),
     recipe("gpt", "two", GPT),
     recipe("mbr", "logical", MBR),

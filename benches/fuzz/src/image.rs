@@ -4,7 +4,9 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use libdisk::block::Disk;
-use libdisk::image::{qcow2 as format_of_qcow2, vdi as format_of_vdi, vhd as format_of_vhd};
+use libdisk::image::{
+    qcow2 as format_of_qcow2, vdi as format_of_vdi, vhd as format_of_vhd, vhdx as format_of_vhdx,
+};
 
 use crate::Pages;
 
@@ -30,10 +32,18 @@ pub fn vhd(input: &[u8]) {
     }
 }
 
+/// VHDX.
+pub fn vhdx(input: &[u8]) {
+    if let Ok(image) = format_of_vhdx::Image::of(Pages::new(input).disk()) {
+        let _ = image.layers();
+        read(&image.into_disk());
+    }
+}
+
 /// VDI.
 pub fn vdi(input: &[u8]) {
     if let Ok(image) = format_of_vdi::Image::open(Pages::new(input).disk()) {
-        read(&Disk::new(image));
+        read(&image.into_disk());
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! | contest | against |
 //! |---|---|
-//! | `raw`, `qcow2`, `zlib`, `zstd` | `qemu-img convert -m 16 -W`, as fast as it goes |
+//! | `raw`, `qcow2`, `zlib`, `zstd`, `vhdx`, `dynamic vhd` | `qemu-img convert -m 16 -W`, as fast as it goes |
+//! | `scattered`: a qcow2 of 1 TiB with 1 GiB in pieces of 64 KiB | the same |
 //! | `reflink`, `reflink qcow2` | the same, source and output on one XFS; the file system must not grow. Needs root |
 //! | `1 TiB raw`, `1 TiB qcow2` | ourselves, on 4 GiB with the same data |
 //!
@@ -24,6 +25,7 @@
 #![allow(clippy::print_stdout, reason = "the table is the answer")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
@@ -105,6 +107,7 @@ fn main() -> Result<ExitCode> {
         "", "", "wall s [min]", "cpu s [min]", "MiB", "faster", "bar", "cpu", "bar"
     );
     let mut passed = formats(&args, &raw)?;
+    passed &= scattered(&args, &raw)?;
     passed &= reflinks(&args, &raw)?;
     passed &= large_disks(&args, &raw)?;
     Ok(ExitCode::from(u8::from(!passed)))
@@ -208,29 +211,62 @@ fn remove(output: &Path) -> Result<()> {
 
 /// The formats, each from `raw`, against qemu-img.
 fn formats(args: &Args, raw: &Path) -> Result<bool> {
-    let contests: [(&str, Option<&[&str]>, Bar); 4] = [
-        ("raw", None, Bar { faster: 1.2, stretch: 1.4, cpu: 0.8 }),
-        ("qcow2", Some(&[]), Bar { faster: 1.2, stretch: 1.4, cpu: 0.85 }),
-        ("zlib", Some(&["-c"]), Bar { faster: 2.2, stretch: 3.0, cpu: 0.45 }),
-        ("zstd", Some(&["-c", "-o", "compression_type=zstd"]), Bar { faster: 1.7, stretch: 2.2, cpu: 0.6 }),
+    let zstd: &[&str] = &["-c", "-o", "compression_type=zstd"];
+    let dynamic: &[&str] = &["-o", "subformat=dynamic,force_size=on"];
+    let contests: [(&str, &str, &[&str], Bar); 6] = [
+        ("raw", "raw", &[], Bar { faster: 1.2, stretch: 1.4, cpu: 0.8 }),
+        ("qcow2", "qcow2", &[], Bar { faster: 1.2, stretch: 1.4, cpu: 0.85 }),
+        ("zlib", "qcow2", &["-c"], Bar { faster: 2.2, stretch: 3.0, cpu: 0.45 }),
+        ("zstd", "qcow2", zstd, Bar { faster: 1.7, stretch: 2.2, cpu: 0.6 }),
+        ("vhdx", "vhdx", &[], Bar { faster: 1.67, stretch: 2.0, cpu: 0.6 }),
+        ("dynamic vhd", "vpc", dynamic, Bar { faster: 1.67, stretch: 2.0, cpu: 0.6 }),
     ];
     let mut passed = true;
-    for (name, qcow2, bar) in contests.into_iter().filter(|(name, ..)| args.wants(name)) {
-        let image = raw.with_file_name(format!("{name}.qcow2"));
-        let (format, source) = match qcow2 {
-            None => ("raw", raw),
-            Some(options) => {
-                make_qcow2(raw, &image, options)?;
-                ("qcow2", &*image)
+    for (name, format, options, bar) in contests.into_iter().filter(|(name, ..)| args.wants(name)) {
+        let image = raw.with_file_name(format!("source.{format}"));
+        let source = match format {
+            "raw" => raw,
+            _ => {
+                make(raw, &image, format, options)?;
+                &*image
             }
         };
         let ours = args.refloat(source, raw.with_file_name("refloat.vhd"));
         let theirs = args.qemu_img(format, source, raw.with_file_name("qemu-img.vhd"));
         passed &= args.contest(name, [ours, theirs], bar, (format, source))?;
-        if qcow2.is_some() {
+        if format != "raw" {
             fs::remove_file(image)?;
         }
     }
+    Ok(passed)
+}
+
+/// A large disk with little data, each piece of which is far from the next: what that costs is finding them.
+fn scattered(args: &Args, raw: &Path) -> Result<bool> {
+    const PIECE: usize = 64 << 10;
+    const PIECES: u64 = (1 << 30) / PIECE as u64;
+    const APART: u64 = (1 << 40) / PIECES;
+    if !args.wants("scattered") {
+        return Ok(true);
+    }
+    let [sparse, image] = ["scattered.raw", "scattered.qcow2"].map(|name| raw.with_file_name(name));
+    let (data, file) = (File::open(raw)?, File::create(&sparse)?);
+    file.set_len(1 << 40)?;
+    let mut piece = vec![0; PIECE];
+    let len = data.metadata()?.len();
+    for number in 0..PIECES {
+        data.read_exact_at(&mut piece, number * PIECE as u64 % (len - PIECE as u64))?;
+        // No piece is all zeros.
+        piece[0] |= 1;
+        file.write_all_at(&piece, number * APART)?;
+    }
+    make(&sparse, &image, "qcow2", &[])?;
+    fs::remove_file(sparse)?;
+    let ours = args.refloat(&image, raw.with_file_name("refloat.vhd"));
+    let theirs = args.qemu_img("qcow2", &image, raw.with_file_name("qemu-img.vhd"));
+    let bar = Bar { faster: 5.0, stretch: 7.0, cpu: 0.6 };
+    let passed = args.contest("scattered", [ours, theirs], bar, ("qcow2", &image))?;
+    fs::remove_file(image)?;
     Ok(passed)
 }
 
@@ -253,7 +289,7 @@ fn reflinks(args: &Args, raw: &Path) -> Result<bool> {
         let source = mount.path().join("vm");
         match format {
             "raw" => run(Command::new("cp").args([raw, &source]))?,
-            _ => make_qcow2(raw, &source, &[])?,
+            _ => make(raw, &source, "qcow2", &[])?,
         }
         run(Command::new("sync").arg("-f").arg(&source))?;
 
@@ -303,7 +339,7 @@ fn large_disks(args: &Args, raw: &Path) -> Result<bool> {
         if format == "qcow2" {
             for image in [&mut small, &mut large] {
                 let qcow2 = image.with_extension("qcow2");
-                make_qcow2(image, &qcow2, &[])?;
+                make(image, &qcow2, "qcow2", &[])?;
                 *image = qcow2;
             }
         }
@@ -321,10 +357,10 @@ fn large_disks(args: &Args, raw: &Path) -> Result<bool> {
     Ok(passed)
 }
 
-/// Makes a qcow2 image of `raw`, nothing of which is left to be written while we measure.
-fn make_qcow2(raw: &Path, image: &Path, options: &[&str]) -> Result<()> {
+/// Makes an image of `raw`, nothing of which is left to be written while we measure.
+fn make(raw: &Path, image: &Path, format: &str, options: &[&str]) -> Result<()> {
     run(Command::new("qemu-img")
-        .args(["convert", "-m", "2", "-W", "-f", "raw", "-O", "qcow2"])
+        .args(["convert", "-m", "2", "-W", "-f", "raw", "-O", format])
         .args(options)
         .args([raw, image]))?;
     run(Command::new("sync").arg(image))

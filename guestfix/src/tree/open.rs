@@ -14,6 +14,10 @@ use crate::text::fstab;
 use crate::unread::Noting;
 use crate::{Disks, Error, Result, View};
 
+/// Bytes of a sector of the disks that the targets make: a VHD knows no others. That of the source does not
+/// matter, a VHDX with sectors of 4,096 bytes, say.
+const SECTOR: u32 = 512;
+
 /// A volume and its file system, if it has one that we read.
 pub(super) struct Found {
     pub(super) volume: Volume,
@@ -196,7 +200,7 @@ fn data_disk(
     let (name, device, size) = (volume_name(index, None), device.clone(), disk.size());
     match table {
         Ok(table) => {
-            let (faults, table) = (table.faults(disk.sector_size()), table_kind(&table.kind));
+            let (faults, table) = (table.faults(SECTOR), table_kind(&table.kind));
             DataDisk { name, device, size, table, table_faults: faults, unreadable: None }
         }
         Err(why) => DataDisk { name, device, size, unreadable: Some(why), ..DataDisk::default() },
@@ -218,7 +222,7 @@ fn without_volumes(disk: &Disk, table: &PartitionTable) -> Result<Machine> {
         size: disk.size(),
         remote: false,
         table: table_kind(&table.kind),
-        table_faults: table.faults(disk.sector_size()),
+        table_faults: table.faults(SECTOR),
         data_disks: Vec::new(),
         bios: if firmware.bios.likely { firmware.bios.found } else { Vec::new() },
         uefi: if firmware.uefi.likely { firmware.uefi.found } else { Vec::new() },

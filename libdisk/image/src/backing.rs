@@ -51,6 +51,14 @@ impl<'a> Chain<'a> {
         self.files
     }
 
+    /// The folder whose files may be opened, if there is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self.gate {
+            Backing::Deny => None,
+            Backing::AllowIn(folder) => Some(folder),
+        }
+    }
+
     /// Notes the image `path` of the format `layer`.
     pub(crate) fn enter(&mut self, layer: &'static str, path: &Path) -> Result<()> {
         let refused = |what: &'static str| Error::new(ErrorKind::Refused, layer, what).in_file(path);

@@ -9,7 +9,7 @@ use crate::Ends;
 pub(crate) struct Foreign {
     /// What addresses of other programs call it, if they do: "qed", as in `qed:disk.img`.
     scheme: Option<&'static str>,
-    /// "a VHDX image".
+    /// "a VMDK image".
     pub(crate) name: &'static str,
     /// Byte offset and magic number: one of them is enough. [`FOOTER`] stands for the last 512 bytes.
     marks: &'static [(usize, &'static [u8])],
@@ -53,9 +53,8 @@ const TAR: Foreign = file("a tar archive (an OVA, perhaps)", &[(257, b"ustar")],
 static OLD_TAR: Foreign = TAR;
 
 /// Everything that is known. References: `block/` of QEMU, and the list of `file`.
-static FOREIGN: [Foreign; 46] = [
+static FOREIGN: [Foreign; 45] = [
     // Disks
-    image("vhdx", "a VHDX image", &[(0, b"vhdxfile")], Convert),
     file("a VMDK image (COWD)", &[(0, b"COWD")], Convert),
     file("a VMDK image (seSparse)", &[(0, &[0xbe, 0xba, 0xfe, 0xca, 0, 0, 0, 0])], Convert),
     image("parallels", "a Parallels image", &[(0, b"WithoutFreeSpace"), (0, b"WithouFreSpacExt")], Convert),

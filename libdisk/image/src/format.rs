@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use block::{Disk, Error, ErrorKind, Result};
 
 use crate::backing::{Backing, Chain};
-use crate::{foreign, qcow2, raw, vdi, vhd, vmdk};
+use crate::{foreign, qcow2, raw, vdi, vhd, vhdx, vmdk};
 
 /// Every format that is opened: a line each.
-pub static FORMATS: [&Format; 5] = [&raw::FORMAT, &vhd::FORMAT, &qcow2::FORMAT, &vdi::FORMAT, &vmdk::FORMAT];
+pub static FORMATS: [&Format; 6] =
+    [&raw::FORMAT, &vhd::FORMAT, &vhdx::FORMAT, &qcow2::FORMAT, &vdi::FORMAT, &vmdk::FORMAT];
 
 /// A format of image files.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct Format {
     pub name: &'static str,
     /// What QEMU calls it: "vpc". Addresses may say so as well. `None` where QEMU does not open it.
     pub qemu_name: Option<&'static str>,
-    /// The disk is in the file as it is, so that a change of it can be made in place.
-    pub flat: bool,
+    /// Whether the disk is in this file as it is, so that a change of it can be made in place.
+    pub(crate) flat: fn(&Path) -> bool,
     /// Whether a file with these ends is one.
     pub recognise: fn(&Ends) -> bool,
     /// Opens such a file, and through the chain the files that it names: the disk in it, and the layers from
@@ -93,6 +94,12 @@ impl Format {
     /// The format that people or QEMU call so.
     pub fn named(name: &str) -> Option<&'static Self> {
         FORMATS.into_iter().find(|format| format.name == name || format.qemu_name == Some(name))
+    }
+
+    /// Whether the disk is in the image `path` as it is, from the first byte on, so that a change of it can be
+    /// made in place.
+    pub fn is_flat(&self, path: &Path) -> bool {
+        (self.flat)(path)
     }
 
     /// Opens the image `path`, and behind the gate `backing` the files that it names.
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn never_raw_when_it_is_something_else() {
-        for start in [&b"QFI\xfb"[..], b"vhdxfile"] {
+        for start in [&b"QFI\xfb"[..], b"vhdxfile", b"KDMV"] {
             let error = with(&[(0, start), (4096 - 512, b"conectix")]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused);
         }

@@ -7,8 +7,9 @@
 //! | format | read | write |
 //! |---|---|---|
 //! | [`raw`] | yes | yes |
-//! | [`vhd`] fixed | yes | yes |
+//! | [`vhd`] | fixed, dynamic, differencing | fixed, dynamic |
 //! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data | standalone, overlay |
+//! | [`vhdx`] | fixed, dynamic, differencing; the log is replayed | dynamic |
 //! | [`vdi`] dynamic and static | yes | no |
 //! | [`vmdk`] | sparse, flat, split, streamOptimized, on another disk | no |
 //!
@@ -39,6 +40,9 @@ mod cache;
 mod foreign;
 mod format;
 pub mod in_use;
+mod laid;
+mod mapped;
+mod parent;
 mod partial;
 mod pool;
 pub mod qcow2;
@@ -46,6 +50,7 @@ pub mod raw;
 pub mod transfer;
 pub mod vdi;
 pub mod vhd;
+pub mod vhdx;
 pub mod vmdk;
 
 pub use backing::Backing;

@@ -179,6 +179,15 @@ impl Partial {
             .map_err(|cause| self.failed("cannot write the output", cause).at(offset))
     }
 
+    /// Makes the file so long at least, with a hole at its end.
+    pub(crate) fn extend(&self, len: u64) -> Result<()> {
+        let found = self.file.metadata().map_err(|cause| self.failed("cannot look at the output", cause))?;
+        if found.len() >= len {
+            return Ok(());
+        }
+        self.file.set_len(len).map_err(|cause| self.failed("cannot set the size of the output", cause))
+    }
+
     /// Makes a range read as zeros, freeing its place where the file system can.
     pub(crate) fn zero(&self, offset: u64, len: u64) -> Result<()> {
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;

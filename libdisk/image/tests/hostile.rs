@@ -5,13 +5,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use block::{Disk, Memory as Bytes};
+use block::{Concat, Disk, Memory as Bytes};
 use image::Backing;
 use image::qcow2::Image;
 use image::vhd::{FixedSink, Identity};
-use image::{Output, vdi, vhd, vmdk};
+use image::{Output, vdi, vhd, vhdx, vmdk};
 use testimages::hostile::{Memory, Rng, cases, damage, mangle};
 use testimages::judge;
+use testimages::vhdx::{Change, Patch};
 
 #[global_allocator]
 static MEMORY: Memory = Memory;
@@ -129,7 +130,7 @@ fn damaged_vdis() {
         damage(random, &mut bytes, hot);
         if let Ok(image) = vdi::Image::open(Disk::new(Bytes::new(bytes))) {
             opened += 1;
-            read(&Disk::new(image));
+            read(&image.into_disk());
         }
     });
     assert!(opened > 100, "no damage left anything to read");
@@ -239,6 +240,113 @@ fn damaged_vhds() {
         if random.u8(..8) == 0 {
             std::fs::write(&path, &bytes).unwrap();
             let _ = vhd::check(&path);
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
+
+/// `bytes` in place of what `disk` has at `at`.
+fn patched(disk: &Disk, at: usize, bytes: Vec<u8>) -> Disk {
+    let (start, end) = (at as u64, (at + bytes.len()) as u64);
+    let parts = vec![
+        disk.slice(0..start).unwrap(),
+        Disk::new(Bytes::new(bytes)),
+        disk.slice(end..disk.size()).unwrap(),
+    ];
+    Disk::new(Concat::new(parts).unwrap())
+}
+
+/// An image of [`content`] of the format `format`, of two blocks and a hole.
+fn sparse(format: &str, options: &str) -> Option<(tempfile::TempDir, std::path::PathBuf)> {
+    if !judge::need_all(&["qemu-img"]) {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, path] = ["disk.raw", "disk.image"].map(|name| folder.path().join(name));
+    std::fs::write(&raw, [content(), vec![0; (4 << 20) - SIZE], content()].concat()).unwrap();
+    judge::qemu_img_convert((&raw, "raw"), (&path, format), options);
+    Some((folder, path))
+}
+
+#[test]
+fn damaged_vhdxs() {
+    let Some((_folder, path)) = sparse("vhdx", "block_size=1M") else { return };
+    let mut patch = Patch::of(&path);
+    let (bat, metadata, (log, _)) = (patch.bat, patch.metadata(), patch.log());
+    patch.set_log_guid([5; 16]);
+    let changes = [
+        Change::Zero(bat as u64 + 4096, 8192),
+        Change::Data(bat as u64, patch.bytes[bat..bat + 4096].to_vec()),
+    ];
+    let entry = patch.put_log(0, [5; 16], 1, 0, &changes);
+    let good = Disk::new(Bytes::new(patch.bytes.clone()));
+    // Where decisions are, how long what a checksum is of is, and how much of it is worth damage.
+    let areas = [
+        (64 << 10, 4096, 80),
+        (128 << 10, 4096, 80),
+        (192 << 10, 64 << 10, 80),
+        (256 << 10, 64 << 10, 80),
+        (metadata, 4096, 32 * 6),
+        (metadata + (64 << 10), 4096, 64),
+        (bat, 4096, 64),
+        (log, entry, 160),
+    ];
+    let mut opened = 0;
+    cases("vhdx", CASES / 2, CEILING, |random| {
+        let mut disk = good.clone();
+        for _ in 0..=random.usize(..2) {
+            let (at, len, hot) = areas[random.usize(..areas.len())];
+            let mut bytes = disk.read_vec(at as u64, len).unwrap();
+            damage(random, &mut bytes[..hot], 0..hot);
+            if random.u8(..4) > 0 && ![metadata, metadata + (64 << 10), bat].contains(&at) {
+                bytes[4..8].fill(0);
+                let sum = crc32c::crc32c(&bytes);
+                bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+            }
+            disk = patched(&disk, at, bytes);
+        }
+        if random.u8(..8) == 0 {
+            disk = disk.slice(0..random.u64(..disk.size())).unwrap();
+        }
+        if let Ok(image) = vhdx::Image::of(disk) {
+            opened += 1;
+            read(&image.into_disk());
+        }
+    });
+    assert!(opened > 100, "no damage left anything to read");
+}
+
+#[test]
+fn damaged_dynamic_vhds() {
+    let Some((_folder, path)) = sparse("vpc", "subformat=dynamic,force_size=on") else { return };
+    let good = Disk::new(Bytes::new(std::fs::read(&path).unwrap()));
+    let mut opened = 0;
+    cases("dynamic vhd", CASES / 2, CEILING, |random| {
+        let mut disk = good.clone();
+        // Both footers, the header, the table and the first bitmap.
+        let (at, len, hot, sum) = *random
+            .choice(&[
+                (0, 512, 85, Some(64)),
+                (good.size() as usize - 512, 512, 85, Some(64)),
+                (512, 1024, 48, Some(36)),
+                (512, 1024, 1024, Some(36)),
+                (1536, 1024, 16, None),
+            ])
+            .unwrap();
+        let mut bytes = disk.read_vec(at as u64, len).unwrap();
+        damage(random, &mut bytes[..hot], 0..hot);
+        if let Some(sum) = sum.filter(|_| random.u8(..4) > 0) {
+            bytes[sum..sum + 4].fill(0);
+            let right = !bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+            bytes[sum..sum + 4].copy_from_slice(&right.to_be_bytes());
+        }
+        disk = patched(&disk, at, bytes);
+        if random.u8(..8) == 0 {
+            disk = disk.slice(0..random.u64(..disk.size())).unwrap();
+        }
+        if let Ok(disk) = vhd::open(disk) {
+            opened += 1;
+            read(&disk);
         }
     });
     assert!(opened > 100, "no damage left anything to read");

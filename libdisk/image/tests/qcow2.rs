@@ -6,7 +6,7 @@ use std::process::Command;
 use block::testing::conformance;
 use block::{Disk, ErrorKind, ExtentKind};
 use image::Output;
-use image::qcow2::{Backing, BackingFile, Image, Sink, write_overlay};
+use image::qcow2::{self, Backing, BackingFile, Image, write_overlay};
 use testimages::judge;
 
 const SIZE: usize = (5 << 18) + 512 * 3;
@@ -323,8 +323,8 @@ fn standalone_images_are_as_qemu_wants_them() {
         let source = Disk::new(block::FileDisk::open(&raw).unwrap());
         let copy = |name: &str, threads: usize| {
             let path = folder.path().join(name);
-            let sink = Sink::create(&Output::replacing(&path), size).unwrap();
-            block::copy(&source, Box::new(sink), &block::CopyOptions { threads }, &block::Silent).unwrap();
+            let sink = qcow2::create(&Output::replacing(&path), size).unwrap();
+            block::copy(&source, sink, &block::CopyOptions { threads }, &block::Silent).unwrap();
             path
         };
         let path = copy("ours.qcow2", 2);
@@ -338,7 +338,7 @@ fn standalone_images_are_as_qemu_wants_them() {
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(copy("again.qcow2", 1)).unwrap());
     }
     let huge = folder.path().join("huge.qcow2");
-    let sink = Box::new(Sink::create(&Output::new(&huge), 64 << 40).unwrap());
+    let sink = qcow2::create(&Output::new(&huge), 64 << 40).unwrap();
     block::Sink::put(&*sink, block::Chunk::Data { offset: (64 << 40) - 3, bytes: b"end" }).unwrap();
     assert!(!huge.exists());
     block::Sink::finish(sink, None).unwrap();

@@ -1,25 +1,29 @@
 //! What holds for every sink: nothing looks finished before it is, and equal sources make equal files.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use block::testing::conformance;
 use block::testing::fault::Fault;
 use block::testing::pattern::Pattern;
-use block::{CopyOptions, Disk, FileDisk, Memory, Silent, Sink, copy};
+use block::{Chunk, CopyOptions, Disk, ErrorKind, FileDisk, Memory, Silent, Sink, copy};
 use image::qcow2::{Backing, BackingFile, Image, write_overlay};
 use image::raw::{self, RawSink};
 use image::vhd::{self, FixedSink, Identity};
-use image::{Output, qcow2};
+use image::{Output, qcow2, vhdx};
+use testimages::judge;
 
 const SIZE: u64 = (5 << 20) + 512 * 7;
 const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
 
 type Create = fn(&Path) -> Box<dyn Sink>;
 
-const SINKS: [(&str, Create); 3] = [
+const SINKS: [(&str, Create); 5] = [
     ("raw", |path| Box::new(RawSink::create(&Output::new(path), SIZE).unwrap())),
     ("vhd", |path| Box::new(FixedSink::create(&Output::new(path), SIZE, IDENTITY).unwrap())),
-    ("qcow2", |path| Box::new(qcow2::Sink::create(&Output::new(path), SIZE).unwrap())),
+    ("qcow2", |path| qcow2::create(&Output::new(path), SIZE).unwrap()),
+    ("vhdx", |path| vhdx::create(&Output::new(path), SIZE, 512, &[7; 32]).unwrap()),
+    ("dynamic", |path| vhd::create_dynamic(&Output::new(path), SIZE, IDENTITY).unwrap()),
 ];
 
 fn source() -> Disk {
@@ -29,7 +33,8 @@ fn source() -> Disk {
 fn open(kind: &str, path: &Path) -> Disk {
     match kind {
         "raw" => raw::open(path).unwrap(),
-        "vhd" => vhd::open(Disk::new(FileDisk::open(path).unwrap())).unwrap(),
+        "vhd" | "dynamic" => vhd::open(Disk::new(FileDisk::open(path).unwrap())).unwrap(),
+        "vhdx" => vhdx::Image::open(path, &Backing::Deny).unwrap().into_disk(),
         _ => Disk::new(Image::open(path, &Backing::Deny).unwrap()),
     }
 }
@@ -56,6 +61,74 @@ fn what_was_written_reads_back_and_is_the_same_every_time() {
         let first = std::fs::read(&paths[0]).unwrap();
         assert!(paths.iter().all(|path| std::fs::read(path).unwrap() == first), "{kind}");
     }
+}
+
+/// Disks of all sizes, with data at both ends and nothing between, and with nothing at all.
+#[test]
+fn others_read_what_we_write() {
+    if !judge::need_all(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let sizes = [512, SIZE, (2 << 20) + 512, 2039 << 30, (5 << 40) + (3 << 20), 64 << 40_u64];
+    for (size, format) in sizes.into_iter().flat_map(|size| [(size, "vpc"), (size, "vhdx")]) {
+        for data in [false, true] {
+            let output = Output::replacing(&path);
+            let sink = match format {
+                "vpc" if size > 2040 << 30 => continue,
+                "vpc" => vhd::create_dynamic(&output, size, IDENTITY).unwrap(),
+                _ => vhdx::create(&output, size, 512, &[7; 32]).unwrap(),
+            };
+            if data {
+                sink.put(Chunk::Data { offset: 0, bytes: &[1; 512] }).unwrap();
+                sink.put(Chunk::Data { offset: size - 512, bytes: &[2; 512] }).unwrap();
+            }
+            sink.finish(None).unwrap();
+            assert!(path.metadata().unwrap().blocks() * 512 < 24 << 20, "must be sparse");
+            if format == "vhdx" {
+                judge::qemu_img_check(&path, "vhdx");
+            }
+            let info = judge::qemu_img_info(&path, format);
+            assert_eq!(info["virtual-size"].as_u64(), Some(size), "{format}");
+            let mut read = judge::tool("qemu-io");
+            let (first, last) = if !data {
+                (0, 0)
+            } else if size == 512 {
+                (2, 2)
+            } else {
+                (1, 2)
+            };
+            read.args(["-r", "-f", format, "-c", &format!("read -P {first} 0 512")]);
+            read.args(["-c", &format!("read -P {last} {} 512", size - 512)]);
+            let told = judge::run(read.arg(&path)).stdout;
+            assert!(!String::from_utf8_lossy(&told).contains("failed"), "{format}, {size}: {told:?}");
+            let disk = open(if format == "vpc" { "vhd" } else { "vhdx" }, &path);
+            assert_eq!((disk.size(), disk.read_vec(0, 1).unwrap()), (size, vec![first]));
+        }
+    }
+    for size in [0, (64 << 40) + 1, u64::MAX] {
+        let refused = vhdx::create(&Output::replacing(&path), size, 512, &[7; 32]).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        let refused = vhd::create_dynamic(&Output::replacing(&path), size, IDENTITY).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    }
+}
+
+/// All identifiers of a VHDX come from the source's identity.
+#[test]
+fn a_vhdx_of_sectors_of_4096_bytes_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vhdx");
+    let sink = vhdx::create(&Output::new(&path), SIZE, 4096, &[7; 32]).unwrap();
+    copy(&source(), sink, &CopyOptions { threads: 1 }, &Silent).unwrap();
+    let disk = open("vhdx", &path);
+    assert_eq!((disk.sector_size(), disk.size()), (4096, SIZE.next_multiple_of(4096)));
+    let mut theirs = ::vhdx::VhdxReader::open(&path).unwrap();
+    assert_eq!(theirs.logical_sector_size(), 4096);
+    let mut bytes = vec![0; disk.size() as usize];
+    std::io::Read::read_exact(&mut theirs, &mut bytes).unwrap();
+    assert!(bytes.starts_with(&expected("vhdx")));
 }
 
 /// The copy fails at every one of its reads: whatever had been written by then, nothing is left that looks

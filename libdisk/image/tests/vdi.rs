@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use block::testing::conformance;
 use block::{Disk, ErrorKind, FileDisk, Memory};
+use image::Backing;
 use image::vdi::Image;
 use testimages::judge;
 
@@ -40,7 +41,7 @@ fn theirs(path: &Path) -> Vec<u8> {
 fn dynamic_and_fixed_images_are_read_as_qemu_reads_them() {
     for options in ["", "static=on"] {
         let Some((_folder, path)) = made(options) else { return };
-        let disk = Disk::new(Image::open(Disk::new(FileDisk::open(&path).unwrap())).unwrap());
+        let disk = Image::open(Disk::new(FileDisk::open(&path).unwrap())).unwrap().into_disk();
         let expected = theirs(&path);
         assert!(expected.starts_with(&content()));
         conformance::read(&disk, &expected);
@@ -65,9 +66,50 @@ fn other_layouts_of_virtualbox() {
         bytes.extend(vec![0xee; extra as usize]);
         bytes.extend(vec![number; block as usize]);
     }
-    let disk = Disk::new(Image::open(Disk::new(Memory::new(bytes))).unwrap());
+    let disk = Image::open(Disk::new(Memory::new(bytes))).unwrap().into_disk();
     let expected = [3, 0, 1, 0, 2].map(|byte| vec![byte; block as usize]).concat();
     conformance::read(&disk, &expected[..4 * 4096 + 512]);
+}
+
+/// As a snapshot of VirtualBox makes it: blocks that were written, zeroed, and not touched since.
+#[test]
+fn differencing_images_read_from_their_parent() {
+    let Some((folder, parent)) = made("") else { return };
+    let good = std::fs::read(&parent).unwrap();
+    let child = folder.path().join("Snapshots.vdi");
+    let map = u32::from_le_bytes(good[340..344].try_into().unwrap()) as usize;
+    let mut bytes = good.clone();
+    bytes[76..80].copy_from_slice(&4_u32.to_le_bytes());
+    // The parent's ids, and others of its own.
+    bytes.copy_within(392..424, 424);
+    bytes[392..424].fill(9);
+    // Block 2 is the child's own, 4 is zeroed, and the rest is the parent's.
+    let (two, size) = (u32::from_le_bytes(bytes[map + 8..map + 12].try_into().unwrap()) as usize, 1 << 20);
+    let data = u32::from_le_bytes(bytes[344..348].try_into().unwrap()) as usize + two * size;
+    bytes[data..data + size].fill(0x77);
+    bytes[map..map + 4].fill(0xff);
+    bytes[map + 16..map + 20].copy_from_slice(&0xffff_fffe_u32.to_le_bytes());
+    std::fs::write(&child, bytes).unwrap();
+    let mut expected = theirs(&parent);
+    expected[2 * size..3 * size].fill(0x77);
+    expected[4 * size..5 * size].fill(0);
+
+    let allowed = Backing::AllowIn(folder.path().to_owned());
+    let open = |backing: &Backing| image::vdi::FORMAT.open(&child, backing);
+    let content = open(&allowed).unwrap();
+    let names: Vec<_> = content.layers.iter().map(|layer| layer.name).collect();
+    assert_eq!((names, content.files.len()), (vec!["vdi", "parent", "vdi"], 2));
+    conformance::read(&content.disk, &expected);
+
+    assert_eq!(open(&Backing::Deny).unwrap_err().kind(), ErrorKind::Refused);
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert_eq!(open(&Backing::AllowIn(elsewhere.path().to_owned())).unwrap_err().kind(), ErrorKind::Refused);
+    let mut written = good.clone();
+    put(&mut written, 408, &[1; 16]);
+    std::fs::write(&parent, written).unwrap();
+    assert_eq!(open(&allowed).unwrap_err().kind(), ErrorKind::Corrupt);
+    std::fs::remove_file(&parent).unwrap();
+    assert_eq!(open(&allowed).unwrap_err().kind(), ErrorKind::Refused);
 }
 
 fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
@@ -84,8 +126,8 @@ fn fields_that_contradict_each_other_or_the_file_are_refused() {
         (68, &[1, 0, 0, 0], ErrorKind::Unsupported, "version 0.1"),
         (68, &[0, 0, 2, 0], ErrorKind::Unsupported, "version 2.0"),
         (72, &[40, 1, 0, 0], ErrorKind::Corrupt, "296 bytes long"),
-        (76, &[3], ErrorKind::Unsupported, "snapshots"),
-        (76, &[4], ErrorKind::Unsupported, "snapshots"),
+        (76, &[3], ErrorKind::Unsupported, "undo images"),
+        (76, &[4], ErrorKind::Refused, "snapshot"),
         (76, &[5], ErrorKind::Unsupported, "type 5"),
         (340, &[0, 0, 0, 0], ErrorKind::Corrupt, "between the header"),
         (340, &[0, 0, 0, 0x10], ErrorKind::Corrupt, "between the header"),
@@ -99,8 +141,8 @@ fn fields_that_contradict_each_other_or_the_file_are_refused() {
         (376, &[0, 1, 0, 0], ErrorKind::Corrupt, "blocks of 256"),
         (384, &[1, 0, 0, 0], ErrorKind::Corrupt, "the map is for 1"),
         (388, &[9, 0, 0, 0], ErrorKind::Corrupt, "9 blocks are allocated"),
-        (424, &[1; 16], ErrorKind::Unsupported, "snapshots"),
-        (440, &[1; 16], ErrorKind::Unsupported, "snapshots"),
+        (424, &[1; 16], ErrorKind::Refused, "snapshot"),
+        (440, &[1; 16], ErrorKind::Refused, "snapshot"),
     ];
     for (at, field, kind, text) in cases {
         let mut bytes = good.clone();
@@ -124,7 +166,7 @@ fn blocks_that_are_not_there_are_said_to_be_so() {
     put(&mut wild, map, &[0, 0, 0, 0x70]);
     let cut = good[..good.len() - (1 << 20)].to_vec();
     for (bytes, at, text) in [(wild, 0, "which can have"), (cut, 4 << 20, "past the end of the file")] {
-        let disk = Disk::new(Image::open(Disk::new(Memory::new(bytes))).unwrap());
+        let disk = Image::open(Disk::new(Memory::new(bytes))).unwrap().into_disk();
         let error = disk.read_vec(at, 512).unwrap_err();
         assert_eq!((error.kind(), error.layer()), (ErrorKind::Corrupt, "vdi"), "{error}");
         assert!(error.to_string().contains(text), "{error}");

@@ -1,11 +1,12 @@
-//! Fixed VHDs, judged by qemu-img.
+//! VHDs, judged by qemu-img.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use block::testing::conformance;
 use block::{Chunk, Disk, ErrorKind, FileDisk, Memory, Sink};
-use image::Output;
 use image::vhd::{self, FixedSink, Identity};
+use image::{Backing, Output};
 use testimages::judge;
 
 const IDENTITY: Identity = Identity { uuid: *b"refloat identity", timestamp: 800_000_000 };
@@ -119,25 +120,208 @@ fn our_geometry_is_qemus() {
         std::fs::File::create(&raw).unwrap().set_len(size).unwrap();
         // Without force_size, qemu rounds the disk up to whole cylinders.
         judge::qemu_img_convert((&raw, "raw"), (&theirs, "vpc"), "subformat=fixed");
-        let theirs = vhd::Fixed::open(file(&theirs)).unwrap();
+        let theirs = vhd::Image::read(file(&theirs)).unwrap();
         assert_eq!(vhd::Geometry::of_size(theirs.footer().size()), theirs.footer().geometry());
     }
 }
 
-#[test]
-fn other_types_are_refused_by_name() {
-    if judge::need("qemu-img").is_none() {
-        return;
+/// Blocks of data, of zeros, and a last one of which the disk has but a part.
+fn content(seed: u8) -> Vec<u8> {
+    let mut bytes = vec![0; (9 << 20) + 3072];
+    for (block, unit) in bytes.chunks_mut(1 << 20).enumerate() {
+        if block % 4 != 2 && block % 4 != 3 {
+            unit.iter_mut().zip(0_usize..).for_each(|(byte, at)| *byte = (at / 97 + block) as u8 ^ seed);
+        }
     }
+    bytes
+}
+
+/// A dynamic VHD of `content` that qemu-img made; `None` without qemu-img.
+fn dynamic(folder: &Path, name: &str, content: &[u8], options: &str) -> Option<PathBuf> {
+    judge::need("qemu-img")?;
+    let [raw, path] = ["raw", "vhd"].map(|kind| folder.join(format!("{name}.{kind}")));
+    std::fs::write(&raw, content).unwrap();
+    judge::qemu_img_convert((&raw, "raw"), (&path, "vpc"), options);
+    Some(path)
+}
+
+fn open(path: &Path, backing: &Backing) -> Result<Disk, block::Error> {
+    Ok(vhd::FORMAT.open(path, backing)?.disk)
+}
+
+#[test]
+fn dynamic_disks_are_read_as_they_were_written() {
     let folder = tempfile::tempdir().unwrap();
-    let (raw, path) = (folder.path().join("disk.raw"), folder.path().join("disk.vhd"));
-    std::fs::File::create(&raw).unwrap().set_len(4 << 20).unwrap();
-    judge::qemu_img_convert((&raw, "raw"), (&path, "vpc"), "subformat=dynamic");
-    let error = vhd::open(file(&path)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("dynamic"), "{error}");
+    let Some(path) = dynamic(folder.path(), "disk", &content(0), "subformat=dynamic,force_size=on") else {
+        return;
+    };
+    conformance::read(&vhd::open(file(&path)).unwrap(), &content(0));
+    let layers = vhd::FORMAT.open(&path, &Backing::Deny).unwrap().layers;
+    assert_eq!(layers[0].text, r#"dynamic, blocks of 2048 KiB, made by "qem2""#);
+    assert!(!vhd::FORMAT.is_flat(&path), "must not be changed in place");
     let report = vhd::check(&path).unwrap();
-    assert!(report.findings.iter().any(|f| f.id == "type" && !f.ok));
+    assert!(report.findings.iter().any(|f| f.id == "type" && !f.ok && f.text.contains("dynamic")));
+
+    // Whole cylinders: the disk has grown.
+    dynamic(folder.path(), "disk", &content(0), "subformat=dynamic").unwrap();
+    let disk = open(&path, &Backing::Deny).unwrap();
+    assert!(disk.size() > content(0).len() as u64);
+    assert!(disk.read_vec(0, content(0).len()).unwrap() == content(0));
+}
+
+/// What Windows writes and QEMU does not: sectors that were never written, in blocks that were.
+#[test]
+fn sectors_that_were_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = dynamic(folder.path(), "disk", &content(0), "subformat=dynamic,force_size=on") else {
+        return;
+    };
+    let mut image = Sparse::of(&path);
+    let mut expected = content(0);
+    // The highest bit is for the first sector.
+    let block = image.block(0);
+    image.bytes[block..block + 2].copy_from_slice(&[0b0111_1111, 0b1111_1110]);
+    expected[..512].fill(0);
+    expected[15 * 512..16 * 512].fill(0);
+    conformance::read(&vhd::open(Disk::new(Memory::new(image.bytes))).unwrap(), &expected);
+}
+
+#[test]
+fn differencing_disks_read_from_their_parent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, top) = (content(0), content(0x55));
+    let options = "subformat=dynamic,force_size=on";
+    let Some(parent) = dynamic(folder.path(), "base", &base, options) else { return };
+    let child = dynamic(folder.path(), "top", &top, options).unwrap();
+    let id = Sparse::of(&parent).id();
+    let mut image = Sparse::of(&child);
+    let mut expected = top.clone();
+    // The second block is nowhere, and so is the parent's; of the first, every other 4 KiB.
+    let block = image.block(0);
+    image.bytes[block..block + 512].copy_from_slice(&[0xff, 0].repeat(256));
+    image.set_block(1, u32::MAX);
+    for unit in (0..2 << 20).step_by(8192) {
+        expected[unit + 4096..unit + 8192].copy_from_slice(&base[unit + 4096..unit + 8192]);
+    }
+    expected[2 << 20..4 << 20].copy_from_slice(&base[2 << 20..4 << 20]);
+    image.differ_from(id, r".\base.vhd");
+    std::fs::write(&child, &image.bytes).unwrap();
+
+    let allowed = Backing::AllowIn(folder.path().to_owned());
+    let content = vhd::FORMAT.open(&child, &allowed).unwrap();
+    let names: Vec<_> = content.layers.iter().map(|layer| layer.name).collect();
+    assert_eq!(names, ["vhd", "parent", "vhd"]);
+    assert_eq!(content.files.len(), 2);
+    conformance::read(&content.disk, &expected);
+
+    let refused = |backing: &Backing| open(&child, backing).unwrap_err();
+    assert_eq!(refused(&Backing::Deny).kind(), ErrorKind::Refused);
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert_eq!(refused(&Backing::AllowIn(elsewhere.path().to_owned())).kind(), ErrorKind::Refused);
+    assert_eq!(vhd::open(file(&child)).unwrap_err().kind(), ErrorKind::Refused);
+    // Another parent, none, and itself.
+    dynamic(folder.path(), "base", &base, options).unwrap();
+    assert_eq!(refused(&allowed).kind(), ErrorKind::Corrupt);
+    std::fs::remove_file(&parent).unwrap();
+    assert_eq!(refused(&allowed).kind(), ErrorKind::Io);
+    image.differ_from(image.id(), "top.vhd");
+    std::fs::write(&child, &image.bytes).unwrap();
+    assert_eq!(refused(&allowed).kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn headers_and_tables_that_contradict_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = dynamic(folder.path(), "disk", &content(0), "subformat=dynamic,force_size=on") else {
+        return;
+    };
+    let refused = |change: &dyn Fn(&mut Sparse), text: &str| {
+        let mut image = Sparse::of(&path);
+        change(&mut image);
+        let error = match vhd::open(Disk::new(Memory::new(image.bytes))) {
+            Err(error) => error,
+            Ok(disk) => disk.read_vec(0, disk.size() as usize).unwrap_err(),
+        };
+        assert_eq!((error.kind(), error.layer()), (ErrorKind::Corrupt, "vhd"), "{text}: {error}");
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    refused(&|image| image.bytes[512] = 0, "no header where");
+    refused(&|image| image.bytes[600] ^= 1, "header checksum");
+    refused(&|image| image.set_header(16, &[0xff; 8]), "the table does not lie");
+    refused(&|image| image.set_header(28, &4_u32.to_be_bytes()), "has 5 blocks, the table 4");
+    refused(&|image| image.set_header(32, &[0, 1, 0, 1]), "blocks of 65537");
+    refused(&|image| image.set_block(0, 0xffff_fffe), "past the end");
+    refused(&|image| image.bytes.truncate(3 << 20), "past the end");
+}
+
+/// A dynamic VHD in memory, to be changed.
+struct Sparse {
+    bytes: Vec<u8>,
+}
+
+impl Sparse {
+    fn of(path: &Path) -> Self {
+        Self { bytes: std::fs::read(path).unwrap() }
+    }
+
+    fn id(&self) -> [u8; 16] {
+        self.bytes[68..84].try_into().unwrap()
+    }
+
+    fn entry(&self, block: usize) -> usize {
+        u64::from_be_bytes(self.bytes[528..536].try_into().unwrap()) as usize + block * 4
+    }
+
+    /// Where the bitmap of a block is.
+    fn block(&self, block: usize) -> usize {
+        let at = self.entry(block);
+        u32::from_be_bytes(self.bytes[at..at + 4].try_into().unwrap()) as usize * 512
+    }
+
+    fn set_block(&mut self, block: usize, entry: u32) {
+        let at = self.entry(block);
+        self.bytes[at..at + 4].copy_from_slice(&entry.to_be_bytes());
+    }
+
+    fn set_header(&mut self, at: usize, field: &[u8]) {
+        let header = &mut self.bytes[512..1536];
+        header[at..at + field.len()].copy_from_slice(field);
+        fix_checksum(header, 36);
+    }
+
+    fn set_footer(&mut self, at: usize, field: &[u8]) {
+        let end = self.bytes.len() - 512;
+        for place in [0, end] {
+            let footer = &mut self.bytes[place..place + 512];
+            footer[at..at + field.len()].copy_from_slice(field);
+            fix_checksum(footer, 64);
+        }
+    }
+
+    /// Makes it differ from the disk with this id, which is called so.
+    fn differ_from(&mut self, id: [u8; 16], relative: &str) {
+        let name: Vec<u8> = relative.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        // Before the footer.
+        let place = self.bytes.len() - 512;
+        let footer = self.bytes.split_off(place);
+        self.bytes.extend(&name);
+        self.bytes.resize(place + 512, 0);
+        self.bytes.extend(footer);
+        self.set_footer(60, &4_u32.to_be_bytes());
+        self.set_header(40, &id);
+        let plain: Vec<u8> = r"C:\absent.vhd".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        self.set_header(64, &plain);
+        self.set_header(576, b"W2ru");
+        self.set_header(584, &(name.len() as u32).to_be_bytes());
+        self.set_header(592, &(place as u64).to_be_bytes());
+    }
+}
+
+/// The sum of all bytes but those of the sum itself, which is at `at`, inverted.
+fn fix_checksum(bytes: &mut [u8], at: usize) {
+    bytes[at..at + 4].fill(0);
+    let sum = bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+    bytes[at..at + 4].copy_from_slice(&(!sum).to_be_bytes());
 }
 
 #[test]
@@ -177,18 +361,68 @@ fn chunks_outside_the_disk_and_sizes_outside_the_format_are_refused() {
     }
 }
 
+/// One bit of the footer at a time: it is told, and the disk is all before the footer.
 #[test]
-fn every_damaged_footer_is_refused() {
+fn every_damaged_footer_is_told_and_nothing_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhd");
     write(&path, 1 << 20);
     let bytes = std::fs::read(&path).unwrap();
+    let of = |bytes: Vec<u8>| vhd::Image::read(Disk::new(Memory::new(bytes)));
+    assert_eq!(of(bytes.clone()).unwrap().faults(), []);
     for bit in 0..512 * 8 {
         let mut bytes = bytes.clone();
         bytes[(1 << 20) + bit / 8] ^= 1 << (bit % 8);
-        assert!(vhd::open(Disk::new(Memory::new(bytes))).is_err(), "bit {bit}");
+        match of(bytes.clone()) {
+            Ok(image) => {
+                assert!(matches!(image.faults(), [vhd::Fault::Checksum(_)]), "bit {bit}: {image:?}");
+                assert_eq!(image.footer().size(), 1 << 20);
+                assert!(vhd::open(Disk::new(Memory::new(bytes))).unwrap().size() == 1 << 20);
+            }
+            // Another type, version, or no footer at all.
+            Err(error) => {
+                assert!([0..8, 12..16, 60..64].iter().any(|field| field.contains(&(bit / 8))), "{error}")
+            }
+        }
     }
     for cut in [0, 1, 511, 512, 513, 1 << 20] {
-        assert!(vhd::open(Disk::new(Memory::new(bytes[..cut].to_vec()))).is_err(), "cut at {cut}");
+        assert!(of(bytes[..cut].to_vec()).is_err(), "cut at {cut}");
+    }
+}
+
+/// Files whose length is not what their footer says, as a resize or an interrupted copy leaves them.
+#[test]
+fn files_that_are_too_long_or_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vhd");
+    write(&path, 1 << 20);
+    let whole = std::fs::read(&path).unwrap();
+    let (payload, footer) = whole.split_at(1 << 20);
+    let longer = [payload, &[7; 700], footer].concat();
+    let image = vhd::Image::read(Disk::new(Memory::new(longer.clone()))).unwrap();
+    assert_eq!(image.faults(), [vhd::Fault::Longer { told: 1 << 20, found: (1 << 20) + 700 }]);
+    let disk = vhd::open(Disk::new(Memory::new(longer.clone()))).unwrap();
+    assert_eq!(disk.read_vec(1 << 20, 1024).unwrap(), [vec![7; 700], vec![0; 324]].concat());
+    std::fs::write(&path, longer).unwrap();
+    assert!(!vhd::FORMAT.is_flat(&path));
+    let shorter = [&payload[512..], footer].concat();
+    assert_eq!(vhd::open(Disk::new(Memory::new(shorter))).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// A dynamic disk whose end was never written, or was overwritten, has its footer at the start, too.
+#[test]
+fn a_dynamic_disk_is_known_by_the_copy_of_its_footer() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = dynamic(folder.path(), "disk", &content(0), "subformat=dynamic,force_size=on") else {
+        return;
+    };
+    let whole = std::fs::read(&path).unwrap();
+    let end = whole.len() - 512;
+    let mut damaged = whole.clone();
+    damaged[end + 100] ^= 1;
+    for bytes in [whole[..end].to_vec(), damaged] {
+        let image = vhd::Image::read(Disk::new(Memory::new(bytes.clone()))).unwrap();
+        assert!(matches!(image.faults(), [vhd::Fault::Footer(_)]), "{image:?}");
+        conformance::read(&vhd::open(Disk::new(Memory::new(bytes))).unwrap(), &content(0));
     }
 }

@@ -20,13 +20,12 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
     let drive = |disk: &MachineDisk| match &disk.origin {
-        Origin::File { path, format, .. } if format.qemu_name.is_some() => {
+        Origin::File { path, format, .. } if format.is_flat(path) || ["qcow2", "vdi"].contains(&format.name) => {
             Drive::File { path: path.clone(), format, size: disk.disk.size() }
         }
-        // What the guest reads is fetched, and kept in the cache.
-        Origin::File { .. } | Origin::Snapshot(_) | Origin::Blob(..) | Origin::Managed(..) => {
-            Drive::Served(disk.disk.clone())
-        }
+        // QEMU reads other formats in part only, and another size of some. What the guest reads of a snapshot
+        // is fetched, and kept in the cache.
+        _ => Drive::Served(disk.disk.clone()),
     };
     let disks: Vec<_> = image.machine.disks().iter().map(drive).collect();
     let log = args.log.clone().unwrap_or_else(|| default_log(&image.machine.os_disk().origin));

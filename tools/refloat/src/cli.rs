@@ -429,6 +429,11 @@ pub(crate) enum OutputFormat {
     Raw,
     /// qcow2, version 3
     Qcow2,
+    /// Dynamic VHDX, for Hyper-V
+    Vhdx,
+    /// Dynamic VHD, which Azure does not take
+    #[serde(rename = "dynamic-vhd")]
+    DynamicVhd,
 }
 
 impl From<OutputFormat> for FileFormat {
@@ -437,6 +442,8 @@ impl From<OutputFormat> for FileFormat {
             OutputFormat::Vhd => Self::Vhd,
             OutputFormat::Raw => Self::Raw,
             OutputFormat::Qcow2 => Self::Qcow2,
+            OutputFormat::Vhdx => Self::Vhdx,
+            OutputFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
 }
@@ -447,6 +454,8 @@ impl From<FileFormat> for OutputFormat {
             FileFormat::Vhd => Self::Vhd,
             FileFormat::Raw => Self::Raw,
             FileFormat::Qcow2 => Self::Qcow2,
+            FileFormat::Vhdx => Self::Vhdx,
+            FileFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
 }

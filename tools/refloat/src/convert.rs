@@ -290,6 +290,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let size = disk.size();
     let mut spec = DiskSpec {
         size,
+        sector_size: disk.sector_size(),
         identity: job.identity,
         key: job.key.clone(),
         piece: PIECE,

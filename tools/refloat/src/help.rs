@@ -19,7 +19,7 @@ pub(crate) const ALLOW_BACKING: &str =
 pub(crate) const BLOB: &str = "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS, or a managed disk as in \
      azure:SUBSCRIPTION/GROUP/DISK, or a snapshot of one as in azure:SUBSCRIPTION/GROUP/snapshots/NAME";
 pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
-pub(crate) const EXTENSION: &str = "name the file .vhd, .raw or .qcow2, or add --format";
+pub(crate) const EXTENSION: &str = "name the file .vhd, .vhdx, .raw or .qcow2, or add --format";
 pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
 pub(crate) const GRUB: &str = "give --grub a folder with GRUB's boot.img and core.img for i386-pc, or with the modules for grub-mkimage";
 pub(crate) const GROUP: &str =
@@ -179,7 +179,7 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
         (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
         (Refused, "qcow2" | "vhd" | "vhdx" | "vdi" | "vmdk") if told.contains("allowed") => ALLOW_BACKING,
-        (Corrupt, "vhd" | "qcow2" | "vdi" | "vmdk") => {
+        (Corrupt, "vhd" | "vhdx" | "qcow2" | "vdi" | "vmdk") => {
             "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
         }
         (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",

@@ -42,6 +42,9 @@ pub(crate) struct Verdict {
     /// What its content was compared with.
     #[serde(skip)]
     other: String,
+    /// It is no upload, and its content can be read, so that a copy is one.
+    #[serde(skip)]
+    mends: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -98,10 +101,18 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> answer::Outcome {
         );
         page.line(next::verdict(false, those));
     }
-    if verdicts.iter().any(|(_, verdict)| verdict.findings.iter().any(|finding| finding.id == FORMAT)) {
+    let other = |verdict: &Verdict| verdict.findings.iter().any(|finding| finding.id == FORMAT);
+    let advice = if verdicts.iter().any(|(_, verdict)| other(verdict)) {
+        Some("verify takes a VHD, or two images to compare; to make a VHD of it:")
+    } else if verdicts.iter().any(|(_, verdict)| verdict.mends) {
+        Some("to make one of it, with all that it holds:")
+    } else {
+        None
+    };
+    if let Some(advice) = advice {
         let output = next::free(next::output_name(&args.image, "vhd"));
         let convert = Command::new("convert").word(&args.image).path(&output).opening(context);
-        page.line(next::advice("verify takes a VHD, or two images to compare; to make a VHD of it:"));
+        page.line(next::advice(advice));
         page.line(next::line(&convert));
     }
     let mut verdicts = verdicts.into_iter().map(|(_, verdict)| verdict);
@@ -135,6 +146,7 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
                 .map(Verdict::of_form)
                 .unwrap_or_default(),
         };
+        verdict.mends = file.is_some() && verdict.well_formed == Some(false);
         if let Some(written) = uploaded.and_then(|found| found.content) {
             verdict.findings.push(content(context, disk, written)?);
             verdict.well_formed = verdict.well_formed.map(|_| verdict.good());

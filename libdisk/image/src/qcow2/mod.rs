@@ -6,7 +6,7 @@
 //! Refused by name: encryption, images marked corrupt, incompatible features that we do not know. Internal
 //! snapshots and bitmaps are not looked at: what is read is the active state.
 //!
-//! Written: standalone images ([`Sink`]) and overlays over a backing file ([`write_overlay`]), never
+//! Written: standalone images ([`create`]) and overlays over a backing file ([`write_overlay`]), never
 //! compressed.
 
 use block::Disk;
@@ -25,7 +25,7 @@ mod write;
 
 pub use overlay::write_overlay;
 pub use read::Image;
-pub use sink::Sink;
+pub use sink::create;
 pub use write::BackingFile;
 
 const LAYER: &str = "qcow2";
@@ -34,7 +34,7 @@ const LAYER: &str = "qcow2";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
-    flat: false,
+    flat: |_| false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC),
     read: |path, chain| {
         let image = Image::open_in(path, chain)?;

@@ -44,6 +44,8 @@ pub(super) struct Writer {
     l2: Option<(usize, Vec<u64>)>,
     /// Where the next cluster goes.
     end: u64,
+    /// Size of the disk, in bytes.
+    size: u64,
     written: u64,
 }
 
@@ -64,8 +66,14 @@ impl Writer {
             l1_offset,
             l2: None,
             end,
+            size,
             written: 0,
         })
+    }
+
+    /// Size of the disk in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes of guest data that were written.

@@ -3,14 +3,14 @@
 //!
 //! References: `VDICore.h` of VirtualBox for the fields, `block/vdi.c` of QEMU for what others make of them.
 //!
-//! Dynamic and fixed images are read. Differencing images (snapshots) and those of the old version 0.x are
+//! Dynamic, fixed and differencing images (snapshots) are read, these behind a gate: they know their parent by
+//! its id alone, and it is looked for in the allowed folder. Undo images and those of the old version 0.x are
 //! refused by name.
 
-use block::{Disk, Error};
-
-use crate::{Format, Layer, raw};
+use crate::Format;
 
 mod ondisk;
+mod parent;
 mod read;
 
 pub use read::Image;
@@ -21,12 +21,7 @@ const LAYER: &str = "vdi";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
-    flat: false,
+    flat: |_| false,
     recognise: |ends| ends.has(ondisk::SIGNATURE_AT, &ondisk::SIGNATURE),
-    read: |path, _| {
-        let in_file = |error: Error| error.in_file(path);
-        let image = Image::open(raw::open_bytes(path)?).map_err(in_file)?;
-        let layer = Layer { name: LAYER, text: image.text() };
-        Ok((Disk::new(image), vec![layer]))
-    },
+    read: read::open_in,
 };

@@ -1,11 +1,15 @@
 //! The image as a device.
 
 use std::ops::Range;
+use std::path::Path;
 
-use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
+use block::{Disk, Error, Result};
 
-use super::{LAYER, ondisk};
+use super::{LAYER, ondisk, parent};
+use crate::backing::Chain;
 use crate::len64;
+use crate::mapped::{Map, Mapped, Mapping, Run};
+use crate::{Layer, Layered};
 
 /// Block sizes as powers of two: from a sector, as in no image of VirtualBox, to four times its largest.
 const BLOCK_BITS: Range<u32> = 9..31;
@@ -16,7 +20,7 @@ const MERGE: u64 = 1024;
 #[derive(Debug)]
 pub struct Image {
     file: Disk,
-    fixed: bool,
+    kind: Kind,
     size: u64,
     /// Bytes of a block of the disk, as a power of two.
     block_bits: u32,
@@ -29,15 +33,44 @@ pub struct Image {
     /// How many blocks the file can have, so that entries of the map are below that. How many it has, says
     /// the header too late after a crash.
     blocks: u64,
+    /// Identifies it.
+    pub(super) id: Id,
+    /// What a differencing image tells the difference to.
+    parent: Option<Disk>,
 }
 
-/// Where a run of bytes is.
+/// What tells an image from others, and its content from an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mapping {
-    /// Nowhere: zeros.
-    Zero,
-    /// At this offset of the file.
-    Data(u64),
+pub(super) struct Id {
+    pub(super) image: [u8; 16],
+    pub(super) content: [u8; 16],
+}
+
+/// Which blocks are in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Those that were written.
+    Dynamic,
+    /// All.
+    Fixed,
+    /// Those that were written since it was this image.
+    Differencing(Id),
+}
+
+/// Opens the image `path`, and its parents through the chain.
+pub(super) fn open_in(path: &Path, chain: &mut Chain<'_>) -> Result<Layered> {
+    let mut image = Image::read(block::open_file(path)?).map_err(|error| error.in_file(path))?;
+    let mut layers = Vec::new();
+    if let Kind::Differencing(id) = image.kind {
+        let parent = parent::find(path, &id, chain)?;
+        let (disk, below) = open_in(&parent, chain)?;
+        layers = below;
+        let text = format!("{}, disk of {} bytes", block::shown(&parent), disk.size());
+        layers.push(Layer { name: "parent", text });
+        image.parent = Some(disk);
+    }
+    layers.push(Layer { name: LAYER, text: image.text() });
+    Ok((image.into_disk(), layers))
 }
 
 fn corrupt(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -45,19 +78,28 @@ fn corrupt(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 impl Image {
-    /// Opens the image in `file`.
+    /// Opens the image in `file`, which must not have a parent.
     ///
     /// # Errors
-    /// `Unsupported` for differencing images and old versions, `Corrupt` for a header that contradicts itself
-    /// or the file, and what the device reports.
+    /// `Refused` for differencing images, `Unsupported` for old versions, `Corrupt` for a header that
+    /// contradicts itself or the file, and what the device reports.
     pub fn open(file: Disk) -> Result<Self> {
+        let image = Self::read(file)?;
+        match image.kind {
+            Kind::Differencing(_) => Err(parent::refused()),
+            _ => Ok(image),
+        }
+    }
+
+    /// Reads the image in `file`, without its parent.
+    pub(super) fn read(file: Disk) -> Result<Self> {
         let mut bytes = [0; size_of::<ondisk::Header>()];
         if file.size() < len64(&bytes) {
             return Err(corrupt("the file is shorter than a header"));
         }
         file.read_at(&mut bytes, 0)?;
         let header: ondisk::Header = zerocopy::transmute!(bytes);
-        let fixed = check_kind(&header)?;
+        let kind = check_kind(&header)?;
 
         let block_size = header.block_size.get();
         let block_bits = block_size.trailing_zeros();
@@ -90,12 +132,22 @@ impl Image {
         let extra = u64::from(header.block_extra.get());
         let data = start.checked_add(extra).ok_or_else(|| corrupt("the first block lies nowhere"))?;
         let stride = extra.checked_add(u64::from(block_size)).ok_or_else(|| corrupt("endless blocks"))?;
-        Ok(Self { file, fixed, size, block_bits, stride, map, data, blocks })
+        let id = Id { image: header.uuid_create, content: header.uuid_modify };
+        Ok(Self { file, kind, size, block_bits, stride, map, data, blocks, id, parent: None })
+    }
+
+    /// The disk in it.
+    pub fn into_disk(self) -> Disk {
+        Disk::new(Mapped(self))
     }
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let kind = if self.fixed { "fixed" } else { "dynamic" };
+        let kind = match self.kind {
+            Kind::Dynamic => "dynamic",
+            Kind::Fixed => "fixed",
+            Kind::Differencing(_) => "differencing",
+        };
         format!("{kind}, blocks of {} KiB", self.block_size() / 1024)
     }
 
@@ -103,44 +155,13 @@ impl Image {
         1_u64.wrapping_shl(self.block_bits)
     }
 
-    /// The run that starts at `offset`, at most `limit` bytes long. Blocks that follow each other are one
-    /// run, as far as a piece of the map reaches.
-    fn run(&self, offset: u64, limit: u64) -> Result<(Mapping, u64)> {
-        let within = offset & self.block_size().wrapping_sub(1);
-        let first = offset.wrapping_shr(self.block_bits);
-        let count = within.saturating_add(limit).div_ceil(self.block_size()).clamp(1, MERGE);
-        let place = self.map.saturating_add(first.saturating_mul(4));
-        let len = usize::try_from(count.saturating_mul(4)).unwrap_or(0);
-        let piece = self.file.read_vec(place, len)?;
-        let mut entries = piece.as_chunks().0.iter().zip(first..);
-        let mut mapping_of_next = || {
-            let (entry, block) = entries.next()?;
-            Some(self.mapping(u32::from_le_bytes(*entry), block))
-        };
-        let start = mapping_of_next().ok_or_else(|| corrupt("the map ends").at(place))??;
-        let mut run = self.block_size();
-        while let Some(next) = mapping_of_next() {
-            let continues = match (start, next?) {
-                (Mapping::Zero, Mapping::Zero) => true,
-                (Mapping::Data(host), Mapping::Data(next)) => host.checked_add(run) == Some(next),
-                _ => false,
-            };
-            if !continues {
-                break;
-            }
-            run = run.saturating_add(self.block_size());
-        }
-        let mapping = match start {
-            Mapping::Zero => Mapping::Zero,
-            Mapping::Data(host) => Mapping::Data(host.saturating_add(within)),
-        };
-        Ok((mapping, run.saturating_sub(within).min(limit)))
-    }
-
     /// Where the data of `block` are, whose entry this is.
     fn mapping(&self, entry: u32, block: u64) -> Result<Mapping> {
-        if matches!(entry, ondisk::UNALLOCATED | ondisk::ZERO) {
-            return Ok(Mapping::Zero);
+        match entry {
+            // There is none below where there is no parent, and that reads as zeros.
+            ondisk::UNALLOCATED if self.parent.is_some() => return Ok(Mapping::Below),
+            ondisk::UNALLOCATED | ondisk::ZERO => return Ok(Mapping::Zero),
+            _ => {}
         }
         let number = u64::from(entry);
         let place = number.checked_mul(self.stride).and_then(|start| start.checked_add(self.data));
@@ -156,19 +177,10 @@ impl Image {
             }
         }
     }
-
-    /// What it means that the file has no such range.
-    fn outside(error: Error, host: u64) -> Error {
-        if error.kind() == ErrorKind::OutOfRange {
-            corrupt("a block lies past the end of the file").at(host)
-        } else {
-            error
-        }
-    }
 }
 
-/// Refuses what is not read; tells whether all blocks are allocated.
-fn check_kind(header: &ondisk::Header) -> Result<bool> {
+/// Refuses what is not read.
+fn check_kind(header: &ondisk::Header) -> Result<Kind> {
     if header.signature != ondisk::SIGNATURE {
         return Err(corrupt("the file does not have the magic number"));
     }
@@ -184,64 +196,49 @@ fn check_kind(header: &ondisk::Header) -> Result<bool> {
     if header.sector_size.get() != 512 {
         return Err(corrupt(format!("sectors of {} bytes", header.sector_size.get())));
     }
-    let linked = header.uuid_linkage != [0; 16] || header.uuid_parent_modify != [0; 16];
+    let parent = Id { image: header.uuid_linkage, content: header.uuid_parent_modify };
+    let linked = parent.image != [0; 16] || parent.content != [0; 16];
     match header.image_type.get() {
-        ondisk::DIFFERENCING | ondisk::UNDO => Err(differencing()),
-        ondisk::DYNAMIC | ondisk::FIXED if linked => Err(differencing()),
-        ondisk::DYNAMIC => Ok(false),
-        ondisk::FIXED => Ok(true),
+        ondisk::UNDO => {
+            let what = "undo images: merge it with VBoxManage clonemedium first";
+            Err(Error::unsupported(LAYER, what))
+        }
+        ondisk::DIFFERENCING => Ok(Kind::Differencing(parent)),
+        ondisk::DYNAMIC | ondisk::FIXED if linked => Ok(Kind::Differencing(parent)),
+        ondisk::DYNAMIC => Ok(Kind::Dynamic),
+        ondisk::FIXED => Ok(Kind::Fixed),
         other => Err(Error::unsupported(LAYER, format!("images of type {other}"))),
     }
 }
 
-fn differencing() -> Error {
-    Error::unsupported(LAYER, "differencing images (snapshots): merge it with VBoxManage clonemedium first")
-}
-
-impl BlockRead for Image {
-    fn layer(&self) -> &'static str {
-        LAYER
-    }
+impl Map for Image {
+    const LAYER: &'static str = LAYER;
 
     fn size(&self) -> u64 {
         self.size
     }
 
-    fn read_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
-        while !buf.is_empty() {
-            let (mapping, len) = self.run(offset, len64(buf))?;
-            let split = usize::try_from(len).unwrap_or(usize::MAX).min(buf.len());
-            let (now, rest) = buf.split_at_mut(split);
-            match mapping {
-                Mapping::Zero => now.fill(0),
-                Mapping::Data(host) => {
-                    self.file.read_at(now, host).map_err(|error| Self::outside(error, host))?;
-                }
-            }
-            offset = offset.saturating_add(len);
-            buf = rest;
-        }
-        Ok(())
+    fn file(&self) -> &Disk {
+        &self.file
     }
 
-    fn extent_at(&self, range: Range<u64>) -> Result<Extent> {
-        match self.run(range.start, range.end.saturating_sub(range.start))? {
-            (Mapping::Zero, len) => Ok(Extent::zero(len)),
-            // A block that was allocated in advance may be a hole of the file.
-            (Mapping::Data(host), len) => {
-                let found = self.file.extent_at(host..host.saturating_add(len));
-                found.map_err(|error| Self::outside(error, host))
-            }
-        }
+    fn below(&self) -> Option<&Disk> {
+        self.parent.as_ref()
     }
 
-    fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
-        match self.run(range.start, range.end.saturating_sub(range.start))? {
-            (Mapping::Zero, _) => Ok(None),
-            (Mapping::Data(host), len) => {
-                let found = self.file.file_range(host..host.saturating_add(len));
-                found.map_err(|error| Self::outside(error, host))
-            }
-        }
+    /// Blocks that follow each other are one run, as far as a piece of the map reaches.
+    fn run(&self, offset: u64, limit: u64) -> Result<Run> {
+        let within = offset & self.block_size().wrapping_sub(1);
+        let first = offset.wrapping_shr(self.block_bits);
+        let count = within.saturating_add(limit).div_ceil(self.block_size()).clamp(1, MERGE);
+        let place = self.map.saturating_add(first.saturating_mul(4));
+        let len = usize::try_from(count.saturating_mul(4)).unwrap_or(0);
+        let piece = self.file.read_vec(place, len)?;
+        let blocks = piece.as_chunks().0.iter().zip(first..).map(|(entry, block)| {
+            let mapping = self.mapping(u32::from_le_bytes(*entry), block)?;
+            Ok(Run { mapping, len: self.block_size() })
+        });
+        let run = Run::of(blocks)?.ok_or_else(|| corrupt("the map ends").at(place))?;
+        Ok(run.part(within, limit))
     }
 }

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::footer::{DiskType, FOOTER_LEN, Geometry};
 use super::{MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, ondisk};
+use crate::{Format, raw};
 
 /// Creators whose current size readers believe; for others they compute it from the geometry.
 const TRUSTED_CREATORS: [[u8; 4]; 3] = [*b"win ", *b"qem2", *b"wa\0\0"];
@@ -58,21 +59,43 @@ pub fn check(path: &Path) -> Result<Report> {
 /// What its layers report.
 pub fn check_bytes(file: &Disk) -> Result<Report> {
     let mut report = Report { findings: Vec::new() };
-    let Some(raw) = last_sector(file)? else {
-        report.add("footer", false, "the last 512 bytes are no VHD footer");
+    let Some(footer) = last_sector(file)? else {
+        report.add("footer", false, without_footer(file)?);
         return Ok(report);
     };
     report.add("footer", true, "the last 512 bytes are a VHD footer");
-    let (stored, right) = (raw.checksum.get(), raw.computed_checksum());
+    let (stored, right) = (footer.checksum.get(), footer.computed_checksum());
     let text = if stored == right {
         "is right".into()
     } else {
         format!("is {stored:#010x}, should be {right:#010x}")
     };
     report.add("checksum", stored == right, format!("the footer's checksum {text}"));
-    check_kind(&mut report, &raw);
-    check_size(&mut report, &raw, file.size());
+    check_kind(&mut report, &footer);
+    check_size(&mut report, &footer, file.size());
     Ok(report)
+}
+
+/// What a file without a footer at its end is.
+fn without_footer(file: &Disk) -> Result<String> {
+    let end = file.size().saturating_sub(FOOTER_LEN);
+    let is = match Format::probe(file) {
+        Ok(format) if *format == super::FORMAT => {
+            "; there is one at the start, as of a dynamic disk whose end is missing".to_owned()
+        }
+        Ok(format) if *format == raw::FORMAT => {
+            let len = usize::try_from(file.size().min(FOOTER_LEN)).unwrap_or(0);
+            let empty = end > 0 && block::is_zero(&file.read_vec(end, len)?);
+            match (empty && end.is_multiple_of(SIZE_UNIT), file.size().is_multiple_of(SIZE_UNIT)) {
+                (true, _) => " but zeros: it was never written, and all before it is the disk".to_owned(),
+                (false, true) => ": this is a raw disk, without room for one".to_owned(),
+                (false, false) => String::new(),
+            }
+        }
+        Ok(format) => format!(": this is an image in the format {format}, under another name"),
+        Err(error) => format!(": {error}"),
+    };
+    Ok(format!("the last 512 bytes are no VHD footer{is}"))
 }
 
 fn last_sector(file: &Disk) -> Result<Option<ondisk::Footer>> {

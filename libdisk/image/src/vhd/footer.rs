@@ -54,6 +54,17 @@ impl From<u32> for DiskType {
     }
 }
 
+impl From<DiskType> for u32 {
+    fn from(kind: DiskType) -> Self {
+        match kind {
+            DiskType::Fixed => 2,
+            DiskType::Dynamic => 3,
+            DiskType::Differencing => 4,
+            DiskType::Other(number) => number,
+        }
+    }
+}
+
 impl fmt::Display for DiskType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -122,6 +133,8 @@ pub struct Footer {
     geometry: Geometry,
     creator: [u8; 4],
     identity: Identity,
+    /// Where the header is; in a fixed disk there is none.
+    header: u64,
 }
 
 impl Footer {
@@ -131,7 +144,14 @@ impl Footer {
         // whose current size is to be believed, and they all know it (qemu-img writes it with
         // force_size=on).
         let creator = *b"qem2";
-        Self { disk_type: DiskType::Fixed, size, geometry: Geometry::of_size(size), creator, identity }
+        let geometry = Geometry::of_size(size);
+        let header = ondisk::NO_DATA_OFFSET;
+        Self { disk_type: DiskType::Fixed, size, geometry, creator, identity, header }
+    }
+
+    /// The footer of a dynamic disk of `size` bytes, whose header is at byte `header`.
+    pub(super) fn dynamic(size: u64, identity: Identity, header: u64) -> Self {
+        Self { disk_type: DiskType::Dynamic, header, ..Self::fixed(size, identity) }
     }
 
     /// Reads the 512 bytes at byte `place` of an image; `None` if they are no footer at all.
@@ -139,10 +159,7 @@ impl Footer {
     /// # Errors
     /// `Corrupt` if the checksum is wrong, `Unsupported` for another version of the format.
     pub(super) fn parse(bytes: &[u8], place: u64) -> Result<Option<Self>> {
-        let Ok(raw) = ondisk::Footer::read_from_bytes(bytes) else { return Ok(None) };
-        if raw.cookie != ondisk::COOKIE {
-            return Ok(None);
-        }
+        let Some(raw) = raw(bytes) else { return Ok(None) };
         if raw.checksum.get() != raw.computed_checksum() {
             let (found, right) = (raw.checksum, raw.computed_checksum());
             return Err(Error::corrupt(
@@ -155,7 +172,22 @@ impl Footer {
         if version >> 16 != ondisk::VERSION_1 >> 16 {
             return Err(Error::unsupported(LAYER, format!("format version {version:#x}")).at(place));
         }
-        Ok(Some(Self {
+        Ok(Some(Self::of_raw(&raw)))
+    }
+
+    /// Reads a footer whose checksum is wrong; `None` if it is of another version.
+    pub(super) fn parse_damaged(bytes: &[u8]) -> Option<Self> {
+        let raw = raw(bytes)?;
+        (raw.file_format_version.get() >> 16 == ondisk::VERSION_1 >> 16).then(|| Self::of_raw(&raw))
+    }
+
+    /// The same footer, of a disk of another size.
+    pub(super) fn resized(self, size: u64) -> Self {
+        Self { size, ..self }
+    }
+
+    fn of_raw(raw: &ondisk::Footer) -> Self {
+        Self {
             disk_type: DiskType::from(raw.disk_type.get()),
             size: raw.current_size.get(),
             geometry: Geometry {
@@ -165,7 +197,8 @@ impl Footer {
             },
             creator: raw.creator_application,
             identity: Identity { uuid: raw.unique_id, timestamp: raw.time_stamp.get() },
-        }))
+            header: raw.data_offset.get(),
+        }
     }
 
     /// The 512 bytes.
@@ -174,7 +207,7 @@ impl Footer {
         raw.cookie = ondisk::COOKIE;
         raw.features = U32::new(ondisk::FEATURES_RESERVED);
         raw.file_format_version = U32::new(ondisk::VERSION_1);
-        raw.data_offset = U64::new(ondisk::NO_DATA_OFFSET);
+        raw.data_offset = U64::new(self.header);
         raw.time_stamp = U32::new(self.identity.timestamp);
         raw.creator_application = self.creator;
         raw.creator_version = U32::new(0x0005_0003);
@@ -184,7 +217,7 @@ impl Footer {
         raw.cylinders = U16::new(self.geometry.cylinders);
         raw.heads = self.geometry.heads;
         raw.sectors_per_track = self.geometry.sectors_per_track;
-        raw.disk_type = U32::new(2);
+        raw.disk_type = U32::new(self.disk_type.into());
         raw.unique_id = self.identity.uuid;
         raw.checksum = U32::new(raw.computed_checksum());
         zerocopy::transmute!(raw)
@@ -210,10 +243,20 @@ impl Footer {
         self.creator
     }
 
+    /// Where the header of a dynamic or differencing disk is.
+    pub(super) fn header(&self) -> u64 {
+        self.header
+    }
+
     /// Its id and time.
     pub fn identity(&self) -> Identity {
         self.identity
     }
+}
+
+/// The fields of a footer, whatever is in them.
+fn raw(bytes: &[u8]) -> Option<ondisk::Footer> {
+    ondisk::Footer::read_from_bytes(bytes).ok().filter(|raw| raw.cookie == ondisk::COOKIE)
 }
 
 #[cfg(test)]

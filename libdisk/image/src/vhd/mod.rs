@@ -1,20 +1,27 @@
-//! VHD, the format that Azure takes: the disk's bytes and a footer of 512 bytes.
+//! VHD, the format that Azure takes: the disk's bytes and a footer of 512 bytes; or, in a dynamic or
+//! differencing disk, a table of the blocks that were written.
 //!
 //! Reference: "Virtual Hard Disk Image Format Specification", Microsoft, version 1.0, 11 October 2006.
 //!
-//! Only the fixed type is read and written. Dynamic and differencing disks are refused by name.
+//! All types are read, differencing disks behind a gate. What is spoiled and can be told all the same is a
+//! [`Fault`]: a copy mends it. The size of a disk is the current size of its footer, whoever made it: readers
+//! that compute it from the geometry see less of some.
 
 use crate::Format;
 
 mod check;
+mod dynamic;
 mod footer;
+mod header;
 mod ondisk;
 mod read;
+mod sparse;
 mod write;
 
 pub use check::{Finding, Report, check, check_bytes};
+pub use dynamic::create_dynamic;
 pub use footer::{DiskType, Footer, Geometry, Identity};
-pub use read::{Fixed, open};
+pub use read::{Fault, Image, open};
 pub use write::{FixedSink, MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, upload_size};
 
 const LAYER: &str = "vhd";
@@ -23,7 +30,7 @@ const LAYER: &str = "vhd";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some("vpc"),
-    flat: true,
+    flat: read::is_flat,
     recognise: |ends| ends.has(0, &ondisk::COOKIE) || ends.has_footer(&ondisk::COOKIE),
-    read: |path, _| read::open_layers(path),
+    read: read::open_in,
 };

@@ -149,7 +149,7 @@ fn the_extension_decides_the_format_of_every_verb() {
         assert_eq!(verdict["same"], true, "{name}");
     }
     for line in [
-        "convert in.raw x.vhdx",
+        "convert in.raw x.vmdk",
         "convert in.raw x",
         "convert in.raw x.vhd --format raw",
         "apply plan.json -o x.vmdk",
