@@ -78,10 +78,7 @@ fn what_is_not_there_or_not_opened_yet_is_refused() {
     assert_eq!(open_plain(&"azure:disk".parse().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
     #[cfg(not(feature = "cloud"))]
     assert_eq!(open_plain(&"ebs:snap-0abc".parse().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
-    for (format, options, name) in [
-        ("parallels", "", "Parallels"),
-        ("qed", "", "QED"),
-    ] {
+    for (format, options, name) in [("parallels", "", "Parallels"), ("qed", "", "QED")] {
         let path = raw.with_extension(format!("{format}.img"));
         judge::qemu_img_convert((&raw, "raw"), (&path, format), options);
         let error = open_plain(&address(&path, "")).unwrap_err();

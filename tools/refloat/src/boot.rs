@@ -20,7 +20,9 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
     let drive = |disk: &MachineDisk| match &disk.origin {
-        Origin::File { path, format, .. } if format.is_flat(path) || ["qcow2", "vdi"].contains(&format.name) => {
+        Origin::File { path, format, .. }
+            if format.is_flat(path) || ["qcow2", "vdi"].contains(&format.name) =>
+        {
             Drive::File { path: path.clone(), format, size: disk.disk.size() }
         }
         // QEMU reads other formats in part only, and another size of some. What the guest reads of a snapshot
