@@ -205,7 +205,7 @@ pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
-    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
+    let Examined { items, steps, walk, walk_after_fix, .. } = examine(rules, view, goal)?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
     for Item { rule, severity, verdict, unread, .. } in items {

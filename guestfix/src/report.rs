@@ -3,7 +3,15 @@
 //! Whether a guest will boot and whether anybody supports it there are two answers, and stay two.
 
 pub mod escape;
+mod html;
+mod jsonl;
+mod junit;
+mod kind;
+mod markdown;
+mod migrate_csv;
 mod page;
+mod readiness;
+mod sarif;
 mod support;
 mod text;
 
@@ -11,18 +19,19 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::facts::{Machine, Os};
-use crate::plan::{Check, Count};
+use crate::View;
+use crate::facts::{Machine, Os, OsKind};
+use crate::plan::{Check, Count, Item};
 use crate::rule::Goal;
-use crate::unread::Noting;
-use crate::{Result, View, inspect};
 
+pub use kind::Kind;
 pub use page::{Ink, Line, Page};
+pub use readiness::{Readiness, Suitability};
 pub use support::{Listing, Support};
 pub use text::{evidence, severity};
 
 /// The schema of a report as JSON.
-pub const SCHEMA: &str = "refloat.check/3";
+pub const SCHEMA: &str = "refloat.check/4";
 
 /// What the guest is, for the first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +39,14 @@ pub const SCHEMA: &str = "refloat.check/3";
 pub struct Summary {
     /// "Ubuntu 22.04.4 LTS"; `None` if it is no operating system that we know.
     pub os: Option<String>,
+    /// Its kind.
+    pub kind: Option<OsKind>,
+    /// `ID` of os-release; "windows".
+    pub id: Option<String>,
+    /// `VERSION_ID`; the build of a Windows.
+    pub version: Option<String>,
+    /// Its host name.
+    pub host: Option<String>,
     /// "x86_64".
     pub arch: Option<&'static str>,
     /// What the disk starts by: "BIOS", "UEFI".
@@ -70,30 +87,51 @@ pub struct Report {
     pub ready_after_fix: bool,
     /// Is it supported there: another question.
     pub supported: Support,
+    /// The answer in Azure's own words; `None` for a target that is not Azure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azure: Option<Readiness>,
     /// How many rules say what.
     pub count: Count,
     /// What every rule says, by phase.
     #[serde(flatten)]
     pub check: Check,
+    /// The disks and what is on them, which `inspect` tells.
+    #[serde(skip)]
+    pub machine: Machine,
+    /// What a plan changes, for reports that [show it](Kind::shows_changes); a plan has it as data.
+    #[serde(skip)]
+    pub changes: Vec<Page>,
+    /// What to do next, a command or a sentence each.
+    #[serde(skip)]
+    pub next: Vec<String>,
 }
 
 impl Report {
     /// Puts the answer together; `view` is the guest that was checked.
-    ///
-    /// # Errors
-    /// If the guest cannot be read.
-    pub fn new(image: &str, view: &dyn View, goal: &Goal, check: Check) -> Result<Self> {
-        let os = inspect::os(&Noting::new(view))?;
-        Ok(Self {
+    pub fn new(image: &str, view: &dyn View, goal: &Goal, check: Check) -> Self {
+        let machine = view.machine().clone();
+        let os = check.facts.os.peek().clone();
+        let host = check.facts.hostname.peek().clone();
+        let supported = Support::of(os.as_ref(), goal.target.platform);
+        Self {
             image: image.to_owned(),
             goal: goal.clone(),
-            guest: Summary::new(view.machine(), os.as_ref()),
+            guest: Summary { host, ..Summary::new(&machine, os.as_ref()) },
             ready: check.ready(),
             ready_after_fix: check.fixable(),
-            supported: Support::of(os.as_ref(), goal.target.platform),
+            azure: Readiness::of(goal.target, &check, &machine, os.as_ref(), &supported),
+            supported,
             count: check.count(),
             check,
-        })
+            machine,
+            changes: Vec::new(),
+            next: Vec::new(),
+        }
+    }
+
+    /// What every rule says, in the order in which they ran.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.check.items.iter()
     }
 }
 
@@ -110,6 +148,10 @@ impl Summary {
         });
         Self {
             os: os.map(|os| os.pretty_name.clone()),
+            kind: os.map(|os| os.kind),
+            id: os.map(|os| os.id.clone()),
+            version: os.and_then(|os| os.version.clone()),
+            host: None,
             arch: os.and_then(|os| os.arch),
             firmware: bios.into_iter().chain(uefi).collect(),
             partitions: machine.volumes.iter().filter(|volume| volume.number > 0).count(),
@@ -151,6 +193,7 @@ pub fn counted(count: usize, what: &str) -> String {
 mod tests {
     use super::*;
     use crate::bootwalk;
+    use crate::facts::Facts;
     use crate::plan::{Item, Remedy, Verdict};
     use crate::platform::azure;
     use crate::rule::{Evidence, Place};
@@ -160,13 +203,24 @@ mod tests {
         let root = Root { kind: "ext4".into(), size: 8 << 30, used: Some((21 << 30) / 10) };
         let guest = Summary {
             os: Some("Ubuntu 22.04.4".into()),
+            kind: Some(OsKind::Linux),
+            id: Some("ubuntu".into()),
+            version: Some("22.04".into()),
+            host: Some("web01".into()),
             arch: Some("x86_64"),
             firmware: vec!["UEFI"],
             partitions: 3,
             root: Some(root),
         };
         let walk = bootwalk::sample::arriving();
-        let check = Check { items, shortages: Vec::new(), walk, walk_after_fix: None };
+        let check = Check {
+            items,
+            shortages: Vec::new(),
+            walk,
+            walk_after_fix: None,
+            steps: Vec::new(),
+            facts: Facts::default(),
+        };
         Report {
             image: "u.qcow2".into(),
             goal: Goal::new(&azure::GEN2),
@@ -174,8 +228,12 @@ mod tests {
             ready: check.ready(),
             ready_after_fix: check.fixable(),
             supported: Support::of(None, &crate::platform::azure::AZURE),
+            azure: None,
             count: check.count(),
             check,
+            machine: Machine::default(),
+            changes: Vec::new(),
+            next: Vec::new(),
         }
     }
 
@@ -247,6 +305,10 @@ support: the operating system is not known
     fn a_small_root_is_measured_in_mib() {
         let root = |size, used| Summary {
             os: None,
+            kind: None,
+            id: None,
+            version: None,
+            host: None,
             arch: None,
             firmware: Vec::new(),
             partitions: 1,

@@ -8,11 +8,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
-use crate::judge::hex;
+use crate::judge::{self, hex};
 
 /// How long an image of another recipe is kept after its last use.
 const KEPT_UNUSED: Duration = Duration::from_secs(60 * 60);
@@ -32,6 +32,23 @@ pub fn directory() -> PathBuf {
 /// When `build` fails, or the cache cannot be written.
 pub fn cached(file: &str, recipe: &[&[u8]], build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     cached_in(&directory(), file, recipe, build)
+}
+
+/// Puts packages of npm into `folder`, as their lock names them.
+///
+/// # Errors
+/// When there is no npm or no network.
+pub(crate) fn npm(folder: &Path, package: &str, lock: &str) -> Result<()> {
+    fs::create_dir(folder)?;
+    fs::write(folder.join("package.json"), package)?;
+    fs::write(folder.join("package-lock.json"), lock)?;
+    // No package runs anything while it is installed.
+    let mut npm = judge::tool("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
+    let output = npm.output().context("cannot run npm")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "npm: {}", said.lines().next().unwrap_or_default());
+    Ok(())
 }
 
 fn cached_in(

@@ -74,11 +74,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xfs_db", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
     ("xfs_repair", "xfsprogs"),
+    ("xmllint", "libxml2-utils"),
     ("xz", "xz-utils"),
 ];
 
 /// Programs whose tests take long: they boot, trace every call, or install from a network.
-const SLOW: &[&str] = &["debootstrap", "linux.uml", "npm", "python3", "qemu-system-x86_64", "strace"];
+const SLOW: &[&str] =
+    &["chromium", "debootstrap", "linux.uml", "npm", "python3", "qemu-system-x86_64", "strace"];
 
 /// Where administrators' programs are, for users whose `PATH` leaves them out.
 const SBIN: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -22,6 +22,7 @@ pub mod ntfs;
 pub mod population;
 mod python;
 pub mod real;
+pub mod reports;
 pub mod seeds;
 pub mod synthetic;
 pub mod user_mode_linux;

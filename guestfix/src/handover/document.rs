@@ -13,6 +13,8 @@ pub enum Block {
     Table(Vec<&'static str>, Vec<Vec<String>>),
     /// Commands, or another text whose lines stay as they are.
     Code(String),
+    /// A unified diff.
+    Diff(String),
 }
 
 /// A step.
@@ -52,7 +54,7 @@ pub fn markdown(blocks: &[Block]) -> String {
                 for step in steps {
                     text += &format!("- [ ] {}\n", plain(&step.text));
                     if let Some(code) = &step.code {
-                        text += &fenced(code, "      ");
+                        text += &fenced("sh", code, "      ");
                     }
                 }
             }
@@ -62,18 +64,19 @@ pub fn markdown(blocks: &[Block]) -> String {
                 text += &row(head.iter().map(|_| "---".to_owned()).collect());
                 rows.iter().for_each(|cells| text += &row(cells.iter().map(|cell| plain(cell)).collect()));
             }
-            Block::Code(code) => text += &fenced(code, ""),
+            Block::Code(code) => text += &fenced("sh", code, ""),
+            Block::Diff(diff) => text += &fenced("diff", diff, ""),
         }
     }
     text
 }
 
 /// A block of code, behind more backquotes than are in it.
-fn fenced(code: &str, margin: &str) -> String {
+fn fenced(language: &str, code: &str, margin: &str) -> String {
     let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
     let lines: String = code.lines().map(|line| format!("{margin}{}\n", one_line(line))).collect();
-    format!("{margin}{fence}sh\n{lines}{margin}{fence}\n")
+    format!("{margin}{fence}{language}\n{lines}{margin}{fence}\n")
 }
 
 /// A line without what steers a terminal or ends the line.
@@ -140,7 +143,7 @@ pub fn html(blocks: &[Block]) -> String {
                 }
                 text += "</tbody>\n</table>\n";
             }
-            Block::Code(code) => text += &format!("{}\n", pre(code)),
+            Block::Code(lines) | Block::Diff(lines) => text += &format!("{}\n", pre(lines)),
         }
     }
     text + "</main>\n</body>\n</html>\n"
@@ -152,7 +155,7 @@ fn pre(code: &str) -> String {
 }
 
 /// A line in which no character means anything to HTML.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in one_line(text).chars() {
         match c {

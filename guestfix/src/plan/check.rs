@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::space;
+use super::{diff, space};
 use crate::bootwalk::{Walk, walk};
 use crate::edit::Step;
+use crate::facts::Facts;
+use crate::report::Page;
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::unread::{Noting, distinct};
 use crate::{Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, rules};
@@ -81,6 +83,12 @@ pub struct Check {
     /// The same with the fixes; `None` if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walk_after_fix: Option<Walk>,
+    /// What the fixes change, which a plan carries.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
+    /// What is known of the guest as it is, which `inspect` tells.
+    #[serde(skip)]
+    pub facts: Facts,
 }
 
 /// How many rules say what.
@@ -123,6 +131,15 @@ impl Check {
             Verdict::Wrong { remedy: Remedy::ByHand { .. }, .. } | Verdict::Unknown => false,
         };
         self.shortages.is_empty() && self.blockers().all(|item| well(&item.verdict) && item.unread.is_empty())
+    }
+
+    /// Every change of the fixes, each by itself, as [`Plan::diff`](super::Plan::diff) shows it; `view` is the
+    /// guest that was checked.
+    ///
+    /// # Errors
+    /// If the guest cannot be read.
+    pub fn changes(&self, view: &dyn View) -> Result<Vec<Page>> {
+        self.steps.iter().map(|step| diff::one(step, view)).collect()
     }
 
     /// The boot walk over the guest with the fixes.
@@ -179,9 +196,9 @@ pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    let Examined { items, steps, walk, walk_after_fix } = examine(rules, view, goal)?;
+    let Examined { items, steps, walk, walk_after_fix, facts } = examine(rules, view, goal)?;
     let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages, walk, walk_after_fix })
+    Ok(Check { items, shortages, walk, walk_after_fix, steps, facts })
 }
 
 /// What was found, and what mends it.
@@ -190,6 +207,7 @@ pub(super) struct Examined {
     pub(super) steps: Vec<Step>,
     pub(super) walk: Walk,
     pub(super) walk_after_fix: Option<Walk>,
+    pub(super) facts: Facts,
 }
 
 /// Runs every rule, stages every fix, and proves the result on the staged guest.
@@ -198,7 +216,8 @@ pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<E
     rules.sort_by_key(|rule| rule.meta.phase);
     let noting = Noting::new(view);
     let mut stage = Stage::new(&noting, goal);
-    let as_it_is = walk(&stage.guest()?)?;
+    let guest = stage.guest()?;
+    let (as_it_is, facts) = (walk(&guest)?, guest.facts.clone());
     let mut judged = Vec::new();
     for rule in &rules {
         judged.push(judge(rule, &mut stage)?);
@@ -239,7 +258,7 @@ pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<E
     let items = rules.iter().zip(judged).map(item).collect();
     let steps = stage.steps()?;
     let walk_after_fix = if steps.is_empty() { None } else { Some(walk(&stage.guest()?)?) };
-    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix })
+    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix, facts })
 }
 
 /// What a rule says of a guest.

@@ -13,10 +13,17 @@ use crate::{Result, View};
 pub(super) fn render(steps: &[Step], view: &dyn View) -> Result<Page> {
     let mut page = Page::new();
     for step in steps {
-        page.line(Line::default().ink(Ink::Faint, format!("# {}", step.rules.join(", "))));
-        edit(&mut page, &step.edit, view)?;
+        page.append(one(step, view)?);
         page.gap();
     }
+    Ok(page)
+}
+
+/// One step.
+pub(super) fn one(step: &Step, view: &dyn View) -> Result<Page> {
+    let mut page = Page::new();
+    page.line(Line::default().ink(Ink::Faint, format!("# {}", step.rules.join(", "))));
+    edit(&mut page, &step.edit, view)?;
     Ok(page)
 }
 

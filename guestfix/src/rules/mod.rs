@@ -14,6 +14,11 @@ pub(crate) mod windows;
 
 use crate::Rule;
 
+/// The rule of this id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.meta.id == id)
+}
+
 /// Every rule; phases decide when each runs, and within a phase this order.
 pub static ALL: &[&Rule] = &[
     &disk::filesystem_state::RULE,

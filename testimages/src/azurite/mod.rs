@@ -199,15 +199,7 @@ fn modules() -> Option<PathBuf> {
 
 fn install(out: &Path) -> Result<()> {
     let folder = out.join("azurite");
-    std::fs::create_dir(&folder)?;
-    std::fs::write(folder.join("package.json"), PACKAGE)?;
-    std::fs::write(folder.join("package-lock.json"), LOCK)?;
-    // No package runs anything while it is installed.
-    let mut npm = judge::tool("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
-    let output = npm.output().context("cannot run npm")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "npm: {}", said.lines().next().unwrap_or_default());
+    cache::npm(&folder, PACKAGE, LOCK)?;
     ensure!(folder.join("node_modules/.bin/node").exists(), "there is no Node.js for this kind of machine");
     Ok(())
 }

@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::handover::model::is_tag;
 use guestfix::platform::TARGETS;
+use guestfix::report::Kind;
 use guestfix::rule::CloudInit;
 use guestfix::{Goal, Target};
 use libdisk::{FileFormat, Format, ReadBack};
@@ -364,6 +365,27 @@ pub(crate) struct CheckArgs {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) goal: GoalArgs,
+    /// Write a report as well; give it once for each: text, json, jsonl, junit, sarif, markdown, html or
+    /// azure-migrate-csv
+    #[arg(long = "report", value_name = "KIND=FILE", value_parser = report())]
+    pub(crate) reports: Vec<(Kind, PathBuf)>,
+    /// Replace reports that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// A report and the file that it goes to.
+fn report() -> impl TypedValueParser<Value = (Kind, PathBuf)> {
+    OsStringValueParser::new().try_map(|text| {
+        let text = name::text(text);
+        let kinds = || Kind::ALL.map(Kind::name).join(", ");
+        let (kind, file) = text.split_once('=').ok_or("a report is KIND=FILE, as in html=report.html")?;
+        let kind = Kind::of(kind).ok_or_else(|| format!("there is no report {kind:?}, but {}", kinds()))?;
+        match file {
+            "" | "-" => Err("a report goes to a file; check --json answers on standard output".to_owned()),
+            file => Ok((kind, name::path(file))),
+        }
+    })
 }
 
 #[derive(Debug, Args)]

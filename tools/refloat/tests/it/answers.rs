@@ -37,7 +37,7 @@ fn check_answers_by_its_exit_code() {
     let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
     let image = image.file_name().unwrap().to_str().unwrap();
     let no = json(folder.path(), &format!("check {image} --for azure-gen1"), 1);
-    assert_eq!((&no["schema"], &no["ready"]), (&"refloat.check/3".into(), &false.into()));
+    assert_eq!((&no["schema"], &no["ready"]), (&"refloat.check/4".into(), &false.into()));
     refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
     refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
     let yes = json(folder.path(), "check fixed.qcow2 --allow-backing . --for azure-gen1", 0);
