@@ -1,0 +1,145 @@
+//! The reports of a check: SARIF and JUnit judged by their published schemas, the page of HTML looked at in
+//! Chromium, on synthetic guests of every kind.
+//!
+//! `REFLOAT_BLESS=1 cargo nextest run -p guestfix --test reports` writes the golden pictures anew: look at them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use guestfix::plan::check;
+use guestfix::report::{Kind, Report};
+use guestfix::tree::Tree;
+use jsonschema::Validator;
+use libdisk::block::FileDisk;
+use serde_json::{Value, json};
+use testimages::synthetic::{self, SyntheticGuest};
+use testimages::{length, reports};
+
+mod support;
+
+use support::goal;
+
+/// Guests that differ in their loaders, their volumes and what is wrong with them.
+const FEW: [&str; 5] = ["debian-mbr-ext4", "debian-gpt-efi", "rhel-9-lvm", "bare-no-os", "ubuntu-gpt-hybrid"];
+
+/// The guests that are reported on: a few, or all where there is time.
+fn guests() -> Vec<&'static SyntheticGuest> {
+    match length::long() {
+        true => synthetic::all().iter().chain(synthetic::windows()).collect(),
+        false => FEW.map(synthetic::named).into_iter().chain(synthetic::windows().last()).collect(),
+    }
+}
+
+/// The report on a guest, with its changes; `None` if it cannot be made here.
+fn report(guest: &SyntheticGuest) -> Option<Report> {
+    let tree = Tree::open(FileDisk::open(&guest.path()?).unwrap().disk()).unwrap();
+    let goal = goal(guest);
+    let mut report = Report::new(&format!("{}.img", guest.name), &tree, &goal, check(&tree, &goal).unwrap());
+    report.changes = report.check.changes(&tree).unwrap();
+    report.next =
+        vec![format!("next: refloat plan {}.img --for {} -o plan.json", guest.name, goal.target.id)];
+    Some(report)
+}
+
+#[test]
+fn what_every_reader_of_reports_wants_is_there() {
+    let validator = reports::sarif_schema().map(|schema| jsonschema::validator_for(&schema).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut junit = Vec::new();
+    for guest in guests() {
+        let Some(report) = report(guest) else { continue };
+        let file = folder.path().join(format!("{}.xml", guest.name));
+        fs::write(&file, report.render(Kind::Junit).unwrap()).unwrap();
+        junit.push(file);
+        let sarif: Value = serde_json::from_str(&report.render(Kind::Sarif).unwrap()).unwrap();
+        if let Some(validator) = &validator {
+            let wrong: Vec<String> = validator
+                .iter_errors(&sarif)
+                .map(|error| format!("{} {error}", error.instance_path()))
+                .collect();
+            assert_eq!(wrong, [""; 0], "{}", guest.name);
+            planted(validator, &sarif);
+        }
+        let results = sarif["runs"][0]["results"].as_array().unwrap();
+        let failed = results.iter().filter(|result| result["kind"] == "fail").count();
+        let found =
+            report.items().filter(|item| matches!(item.verdict, guestfix::plan::Verdict::Wrong { .. }));
+        assert!(failed >= found.count(), "{}", guest.name);
+        let html = report.render(Kind::Html).unwrap();
+        assert!(html.len() < 300 << 10, "{}: {} bytes of HTML", guest.name, html.len());
+        for kind in Kind::ALL {
+            let text = report.render(kind).unwrap();
+            assert!(text.ends_with('\n') && !text.contains('\u{1b}'), "{}: {}", guest.name, kind.name());
+        }
+        let lines = report.render(Kind::Jsonl).unwrap();
+        assert_eq!(lines.lines().count(), report.items().count() + 1);
+        lines.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).unwrap()));
+    }
+    if !junit.is_empty() {
+        reports::junit(&junit);
+    }
+}
+
+/// The judge sees a result without its message, and a level that there is none of.
+fn planted(validator: &Validator, sarif: &Value) {
+    for (pointer, wrong) in
+        [("/runs/0/results/0/message", json!(null)), ("/runs/0/results/0/level", json!("grave"))]
+    {
+        let mut planted = sarif.clone();
+        *planted.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!validator.is_valid(&planted), "{pointer}");
+    }
+}
+
+/// The page as it is looked at: how wide, in which colours, and the golden picture, where there is one.
+const LOOKS: [(&str, u32, &str, Option<&str>); 3] = [
+    ("debian-gpt-efi", 1100, "light", Some("page-light.png")),
+    ("debian-gpt-efi", 1100, "dark", Some("page-dark.png")),
+    ("rhel-9-lvm", 390, "light", None),
+];
+/// By how much in percent a picture may differ from its golden one: other fonts, not other pages.
+const TOLERANCE: f64 = 3.0;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn the_page_is_one_that_everybody_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut jobs = Vec::new();
+    for (name, width, scheme, picture) in LOOKS {
+        let Some(report) = report(synthetic::named(name)) else { return };
+        let html = folder.path().join(format!("{name}.html"));
+        fs::write(&html, report.render(Kind::Html).unwrap()).unwrap();
+        let png = folder.path().join(format!("{name}-{width}-{scheme}.png"));
+        let golden = picture.map(golden);
+        jobs.push(json!({
+            "html": html, "width": width, "height": 1650, "scheme": scheme, "png": png, "golden": golden,
+        }));
+    }
+    let Some(seen) = reports::look(&Value::from(jobs.clone())) else { return };
+    let bless = std::env::var_os("REFLOAT_BLESS").is_some();
+    for ((job, seen), (name, width, scheme, picture)) in jobs.iter().zip(&seen).zip(LOOKS) {
+        let it = format!("{name}, {width}, {scheme}");
+        for fault in ["errors", "violations", "wide"] {
+            assert_eq!(seen[fault], json!([]), "{it}: {fault}");
+        }
+        let requests = seen["requests"].as_array().unwrap();
+        assert_eq!(requests.len(), 1, "{it}: {requests:?}");
+        assert_eq!(seen["scripts"], 0, "{it}");
+        assert_eq!((&seen["reached"], &seen["unseen"]), (&seen["usable"], &json!(0)), "{it}: by keyboard");
+        assert!(seen["usable"].as_u64() > Some(8), "{it}");
+        let Some(picture) = picture.map(golden) else { continue };
+        if bless {
+            fs::copy(job["png"].as_str().unwrap(), &picture).unwrap();
+            continue;
+        }
+        let difference = seen["difference"].as_f64().unwrap_or(100.0);
+        assert!(
+            difference < TOLERANCE,
+            "{it}: {difference:.1} % off {}: look at it, and bless it with REFLOAT_BLESS=1",
+            picture.display()
+        );
+    }
+}
