@@ -11,6 +11,7 @@ pub mod arm;
 pub mod az;
 pub mod bicep;
 pub mod document;
+pub mod licence;
 pub mod model;
 pub mod references;
 pub mod resources;

@@ -1,10 +1,11 @@
 //! The cut-over of one machine, step by step, for whoever does it that night.
 
 use super::document::{Block, Step};
+use super::licence;
 use super::model::{Handover, Licence, Security};
 use super::references::{Reference, References};
 use crate::edit::Edit;
-use crate::facts::{Facts, Family, OsKind};
+use crate::facts::Facts;
 use crate::plan::Plan;
 use crate::report::Support;
 use crate::text::bytes;
@@ -107,37 +108,13 @@ impl Runbook<'_> {
 
     fn licence(&self) -> Vec<Block> {
         let it = self.handover;
-        let family = self.facts.os.as_ref().map(|os| (os.id.as_str(), os.family));
-        let mut text = match family {
-            Some(("rhel", _)) => {
-                "Red Hat Enterprise Linux: a subscription that was billed by AWS ends with the instance. Register \
-                 the machine with one of your own (subscription-manager register) and use RHEL_BYOS, or have \
-                 Azure bill it by RHEL_BASE. Updates from AWS's RHUI servers stop."
-            }
-            Some((_, Family::Suse)) => {
-                "SUSE Linux Enterprise: a subscription that was billed by AWS ends with the instance. Register \
-                 the machine with SUSEConnect and use SLES_BYOS, or have Azure bill it by SLES_STANDARD."
-            }
-            Some((_, Family::Amazon)) => {
-                "Amazon Linux: it boots, and neither Amazon nor Microsoft supports it there. Its package \
-                 repositories can be reached from outside of AWS today. Plan to move to another distribution."
-            }
-            Some((_, Family::Ubuntu)) => {
-                "Ubuntu: no licence is needed. A subscription of Ubuntu Pro that was billed by AWS ends with the \
-                 instance: attach a token of your own (pro attach)."
-            }
-            _ if it.os == OsKind::Windows => {
-                "Windows: a licence that AWS included ends with the instance. Azure bills one, unless Azure Hybrid \
-                 Benefit is used. Activation is by Azure's KMS servers."
-            }
-            _ => "No licence of the operating system is known to be needed.",
-        }
-        .to_owned();
+        let mut blocks = vec![Block::Heading(2, "Licence and activation".into())];
+        let notes = licence::notes(self.facts.os.as_ref(), it.sql.is_some());
+        blocks.extend(notes.iter().map(|note| Block::Text(format!("{}: {}", note.subject, note.what))));
         if let Some(licence) = it.licence {
-            text += &format!(" The template says {}.", Licence::name(licence));
+            blocks.push(Block::Text(format!("The template says {}.", Licence::name(licence))));
         }
-        text += " Look also at software from the AWS Marketplace: it may stop, or need another licence.";
-        vec![Block::Heading(2, "Licence and activation".into()), Block::Text(text)]
+        blocks
     }
 
     fn references(&self) -> Vec<Block> {
