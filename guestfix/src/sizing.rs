@@ -1,0 +1,253 @@
+//! Sizes of Azure's for a machine "as on-premises": what holds the processors and the memory of its type of
+//! instance, and its disks. Nothing is known of how much of that it uses.
+
+mod disks;
+
+use std::io::Read;
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+use crate::instance::Instance;
+
+pub use disks::{DiskTier, Tier};
+
+/// The tables, with what they are and whose licence in their first line.
+const AZURE: &[u8] = include_bytes!("sizing/azure.csv.xz");
+const EC2: &[u8] = include_bytes!("sizing/ec2.csv.xz");
+/// The most that a table unpacks to, in bytes.
+const TABLE: u64 = 1 << 20;
+
+/// A size of Azure's virtual machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Size {
+    /// "Standard_D2s_v5".
+    pub name: String,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Accelerators.
+    pub gpus: u32,
+    /// Its processors are Arm's.
+    pub arm: bool,
+}
+
+/// What a table says of itself.
+pub fn source(table: &str) -> &str {
+    table.lines().next().unwrap_or_default().trim_start_matches("# ")
+}
+
+fn unpacked(table: &[u8]) -> String {
+    let mut text = String::new();
+    // Of our own tables both can be read.
+    let reader = lzma_rust2::XzReader::new(table, false);
+    let _ = reader.take(TABLE).read_to_string(&mut text);
+    text
+}
+
+static AZURE_TEXT: LazyLock<String> = LazyLock::new(|| unpacked(AZURE));
+static EC2_TEXT: LazyLock<String> = LazyLock::new(|| unpacked(EC2));
+static SIZES: LazyLock<Vec<Size>> = LazyLock::new(|| AZURE_TEXT.lines().filter_map(size).collect());
+
+fn size(line: &str) -> Option<Size> {
+    let [name, vcpus, memory, gpus, arch] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
+    Some(Size {
+        name: format!("Standard_{name}"),
+        vcpus: vcpus.parse().ok()?,
+        memory_mib: memory.parse().ok()?,
+        gpus: gpus.parse().ok()?,
+        arm: arch == "r",
+    })
+}
+
+/// All sizes of Azure's that are known.
+pub fn sizes() -> &'static [Size] {
+    &SIZES
+}
+
+/// The type of instances of this name, if it is known.
+pub fn instance(kind: &str) -> Option<Instance> {
+    let line = EC2_TEXT.lines().find(|line| line.split(',').next() == Some(kind))?;
+    let fields: Vec<&str> = line.split(',').collect();
+    let [kind, vcpus, memory, arch, metal, cards, iops, mbps, local, gpus] = fields.try_into().ok()?;
+    let number = |text: &str| text.parse().unwrap_or(0);
+    Some(Instance {
+        kind: kind.to_owned(),
+        vcpus: vcpus.parse().ok()?,
+        memory_mib: memory.parse().ok()?,
+        arch: arch.split('|').next_back().unwrap_or(arch).to_owned(),
+        gpus: number(gpus),
+        cards: number(cards),
+        local_gb: local.parse().unwrap_or(0),
+        metal: metal == "1",
+        iops: number(iops),
+        mbps: number(mbps),
+    })
+}
+
+/// Where both tables are from.
+pub fn sources() -> [&'static str; 2] {
+    [source(&AZURE_TEXT), source(&EC2_TEXT)]
+}
+
+/// The sizes that hold an instance, whatever they are for.
+pub fn fits(it: &Instance) -> impl Iterator<Item = &'static Size> {
+    let (vcpus, memory, gpus, arm) = (it.vcpus, it.memory_mib, it.gpus, it.arch.starts_with("arm"));
+    sizes().iter().filter(move |size| {
+        size.vcpus >= vcpus && size.memory_mib >= memory && size.gpus >= gpus && size.arm == arm
+    })
+}
+
+/// A name of a size, taken apart ("Azure VM sizes naming conventions", Microsoft Learn, 2026).
+struct Name<'a> {
+    family: &'a str,
+    constrained: bool,
+    letters: &'a str,
+    version: u32,
+}
+
+impl<'a> Name<'a> {
+    fn of(size: &'a Size) -> Self {
+        let name = size.name.strip_prefix("Standard_").unwrap_or(&size.name);
+        let (first, rest) = name.split_once('_').unwrap_or((name, ""));
+        let version = rest.rsplit('_').next().and_then(|text| text.strip_prefix('v'));
+        let digit = first.find(|c: char| c.is_ascii_digit()).unwrap_or(first.len());
+        let (family, behind) = first.split_at(digit);
+        let letters = behind.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+        Self {
+            family,
+            constrained: first.contains('-'),
+            letters,
+            version: version.and_then(|text| text.parse().ok()).unwrap_or(1),
+        }
+    }
+
+    /// Whether it is of use for what is nothing special: general, for computing or for memory.
+    fn is_general(&self) -> bool {
+        matches!(self.family, "D" | "E" | "F" | "M") && !self.constrained && !self.letters.contains('i')
+    }
+}
+
+/// What was asked for a size beside processors and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// It must take generation 1, or disks that are SCSI: sizes from version 6 on have NVMe disks and
+    /// generation 2 alone.
+    pub before_nvme: bool,
+}
+
+/// From this version of a family on, disks are NVMe and the firmware is UEFI.
+const NVME: u32 = 6;
+
+/// The sizes that hold an instance, the one that fits best first: fewest processors, least memory, premium
+/// disks, a local disk where the instance had one, the newest version.
+pub fn best(it: &Instance, wishes: Wishes) -> Vec<&'static Size> {
+    let local = it.local_gb > 0;
+    let burstable = it.kind.starts_with('t');
+    let mut found: Vec<(&Size, Name<'_>)> = fits(it).map(|size| (size, Name::of(size))).collect();
+    found.retain(|(_, name)| !wishes.before_nvme || name.version < NVME);
+    found.sort_by_key(|(size, name)| {
+        let special = !(name.is_general() || it.gpus > 0 || (burstable && name.family == "B"));
+        let odd = u32::from(!name.letters.contains('s')) * 4
+            + u32::from(name.letters.contains('d') != local) * 2
+            + u32::from(name.letters.contains('b')) * 2
+            + u32::from(
+                name.letters.contains('a') != it.kind.split('.').next().is_some_and(|it| it.ends_with('a')),
+            );
+        let burst = burstable != (name.family == "B");
+        (special, size.vcpus, size.memory_mib, burst, odd, std::cmp::Reverse(name.version), size.name.clone())
+    });
+    found.into_iter().map(|(size, _)| size).collect()
+}
+
+/// What Azure would give the machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Sizing {
+    /// What it ran on, if that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// The size that fits best, then two more; none without an instance.
+    pub sizes: Vec<Size>,
+    /// A kind and tier for each disk, that of the system first.
+    pub disks: Vec<DiskTier>,
+    /// What it costs to take the data out of AWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// What the sizes were chosen by.
+    pub confidence: &'static str,
+    /// Where the tables are from.
+    pub sources: Vec<String>,
+}
+
+/// What it costs to take the data out of AWS, in US dollars.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Cost {
+    /// The most bytes that are moved: all that file systems use, and all of what is no known file system.
+    pub bytes: u64,
+    /// For requests of blocks of a snapshot.
+    pub requests: f64,
+    /// For what leaves AWS.
+    pub egress: f64,
+    /// Of which price list.
+    pub source: String,
+}
+
+/// That nothing is known of the load.
+const CONFIDENCE: &str =
+    "as on-premises: by processors, memory and the sizes of disks; there is no performance data";
+
+impl Sizing {
+    /// For a machine with disks of these sizes in bytes.
+    pub fn new(instance: Option<&Instance>, disks: &[u64], wishes: Wishes) -> Self {
+        let found = instance.map(|it| best(it, wishes)).unwrap_or_default();
+        Self {
+            instance: instance.cloned(),
+            sizes: found.into_iter().take(3).cloned().collect(),
+            disks: disks.iter().filter_map(|size| disks::tier(*size)).collect(),
+            cost: None,
+            confidence: CONFIDENCE,
+            sources: sources().into_iter().chain([disks::SOURCE]).map(str::to_owned).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_whole() {
+        assert!(sizes().len() > 1300, "{}", sizes().len());
+        assert!(sources().iter().all(|source| source.contains("Apache-2.0") && source.contains("2026")));
+        let it = instance("m5.large").unwrap();
+        assert_eq!(
+            (it.vcpus, it.memory_mib, it.arch.as_str(), it.cards, it.metal),
+            (2, 8192, "x86_64", 3, false)
+        );
+        assert_eq!(instance("p5.48xlarge").map(|it| (it.gpus, it.local_gb)), Some((8, 30_400)));
+        assert_eq!(instance("m5.enormous"), None);
+    }
+
+    #[test]
+    fn an_instance_gets_the_size_that_holds_it() {
+        let best = |kind: &str, before_nvme| {
+            let it = instance(kind).unwrap();
+            best(&it, Wishes { before_nvme }).first().map(|size| size.name.clone()).unwrap_or_default()
+        };
+        assert_eq!(best("m5.large", true), "Standard_D2s_v5");
+        assert_eq!(best("m5a.large", true), "Standard_D2as_v5");
+        assert_eq!(best("r5.2xlarge", true), "Standard_E8s_v5");
+        assert_eq!(best("t3.medium", true), "Standard_B2s");
+        assert!(best("m5.large", false).ends_with("_v6"), "{}", best("m5.large", false));
+        assert!(best("m6g.large", true).contains('p'), "{}", best("m6g.large", true));
+        assert!(best("g4dn.xlarge", true).starts_with("Standard_N"), "{}", best("g4dn.xlarge", true));
+        for kind in ["m5.large", "c5.4xlarge", "x1.32xlarge", "i3.large"] {
+            let it = instance(kind).unwrap();
+            assert!(fits(&it).all(|size| size.vcpus >= it.vcpus && size.memory_mib >= it.memory_mib));
+        }
+    }
+}
