@@ -44,6 +44,12 @@ pub struct Logical {
 }
 
 impl Device {
+    /// A logical volume of which nothing but its size is known.
+    #[cfg(test)]
+    pub(crate) fn logical(size: u64) -> Self {
+        Self::Logical(Logical { size, uuid: String::new(), refused: None, map: lvm2::Map::default() })
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         match self {

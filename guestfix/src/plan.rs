@@ -20,7 +20,7 @@ use crate::report::Page;
 use crate::rule::{Evidence, Goal};
 use crate::{Edit, Error, Result, Rule, Severity, View, rules};
 
-pub use self::check::{Check, Count, Item, Remedy, Verdict, check, check_with};
+pub use self::check::{Assessed, Check, Count, Item, Remedy, Verdict, assess, check, check_with};
 pub(crate) use self::check::{judge, unsatisfied};
 
 /// The schema of a plan file.
@@ -205,7 +205,7 @@ pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
-    let Examined { items, steps, walk, walk_after_fix, .. } = examine(rules, view, goal)?;
+    let Examined { items, steps, walk, walk_after_fix, .. } = examine(rules, view, goal, &[], None)?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
     for Item { rule, severity, verdict, unread, .. } in items {

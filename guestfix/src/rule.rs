@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::facts::{Facts, OsKind};
+use crate::instance::Instance;
 use crate::platform::{self, Firmware, Platform, Target};
 use crate::{Archives, Result, Stage, View, registry};
 
@@ -53,6 +54,8 @@ pub struct Guest<'a> {
     pub goal: &'a Goal,
     /// Initramfs images, parsed once each.
     pub archives: &'a Archives,
+    /// What it ran on, where somebody has said so; no fix asks for it.
+    pub instance: Option<&'a Instance>,
 }
 
 /// The order in which rules are run: facts that later phases rely on are settled in earlier ones.
@@ -87,7 +90,7 @@ pub enum Severity {
 /// What a rule is about: its folder in `rules/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Pack {
     /// The disk below the files.
     Disk,
@@ -97,6 +100,24 @@ pub enum Pack {
     Linux,
     /// Windows guests.
     Windows,
+    /// What Azure's assessment says.
+    AzureVm,
+    /// What Microsoft's own tool would say.
+    AzureMigrateAgent,
+}
+
+impl Pack {
+    /// As ids of rules begin: "azure-vm".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Target => "target",
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+            Self::AzureVm => "azure-vm",
+            Self::AzureMigrateAgent => "azure-migrate-agent",
+        }
+    }
 }
 
 /// Where a rule is from.

@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
             None => inspect::gather(&self.overlay)?,
         };
         let facts = &*self.facts.insert(facts);
-        Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives })
+        Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives, instance: None })
     }
 
     /// Puts a text file, mode 0644 and owner root where there was none; an existing one keeps its owner, mode

@@ -77,7 +77,7 @@ fn start(view: &dyn View, facts: &Facts, firmware: Firmware) -> Result<(Vec<Hop>
         return Ok((Vec::new(), Vec::new()));
     };
     let (goal, archives) = (Goal::new(target), Archives::default());
-    to_menu(&Guest { view, facts, goal: &goal, archives: &archives }, firmware)
+    to_menu(&Guest { view, facts, goal: &goal, archives: &archives, instance: None }, firmware)
 }
 
 /// The hops from the firmware to the menu, and the entries of that.

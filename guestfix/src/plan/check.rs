@@ -6,10 +6,12 @@ use super::{diff, space};
 use crate::bootwalk::{Walk, walk};
 use crate::edit::Step;
 use crate::facts::Facts;
-use crate::report::Page;
+use crate::instance::Instance;
+use crate::report::{Page, Suitability};
 use crate::rule::{Evidence, Goal, RuleMeta};
+use crate::rules::packs::{BOOT, RulePack};
 use crate::unread::{Noting, distinct};
-use crate::{Error, Finding, Fixed, Phase, Result, Rule, Severity, Stage, View, rules};
+use crate::{Error, Finding, Fixed, Guest, Phase, Result, Rule, Severity, Stage, View, rules};
 
 /// What one rule says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,12 +85,72 @@ pub struct Check {
     /// The same with the fixes; `None` if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walk_after_fix: Option<Walk>,
+    /// What other packs of rules say; none of it is about whether the machine starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<Assessed>,
     /// What the fixes change, which a plan carries.
     #[serde(skip)]
     pub steps: Vec<Step>,
     /// What is known of the guest as it is, which `inspect` tells.
     #[serde(skip)]
     pub facts: Facts,
+}
+
+/// What a pack beside `boot` says of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Assessed {
+    /// "azure-vm".
+    pub pack: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The day of its data.
+    pub date: &'static str,
+    /// Its verdict, in Azure's words.
+    pub verdict: Suitability,
+    /// How many of its rules say what.
+    pub count: Count,
+    /// One for each of its rules.
+    pub items: Vec<Item>,
+}
+
+impl Assessed {
+    /// The verdict of what these rules say.
+    fn new(pack: &RulePack, items: Vec<Item>) -> Self {
+        let any = |severity: Severity, unknown: bool| {
+            items.iter().filter(|item| item.severity == severity).any(|item| match item.verdict {
+                Verdict::Wrong { .. } => !unknown,
+                Verdict::Unknown => unknown,
+                Verdict::Ok | Verdict::NotApplicable { .. } => false,
+            })
+        };
+        let verdict = match () {
+            () if any(Severity::Blocker, false) => Suitability::NotReady,
+            () if any(Severity::Blocker, true) => Suitability::ReadinessUnknown,
+            () if any(Severity::Warning, false) || any(Severity::Warning, true) => {
+                Suitability::ConditionallyReady
+            }
+            () => Suitability::Ready,
+        };
+        let count = Count::of(&items);
+        Self { pack: pack.id, version: pack.version, date: pack.date, verdict, count, items }
+    }
+}
+
+impl Count {
+    /// Of these.
+    pub fn of(items: &[Item]) -> Self {
+        let mut count = Self::default();
+        for item in items {
+            *match item.verdict {
+                Verdict::Ok => &mut count.ok,
+                Verdict::NotApplicable { .. } => &mut count.not_applicable,
+                Verdict::Wrong { .. } => &mut count.wrong,
+                Verdict::Unknown => &mut count.unknown,
+            } += 1;
+        }
+        count
+    }
 }
 
 /// How many rules say what.
@@ -169,16 +231,7 @@ impl Check {
 
     /// How many rules say what; each counts once.
     pub fn count(&self) -> Count {
-        let mut count = Count::default();
-        for item in &self.items {
-            *match item.verdict {
-                Verdict::Ok => &mut count.ok,
-                Verdict::NotApplicable { .. } => &mut count.not_applicable,
-                Verdict::Wrong { .. } => &mut count.wrong,
-                Verdict::Unknown => &mut count.unknown,
-            } += 1;
-        }
-        count
+        Count::of(&self.items)
     }
 }
 
@@ -196,9 +249,33 @@ pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    let Examined { items, steps, walk, walk_after_fix, facts } = examine(rules, view, goal)?;
+    examined(rules, view, goal, &[], None)
+}
+
+/// [`check`], with what other packs of rules say of the guest as it is.
+///
+/// # Errors
+/// As [`check`].
+pub fn assess(
+    view: &dyn View,
+    goal: &Goal,
+    packs: &[&'static RulePack],
+    instance: Option<&Instance>,
+) -> Result<Check> {
+    examined(rules::ALL, view, goal, packs, instance)
+}
+
+fn examined(
+    rules: &[&Rule],
+    view: &dyn View,
+    goal: &Goal,
+    packs: &[&'static RulePack],
+    instance: Option<&Instance>,
+) -> Result<Check> {
+    let Examined { items, steps, walk, walk_after_fix, facts, packs } =
+        examine(rules, view, goal, packs, instance)?;
     let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages, walk, walk_after_fix, steps, facts })
+    Ok(Check { items, shortages, walk, walk_after_fix, packs, steps, facts })
 }
 
 /// What was found, and what mends it.
@@ -208,16 +285,27 @@ pub(super) struct Examined {
     pub(super) walk: Walk,
     pub(super) walk_after_fix: Option<Walk>,
     pub(super) facts: Facts,
+    pub(super) packs: Vec<Assessed>,
 }
 
 /// Runs every rule, stages every fix, and proves the result on the staged guest.
-pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Examined> {
+pub(super) fn examine(
+    rules: &[&Rule],
+    view: &dyn View,
+    goal: &Goal,
+    packs: &[&'static RulePack],
+    instance: Option<&Instance>,
+) -> Result<Examined> {
     let mut rules = rules.to_vec();
     rules.sort_by_key(|rule| rule.meta.phase);
     let noting = Noting::new(view);
     let mut stage = Stage::new(&noting, goal);
     let guest = stage.guest()?;
     let (as_it_is, facts) = (walk(&guest)?, guest.facts.clone());
+    let mut assessed = Vec::new();
+    for pack in packs.iter().copied().filter(|pack| pack.id != BOOT.id) {
+        assessed.push(of_pack(pack, &mut stage, instance)?);
+    }
     let mut judged = Vec::new();
     for rule in &rules {
         judged.push(judge(rule, &mut stage)?);
@@ -258,7 +346,7 @@ pub(super) fn examine(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<E
     let items = rules.iter().zip(judged).map(item).collect();
     let steps = stage.steps()?;
     let walk_after_fix = if steps.is_empty() { None } else { Some(walk(&stage.guest()?)?) };
-    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix, facts })
+    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix, facts, packs: assessed })
 }
 
 /// What a rule says of a guest.
@@ -269,14 +357,35 @@ pub(crate) struct Judged {
     pub(crate) unread: Vec<Evidence>,
 }
 
+/// What the rules of a pack find in the guest as it is; none of them has a fix.
+fn of_pack(pack: &RulePack, stage: &mut Stage<'_>, instance: Option<&Instance>) -> Result<Assessed> {
+    let guest = Guest { instance, ..stage.guest()? };
+    let mut items = Vec::new();
+    for rule in pack.rules {
+        let Judged { verdict, unread } = judge_guest(rule, &guest)?;
+        let verdict = match verdict {
+            Verdict::Wrong { evidence, .. } => {
+                Verdict::Wrong { evidence, remedy: Remedy::ByHand { what: rule.meta.fix.to_owned() } }
+            }
+            verdict => verdict,
+        };
+        let RuleMeta { id, title, phase, severity, .. } = rule.meta;
+        items.push(Item { rule: id, title, phase, severity, verdict, unread });
+    }
+    Ok(Assessed::new(pack, items))
+}
+
 /// What a rule finds in the staged guest, and what it could not read for that. One bad file must not hide
 /// what else is wrong, nor pass for one that is not there.
 pub(crate) fn judge(rule: &Rule, stage: &mut Stage<'_>) -> Result<Judged> {
-    let guest = stage.guest()?;
+    judge_guest(rule, &stage.guest()?)
+}
+
+fn judge_guest(rule: &Rule, guest: &Guest<'_>) -> Result<Judged> {
     // What others looked at.
     guest.facts.looked_at();
     guest.view.take_unread();
-    let finding = rule.find(&guest);
+    let finding = rule.find(guest);
     let mut unread = [guest.view.take_unread(), guest.facts.looked_at()].concat();
     let verdict = match finding {
         Ok(Finding::Ok) => Verdict::Ok,

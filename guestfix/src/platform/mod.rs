@@ -4,6 +4,7 @@
 //! To add a platform: one file here, and its targets in [`TARGETS`]. Rules ask the target's [`Platform`] and
 //! name none; a rule that is for one platform only says so in its `applies`.
 
+pub(crate) mod assessment;
 pub mod aws;
 pub mod azure;
 pub mod hyperv;

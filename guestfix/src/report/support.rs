@@ -60,6 +60,11 @@ pub struct Support {
 }
 
 impl Support {
+    /// Whether a distribution is on Azure's list, by its `ID`, in whatever version.
+    pub fn knows(id: &str) -> bool {
+        LISTED.iter().any(|(known, ..)| *known == id)
+    }
+
     /// Looks an operating system up, on the list of the platform where it is to run.
     pub fn of(os: Option<&Os>, platform: &Platform) -> Self {
         if *platform != azure::AZURE {

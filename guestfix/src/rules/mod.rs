@@ -5,8 +5,11 @@
 
 #[cfg(test)]
 mod azmigrate;
+mod azure_migrate_agent;
+mod azure_vm;
 mod disk;
 pub(crate) mod linux;
+pub mod packs;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,12 +17,17 @@ pub(crate) mod windows;
 
 use crate::Rule;
 
-/// The rule of this id.
+/// The rule of this id, of whatever pack.
 pub fn find(id: &str) -> Option<&'static Rule> {
-    ALL.iter().copied().find(|rule| rule.meta.id == id)
+    every().find(|rule| rule.meta.id == id)
 }
 
-/// Every rule; phases decide when each runs, and within a phase this order.
+/// The rules of all packs.
+pub fn every() -> impl Iterator<Item = &'static Rule> {
+    packs::PACKS.into_iter().flat_map(|pack| pack.rules.iter().copied())
+}
+
+/// Every rule of the pack `boot`; phases decide when each runs, and within a phase this order.
 pub static ALL: &[&Rule] = &[
     &disk::filesystem_state::RULE,
     &disk::partition_table::RULE,
@@ -136,8 +144,9 @@ mod tests {
 
     #[test]
     fn every_rule_says_who_it_is_and_where_it_is_from() {
-        let mut ids: Vec<&str> = ALL.iter().map(|rule| rule.meta.id).collect();
-        for meta in ALL.iter().map(|rule| &rule.meta) {
+        let mut ids: Vec<&str> = every().map(|rule| rule.meta.id).collect();
+        let count = ids.len();
+        for meta in every().map(|rule| &rule.meta) {
             let id = meta.id;
             assert!(
                 id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c)),
@@ -147,7 +156,7 @@ mod tests {
             for source in meta.source {
                 assert!(source.date.starts_with("20") && !source.document.is_empty(), "{id}: {source:?}");
             }
-            let pack = format!("{:?}.", meta.pack).to_lowercase();
+            let pack = format!("{}.", meta.pack.name());
             assert!(id.starts_with(&pack), "{id} is not of the pack {pack}");
             for text in [meta.title, meta.cause, meta.fix] {
                 assert!(text.len() > 10 && !text.ends_with(' '), "{id}: {text:?}");
@@ -155,6 +164,6 @@ mod tests {
         }
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), ALL.len(), "ids must differ");
+        assert_eq!(ids.len(), count, "ids must differ");
     }
 }

@@ -8,7 +8,8 @@ use super::linux::mounts::{crypttab, fstab, lvm_filters};
 use super::linux::network;
 use crate::device::Part;
 use crate::elf::testing::library;
-use crate::facts::{DataDisk, Lvm, Machine, TableKind, Volume};
+use crate::facts::{DataDisk, Lvm, Machine, SignatureKind, TableKind, Volume};
+use crate::instance::Instance;
 use crate::plan::{Item, Verdict, check, judge};
 use crate::platform::{Firmware, azure};
 use crate::rule::{CloudInit, Goal, Place};
@@ -73,7 +74,11 @@ pub(crate) struct Bench {
     fs: MemoryFs,
     machine: Machine,
     goal: Goal,
+    instance: Option<Instance>,
 }
+
+/// A guest made into another.
+pub(super) type Change = fn(Bench) -> Bench;
 
 /// `grub.cfg` of the plain Debian with this root and these arguments.
 pub(crate) fn grub_cfg(root: &str, arguments: &str) -> String {
@@ -133,7 +138,7 @@ impl Bench {
             lvm: Lvm::default(),
         };
         let goal = Goal::new(&azure::GEN1);
-        Self { fs, machine, goal }.manager("ifupdown")
+        Self { fs, machine, goal, instance: None }.manager("ifupdown")
     }
 
     /// The same, of which nothing is known yet that configures its network.
@@ -236,6 +241,11 @@ impl Bench {
         })
     }
 
+    pub(super) fn instance(mut self, instance: Instance) -> Self {
+        self.instance = Some(instance);
+        self
+    }
+
     pub(crate) fn target(mut self, target: &'static Target) -> Self {
         self.goal.target = target;
         self
@@ -270,7 +280,9 @@ impl Bench {
     /// What the rule finds wrong, "place: what" each.
     pub(crate) fn findings(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
-        match rule.find(&Stage::new(&tree, &self.goal).guest().unwrap()).unwrap() {
+        let mut stage = Stage::new(&tree, &self.goal);
+        let guest = Guest { instance: self.instance.as_ref(), ..stage.guest().unwrap() };
+        match rule.find(&guest).unwrap() {
             Finding::Wrong { evidence } => {
                 assert!(!evidence.is_empty());
                 evidence.iter().map(ToString::to_string).collect()
@@ -315,6 +327,73 @@ impl Bench {
         self.mended(rule, |view| text = view.text(path).unwrap());
         text.unwrap_or_else(|| panic!("there is no {path}"))
     }
+}
+
+/// Every rule has a pair of guests: it finds fault with the first, and none with the second.
+pub(super) fn judge_pairs(rules: &[&Rule], pairs: &[(&Rule, Change, Change)]) {
+    for rule in rules {
+        let id = rule.meta.id;
+        let pair = pairs.iter().find(|(known, ..)| known.meta.id == id);
+        let (_, trip, fine) = pair.unwrap_or_else(|| panic!("{id} has no pair of guests"));
+        assert!(!trip(Bench::debian()).findings(rule).is_empty(), "{id} finds nothing");
+        assert_eq!(fine(Bench::debian()).findings(rule), [""; 0], "{id}");
+    }
+    assert_eq!(rules.len(), pairs.len());
+}
+
+/// A data disk of this size.
+pub(super) fn disk(size: u64) -> DataDisk {
+    DataDisk { size, ..DataDisk::default() }
+}
+
+/// The start of a program for this machine (System V ABI, e_machine).
+pub(super) fn elf(machine: u8) -> Vec<u8> {
+    let mut head = b"\x7fELF".to_vec();
+    head.resize(64, 0);
+    head[18] = machine;
+    head
+}
+
+/// With this host name.
+pub(super) fn named(bench: Bench, name: &str) -> Bench {
+    bench.file("/etc/hostname", format!("{name}\n"))
+}
+
+/// With one volume more, on this disk.
+pub(super) fn with_volume(
+    bench: Bench,
+    name: &str,
+    disk: usize,
+    kind: SignatureKind,
+    at: Option<&str>,
+) -> Bench {
+    bench.machine(|machine| {
+        let number = u32::try_from(machine.volumes.len()).unwrap() + 1;
+        machine.volumes.push(Volume {
+            name: name.to_owned(),
+            number,
+            device: Device::Range(Part { disk, range: 3 << 20..4 << 20 }),
+            kind: Some(kind),
+            mounted_at: at.map(str::to_owned),
+            ..machine.volumes[1].clone()
+        });
+    })
+}
+
+/// With one volume more, of this kind.
+pub(super) fn of_kind(bench: Bench, kind: SignatureKind) -> Bench {
+    let name = format!("p{}", bench.machine.volumes.len() + 1);
+    with_volume(bench, &name, 0, kind, None)
+}
+
+/// That starts another kernel.
+pub(super) fn with_kernel(bench: Bench, version: &str) -> Bench {
+    let menu = bench.text("/boot/grub/grub.cfg").replace("6.1.0-50-amd64", version);
+    let modules = bench.text("/lib/modules/6.1.0-50-amd64/modules.dep");
+    bench
+        .file("/boot/grub/grub.cfg", menu)
+        .file(&format!("/boot/vmlinuz-{version}"), "kernel")
+        .file(&format!("/lib/modules/{version}/modules.dep"), modules)
 }
 
 /// A newc archive of nothing but its trailer.

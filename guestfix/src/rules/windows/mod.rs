@@ -10,7 +10,7 @@ pub(in crate::rules) mod network;
 pub(in crate::rules) mod strict;
 pub(in crate::rules) mod system;
 #[cfg(test)]
-mod testing;
+pub(in crate::rules) mod testing;
 #[cfg(test)]
 mod tests;
 mod values;

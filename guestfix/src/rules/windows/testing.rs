@@ -163,3 +163,55 @@ pub(super) fn by_bios(bench: Bench) -> Bench {
     let store = bench.guest(|guest| guest.view.read(BCD_UEFI.path).unwrap().unwrap());
     bench.without(BCD_UEFI.path).file(BCD_WINDOWS.path, &store).target(&azure::GEN1)
 }
+
+const VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+
+/// A sound server of this build.
+pub(in crate::rules) fn windows_build(build: &str) -> Bench {
+    server(build, &[])
+}
+
+fn server(build: &str, values: &[Value<'_>]) -> Bench {
+    let mut all = vec![
+        (SOFTWARE, VERSION, "CurrentBuildNumber", Kind::SZ, sz(build)),
+        (SOFTWARE, VERSION, "ProductName", Kind::SZ, sz("Windows Server")),
+    ];
+    all.extend_from_slice(values);
+    windows(&all, &[], &[])
+}
+
+/// A Windows for desktops.
+pub(in crate::rules) fn windows_client() -> Bench {
+    server("19045", &[(SYSTEM, r"*\Control\ProductOptions", "ProductType", Kind::SZ, sz("WinNT"))])
+}
+
+/// One whose first volume has this letter.
+pub(in crate::rules) fn windows_letters(letter: &str) -> Bench {
+    let data = [&0x1ec2_a517_u32.to_le_bytes()[..], &(1_u64 << 20).to_le_bytes()].concat();
+    let name = format!(r"\DosDevices\{letter}");
+    server("20348", &[(SYSTEM, "MountedDevices", &name, Kind::BINARY, data)])
+}
+
+/// One that pages memory to this file.
+pub(in crate::rules) fn windows_paging(file: &str) -> Bench {
+    let key = r"*\Control\Session Manager\Memory Management";
+    server("20348", &[(SYSTEM, key, "PagingFiles", Kind::MULTI_SZ, list(&[file]))])
+}
+
+/// One with this driver.
+pub(in crate::rules) fn windows_driver(name: &str) -> Bench {
+    let key = format!(r"*\Services\{name}");
+    let values = [("Type", 1), ("Start", 0)]
+        .map(|(value, number)| (SYSTEM, key.as_str(), value, Kind::DWORD, dword(number)));
+    server("20348", &values).file(&format!("/Windows/System32/drivers/{name}.sys"), "MZ")
+}
+
+/// One that refuses Remote Desktop.
+pub(in crate::rules) fn refusing_rdp() -> Bench {
+    server("20348", &[(SYSTEM, r"*\Control\Terminal Server", "fDenyTSConnections", Kind::DWORD, dword(1))])
+}
+
+/// One whose data disks stay offline.
+pub(in crate::rules) fn disks_offline() -> Bench {
+    server("20348", &[(SYSTEM, r"*\Services\partmgr\Parameters", "SanPolicy", Kind::DWORD, dword(3))])
+}
