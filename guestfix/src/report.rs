@@ -2,7 +2,9 @@
 //!
 //! Whether a guest will boot and whether anybody supports it there are two answers, and stay two.
 
+mod drift;
 pub mod escape;
+mod gate;
 mod html;
 mod jsonl;
 mod junit;
@@ -20,13 +22,18 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::View;
-use crate::facts::{Machine, Os, OsKind};
-use crate::plan::{Check, Count, Item};
+use crate::device::Device;
+use crate::facts::{Machine, Os, OsKind, Volume};
+use crate::handover::licence::{self, Note};
+use crate::plan::{Check, Count, Item, Verdict};
 use crate::rule::Goal;
+use crate::sizing::Sizing;
 
+pub use drift::{Changed, ChangedHop, Drift};
+pub use gate::{FailOn, Gate, Gated, Waiver};
 pub use kind::Kind;
 pub use page::{Ink, Line, Page};
-pub use readiness::{Readiness, Suitability};
+pub use readiness::{Readiness, Suitability, code};
 pub use support::{Listing, Support};
 pub use text::{evidence, severity};
 
@@ -71,7 +78,7 @@ pub struct Root {
 }
 
 /// The answer of `check`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// The image as the user named it.
@@ -90,6 +97,17 @@ pub struct Report {
     /// The answer in Azure's own words; `None` for a target that is not Azure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub azure: Option<Readiness>,
+    /// What becomes of licences, subscriptions and activation; never nothing.
+    pub licence: Vec<Note>,
+    /// What Azure would give it; `None` for a target that is not Azure, or where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<Sizing>,
+    /// What changed since an earlier report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// What came of waivers and the like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gated>,
     /// How many rules say what.
     pub count: Count,
     /// What every rule says, by phase.
@@ -104,6 +122,12 @@ pub struct Report {
     /// What to do next, a command or a sentence each.
     #[serde(skip)]
     pub next: Vec<String>,
+    /// What people are to be told besides: that a pack is old, that a waiver has expired.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+    /// Whether people are shown what the further packs found, not how much alone.
+    #[serde(skip)]
+    pub detailed: bool,
 }
 
 impl Report {
@@ -119,20 +143,43 @@ impl Report {
             guest: Summary { host, ..Summary::new(&machine, os.as_ref()) },
             ready: check.ready(),
             ready_after_fix: check.fixable(),
-            azure: Readiness::of(goal.target, &check, &machine, os.as_ref(), &supported),
+            azure: Readiness::of(goal.target, &check, os.as_ref(), &supported),
             supported,
+            licence: licence::notes(os.as_ref(), has_sql_server(&check)),
+            sizing: None,
+            drift: None,
+            gate: None,
             count: check.count(),
             check,
             machine,
             changes: Vec::new(),
             next: Vec::new(),
+            remarks: Vec::new(),
+            detailed: false,
         }
     }
 
-    /// What every rule says, in the order in which they ran.
-    pub fn items(&self) -> impl Iterator<Item = &Item> {
-        self.check.items.iter()
+    /// The most bytes that are moved of the machine: what its file systems use, and all of what is no known file
+    /// system; empty space between partitions is not.
+    pub fn used(&self) -> u64 {
+        let used = |volume: &Volume| match (&volume.device, volume.free) {
+            // A logical volume is in what is on the disks already.
+            (Device::Logical(_), _) => 0,
+            (device, free) => device.size().saturating_sub(free.unwrap_or(0)),
+        };
+        self.machine.volumes.iter().map(used).fold(0, u64::saturating_add)
     }
+
+    /// What every rule says, of whatever pack, those of the pack `boot` first.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.check.items.iter().chain(self.check.packs.iter().flat_map(|pack| &pack.items))
+    }
+}
+
+/// Whether a rule of a further pack found SQL Server.
+fn has_sql_server(check: &Check) -> bool {
+    let mut items = check.packs.iter().flat_map(|pack| &pack.items);
+    items.any(|item| item.rule == "azure-vm.sql-server" && matches!(item.verdict, Verdict::Wrong { .. }))
 }
 
 impl Summary {
@@ -218,6 +265,7 @@ mod tests {
             shortages: Vec::new(),
             walk,
             walk_after_fix: None,
+            packs: Vec::new(),
             steps: Vec::new(),
             facts: Facts::default(),
         };
@@ -229,11 +277,17 @@ mod tests {
             ready_after_fix: check.fixable(),
             supported: Support::of(None, &crate::platform::azure::AZURE),
             azure: None,
+            licence: Vec::new(),
+            sizing: None,
+            drift: None,
+            gate: None,
             count: check.count(),
             check,
             machine: Machine::default(),
             changes: Vec::new(),
             next: Vec::new(),
+            remarks: Vec::new(),
+            detailed: false,
         }
     }
 

@@ -82,6 +82,13 @@ pub static ANYWHERE: &[&[Symptom]] = &[firmware::TABLE, kernel::TABLE, system::T
 /// Those of which only [what GRUB says it cannot do](grub_error) has the texts.
 pub static GRUB: &[Symptom] = grub::TABLE;
 
+/// What a console shows of what a rule finds: the texts of all symptoms that lead to it.
+pub fn texts_of(rule: &str) -> Vec<&'static str> {
+    let tables = ANYWHERE.iter().copied().chain([GRUB]);
+    let of_rule = tables.flatten().filter(|symptom| symptom.rules.contains(&rule));
+    of_rule.flat_map(Symptom::texts).collect()
+}
+
 /// What GRUB complains of: `error: no such device: UUID.`, or `error: ../kern/fs.c:122:unknown filesystem.`
 pub fn grub_error(line: &str) -> Option<&str> {
     let said = line.strip_prefix("error: ")?;

@@ -6,18 +6,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use guestfix::plan::check;
-use guestfix::report::{Kind, Report};
+use guestfix::plan::assess;
+use guestfix::report::{Drift, FailOn, Gate, Kind, Report, Waiver};
+use guestfix::rules::packs::PACKS;
+use guestfix::sizing::{self, Sizing, Wishes};
 use guestfix::tree::Tree;
+use guestfix::{Goal, Severity};
 use jsonschema::Validator;
-use libdisk::block::FileDisk;
+use libdisk::block::{Disk, FileDisk};
 use serde_json::{Value, json};
 use testimages::synthetic::{self, SyntheticGuest};
 use testimages::{length, reports};
 
 mod support;
 
-use support::goal;
+use support::{fixed, goal};
 
 /// Guests that differ in their loaders, their volumes and what is wrong with them.
 const FEW: [&str; 5] = ["debian-mbr-ext4", "debian-gpt-efi", "rhel-9-lvm", "bare-no-os", "ubuntu-gpt-hybrid"];
@@ -32,13 +35,87 @@ fn guests() -> Vec<&'static SyntheticGuest> {
 
 /// The report on a guest, with its changes; `None` if it cannot be made here.
 fn report(guest: &SyntheticGuest) -> Option<Report> {
-    let tree = Tree::open(FileDisk::open(&guest.path()?).unwrap().disk()).unwrap();
-    let goal = goal(guest);
-    let mut report = Report::new(&format!("{}.img", guest.name), &tree, &goal, check(&tree, &goal).unwrap());
+    Some(report_on(guest.name, FileDisk::open(&guest.path()?).unwrap().disk(), &goal(guest)))
+}
+
+fn report_on(name: &str, disk: Disk, goal: &Goal) -> Report {
+    let tree = Tree::open(disk).unwrap();
+    let instance = sizing::instance("m5.large");
+    let check = assess(&tree, goal, &PACKS, instance.as_ref()).unwrap();
+    let mut report = Report::new(&format!("{name}.img"), &tree, goal, check);
+    let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
+    report.sizing = Some(Sizing::new(instance.as_ref(), &disks, Wishes { before_nvme: true }));
     report.changes = report.check.changes(&tree).unwrap();
-    report.next =
-        vec![format!("next: refloat plan {}.img --for {} -o plan.json", guest.name, goal.target.id)];
-    Some(report)
+    report.next = vec![format!("next: refloat plan {name}.img --for {} -o plan.json", goal.target.id)];
+    report
+}
+
+/// A waiver of a rule's findings.
+fn waiver(rule: &str, expires: &str) -> Waiver {
+    let text = json!([{ "rule": rule, "owner": "ops", "expires": expires, "reason": "known" }]);
+    Waiver::read(&text.to_string()).unwrap().remove(0)
+}
+
+/// What was mended is gone, what was not is told no more, and the boot comes by other files.
+#[test]
+fn what_changed_since_an_earlier_report_is_told() {
+    let guest = synthetic::named("debian-gpt-efi");
+    let Some(before) = report(guest) else { return };
+    let earlier = before.render(Kind::Json).unwrap();
+    assert!(Drift::of(&earlier, &before).unwrap().is_empty());
+    let Some(disk) = fixed(&guest.path().unwrap(), &goal(guest)) else { panic!("the plan mends it") };
+    let after = report_on(guest.name, disk, &goal(guest));
+    let drift = Drift::of(&earlier, &after).unwrap();
+    assert!(after.ready && !drift.was_ready && !drift.stops_anew);
+    // How much is free is told in other words, and is nothing new.
+    assert!(drift.appeared.iter().all(|it| !drift.is_new(&it.rule)), "{:?}", drift.appeared);
+    assert!(drift.gone.iter().any(|it| it.rule == "linux.initramfs.hyperv"), "{:?}", drift.gone);
+    assert!(drift.boot.iter().any(|hop| hop.kind == "firmware"), "{:?}", drift.boot);
+    let back = Drift::of(&after.render(Kind::Json).unwrap(), &before).unwrap();
+    assert!(back.stops_anew && back.is_new("linux.initramfs.hyperv"));
+    let gate = Gate { today: "2026-11-30".into(), ..Gate::default() };
+    assert!(gate.judge(&after, Some(&drift)).passes && !gate.judge(&before, Some(&back)).passes);
+    for (text, why) in
+        [("{}", "no report"), ("x", "no JSON"), (r#"{"schema":"refloat.plan/3"}"#, "no report")]
+    {
+        assert!(Drift::of(text, &before).unwrap_err().contains(why), "{text}");
+    }
+}
+
+/// A waiver changes what fails and never the verdict, and one that has expired changes nothing.
+#[test]
+fn what_somebody_answers_for_does_not_fail_until_the_day() {
+    let guest = synthetic::named("debian-gpt-efi");
+    let disk = guest.path().and_then(|path| fixed(&path, &goal(guest)));
+    let Some(disk) = disk else { return };
+    let report = report_on(guest.name, disk, &goal(guest));
+    let on_notes = FailOn::Severity(Severity::Note);
+    let rules = Gate { fail_on: Some(on_notes), ..Gate::default() }.judge(&report, None).failing;
+    assert!(rules.contains(&"azure-migrate-agent.disk-least"), "{rules:?}");
+    let gate = |expires: &str, fail_on: FailOn| Gate {
+        fail_on: Some(fail_on),
+        waivers: rules.iter().map(|rule| waiver(rule, expires)).collect(),
+        today: "2026-11-30".into(),
+        ..Gate::default()
+    };
+    let waived = gate("2026-11-30", on_notes).judge(&report, None);
+    assert!(waived.passes && waived.waived.len() == rules.len() && waived.expired.is_empty());
+    let expired = gate("2026-11-29", on_notes).judge(&report, None);
+    assert!(!expired.passes && expired.expired.len() == rules.len() && expired.failing == rules);
+    assert!(gate("2026-11-29", FailOn::Never).judge(&report, None).passes);
+    let skip: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    assert!(Gate { fail_on: Some(on_notes), skip, ..Gate::default() }.judge(&report, None).passes);
+    let only =
+        Gate { fail_on: Some(on_notes), only: vec!["linux.fstab.device-names".into()], ..Gate::default() };
+    assert!(only.judge(&report, None).passes);
+    for (text, why) in [
+        (r#"[{"rule":"none","owner":"a","expires":"2026-12-31","reason":"b"}]"#, "no rule none"),
+        (r#"[{"rule":"linux.sshd","owner":"a","expires":"2026-13-31","reason":"b"}]"#, "no day"),
+        (r#"[{"rule":"linux.sshd","owner":" ","expires":"2026-12-31","reason":"b"}]"#, "an owner"),
+        (r#"[{"rule":"linux.sshd"}]"#, "no list"),
+    ] {
+        assert!(Waiver::read(text).unwrap_err().contains(why), "{text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A report as one page of HTML: no scripts, nothing from elsewhere; for a screen, light or dark, and for
 //! paper.
 
+mod assessment;
 mod picture;
 
 use std::fmt::Write;
@@ -25,9 +26,12 @@ pub(super) fn render(report: &Report) -> String {
         ("next", "What to do next", next(report)),
         ("boot", "How it boots", boot(report)),
         ("findings", "Findings", findings(report)),
+        ("packs", "Assessment", assessment::packs(report)),
+        ("sizing", "Size and disks on Azure", assessment::sizing(report)),
+        ("drift", "What changed", assessment::drift(report)),
         ("changes", "What a plan changes", changes(report)),
         ("disks", "Disks and volumes", disks(report)),
-        ("answers", "Support", support(report)),
+        ("answers", "Support and licences", support(report)),
         ("rules", "All rules", all_rules(report)),
     ]
     .into_iter()
@@ -40,9 +44,9 @@ pub(super) fn render(report: &Report) -> String {
          <title>{title}: refloat check</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#findings\">Skip to the findings</a>\n"
     );
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<header>\n<p class=\"over\">refloat check, for {}</p>\n<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n</header>\n",
+        "<header>\n<p class=\"over\">refloat check, for {}</p>\n<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n</header>",
         escaped(report.goal.target.name),
         escaped(&report.guest.to_string())
     );
@@ -53,16 +57,16 @@ pub(super) fn render(report: &Report) -> String {
     page += "</ul></nav>\n<main>\n";
     page += &verdict(report);
     for (id, name, body) in &sections {
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<section id=\"{id}\" aria-labelledby=\"{id}-name\">\n<h2 id=\"{id}-name\">{name}</h2>\n{body}</section>\n"
+            "<section id=\"{id}\" aria-labelledby=\"{id}-name\">\n<h2 id=\"{id}-name\">{name}</h2>\n{body}</section>"
         );
     }
     let version = env!("CARGO_PKG_VERSION");
-    let _ = write!(
+    let _ = writeln!(
         page,
         "</main>\n<footer><p>refloat {version}. What was not looked at counts as unknown, never as well.</p></footer>\n\
-         </body>\n</html>\n"
+         </body>\n</html>"
     );
     page
 }
@@ -118,7 +122,9 @@ fn next(report: &Report) -> String {
         None => format!("<li>{}</li>", escaped(line)),
     };
     let by_hand: String = report
-        .items()
+        .check
+        .items
+        .iter()
         .filter_map(|item| match &item.verdict {
             Verdict::Wrong { remedy: Remedy::ByHand { what }, .. } if item.severity != Severity::Note => {
                 Some(format!(
@@ -146,10 +152,10 @@ fn boot(report: &Report) -> String {
     }
     let mut body = scrolled("Picture of the boot chain", &picture::chain(&rows));
     if let Some(why) = walk.chain().why() {
-        let _ = write!(body, "<p>{}</p>\n", sentence(&why));
+        let _ = writeln!(body, "<p>{}</p>", sentence(&why));
     }
     if let Some(why) = report.check.walk_after_fix.as_ref().and_then(|after| after.chain().why()) {
-        let _ = write!(body, "<p>With the fixes: {}</p>\n", sentence(&why));
+        let _ = writeln!(body, "<p>With the fixes: {}</p>", sentence(&why));
     }
     body += "<details><summary>Every hop, and what was looked at</summary>\n";
     let mut table = String::from(
@@ -162,10 +168,10 @@ fn boot(report: &Report) -> String {
             Outcome::Blocked { why } => ("bad", format!("stops: {why}")),
             Outcome::Unknown { why } => ("warn", format!("unknown: {why}")),
         };
-        let _ = write!(
+        let _ = writeln!(
             table,
             "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"{tone}\"><span style=\"color:var(--tone)\">\
-             {}</span></td></tr>\n",
+             {}</span></td></tr>",
             hop.kind,
             escaped(&hop.place.to_string()),
             escaped(&hop.what),
@@ -202,14 +208,19 @@ fn findings(report: &Report) -> String {
         (Severity::Warning, "warn", "Warnings"),
         (Severity::Note, "note", "Notes"),
     ] {
-        let found: String =
-            report.items().filter(|item| item.severity == severity).map(|item| finding(item, tone)).collect();
+        let found: String = report
+            .check
+            .items
+            .iter()
+            .filter(|item| item.severity == severity)
+            .map(|item| finding(item, tone))
+            .collect();
         if !found.is_empty() {
-            let _ = write!(body, "<div class=\"group {tone}\"><h3>{name}</h3>\n{found}</div>\n");
+            let _ = writeln!(body, "<div class=\"group {tone}\"><h3>{name}</h3>\n{found}</div>");
         }
     }
     for shortage in &report.check.shortages {
-        let _ = write!(body, "<p>No room for the fixes: {}</p>\n", escaped(shortage));
+        let _ = writeln!(body, "<p>No room for the fixes: {}</p>", escaped(shortage));
     }
     if body.is_empty() { "<p>None: no rule found a fault.</p>\n".to_owned() } else { body }
 }
@@ -272,7 +283,7 @@ fn changes(report: &Report) -> String {
         let heading = format!("{} <code>{}</code>", escaped(&name), escaped(&rules));
         if lines <= 2 {
             // The name says it all.
-            let _ = write!(body, "<p class=\"change\">{heading}</p>\n");
+            let _ = writeln!(body, "<p class=\"change\">{heading}</p>");
             continue;
         }
         let _ = write!(body, "<details{open}><summary>{heading}</summary>\n<pre>{text}</pre>");
@@ -286,9 +297,9 @@ fn changes(report: &Report) -> String {
         body += "</details>\n";
     }
     if hidden > 0 {
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<p class=\"soft\">{} more; refloat plan shows all.</p>\n",
+            "<p class=\"soft\">{} more; refloat plan shows all.</p>",
             counted(hidden, "change")
         );
     }
@@ -356,10 +367,10 @@ fn disks(report: &Report) -> String {
         let bytes = volume.device.size();
         let used = volume.free.map(|free| size(bytes.saturating_sub(free))).unwrap_or_default();
         let name = volume.label.as_ref().or(volume.uuid.as_ref()).cloned().unwrap_or_default();
-        let _ = write!(
+        let _ = writeln!(
             table,
             "<tr><td><code>{}</code></td><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{used}</td>\
-             <td><code>{}</code></td><td><code>{}</code></td></tr>\n",
+             <td><code>{}</code></td><td><code>{}</code></td></tr>",
             escaped(&volume.name),
             escaped(&picture::what(volume)),
             size(bytes),
@@ -379,6 +390,9 @@ fn support(report: &Report) -> String {
             let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text));
         }
     }
+    for note in &report.licence {
+        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", note.subject, capital(note.what));
+    }
     let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escaped(report.supported.source));
     body + "</dl>\n"
 }
@@ -393,10 +407,10 @@ fn all_rules(report: &Report) -> String {
             Verdict::Unknown => ("warn", "unknown", ""),
             Verdict::Wrong { .. } => ("bad", "found", ""),
         };
-        let _ = write!(
+        let _ = writeln!(
             rows,
             "<tr><td><code>{}</code></td><td>{}</td><td class=\"{tone}\"><span style=\"color:var(--tone)\">{word}</span>\
-             {}</td></tr>\n",
+             {}</td></tr>",
             item.rule,
             escaped(item.title),
             if why.is_empty() {
@@ -410,7 +424,7 @@ fn all_rules(report: &Report) -> String {
         "<table><thead><tr><th scope=\"col\">rule</th><th scope=\"col\">what must be true</th><th scope=\"col\">says</th>\
          </tr></thead><tbody>\n{rows}</tbody></table>"
     );
-    let count = counted(report.check.items.len(), "rule");
+    let count = counted(report.items().count(), "rule");
     format!(
         "<details><summary>{count}, and what each says</summary>\n{}</details>\n",
         scrolled("Table of all rules", &table)

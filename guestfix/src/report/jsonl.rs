@@ -22,7 +22,7 @@ enum Row<'a> {
         ready_after_fix: bool,
         azure: Option<&'a Readiness>,
         count: Count,
-        boot: Chain,
+        boot: &'a Chain,
     },
     /// What a rule says.
     Rule {
@@ -36,6 +36,7 @@ enum Row<'a> {
 const SCHEMA: &str = "refloat.check-lines/1";
 
 pub(super) fn render(report: &Report) -> Result<String> {
+    let boot = report.check.walk.chain();
     let first = Row::Machine {
         schema: SCHEMA,
         image: &report.image,
@@ -44,7 +45,7 @@ pub(super) fn render(report: &Report) -> Result<String> {
         ready_after_fix: report.ready_after_fix,
         azure: report.azure.as_ref(),
         count: report.count,
-        boot: report.check.walk.chain(),
+        boot: &boot,
     };
     let rest = report.items().map(|item| Row::Rule { image: &report.image, item });
     let mut text = String::new();

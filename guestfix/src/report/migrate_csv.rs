@@ -14,6 +14,7 @@ const DISKS: usize = 8;
 pub(super) fn render(report: &Report) -> String {
     let gigabytes = |bytes: u64| bytes.div_ceil(1 << 30).to_string();
     let sizes: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
+    let instance = report.sizing.as_ref().and_then(|sizing| sizing.instance.as_ref());
     let architecture = match report.guest.arch {
         Some("x86_64") => "x64",
         Some("i386" | "x86") => "x86",
@@ -22,8 +23,8 @@ pub(super) fn render(report: &Report) -> String {
     let mut row = vec![
         ("Server name", report.guest.host.clone().unwrap_or_else(|| report.image.clone())),
         ("IP address", String::new()),
-        ("Cores", String::new()),
-        ("Memory (In MB)", String::new()),
+        ("Cores", instance.map(|it| it.vcpus.to_string()).unwrap_or_default()),
+        ("Memory (In MB)", instance.map(|it| it.memory_mib.to_string()).unwrap_or_default()),
         ("OS name", name(report)),
         ("OS version", report.guest.version.clone().unwrap_or_default()),
         ("OS architecture", architecture.to_owned()),

@@ -16,8 +16,16 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 pub(super) fn render(report: &Report) -> Value {
     let items: Vec<&Item> = report.items().collect();
     let rules: Vec<Value> = items.iter().map(|item| rule(item)).collect();
-    let results: Vec<Value> =
+    let mut results: Vec<Value> =
         items.iter().enumerate().flat_map(|(index, item)| results(index, item)).collect();
+    for result in &mut results {
+        let waiver = report.gate.iter().flat_map(|gate| &gate.waived).find(|it| result["ruleId"] == it.rule);
+        if let Some(waiver) = waiver {
+            let why = format!("{} ({}, until {})", waiver.reason, waiver.owner, waiver.expires);
+            result["suppressions"] =
+                json!([{ "kind": "external", "status": "accepted", "justification": why }]);
+        }
+    }
     let mut properties = json!({
         "target": report.goal.target.id,
         "ready": report.ready,

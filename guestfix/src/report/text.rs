@@ -1,11 +1,13 @@
 //! A report for people.
 
-use super::{Ink, Line, Page, Report, counted};
+use super::{Drift, Ink, Line, Page, Report, Suitability, Waiver, counted};
 use crate::Severity;
 use crate::bootwalk::Walk;
-use crate::plan::{Check, Count, Item, Remedy};
+use crate::handover::licence::Note;
+use crate::plan::{Assessed, Check, Count, Item, Remedy, Verdict};
 use crate::registry;
 use crate::rule::Evidence;
+use crate::sizing::Sizing;
 
 /// Columns before what a finding says: the longest severity and a gap.
 const INDENT: usize = 9;
@@ -36,7 +38,68 @@ impl Report {
             page.prose(0, format!("no room for the fixes: {shortage}"));
         }
         page.prose(0, format!("support: {}", self.supported.why));
+        for Note { subject, what } in &self.licence {
+            page.prose(0, format!("licence: {subject}: {what}"));
+        }
+        for pack in &self.check.packs {
+            self.pack(&mut page, pack, all);
+        }
+        if let Some(sizing) = &self.sizing {
+            self::sizing(&mut page, sizing);
+        }
+        if let Some(drift) = &self.drift {
+            self::drift(&mut page, drift);
+        }
+        for waiver in self.gate.iter().flat_map(|gate| &gate.waived) {
+            let Waiver { rule, owner, expires, reason } = waiver;
+            page.prose(0, format!("waived: {rule}, by {owner} until {expires}: {reason}"));
+        }
+        for waiver in self.gate.iter().flat_map(|gate| &gate.expired) {
+            let Waiver { rule, owner, expires, .. } = waiver;
+            page.prose(0, format!("waiver expired: {rule}, by {owner}, on {expires}: it counts no more"));
+        }
+        for remark in &self.remarks {
+            page.prose(0, format!("note: {remark}"));
+        }
         page
+    }
+
+    /// What a further pack says: its verdict, and what it found if that was asked for.
+    fn pack(&self, page: &mut Page, pack: &Assessed, all: bool) {
+        let ink = match pack.verdict {
+            Suitability::Ready => Ink::Good,
+            Suitability::NotReady => Ink::Bad,
+            Suitability::ConditionallyReady | Suitability::ReadinessUnknown => Ink::Warning,
+        };
+        let count = |severity: Severity, name: &str| {
+            let found = |item: &&Item| {
+                item.severity == severity && matches!(item.verdict, Verdict::Wrong { .. } | Verdict::Unknown)
+            };
+            match pack.items.iter().filter(found).count() {
+                0 => None,
+                count => Some(counted(count, name)),
+            }
+        };
+        let counts =
+            [(Severity::Blocker, "blocker"), (Severity::Warning, "warning"), (Severity::Note, "note")];
+        let counts: Vec<String> =
+            counts.into_iter().filter_map(|(severity, name)| count(severity, name)).collect();
+        let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
+        let words = pack.verdict.words().to_lowercase();
+        let line = Line::new(format!("{} of {}: ", pack.pack, pack.date)).ink(ink, words);
+        let hidden = if counts.is_empty() || all || self.detailed { "" } else { ", shown by -v" };
+        page.line(line.text(format!("{counts}{hidden}")).hang(2));
+        if all || self.detailed {
+            for item in &pack.items {
+                let Verdict::Wrong { evidence, remedy } = &item.verdict else {
+                    item.unread
+                        .iter()
+                        .for_each(|unread| unreadable(page, item.severity, unread, &[item], all));
+                    continue;
+                };
+                fault(page, item, evidence, remedy, all);
+            }
+        }
     }
 
     /// Where the boot stops, which no rule says.
@@ -93,6 +156,45 @@ impl Report {
         match self.check.after_fix().chain().why() {
             Some(why) => format!("{sentence}, but then {why}"),
             None => sentence,
+        }
+    }
+}
+
+/// The size and the disks that it would get, in a line each.
+fn sizing(page: &mut Page, it: &Sizing) {
+    let names: Vec<&str> = it.sizes.iter().map(|size| size.name.as_str()).collect();
+    if let (Some(instance), Some((first, others))) = (&it.instance, names.split_first()) {
+        let others = if others.is_empty() { String::new() } else { format!(", or {}", others.join(" or ")) };
+        page.prose(0, format!("size: {first} for {}{others} ({})", instance.kind, it.confidence));
+    }
+    if let Some(cost) = &it.cost {
+        let (requests, egress) = (cost.requests, cost.egress);
+        let what = format!("at most ${requests:.2} of requests and ${egress:.2} of egress");
+        page.prose(0, format!("cost of the move: {what} ({})", cost.source));
+    }
+}
+
+/// What changed since an earlier report.
+fn drift(page: &mut Page, it: &Drift) {
+    if it.is_empty() {
+        return page.prose(0, format!("since the report on {}: nothing changed", it.since));
+    }
+    page.prose(0, format!("since the report on {}:", it.since));
+    for (sign, ink, list) in [("+", Ink::Removed, &it.appeared), ("-", Ink::Added, &it.gone)] {
+        for found in list {
+            page.line(
+                Line::default()
+                    .ink(ink, format!("  {sign} {}", found.rule))
+                    .text(format!("  {}: {}", found.place, found.what))
+                    .hang(4),
+            );
+        }
+    }
+    for hop in &it.boot {
+        for (sign, list) in [("-", &hop.was), ("+", &hop.is)] {
+            for text in list {
+                page.line(Line::new(format!("  {sign} boot walk, {}: {text}", hop.kind)).hang(4));
+            }
         }
     }
 }
