@@ -1,12 +1,17 @@
 //! `refloat check`: will it boot there?
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
+use guestfix::facts::OsKind;
+use guestfix::instance::Instance;
 use guestfix::plan;
-use guestfix::report::{self, Kind, Page, Report};
+use guestfix::platform::{Firmware, azure};
+use guestfix::report::{self, Drift, Gate, Ink, Kind, Line, Page, Report, Waiver};
+use guestfix::rules::packs::{self, RulePack};
 use guestfix::text::bytes;
-
+use guestfix::{rules, sizing};
 use libdisk::block;
 use libdisk::image::{Output, write_file};
 
@@ -14,13 +19,34 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::CheckArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::{help, image, name, next};
+use crate::{day, help, image, name, next};
+
+/// The most of a file of waivers, or of an earlier report, that is read, in bytes.
+const READ: u64 = 64 << 20;
 
 pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     free(&args.reports, args.force)?;
+    let gate = gate(args)?;
+    let instance = args.instance_type.as_deref().map(instance).transpose()?;
+    let baseline = args.baseline.as_deref().map(read).transpose()?;
     let image = image::open(context, &args.image)?;
     let (tree, goal) = (image.guest_for(&args.goal)?, args.goal.goal());
-    let mut report = Report::new(&bytes::shown(&image.name), &tree, &goal, plan::check(&tree, &goal)?);
+    let packs = asked(args);
+    let check = plan::assess(&tree, &goal, &packs, instance.as_ref())?;
+    let mut report = Report::new(&bytes::shown(&image.name), &tree, &goal, check);
+    report.detailed = !args.packs.is_empty();
+    report.remarks = packs.iter().filter_map(|pack| pack.age(&gate.today)).collect();
+    if *goal.target.platform == azure::AZURE {
+        report.sizing = Some(sized(&report, instance.as_ref(), &image));
+    }
+    if let (Some(text), Some(file)) = (&baseline, &args.baseline) {
+        let drift = Drift::of(text, &report).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
+        report.drift =
+            Some(drift.help("give a report that refloat check wrote: --report json=FILE, or --json")?);
+    }
+    if gate.is_asked() || report.drift.is_some() {
+        report.gate = Some(gate.judge(&report, report.drift.as_ref()));
+    }
     report.next = next::after_check(context, args, &report).iter().map(ToString::to_string).collect();
     if args.reports.iter().any(|(kind, _)| kind.shows_changes()) {
         report.changes = report.check.changes(&tree)?;
@@ -29,7 +55,66 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
         write(*kind, file, &report)?;
     }
     context.answer(&report, || Ok(page(context, args, &report)))?;
-    Ok(Answer::from_bool(report.ready))
+    Ok(Answer::from_bool(report.gate.as_ref().map_or(report.ready, |gate| gate.passes)))
+}
+
+/// The packs that are asked, beside `boot`: what Azure itself says, unless others are named.
+fn asked(args: &CheckArgs) -> Vec<&'static RulePack> {
+    match args.packs.is_empty() {
+        true if *args.goal.target.platform == azure::AZURE => vec![&packs::BOOT, &packs::AZURE_VM],
+        true => vec![&packs::BOOT],
+        false => args.packs.clone(),
+    }
+}
+
+fn gate(args: &CheckArgs) -> Result<Gate> {
+    for id in args.skip.iter().chain(&args.only) {
+        if rules::find(id).is_none() {
+            return Err(anyhow!("there is no rule {id}")).help(help::RULES);
+        }
+    }
+    let waivers = match &args.waivers {
+        Some(file) => Waiver::read(&read(file)?)
+            .map_err(|why| anyhow!("{}: {why}", name::shown(file)))
+            .help(r#"write a list, as in [{"rule": "…", "owner": "…", "expires": "2026-12-31", "reason": "…"}]"#)?,
+        None => Vec::new(),
+    };
+    Ok(Gate {
+        fail_on: args.fail_on.map(Into::into),
+        skip: args.skip.clone(),
+        only: args.only.clone(),
+        waivers,
+        today: day::in_days(0),
+    })
+}
+
+fn instance(kind: &str) -> Result<Instance> {
+    let known = sizing::instance(kind);
+    known.ok_or_else(|| anyhow!("there is no type of instances {kind}")).help("give it as in m5.large")
+}
+
+/// A file of text that the user names.
+fn read(file: &Path) -> Result<String> {
+    let size = fs::metadata(file).with_context(|| name::shown(file))?.len();
+    if size > READ {
+        return Err(anyhow!("{}: it has {size} bytes, and refloat reads {READ}", name::shown(file))).help("");
+    }
+    fs::read_to_string(file).with_context(|| name::shown(file))
+}
+
+/// The sizes and disks of Azure's for the machine, and what its data costs on its way.
+fn sized(report: &Report, instance: Option<&Instance>, image: &image::Image) -> sizing::Sizing {
+    let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
+    let facts = &report.check.facts;
+    let kernel = facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
+    let windows = facts.os.peek().as_ref().is_some_and(|os| os.kind == OsKind::Windows);
+    let before_nvme = report.goal.target.firmware == Firmware::Bios || !(kernel || windows);
+    let mut sizing = sizing::Sizing::new(instance, &disks, sizing::Wishes { before_nvme });
+    let bytes = report.used();
+    if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some()) || instance.is_some() {
+        sizing.cost = Some(crate::forecast::cost(bytes));
+    }
+    sizing
 }
 
 /// Whether the reports may be written where they are to go.
@@ -60,6 +145,12 @@ impl Document for Report {
 fn page(context: &Context, args: &CheckArgs, report: &Report) -> Page {
     let mut page = report.page(context.global.verbose > 0);
     page.line(next::verdict(report.ready, report.answer()));
+    if let Some(gate) = &report.gate {
+        let (ink, word) = if gate.passes { (Ink::Good, "passes") } else { (Ink::Bad, "fails") };
+        let why =
+            if gate.failing.is_empty() { String::new() } else { format!(": {}", gate.failing.join(", ")) };
+        page.line(Line::default().ink(ink, word).text(why).hang(2));
+    }
     next::after_check(context, args, report).into_iter().for_each(|line| page.line(line));
     page
 }

@@ -12,9 +12,10 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::handover::model::is_tag;
 use guestfix::platform::TARGETS;
-use guestfix::report::Kind;
+use guestfix::report::{FailOn, Kind};
 use guestfix::rule::CloudInit;
-use guestfix::{Goal, Target};
+use guestfix::rules::packs::{PACKS, RulePack};
+use guestfix::{Goal, Severity, Target};
 use libdisk::{FileFormat, Format, ReadBack};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -372,6 +373,58 @@ pub(crate) struct CheckArgs {
     /// Replace reports that exist
     #[arg(long)]
     pub(crate) force: bool,
+    /// A pack of rules to ask, and to show; give it once for each [default: boot, and for Azure azure-vm]
+    #[arg(long = "pack", value_name = "PACK", value_parser = pack())]
+    pub(crate) packs: Vec<&'static RulePack>,
+    /// A rule that does not count for the exit code; give it once for each
+    #[arg(long, value_name = "RULE")]
+    pub(crate) skip: Vec<String>,
+    /// The only rule that counts for the exit code; give it once for each
+    #[arg(long, value_name = "RULE", conflicts_with = "skip")]
+    pub(crate) only: Vec<String>,
+    /// Findings that somebody answers for: a list in JSON of rule, owner, expires and reason
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) waivers: Option<PathBuf>,
+    /// From which severity on the exit code is 1 [default: by whether the machine is ready]
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<FailOnArg>,
+    /// An earlier report in JSON: tells what changed since, and what is new alone fails
+    #[arg(long, value_name = "REPORT.json")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// The type of instances that the machine ran on, for the size that it gets, as in m5.large
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) instance_type: Option<String>,
+}
+
+/// From which severity on a check fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOnArg {
+    /// A blocker
+    Blocker,
+    /// A warning, or a blocker
+    Warning,
+    /// Any finding
+    Note,
+    /// None
+    Never,
+}
+
+impl From<FailOnArg> for FailOn {
+    fn from(arg: FailOnArg) -> Self {
+        match arg {
+            FailOnArg::Blocker => Self::Severity(Severity::Blocker),
+            FailOnArg::Warning => Self::Severity(Severity::Warning),
+            FailOnArg::Note => Self::Severity(Severity::Note),
+            FailOnArg::Never => Self::Never,
+        }
+    }
+}
+
+/// A pack of rules by its id, one of the table.
+fn pack() -> impl TypedValueParser<Value = &'static RulePack> {
+    let values = PACKS.iter().map(|pack| PossibleValue::new(pack.id).help(pack.title));
+    PossibleValuesParser::new(values)
+        .try_map(|id| RulePack::of(&id).ok_or_else(|| format!("there is no pack {id}")))
 }
 
 /// A report and the file that it goes to.
@@ -745,6 +798,9 @@ pub(crate) struct RulesArgs {
     /// answer is what that means, the rules about it, and what to do
     #[arg(long, value_name = "TEXT|FILE", conflicts_with = "id")]
     pub(crate) symptom: Option<String>,
+    /// Print a page of all rules as Markdown
+    #[arg(long, conflicts_with_all = ["id", "symptom", "json"])]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 use guestfix::report::{Ink, Line, Page};
+use guestfix::sizing::Cost;
 use libdisk::cloud::ebs::{self, Changes, Tally};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,6 +27,16 @@ const INGEST: [(u64, f64); 3] = [(4096, 60.0), (8192, 300.0), (u64::MAX, 500.0)]
 /// What an upload to a disk of so many GiB takes in MiB a second.
 pub(crate) fn ingest(gib: u64) -> f64 {
     INGEST.iter().find(|(most, _)| gib <= *most).map_or(60.0, |(_, speed)| *speed)
+}
+
+/// What so many bytes cost on their way out of a snapshot in AWS.
+pub(crate) fn cost(bytes: u64) -> Cost {
+    Cost {
+        bytes,
+        requests: Tally::price(0, bytes.div_ceil(ebs::BLOCK)),
+        egress: bytes as f64 / GB * EGRESS,
+        source: "AWS's price lists of us-east-1, 2026-11".to_owned(),
+    }
 }
 
 /// What the next cut-over takes.

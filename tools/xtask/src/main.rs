@@ -22,6 +22,7 @@ cargo xtask TASK
   fuzz [TARGET] run a fuzz target, or all, for an hour each; --seconds N sets how long. Not part of
                 `test`: its build takes five minutes of processor time, and needs g++
   demo-image    make the example inside the program anew (tools/refloat/src/demo/ec2-guest.img.zst)
+  rules-page    write RULES.md, the page of all rules, anew
   boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour
   truth         say what refloat says of some 500 mutants of real guests, boot them, and write the table
                 and README's matrix; takes hours, and goes on where it was stopped. --boots none|ready|all,
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(true),
         ["fuzz", ref options @ ..] => fuzz::verb(options),
         ["demo-image"] => demo_image::run(),
+        ["rules-page"] => rules_page(),
         ["boot-matrix"] => boot_matrix::run(),
         ["truth", "--today"] => truth::today(),
         ["truth", ref options @ ..] => truth::verb(options),
@@ -50,6 +52,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The page of all rules, as the program prints it.
+fn rules_page() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "--package", "refloat", "--", "rules", "--markdown"]).current_dir(top());
+    let output = cargo.output().context("cannot run cargo")?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(top().join("RULES.md"), output.stdout).context("RULES.md")
 }
 
 /// The workspace's folder.

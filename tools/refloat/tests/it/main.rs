@@ -27,6 +27,7 @@ mod parts;
 mod program;
 mod pv;
 mod real_guest;
+mod reports;
 mod resume;
 mod schema;
 mod sidecars;

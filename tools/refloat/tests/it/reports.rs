@@ -1,0 +1,82 @@
+//! Reports of a check as files, packs, waivers and an earlier report; and the page of all rules.
+
+use std::fs;
+use std::path::Path;
+
+use testimages::synthetic;
+
+use crate::program::{failure, json, refloat};
+
+const KINDS: [&str; 8] = ["text", "json", "jsonl", "junit", "sarif", "markdown", "html", "azure-migrate-csv"];
+
+#[test]
+fn a_check_writes_its_reports_and_compares_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    let check = format!("check {image} --for azure-gen1");
+    let reports: String = KINDS.iter().map(|kind| format!(" --report {kind}={kind}.out")).collect();
+    let said = refloat(folder.path(), &format!("{check}{reports} --instance-type t3.small"), 1);
+    assert!(
+        said.contains("azure-vm of ") && said.contains("licence: ") && said.contains("size: Standard_"),
+        "{said}"
+    );
+    for kind in KINDS {
+        assert!(folder.path().join(format!("{kind}.out")).metadata().unwrap().len() > 100, "{kind}");
+    }
+    let csv = fs::read_to_string(folder.path().join("azure-migrate-csv.out")).unwrap();
+    assert!(csv.lines().nth(1).unwrap().contains(",2,2048,"), "{csv}");
+    // What is there stays, and what is read is not written over.
+    let again = failure(folder.path(), &format!("{check} --report html=html.out"));
+    assert!(again.contains("html.out already exists") && again.contains("--force"), "{again}");
+    refloat(folder.path(), &format!("{check} --report html=html.out --force"), 1);
+    let twice = failure(folder.path(), &format!("{check} --report html=a --report json=a"));
+    assert!(twice.contains("named twice"), "{twice}");
+    failure(folder.path(), &format!("{check} --report json={image} --force"));
+    failure(folder.path(), &format!("{check} --report pdf=a"));
+
+    // Against itself nothing changed, so nothing new fails; the verdict is the same.
+    let drift = json(folder.path(), &format!("{check} --baseline json.out"), 0);
+    assert_eq!((&drift["ready"], &drift["gate"]["passes"]), (&false.into(), &true.into()));
+    refloat(folder.path(), &format!("plan {image} --for azure-gen1 -o plan.json"), 0);
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    let fixed = "check fixed.qcow2 --allow-backing . --for azure-gen1";
+    let said = refloat(folder.path(), &format!("{fixed} --baseline json.out"), 0);
+    assert!(said.contains("since the report on ") && said.contains("\n  - linux.initramfs"), "{said}");
+    let wrong = failure(folder.path(), &format!("{check} --baseline plan.json"));
+    assert!(wrong.contains("no report of a check"), "{wrong}");
+}
+
+#[test]
+fn packs_and_waivers_say_what_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    let check = format!("check {image} --for azure-gen1");
+    refloat(folder.path(), &format!("{check} --fail-on never"), 0);
+    let both = json(folder.path(), &format!("{check} --pack boot --pack azure-migrate-agent"), 1);
+    assert_eq!(both["packs"][0]["pack"], "azure-migrate-agent");
+    assert_eq!(both["packs"][0]["verdict"], "not-ready");
+    let said = refloat(folder.path(), &format!("{check} --pack azure-migrate-agent"), 1);
+    assert!(said.contains("azure-migrate-agent.disk-least"), "{said}");
+    let unknown = failure(folder.path(), &format!("{check} --skip no.such-rule"));
+    assert!(unknown.contains("there is no rule no.such-rule"), "{unknown}");
+    let one = format!("{check} --fail-on blocker --only azure-vm.disk-least");
+    refloat(folder.path(), &one, 0);
+    fs::write(folder.path().join("waivers.json"), "[{}]").unwrap();
+    let none = failure(folder.path(), &format!("{check} --waivers waivers.json"));
+    assert!(none.contains("no list of waivers"), "{none}");
+    failure(folder.path(), &format!("{check} --instance-type m5.enormous"));
+}
+
+#[test]
+fn the_page_of_all_rules_is_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = refloat(folder.path(), "rules --markdown", 0);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../RULES.md");
+    let kept = fs::read_to_string(kept).unwrap_or_default();
+    assert!(page == kept, "RULES.md is not of today: cargo xtask rules-page writes it");
+    let one = refloat(folder.path(), "rules linux.initramfs.hyperv", 0);
+    assert!(one.contains("\nsymptom  "), "{one}");
+    assert!(refloat(folder.path(), "rules azure-vm.disk-count", 0).contains("by hand"));
+}
