@@ -79,6 +79,9 @@ pub struct CloudFacts {
     pub region: String,
     /// The instance, if one was named.
     pub instance: Option<String>,
+    /// What EC2 knows of it beside its volumes.
+    #[cfg(feature = "cloud")]
+    pub described: Option<cloud::ebs::Described>,
     /// The times of the snapshots, in words, if they are not of one instant.
     pub unequal_times: Option<String>,
 }

@@ -39,7 +39,8 @@ pub(crate) fn open(name: &str, options: &Options) -> Result<(Vec<MachineDisk>, O
         Name::Instance(id) => Some(id.clone()),
         Name::Snapshots(_) => None,
     };
-    let facts = CloudFacts { region: ebs.region().to_owned(), instance, unequal_times };
+    let described = set.and_then(|set| set.instance);
+    let facts = CloudFacts { region: ebs.region().to_owned(), instance, described, unequal_times };
     Ok((disks, Some(facts)))
 }
 
@@ -55,7 +56,8 @@ fn members(ebs: &Ebs, name: &Name) -> Result<(Vec<Found>, Option<Set>)> {
         }
         Name::Snapshots(ids) => {
             let members = ebs.describe(ids)?;
-            Set { members: members.into_iter().map(|member| (String::new(), member)).collect() }
+            let members = members.into_iter().map(|member| (String::new(), member)).collect();
+            Set { members, instance: None }
         }
         Name::Instance(id) => ebs.instance_set(id)?,
     };

@@ -1,5 +1,7 @@
 //! What a move does to licences, subscriptions and activation: always told, as nobody else does before the bill.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::facts::{Family, Os, OsKind};
@@ -11,11 +13,11 @@ pub struct Note {
     /// What it is of.
     pub subject: &'static str,
     /// What becomes of it, and what to do.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 const fn note(subject: &'static str, what: &'static str) -> Note {
-    Note { subject, what }
+    Note { subject, what: Cow::Borrowed(what) }
 }
 
 const RHEL: Note = note(
@@ -84,6 +86,23 @@ pub fn notes(os: Option<&Os>, sql_server: bool) -> Vec<Note> {
     notes
 }
 
+/// What AWS bills of the software of an instance: `platformDetails` of EC2, and codes of its Marketplace.
+pub fn of_instance(platform: Option<&str>, product_codes: &[String]) -> Vec<Note> {
+    let billed = platform.map(|platform| {
+        let what = format!(
+            "AWS bills the instance as {platform}: what is in that beside Linux ends with the instance."
+        );
+        Note { subject: "Billing by AWS", what: what.into() }
+    });
+    let codes = (!product_codes.is_empty()).then(|| {
+        let codes = product_codes.join(", ");
+        let what =
+            format!("the instance has these: {codes}. Ask their vendors for a licence outside of AWS.");
+        Note { subject: "Marketplace product codes", what: what.into() }
+    });
+    billed.into_iter().chain(codes).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +129,12 @@ mod tests {
                 "{id}"
             );
         }
+    }
+
+    #[test]
+    fn what_aws_bills_is_told() {
+        let notes = of_instance(Some("Red Hat Enterprise Linux"), &["abc123".to_owned()]);
+        assert!(notes[0].what.contains("Red Hat") && notes[1].what.contains("abc123"), "{notes:?}");
+        assert_eq!(of_instance(None, &[]), []);
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn answers(report: &Report) -> Vec<Vec<String>> {
         let codes = if codes.is_empty() { codes } else { format!(" ({codes})") };
         rows.push(row("in Azure Migrate's words", format!("{}{codes}", azure.verdict.words())));
     }
-    rows.extend(report.licence.iter().map(|note| row(note.subject, note.what.to_owned())));
+    rows.extend(report.licence.iter().map(|note| row(note.subject, note.what.to_string())));
     for pack in &report.check.packs {
         let text = format!("{} (version {}, of {})", pack.verdict.words(), pack.version, pack.date);
         rows.push(row(pack.pack, text));

@@ -229,6 +229,7 @@ fn instance_item(xml: &mut String, instance: &Instance) {
         *xml += "</item>";
     }
     *xml += "</tagSet>";
+    element(xml, "platformDetails", "Linux/UNIX");
     element(xml, "rootDeviceType", "ebs");
     element(xml, "rootDeviceName", &instance.root_device);
     *xml += "<blockDeviceMapping>";

@@ -59,6 +59,19 @@ impl Description {
 pub struct Set {
     /// Device name and snapshot; the volume that the machine starts from is the first.
     pub members: Vec<(String, Description)>,
+    /// What is known of the instance, if one was named.
+    pub instance: Option<Described>,
+}
+
+/// What EC2 knows of an instance beside its volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Described {
+    /// Its type: "m5.large".
+    pub kind: Option<String>,
+    /// What AWS bills of its software: "Linux/UNIX", "Red Hat Enterprise Linux", "Windows with SQL Server Web".
+    pub platform: Option<String>,
+    /// Codes of products of the Marketplace.
+    pub product_codes: Vec<String>,
 }
 
 impl Set {
@@ -106,7 +119,7 @@ impl Ebs {
             Failure::new(Cloud::Aws, instance, "its snapshots", Fault::new(FaultKind::NotFound, what))
         };
         let query = vec![("InstanceId.1".to_owned(), instance.to_owned())];
-        let volumes = ask(self.client(), instance, "DescribeInstances", query, volumes)?;
+        let (volumes, described) = ask(self.client(), instance, "DescribeInstances", query, volumes)?;
         let numbered = volumes
             .iter()
             .zip(1..)
@@ -130,7 +143,7 @@ impl Ebs {
         if members.is_empty() {
             return Err(missing("it has no volumes".into()));
         }
-        Ok(Set { members })
+        Ok(Set { members, instance: Some(described) })
     }
 }
 
@@ -180,16 +193,25 @@ fn description(item: Node<'_, '_>) -> Description {
     }
 }
 
-/// Device name and id of each volume of an instance, the one it starts from first.
-fn volumes(document: Node<'_, '_>) -> Result<Vec<(String, String)>, Fault> {
+/// Device name and id of a volume.
+type Attached = (String, String);
+
+/// The volumes of an instance, the one it starts from first, and what else is known of it.
+fn volumes(document: Node<'_, '_>) -> Result<(Vec<Attached>, Described), Fault> {
     let instance = items(document, "instancesSet").next();
     let instance = instance.ok_or_else(|| Fault::new(FaultKind::NotFound, "there is no such instance"))?;
     let root = text(instance, "rootDeviceName").unwrap_or_default();
-    let mut volumes: Vec<(String, String)> = items(instance, "blockDeviceMapping")
+    let mut volumes: Vec<Attached> = items(instance, "blockDeviceMapping")
         .filter_map(|item| Some((text(item, "deviceName")?, text(item, "volumeId")?)))
         .collect();
     volumes.sort_by_key(|(device, _)| *device != root);
-    Ok(volumes)
+    let codes = items(instance, "productCodes").filter_map(|item| text(item, "productCode"));
+    let described = Described {
+        kind: text(instance, "instanceType").filter(|kind| !kind.is_empty()),
+        platform: text(instance, "platformDetails").filter(|platform| !platform.is_empty()),
+        product_codes: codes.collect(),
+    };
+    Ok((volumes, described))
 }
 
 /// The items of the first set of this name.

@@ -47,7 +47,7 @@ use std::path::PathBuf;
 pub use address::{Address, AddressError, Name};
 pub use client::{Ebs, Options};
 pub use device::{Changes, Snapshot};
-pub use ec2::{Description, Set};
+pub use ec2::{Described, Description, Set};
 pub use instances::Instance;
 pub use tally::Tally;
 
