@@ -2,6 +2,7 @@
 //! instance, and its disks. Nothing is known of how much of that it uses.
 
 mod disks;
+mod skus;
 
 use std::io::Read;
 use std::sync::LazyLock;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::instance::Instance;
 
 pub use disks::{DiskTier, Tier};
+pub use skus::read as read_skus;
 
 /// The tables, with what they are and whose licence in their first line.
 const AZURE: &[u8] = include_bytes!("sizing/azure.csv.xz");
@@ -32,6 +34,18 @@ pub struct Size {
     pub gpus: u32,
     /// Its processors are Arm's.
     pub arm: bool,
+    /// The most data disks, where a list of sizes says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_disks: Option<u32>,
+    /// The most network cards, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cards: Option<u32>,
+    /// Whether it takes machines that start by BIOS, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_1: Option<bool>,
+    /// Whether it attaches disks by SCSI, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scsi: Option<bool>,
 }
 
 /// What a table says of itself.
@@ -59,6 +73,10 @@ fn size(line: &str) -> Option<Size> {
         memory_mib: memory.parse().ok()?,
         gpus: gpus.parse().ok()?,
         arm: arch == "r",
+        data_disks: None,
+        cards: None,
+        generation_1: None,
+        scsi: None,
     })
 }
 
@@ -92,10 +110,10 @@ pub fn sources() -> [&'static str; 2] {
     [source(&AZURE_TEXT), source(&EC2_TEXT)]
 }
 
-/// The sizes that hold an instance, whatever they are for.
-pub fn fits(it: &Instance) -> impl Iterator<Item = &'static Size> {
+/// The sizes of a list that hold an instance, whatever they are for.
+pub fn fits<'a>(it: &Instance, sizes: &'a [Size]) -> impl Iterator<Item = &'a Size> {
     let (vcpus, memory, gpus, arm) = (it.vcpus, it.memory_mib, it.gpus, it.arch.starts_with("arm"));
-    sizes().iter().filter(move |size| {
+    sizes.iter().filter(move |size| {
         size.vcpus >= vcpus && size.memory_mib >= memory && size.gpus >= gpus && size.arm == arm
     })
 }
@@ -133,9 +151,26 @@ impl<'a> Name<'a> {
 /// What was asked for a size beside processors and memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wishes {
-    /// It must take generation 1, or disks that are SCSI: sizes from version 6 on have NVMe disks and
-    /// generation 2 alone.
-    pub before_nvme: bool,
+    /// It must take machines that start by BIOS.
+    pub generation_1: bool,
+    /// It must attach disks by SCSI.
+    pub scsi: bool,
+    /// So many data disks.
+    pub data_disks: usize,
+}
+
+impl Wishes {
+    /// Whether a size has what is wished. Where no list says so, sizes from version 6 on have NVMe disks and
+    /// generation 2 alone, and any number of disks is taken.
+    fn are_met(self, size: &Size, name: &Name<'_>) -> bool {
+        let newest = name.version >= NVME;
+        let generation = !self.generation_1 || size.generation_1.unwrap_or(!newest);
+        let controller = !self.scsi || size.scsi.unwrap_or(!newest);
+        let disks = size
+            .data_disks
+            .is_none_or(|most| usize::try_from(most).is_ok_and(|most| self.data_disks <= most));
+        generation && controller && disks
+    }
 }
 
 /// From this version of a family on, disks are NVMe and the firmware is UEFI.
@@ -143,11 +178,11 @@ const NVME: u32 = 6;
 
 /// The sizes that hold an instance, the one that fits best first: fewest processors, least memory, premium
 /// disks, a local disk where the instance had one, the newest version.
-pub fn best(it: &Instance, wishes: Wishes) -> Vec<&'static Size> {
+pub fn best<'a>(it: &Instance, wishes: Wishes, sizes: &'a [Size]) -> Vec<&'a Size> {
     let local = it.local_gb > 0;
     let burstable = it.kind.starts_with('t');
-    let mut found: Vec<(&Size, Name<'_>)> = fits(it).map(|size| (size, Name::of(size))).collect();
-    found.retain(|(_, name)| !wishes.before_nvme || name.version < NVME);
+    let mut found: Vec<(&Size, Name<'_>)> = fits(it, sizes).map(|size| (size, Name::of(size))).collect();
+    found.retain(|(size, name)| wishes.are_met(size, name));
     found.sort_by_key(|(size, name)| {
         let special = !(name.is_general() || it.gpus > 0 || (burstable && name.family == "B"));
         let odd = u32::from(!name.letters.contains('s')) * 4
@@ -201,9 +236,9 @@ const CONFIDENCE: &str =
     "as on-premises: by processors, memory and the sizes of disks; there is no performance data";
 
 impl Sizing {
-    /// For a machine with disks of these sizes in bytes.
-    pub fn new(instance: Option<&Instance>, disks: &[u64], wishes: Wishes) -> Self {
-        let found = instance.map(|it| best(it, wishes)).unwrap_or_default();
+    /// For a machine with disks of these sizes in bytes; sizes are those of `list`, or all that are known.
+    pub fn new(instance: Option<&Instance>, disks: &[u64], wishes: Wishes, list: Option<&[Size]>) -> Self {
+        let found = instance.map(|it| best(it, wishes, list.unwrap_or(sizes()))).unwrap_or_default();
         Self {
             instance: instance.cloned(),
             sizes: found.into_iter().take(3).cloned().collect(),
@@ -234,9 +269,10 @@ mod tests {
 
     #[test]
     fn an_instance_gets_the_size_that_holds_it() {
-        let best = |kind: &str, before_nvme| {
+        let best = |kind: &str, old| {
             let it = instance(kind).unwrap();
-            best(&it, Wishes { before_nvme }).first().map(|size| size.name.clone()).unwrap_or_default()
+            let wishes = Wishes { generation_1: old, scsi: old, data_disks: 1 };
+            best(&it, wishes, sizes()).first().map(|size| size.name.clone()).unwrap_or_default()
         };
         assert_eq!(best("m5.large", true), "Standard_D2s_v5");
         assert_eq!(best("m5a.large", true), "Standard_D2as_v5");
@@ -247,7 +283,28 @@ mod tests {
         assert!(best("g4dn.xlarge", true).starts_with("Standard_N"), "{}", best("g4dn.xlarge", true));
         for kind in ["m5.large", "c5.4xlarge", "x1.32xlarge", "i3.large"] {
             let it = instance(kind).unwrap();
-            assert!(fits(&it).all(|size| size.vcpus >= it.vcpus && size.memory_mib >= it.memory_mib));
+            assert!(
+                fits(&it, sizes()).all(|size| size.vcpus >= it.vcpus && size.memory_mib >= it.memory_mib)
+            );
         }
+    }
+
+    #[test]
+    fn a_size_that_takes_too_few_disks_is_none() {
+        let it = instance("m5.large").unwrap();
+        let named = |name: &str, data_disks, generation_1| Size {
+            name: name.to_owned(),
+            data_disks: Some(data_disks),
+            generation_1: Some(generation_1),
+            ..sizes().iter().find(|size| size.name == "Standard_D2s_v5").unwrap().clone()
+        };
+        let list = [named("Standard_D2s_v5", 4, true), named("Standard_D4s_v5", 8, false)];
+        let best = |generation_1, data_disks| {
+            let wishes = Wishes { generation_1, scsi: false, data_disks };
+            best(&it, wishes, &list).first().map(|size| size.name.clone())
+        };
+        assert_eq!(best(true, 4).as_deref(), Some("Standard_D2s_v5"));
+        assert_eq!(best(false, 5).as_deref(), Some("Standard_D4s_v5"));
+        assert_eq!(best(true, 5), None);
     }
 }

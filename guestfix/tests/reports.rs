@@ -44,7 +44,7 @@ fn report_on(name: &str, disk: Disk, goal: &Goal) -> Report {
     let check = assess(&tree, goal, &PACKS, instance.as_ref()).unwrap();
     let mut report = Report::new(&format!("{name}.img"), &tree, goal, check);
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
-    report.sizing = Some(Sizing::new(instance.as_ref(), &disks, Wishes { before_nvme: true }));
+    report.sizing = Some(Sizing::new(instance.as_ref(), &disks, Wishes::default(), None));
     report.changes = report.check.changes(&tree).unwrap();
     report.next = vec![format!("next: refloat plan {name}.img --for {} -o plan.json", goal.target.id)];
     report

@@ -77,7 +77,7 @@ pub(super) static EXISTS: Rule = Rule {
     },
     detect: |guest| {
         of(guest, |it| {
-            let found = sizing::fits(it).next().is_some();
+            let found = sizing::fits(it, sizing::sizes()).next().is_some();
             let what = format!(
                 "no size has {} processors, {} MiB of memory and {} accelerators for {}",
                 it.vcpus, it.memory_mib, it.gpus, it.arch
