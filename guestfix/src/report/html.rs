@@ -390,9 +390,6 @@ fn support(report: &Report) -> String {
             let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text));
         }
     }
-    for note in &report.licence {
-        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", note.subject, capital(note.what));
-    }
     let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escaped(report.supported.source));
     body + "</dl>\n"
 }

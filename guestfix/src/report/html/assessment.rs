@@ -166,7 +166,7 @@ fn assessed(report: &Report, item: &Item) -> String {
         .map(|it| format!("<code>{}</code>: {}", escaped(&it.place.to_string()), escaped(&it.what)))
         .collect();
     format!(
-        "<tr id=\"{id}\"><td><code>{id}</code>{code}<br><span class=\"chip {tone}\">{severity}</span></td><td>{}</td>\
+        "<tr id=\"{id}\"><td class=\"rule\"><code>{id}</code>{code}<br><span class=\"chip {tone}\">{severity}</span></td><td>{}</td>\
          <td>{}</td></tr>\n",
         told.join("<br>"),
         sentence(todo),
