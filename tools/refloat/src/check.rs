@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::facts::OsKind;
+use guestfix::handover::licence;
 use guestfix::instance::Instance;
 use guestfix::plan;
 use guestfix::platform::{Firmware, azure};
 use guestfix::report::{self, Drift, Gate, Ink, Kind, Line, Page, Report, Waiver};
+use guestfix::rules;
 use guestfix::rules::packs::{self, RulePack};
+use guestfix::sizing::{self, Size, Sizing, Wishes};
 use guestfix::text::bytes;
-use guestfix::{rules, sizing};
 use libdisk::block;
 use libdisk::image::{Output, write_file};
 
@@ -27,9 +29,13 @@ const READ: u64 = 64 << 20;
 pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     free(&args.reports, args.force)?;
     let gate = gate(args)?;
-    let instance = args.instance_type.as_deref().map(instance).transpose()?;
+    let list = args.skus.as_deref().map(skus).transpose()?;
     let baseline = args.baseline.as_deref().map(read).transpose()?;
+    let typed = args.instance_type.as_deref().map(instance).transpose()?;
     let image = image::open(context, &args.image)?;
+    let described = image.machine.facts.as_ref().and_then(|facts| facts.described.clone());
+    let kind = described.as_ref().and_then(|it| it.kind.as_deref());
+    let instance = typed.or_else(|| kind.and_then(sizing::instance));
     let (tree, goal) = (image.guest_for(&args.goal)?, args.goal.goal());
     let packs = asked(args);
     let check = plan::assess(&tree, &goal, &packs, instance.as_ref())?;
@@ -37,7 +43,10 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     report.detailed = !args.packs.is_empty();
     report.remarks = packs.iter().filter_map(|pack| pack.age(&gate.today)).collect();
     if *goal.target.platform == azure::AZURE {
-        report.sizing = Some(sized(&report, instance.as_ref(), &image));
+        report.sizing = Some(sized(&report, instance.as_ref(), &image, list.as_deref()));
+    }
+    if let Some(it) = &described {
+        report.licence.extend(licence::of_instance(it.platform.as_deref(), &it.product_codes));
     }
     if let (Some(text), Some(file)) = (&baseline, &args.baseline) {
         let drift = Drift::of(text, &report).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
@@ -93,6 +102,12 @@ fn instance(kind: &str) -> Result<Instance> {
     known.ok_or_else(|| anyhow!("there is no type of instances {kind}")).help("give it as in m5.large")
 }
 
+/// The sizes that a subscription has, by a list that az printed.
+fn skus(file: &Path) -> Result<Vec<Size>> {
+    let sizes = sizing::read_skus(&read(file)?).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
+    sizes.help("az vm list-skus --location REGION --all --output json prints such a list")
+}
+
 /// A file of text that the user names.
 fn read(file: &Path) -> Result<String> {
     let size = fs::metadata(file).with_context(|| name::shown(file))?.len();
@@ -103,13 +118,20 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// The sizes and disks of Azure's for the machine, and what its data costs on its way.
-fn sized(report: &Report, instance: Option<&Instance>, image: &image::Image) -> sizing::Sizing {
+fn sized(
+    report: &Report,
+    instance: Option<&Instance>,
+    image: &image::Image,
+    list: Option<&[Size]>,
+) -> Sizing {
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
     let facts = &report.check.facts;
     let kernel = facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
     let windows = facts.os.peek().as_ref().is_some_and(|os| os.kind == OsKind::Windows);
-    let before_nvme = report.goal.target.firmware == Firmware::Bios || !(kernel || windows);
-    let mut sizing = sizing::Sizing::new(instance, &disks, sizing::Wishes { before_nvme });
+    let generation_1 = report.goal.target.firmware == Firmware::Bios;
+    let wishes =
+        Wishes { generation_1, scsi: !(kernel || windows), data_disks: disks.len().saturating_sub(1) };
+    let mut sizing = Sizing::new(instance, &disks, wishes, list);
     let bytes = report.used();
     if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some()) || instance.is_some() {
         sizing.cost = Some(crate::forecast::cost(bytes));

@@ -391,9 +391,13 @@ pub(crate) struct CheckArgs {
     /// An earlier report in JSON: tells what changed since, and what is new alone fails
     #[arg(long, value_name = "REPORT.json")]
     pub(crate) baseline: Option<PathBuf>,
-    /// The type of instances that the machine ran on, for the size that it gets, as in m5.large
+    /// The type of instances that the machine ran on, for the size that it gets, as in m5.large [default: what
+    /// EC2 says of ebs:i-…]
     #[arg(long, value_name = "TYPE")]
     pub(crate) instance_type: Option<String>,
+    /// The sizes to choose from, as az vm list-skus --output json prints them [default: a table of 2026-11]
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) skus: Option<PathBuf>,
 }
 
 /// From which severity on a check fails.

@@ -298,6 +298,7 @@ fn all_disks_of_an_instance_are_one_input() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: vec![("/dev/xvdf".into(), "vol-2".into()), ("/dev/xvda".into(), "vol-1".into())],
+        kind: "m5.large".into(),
         ..Instance::default()
     };
     let cloud = Cloud::new(snapshots, vec![instance]);
@@ -307,7 +308,14 @@ fn all_disks_of_an_instance_are_one_input() {
         assert!(layers.contains(piece), "{piece} is not in {layers}");
     }
     assert!(!layers.contains("snap-0bbbbbbbbbbbbbbbb"), "{layers}");
-    cloud.json("check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1", 1);
+    let check = "check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1 --report html=report.html";
+    let check = cloud.json(check, 1);
+    assert_eq!(check["sizing"]["instance"]["kind"], "m5.large");
+    assert_eq!(check["sizing"]["disks"].as_array().unwrap().len(), 2);
+    assert!(check["licence"].to_string().contains("bills the instance as Linux/UNIX"), "{}", check["licence"]);
+    assert!(check["transfer"]["blocks"].as_u64().unwrap() < 150, "{}", check["transfer"]);
+    let page = fs::metadata(cloud.path().join("report.html")).unwrap();
+    assert!(page.len() < 300 << 10, "{} bytes", page.len());
     let said = cloud.said("convert ebs:i-0123456789abcdef0@eu-west-1 disk.vhd", 0);
     assert!(said.contains("not of one instant"), "{said}");
     let written = fs::read(cloud.path().join("disk-data1.vhd")).unwrap();
