@@ -1,11 +1,11 @@
 //! What a virtual machine around uploaded disks is to be: one model, whatever prints it.
 
 use thiserror::Error;
-use time::{Date, Month};
 
 use crate::Target;
 use crate::facts::OsKind;
 use crate::platform::{Firmware, azure};
+use crate::rules::packs::day;
 
 /// A machine to be made in Azure, with all that is around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,7 +325,7 @@ impl Handover {
         {
             return mistake(format!("there is no availability zone {zone:?}"), "give 1, 2 or 3");
         }
-        if self.expires.as_deref().is_some_and(|day| !is_day(day)) {
+        if self.expires.as_deref().is_some_and(|text| day(text).is_none()) {
             return mistake("the day of expiry is no day", "give it as 2026-12-24");
         }
         if self.expires.is_some() && !matches!(self.network.subnet, Subnet::Isolated(_)) {
@@ -404,20 +404,4 @@ impl Handover {
 
 fn group_is_fine(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.()".contains(c))
-}
-
-/// Whether it is a day as 2026-12-24, of a month that has so many.
-fn is_day(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut number = |digits: usize| {
-        let part = parts.next()?;
-        (part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| part.parse::<u32>().ok())?
-    };
-    let (Some(year), Some(month), Some(day)) = (number(4), number(2), number(2)) else { return false };
-    let date = || {
-        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
-        Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()
-    };
-    parts.next().is_none() && date().is_some()
 }
