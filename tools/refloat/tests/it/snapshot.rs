@@ -312,7 +312,11 @@ fn all_disks_of_an_instance_are_one_input() {
     let check = cloud.json(check, 1);
     assert_eq!(check["sizing"]["instance"]["kind"], "m5.large");
     assert_eq!(check["sizing"]["disks"].as_array().unwrap().len(), 2);
-    assert!(check["licence"].to_string().contains("bills the instance as Linux/UNIX"), "{}", check["licence"]);
+    assert!(
+        check["licence"].to_string().contains("bills the instance as Linux/UNIX"),
+        "{}",
+        check["licence"]
+    );
     assert!(check["transfer"]["blocks"].as_u64().unwrap() < 150, "{}", check["transfer"]);
     let page = fs::metadata(cloud.path().join("report.html")).unwrap();
     assert!(page.len() < 300 << 10, "{} bytes", page.len());
