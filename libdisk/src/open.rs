@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use block::Result;
-use image::{Backing, Content, Layer};
+use image::{Backing, Content, Layer, ova};
 
 use crate::{Format, MachineDisk, Origin};
 
@@ -34,7 +34,10 @@ pub(crate) fn open_file(
         None => Format::probe(&file).map_err(|error| error.in_file(path))?,
     };
     let lowest = Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) };
-    let contents = vec![format.open(path, backing)?];
+    let contents = match *format == ova::FORMAT {
+        true => ova::open(path)?,
+        false => vec![format.open(path, backing)?],
+    };
     let several = contents.len() > 1;
     let disk = |(Content { disk, layers, files }, number)| {
         let number = several.then_some(number);

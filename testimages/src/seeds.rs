@@ -33,6 +33,7 @@ const DEVICES: &[&str] = &[
     "vhd",
     "vhdx",
     "vdi",
+    "vmdk",
     "gpt",
     "mbr",
     "lvm2",
@@ -86,6 +87,10 @@ const VHDX: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notr
     qemu-img convert -q -f raw -O vhdx -o block_size=1M raw seed";
 const VDI: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
     qemu-img convert -q -f raw -O vdi raw seed";
+const VMDK: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
+    qemu-img convert -q -f raw -O vmdk raw seed";
+const VMDK_STREAM: &str = "truncate -s 3M raw && dd if=tree/boot/large of=raw conv=notrunc status=none && \
+    qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized raw seed";
 /// As root, for a loop device.
 const LVM2: &str = r#"truncate -s 8M seed; loop=$(losetup --find --show seed); trap "losetup -d $loop" EXIT
     config='devices { hints="none" obtain_device_list_from_udev=0 } backup { backup=0 archive=0 }'
@@ -112,6 +117,8 @@ const RECIPES: &[Recipe] = &[
     recipe("vhd", "dynamic", VHD_DYNAMIC),
     recipe("vhdx", "dynamic", VHDX),
     recipe("vdi", "dynamic", VDI),
+    recipe("vmdk", "sparse", VMDK),
+    recipe("vmdk", "stream", VMDK_STREAM),
     recipe("gpt", "two", GPT),
     recipe("mbr", "logical", MBR),
     recipe("lvm2", "two", LVM2),

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use libdisk::block::Disk;
 use libdisk::image::{
     qcow2 as format_of_qcow2, vdi as format_of_vdi, vhd as format_of_vhd, vhdx as format_of_vhdx,
+    vmdk as format_of_vmdk,
 };
 
 use crate::Pages;
@@ -44,6 +45,13 @@ pub fn vhdx(input: &[u8]) {
 pub fn vdi(input: &[u8]) {
     if let Ok(image) = format_of_vdi::Image::open(Pages::new(input).disk()) {
         read(&image.into_disk());
+    }
+}
+
+/// VMDK.
+pub fn vmdk(input: &[u8]) {
+    if let Ok(image) = format_of_vmdk::Image::open_alone(Pages::new(input).disk()) {
+        read(&image.disk());
     }
 }
 

@@ -146,7 +146,7 @@ macro_rules! targets {
 
 targets! {
     btrfs codecs cpio ext4 fat gpt hive hive_log jbd2 lvm2 mbr modules ntfs ntfs_log plan probe qcow2 signature text
-    vdi vhd vhdx xfs xfs_log
+    vdi vhd vhdx vmdk xfs xfs_log
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Ends;
+use crate::{Ends, ova};
 
 /// Something that is not opened.
 #[derive(Debug)]
@@ -48,12 +48,11 @@ const fn file(name: &'static str, marks: &'static [(usize, &'static [u8])], advi
     Foreign { scheme: None, name, marks, advice }
 }
 
-/// In the table by its magic number, and beside it by its sum.
-const TAR: Foreign = file("a tar archive (an OVA, perhaps)", &[(257, b"ustar")], Unpack("tar -x"));
-static OLD_TAR: Foreign = TAR;
+/// Beside the table, as it is known by its sum.
+static OLD_TAR: Foreign = file("a tar archive of an old form", &[], Unpack("tar -x"));
 
 /// Everything that is known. References: `block/` of QEMU, and the list of `file`.
-static FOREIGN: [Foreign; 45] = [
+static FOREIGN: [Foreign; 40] = [
     // Disks
     file("a VMDK image (COWD)", &[(0, b"COWD")], Convert),
     file("a VMDK image (seSparse)", &[(0, &[0xbe, 0xba, 0xfe, 0xca, 0, 0, 0, 0])], Convert),
@@ -82,12 +81,8 @@ static FOREIGN: [Foreign; 45] = [
     file("a Partimage image", &[(0, b"PaRtImAgE-VoLuMe")], With("partimage restore")),
     file("a Windows image (WIM)", &[(0, b"MSWIM\0\0\0")], With("wimapply")),
     // Compressed
-    file("compressed with gzip", &[(0, &[0x1f, 0x8b, 8])], Unpack("gunzip")),
     file("compressed with compress", &[(0, &[0x1f, 0x9d])], Unpack("gunzip")),
-    file("compressed with xz", &[(0, b"\xfd7zXZ\0")], Unpack("unxz")),
-    file("compressed with zstd", &[(0, &[0x28, 0xb5, 0x2f, 0xfd])], Unpack("unzstd")),
     file("compressed with zstd in pieces", &[(0, &[0x50, 0x2a, 0x4d, 0x18])], Unpack("unzstd")),
-    file("compressed with bzip2", &[(0, b"BZh")], Unpack("bunzip2")),
     file(
         "compressed with lz4",
         &[(0, &[0x04, 0x22, 0x4d, 0x18]), (0, &[0x02, 0x21, 0x4c, 0x18])],
@@ -99,7 +94,6 @@ static FOREIGN: [Foreign; 45] = [
     file("compressed with snappy", &[(0, b"\xff\x06\0\0sNaPpY")], Unpack("snunzip")),
     // Archives
     file("a zip archive", &[(0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08")], Unpack("unzip")),
-    TAR,
     file("a 7-Zip archive", &[(0, b"7z\xbc\xaf\x27\x1c")], Unpack("7z x")),
     file("a RAR archive", &[(0, b"Rar!\x1a\x07")], Unpack("unrar x")),
     file("a Microsoft cabinet", &[(0, b"MSCF\0\0\0\0")], Unpack("cabextract")),
@@ -129,7 +123,7 @@ pub(crate) fn find(ends: &Ends) -> Option<&'static Foreign> {
         offset => ends.has(offset, magic),
     };
     let by_mark = FOREIGN.iter().find(|foreign| foreign.marks.iter().any(has));
-    by_mark.or_else(|| is_old_tar(ends.head()).then_some(&OLD_TAR))
+    by_mark.or_else(|| (is_old_tar(ends.head()) && !ova::is_tar(ends)).then_some(&OLD_TAR))
 }
 
 /// Whether an image format that is not opened is called so.

@@ -7,11 +7,22 @@ use std::path::{Path, PathBuf};
 use block::{Disk, Error, ErrorKind, Result};
 
 use crate::backing::{Backing, Chain};
-use crate::{foreign, qcow2, raw, vdi, vhd, vhdx, vmdk};
+use crate::{foreign, ova, packed, qcow2, raw, vdi, vhd, vhdx, vmdk};
 
 /// Every format that is opened: a line each.
-pub static FORMATS: [&Format; 6] =
-    [&raw::FORMAT, &vhd::FORMAT, &vhdx::FORMAT, &qcow2::FORMAT, &vdi::FORMAT, &vmdk::FORMAT];
+pub static FORMATS: [&Format; 11] = [
+    &raw::FORMAT,
+    &vhd::FORMAT,
+    &vhdx::FORMAT,
+    &qcow2::FORMAT,
+    &vdi::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
+    &packed::GZIP,
+    &packed::ZSTD,
+    &packed::XZ,
+    &packed::BZIP2,
+];
 
 /// A format of image files.
 #[derive(Debug)]

@@ -12,6 +12,8 @@
 //! | [`vhdx`] | fixed, dynamic, differencing; the log is replayed | dynamic |
 //! | [`vdi`] dynamic and static | yes | no |
 //! | [`vmdk`] | sparse, flat, split, streamOptimized, on another disk | no |
+//! | [`ova`] | its disks in place | no |
+//! | [`packed`] | gzip, zstd, xz, bzip2, unpacked when they are opened | no |
 //!
 //! # Safety of the output
 //!
@@ -42,6 +44,8 @@ mod format;
 pub mod in_use;
 mod laid;
 mod mapped;
+pub mod ova;
+pub mod packed;
 mod parent;
 mod partial;
 mod pool;

@@ -176,6 +176,7 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Unsupported, "ebs") => ADDRESS,
         (Unsupported, "azure") => BLOB,
         (Changed, "azure") => "make sure that nobody else writes the blob, then run the same command again",
+        (Unsupported, "ova" | "packed") => "unpack it, then name the disk that comes out of it",
         (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
         (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
         (Refused, "qcow2" | "vhd" | "vhdx" | "vdi" | "vmdk") if told.contains("allowed") => ALLOW_BACKING,
@@ -183,6 +184,10 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
             "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
         }
         (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",
+        (Refused, "vmdk") => "name the small file that describes the disk, with --allow-backing DIR",
+        (Refused, "gzip" | "zstd" | "xz" | "bzip2") => {
+            "set TMPDIR to a folder with more room, or unpack it yourself and name the result"
+        }
         (OutOfRange, _) => "the image is cut short: copy it again",
         (Changed, _) => "make sure that nobody else changes the image, then try again",
         (Poisoned, _) => "an earlier write failed: check the disk under the output, then try again",

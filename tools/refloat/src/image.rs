@@ -10,10 +10,10 @@ use guestfix::platform::Firmware;
 use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
-use libdisk::image::Backing;
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::transfer::ResumeKey;
-use libdisk::{Address, AddressError, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
+use libdisk::image::{Backing, packed};
+use libdisk::{Address, AddressError, Format, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
 
 use crate::answer::Help;
 use crate::cli::GoalArgs;
@@ -205,10 +205,16 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
         if let Location::Ebs(name) = &address.location {
             no_snapshot(name)?;
         }
-        if let Location::File { path, .. } = &address.location
+        if let Location::File { path, format } = &address.location
             && path.exists()
         {
             let name = name::shown(path);
+            if is_packed(path, *format) {
+                let folder = name::shown(&packed::folder());
+                context.note(format!(
+                    "note: {name} is unpacked into {folder} first, as its parts are read in any order; TMPDIR names another folder"
+                ));
+            }
             let users = in_use::users(path)?;
             let writer = users.iter().find(|user| user.writes);
             if undo::pending(path)? {
@@ -220,6 +226,12 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
         }
     }
     open_any(context, name, &addresses)
+}
+
+/// Whether an image is compressed as a whole.
+fn is_packed(path: &Path, format: Option<&'static Format>) -> bool {
+    let probed = || block::open_file(path).and_then(|file| Format::probe(&file)).ok();
+    format.or_else(probed).is_some_and(packed::is_packed)
 }
 
 /// The addresses of a machine's disks, that of the disk that it starts from first.

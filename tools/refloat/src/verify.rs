@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use guestfix::report::{Page, counted};
 use guestfix::undo;
 use libdisk::block::{self, ContentSum, ErrorKind};
+use libdisk::image::ova::{self, Found};
 use libdisk::image::{transfer, vhd};
 use libdisk::{Address, FileFormat, Format, Location, MachineDisk, Place, volume};
 use schemars::JsonSchema;
@@ -147,6 +148,9 @@ fn judge(context: &Context, args: &VerifyArgs) -> Result<Vec<(String, Verdict)>>
                 .unwrap_or_default(),
         };
         verdict.mends = file.is_some() && verdict.well_formed == Some(false);
+        if let Some(path) = file.filter(|_| *disk.origin.format() == ova::FORMAT && verdicts.is_empty()) {
+            verdict.findings.splice(0..0, manifest(path)?);
+        }
         if let Some(written) = uploaded.and_then(|found| found.content) {
             verdict.findings.push(content(context, disk, written)?);
             verdict.well_formed = verdict.well_formed.map(|_| verdict.good());
@@ -193,6 +197,25 @@ fn other_format(format: &Format) -> Verdict {
         findings: vec![Finding::new(FORMAT, false, text)],
         ..Verdict::default()
     }
+}
+
+/// Whether the files in an archive are those that its manifest lists.
+fn manifest(path: &Path) -> Result<Vec<Finding>> {
+    const ID: &str = "manifest";
+    let Some(listed) = ova::check_manifest(path)? else {
+        let text = "there is none, which would say what its files have to be".to_owned();
+        return Ok(vec![Finding { id: ID, outcome: Outcome::NotChecked, text }]);
+    };
+    let finding = |ova::Listed { name, algorithm, found }| match found {
+        Found::Same => Finding::new(ID, true, format!("{name} has its {algorithm}")),
+        Found::Other => Finding::new(ID, false, format!("{name} has another {algorithm} than is listed")),
+        Found::Missing => Finding::new(ID, false, format!("{name} is listed, and not in the archive")),
+        Found::Unknown => {
+            let text = format!("{name}: not compared, as {algorithm:?} is no digest that refloat knows");
+            Finding { id: ID, outcome: Outcome::NotChecked, text }
+        }
+    };
+    Ok(listed.into_iter().map(finding).collect())
 }
 
 /// What cannot be opened may be a malformed VHD, and that is an answer.

@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 pub use read::open;
-pub(crate) use read::open_bytes;
+pub(crate) use read::{open_bytes, padded};
 pub use write::RawSink;
 
 /// Whatever has no marks is raw.

@@ -15,7 +15,11 @@ const SECTOR: u64 = 512;
 /// # Errors
 /// `Io` if it cannot be opened, `Unsupported` if it is neither a regular file nor a block device.
 pub fn open(path: &Path) -> Result<Disk> {
-    let disk = open_bytes(path)?;
+    padded(open_bytes(path)?)
+}
+
+/// The same of bytes that are open.
+pub(crate) fn padded(disk: Disk) -> Result<Disk> {
     let size = disk.size().next_multiple_of(SECTOR);
     Concat::padded(disk, size)
 }
