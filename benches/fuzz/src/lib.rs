@@ -16,7 +16,7 @@ mod volume;
 
 pub use filesystem::{btrfs, ext4, fat, jbd2, ntfs, ntfs_log, xfs, xfs_log};
 pub use hive::{hive, hive_log};
-pub use image::{probe, qcow2, vdi, vhd, vhdx};
+pub use image::{probe, qcow2, vdi, vhd, vhdx, vmdk};
 pub use initrd::{codecs, cpio, modules};
 pub use pages::Pages;
 pub use text::{plan, text};
