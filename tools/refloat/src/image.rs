@@ -210,7 +210,7 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
         {
             let name = name::shown(path);
             if is_packed(path, *format) {
-                let folder = name::shown(&packed::folder());
+                let folder = name::shown(packed::folder());
                 context.note(format!(
                     "note: {name} is unpacked into {folder} first, as its parts are read in any order; TMPDIR names another folder"
                 ));
