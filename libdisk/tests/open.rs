@@ -129,7 +129,7 @@ fn packed_disks_are_the_same() {
         std::fs::write(&path, judge::run(Command::new(program).arg(options).arg(&raw)).stdout).unwrap();
         let opened = open_plain(&address(&path, "")).unwrap();
         assert_eq!((opened.identity().unwrap(), opened.disk.size()), (expected, SIZE), "{program}");
-        assert_eq!(opened.files, [path.clone()]);
+        assert_eq!(opened.files, std::slice::from_ref(&path));
         let names: Vec<_> = opened.layers.iter().map(|layer| layer.name).collect();
         assert_eq!(names, ["file", program, "raw"]);
         let forced = format!("{program}:{}#p1", path.display()).parse().unwrap();

@@ -63,7 +63,7 @@ fn what_the_usual_programs_pack() {
         assert!(text.contains("3000000 bytes, of which") && !text.contains("of which 3000000"), "{text}");
         let hole = opened.disk.extent_at(600_000..2_000_000).unwrap();
         assert_eq!((hole.kind, hole.len), (ExtentKind::Zero, 1_400_000));
-        assert_eq!(opened.files, [path.clone()]);
+        assert_eq!(opened.files, std::slice::from_ref(&path));
 
         // Two of them, one after the other, are one.
         let twice = [&whole[..], &whole[..]].concat();
