@@ -1,8 +1,8 @@
 //! An address for the network card of the target, which is new to the guest: by DHCP, whatever address of its
 //! own the old one had.
 
-use super::System;
 use super::service::{Fault, fault};
+use super::{System, root};
 use crate::bootwalk::{Hop, HopKind};
 use crate::registry::{DISABLED, filters};
 use crate::{Guest, Result};
@@ -30,6 +30,7 @@ pub(super) fn network(guest: &Guest<'_>, system: &System) -> Result<Vec<Hop>> {
         let fault = fault(guest, system, bus, DISABLED - 1)?;
         hops.extend(fault.map(|fault| fault.hop(HopKind::Network, "the bus of the network card")));
     }
+    hops.extend(root::bus_of_cards(guest, system)?);
     // 2008 R2 installs the card's driver when it finds the card.
     let installs = system.services.get(card).is_none()
         && guest.view.exists("/Windows/INF/wnetvsc.inf")?

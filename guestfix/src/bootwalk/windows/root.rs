@@ -191,6 +191,16 @@ fn vmbus_is_known(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
     missing(system, what, &needed)
 }
 
+/// Why a card on the bus is not found, whatever the disk is on. What is no device of the start, Windows before 9200
+/// installs as it finds it.
+pub(super) fn bus_of_cards(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
+    let known = match build(guest)? {
+        Some(..DRIVER_DATABASE) => None,
+        _ => vmbus_is_known(guest, system)?,
+    };
+    Ok(known.map(|hop| Hop { kind: HopKind::Network, ..hop }))
+}
+
 /// Why a host of today does not start a Windows that knows Hyper-V: it has other names for what such a Windows
 /// knows ("Windows Server 2012 R2 boot failure, platform update", Microsoft support, 2026).
 fn host(guest: &Guest<'_>, system: &System) -> Result<Option<Hop>> {
