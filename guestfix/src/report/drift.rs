@@ -71,7 +71,14 @@ impl Drift {
         if schema.split('/').next() != Some(kind) {
             return Err(format!("it is no report of a check: its schema is {schema:?}"));
         }
-        let (before, now) = (found(&old), told(report));
+        let (mut before, mut now) = (found(&old), told(report));
+        // Compared is what both asked: a pack that one of them left out found nothing new.
+        let (asked, was_asked): (Vec<&str>, Vec<&str>) = (
+            report.items().map(|item| item.rule).collect(),
+            items(&old).map(|item| text(item, "rule")).collect(),
+        );
+        before.retain(|it| asked.contains(&it.rule.as_str()));
+        now.retain(|it| was_asked.contains(&it.rule.as_str()));
         let minus = |a: &[Changed], b: &[Changed]| a.iter().filter(|it| !b.contains(it)).cloned().collect();
         let (was, is) = (old_hops(&old), hops(report));
         let arrived = was.values().flatten().all(|hop| hop.ends_with("reached")) && !was.is_empty();
@@ -123,12 +130,15 @@ fn told(report: &Report) -> Vec<Changed> {
     all
 }
 
+/// What every rule of an earlier report said, of whatever pack.
+fn items(old: &Value) -> impl Iterator<Item = &Value> {
+    let packs = list(old, "packs").iter().flat_map(|pack| list(pack, "items"));
+    list(old, "items").iter().chain(packs)
+}
+
 /// The findings of an earlier one.
 fn found(old: &Value) -> Vec<Changed> {
-    let packs = list(old, "packs").iter().flat_map(|pack| list(pack, "items"));
-    let mut all: Vec<Changed> = list(old, "items")
-        .iter()
-        .chain(packs)
+    let mut all: Vec<Changed> = items(old)
         .flat_map(|item| {
             let rule = text(item, "rule");
             let evidence = list(item, "evidence").iter().chain(list(item, "unread"));
