@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(best("m5.large", true), "Standard_D2s_v5");
         assert_eq!(best("m5a.large", true), "Standard_D2as_v5");
         assert_eq!(best("r5.2xlarge", true), "Standard_E8s_v5");
-        assert_eq!(best("t3.medium", true), "Standard_B2s");
+        assert_eq!(best("t3.medium", true), "Standard_B2ls_v2");
         assert!(best("m5.large", false).ends_with("_v6"), "{}", best("m5.large", false));
         assert!(best("m6g.large", true).contains('p'), "{}", best("m6g.large", true));
         assert!(best("g4dn.xlarge", true).starts_with("Standard_N"), "{}", best("g4dn.xlarge", true));

@@ -117,7 +117,7 @@ pub(super) static UEFI_SYSTEM: Rule = Rule {
         source: &[crate::rule::Source::new(
             "Microsoft Learn",
             "Migrate machines as physical servers (UEFI systems)",
-            "2026",
+            assessment::UNREAD,
         )],
         applies: META.applies.with(Firmware::Uefi),
         ..META
@@ -177,7 +177,7 @@ pub(super) static PARAVIRTUAL: Rule = Rule {
         source: &[crate::rule::Source::new(
             "Microsoft Learn",
             "Support matrix for physical server discovery and assessment",
-            "2026",
+            assessment::UNREAD,
         )],
         applies: ON_LINUX,
         ..META

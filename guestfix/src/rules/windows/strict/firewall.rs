@@ -19,7 +19,7 @@ pub(in crate::rules) static RULE: Rule = Rule {
         pack: Pack::Windows,
         phase: Phase::Network,
         severity: Severity::Note,
-        cause: "Addresses, names and health come of 168.63.129.16: a firewall that is closed in both directions \
+        cause: "Addresses, names and health come of Azure's own server: a firewall that is closed in both directions \
                 cuts the machine off from it. Echo requests show that it is there.",
         fix: "Two rules, AzurePlatform-In and AzurePlatform-Out, let that address through, and the rule \
               FPS-ICMP4-ERQ-In, where it is there, is made active, in every control set.",
