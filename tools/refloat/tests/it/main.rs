@@ -9,6 +9,7 @@ mod disks;
 mod dracut;
 mod emit;
 mod errors;
+mod exports;
 mod fleet;
 mod hostile;
 mod imported;
