@@ -145,6 +145,8 @@ impl Opened {
     /// Its layers, and the step to the image above it.
     pub(crate) fn into_layers(self) -> Layered {
         let Self { path, disk, below: mut layers } = self;
+        // That it is raw says nothing that its path does not.
+        layers.retain(|layer| !layer.text.is_empty());
         let text = format!("{}, disk of {} bytes", block::shown(&path), disk.size());
         layers.push(Layer { name: "backing file", text });
         (disk, layers)
