@@ -201,7 +201,7 @@ fn backing_files_need_leave() {
         OpenOptions { backing: Backing::AllowIn(folder.path().to_owned()), ..OpenOptions::default() };
     let opened = open(&address(&top, "#p1"), &options).unwrap();
     let names: Vec<_> = opened.layers.iter().map(|layer| layer.name).collect();
-    assert_eq!(names, ["file", "raw", "backing file", "qcow2", "partition"]);
+    assert_eq!(names, ["file", "backing file", "qcow2", "partition"]);
 }
 
 #[test]
