@@ -1,28 +1,65 @@
 //! Disks whose bytes lie in pieces of a file, in an order that a map tells.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 
 use crate::len64;
 
-/// Where bytes of a disk are.
+/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and
+/// again.
+const MERGE: u64 = 64 << 20;
+
+/// Where bytes of a disk are. `P` tells where packed ones are, in formats that have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mapping {
+pub(crate) enum Mapping<P = Infallible> {
     /// Nowhere: zeros.
     Zero,
     /// In the disk below, at the same offset; zeros if there is none, or past its end.
     Below,
     /// At this offset of the file.
     Data(u64),
+    /// In a piece that is compressed as a whole.
+    Packed(P),
 }
 
 /// Bytes that are in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) mapping: Mapping,
+pub(crate) struct Run<P = Infallible> {
+    pub(crate) mapping: Mapping<P>,
     /// Length in bytes; never zero.
     pub(crate) len: u64,
+}
+
+impl<P: Copy> Run<P> {
+    /// Whether `next`, which follows it on the disk, follows it where it is, too. What is packed stays apart.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        match (self.mapping, next.mapping) {
+            (Mapping::Zero, Mapping::Zero) | (Mapping::Below, Mapping::Below) => true,
+            (Mapping::Data(host), Mapping::Data(next)) => host.checked_add(self.len) == Some(next),
+            _ => false,
+        }
+    }
+
+    /// The run that starts at `offset`, at most `limit` bytes long, of the pieces that a map tells of one by one;
+    /// those that continue each other are merged up to [`MERGE`].
+    pub(crate) fn merged(
+        offset: u64,
+        limit: u64,
+        mut piece: impl FnMut(u64) -> Result<Self>,
+    ) -> Result<Self> {
+        let mut run = piece(offset)?;
+        while run.len < limit.min(MERGE) {
+            let next = piece(offset.saturating_add(run.len))?;
+            if !run.is_continued_by(&next) {
+                break;
+            }
+            run.len = run.len.saturating_add(next.len);
+        }
+        run.len = run.len.min(limit);
+        Ok(run)
+    }
 }
 
 impl Run {
@@ -42,12 +79,7 @@ impl Run {
         let mut run = first?;
         for piece in pieces {
             let Ok(piece) = piece else { break };
-            let continues = match (run.mapping, piece.mapping) {
-                (Mapping::Zero, Mapping::Zero) | (Mapping::Below, Mapping::Below) => true,
-                (Mapping::Data(host), Mapping::Data(next)) => host.checked_add(run.len) == Some(next),
-                _ => false,
-            };
-            if !continues {
+            if !run.is_continued_by(&piece) {
                 break;
             }
             run.len = run.len.saturating_add(piece.len);

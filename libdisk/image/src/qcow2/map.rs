@@ -7,35 +7,25 @@ use block::{Disk, Error, Result};
 use super::header::{Header, be64s};
 use super::{LAYER, ondisk};
 use crate::cache::Cache;
+use crate::mapped;
 
 /// How many bytes of L2 tables are kept. Tables of the usual 64 KiB are for 512 MiB of disk each.
 const L2_CACHE: u64 = 2 << 20;
-/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and
-/// again.
-const MERGE: u64 = 64 << 20;
 /// Subclusters of a cluster with extended L2 entries.
 const SUBCLUSTERS: u64 = 32;
 
-/// Where bytes are.
+/// In a compressed cluster: so many bytes at this offset, from which the piece is `skip` bytes into the
+/// cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mapping {
-    /// In the backing file, if there is one; else zeros.
-    Unallocated,
-    /// Zeros.
-    Zero,
-    /// At this offset of the file (or of the external data file).
-    Data { host: u64 },
-    /// In a compressed cluster: so many bytes at this offset, from which the piece is `skip` bytes into the
-    /// cluster.
-    Compressed { host: u64, len: u64, skip: u64 },
+pub(super) struct Packed {
+    pub(super) host: u64,
+    pub(super) len: u64,
+    pub(super) skip: u64,
 }
 
-/// A run of bytes that are in one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) mapping: Mapping,
-    pub(super) len: u64,
-}
+/// Where bytes are, and how many of them are in one place.
+pub(super) type Mapping = mapped::Mapping<Packed>;
+pub(super) type Run = mapped::Run<Packed>;
 
 /// L1 and L2 tables.
 #[derive(Debug)]
@@ -57,26 +47,10 @@ impl Map {
     }
 
     /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are
-    /// merged up to [`MERGE`], but for compressed clusters.
+    /// merged, but for compressed clusters.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
         let mut current = None;
-        let mut run = self.piece(file, header, offset, &mut current)?;
-        while run.len < limit.min(MERGE) {
-            let next = self.piece(file, header, offset.saturating_add(run.len), &mut current)?;
-            let continues = match (run.mapping, next.mapping) {
-                (Mapping::Unallocated, Mapping::Unallocated) | (Mapping::Zero, Mapping::Zero) => true,
-                (Mapping::Data { host }, Mapping::Data { host: next }) => {
-                    host.checked_add(run.len) == Some(next)
-                }
-                _ => false,
-            };
-            if !continues {
-                break;
-            }
-            run.len = run.len.saturating_add(next.len);
-        }
-        run.len = run.len.min(limit);
-        Ok(run)
+        Run::merged(offset, limit, |offset| self.piece(file, header, offset, &mut current))
     }
 
     /// The part of one cluster or subcluster (or of a span without an L2 table) that starts at `offset`.
@@ -92,7 +66,7 @@ impl Map {
         };
         let Some(table) = table else {
             let span = 1_u64.wrapping_shl(header.l1_span_bits());
-            return Ok(Run { mapping: Mapping::Unallocated, len: rest_of(span, offset) });
+            return Ok(Run { mapping: Mapping::Below, len: rest_of(span, offset) });
         };
         let cluster =
             offset.wrapping_shr(header.cluster_bits) & 1_u64.wrapping_shl(header.l2_bits()).wrapping_sub(1);
@@ -145,8 +119,8 @@ fn standard(header: &Header, entry: u64, offset: u64) -> Result<Run> {
         return Ok(Run { mapping: Mapping::Zero, len });
     }
     let mapping = match host(header, entry)? {
-        None => Mapping::Unallocated,
-        Some(host) => Mapping::Data { host: host.saturating_add(within) },
+        None => Mapping::Below,
+        Some(host) => Mapping::Data(host.saturating_add(within)),
     };
     Ok(Run { mapping, len })
 }
@@ -165,10 +139,10 @@ fn extended(header: &Header, entry: u64, bitmap: u64, offset: u64) -> Result<Run
     let mapping = match (bitmap & bit != 0, bitmap & bit.wrapping_shl(32) != 0) {
         (true, true) => return Err(corrupt("a subcluster is both data and zero", offset)),
         (false, true) => Mapping::Zero,
-        (false, false) => Mapping::Unallocated,
+        (false, false) => Mapping::Below,
         (true, false) => match host(header, entry)? {
             None => return Err(corrupt("a subcluster has data, but no place for it", offset)),
-            Some(host) => Mapping::Data { host: host.saturating_add(within) },
+            Some(host) => Mapping::Data(host.saturating_add(within)),
         },
     };
     Ok(Run { mapping, len })
@@ -194,5 +168,5 @@ fn compressed(header: &Header, entry: u64, skip: u64) -> Result<Mapping> {
         return Err(corrupt("a compressed cluster in an image with an external data file", host));
     }
     let sectors = (entry & ondisk::COMPRESSED.wrapping_sub(1)).wrapping_shr(offset_bits).saturating_add(1);
-    Ok(Mapping::Compressed { host, len: sectors.saturating_mul(512).saturating_sub(host & 511), skip })
+    Ok(Mapping::Packed(Packed { host, len: sectors.saturating_mul(512).saturating_sub(host & 511), skip }))
 }

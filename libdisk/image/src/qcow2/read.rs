@@ -8,7 +8,7 @@ use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 use super::LAYER;
 use super::decode::Decoder;
 use super::header::{Compression, Header};
-use super::map::{Map, Mapping, Run};
+use super::map::{Map, Mapping, Packed, Run};
 use crate::backing::{Backing, Chain};
 use crate::cache::Cache;
 use crate::pool::Pool;
@@ -146,7 +146,7 @@ impl Image {
             return Ok(None);
         }
         Ok(match self.run(offset, rest)?.mapping {
-            Mapping::Compressed { host, len, skip: 0 } => Some(self.in_file(host, len)),
+            Mapping::Packed(Packed { host, len, skip: 0 }) => Some(self.in_file(host, len)),
             _ => None,
         })
     }
@@ -225,14 +225,14 @@ impl BlockRead for Image {
             let now = usize::try_from(len).ok().and_then(|len| buf.get_mut(..len)).unwrap_or_default();
             match run.mapping {
                 Mapping::Zero => now.fill(0),
-                Mapping::Unallocated => self.read_backing(now, offset)?,
-                Mapping::Data { host } => {
+                Mapping::Below => self.read_backing(now, offset)?,
+                Mapping::Data(host) => {
                     self.storage().read_at(now, host).map_err(|error| self.outside(error, host))?;
                 }
-                Mapping::Compressed { host, len: data, .. } if len == self.header.cluster_size() => {
+                Mapping::Packed(Packed { host, len: data, .. }) if len == self.header.cluster_size() => {
                     len = self.read_clusters(buf, offset, self.in_file(host, data))?;
                 }
-                Mapping::Compressed { host, len: data, skip } => {
+                Mapping::Packed(Packed { host, len: data, skip }) => {
                     self.read_part(now, self.in_file(host, data), skip)?;
                 }
             }
@@ -247,13 +247,13 @@ impl BlockRead for Image {
         let run = self.run(range.start, wanted)?;
         match run.mapping {
             Mapping::Zero => Ok(Extent::zero(run.len)),
-            Mapping::Compressed { .. } => Ok(Extent::data(run.len)),
+            Mapping::Packed(_) => Ok(Extent::data(run.len)),
             // Preallocated clusters are holes in the file.
-            Mapping::Data { host } => {
+            Mapping::Data(host) => {
                 let found = self.storage().extent_at(host..host.saturating_add(run.len));
                 found.map_err(|error| self.outside(error, host))
             }
-            Mapping::Unallocated => match &self.backing {
+            Mapping::Below => match &self.backing {
                 Some(backing) if range.start < backing.size() => {
                     let end = range.start.saturating_add(run.len).min(backing.size());
                     backing.extent_at(range.start..end)
@@ -266,11 +266,11 @@ impl BlockRead for Image {
     fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
         let run = self.run(range.start, range.end.saturating_sub(range.start))?;
         match (run.mapping, &self.backing) {
-            (Mapping::Data { host }, _) => {
+            (Mapping::Data(host), _) => {
                 let found = self.storage().file_range(host..host.saturating_add(run.len));
                 found.map_err(|error| self.outside(error, host))
             }
-            (Mapping::Unallocated, Some(backing)) if range.start < backing.size() => {
+            (Mapping::Below, Some(backing)) if range.start < backing.size() => {
                 let end = range.start.saturating_add(run.len).min(backing.size());
                 backing.file_range(range.start..end)
             }

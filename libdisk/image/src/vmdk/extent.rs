@@ -7,7 +7,7 @@ use block::{BlockRead, Disk, Error, ErrorKind, Extent, FileRange, Result};
 use super::LAYER;
 use super::grain::{Decoder, Grain, span_of};
 use super::header::Header;
-use super::map::{Map, Mapping, Run};
+use super::map::{Map, Mapping, Packed, Run};
 use crate::cache::Cache;
 use crate::len64;
 use crate::pool::Pool;
@@ -68,7 +68,7 @@ impl Sparse {
             return Ok(None);
         }
         Ok(match self.run(offset, rest)?.mapping {
-            Mapping::Compressed { host, skip: 0 } => Some(Grain { start: offset, host }),
+            Mapping::Packed(Packed { host, skip: 0 }) => Some(Grain { start: offset, host }),
             _ => None,
         })
     }
@@ -144,15 +144,15 @@ impl BlockRead for Sparse {
             let mut len = run.len;
             let now = usize::try_from(len).ok().and_then(|len| buf.get_mut(..len)).unwrap_or_default();
             match (run.mapping, &self.below) {
-                (Mapping::Unallocated, Some(below)) => below.read_at(now, offset)?,
-                (Mapping::Unallocated, None) | (Mapping::Zero, _) => now.fill(0),
-                (Mapping::Data { host }, _) => {
+                (Mapping::Below, Some(below)) => below.read_at(now, offset)?,
+                (Mapping::Below, None) | (Mapping::Zero, _) => now.fill(0),
+                (Mapping::Data(host), _) => {
                     self.file.read_at(now, host).map_err(|error| Self::outside(error, host))?;
                 }
-                (Mapping::Compressed { host, skip: 0 }, _) if len == self.whole(offset) => {
+                (Mapping::Packed(Packed { host, skip: 0 }), _) if len == self.whole(offset) => {
                     len = self.read_grains(buf, Grain { start: offset, host })?;
                 }
-                (Mapping::Compressed { host, skip }, _) => {
+                (Mapping::Packed(Packed { host, skip }), _) => {
                     self.read_part(now, Grain { start: offset.saturating_sub(skip), host }, skip)?;
                 }
             }
@@ -166,11 +166,11 @@ impl BlockRead for Sparse {
         let run = self.run(range.start, range.end.saturating_sub(range.start))?;
         let end = range.start.saturating_add(run.len);
         match (run.mapping, &self.below) {
-            (Mapping::Unallocated, Some(below)) => below.extent_at(range.start..end),
-            (Mapping::Unallocated, None) | (Mapping::Zero, _) => Ok(Extent::zero(run.len)),
-            (Mapping::Compressed { .. }, _) => Ok(Extent::data(run.len)),
+            (Mapping::Below, Some(below)) => below.extent_at(range.start..end),
+            (Mapping::Below, None) | (Mapping::Zero, _) => Ok(Extent::zero(run.len)),
+            (Mapping::Packed(_), _) => Ok(Extent::data(run.len)),
             // Grains that were allocated in advance are holes of the file.
-            (Mapping::Data { host }, _) => {
+            (Mapping::Data(host), _) => {
                 let found = self.file.extent_at(host..host.saturating_add(run.len));
                 found.map_err(|error| Self::outside(error, host))
             }
@@ -180,10 +180,10 @@ impl BlockRead for Sparse {
     fn file_range(&self, range: Range<u64>) -> Result<Option<FileRange<'_>>> {
         let run = self.run(range.start, range.end.saturating_sub(range.start))?;
         match (run.mapping, &self.below) {
-            (Mapping::Unallocated, Some(below)) => {
+            (Mapping::Below, Some(below)) => {
                 below.file_range(range.start..range.start.saturating_add(run.len))
             }
-            (Mapping::Data { host }, _) => {
+            (Mapping::Data(host), _) => {
                 let found = self.file.file_range(host..host.saturating_add(run.len));
                 found.map_err(|error| Self::outside(error, host))
             }

@@ -10,33 +10,22 @@ use super::header::Header;
 use super::ondisk::{self, SECTOR};
 use super::stream;
 use crate::cache::Cache;
+use crate::mapped;
 
 /// How many grain tables are kept: one is for 32 MiB of disk.
 const TABLES: u64 = 64;
-/// Runs are not merged beyond that many bytes: callers that use a part of each would walk the rest again and
-/// again.
-const MERGE: u64 = 64 << 20;
 
-/// Where bytes are.
+/// In the compressed grain whose marker is at this byte of the file; the piece is `skip` bytes into the
+/// grain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mapping {
-    /// In the disk below, if there is one; else zeros.
-    Unallocated,
-    /// Zeros.
-    Zero,
-    /// At this byte of the file.
-    Data { host: u64 },
-    /// In the compressed grain whose marker is at this byte of the file; the piece is `skip` bytes into the
-    /// grain.
-    Compressed { host: u64, skip: u64 },
+pub(super) struct Packed {
+    pub(super) host: u64,
+    pub(super) skip: u64,
 }
 
-/// A run of bytes that are in one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) mapping: Mapping,
-    pub(super) len: u64,
-}
+/// Where bytes are, and how many of them are in one place.
+pub(super) type Mapping = mapped::Mapping<Packed>;
+pub(super) type Run = mapped::Run<Packed>;
 
 /// The grain directory and the grain tables.
 #[derive(Debug)]
@@ -89,26 +78,10 @@ impl Map {
     }
 
     /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are
-    /// merged up to [`MERGE`], but for compressed grains.
+    /// merged, but for compressed grains.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
         let mut current = None;
-        let mut run = self.piece(file, header, offset, &mut current)?;
-        while run.len < limit.min(MERGE) {
-            let next = self.piece(file, header, offset.saturating_add(run.len), &mut current)?;
-            let continues = match (run.mapping, next.mapping) {
-                (Mapping::Unallocated, Mapping::Unallocated) | (Mapping::Zero, Mapping::Zero) => true,
-                (Mapping::Data { host }, Mapping::Data { host: next }) => {
-                    host.checked_add(run.len) == Some(next)
-                }
-                _ => false,
-            };
-            if !continues {
-                break;
-            }
-            run.len = run.len.saturating_add(next.len);
-        }
-        run.len = run.len.min(limit);
-        Ok(run)
+        Run::merged(offset, limit, |offset| self.piece(file, header, offset, &mut current))
     }
 
     /// The part of one grain (or of a span without a table) that starts at `offset`.
@@ -125,16 +98,16 @@ impl Map {
         let in_span = offset.checked_rem(header.span()).unwrap_or(0);
         let Some(table) = table else {
             let len = header.span().saturating_sub(in_span);
-            return Ok(Run { mapping: Mapping::Unallocated, len });
+            return Ok(Run { mapping: Mapping::Below, len });
         };
         let number = in_span.checked_div(header.grain).and_then(|number| usize::try_from(number).ok());
         let entry = number.and_then(|number| table.get(number)).copied();
         let skip = in_span.checked_rem(header.grain).unwrap_or(0);
         let mapping = match entry.ok_or_else(|| corrupt("a grain table is too short", offset))? {
-            0 => Mapping::Unallocated,
+            0 => Mapping::Below,
             ondisk::ZERO_GRAIN if header.zero_grains => Mapping::Zero,
-            sector if header.compressed => Mapping::Compressed { host: byte_of(sector), skip },
-            sector => Mapping::Data { host: byte_of(sector).saturating_add(skip) },
+            sector if header.compressed => Mapping::Packed(Packed { host: byte_of(sector), skip }),
+            sector => Mapping::Data(byte_of(sector).saturating_add(skip)),
         };
         Ok(Run { mapping, len: header.grain.saturating_sub(skip) })
     }
