@@ -1,5 +1,7 @@
 //! A document for people, before it is known whether it becomes Markdown or a page of HTML.
 
+use crate::report::escape::escape_html;
+
 /// A piece of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
@@ -109,7 +111,7 @@ ul.steps{list-style:none;padding-left:0}
 /// As one page of HTML that needs nothing else.
 pub fn html(blocks: &[Block]) -> String {
     let title = blocks.iter().find_map(|block| match block {
-        Block::Heading(1, words) => Some(escaped(words)),
+        Block::Heading(1, words) => Some(escape_html(words)),
         _ => None,
     });
     let title = title.unwrap_or_default();
@@ -120,13 +122,13 @@ pub fn html(blocks: &[Block]) -> String {
     );
     for block in blocks {
         match block {
-            Block::Heading(level, words) => text += &format!("<h{level}>{}</h{level}>\n", escaped(words)),
-            Block::Text(words) => text += &format!("<p>{}</p>\n", escaped(words)),
+            Block::Heading(level, words) => text += &format!("<h{level}>{}</h{level}>\n", escape_html(words)),
+            Block::Text(words) => text += &format!("<p>{}</p>\n", escape_html(words)),
             Block::Steps(steps) => {
                 text += "<ul class=\"steps\">\n";
                 for step in steps {
                     let code = step.code.as_ref().map(|code| pre(code)).unwrap_or_default();
-                    let step = escaped(&step.text);
+                    let step = escape_html(&step.text);
                     text += &format!("<li><label><input type=\"checkbox\"> {step}</label>{code}</li>\n");
                 }
                 text += "</ul>\n";
@@ -135,10 +137,10 @@ pub fn html(blocks: &[Block]) -> String {
                 let cells = |tag: &str, cells: Vec<String>| -> String {
                     cells.iter().map(|cell| format!("<{tag}>{cell}</{tag}>")).collect()
                 };
-                let head = head.iter().map(|cell| escaped(cell)).collect();
+                let head = head.iter().map(|cell| escape_html(cell)).collect();
                 text += &format!("<table>\n<thead><tr>{}</tr></thead>\n<tbody>\n", cells("th", head));
                 for row in rows {
-                    let row = row.iter().map(|cell| escaped(cell)).collect();
+                    let row = row.iter().map(|cell| escape_html(cell)).collect();
                     text += &format!("<tr>{}</tr>\n", cells("td", row));
                 }
                 text += "</tbody>\n</table>\n";
@@ -150,23 +152,8 @@ pub fn html(blocks: &[Block]) -> String {
 }
 
 fn pre(code: &str) -> String {
-    let lines: Vec<String> = code.lines().map(escaped).collect();
+    let lines: Vec<String> = code.lines().map(escape_html).collect();
     format!("<pre>{}</pre>", lines.join("\n"))
-}
-
-/// A line in which no character means anything to HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in one_line(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

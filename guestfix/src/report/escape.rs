@@ -28,6 +28,22 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     escape(&bytes::decode(bytes)).into_owned()
 }
 
+/// A line in which no character steers, and none means anything to HTML: for text and for attributes in double
+/// quotes.
+pub fn escape_html(line: &str) -> String {
+    let mut escaped = String::with_capacity(line.len());
+    for c in escape_line(line).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 /// JSON text without raw characters that steer, outside of which it has none but line ends: `\u009b` as JSON
 /// writes it.
 pub fn escape_json(json: &str) -> Cow<'_, str> {

@@ -9,8 +9,8 @@ use std::fmt::Write;
 use super::markdown::answers;
 use super::{Ink, Page, Report, counted};
 use crate::bootwalk::Outcome;
-use crate::handover::document::escaped;
 use crate::plan::{Item, Remedy, Verdict};
+use crate::report::escape::escape_html;
 use crate::rule::Evidence;
 use crate::{Severity, rules};
 
@@ -37,7 +37,7 @@ pub(super) fn render(report: &Report) -> String {
     .into_iter()
     .filter(|(.., body)| !body.is_empty())
     .collect();
-    let title = escaped(&report.image);
+    let title = escape_html(&report.image);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
@@ -47,8 +47,8 @@ pub(super) fn render(report: &Report) -> String {
     let _ = writeln!(
         page,
         "<header>\n<p class=\"over\">refloat check, for {}</p>\n<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n</header>",
-        escaped(report.goal.target.name),
-        escaped(&report.guest.to_string())
+        escape_html(report.goal.target.name),
+        escape_html(&report.guest.to_string())
     );
     page += "<nav aria-label=\"Parts of this page\"><ul>";
     for (id, name, _) in &sections {
@@ -86,7 +86,7 @@ fn verdict(report: &Report) -> String {
     };
     let mut chips = String::new();
     let mut chip = |tone: &str, text: String| {
-        let _ = write!(chips, "<li><span class=\"chip {tone}\">{}</span></li>", escaped(&text));
+        let _ = write!(chips, "<li><span class=\"chip {tone}\">{}</span></li>", escape_html(&text));
     };
     if let Some(azure) = &report.azure {
         chip(tone, format!("Azure: {}", azure.verdict.words()));
@@ -116,10 +116,10 @@ fn verdict(report: &Report) -> String {
 fn next(report: &Report) -> String {
     let step = |line: &String| match line.strip_prefix("next: ") {
         Some(command) if command.starts_with("refloat ") => {
-            format!("<li><pre class=\"command\">{}</pre></li>", escaped(command))
+            format!("<li><pre class=\"command\">{}</pre></li>", escape_html(command))
         }
-        Some(sentence) => format!("<li>{}</li>", escaped(sentence)),
-        None => format!("<li>{}</li>", escaped(line)),
+        Some(sentence) => format!("<li>{}</li>", escape_html(sentence)),
+        None => format!("<li>{}</li>", escape_html(line)),
     };
     let by_hand: String = report
         .check
@@ -129,7 +129,7 @@ fn next(report: &Report) -> String {
             Verdict::Wrong { remedy: Remedy::ByHand { what }, .. } if item.severity != Severity::Note => {
                 Some(format!(
                     "<li>By hand: {} <span class=\"soft\">(<a href=\"#{}\">{}</a>)</span></li>",
-                    escaped(what),
+                    escape_html(what),
                     item.rule,
                     item.rule
                 ))
@@ -173,9 +173,9 @@ fn boot(report: &Report) -> String {
             "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"{tone}\"><span style=\"color:var(--tone)\">\
              {}</span></td></tr>",
             hop.kind,
-            escaped(&hop.place.to_string()),
-            escaped(&hop.what),
-            escaped(&outcome)
+            escape_html(&hop.place.to_string()),
+            escape_html(&hop.what),
+            escape_html(&outcome)
         );
     }
     table += "</tbody></table>";
@@ -192,7 +192,7 @@ fn scrolled(name: &str, inner: &str) -> String {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    escaped(&(first + chars.as_str()))
+    escape_html(&(first + chars.as_str()))
 }
 
 /// A sentence: with a full stop, too.
@@ -220,7 +220,7 @@ fn findings(report: &Report) -> String {
         }
     }
     for shortage in &report.check.shortages {
-        let _ = writeln!(body, "<p>No room for the fixes: {}</p>", escaped(shortage));
+        let _ = writeln!(body, "<p>No room for the fixes: {}</p>", escape_html(shortage));
     }
     if body.is_empty() { "<p>None: no rule found a fault.</p>\n".to_owned() } else { body }
 }
@@ -244,7 +244,7 @@ fn finding(item: &Item, tone: &str) -> String {
         id = item.rule
     );
     let line = |piece: &Evidence, why: &str| {
-        let (place, what) = (escaped(&piece.place.to_string()), escaped(&piece.what));
+        let (place, what) = (escape_html(&piece.place.to_string()), escape_html(&piece.what));
         format!("<li><code>{place}</code>: {why}{what}</li>")
     };
     body.extend(evidence.iter().take(EVIDENCE).map(|piece| line(piece, "")));
@@ -254,7 +254,7 @@ fn finding(item: &Item, tone: &str) -> String {
     }
     body += "</ul>\n<dl>";
     if let Some(meta) = meta {
-        let _ = write!(body, "<dt>why it matters</dt><dd>{}</dd>", escaped(meta.cause));
+        let _ = write!(body, "<dt>why it matters</dt><dd>{}</dd>", escape_html(meta.cause));
     }
     let todo = todo.or(meta.map(|meta| meta.fix)).unwrap_or_default();
     if !todo.is_empty() {
@@ -262,7 +262,7 @@ fn finding(item: &Item, tone: &str) -> String {
     }
     if let Some(meta) = meta {
         let sources: Vec<String> = meta.source.iter().map(ToString::to_string).collect();
-        let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escaped(&sources.join("; ")));
+        let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escape_html(&sources.join("; ")));
     }
     body + "</dl></article>\n"
 }
@@ -280,7 +280,7 @@ fn changes(report: &Report) -> String {
         let lines = change.lines().len();
         let open = if lines <= 24 { " open" } else { "" };
         let (name, rules) = heading(change);
-        let heading = format!("{} <code>{}</code>", escaped(&name), escaped(&rules));
+        let heading = format!("{} <code>{}</code>", escape_html(&name), escape_html(&rules));
         if lines <= 2 {
             // The name says it all.
             let _ = writeln!(body, "<p class=\"change\">{heading}</p>");
@@ -340,7 +340,7 @@ fn diff(change: &Page, room: usize) -> (String, usize) {
                 Ink::Faint => "faint",
                 _ => "",
             };
-            let span = escaped(&span);
+            let span = escape_html(&span);
             row += &if class.is_empty() { span } else { format!("<span class=\"{class}\">{span}</span>") };
         }
         if text.len() + row.len() > room {
@@ -371,11 +371,11 @@ fn disks(report: &Report) -> String {
             table,
             "<tr><td><code>{}</code></td><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{used}</td>\
              <td><code>{}</code></td><td><code>{}</code></td></tr>",
-            escaped(&volume.name),
-            escaped(&picture::what(volume)),
+            escape_html(&volume.name),
+            escape_html(&picture::what(volume)),
             size(bytes),
-            escaped(volume.mounted_at.as_deref().unwrap_or_default()),
-            escaped(&name)
+            escape_html(volume.mounted_at.as_deref().unwrap_or_default()),
+            escape_html(&name)
         );
     }
     table += "</tbody></table>";
@@ -387,10 +387,10 @@ fn support(report: &Report) -> String {
     let mut body = String::from("<dl>");
     for row in answers(report) {
         if let [name, text] = row.as_slice() {
-            let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text));
+            let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escape_html(name), escape_html(text));
         }
     }
-    let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escaped(report.supported.source));
+    let _ = write!(body, "<dt>source</dt><dd class=\"soft\">{}</dd>", escape_html(report.supported.source));
     body + "</dl>\n"
 }
 
@@ -409,11 +409,11 @@ fn all_rules(report: &Report) -> String {
             "<tr><td><code>{}</code></td><td>{}</td><td class=\"{tone}\"><span style=\"color:var(--tone)\">{word}</span>\
              {}</td></tr>",
             item.rule,
-            escaped(item.title),
+            escape_html(item.title),
             if why.is_empty() {
                 String::new()
             } else {
-                format!("<br><span class=\"soft\">{}</span>", escaped(why))
+                format!("<br><span class=\"soft\">{}</span>", escape_html(why))
             }
         );
     }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use super::{EVIDENCE, capital, scrolled, sentence, size};
 use crate::Severity;
-use crate::handover::document::escaped;
 use crate::plan::{Item, Remedy, Verdict};
+use crate::report::escape::escape_html;
 use crate::report::{Report, Suitability, code, counted};
 use crate::rules::packs::RulePack;
 use crate::sizing::Tier;
@@ -62,13 +62,13 @@ pub(super) fn sizing(report: &Report) -> String {
         let _ = writeln!(
             body,
             "<p>It ran on <code>{}</code>: {} and {gib:.0} GiB of memory.</p>",
-            escaped(&instance.kind),
+            escape_html(&instance.kind),
             counted(usize::try_from(instance.vcpus).unwrap_or(usize::MAX), "processor")
         );
         let mut rows = String::new();
         for size in &it.sizes {
             let gib = size.memory_mib as f64 / 1024.0;
-            let name = escaped(&size.name);
+            let name = escape_html(&size.name);
             let _ = writeln!(
                 rows,
                 "<tr><td><code>{name}</code></td><td class=\"num\">{}</td><td class=\"num\">{gib:.0} GiB</td></tr>",
@@ -105,14 +105,14 @@ pub(super) fn sizing(report: &Report) -> String {
             size(cost.bytes),
             cost.requests,
             cost.egress,
-            escaped(&cost.source)
+            escape_html(&cost.source)
         );
     }
     let _ = writeln!(
         body,
         "<p class=\"soft\">{}. {}.</p>",
         capital(it.confidence),
-        escaped(&it.sources.join(". "))
+        escape_html(&it.sources.join(". "))
     );
     body
 }
@@ -121,17 +121,17 @@ pub(super) fn sizing(report: &Report) -> String {
 pub(super) fn drift(report: &Report) -> String {
     let mut body = String::new();
     if let Some(drift) = &report.drift {
-        let _ = write!(body, "<p>Since the report on <code>{}</code>:</p>\n<pre>", escaped(&drift.since));
+        let _ = write!(body, "<p>Since the report on <code>{}</code>:</p>\n<pre>", escape_html(&drift.since));
         for (class, sign, list) in [("del", "+", &drift.appeared), ("add", "-", &drift.gone)] {
             for it in list {
-                let line = escaped(&format!("{sign} {}  {}: {}", it.rule, it.place, it.what));
+                let line = escape_html(&format!("{sign} {}  {}: {}", it.rule, it.place, it.what));
                 let _ = writeln!(body, "<span class=\"{class}\">{line}</span>");
             }
         }
         for hop in &drift.boot {
             let was = hop.was.iter().map(|text| format!("- boot walk, {}: {text}", hop.kind));
             let is = hop.is.iter().map(|text| format!("+ boot walk, {}: {text}", hop.kind));
-            was.chain(is).for_each(|line| body += &(escaped(&line) + "\n"));
+            was.chain(is).for_each(|line| body += &(escape_html(&line) + "\n"));
         }
         body += if drift.is_empty() { "nothing changed</pre>\n" } else { "</pre>\n" };
     }
@@ -140,7 +140,7 @@ pub(super) fn drift(report: &Report) -> String {
         let expired = gate.expired.iter().map(|it| (it, "expired, and counts no more"));
         for (it, word) in waived.chain(expired) {
             let text = format!("{}: {word} (by {}, until {}: {})", it.rule, it.owner, it.expires, it.reason);
-            let _ = writeln!(body, "<p>{}</p>", escaped(&text));
+            let _ = writeln!(body, "<p>{}</p>", escape_html(&text));
         }
     }
     body
@@ -163,7 +163,7 @@ fn assessed(report: &Report, item: &Item) -> String {
     let told: Vec<String> = evidence
         .iter()
         .take(EVIDENCE)
-        .map(|it| format!("<code>{}</code>: {}", escaped(&it.place.to_string()), escaped(&it.what)))
+        .map(|it| format!("<code>{}</code>: {}", escape_html(&it.place.to_string()), escape_html(&it.what)))
         .collect();
     format!(
         "<tr id=\"{id}\"><td class=\"rule\"><code>{id}</code>{code}<br><span class=\"chip {tone}\">{severity}</span></td><td>{}</td>\

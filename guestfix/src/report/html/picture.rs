@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{escaped, size};
+use super::{escape_html, size};
 use crate::bootwalk::{HopKind, Outcome, Walk};
 use crate::device::Device;
 use crate::facts::{Machine, SignatureKind, Volume};
@@ -66,8 +66,12 @@ pub(super) fn chain(rows: &[(&str, &Walk)]) -> String {
     let mut body = String::new();
     for (number, ((name, _), states)) in rows.iter().zip(&all).enumerate() {
         let top = number as f64 * ROW;
-        let _ =
-            write!(body, "<text class=\"small\" x=\"1\" y=\"{:.0}\">{}</text>", top + 13.0, escaped(name));
+        let _ = write!(
+            body,
+            "<text class=\"small\" x=\"1\" y=\"{:.0}\">{}</text>",
+            top + 13.0,
+            escape_html(name)
+        );
         let mut stopped = false;
         for (at, kind) in kinds.iter().enumerate() {
             let (left, y) = (1.0 + at as f64 * (width + GAP), top + HEAD);
@@ -99,7 +103,7 @@ pub(super) fn chain(rows: &[(&str, &Walk)]) -> String {
     let told: Vec<String> = rows
         .iter()
         .map(|(name, walk)| format!("{name}: {}", walk.chain()))
-        .map(|text| escaped(&text))
+        .map(|text| escape_html(&text))
         .collect();
     svg("The boot chain", &told.join(". "), height, &body)
 }
@@ -141,7 +145,7 @@ pub(super) fn disks(machine: &Machine) -> String {
         told.push(name);
         top += ROW;
     }
-    return svg("Disks and volumes, to scale", &escaped(&told.join("; ")), top - 14.0, &body);
+    return svg("Disks and volumes, to scale", &escape_html(&told.join("; ")), top - 14.0, &body);
 
     fn rail(body: &mut String, top: f64, width: f64, name: &str) {
         let _ = write!(
@@ -149,7 +153,7 @@ pub(super) fn disks(machine: &Machine) -> String {
             "<text class=\"small\" x=\"1\" y=\"{:.0}\">{}</text><rect class=\"rail\" x=\"1\" y=\"{:.0}\" \
              width=\"{width:.1}\" height=\"{BAR:.0}\" rx=\"4\"/>",
             top + 13.0,
-            escaped(name),
+            escape_html(name),
             top + 20.0
         );
     }
@@ -164,7 +168,7 @@ pub(super) fn disks(machine: &Machine) -> String {
             body,
             "<g><title>{}</title><rect class=\"part {class}\" x=\"{left:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" \
              height=\"{BAR:.0}\" rx=\"3\"/>",
-            escaped(&title)
+            escape_html(&title)
         );
         if let Some(free) = volume.free.filter(|_| class == "files") {
             let bytes = volume.device.size();
@@ -178,8 +182,13 @@ pub(super) fn disks(machine: &Machine) -> String {
         let room = (width / 8.0) as usize;
         let label = [volume.name.clone(), format!("{} {}", volume.name, kind(volume))];
         if let Some(text) = label.iter().rev().find(|text| text.chars().count() <= room) {
-            let _ =
-                write!(body, "<text x=\"{:.1}\" y=\"{:.0}\">{}</text>", left + 6.0, y + 17.0, escaped(text));
+            let _ = write!(
+                body,
+                "<text x=\"{:.1}\" y=\"{:.0}\">{}</text>",
+                left + 6.0,
+                y + 17.0,
+                escape_html(text)
+            );
         }
         if let Some(at) = volume.mounted_at.as_ref().filter(|at| at.chars().count() <= room) {
             let x = left + 6.0;
@@ -187,7 +196,7 @@ pub(super) fn disks(machine: &Machine) -> String {
                 body,
                 "<text class=\"small\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>",
                 y + 32.0,
-                escaped(at)
+                escape_html(at)
             );
         }
         body.push_str("</g>");

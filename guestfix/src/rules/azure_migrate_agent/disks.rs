@@ -1,7 +1,6 @@
 //! Which disks and volumes it copies.
 
-use libdisk::volume::TableFault;
-
+use super::super::azure_vm::disks::has_odd_sectors;
 use super::{META, fault};
 use crate::device::Device;
 use crate::facts::{SignatureKind, Volume};
@@ -91,14 +90,7 @@ pub(super) static SECTORS: Rule = Rule {
         source: REPLICATION,
         ..META
     },
-    detect: |guest| {
-        let mut evidence = Vec::new();
-        for (place, _, faults) in guest.view.machine().tables() {
-            let odd = faults.iter().find(|fault| matches!(fault, TableFault::SectorSize { .. }));
-            evidence.extend(odd.map(|fault| Evidence::new(place, fault.to_string())));
-        }
-        Ok(Finding::from_evidence(evidence))
-    },
+    detect: has_odd_sectors,
     fix: None,
 };
 

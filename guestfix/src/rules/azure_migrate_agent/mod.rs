@@ -7,9 +7,10 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+use super::azure_vm::fault;
 use crate::platform::{assessment, azure};
-use crate::rule::{Applies, Evidence, Pack, Place};
-use crate::{Finding, Phase, Rule, RuleMeta, Severity};
+use crate::rule::{Applies, Pack};
+use crate::{Phase, Rule, RuleMeta, Severity};
 
 /// The rules of the pack.
 pub(super) static ALL: &[&Rule] = &[
@@ -73,8 +74,3 @@ const META: RuleMeta = RuleMeta {
     source: &[assessment::AGENT],
     applies: Applies::ALWAYS.on(&azure::AZURE),
 };
-
-/// A fault if it is so.
-fn fault(is: bool, place: impl Into<Place>, what: impl Into<String>) -> Finding {
-    Finding::from_evidence(is.then(|| Evidence::new(place, what)).into_iter().collect())
-}

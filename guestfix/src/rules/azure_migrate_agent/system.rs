@@ -1,5 +1,6 @@
 //! Which operating systems it moves.
 
+use super::super::azure_vm::system::{build, is_for_arm64, is_of_32_bits};
 use super::{META, fault};
 use crate::facts::{Loader, Os, OsKind};
 use crate::inspect::compare_versions;
@@ -50,10 +51,7 @@ pub(super) static BITS: Rule = Rule {
         title: "the operating system is one of 64 bits",
         ..META
     },
-    detect: |guest| {
-        let narrow = arch(guest).is_some_and(|arch| matches!(arch, "i386" | "x86"));
-        Ok(fault(narrow, Place::DISK, "the programs are of 32 bits"))
-    },
+    detect: is_of_32_bits,
     fix: None,
 };
 
@@ -63,7 +61,7 @@ pub(super) static ARM: Rule = Rule {
         title: "the operating system runs on x86-64 processors",
         ..META
     },
-    detect: |guest| Ok(fault(arch(guest) == Some("aarch64"), Place::DISK, "the programs are for arm64")),
+    detect: is_for_arm64,
     fix: None,
 };
 
@@ -216,14 +214,6 @@ pub(super) static XEN_DRIVERS: Rule = Rule {
     },
     fix: None,
 };
-
-fn arch(guest: &Guest<'_>) -> Option<&'static str> {
-    guest.facts.os.as_ref().and_then(|os| os.arch)
-}
-
-fn build(guest: &Guest<'_>) -> Option<u32> {
-    guest.facts.windows.as_ref().and_then(|windows| windows.build)
-}
 
 /// A fault where the distribution is on the list, and its version is not.
 fn of_version(guest: &Guest<'_>, list: &[(&str, &[(&str, &str)])], what: &str) -> Finding {

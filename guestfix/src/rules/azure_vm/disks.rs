@@ -6,7 +6,7 @@ use super::{META, fault};
 use crate::facts::{SignatureKind, TableKind};
 use crate::platform::{Firmware, assessment, azure};
 use crate::rule::{Applies, Evidence, Place};
-use crate::{Finding, Guest, Rule, RuleMeta, Severity};
+use crate::{Finding, Guest, Result, Rule, RuleMeta, Severity};
 
 pub(super) static COUNT: Rule = Rule {
     meta: RuleMeta {
@@ -147,14 +147,7 @@ pub(super) static SECTORS: Rule = Rule {
         source: &[assessment::DISKS],
         ..META
     },
-    detect: |guest| {
-        let mut evidence = Vec::new();
-        for (place, _, faults) in guest.view.machine().tables() {
-            let odd = faults.iter().find(|fault| matches!(fault, TableFault::SectorSize { .. }));
-            evidence.extend(odd.map(|fault| Evidence::new(place, fault.to_string())));
-        }
-        Ok(Finding::from_evidence(evidence))
-    },
+    detect: has_odd_sectors,
     fix: None,
 };
 
@@ -245,6 +238,15 @@ pub(super) static PAGE_FILE: Rule = Rule {
 };
 
 /// The disks from this one on that are larger.
+pub(in crate::rules) fn has_odd_sectors(guest: &Guest<'_>) -> Result<Finding> {
+    let mut evidence = Vec::new();
+    for (place, _, faults) in guest.view.machine().tables() {
+        let odd = faults.iter().find(|fault| matches!(fault, TableFault::SectorSize { .. }));
+        evidence.extend(odd.map(|fault| Evidence::new(place, fault.to_string())));
+    }
+    Ok(Finding::from_evidence(evidence))
+}
+
 fn larger(guest: &Guest<'_>, limit: u64, from: usize, words: &str) -> Finding {
     let large = guest.view.machine().sizes().skip(from).filter(|(_, size)| *size > limit);
     let told = large.map(|(place, size)| Evidence::new(place, format!("{size} bytes, more than {words}")));

@@ -1,10 +1,10 @@
 //! What Azure's own assessment says of a machine, and what its documents say of what is in it. None of these
 //! stands in the way of a start, so none is mended here: each says what to do.
 
-mod disks;
+pub(in crate::rules) mod disks;
 pub(in crate::rules) mod guest;
 mod size;
-mod system;
+pub(in crate::rules) mod system;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +78,6 @@ const META: RuleMeta = RuleMeta {
 };
 
 /// A fault if it is so.
-fn fault(is: bool, place: impl Into<Place>, what: impl Into<String>) -> Finding {
+pub(super) fn fault(is: bool, place: impl Into<Place>, what: impl Into<String>) -> Finding {
     Finding::from_evidence(is.then(|| Evidence::new(place, what)).into_iter().collect())
 }

@@ -6,7 +6,7 @@ use crate::inspect::compare_versions;
 use crate::platform::{Firmware, assessment, azure};
 use crate::report::{Listing, Support};
 use crate::rule::{Applies, Place};
-use crate::{Finding, Guest, Rule, RuleMeta, Severity};
+use crate::{Finding, Guest, Result, Rule, RuleMeta, Severity};
 
 const NO_SYSTEM: Finding = Finding::NotApplicable("the operating system is not known");
 const ON_LINUX: Applies = Applies::LINUX.on(&azure::AZURE);
@@ -37,10 +37,7 @@ pub(super) static BITS: Rule = Rule {
         fix: "install a system of 64 bits, and move the data",
         ..META
     },
-    detect: |guest| {
-        let narrow = arch(guest).is_some_and(|arch| matches!(arch, "i386" | "x86"));
-        Ok(fault(narrow, Place::DISK, "the programs are of 32 bits"))
-    },
+    detect: is_of_32_bits,
     fix: None,
 };
 
@@ -54,7 +51,7 @@ pub(super) static ARM: Rule = Rule {
         source: &[assessment::GENERATION_2],
         ..META
     },
-    detect: |guest| Ok(fault(arch(guest) == Some("aarch64"), Place::DISK, "the programs are for arm64")),
+    detect: is_for_arm64,
     fix: None,
 };
 
@@ -242,11 +239,20 @@ pub(super) static KERNEL: Rule = Rule {
     fix: None,
 };
 
-fn arch(guest: &Guest<'_>) -> Option<&'static str> {
+pub(in crate::rules) fn is_of_32_bits(guest: &Guest<'_>) -> Result<Finding> {
+    let narrow = arch(guest).is_some_and(|arch| matches!(arch, "i386" | "x86"));
+    Ok(fault(narrow, Place::DISK, "the programs are of 32 bits"))
+}
+
+pub(in crate::rules) fn is_for_arm64(guest: &Guest<'_>) -> Result<Finding> {
+    Ok(fault(arch(guest) == Some("aarch64"), Place::DISK, "the programs are for arm64"))
+}
+
+pub(in crate::rules) fn arch(guest: &Guest<'_>) -> Option<&'static str> {
     guest.facts.os.as_ref().and_then(|os| os.arch)
 }
 
-fn build(guest: &Guest<'_>) -> Option<u32> {
+pub(in crate::rules) fn build(guest: &Guest<'_>) -> Option<u32> {
     guest.facts.windows.as_ref().and_then(|windows| windows.build)
 }
 
