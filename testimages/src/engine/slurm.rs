@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -112,14 +112,14 @@ impl Slurm {
     /// # Panics
     /// When it is not taken.
     #[track_caller]
-    pub fn submit(&self, script: &Path, environment: &[(&str, &str)]) -> String {
+    pub fn submit(&self, script: &Path) -> String {
         let mut sbatch = self.command("sbatch");
-        sbatch.arg("--parsable").envs(environment.iter().copied()).arg(script);
+        sbatch.arg("--parsable").arg(script);
         let output = judge::run(&mut sbatch);
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Waits until no task of a job is left in the queue; the states of its tasks as `squeue` last told them.
+    /// Waits until no task of a job is left in the queue.
     ///
     /// # Panics
     /// When that takes longer.
@@ -146,7 +146,6 @@ fn conf(folder: &Path, host: &str, munge: &Path) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     let (controller, node) = (port(), port());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let socket: PathBuf = munge.to_owned();
     format!(
         "ClusterName=refloat\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\n\
          AuthType=auth/munge\nAuthInfo=socket={}\nCryptoType=crypto/munge\nMpiDefault=none\n\
@@ -158,7 +157,7 @@ fn conf(folder: &Path, host: &str, munge: &Path) -> String {
          CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n\
          NodeName={host} NodeAddr=127.0.0.1 CPUs={processors} State=UNKNOWN\n\
          PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n",
-        socket.display(),
+        munge.display(),
         at("state"),
         at("spool"),
         at("slurmctld.log"),

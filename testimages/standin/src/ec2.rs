@@ -76,7 +76,21 @@ fn describe_snapshots(service: &Service, query: &Query) -> Result<String, Refusa
             })
     };
     let found: Vec<_> = service.snapshots.values().filter(matches).collect();
-    let listing = name(&["DescribeSnapshots"]);
+    page(service, query, "DescribeSnapshots", "snapshotSet", &found, |xml, snapshot| {
+        snapshot_item(xml, snapshot)
+    })
+}
+
+/// The set of what was found, from where the token of the query says, and the token of the next page.
+fn page<T>(
+    service: &Service,
+    query: &Query,
+    action: &'static str,
+    set: &str,
+    found: &[&T],
+    item: impl Fn(&mut String, &T),
+) -> Result<String, Refusal> {
+    let listing = name(&[action]);
     let now = service.clock.now();
     let start = match query.get("NextToken") {
         Some(token) => Token::index(token, listing, now, PAGE_TOKEN_LIFE).ok_or_else(|| {
@@ -85,11 +99,11 @@ fn describe_snapshots(service: &Service, query: &Query) -> Result<String, Refusa
         None => 0,
     };
     let most = query.get("MaxResults").and_then(|most| most.parse().ok()).unwrap_or(1000_usize).max(5);
-    let mut xml = String::from("<snapshotSet>");
-    for snapshot in found.iter().skip(start).take(most) {
-        snapshot_item(&mut xml, snapshot);
+    let mut xml = format!("<{set}>");
+    for one in found.iter().skip(start).take(most) {
+        item(&mut xml, one);
     }
-    xml += "</snapshotSet>";
+    xml += &format!("</{set}>");
     if found.len() > start + most {
         let next = Token { of: listing, index: (start + most) as u64 }.issue(now);
         element(&mut xml, "nextToken", &next);
@@ -193,25 +207,9 @@ fn describe_instances(service: &Service, query: &Query) -> Result<String, Refusa
             })
     };
     let found: Vec<_> = service.instances.iter().filter(matches).collect();
-    let listing = name(&["DescribeInstances"]);
-    let now = service.clock.now();
-    let start = match query.get("NextToken") {
-        Some(token) => Token::index(token, listing, now, PAGE_TOKEN_LIFE).ok_or_else(|| {
-            Refusal::ec2("InvalidNextToken", "The next token is invalid or has expired.".to_owned())
-        })? as usize,
-        None => 0,
-    };
-    let most = query.get("MaxResults").and_then(|most| most.parse().ok()).unwrap_or(1000_usize).max(5);
-    let mut xml = String::from("<reservationSet>");
-    for instance in found.iter().skip(start).take(most) {
-        instance_item(&mut xml, instance);
-    }
-    xml += "</reservationSet>";
-    if found.len() > start + most {
-        let next = Token { of: listing, index: (start + most) as u64 }.issue(now);
-        element(&mut xml, "nextToken", &next);
-    }
-    Ok(xml)
+    page(service, query, "DescribeInstances", "reservationSet", &found, |xml, instance| {
+        instance_item(xml, instance)
+    })
 }
 
 fn instance_item(xml: &mut String, instance: &Instance) {

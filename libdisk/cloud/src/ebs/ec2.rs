@@ -13,7 +13,7 @@ use crate::rate::Rate;
 use crate::retry::{Cloud, Failure, Retry};
 
 /// Pages of a description; a volume with so many snapshots is none.
-pub(super) const PAGES: usize = 1000;
+const PAGES: usize = 1000;
 /// Queries a second; the quotas differ, and this is below all of them.
 const QUERIES_PER_SECOND: f64 = 5.0;
 
@@ -160,14 +160,25 @@ fn distance(a: &str, b: &str) -> (usize, u64) {
 }
 
 fn snapshots(client: &Client, of: &str, query: Vec<(String, String)>) -> Result<Vec<Description>, Failure> {
-    let mut all = Vec::new();
-    let mut next = None;
+    pages(client, of, "DescribeSnapshots", &query, |document| {
+        items(document, "snapshotSet").map(description).collect()
+    })
+}
+
+/// What all pages of a description have.
+pub(super) fn pages<T>(
+    client: &Client,
+    of: &str,
+    action: &str,
+    query: &[(String, String)],
+    read: impl Fn(Node<'_, '_>) -> Vec<T>,
+) -> Result<Vec<T>, Failure> {
+    let (mut all, mut next) = (Vec::new(), None);
     for _ in 0..PAGES {
-        let mut query = query.clone();
+        let mut query = query.to_vec();
         query.extend(next.map(|token| ("NextToken".to_owned(), token)));
-        let (page, token) = ask(client, of, "DescribeSnapshots", query, |document| {
-            let found = items(document, "snapshotSet").map(description).collect::<Vec<_>>();
-            Ok((found, text(document, "nextToken").filter(|token| !token.is_empty())))
+        let (page, token) = ask(client, of, action, query, |document| {
+            Ok((read(document), text(document, "nextToken").filter(|token| !token.is_empty())))
         })?;
         all.extend(page);
         next = token;
@@ -238,7 +249,7 @@ impl AnyNamespace for Node<'_, '_> {
 }
 
 /// Makes a query, and again where that may help, and reads its answer.
-pub(super) fn ask<T>(
+fn ask<T>(
     client: &Client,
     of: &str,
     action: &str,

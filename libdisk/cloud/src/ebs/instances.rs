@@ -3,7 +3,7 @@
 use roxmltree::Node;
 
 use super::Ebs;
-use super::ec2::{PAGES, ask, items, text};
+use super::ec2::{items, pages, text};
 use crate::retry::Failure;
 
 /// Instances of a page; the service allows from 5 to 1000.
@@ -35,22 +35,10 @@ impl Ebs {
             ]
         });
         let query: Vec<_> = filters.chain([("MaxResults".to_owned(), PAGE.to_string())]).collect();
-        let (mut all, mut next) = (Vec::new(), None);
-        for _ in 0..PAGES {
-            let mut query = query.clone();
-            query.extend(next.map(|token| ("NextToken".to_owned(), token)));
-            let (page, token) = ask(self.client(), "instances", "DescribeInstances", query, |document| {
-                let reservations = items(document, "reservationSet");
-                let found: Vec<_> =
-                    reservations.flat_map(|one| items(one, "instancesSet")).map(instance).collect();
-                Ok((found, text(document, "nextToken").filter(|token| !token.is_empty())))
-            })?;
-            all.extend(page);
-            next = token;
-            if next.is_none() {
-                break;
-            }
-        }
+        let mut all = pages(self.client(), "instances", "DescribeInstances", &query, |document| {
+            let reservations = items(document, "reservationSet");
+            reservations.flat_map(|one| items(one, "instancesSet")).map(instance).collect()
+        })?;
         // What starts from an instance store has no volume, and so no snapshot.
         all.retain(|instance| instance.volumes > 0);
         Ok(all)

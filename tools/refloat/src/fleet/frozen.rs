@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, anyhow};
+use guestfix::edit::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -57,8 +58,10 @@ impl Machine {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The parts of `azure:SUBSCRIPTION/GROUP/DISK`; `None` for other targets.
+pub(crate) fn managed_disk(target: &str) -> Option<[&str; 3]> {
+    let disk = target.strip_prefix("azure:").filter(|disk| !disk.contains("://"))?;
+    disk.split('/').collect::<Vec<_>>().try_into().ok()
 }
 
 impl Fleet {

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::error::ErrorKind;
 use libdisk::Address;
 
-use super::frozen::Machine;
+use super::frozen::{Machine, managed_disk};
 use crate::answer::Help;
 use crate::cli::Cli;
 use crate::{azure, name};
@@ -232,9 +232,7 @@ fn machine(typed: &Typed) -> Result<Machine> {
 
 /// A managed disk says which group it is in and what its name is.
 fn in_azure(emit: &mut Vec<String>, typed: &Typed, target: &str) {
-    let disk = target.strip_prefix("azure:").filter(|disk| !disk.contains("://"));
-    let parts: Vec<&str> = disk.map(|disk| disk.split('/').collect()).unwrap_or_default();
-    let [_, group, disk] = parts[..] else { return };
+    let Some([_, group, disk]) = managed_disk(target) else { return };
     if !typed.contains_key("resource-group") {
         emit.extend(["--resource-group".to_owned(), group.to_owned()]);
     }

@@ -16,6 +16,7 @@ mod page;
 mod plan;
 mod policy;
 mod portfolio;
+mod program;
 mod run;
 mod simulate;
 mod state;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use guestfix::report::escape::escape_html;
+
 use super::state::Stage;
 use super::status::{Row, Status};
 use super::task::time_of;
@@ -28,35 +30,19 @@ ul.key{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;m
 svg{width:100%;height:auto;color:var(--good)}svg text{fill:var(--soft);font-size:11px}\
 @media print{body{margin:0;max-width:none}}";
 
-/// Text of guests and of people, as text.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 pub(crate) fn html(status: &Status) -> String {
     let (done, all) = (status.count(Stage::Done), status.machines.len());
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>{done} of {all} machines done</title><style>{STYLE}\
          </style></head><body><main>\n<h1>{done} of {all} machines done</h1>\n<p class=\"soft\">{}, as of {}</p>\n",
-        escaped(&status.folder),
+        escape_html(&status.folder),
         time_of(status.at)
     );
     // Writing to a string does not fail.
-    let _ = page.write_str(&bar(status));
+    let _ = page.write_str(&bar(status.counts.iter().map(|count| (count.stage.word(), count.machines))));
     if let Some(next) = status.next() {
-        let _ = writeln!(page, "<p>Next: <code>{}</code></p>", escaped(&next));
+        let _ = writeln!(page, "<p>Next: <code>{}</code></p>", escape_html(&next));
     }
     let _ = page.write_str(&chart(status));
     if !status.causes.is_empty() {
@@ -69,9 +55,9 @@ pub(crate) fn html(status: &Status) -> String {
             let _ = writeln!(
                 page,
                 "<tr><td>{}{more}<td>{}<td>{}</tr>",
-                escaped(&names),
-                escaped(&cause.why),
-                escaped(help)
+                escape_html(&names),
+                escape_html(&cause.why),
+                escape_html(help)
             );
         }
         page.push_str("</tbody></table>\n");
@@ -82,11 +68,10 @@ pub(crate) fn html(status: &Status) -> String {
     page
 }
 
-/// All machines as one bar, and what its parts are.
-fn bar(status: &Status) -> String {
+/// All machines as one bar of parts, each a word and how many, and what they are.
+pub(super) fn bar<'a>(parts: impl Iterator<Item = (&'a str, usize)>) -> String {
     let (mut bar, mut key) = (String::new(), String::new());
-    for count in status.counts.iter().filter(|count| count.machines > 0) {
-        let (word, machines) = (count.stage.word(), count.machines);
+    for (word, machines) in parts.filter(|(_, machines)| *machines > 0) {
         let _ = write!(bar, "<span class=\"{word}\" style=\"flex:{machines}\"></span>");
         let _ = write!(key, "<li class=\"{word}\">{machines} {word}</li>");
     }
@@ -130,12 +115,12 @@ fn line(row: &Row, at: u64) -> String {
     let took = took.map(|seconds| format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
     let of = row.of.map(|of| format!(" of {}", present::size(of))).unwrap_or_default();
     let bytes = if row.bytes > 0 { present::size(row.bytes) + &of } else { String::new() };
-    let why = row.why.as_ref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
+    let why = row.why.as_ref().map(|why| format!(": {}", escape_html(why))).unwrap_or_default();
     format!(
         "<tr><td class=\"n\">{}<td>{}<td class=\"n\">{}<td><span class=\"{}\">{}</span>{why}<td class=\"n\">{bytes}\
          <td class=\"n\">{}<td class=\"n\">{}</tr>\n",
         row.row,
-        escaped(&row.id),
+        escape_html(&row.id),
         row.wave,
         row.stage.word(),
         row.stage.word(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use libdisk::cloud::ebs::{Address, Name};
 use serde_json::{Value, json};
 
-use super::frozen::Fleet;
+use super::frozen::{Fleet, managed_disk};
 use super::store::Store;
 
 /// Writes both, where rows need them; the names of the files.
@@ -71,15 +71,11 @@ fn aws(fleet: &Fleet) -> Option<Value> {
 
 /// A custom role (Azure RBAC) for the groups that the managed disks are made in.
 fn azure(fleet: &Fleet) -> Option<Value> {
-    let disk = |words: &Vec<String>| {
-        let target = words.get(2)?.strip_prefix("azure:").filter(|target| !target.contains("://"))?;
-        match target.split('/').collect::<Vec<_>>()[..] {
-            [subscription, group, _] => Some(format!("/subscriptions/{subscription}/resourceGroups/{group}")),
-            _ => None,
-        }
-    };
-    let scopes: BTreeSet<String> =
-        fleet.machines.iter().filter_map(|machine| disk(&machine.migrate)).collect();
+    let groups = fleet.machines.iter().filter_map(|machine| {
+        let [subscription, group, _] = managed_disk(machine.migrate.get(2)?)?;
+        Some(format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+    });
+    let scopes: BTreeSet<String> = groups.collect();
     if scopes.is_empty() {
         return None;
     }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::page::{STYLE, escaped};
+use guestfix::report::escape::escape_html;
+
+use super::page::{STYLE, bar};
 use super::survey::{Survey, Surveyed, Verdict};
 use crate::forecast::{EGRESS, GB};
 
@@ -28,16 +30,9 @@ pub(crate) fn html(survey: &Survey, machines: &[Surveyed]) -> String {
          content=\"width=device-width,initial-scale=1\"><title>{all} machines</title><style>{STYLE}{MORE}</style></head>\
          <body><main>\n<h1>{all} machines</h1>\n"
     );
-    let (mut bar, mut key) = (String::new(), String::new());
-    for (verdict, count) in survey.counts.iter().filter(|(_, count)| *count > 0) {
-        let word = verdict.word();
-        // Writing to a string does not fail.
-        let _ = write!(bar, "<span class=\"{word}\" style=\"flex:{count}\"></span>");
-        let _ = write!(key, "<li class=\"{word}\">{count} {word}</li>");
-    }
-    let _ =
-        writeln!(page, "<div class=\"bar\" aria-hidden=\"true\">{bar}</div>\n<ul class=\"key\">{key}</ul>");
+    page.push_str(&bar(survey.counts.iter().map(|(verdict, machines)| (verdict.word(), *machines))));
     let egress = survey.gib as f64 * f64::from(1 << 30) / GB * EGRESS;
+    // Writing to a string does not fail.
     let _ = writeln!(
         page,
         "<p>{} GiB of disks. If all of it were data, it would be ${egress:.0} for what leaves AWS (us-east-1); what is \
@@ -97,8 +92,8 @@ fn map(machines: &[Surveyed]) -> String {
             map,
             "<text x=\"0\" y=\"{:.1}\">{}</text><path class=\"{}\" d=\"{path}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             top + 12.0,
-            escaped(rule),
-            escaped(severity),
+            escape_html(rule),
+            escape_html(severity),
             left + cell * machines.len() as f64 + 8.0,
             top + 12.0,
             columns.len()
@@ -126,13 +121,14 @@ fn waves(machines: &[Surveyed]) -> String {
 }
 
 fn line(machine: &Surveyed) -> String {
-    let title = machine.name.as_ref().map(|name| format!(" <span class=\"soft\">{}</span>", escaped(name)));
-    let kind = machine.kind.as_ref().map(|kind| format!(", {}", escaped(kind))).unwrap_or_default();
-    let why = machine.why.as_ref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
+    let title =
+        machine.name.as_ref().map(|name| format!(" <span class=\"soft\">{}</span>", escape_html(name)));
+    let kind = machine.kind.as_ref().map(|kind| format!(", {}", escape_html(kind))).unwrap_or_default();
+    let why = machine.why.as_ref().map(|why| format!(": {}", escape_html(why))).unwrap_or_default();
     let rules: String = machine
         .rules
         .iter()
-        .map(|(rule, severity)| format!("<li>{} ({})", escaped(rule), escaped(severity)))
+        .map(|(rule, severity)| format!("<li>{} ({})", escape_html(rule), escape_html(severity)))
         .collect();
     let found = match machine.rules.len() {
         0 => String::new(),
@@ -140,13 +136,13 @@ fn line(machine: &Surveyed) -> String {
     };
     format!(
         "<tr><td>{}{}<td><span class=\"{}\">{}</span>{why}{found}<td>{}{kind}<td class=\"n\">{} GiB<td>{}<td class=\"n\">{}</tr>\n",
-        escaped(&machine.id),
+        escape_html(&machine.id),
         title.unwrap_or_default(),
         machine.verdict.word(),
         machine.verdict.word(),
-        escaped(machine.os.as_deref().unwrap_or("")),
+        escape_html(machine.os.as_deref().unwrap_or("")),
         machine.gib,
-        escaped(&machine.target),
+        escape_html(&machine.target),
         machine.wave,
     )
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::engine;
 use super::frozen::Fleet;
-use super::state::Stage;
+use super::state::{Stage, because};
 use super::store::Directory;
 use super::task::{Ended, Tasks};
 use crate::answer::{Answer, Help, Outcome, stopped};
@@ -145,8 +145,7 @@ fn several(tasks: &Tasks<'_>, args: &FleetRunArgs) -> Result<Vec<One>> {
 }
 
 fn told(one: &One) -> String {
-    let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{} {}{why}", one.id, one.stage.word())
+    format!("{} {}{}", one.id, one.stage.word(), because(one.why.as_ref()))
 }
 
 impl Ran {
@@ -179,7 +178,7 @@ fn page(ran: &Ran) -> Page {
             Stage::Failed | Stage::Refused => Ink::Bad,
             _ => Ink::Note,
         };
-        let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let why = because(one.why.as_ref());
         let line = Line::default().ink(ink, one.stage.word()).text(format!("  {}{why}", one.id));
         page.line(line.hang(6));
     }

@@ -17,6 +17,11 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Why something is as it is, to stand behind it; nothing if that is not known.
+pub(super) fn because(why: Option<&String>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
+}
+
 /// The name of a file of a machine.
 pub(crate) fn key(index: usize, file: &str) -> String {
     format!("vm/{index:04}/{file}")

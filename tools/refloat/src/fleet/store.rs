@@ -7,10 +7,10 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use guestfix::edit::hex;
 use libdisk::image::{Output, write_file};
 use sha2::{Digest, Sha256};
 
-use super::frozen::hex;
 use crate::name;
 
 /// A file as it was read.
@@ -129,7 +129,7 @@ mod tests {
                         scope.spawn(move || store.swap(key, Some(first), &[number]).unwrap().is_some())
                     })
                     .collect();
-                tries.into_iter().filter(|_| true).map(|one| usize::from(one.join().unwrap())).sum()
+                tries.into_iter().map(|one| usize::from(one.join().unwrap())).sum()
             });
             assert_eq!(won, 1);
             assert_eq!(store.swap(&key, None, b"again").unwrap(), None, "there is one already");

@@ -4,18 +4,21 @@
 //! done costs nothing again.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
+use guestfix::edit::hex;
 use guestfix::report::{Ink, Line, Page};
 use libdisk::cloud::ebs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::portfolio;
+use super::program::program;
+use super::state::because;
 use super::store::{Directory, Store};
-use super::{frozen, portfolio};
 use crate::answer::{Answer, Help, Outcome, stopped};
 use crate::cli::FleetSurveyArgs;
 use crate::context::Context;
@@ -204,7 +207,7 @@ fn surveyed_once(
     store: &dyn Store,
     found: &Found,
 ) -> Result<Surveyed> {
-    let digest = frozen::hex(&<sha2::Sha256 as sha2::Digest>::digest(found.source.as_bytes()));
+    let digest = hex(&<sha2::Sha256 as sha2::Digest>::digest(found.source.as_bytes()));
     let key = format!("survey/{}-{}.json", found.id, &digest[..8]);
     let known = store.read(&key)?.and_then(|entry| serde_json::from_slice::<Surveyed>(&entry.bytes).ok());
     // What could not be looked at may be now.
@@ -220,25 +223,16 @@ fn surveyed_once(
     }
     let machine = surveyed(found, target, &check);
     store.write(&key, &serde_json::to_vec_pretty(&machine)?)?;
-    let why = machine.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    context.note(format!("{} {}{why}", machine.id, machine.verdict.word()));
+    context.note(format!("{} {}{}", machine.id, machine.verdict.word(), because(machine.why.as_ref())));
     Ok(machine)
 }
 
 /// What `check --json` answers.
 fn check(context: &Context, source: &str, target: &str) -> Result<Value> {
-    let program = std::env::current_exe().context("this program is not found")?;
-    let mut command = Command::new(program);
-    command.args(["check", source, "--for", target, "--json", "--quiet"]);
     let global = &context.global;
-    command.args(["--ebs-requests-per-second", &global.ebs_requests_per_second.to_string()]);
-    command.args(["--ebs-patience", &global.ebs_patience.to_string()]);
-    command.args(["--azure-patience", &global.azure_patience.to_string()]);
-    if let Some(file) = &global.sas_file {
-        command.arg("--sas-file").arg(file);
-    }
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let output = output.context("this program cannot be started again")?;
+    let words = ["check", source, "--for", target, "--quiet"];
+    let mut command = program(global, &words, global.ebs_requests_per_second)?;
+    let output = command.stderr(Stdio::null()).output().context("this program cannot be started again")?;
     Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
 }
 

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::frozen::{Fleet, Machine};
 use super::lease::{Asked, Held};
-use super::state::{Known, Receipt, Stage, State, key, now};
+use super::program::program;
+use super::state::{Known, Receipt, Stage, State, because, key, now};
 use super::store::Store;
 use crate::context::Context;
 use crate::present;
@@ -154,7 +155,7 @@ impl Tasks<'_> {
         if ended.stage == Stage::Done {
             self.receipt(index, machine, &state, answer)?;
         }
-        let why = ended.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let why = because(ended.why.as_ref());
         let mut log = self.store.append(&key(index, "log"))?;
         writeln!(log, "{} {}{why}", time_of(now()), ended.stage.word())
             .context("the log cannot be written")?;
@@ -225,25 +226,15 @@ impl Tasks<'_> {
             if let Some(status) = child.try_wait().context("the program cannot be waited for")? {
                 break status;
             }
-            if self.context.observer.cancelled() && !told {
-                (told, _) = (true, stop(&child));
-            }
             if let Some((held, state)) = &mut under
+                && !lost
                 && held.is_due()
             {
-                // What cannot be renewed now may be at the next look: the lease lasts longer than that.
-                match held.renew(self.store) {
-                    Ok(true) => {}
-                    Ok(false) => (lost, _) = (true, stop(&child)),
-                    Err(error) => tracing::warn!(%error, "a lease cannot be renewed"),
-                }
-                {
-                    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    (state.bytes, state.of, state.changed) = (heard.bytes, heard.of, now());
-                }
-                if !lost {
-                    self.tell(index, state)?;
-                }
+                lost = !self.keep(index, held, state, &heard);
+            }
+            if !told && (lost || self.context.observer.cancelled()) {
+                told = true;
+                stop(&child);
             }
             std::thread::sleep(LOOK);
         };
@@ -270,25 +261,33 @@ impl Tasks<'_> {
         Ok((Ended { stage: Stage::of_exit(code), why, help }, answer))
     }
 
+    /// Keeps the lease, and tells how far the program is; `false` if the machine has become somebody else's. What
+    /// cannot be written now may be at the next look: the lease lasts longer than that.
+    fn keep(&self, index: usize, held: &mut Held, state: &mut State, heard: &Mutex<Heard>) -> bool {
+        match held.renew(self.store) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => tracing::warn!(%error, "a lease cannot be renewed"),
+        }
+        {
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.bytes, state.of, state.changed) = (heard.bytes, heard.of, now());
+        }
+        if let Err(error) = self.tell(index, state) {
+            tracing::warn!(%error, "the state of a machine cannot be told");
+        }
+        true
+    }
+
     fn command(&self, index: usize, words: &[String]) -> Result<Command> {
-        let mut command = Command::new(std::env::current_exe().context("this program is not found")?);
-        command.args(words).args(["--json", "--progress", "json"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let global = &self.context.global;
-        let mut rate = global.ebs_requests_per_second;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let share = if self.is_share { self.fleet.share() } else { global.ebs_requests_per_second };
+        let mut command = program(global, &words, share)?;
+        command.args(["--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.is_share {
-            rate = self.fleet.share();
             // Where they meet, tasks of one machine would share a share again.
             command.env("REFLOAT_CACHE", self.store.folder(&key(index, "cache"))?);
-        }
-        command.args(["--ebs-requests-per-second", &rate.to_string()]);
-        command.args(["--ebs-patience", &global.ebs_patience.to_string()]);
-        command.args(["--azure-patience", &global.azure_patience.to_string()]);
-        if let Some(file) = &global.sas_file {
-            command.arg("--sas-file").arg(file);
-        }
-        if global.threads > 0 {
-            command.args(["--threads", &global.threads.to_string()]);
         }
         command.env(RUN_BY, std::process::id().to_string());
         // What was sent so far is known to whoever goes on, on any machine.
@@ -315,10 +314,11 @@ fn owner() -> String {
     format!("process {} on {}{engine}", std::process::id(), host.trim())
 }
 
-fn stop(child: &Child) -> bool {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // It may have ended by now.
-    pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok())
+fn stop(child: &Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended by now.
+        kill_process(pid, Signal::TERM).ok();
+    }
 }
 
 /// Keeps what is said; of progress only how far it is.

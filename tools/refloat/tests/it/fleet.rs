@@ -221,7 +221,7 @@ fn slurm_moves_an_array_of_machines() {
     let folder = folder.path();
     let (Some(slurm), Some(source)) = (Slurm::start(), sound(folder)) else { return };
     planned(folder, "id,source,target,for,after", &rows(source, 4));
-    let job = slurm.submit(&folder.join("fleet/slurm.sh"), &[]);
+    let job = slurm.submit(&folder.join("fleet/slurm.sh"));
     slurm.finish(&job, Duration::from_secs(if testimages::length::long() { 600 } else { 90 }));
     all_done(folder, 4);
     let owner = receipt(folder, 2).unwrap()["owner"].as_str().unwrap().to_owned();
