@@ -24,6 +24,7 @@ pub(crate) struct Held {
     lease: Lease,
     version: String,
     lasts: Duration,
+    lost: bool,
 }
 
 /// What asking for a lease comes to.
@@ -50,7 +51,7 @@ impl Held {
             let lease = Lease { owner: owner.to_owned(), until: now() + lasts.as_secs(), renewed };
             let version = there.map(|entry| entry.version);
             if let Some(version) = store.swap(&key, version.as_deref(), &serde_json::to_vec(&lease)?)? {
-                return Ok(Asked::Held(Self { key, lease, version, lasts }));
+                return Ok(Asked::Held(Self { key, lease, version, lasts, lost: false }));
             }
         }
     }
@@ -65,6 +66,11 @@ impl Held {
         self.put(store, now() + self.lasts.as_secs())
     }
 
+    /// Whether it was found to be somebody else's.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Gives it back.
     pub(crate) fn release(mut self, store: &dyn Store) -> Result<()> {
         self.put(store, 0).map(drop)
@@ -74,6 +80,7 @@ impl Held {
         let lease =
             Lease { owner: self.lease.owner.clone(), until, renewed: self.lease.renewed.wrapping_add(1) };
         let Some(version) = store.swap(&self.key, Some(&self.version), &serde_json::to_vec(&lease)?)? else {
+            self.lost = true;
             return Ok(false);
         };
         (self.lease, self.version) = (lease, version);
@@ -115,7 +122,8 @@ mod tests {
         let store = Directory::new(folder.path());
         let Asked::Held(mut first) = take(&store, "first", 0) else { panic!() };
         let Asked::Held(second) = take(&store, "second", 60) else { panic!("it had ended") };
-        assert!(!first.renew(&store).unwrap());
+        assert!(!first.is_lost());
+        assert!(!first.renew(&store).unwrap() && first.is_lost());
         let Asked::By(lease) = take(&store, "third", 60) else { panic!() };
         assert_eq!(lease.owner, "second");
         second.release(&store).unwrap();

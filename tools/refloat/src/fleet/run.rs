@@ -52,7 +52,14 @@ pub(crate) fn run(context: &Context, args: &FleetRunArgs) -> Outcome {
         None => engine::index()?,
     };
     let lease = Duration::from_secs(args.lease);
-    let tasks = Tasks { context, store: &store, fleet: &fleet, lease, is_share: index.is_some() };
+    let tasks = Tasks {
+        context,
+        store: &store,
+        fleet: &fleet,
+        lease,
+        is_share: index.is_some(),
+        done: Mutex::default(),
+    };
     context.resumes.store(true, std::sync::atomic::Ordering::Relaxed);
     let machines = match index {
         Some(index) => {

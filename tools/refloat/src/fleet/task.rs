@@ -1,8 +1,9 @@
 //! One machine: this very program with `migrate`, under a lease, and what comes of it on record.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -51,6 +52,8 @@ pub(crate) struct Tasks<'a> {
     pub(crate) lease: Duration,
     /// Whether other tasks run elsewhere: each has its share of the quota then. Here all share it anyhow.
     pub(crate) is_share: bool,
+    /// Rows that were seen to be done, which they stay.
+    pub(crate) done: Mutex<HashSet<usize>>,
 }
 
 /// What the program said so far.
@@ -99,13 +102,22 @@ impl Tasks<'_> {
         machines.get(index).ok_or_else(|| anyhow!("there is no row {index}: the list has {}", machines.len()))
     }
 
+    fn done(&self) -> MutexGuard<'_, HashSet<usize>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What has to be done before, if it is not.
     fn is_too_early(&self, machine: &Machine) -> Result<Option<Ended>> {
         let mut waits = None;
         for (index, before) in self.fleet.before(machine) {
+            if self.done().contains(&index) {
+                continue;
+            }
             let known = Known::read(self.store, index, before)?;
             match known.stage() {
-                Stage::Done => {}
+                Stage::Done => {
+                    self.done().insert(index);
+                }
                 stage @ (Stage::Failed | Stage::Refused) => {
                     let why = format!("{} comes first, and is {}", before.id, stage.word());
                     let help = format!("mend {}, run it again, then this one", before.id);
@@ -154,6 +166,10 @@ impl Tasks<'_> {
         };
         if ended.stage == Stage::Done {
             self.receipt(index, machine, &state, answer)?;
+        }
+        // What is on record is that of whoever has the machine now.
+        if held.is_lost() {
+            return Ok(ended);
         }
         let why = because(ended.why.as_ref());
         let mut log = self.store.append(&key(index, "log"))?;
