@@ -129,14 +129,28 @@ pub struct Source {
     /// The part or page of it; empty for all of it.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub clause: &'static str,
-    /// When it was published or read: "2026", "2026-09", "2026-11-23".
+    /// When it was published or read: "2026", "2026-09", "2026-11-23"; [`Source::UNREAD`] where nobody looked.
     pub date: &'static str,
 }
 
 impl Source {
+    /// The date of what nobody looked up for this version.
+    pub const UNREAD: &str = "as known in 2026, not looked up";
+
     /// A part of a document; an empty `clause` means all of it.
     pub const fn new(document: &'static str, clause: &'static str, date: &'static str) -> Self {
         Self { document, clause, date }
+    }
+
+    /// A part of a document that nobody looked up for this version: the rule says what is known of it.
+    pub const fn unread(document: &'static str, clause: &'static str) -> Self {
+        Self::new(document, clause, Self::UNREAD)
+    }
+
+    /// Whether it names a document, and a date or that nobody looked.
+    #[cfg(test)]
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.document.is_empty() && (self.date.starts_with("20") || self.date == Self::UNREAD)
     }
 }
 

@@ -3,9 +3,6 @@
 
 use crate::rule::Source;
 
-/// The date of what nobody looked up for this version.
-pub(crate) const UNREAD: &str = "as known in 2026, not looked up";
-
 /// What Azure Migrate's assessment asks.
 pub(crate) const ASSESSMENT: Source =
     Source::new("Microsoft Learn", "Azure VM assessments in Azure Migrate", "2024-06-24");
@@ -21,7 +18,7 @@ pub(crate) const REPLICATION: Source =
 /// How disks get into Azure.
 pub(crate) const UPLOAD: Source = Source::new("Microsoft Learn", "Upload a VHD to Azure", "2026-09-02");
 /// What kinds of disks there are.
-pub(crate) const DISKS: Source = Source::new("Microsoft Learn", "Azure managed disk types", UNREAD);
+pub(crate) const DISKS: Source = Source::unread("Microsoft Learn", "Azure managed disk types");
 /// What a machine that starts by UEFI can have.
 pub(crate) const GENERATION_2: Source =
     Source::new("Microsoft Learn", "Support for Generation 2 VMs on Azure", "2026-09");
@@ -32,15 +29,15 @@ pub(crate) const LINUX: Source =
 pub(crate) const ENDORSED: Source =
     Source::new("Microsoft Learn", "Endorsed Linux distributions on Azure", "2026");
 /// What networks of Azure carry.
-pub(crate) const NETWORK: Source = Source::new("Microsoft Learn", "Azure Virtual Network FAQ", UNREAD);
+pub(crate) const NETWORK: Source = Source::unread("Microsoft Learn", "Azure Virtual Network FAQ");
 /// Names that Azure does not give.
 pub(crate) const NAMES: Source =
-    Source::new("Microsoft Learn", "Resolve errors for reserved resource names", UNREAD);
+    Source::unread("Microsoft Learn", "Resolve errors for reserved resource names");
 /// How remote disks are attached by NVMe.
 pub(crate) const NVME: Source = Source::new("Microsoft Learn", "Enable NVMe for Linux VMs", "2026");
 /// What the temporary disk of a Windows machine is.
 pub(crate) const TEMPORARY: Source =
-    Source::new("Microsoft Learn", "Use the D: drive as a data drive on a Windows VM", UNREAD);
+    Source::unread("Microsoft Learn", "Use the D: drive as a data drive on a Windows VM");
 
 /// Bytes of a tebibyte.
 pub(crate) const TIB: u64 = 1 << 40;

@@ -154,7 +154,7 @@ mod tests {
             );
             assert!(!meta.source.is_empty(), "{id} must say where it is from");
             for source in meta.source {
-                assert!(source.date.starts_with("20") && !source.document.is_empty(), "{id}: {source:?}");
+                assert!(source.is_whole(), "{id}: {source:?}");
             }
             let pack = format!("{}.", meta.pack.name());
             assert!(id.starts_with(&pack), "{id} is not of the pack {pack}");

@@ -112,10 +112,9 @@ pub(super) static UEFI_SYSTEM: Rule = Rule {
     meta: RuleMeta {
         id: "azure-migrate-agent.uefi-system",
         title: "a system that starts by UEFI is one that it moves so",
-        source: &[crate::rule::Source::new(
+        source: &[crate::rule::Source::unread(
             "Microsoft Learn",
             "Migrate machines as physical servers (UEFI systems)",
-            assessment::UNREAD,
         )],
         applies: META.applies.with(Firmware::Uefi),
         ..META
@@ -172,10 +171,9 @@ pub(super) static PARAVIRTUAL: Rule = Rule {
         id: "azure-migrate-agent.paravirtual",
         title: "the machine is not a paravirtual AMI",
         cause: "Azure Migrate does not find paravirtual machines, and its agent does not move them.",
-        source: &[crate::rule::Source::new(
+        source: &[crate::rule::Source::unread(
             "Microsoft Learn",
             "Support matrix for physical server discovery and assessment",
-            assessment::UNREAD,
         )],
         applies: ON_LINUX,
         ..META

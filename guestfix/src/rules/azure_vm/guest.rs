@@ -250,11 +250,7 @@ pub(super) static SQL: Rule = Rule {
         cause: "A licence of SQL Server that AWS included ends with the instance. Azure bills one, or takes one of \
                 yours by hybrid benefit, once the machine is registered.",
         fix: "register it by emit --sql-license, and move tempdb off a temporary disk that AWS had",
-        source: &[crate::rule::Source::new(
-            "Microsoft Learn",
-            "SQL Server IaaS Agent extension",
-            assessment::UNREAD,
-        )],
+        source: &[crate::rule::Source::unread("Microsoft Learn", "SQL Server IaaS Agent extension")],
         ..META
     },
     detect: |guest| {

@@ -133,7 +133,7 @@ pub(super) static WINDOWS_ENDED: Rule = Rule {
         fix: "plan to move what it does to a newer Windows",
         source: &[
             assessment::ASSESSMENT,
-            crate::rule::Source::new("Microsoft Lifecycle", "Windows Server", assessment::UNREAD),
+            crate::rule::Source::unread("Microsoft Lifecycle", "Windows Server"),
         ],
         applies: ON_WINDOWS,
         ..META
@@ -177,7 +177,7 @@ pub(super) static ENDED: Rule = Rule {
         title: "the vendor supports the release",
         cause: "A release whose support has ended gets no updates unless they are bought.",
         fix: "upgrade, or buy the vendor's extended support",
-        source: &[crate::rule::Source::new("the vendors' life cycle pages", "", assessment::UNREAD)],
+        source: &[crate::rule::Source::unread("the vendors' life cycle pages", "")],
         applies: ON_LINUX,
         ..META
     },
