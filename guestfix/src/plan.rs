@@ -22,6 +22,7 @@ use crate::{Edit, Error, Result, Rule, Severity, View, rules};
 
 pub use self::check::{Assessed, Check, Count, Item, Remedy, Verdict, assess, check, check_with};
 pub(crate) use self::check::{judge, unsatisfied};
+pub use self::diff::text_diff;
 
 /// The schema of a plan file.
 pub const SCHEMA: &str = "refloat.plan/3";

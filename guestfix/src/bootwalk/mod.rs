@@ -12,6 +12,7 @@ mod accounts;
 mod arguments;
 mod bios;
 mod chain;
+mod compare;
 mod esp;
 mod folders;
 pub(crate) mod grub;
@@ -56,6 +57,7 @@ use crate::place::{Evidence, Place};
 use crate::platform::Firmware;
 
 pub use chain::Chain;
+pub use compare::{Change, Compared, Difference, compare};
 use grub::Entry;
 pub(crate) use walk::defaults;
 pub use walk::{starts, walk};

@@ -114,6 +114,18 @@ fn text(path: &str, content: &[u8]) -> Option<String> {
     (!is_secret_text(&text)).then(|| masked(&text).into_owned())
 }
 
+/// Two states of a file as a diff, secrets masked; `None` where one of them is no text, or is a secret.
+pub fn text_diff(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Option<Page> {
+    let shown = |content: Option<&[u8]>| content.map_or(Some(String::new()), |content| text(path, content));
+    let (was, is) = (shown(old)?, shown(new)?);
+    let mut page = Page::new();
+    match was == is {
+        true => page.prose(0, format!("{path} changed in a value or attribute that is not shown")),
+        false => unified(&mut page, path, old.is_none(), &was, &is),
+    }
+    Some(page)
+}
+
 fn was(before: &Before) -> String {
     match before {
         Before::Absent => "nothing".to_owned(),

@@ -769,8 +769,11 @@ pub(crate) enum FsVerb {
         #[arg(value_parser = address())]
         address: String,
     },
-    /// Compare two guests' trees
+    /// Compare two guests' trees, or what they boot by
     Diff {
+        /// Compare only what a boot there reads, from the boot loader to the login: few blocks of a snapshot
+        #[arg(id = "boot", long = "for", value_name = "TARGET", value_parser = target())]
+        target: Option<&'static Target>,
         /// IMAGE or IMAGE#/path
         #[arg(value_parser = address())]
         left: String,

@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result, anyhow};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use guestfix::View;
+use guestfix::bootwalk::{self, Change, Compared};
 use guestfix::facts::{Machine, Volume};
-use guestfix::report::Page;
 use guestfix::report::escape::{escape, escape_bytes};
+use guestfix::report::{Line, Page};
+use guestfix::rule::{Evidence, Goal};
 use guestfix::text::bytes;
 use guestfix::tree::{Tree, volume_at};
 use libdisk::vfs::{FileType, Metadata};
@@ -34,7 +36,12 @@ pub(crate) fn run(context: &Context, args: &FsArgs) -> Outcome {
         FsVerb::Ls { address } => list(context, &open(address)?, address),
         FsVerb::Cat { address } => cat(context, &open(address)?, address),
         FsVerb::Stat { address } => stat(context, &open(address)?, address),
-        FsVerb::Diff { left, right, other_disks } => {
+        FsVerb::Diff { left, right, other_disks, target: Some(target) } => {
+            let (one, other) =
+                (guest(context, left, &context.global.disks)?, guest(context, right, other_disks)?);
+            diff_of_boot(context, &one, &other, &Goal::new(target))
+        }
+        FsVerb::Diff { left, right, other_disks, target: None } => {
             let (one, other) = (open(left)?, self::open(context, right, other_disks, stale)?);
             diff(context, &summary(one, left)?, &summary(other, right)?)
         }
@@ -316,27 +323,9 @@ fn cat_json(context: &Context, tree: &Tree, path: &[u8], address: &str) -> Outco
     Ok(Answer::Yes)
 }
 
-/// What became of a path.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Change {
-    Added,
-    Changed,
-    Removed,
-}
-
-impl Change {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Removed => "removed",
-        }
-    }
-}
-
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Difference {
+    /// The path; of what is outside file systems, the disk and the byte: "disk at 0x1be".
     path: String,
     change: Change,
 }
@@ -344,6 +333,9 @@ pub(crate) struct Difference {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Differences<'a> {
     differences: &'a [Difference],
+    /// What a boot looks at and could not be read, so that nobody knows whether it changed.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unread: &'a [Evidence],
 }
 
 impl Document for Differences<'_> {
@@ -363,9 +355,50 @@ fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<Str
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
     let same = differences.is_empty();
-    context.answer(&Differences { differences: &differences }, || {
+    context.answer(&Differences { differences: &differences, unread: &[] }, || {
         let line = |found: &Difference| format!("{:<8} {}\n", found.change.name(), escape(&found.path));
         Ok(differences.iter().map(line).collect::<String>().into())
+    })?;
+    Ok(Answer::from_bool(same))
+}
+
+/// The guest that boots from an image.
+fn guest(context: &Context, address: &str, further: &[String]) -> Result<Tree> {
+    let image = image::open_disks(context, address, further, Takes::Disk)?;
+    image.guest()
+}
+
+fn diff_of_boot(context: &Context, old: &Tree, new: &Tree, goal: &Goal) -> Outcome {
+    let Compared { differences, unread, compared } = bootwalk::compare(old, new, goal)?;
+    let told: Vec<Difference> =
+        differences.iter().map(|it| Difference { path: it.place.to_string(), change: it.change }).collect();
+    let same = told.is_empty() && unread.is_empty();
+    context.answer(&Differences { differences: &told, unread: &unread }, || {
+        let mut page = Page::new();
+        for it in &told {
+            page.line(Line::new(format!("{:<8} {}", it.change.name(), escape(&it.path))));
+        }
+        for it in &unread {
+            page.line(Line::new(format!(
+                "{:<8} {}: {}",
+                "unread",
+                escape(&it.place.to_string()),
+                escape(&it.what)
+            )));
+        }
+        for diff in differences.into_iter().filter_map(|it| it.diff) {
+            page.gap();
+            page.append(diff);
+        }
+        page.gap();
+        page.prose(
+            0,
+            format!(
+                "{compared} files and places that a boot for {} looks at were compared",
+                goal.target.name
+            ),
+        );
+        Ok(page)
     })?;
     Ok(Answer::from_bool(same))
 }

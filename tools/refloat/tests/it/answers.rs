@@ -138,6 +138,13 @@ fn files_can_be_looked_at_without_mounting() {
     refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
     let different = refloat(folder.path(), &format!("fs diff {image} fixed.qcow2 --allow-backing ."), 1);
     assert!(different.contains("/etc/fstab"), "{different}");
+    let boot = "--allow-backing . --for azure-gen1";
+    assert!(refloat(folder.path(), &format!("fs diff {image} {image} {boot}"), 0).contains("were compared"));
+    let different = refloat(folder.path(), &format!("fs diff {image} fixed.qcow2 {boot}"), 1);
+    assert!(
+        different.contains("changed  /etc/fstab") && different.contains("+++ b/etc/fstab"),
+        "{different}"
+    );
     let missing = command(folder.path(), &format!("fs cat {image}#/no/such")).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
 }

@@ -139,6 +139,7 @@ fn a_wrong_answer_is_noticed() {
         ("fs stat IMAGE#/etc/fstab", 0),
         ("fs cat IMAGE#/etc/fstab", 0),
         ("fs diff IMAGE moved.vhd", 1),
+        ("fs diff IMAGE moved.vhd --for azure-gen1", 1),
         ("apply plan.json --in-place", 0),
         ("undo IMAGE", 0),
         ("rules", 0),

@@ -382,6 +382,7 @@ fn every_answer_tells_what_was_read_and_what_it_cost() {
         ("fs cat ebs:S#/etc/fstab", 0),
         ("fs stat ebs:S#/etc/fstab", 0),
         ("fs diff ebs:S#/etc ebs:S#/etc", 0),
+        ("fs diff ebs:S ebs:S --for azure-gen1", 0),
         ("migrate ebs:S migrated.vhd --for azure-gen1 --force", 0),
         ("convert ebs:S whole.raw --force", 0),
         ("verify whole.raw ebs:S", 0),
