@@ -8,6 +8,7 @@ pub mod azure_cli;
 pub mod azurite;
 pub mod boto;
 pub mod cache;
+pub mod dissect;
 pub mod engine;
 pub mod hostile;
 pub mod judge;

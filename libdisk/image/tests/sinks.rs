@@ -11,7 +11,7 @@ use image::qcow2::{Backing, BackingFile, Image, write_overlay};
 use image::raw::{self, RawSink};
 use image::vhd::{self, FixedSink, Identity};
 use image::{Output, qcow2, vhdx};
-use testimages::judge;
+use testimages::{dissect, judge};
 
 const SIZE: u64 = (5 << 20) + 512 * 7;
 const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
@@ -58,6 +58,11 @@ fn what_was_written_reads_back_and_is_the_same_every_time() {
             path
         });
         conformance::read(&open(kind, &paths[0]), &expected(kind));
+        match kind {
+            "raw" => {}
+            "vhd" | "dynamic" => dissect::reads("vhd", &paths[0], None, &expected(kind)),
+            kind => dissect::reads(kind, &paths[0], None, &expected(kind)),
+        }
         let first = std::fs::read(&paths[0]).unwrap();
         assert!(paths.iter().all(|path| std::fs::read(path).unwrap() == first), "{kind}");
     }

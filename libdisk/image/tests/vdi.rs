@@ -6,7 +6,7 @@ use block::testing::conformance;
 use block::{Disk, ErrorKind, FileDisk, Memory};
 use image::Backing;
 use image::vdi::Image;
-use testimages::judge;
+use testimages::{dissect, judge};
 
 /// Blocks of data, of zeros, and a last one of which the disk has but a part.
 fn content() -> Vec<u8> {
@@ -45,6 +45,7 @@ fn dynamic_and_fixed_images_are_read_as_qemu_reads_them() {
         let expected = theirs(&path);
         assert!(expected.starts_with(&content()));
         conformance::read(&disk, &expected);
+        dissect::reads("vdi", &path, None, &expected);
     }
 }
 
@@ -100,6 +101,7 @@ fn differencing_images_read_from_their_parent() {
     let names: Vec<_> = content.layers.iter().map(|layer| layer.name).collect();
     assert_eq!((names, content.files.len()), (vec!["vdi", "parent", "vdi"], 2));
     conformance::read(&content.disk, &expected);
+    dissect::reads("vdi", &child, Some(&parent), &expected);
 
     assert_eq!(open(&Backing::Deny).unwrap_err().kind(), ErrorKind::Refused);
     let elsewhere = tempfile::tempdir().unwrap();

@@ -9,8 +9,8 @@ use block::testing::conformance;
 use block::{Disk, ErrorKind, Memory};
 use image::Backing;
 use image::vhdx::Image;
-use testimages::judge;
 use testimages::vhdx::{Change, Patch};
+use testimages::{dissect, judge};
 
 const MIB: usize = 1 << 20;
 const LOG_GUID: [u8; 16] = *b"a log for a test";
@@ -152,6 +152,7 @@ fn differencing_disks_read_from_their_parent() {
     let parent_of_theirs = vhdx::VhdxReader::open(&parent).unwrap();
     let other = vhdx::VhdxReader::from_bytes_with_parent(patch.bytes.clone(), parent_of_theirs).unwrap();
     assert!(theirs(other) == expected);
+    dissect::reads("vhdx", &child, None, &expected);
 
     let refused = |backing: &Backing| Image::open(&child, backing).unwrap_err();
     assert_eq!(refused(&Backing::Deny).kind(), ErrorKind::Refused);

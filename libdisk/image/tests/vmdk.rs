@@ -7,7 +7,7 @@ use block::testing::conformance;
 use block::{Disk, ErrorKind, ExtentKind, FileDisk, Memory};
 use image::Backing;
 use image::vmdk::Image;
-use testimages::judge;
+use testimages::{dissect, judge};
 
 const GRAIN: usize = 64 << 10;
 const SECTOR: usize = 512;
@@ -86,6 +86,7 @@ fn every_subformat_of_qemu_img() {
         let expected = theirs(&path);
         assert!(expected.starts_with(&content()), "{options}");
         conformance::read(&image.disk(), &expected);
+        dissect::reads("vmdk", &path, None, &expected);
         assert_eq!(image.files().len(), files, "{options}");
         let text = &image.layers().last().unwrap().text;
         assert!(options.contains(text.split(',').next().unwrap()), "{options}: {text}");
@@ -157,7 +158,9 @@ fn a_disk_on_another_one_is_read_behind_the_gate() {
     create(&child, &grandchild);
     write(&grandchild, &["write -P 0x33 130k 4k"]);
     for path in [&child, &grandchild] {
-        conformance::read(&open(path), &theirs(path));
+        let expected = theirs(path);
+        conformance::read(&open(path), &expected);
+        dissect::reads("vmdk", path, None, &expected);
     }
     let image = Image::open(&grandchild, &allowed(&child)).unwrap();
     assert_eq!((image.files().len(), image.layers().len()), (3, 5));
