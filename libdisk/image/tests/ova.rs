@@ -112,6 +112,19 @@ fn packed_disks_disks_in_pieces_and_long_names() {
     }
 }
 
+/// A descriptor names files by URIs.
+#[test]
+fn names_that_are_spelt_as_uris() {
+    let Some(folder) = parts() else { return };
+    let ovf =
+        OVF.replace("\"vm-os.vmdk\"", "\"d%201%20%C3%BC.vmdk\"").replace("\"vm-data.vmdk\"", "\"100%.vmdk\"");
+    std::fs::write(folder.path().join("vm.ovf"), ovf).unwrap();
+    shell(folder.path(), "mv vm-os.vmdk 'd 1 ü.vmdk'; mv vm-data.vmdk 100%.vmdk");
+    let disks = ova::open(&tar(folder.path(), "--format=pax", "vm.ovf *.vmdk")).unwrap();
+    conformance::read(&disks[0].disk, &content(1));
+    conformance::read(&disks[1].disk, &content(2));
+}
+
 #[test]
 fn what_is_wrong_is_told() {
     let Some(folder) = parts() else { return };
@@ -123,6 +136,9 @@ fn what_is_wrong_is_told() {
     assert!(error.to_string().contains("no .ovf in it"), "{error}");
     let error = said("vm.ovf vm-os.vmdk");
     assert!(error.to_string().contains("\"vm-data.vmdk\" is not in the archive"), "{error}");
+    shell(folder.path(), "cp vm.ovf other.ovf");
+    let error = said("vm.ovf vm-os.vmdk vm-data.vmdk other.ovf");
+    assert!(error.to_string().contains("several machines"), "{error}");
 
     let path = tar(folder.path(), "--format=ustar", "vm.ovf vm.mf vm-os.vmdk vm-data.vmdk");
     let good = std::fs::read(&path).unwrap();

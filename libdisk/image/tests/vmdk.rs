@@ -101,6 +101,30 @@ fn every_subformat_of_qemu_img() {
     }
 }
 
+/// All tables of a large disk are there from the start: those in a hole of the file are not read one by one.
+#[test]
+fn a_large_disk_takes_no_longer_than_its_data() {
+    let Some((folder, _)) = folder() else { return };
+    let path = folder.path().join("large.vmdk");
+    judge::run(Command::new("qemu-img").args(["create", "-q", "-f", "vmdk"]).arg(&path).arg("4T"));
+    let write = ["-c", "write -P 0x55 0 64k", "-c", "write -P 0x66 2199023255552 64k"];
+    judge::run(Command::new("qemu-io").args(["-f", "vmdk"]).args(write).arg(&path));
+    let disk = open(&path);
+    let extents: Vec<_> = disk.extents(0..disk.size()).map(|run| run.unwrap()).collect();
+    assert!(extents.len() <= 6, "{} runs", extents.len());
+    let data: Vec<_> =
+        extents.iter().filter(|(_, kind)| *kind != ExtentKind::Zero).map(|(at, _)| at.clone()).collect();
+    assert_eq!(data, [0..GRAIN as u64, 1 << 41..(1 << 41) + GRAIN as u64]);
+    assert_eq!(disk.read_vec(1 << 41, 512).unwrap(), [0x66; 512]);
+    let mut runs = 0;
+    let mut at = GRAIN as u64;
+    while at < 1 << 41 {
+        at += disk.extent_at(at..disk.size()).unwrap().len;
+        runs += 1;
+    }
+    assert!(runs <= 4, "{runs} looks at a hole of 2 TiB");
+}
+
 /// A disk of more than 2 GiB is in several files, and is the same as its raw image.
 #[test]
 fn split_disks() {

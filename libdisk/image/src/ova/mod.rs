@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use block::{Concat, Disk, Error, ErrorKind, Result, Zeros};
+use percent_encoding::percent_decode_str;
 
 use crate::{Content, Ends, Format, Layer, Layered, packed, raw, vmdk};
 
@@ -69,16 +70,27 @@ impl Archive {
         Ok(Self { file, members })
     }
 
-    /// The member with this name.
+    /// The member with this name, or with the name that it spells with `%20` and the like: a descriptor names
+    /// files by URIs, and some that write one do not know that.
     fn member(&self, name: &str) -> Option<Disk> {
-        let member = self.members.iter().find(|member| member.name == name)?;
+        let spelt = percent_decode_str(name).decode_utf8().unwrap_or_default();
+        let named = |name: &str| self.members.iter().find(|member| member.name == name);
+        let member = named(name).or_else(|| named(&spelt))?;
         self.file.slice(member.range.clone()).ok()
     }
 
-    /// The text of the first member whose name ends so.
+    /// The text of the member whose name ends so.
     fn text(&self, end: &str) -> Result<Option<String>> {
         let has = |member: &&Member| member.name.to_ascii_lowercase().ends_with(end);
-        let Some(Member { name, range }) = self.members.iter().find(has) else { return Ok(None) };
+        let mut found = self.members.iter().filter(has);
+        let Some(Member { name, range }) = found.next() else { return Ok(None) };
+        if let Some(other) = found.next() {
+            let what = format!(
+                "several files that end in {end}, {name:?} and {:?}, as of several machines; unpack it first",
+                other.name
+            );
+            return Err(Error::unsupported(LAYER, what));
+        }
         let len = range.end.saturating_sub(range.start);
         let wrong = |what: &str| Error::corrupt(LAYER, format!("{name:?} {what}")).at(range.start);
         if len > MAX_TEXT {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use block::{Disk, Error, ErrorKind, Result};
+use block::{Disk, Error, ErrorKind, ExtentKind, Result};
 
 use super::LAYER;
 use super::header::Header;
@@ -80,8 +80,48 @@ impl Map {
     /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are
     /// merged, but for compressed grains.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
-        let mut current = None;
-        Run::merged(offset, limit, |offset| self.piece(file, header, offset, &mut current))
+        let mut current: Current = None;
+        let end = offset.saturating_add(limit);
+        Run::merged(offset, limit, |offset| {
+            // A table that was read is not asked for again at each of its grains.
+            if current.as_ref().is_some_and(|(index, _)| Some(*index) == offset.checked_div(header.span())) {
+                return self.piece(file, header, offset, &mut current);
+            }
+            match self.unwritten(file, header, offset, end.saturating_sub(offset))? {
+                0 => self.piece(file, header, offset, &mut current),
+                len => Ok(Run { mapping: Mapping::Below, len }),
+            }
+        })
+    }
+
+    /// How many bytes from `offset` on, up to the span that holds the end of `limit`, are in spans whose tables
+    /// are not there, or lie in a hole of the file. The tables of a large disk are all there from the start, for
+    /// 60 TiB some 4 GiB of them, and are not read to learn that they are empty.
+    fn unwritten(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<u64> {
+        let Directory::InFile(sectors) = &self.directory else { return Ok(0) };
+        let first = offset.checked_div(header.span()).and_then(|index| usize::try_from(index).ok());
+        let spans = first.and_then(|first| sectors.get(first..)).unwrap_or_default();
+        let skip = offset.checked_rem(header.span()).unwrap_or(0);
+        let (mut hole, mut len) = (0..0, 0_u64);
+        for sector in spans {
+            let place = byte_of(*sector);
+            let end = place.saturating_add(header.table_len());
+            if place != 0 && !(hole.start <= place && end <= hole.end) {
+                if end > file.size() {
+                    break;
+                }
+                let found = file.extent_at(place..file.size())?;
+                hole = place..place.saturating_add(found.len);
+                if found.kind != ExtentKind::Zero || end > hole.end {
+                    break;
+                }
+            }
+            len = len.saturating_add(header.span());
+            if len >= limit.saturating_add(skip) {
+                break;
+            }
+        }
+        Ok(len.saturating_sub(skip))
     }
 
     /// The part of one grain (or of a span without a table) that starts at `offset`.
