@@ -47,6 +47,9 @@ pub struct ChangedHop {
 pub struct Drift {
     /// The image of the earlier report.
     pub since: String,
+    /// The name of the machine then, where it was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Whether it was ready then.
     pub was_ready: bool,
     /// The walk stops, and did not then.
@@ -63,13 +66,22 @@ impl Drift {
     /// Compares a report with an earlier one, `check --json` or the report `json`.
     ///
     /// # Errors
-    /// In words: the text is no such report.
+    /// In words: the text is no such report, or one of another version or for another target.
     pub fn of(earlier: &str, report: &Report) -> Result<Self, String> {
         let old: Value = serde_json::from_str(earlier).map_err(|error| format!("it is no JSON: {error}"))?;
         let schema = old.get("schema").and_then(Value::as_str).unwrap_or_default();
         let kind = SCHEMA.split('/').next().unwrap_or(SCHEMA);
         if schema.split('/').next() != Some(kind) {
             return Err(format!("it is no report of a check: its schema is {schema:?}"));
+        }
+        if schema != SCHEMA {
+            return Err(format!(
+                "it is of another version of refloat: its schema is {schema}, and not {SCHEMA}"
+            ));
+        }
+        let target = old.get("goal").map(|goal| text(goal, "target")).unwrap_or_default();
+        if target != report.goal.target.id {
+            return Err(format!("it is for {target:?}, and not for {}", report.goal.target.id));
         }
         let (mut before, mut now) = (found(&old), told(report));
         // Compared is what both asked: a pack that one of them left out found nothing new.
@@ -84,6 +96,7 @@ impl Drift {
         let arrived = was.values().flatten().all(|hop| hop.ends_with("reached")) && !was.is_empty();
         Ok(Self {
             since: text(&old, "image").to_owned(),
+            host: old["guest"]["host"].as_str().map(str::to_owned),
             was_ready: old.get("ready").and_then(Value::as_bool).unwrap_or(false),
             stops_anew: arrived && !report.check.walk.arrives(),
             appeared: minus(&now, &before),
@@ -96,6 +109,12 @@ impl Drift {
     pub fn is_new(&self, rule: &str) -> bool {
         let was_there = |it: &Changed| self.gone.iter().any(|old| old.rule == rule && old.place == it.place);
         self.appeared.iter().any(|it| it.rule == rule && !was_there(it))
+    }
+
+    /// What the machine was called then, if it is called something else now.
+    pub fn other_host(&self, report: &Report) -> Option<&str> {
+        let (was, is) = (self.host.as_deref()?, report.guest.host.as_deref()?);
+        (was != is).then_some(was)
     }
 
     /// Whether nothing changed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Drift, Report};
 use crate::Severity;
+use crate::bootwalk::{Hop, Outcome};
 use crate::plan::{Item, Verdict};
 use crate::rules::packs;
 
@@ -91,6 +92,9 @@ pub struct Gated {
     pub passes: bool,
     /// The rules whose findings count, and are why it does not pass.
     pub failing: Vec<&'static str>,
+    /// Where the boot walk stops, if it does not pass for that. The walk is of no rule, so nobody waives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stops: Option<String>,
     /// Waivers that were used.
     pub waived: Vec<Waiver>,
     /// Waivers of findings that are there, which have expired: they count no more.
@@ -138,22 +142,22 @@ impl Gate {
                 failing.push(item.rule);
             }
         }
-        // What the walk says is of no rule, so nobody waives it.
-        let stops = self.only.is_empty()
-            && least.is_some()
-            && !report.check.walk.arrives()
-            && drift.is_none_or(|drift| drift.stops_anew);
-        let by_rules = failing.is_empty() && !stops;
-        let passes = if self.fail_on.is_some() || drift.is_some() {
-            by_rules
-        } else {
-            report.ready || self.excused(report, by_rules)
+        let walk = &report.check.walk;
+        let counts = self.only.is_empty() && least.is_some() && drift.is_none_or(|drift| drift.stops_anew);
+        let stops = (counts && !walk.arrives()).then(|| match walk.stop() {
+            Some(Hop { place, outcome: Outcome::Blocked { why } | Outcome::Unknown { why }, .. }) => {
+                format!("{place}: {why}")
+            }
+            Some(hop) => hop.place.to_string(),
+            None => "before the login".to_owned(),
+        });
+        let by_rules = failing.is_empty() && stops.is_none();
+        let passes = match self.fail_on.is_some() || drift.is_some() {
+            true => by_rules,
+            // A check that is asked nothing but what waivers, `skip` and `only` leave.
+            false => report.ready || self.is_asked() && by_rules,
         };
-        Gated { passes, failing, waived, expired, skipped: self.skip.clone() }
-    }
-
-    /// A check that is asked nothing but what waivers, `skip` and `only` leave.
-    fn excused(&self, report: &Report, by_rules: bool) -> bool {
-        self.is_asked() && by_rules && (report.check.walk.arrives() || !self.only.is_empty())
+        let stops = stops.filter(|_| !passes);
+        Gated { passes, failing, stops, waived, expired, skipped: self.skip.clone() }
     }
 }

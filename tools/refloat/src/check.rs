@@ -50,8 +50,17 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     }
     if let (Some(text), Some(file)) = (&baseline, &args.baseline) {
         let drift = Drift::of(text, &report).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
-        report.drift =
-            Some(drift.help("give a report that refloat check wrote: --report json=FILE, or --json")?);
+        let drift = drift.help(
+            "give a report that this refloat wrote of the same machine and target: check --report json=FILE, or --json",
+        )?;
+        if let Some(host) = drift.other_host(&report) {
+            report.remarks.push(format!(
+                "{} is of the machine {}, and this is another one: what is told to be new may be old",
+                name::shown(file),
+                bytes::shown(host)
+            ));
+        }
+        report.drift = Some(drift);
     }
     if gate.is_asked() || report.drift.is_some() {
         report.gate = Some(gate.judge(&report, report.drift.as_ref()));
@@ -154,6 +163,10 @@ fn free(reports: &[(Kind, PathBuf)], force: bool) -> Result<()> {
 
 fn write(kind: Kind, file: &Path, report: &Report) -> Result<()> {
     image::not_read(file).help(help::OTHER_NAME)?;
+    if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(anyhow!("{} is no regular file, and a report is written as one", name::shown(file)))
+            .help("name a file that may be replaced");
+    }
     let output = Output::replacing(file);
     // What quotes files of the guest is nobody else's to read.
     let output = if kind.shows_changes() { Output { mode: 0o600, ..output } } else { output };
@@ -169,8 +182,9 @@ fn page(context: &Context, args: &CheckArgs, report: &Report) -> Page {
     page.line(next::verdict(report.ready, report.answer()));
     if let Some(gate) = &report.gate {
         let (ink, word) = if gate.passes { (Ink::Good, "passes") } else { (Ink::Bad, "fails") };
-        let why =
-            if gate.failing.is_empty() { String::new() } else { format!(": {}", gate.failing.join(", ")) };
+        let walk = gate.stops.as_ref().map(|at| format!("the boot stops at {at}, which no waiver covers"));
+        let why: Vec<String> = gate.failing.iter().map(ToString::to_string).chain(walk).collect();
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
         page.line(Line::default().ink(ink, word).text(why).hang(2));
     }
     next::after_check(context, args, report).into_iter().for_each(|line| page.line(line));

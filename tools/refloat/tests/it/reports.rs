@@ -45,6 +45,20 @@ fn a_check_writes_its_reports_and_compares_them() {
     assert!(said.contains("since the report on ") && said.contains("\n  - linux.initramfs"), "{said}");
     let wrong = failure(folder.path(), &format!("{check} --baseline plan.json"));
     assert!(wrong.contains("no report of a check"), "{wrong}");
+    // Of another target, of another version: nothing is compared. Of another machine: it says so.
+    let other = failure(folder.path(), &format!("check {image} --for azure-gen2 --baseline json.out"));
+    assert!(other.contains("azure-gen1") && other.contains("same machine and target"), "{other}");
+    let report = fs::read_to_string(folder.path().join("json.out")).unwrap();
+    let altered = |name: &str, from: &str, to: &str| {
+        assert!(report.contains(from), "{from}");
+        fs::write(folder.path().join(name), report.replace(from, to)).unwrap();
+    };
+    altered("version.json", "refloat.check/4", "refloat.check/99");
+    let other = failure(folder.path(), &format!("{check} --baseline version.json"));
+    assert!(other.contains("another version"), "{other}");
+    altered("host.json", "ip-192-168-1-10", "db-1");
+    let said = refloat(folder.path(), &format!("{check} --baseline host.json"), 0);
+    assert!(said.contains("of the machine db-1"), "{said}");
 }
 
 #[test]
@@ -67,6 +81,19 @@ fn packs_and_waivers_say_what_fails() {
     let none = failure(folder.path(), &format!("{check} --waivers waivers.json"));
     assert!(none.contains("no list of waivers"), "{none}");
     failure(folder.path(), &format!("{check} --instance-type m5.enormous"));
+
+    // All blockers are waived, and the boot stops all the same: that is said.
+    let found = json(folder.path(), &check, 1);
+    let blockers = found["items"].as_array().unwrap().iter().filter(|item| item["severity"] == "blocker");
+    let waived: Vec<_> = blockers
+        .map(|item| serde_json::json!({"rule": item["rule"], "owner": "me", "expires": "2099-01-01", "reason": "a test"}))
+        .collect();
+    fs::write(folder.path().join("waivers.json"), serde_json::to_string(&waived).unwrap()).unwrap();
+    let stopped = json(folder.path(), &format!("{check} --waivers waivers.json"), 1);
+    assert_eq!(stopped["gate"]["failing"], serde_json::json!([]));
+    assert!(stopped["gate"]["stops"].as_str().unwrap().contains("initrd"), "{}", stopped["gate"]);
+    let said = refloat(folder.path(), &format!("{check} --waivers waivers.json"), 1);
+    assert!(said.contains("fails: the boot stops at "), "{said}");
 }
 
 #[test]
