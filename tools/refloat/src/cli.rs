@@ -280,6 +280,9 @@ pub(crate) struct SchemaArgs {
 pub(crate) struct ManArgs {
     /// The verb [default: refloat itself]
     pub(crate) verb: Option<String>,
+    /// Write the pages of refloat and of all its verbs into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// A tag of a resource of Azure, NAME=VALUE.
