@@ -4,6 +4,28 @@
 //! [`Plan`](plan::Plan) is those edits as data, each with the digest of what it replaces; [`apply`] carries
 //! them out in an overlay; the same [`Rule::detect`] that found a fault proves it gone.
 //!
+//! ```no_run
+//! use guestfix::plan::{Identity, plan};
+//! use guestfix::platform::azure;
+//! use guestfix::tree::Tree;
+//! use guestfix::{Goal, apply};
+//! use libdisk::OpenOptions;
+//! use libdisk::block::Silent;
+//!
+//! let disk = libdisk::open(&"disk.qcow2".parse()?, &OpenOptions::default())?.disk;
+//! let source = [Identity::of("disk.qcow2", &disk)?];
+//! let plan = plan(&Tree::open(disk.clone())?, &source, &Goal::new(&azure::GEN2))?;
+//! if plan.ready() {
+//!     // Each disk as the plan makes it, sealed: the source is as it was.
+//!     for fixed in apply::apply(disk, &source, &plan, &Silent)? {
+//!         println!("{} ranges were changed", fixed.dirty().len());
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/assess.rs` is a program that tells whether a machine will boot.
+//!
 //! Start with [`rule`], then [`rules`] (one flat table of all rules), then [`plan`].
 
 pub mod apply;

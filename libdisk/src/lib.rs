@@ -12,6 +12,37 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A [`Disk`](block::Disk) is any of it: cheap to clone, read at any byte, checked once. What is to be changed is
+//! changed in an [`Overlay`](block::Overlay) above it:
+//!
+//! ```
+//! use libdisk::block::{Disk, Overlay, Zeros};
+//!
+//! let below = Disk::new(Zeros::new(1 << 20));
+//! let overlay = Overlay::new(below.clone())?;
+//! overlay.writer().write_at(b"refloat", 512)?;
+//! let mut bytes = [0; 7];
+//! overlay.disk().read_at(&mut bytes, 512)?;
+//! assert_eq!(&bytes, b"refloat");
+//! below.read_at(&mut bytes, 512)?;
+//! assert_eq!(bytes, [0; 7]);
+//! # Ok::<(), libdisk::block::Error>(())
+//! ```
+//!
+//! # Examples
+//!
+//! In `examples/`: `list_snapshot` lists a folder in a snapshot, by the blocks that it takes; `write_vhd` writes a
+//! VHD of anything and checks it.
+//!
+//! # Features
+//!
+//! `cloud` brings snapshots in AWS and disks in Azure; without it there is no network in this crate.
+//!
+//! # What is not here
+//!
+//! What a guest is: paths through links and mounts, its operating system, what is wrong with it. That is the crate
+//! `guestfix`.
 
 mod address;
 #[cfg(feature = "cloud")]
