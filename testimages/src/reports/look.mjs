@@ -1,5 +1,6 @@
 // Looks at pages in Chromium: `node look.mjs CHROMIUM MODULES JOBS.json`, and tells as JSON what it saw of each.
-// A job is { html, scheme: "light"|"dark", width, height, png?, golden? }.
+// A job is { html, scheme: "light"|"dark", width, height, png?, golden?, skim? }: one that is skimmed is a large page, of
+// which the time that it takes to be shown is told, and not whether all of it can be used.
 import { readFileSync, writeFileSync, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
@@ -49,16 +50,27 @@ for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && errors.push(message.text()));
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('request', (request) => requests.push(request.url()));
+  const start = performance.now();
   await page.goto(pathToFileURL(job.html).href);
+  await page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
+  const millis = performance.now() - start;
   if (job.png) await page.screenshot({ path: job.png, fullPage: Boolean(job.whole) });
-  const wide = await page.evaluate(() => {
+  const wide = await page.evaluate((skim) => {
     const width = document.documentElement.clientWidth;
     const out = [...document.querySelectorAll('body *')].filter((node) => {
       if (node.closest('.scroll') || node.classList.contains('skip')) return false;
+      // What is folded has a place only once it is asked for, which takes as long as all else.
+      if (skim && node.closest('details:not([open]) > :not(summary)')) return false;
       return node.getBoundingClientRect().right > width + 1;
     });
     return out.slice(0, 5).map((node) => node.outerHTML.slice(0, 120));
-  });
+  }, Boolean(job.skim));
+  if (job.skim) {
+    const scripts = await page.evaluate(() => document.querySelectorAll('body script, head script').length);
+    seen.push({ errors, requests, wide, scripts, millis });
+    await context.close();
+    continue;
+  }
   // Every part that can be used is come to by the Tab key, and shows that it is.
   const usable = await page.evaluate(() => document.querySelectorAll('a[href], summary, [tabindex="0"]').length);
   const reached = new Set();
@@ -88,6 +100,7 @@ for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
     errors,
     requests,
     wide,
+    millis,
     violations,
     scripts: await page.evaluate(() => document.querySelectorAll('body script, head script').length),
     usable: usable - hidden,

@@ -2,20 +2,18 @@
 //! DescribeInstances.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 
-use crate::Instance;
 use crate::fault::Call;
 use crate::refusal::{Escaped, Failure, REQUEST_ID, Refusal};
 use crate::service::Service;
+use crate::signature::Caller;
 use crate::snapshot::{self, Snapshot};
 use crate::token::{PAGE_TOKEN_LIFE, Token, name};
+use crate::{Instance, accounts};
 
 /// The namespace of EC2's replies.
 const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -24,21 +22,21 @@ const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 const OWNER: &str = "123456789012";
 
 /// `POST /` with `Action=…`, form-encoded.
-pub(crate) async fn query(State(service): State<Arc<Service>>, body: Bytes) -> Response {
-    match answer(&service, &Query::parse(&body)).await {
+pub(crate) async fn query(service: &Service, caller: &Caller, body: &[u8]) -> Response {
+    match answer(service, caller, &Query::parse(body)).await {
         Ok(response) => response,
         Err(Failure::Refused(refusal)) => refusal.into_ec2(),
         Err(hung_up) => hung_up.into_response(),
     }
 }
 
-async fn answer(service: &Service, query: &Query) -> Result<Response, Failure> {
+async fn answer(service: &Service, caller: &Caller, query: &Query) -> Result<Response, Failure> {
     let action = query.get("Action").unwrap_or_default();
     service.begin(Call::Ec2, 0, name(&[action])).await?;
     let items = match action {
-        "DescribeSnapshots" => describe_snapshots(service, query)?,
-        "DescribeVolumes" => describe_volumes(service, query)?,
-        "DescribeInstances" => describe_instances(service, query)?,
+        "DescribeSnapshots" => describe_snapshots(service, caller, query)?,
+        "DescribeVolumes" => describe_volumes(service, caller, query)?,
+        "DescribeInstances" => describe_instances(service, caller, query)?,
         _ => {
             let message = format!("The action {action} is not valid for this web service.");
             return Err(Refusal::ec2("InvalidAction", message).into());
@@ -51,15 +49,28 @@ async fn answer(service: &Service, query: &Query) -> Result<Response, Failure> {
     Ok(([(header::CONTENT_TYPE, "text/xml;charset=UTF-8")], body).into_response())
 }
 
-fn describe_snapshots(service: &Service, query: &Query) -> Result<String, Refusal> {
+/// Whether an instance is in the account and the Region that are asked.
+fn is_seen(instance: &Instance, caller: &Caller) -> bool {
+    instance.account == accounts::of_key(&caller.access_key)
+        && (instance.region.is_empty() || instance.region == caller.region)
+}
+
+fn describe_snapshots(service: &Service, caller: &Caller, query: &Query) -> Result<String, Refusal> {
     let named = query.list("SnapshotId");
     if let Some(missing) = named.iter().find(|id| !service.snapshots.contains_key(**id)) {
         let message = format!("The snapshot '{missing}' does not exist.");
         return Err(Refusal::ec2("InvalidSnapshot.NotFound", message));
     }
     let filters = query.filters();
+    // A snapshot is where the instance of its volume is; others are seen by all.
+    let is_here = |volume: &str| {
+        let mut of_volume =
+            service.instances.iter().filter(|one| one.volumes.iter().any(|(_, id)| id == volume)).peekable();
+        of_volume.peek().is_none() || of_volume.any(|instance| is_seen(instance, caller))
+    };
     let matches = |snapshot: &&Snapshot| {
-        (named.is_empty() || named.contains(&snapshot.id.as_str()))
+        is_here(&snapshot.volume)
+            && (named.is_empty() || named.contains(&snapshot.id.as_str()))
             && filters.iter().all(|filter| {
                 let tag = filter.name.strip_prefix("tag:");
                 match (filter.name, tag) {
@@ -149,13 +160,13 @@ fn snapshot_item(xml: &mut String, snapshot: &Snapshot) {
     *xml += "</item>";
 }
 
-fn describe_volumes(service: &Service, query: &Query) -> Result<String, Refusal> {
+fn describe_volumes(service: &Service, caller: &Caller, query: &Query) -> Result<String, Refusal> {
     let named = query.list("VolumeId");
     let filters = query.filters();
-    let attached = service
-        .instances
-        .iter()
-        .flat_map(|instance| instance.volumes.iter().map(move |(device, volume)| (instance, device, volume)));
+    let attached =
+        service.instances.iter().filter(|instance| is_seen(instance, caller)).flat_map(|instance| {
+            instance.volumes.iter().map(move |(device, volume)| (instance, device, volume))
+        });
     let mut found = Vec::new();
     for (instance, device, volume) in attached {
         let matches = filters.iter().all(|filter| match filter.name {
@@ -191,16 +202,18 @@ fn describe_volumes(service: &Service, query: &Query) -> Result<String, Refusal>
     Ok(xml + "</volumeSet>")
 }
 
-fn describe_instances(service: &Service, query: &Query) -> Result<String, Refusal> {
+fn describe_instances(service: &Service, caller: &Caller, query: &Query) -> Result<String, Refusal> {
     let named = query.list("InstanceId");
     let filters = query.filters();
-    let known = |id: &str| service.instances.iter().any(|instance| instance.id == id);
+    let known =
+        |id: &str| service.instances.iter().any(|instance| instance.id == id && is_seen(instance, caller));
     if let Some(missing) = named.iter().find(|id| !known(id)) {
         let message = format!("The instance ID '{missing}' does not exist");
         return Err(Refusal::ec2("InvalidInstanceID.NotFound", message));
     }
     let matches = |instance: &&Instance| {
-        (named.is_empty() || named.contains(&instance.id.as_str()))
+        is_seen(instance, caller)
+            && (named.is_empty() || named.contains(&instance.id.as_str()))
             && filters.iter().all(|filter| match filter.name.strip_prefix("tag:") {
                 Some(key) => instance.tags.iter().any(|(found, value)| found == key && filter.takes(value)),
                 None => filter.name == "instance-id" && filter.takes(&instance.id),
@@ -265,7 +278,7 @@ fn date(days: u64) -> (i32, u8, u8) {
 }
 
 /// The parameters of a query; lists are `Name.1`, `Name.2`, …
-struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 /// `Filter.N.Name` with its `Filter.N.Value.M`.
 struct Filter<'a> {
@@ -274,11 +287,11 @@ struct Filter<'a> {
 }
 
 impl Query {
-    fn parse(body: &[u8]) -> Self {
+    pub(crate) fn parse(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 

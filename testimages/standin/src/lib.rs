@@ -25,7 +25,8 @@
 //! - EC2, at the same endpoint: `POST /` with `Action=` DescribeSnapshots (by `SnapshotId.N`, or filters
 //!   `snapshot-id`, `volume-id`, `description`, `status`, `owner-id`, `tag:KEY`; paged), DescribeVolumes
 //!   (`VolumeId.N`, filters `attachment.instance-id`, `attachment.device`, `volume-id`), DescribeInstances
-//!   (`InstanceId.N`, filter `instance-id`).
+//!   (`InstanceId.N`, filter `instance-id`). Instances, their volumes and snapshots are seen by their account, in their Region.
+//! - STS, there: AssumeRole of the role of an [`Account`]; AWS Organizations, there: ListAccounts, three a page.
 //! - Every request must be signed (AWS4-HMAC-SHA256 for `ebs` or `ec2`), else it is refused with 403; with
 //!   [`Config::credentials`] the signature itself is checked too.
 //!
@@ -36,6 +37,7 @@
 //! INVALID_SNAPSHOT_ID) is a guess, as no document tells it; blocks are not written (StartSnapshot and its
 //! kin).
 
+mod accounts;
 mod arm;
 mod blob;
 mod ebs;
@@ -66,10 +68,25 @@ pub struct Config {
     pub snapshots: Vec<Snapshot>,
     /// The instances there are, for DescribeInstances and DescribeVolumes.
     pub instances: Vec<Instance>,
+    /// The accounts of the organization, for ListAccounts and AssumeRole.
+    pub accounts: Vec<Account>,
     /// What goes wrong, how slow and how strict it is.
     pub faults: Faults,
     /// The key pair that every request must be signed with; `None` takes any signature of the right form.
     pub credentials: Option<Credentials>,
+}
+
+/// An account of the organization.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Its twelve digits.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The role in it that may be assumed, if there is one.
+    pub role: Option<String>,
+    /// It is closed.
+    pub closed: bool,
 }
 
 /// An EC2 instance with its volumes.
@@ -85,6 +102,10 @@ pub struct Instance {
     pub kind: String,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
+    /// The account that it is in; that of the credentials that nobody assumed a role with, if it is empty.
+    pub account: String,
+    /// The Region that it is in; whatever is asked, if it is empty.
+    pub region: String,
 }
 
 /// What was asked and answered since the server started, or since [`Server::reset_counts`].

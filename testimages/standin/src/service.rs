@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use bytes::Bytes;
 
 use crate::fault::{Call, Course, Fault};
 use crate::refusal::{Failure, HungUp, Refusal};
-use crate::signature::{self, Credentials};
+use crate::signature::{self, Caller, Credentials};
 use crate::snapshot::Snapshot;
 use crate::token::Clock;
 use crate::wire::Cut;
-use crate::{Counts, Instance, ebs, ec2};
+use crate::{Account, Counts, Instance, accounts, ebs, ec2};
 
 /// No request is larger; EC2's queries are the only ones with a body.
 const MAX_BODY: usize = 1 << 20;
@@ -26,6 +27,7 @@ const MAX_BODY: usize = 1 << 20;
 pub(crate) struct Service {
     pub(crate) snapshots: BTreeMap<String, Snapshot>,
     pub(crate) instances: Vec<Instance>,
+    pub(crate) accounts: Vec<Account>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) clock: Clock,
     course: Mutex<Course>,
@@ -38,6 +40,7 @@ impl Service {
         Self {
             snapshots: snapshots.collect(),
             instances: config.instances,
+            accounts: config.accounts,
             credentials: config.credentials,
             clock: Clock::default(),
             course: Mutex::new(config.faults.into()),
@@ -107,10 +110,23 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/snapshots/{id}/blocks", get(ebs::list_snapshot_blocks))
         .route("/snapshots/{id}/changedblocks", get(ebs::list_changed_blocks))
         .route("/snapshots/{id}/blocks/{index}", get(ebs::get_snapshot_block))
-        .route("/", post(ec2::query))
+        .route("/", post(queried))
         .layer(middleware::from_fn_with_state(Arc::clone(&service), signed))
         .layer(middleware::from_fn(cut))
         .with_state(service)
+}
+
+/// What is asked without a path of its own: EC2, STS or AWS Organizations.
+async fn queried(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Response {
+    match &*caller.service {
+        "sts" => accounts::assume_role(&service, &body),
+        "organizations" => accounts::list(&service, &body),
+        _ => ec2::query(&service, &caller, &body).await,
+    }
 }
 
 /// Cuts the connection of a request that is to go without an answer.
@@ -124,8 +140,18 @@ async fn cut(ConnectInfo(cut): ConnectInfo<Cut>, request: Request, next: Next) -
 
 /// Lets signed requests through.
 async fn signed(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    let name = if head.uri.path() == "/" { "ec2" } else { "ebs" };
+    let (mut head, body) = request.into_parts();
+    let caller = Caller::of(&head.headers);
+    let asked = caller.as_ref().map(|caller| &*caller.service);
+    let name = match asked.filter(|asked| ["sts", "organizations"].contains(asked)) {
+        _ if head.uri.path() != "/" => "ebs",
+        Some("sts") => "sts",
+        Some(_) => "organizations",
+        None => "ec2",
+    };
+    if let Some(caller) = caller {
+        head.extensions.insert(caller);
+    }
     let checked = match axum::body::to_bytes(body, MAX_BODY).await {
         Ok(body) => {
             let request = (&head.method, &head.uri, &head.headers);

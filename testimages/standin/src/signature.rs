@@ -24,6 +24,27 @@ struct Authorization<'a> {
     signature: &'a str,
 }
 
+/// Who made a request, as its Authorization header says.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) access_key: String,
+    pub(crate) region: String,
+    pub(crate) service: String,
+}
+
+impl Caller {
+    /// Nobody, where there is no such header.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let header = headers.get("authorization")?.to_str().ok()?;
+        let scope = header.split_once("Credential=")?.1.split(',').next()?;
+        let [access_key, _, region, service, _] = scope.split('/').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let [access_key, region, service] = [access_key, region, service].map(str::to_owned);
+        Some(Self { access_key, region, service })
+    }
+}
+
 /// Refuses a request that is not signed for `service`; with `credentials`, one that is not signed right.
 pub(crate) fn check(
     service: &str,

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -27,8 +27,8 @@ pub(crate) type Checksum = [u8; 32];
 /// A snapshot to serve.
 ///
 /// A block is listed when it is not all zero, as if the guest had written its data and nothing else; see
-/// [`Snapshot::written`] for listed blocks of zeros.
-#[derive(Debug)]
+/// [`Snapshot::written`] for listed blocks of zeros. A clone shares the image: a thousand of them cost little.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(crate) id: String,
     pub(crate) volume: String,
@@ -40,14 +40,14 @@ pub struct Snapshot {
     pub(crate) key: Option<Key>,
     content: Content,
     /// The SHA-256 of each block of the content, once it was needed.
-    checksums: Vec<OnceLock<Checksum>>,
+    checksums: Arc<[OnceLock<Checksum>]>,
     rewritten: BTreeSet<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
     Bytes { bytes: Bytes, listed: BTreeSet<u64> },
-    File { file: File, len: u64, listed: BTreeSet<u64> },
+    File { file: Arc<File>, len: u64, listed: BTreeSet<u64> },
     Synthetic { shape: Synthetic, pool: Vec<Bytes> },
 }
 
@@ -123,7 +123,7 @@ impl Snapshot {
         let len = file.metadata()?.len();
         let listed = blocks_of_data(&file, len)?;
         let blocks = len.div_ceil(BLOCK_SIZE as u64);
-        Ok(Self::new(id, len.div_ceil(1 << 30), blocks, Content::File { file, len, listed }))
+        Ok(Self::new(id, len.div_ceil(1 << 30), blocks, Content::File { file: Arc::new(file), len, listed }))
     }
 
     /// A volume of made-up data as snapshot `id`.
@@ -165,6 +165,14 @@ impl Snapshot {
     #[must_use]
     pub fn of_volume(mut self, volume: &str) -> Self {
         volume.clone_into(&mut self.volume);
+        self
+    }
+
+    /// The same blocks as snapshot `id` of another volume.
+    #[must_use]
+    pub fn named(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self.volume = id.replacen("snap-", "vol-", 1);
         self
     }
 

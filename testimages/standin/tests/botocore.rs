@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use standin::{
-    BLOCK_SIZE, BLOCK_TOKEN_LIFE, Call, Config, Credentials, Fault, Faults, Instance, PAGE_TOKEN_LIFE,
-    Server, Snapshot, State, Synthetic,
+    Account, BLOCK_SIZE, BLOCK_TOKEN_LIFE, Call, Config, Credentials, Fault, Faults, Instance,
+    PAGE_TOKEN_LIFE, Server, Snapshot, State, Synthetic,
 };
 use testimages::boto::Boto;
 
@@ -431,4 +431,33 @@ fn ec2_pages_its_snapshots_and_throttles() {
     server.set_faults(Faults::default().at(Call::Ec2, 0..1, Fault::Throttled));
     let error = boto.call("ec2", "describe_snapshots", json!({})).unwrap_err();
     assert_eq!((&error["code"], &error["status"]), (&json!("RequestLimitExceeded"), &json!(503)));
+}
+
+#[test]
+fn an_organization_tells_its_accounts_and_lets_a_role_in() {
+    let account = |id: &str, role: Option<&str>| Account {
+        id: id.into(),
+        name: format!("account <{id}>"),
+        role: role.map(str::to_owned),
+        closed: false,
+    };
+    let accounts = vec![
+        account("111111111111", Some("move")),
+        account("222222222222", None),
+        account("333333333333", None),
+        Account { closed: true, ..account("444444444444", None) },
+    ];
+    let Some((_server, mut boto)) = serve(Config { accounts, ..Config::default() }) else { return };
+    let first = boto.call("organizations", "list_accounts", json!({})).unwrap();
+    assert_eq!(first["Accounts"].as_array().unwrap().len(), 3);
+    let next =
+        boto.call("organizations", "list_accounts", json!({ "NextToken": first["NextToken"] })).unwrap();
+    assert_eq!(next["Accounts"][0]["Id"], "444444444444");
+    assert!(next["NextToken"].is_null(), "{next}");
+    let mut assume = |account: &str| {
+        let role = format!("arn:aws:iam::{account}:role/move");
+        boto.call("sts", "assume_role", json!({ "RoleArn": role, "RoleSessionName": "me" }))
+    };
+    assert_eq!(assume("111111111111").unwrap()["Credentials"]["AccessKeyId"], "ASIA111111111111");
+    assert!(format!("{:?}", assume("222222222222").unwrap_err()).contains("AccessDenied"));
 }
