@@ -37,6 +37,8 @@ pub enum FaultKind {
     Quota,
     /// The two snapshots are not of one volume.
     Unrelated,
+    /// A disk that is to be left out is none of the machine's, or the one that it starts from.
+    Exclusion,
     /// A blob of another kind than is needed.
     OtherKind,
     /// Somebody else holds a lease on it.
@@ -84,6 +86,7 @@ impl fmt::Display for FaultKind {
             Self::NotFound => "there is none that can be read",
             Self::Quota => "a quota is used up",
             Self::Unrelated => "the snapshots are not of one volume",
+            Self::Exclusion => "that cannot be left out",
             Self::OtherKind => "it is a blob of another kind",
             Self::InUse => "somebody else holds it",
             Self::Attached => "it is attached to a virtual machine",

@@ -23,11 +23,11 @@ mod cache;
 pub mod ebs;
 mod fault;
 mod http;
-mod neighbours;
 mod proxy;
 mod rate;
 mod retry;
 mod roots;
+mod turns;
 
 pub use ahead::Ahead;
 pub use fault::{Fault, FaultKind};

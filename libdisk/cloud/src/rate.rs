@@ -1,26 +1,24 @@
-//! A token bucket: so many requests a second, and no more.
+//! So many requests a second, and no more.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lock;
-use crate::neighbours::Neighbours;
+use crate::turns::{SharedTurns, Turns};
 
 /// What a throttled request does to the rate, and what one that went well does.
 const SLOWER: f64 = 0.8;
 const FASTER: f64 = 1.0 / 64.0;
 /// The rate never falls below this part of what was asked for.
 const LEAST: f64 = 1.0 / 32.0;
-/// How much of a second's requests may be made at once.
-const BURST: f64 = 0.1;
 
-/// The requests that are left. Shared by all threads; one that finds none sleeps.
+/// How fast requests are made. Shared by all threads; one whose turn is later sleeps.
 #[derive(Debug)]
 pub(crate) struct Rate {
     /// Requests a second, at most, of all who share it.
     limit: f64,
-    sharing: Option<Arc<Neighbours>>,
+    shared: Option<SharedTurns>,
     state: Mutex<State>,
 }
 
@@ -28,9 +26,7 @@ pub(crate) struct Rate {
 struct State {
     /// Requests a second, now.
     rate: f64,
-    /// Requests that may be made at `at`; negative where threads wait for their turn.
-    left: f64,
-    at: Instant,
+    turns: Turns,
 }
 
 impl Rate {
@@ -39,32 +35,31 @@ impl Rate {
         Self::shared(limit, None)
     }
 
-    /// At most `limit` requests a second of this process and its neighbours together.
-    pub(crate) fn shared(limit: f64, sharing: Option<Arc<Neighbours>>) -> Self {
+    /// At most `limit` requests a second of this process and those that share its turns together.
+    pub(crate) fn shared(limit: f64, shared: Option<SharedTurns>) -> Self {
         let limit = limit.max(1.0);
-        Self {
-            limit,
-            sharing,
-            state: Mutex::new(State { rate: limit, left: limit * BURST, at: Instant::now() }),
-        }
+        Self { limit, shared, state: Mutex::new(State { rate: limit, turns: Turns::default() }) }
     }
 
     /// Waits for the turn of one request.
     pub(crate) fn wait(&self) {
-        let pause = self.turn(Instant::now());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let pause = self.turn(now);
         if !pause.is_zero() {
             thread::sleep(pause);
         }
     }
 
-    fn turn(&self, now: Instant) -> Duration {
-        let sharing = self.sharing.as_ref().map_or(1, |neighbours| neighbours.count());
+    /// How long the turn of a request is away, at this time since 1970.
+    fn turn(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
-        let rate = state.rate / f64::from(u32::try_from(sharing).unwrap_or(u32::MAX));
-        let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.left = (state.left + passed * rate).min((rate * BURST).max(1.0)) - 1.0;
-        state.at = now;
-        Duration::from_secs_f64((-state.left / rate).max(0.0))
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (now, step) = (nanoseconds(now), nanoseconds(Duration::from_secs_f64(state.rate.recip())));
+        let own = state.turns.take(now, step);
+        let shared = self.shared.as_ref().map_or(Ok(0), |turns| turns.take(now, step));
+        // Without the others it is still no faster than one may be.
+        let told = |error: &_| tracing::debug!(%error, "the turns of other processes are not seen");
+        Duration::from_nanos(shared.inspect_err(told).unwrap_or(0).max(own))
     }
 
     /// The service said that it was too many: others use the same quota.
@@ -87,7 +82,7 @@ mod tests {
     #[test]
     fn a_second_has_so_many_turns() {
         let rate = Rate::new(100.0);
-        let start = Instant::now();
+        let start = Duration::from_secs(1_800_000_000);
         // The burst is free, then each waits a hundredth of a second longer.
         let pauses: Vec<_> = (0..110).map(|_| rate.turn(start).as_secs_f64()).collect();
         assert!(pauses[..10].iter().all(|pause| *pause < 0.002), "{pauses:?}");

@@ -285,7 +285,11 @@ fn of_azure(kind: FaultKind) -> &'static str {
         FaultKind::Damaged => {
             "run the same command again; if it fails again, something on the way changes data"
         }
-        FaultKind::Proxy | FaultKind::Token | FaultKind::Region | FaultKind::Unrelated => of_aws(kind),
+        FaultKind::Proxy
+        | FaultKind::Token
+        | FaultKind::Region
+        | FaultKind::Unrelated
+        | FaultKind::Exclusion => of_aws(kind),
         FaultKind::Invalid | FaultKind::Protocol => {
             "check that the URL is that of a blob in Azure; if it is, this is a fault of refloat: please report it \
              with this message"
@@ -324,7 +328,7 @@ fn of_aws(kind: FaultKind) -> &'static str {
         FaultKind::Region => "name the region, as in ebs:snap-0abc@eu-west-1, or set AWS_REGION",
         FaultKind::Access => {
             "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot, and for \
-             an instance ec2:DescribeInstances and ec2:DescribeSnapshots"
+             an instance ec2:DescribeInstances and ec2:DescribeSnapshots; for a role sts:AssumeRole, and that it trusts you"
         }
         FaultKind::Key => {
             "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"
@@ -342,6 +346,7 @@ fn of_aws(kind: FaultKind) -> &'static str {
             "check that the endpoint is that of AWS; if it is, this is a fault of refloat: please report it with \
              this message"
         }
+        FaultKind::Exclusion => "name a disk by its device or by its volume; the first of a machine stays",
         FaultKind::Protocol => "the endpoint does not speak the EBS direct APIs as AWS does",
         FaultKind::Expired
         | FaultKind::OtherKind

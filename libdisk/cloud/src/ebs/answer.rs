@@ -31,7 +31,11 @@ impl Fault {
         let reason = reason.unwrap_or_default();
         let kind = match code {
             _ if code.contains("Throttl") => FaultKind::Throttled,
-            "RequestLimitExceeded" | "ConcurrentLimitExceededException" => FaultKind::Throttled,
+            "RequestLimitExceeded" | "ConcurrentLimitExceededException" | "TooManyRequestsException" => {
+                FaultKind::Throttled
+            }
+            // Of AWS Organizations: the account is in none.
+            "AWSOrganizationsNotInUseException" => FaultKind::NotFound,
             "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => FaultKind::Clock,
             "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure"
                 if message.is_some_and(is_about_time) =>

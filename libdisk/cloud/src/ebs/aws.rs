@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -28,6 +29,8 @@ use crate::{http, lock};
 
 /// The most entries that one list request gives.
 const PAGE: i32 = 10_000;
+/// The name of a session in a role, by which trails know who asked.
+const SESSION: &str = "refloat";
 /// Credentials that end sooner than this are renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
@@ -80,10 +83,17 @@ impl Aws {
             Some(endpoint) => endpoint,
             None => runtime.block_on(resolve(&region, config.use_fips(), config.use_dual_stack()))?,
         };
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?;
-        let sdk_config = aws_sdk_ebs::config::Builder::from(&config).endpoint_url(&endpoint).build();
+        let provider = match &options.role {
+            Some(role) => {
+                let role = AssumeRoleProvider::builder(role).session_name(SESSION).configure(&config);
+                SharedCredentialsProvider::new(runtime.block_on(role.build()))
+            }
+            None => config
+                .credentials_provider()
+                .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?,
+        };
+        let sdk_config = aws_sdk_ebs::config::Builder::from(&config).credentials_provider(provider.clone());
+        let sdk_config = sdk_config.endpoint_url(&endpoint).build();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         Ok(Self {
             runtime,
@@ -104,13 +114,33 @@ impl Aws {
         asked.unwrap_or_else(|| self.endpoint.replacen("://ebs", "://ec2", 1))
     }
 
-    /// Signs `request` for `service` (Signature Version 4) and makes it once.
-    fn signed(&self, service: &str, mut request: Request<Vec<u8>>) -> Result<Response<Body>, Fault> {
+    /// The URL of AWS Organizations, `AWS_ENDPOINT_URL_ORGANIZATIONS` or that of the partition, and its region: each
+    /// partition has one ("AWS Organizations endpoints and quotas", AWS General Reference, 2026).
+    fn organizations(&self) -> (String, &'static str) {
+        let (region, domain) = match &*self.region {
+            region if region.starts_with("us-gov-") => ("us-gov-west-1", "amazonaws.com"),
+            region if region.starts_with("cn-") => ("cn-northwest-1", "amazonaws.com.cn"),
+            _ => ("us-east-1", "amazonaws.com"),
+        };
+        let asked = std::env::var("AWS_ENDPOINT_URL_ORGANIZATIONS").ok();
+        let endpoint = asked.unwrap_or_else(|| match self.endpoint.contains("://ebs") {
+            true => format!("https://organizations.{region}.{domain}"),
+            false => self.endpoint.clone(),
+        });
+        (endpoint.trim_end_matches('/').to_owned(), region)
+    }
+
+    /// Signs `request` for a service in a region (Signature Version 4) and makes it once.
+    fn signed(
+        &self,
+        (service, region): (&str, &str),
+        mut request: Request<Vec<u8>>,
+    ) -> Result<Response<Body>, Fault> {
         let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
         let identity = self.credentials()?.into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
-            .region(&self.region)
+            .region(region)
             .name(service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
@@ -213,8 +243,8 @@ impl Service for Aws {
         let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
         let url = format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={token}", self.endpoint);
         let request = Request::get(url).body(Vec::new());
-        let mut answer =
-            self.signed("ebs", request.map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?)?;
+        let request = request.map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+        let mut answer = self.signed(("ebs", &self.region), request)?;
         if !answer.status().is_success() {
             let bytes = http::body(&mut answer)?;
             let error_type = header(answer.headers(), "x-amzn-errortype");
@@ -238,9 +268,29 @@ impl Service for Aws {
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(body.as_bytes().to_vec())
             .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
-        let mut answer = self.signed("ec2", request)?;
+        let mut answer = self.signed(("ec2", &self.region), request)?;
         let bytes = http::body(&mut answer)?;
         Ok((answer.status().as_u16(), bytes))
+    }
+
+    fn accounts(&self, next: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let (endpoint, region) = self.organizations();
+        let body = match next {
+            Some(next) => serde_json::json!({ "NextToken": next }),
+            None => serde_json::json!({}),
+        };
+        let request = Request::post(format!("{endpoint}/"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", "AWSOrganizationsV20161128.ListAccounts")
+            .body(body.to_string().into_bytes())
+            .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+        let mut answer = self.signed(("organizations", region), request)?;
+        let bytes = http::body(&mut answer)?;
+        if answer.status().is_success() {
+            return Ok(bytes);
+        }
+        let error_type = header(answer.headers(), "x-amzn-errortype");
+        Err(Fault::of_answer(answer.status().as_u16(), error_type, &bytes))
     }
 }
 

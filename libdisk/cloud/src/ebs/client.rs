@@ -9,12 +9,15 @@ use super::aws::Aws;
 use super::folder::Folder;
 use super::service::Service;
 use crate::fault::{Fault, FaultKind};
-use crate::neighbours::{self, Neighbours};
 use crate::rate::Rate;
 use crate::retry::{Cloud, Failure};
+use crate::turns::{self, Meeting};
 
 /// Lists a second: the quota is 50 for the account and cannot be raised.
 const LISTS_PER_SECOND: f64 = 45.0;
+/// Queries to EC2 a second; the quotas differ, and this is below all of them ("Request throttling for the Amazon EC2
+/// API", Amazon EC2 Developer Guide, 2026: descriptions by name are refilled at 20 a second).
+const QUERIES_PER_SECOND: f64 = 10.0;
 
 /// How to speak to the service.
 #[derive(Debug, Clone)]
@@ -27,11 +30,15 @@ pub struct Options {
     /// An access key and its secret; else what the default chain finds: environment, profile, single
     /// sign-on, container, instance.
     pub credentials: Option<(String, String)>,
+    /// The role of another account that is assumed with them: `arn:aws:iam::123456789012:role/NAME`.
+    pub role: Option<String>,
+    /// Volumes of an instance that are left out, by device name or by id.
+    pub exclude: Vec<String>,
     /// Blocks a second at most, of all snapshots and all processes on this machine together; AWS allows the
     /// account, and each snapshot, 1,000.
     pub requests_per_second: f64,
-    /// The folder where processes that ask the same endpoint learn of each other; without one, each takes
-    /// the whole rate.
+    /// The folder where processes that ask the same endpoint take turns; without one, each takes the whole
+    /// rate.
     pub meeting: Option<PathBuf>,
     /// How long one request is tried again before it counts as failed.
     pub patience: Duration,
@@ -47,8 +54,10 @@ impl Default for Options {
             region: None,
             endpoint: None,
             credentials: None,
+            role: None,
+            exclude: Vec::new(),
             requests_per_second: 900.0,
-            meeting: neighbours::default_folder(),
+            meeting: turns::default_folder(),
             patience: Duration::from_secs(600),
             cache: super::default_folder(),
             cache_blocks: 8192,
@@ -105,6 +114,8 @@ pub(super) struct Client {
     /// Blocks, of all snapshots.
     pub(super) blocks: Rate,
     pub(super) lists: Rate,
+    /// Questions to EC2.
+    pub(super) queries: Rate,
 }
 
 impl Client {
@@ -121,14 +132,15 @@ impl Client {
         }
         let aws = Aws::connect(options)?;
         let (endpoint, region) = (aws.endpoint.clone(), aws.region.clone());
-        let neighbours = options.meeting.as_ref().and_then(|folder| {
-            let joined = Neighbours::join(folder, &endpoint);
+        // An account has quotas of its own.
+        let asked = format!("{endpoint} {}", options.role.as_deref().unwrap_or_default());
+        let meeting = options.meeting.as_ref().and_then(|folder| {
             let told = |error: &_| {
                 tracing::warn!(%error, "cannot see the other processes, which share this account's quota");
             };
-            joined.inspect_err(told).ok()
+            Meeting::at(folder, asked.trim()).inspect_err(told).ok()
         });
-        Ok(Self::new(Box::new(aws), endpoint, region, options, neighbours))
+        Ok(Self::new(Box::new(aws), endpoint, region, options, meeting.as_ref()))
     }
 
     fn new(
@@ -136,15 +148,17 @@ impl Client {
         endpoint: String,
         region: String,
         options: &Options,
-        neighbours: Option<Arc<Neighbours>>,
+        meeting: Option<&Meeting>,
     ) -> Self {
+        let turns = |kind| meeting.and_then(|meeting: &Meeting| meeting.turns(kind).ok());
         Self {
             service,
             endpoint,
             region,
             options: options.clone(),
-            blocks: Rate::shared(options.requests_per_second, neighbours.clone()),
-            lists: Rate::shared(LISTS_PER_SECOND, neighbours),
+            blocks: Rate::shared(options.requests_per_second, turns("blocks")),
+            lists: Rate::shared(LISTS_PER_SECOND, turns("lists")),
+            queries: Rate::shared(QUERIES_PER_SECOND, turns("queries")),
         }
     }
 

@@ -9,13 +9,10 @@ use super::Ebs;
 use super::client::Client;
 use super::tally::Counter;
 use crate::fault::{Fault, FaultKind, told};
-use crate::rate::Rate;
 use crate::retry::{Cloud, Failure, Retry};
 
 /// Pages of a description; a volume with so many snapshots is none.
 const PAGES: usize = 1000;
-/// Queries a second; the quotas differ, and this is below all of them.
-const QUERIES_PER_SECOND: f64 = 5.0;
 
 /// What EC2 knows of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,17 +106,19 @@ impl Ebs {
     }
 
     /// The newest snapshot of the volume that `instance` starts from, and of each other volume the one that
-    /// was started closest to it.
+    /// was started closest to it. Those that [are left out](super::Options::exclude) are not looked for.
     ///
     /// # Errors
-    /// `NotFound` if there is no such instance, or no completed snapshot of one of its volumes; what the
-    /// service says.
+    /// `NotFound` if there is no such instance, or no completed snapshot of one of its volumes; `Exclusion` if
+    /// what is to be left out is none of them, or the one that it starts from; what the service says.
     pub fn instance_set(&self, instance: &str) -> Result<Set, Failure> {
         let missing = |what: String| {
             Failure::new(Cloud::Aws, instance, "its snapshots", Fault::new(FaultKind::NotFound, what))
         };
         let query = vec![("InstanceId.1".to_owned(), instance.to_owned())];
         let (volumes, described) = ask(self.client(), instance, "DescribeInstances", query, volumes)?;
+        let volumes = left(volumes, &self.client().options.exclude)
+            .map_err(|fault| Failure::new(Cloud::Aws, instance, "its disks", fault))?;
         let numbered = volumes
             .iter()
             .zip(1..)
@@ -207,6 +206,25 @@ fn description(item: Node<'_, '_>) -> Description {
 /// Device name and id of a volume.
 type Attached = (String, String);
 
+/// The volumes without those that are left out, which are named by either.
+fn left(mut volumes: Vec<Attached>, exclude: &[String]) -> Result<Vec<Attached>, Fault> {
+    for name in exclude {
+        match volumes.iter().position(|(device, volume)| device == name || volume == name) {
+            Some(0) => {
+                let what = format!("{name} is the disk that it starts from, and cannot be left out");
+                return Err(Fault::new(FaultKind::Exclusion, what));
+            }
+            Some(at) => drop(volumes.remove(at)),
+            None => {
+                let there = volumes.iter().map(|(device, volume)| format!("{device} ({volume})"));
+                let there = there.collect::<Vec<_>>().join(", ");
+                return Err(Fault::new(FaultKind::Exclusion, format!("it has no disk {name}, but {there}")));
+            }
+        }
+    }
+    Ok(volumes)
+}
+
 /// The volumes of an instance, the one it starts from first, and what else is known of it.
 fn volumes(document: Node<'_, '_>) -> Result<(Vec<Attached>, Described), Fault> {
     let instance = items(document, "instancesSet").next();
@@ -259,13 +277,13 @@ fn ask<T>(
     query.push(("Action".into(), action.into()));
     query.push(("Version".into(), "2016-11-15".into()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    let (rate, counter) = (Rate::new(QUERIES_PER_SECOND), Counter::default());
+    let counter = Counter::default();
     let retry = Retry {
         cloud: Cloud::Aws,
         subject: of,
         patience: client.options.patience,
         known: client.service.known(),
-        rates: &[&rate],
+        rates: &[&client.queries],
         retries: counter.retries(),
     };
     retry.run(
@@ -288,6 +306,23 @@ fn ask<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_is_left_out_by_either_name() {
+        let volumes = [("/dev/xvda", "vol-1"), ("/dev/sdf", "vol-2"), ("/dev/sdg", "vol-3")];
+        let volumes: Vec<Attached> = volumes.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        let left = |names: &[&str]| {
+            left(volumes.clone(), &names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(left(&["/dev/sdf", "vol-3"]).unwrap(), volumes[..1]);
+        assert_eq!(left(&[]).unwrap(), volumes);
+        for (name, says) in
+            [("vol-1", "starts from"), ("/dev/sdh", "no disk /dev/sdh, but /dev/xvda (vol-1)")]
+        {
+            let fault = left(&[name]).unwrap_err();
+            assert!(fault.kind() == FaultKind::Exclusion && fault.to_string().contains(says), "{fault}");
+        }
+    }
 
     #[test]
     fn the_nearest_time_wins() {

@@ -23,13 +23,14 @@
 //!
 //! By TLS, with the system's certificates or those in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names;
 //! through the proxy in `HTTPS_PROXY` (or `ALL_PROXY`), if there is one, but for the hosts in `NO_PROXY`.
-//! This holds for EBS, EC2 and what credentials are asked of.
+//! This holds for EBS, EC2, AWS Organizations and what credentials are asked of.
 //!
 //! # Without AWS
 //!
 //! An endpoint `file:///folder` is a folder of images that is read in this process, by the same lists and blocks: `service`
 //! is the seam, `aws` and `folder` are the two sides of it.
 
+mod accounts;
 mod address;
 mod answer;
 mod aws;
@@ -44,6 +45,7 @@ mod tally;
 
 use std::path::PathBuf;
 
+pub use accounts::{Account, role_arn};
 pub use address::{Address, AddressError, Name};
 pub use client::{Ebs, Options};
 pub use device::{Changes, Snapshot};

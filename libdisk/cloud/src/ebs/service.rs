@@ -13,7 +13,7 @@ pub(super) struct Listed {
     pub(super) next: Option<String>,
 }
 
-/// The three requests of the EBS direct APIs, each made once, and a query to EC2.
+/// The three requests of the EBS direct APIs, each made once, a query to EC2, and one to AWS Organizations.
 pub(super) trait Service: std::fmt::Debug + Send + Sync {
     /// Whether the service has answered once.
     fn known(&self) -> bool;
@@ -43,5 +43,14 @@ pub(super) trait Service: std::fmt::Debug + Send + Sync {
     fn query(&self, body: &str) -> Result<(u16, Vec<u8>), Fault> {
         let _ = body;
         Err(Fault::new(FaultKind::NotFound, "this endpoint has no EC2 to ask"))
+    }
+
+    /// One page of the accounts of the organization, as JSON: the first, or where `next` says.
+    ///
+    /// # Errors
+    /// Where there is no organization, or no answer.
+    fn accounts(&self, next: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let _ = next;
+        Err(Fault::new(FaultKind::NotFound, "this endpoint has no AWS Organizations to ask"))
     }
 }
