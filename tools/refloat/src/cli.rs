@@ -6,7 +6,8 @@ mod fleet;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{
-    OsStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+    OsStringValueParser, PathBufValueParser, PossibleValue, PossibleValuesParser, StringValueParser,
+    TypedValueParser,
 };
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -104,6 +105,9 @@ pub(crate) struct Global {
     /// A further disk of the machine; give it once for each
     #[arg(long = "disk", global = true, value_name = "IMAGE", value_parser = address())]
     pub(crate) disks: Vec<String>,
+    /// Leave out this disk of an instance, by its device or its volume; give it once for each
+    #[arg(long = "exclude-disk", global = true, value_name = "DEVICE|VOLUME")]
+    pub(crate) exclude_disks: Vec<String>,
     /// Allow images to use backing files in this folder; without it they are refused
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) allow_backing: Option<PathBuf>,
@@ -120,6 +124,9 @@ pub(crate) struct Global {
     /// Maximum snapshot blocks per second, shared by all refloat processes on this machine (AWS allows 1000)
     #[arg(long, global = true, value_name = "N", default_value_t = 900.0)]
     pub(crate) ebs_requests_per_second: f64,
+    /// Ask AWS as this role, which the credentials may assume
+    #[arg(long, global = true, value_name = "ARN", value_parser = role())]
+    pub(crate) aws_role: Option<String>,
     /// How long to keep retrying a request to AWS that is throttled or gets no answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) ebs_patience: u64,
@@ -201,8 +208,12 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         Verb::Schema(_) if global.json => return refuse("--json", "the answer is a JSON Schema as it is"),
         _ => {}
     }
+    let option = match (global.disks.is_empty(), global.exclude_disks.is_empty()) {
+        (false, _) => "--disk",
+        (true, false) => "--exclude-disk",
+        (true, true) => return Ok(()),
+    };
     let why = match verb {
-        _ if global.disks.is_empty() => return Ok(()),
         Verb::Undo(_) => "undo finds the other images that the plan changed by itself",
         Verb::Forecast(_) => "a forecast is of one volume",
         Verb::Fleet(_) => "each machine has its disks in the list",
@@ -214,14 +225,22 @@ pub(crate) fn check(global: &Global, verb: &Verb) -> anyhow::Result<()> {
         | Verb::Schema(_) => "this verb reads no machine",
         _ => return Ok(()),
     };
-    refuse("--disk", why)
+    refuse(option, why)
 }
 
 /// Options for the answer.
 const ANSWER: &[&str] = &["json", "quiet", "progress", "verbose"];
 /// Options for what reads a machine.
-const MACHINE: &[&str] =
-    &["disks", "allow_backing", "threads", "ebs_requests_per_second", "ebs_patience", "sas_file"];
+const MACHINE: &[&str] = &[
+    "disks",
+    "exclude_disks",
+    "allow_backing",
+    "threads",
+    "ebs_requests_per_second",
+    "aws_role",
+    "ebs_patience",
+    "sas_file",
+];
 /// Options for what asks Azure.
 const AZURE: &[&str] = &["azure_patience"];
 /// The options that a verb has no use for, and does not show in its help.
@@ -230,7 +249,7 @@ const USELESS: &[(&str, &[&[&str]])] = &[
     ("undo", &[MACHINE, AZURE]),
     ("rules", &[MACHINE, AZURE]),
     ("azure", &[MACHINE]),
-    ("fleet", &[&["disks", "allow_backing"]]),
+    ("fleet", &[&["disks", "exclude_disks", "allow_backing"]]),
     ("completions", &[ANSWER, MACHINE, AZURE]),
     ("man", &[ANSWER, MACHINE, AZURE]),
     ("schema", &[ANSWER, MACHINE, AZURE]),
@@ -545,6 +564,14 @@ impl From<FileFormat> for OutputFormat {
 /// How many threads: more than a few hundred only stand in each other's way.
 fn threads() -> impl TypedValueParser<Value = usize> {
     clap::value_parser!(u16).range(0..=256).map(usize::from)
+}
+
+/// A role of an account of AWS.
+fn role() -> impl TypedValueParser<Value = String> {
+    StringValueParser::new().try_map(|text| {
+        let is_role = text.starts_with("arn:") && text.contains(":role/");
+        if is_role { Ok(text) } else { Err("a role is arn:aws:iam::123456789012:role/NAME") }
+    })
 }
 
 /// An address, whatever the bytes of its names.

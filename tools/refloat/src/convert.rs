@@ -123,6 +123,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let source = image::open_part(context, &args.source, Takes::Volume)?;
     let disks = source.machine.disks();
     let older = snapshot::older(args.since.as_deref(), disks)?;
+    args.managed.check_disks(disks.len())?;
     let mut all = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
         let pull = Pull::of(disk, None).map(|pull| pull.since(older.get(index).map(String::as_str)));
@@ -226,7 +227,10 @@ impl<'a> Outputs<'a> {
                 let (context, read_back) = (self.context, self.read_back);
                 match place.contains("://") {
                     true => Box::new(azure::destination(context, place, existing, read_back)?),
-                    false => managed::destination(context, place, &self.managed, existing, read_back)?,
+                    false => {
+                        let managed = self.managed.clone().of_disk(index);
+                        managed::destination(context, place, &managed, existing, read_back)?
+                    }
                 }
             }
             None => Box::new(destination(self.target, self.format, self.force, self.durability, mode)),

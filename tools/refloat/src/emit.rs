@@ -179,7 +179,9 @@ fn disks(args: &EmitArgs, image: &Image, name: &str) -> Result<Vec<AttachedDisk>
         return Err(what).help("give --data-disk once for each, in the order of the machine's disks");
     }
     let first = args.os_disk.clone().unwrap_or_else(|| format!("{name}-os"));
-    let data = (1..=count).map(|number| format!("{name}-data{number}"));
+    // As migrate names the disks beside that one.
+    let stem = args.os_disk.as_deref().unwrap_or(name);
+    let data = (1..=count).map(|number| format!("{stem}-data{number}"));
     let data = if given > 0 { args.data_disks.clone() } else { data.collect() };
     Ok(std::iter::once(first).chain(data).map(|disk| AttachedDisk::of(&disk)).collect())
 }

@@ -253,6 +253,13 @@ fn half_changed(path: &Path, writer: Option<&User>) -> Result<Image> {
 
 /// The disks of a machine, of which nothing is read yet that tells them from others.
 pub(crate) fn machine(context: &Context, addresses: &[Address]) -> Result<Machine> {
+    let exclude = &context.global.exclude_disks;
+    let is_instance =
+        |address: &Address| matches!(&address.location, Location::Ebs(name) if name.starts_with("i-"));
+    if !exclude.is_empty() && !addresses.iter().any(is_instance) {
+        return Err(anyhow!("--exclude-disk leaves out disks of an instance, ebs:i-…"))
+            .help("leave it out, and name the disks that are meant");
+    }
     let options = OpenOptions {
         format: None,
         backing: backing(context),
@@ -260,6 +267,9 @@ pub(crate) fn machine(context: &Context, addresses: &[Address]) -> Result<Machin
         azure: azure::options(&context.global)?,
     };
     let machine = libdisk::open_machine(addresses, &options)?;
+    if !exclude.is_empty() {
+        context.note(format!("left out, and not looked at: {}", exclude.join(", ")));
+    }
     context.opened.add(machine.disks());
     Ok(machine)
 }

@@ -8,8 +8,8 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use guestfix::handover::model::{EXPIRES_TAG, TEST_TAG};
 use guestfix::platform::Firmware;
-use guestfix::report::Page;
 use guestfix::report::escape::escape;
+use guestfix::report::{Page, counted};
 use libdisk::cloud::azure::{
     Blob, DiskFacts, DiskId, DiskSettings, GroupId, ManagedDisk, Manager, OpenDisk, SystemDisk, TAG,
 };
@@ -30,10 +30,10 @@ pub(crate) struct ManagedArgs {
     /// Its region [default: that of its group]
     #[arg(long, value_name = "REGION")]
     location: Option<String>,
-    /// What it is stored on
-    #[arg(long, value_name = "SKU", default_value = "Premium_LRS",
+    /// What it is stored on; once for all disks of a machine, or once for each in their order
+    #[arg(long = "sku", value_name = "SKU", default_value = "Premium_LRS",
           value_parser = ["Standard_LRS", "StandardSSD_LRS", "StandardSSD_ZRS", "Premium_LRS", "Premium_ZRS"])]
-    sku: String,
+    skus: Vec<String>,
     /// Its availability zone
     #[arg(long, value_name = "N", value_parser = ["1", "2", "3"])]
     zone: Option<String>,
@@ -136,6 +136,27 @@ impl ManagedArgs {
         self
     }
 
+    /// The same for one disk of a machine, the first of which has the number 0.
+    pub(crate) fn of_disk(mut self, index: usize) -> Self {
+        if index < self.skus.len() {
+            self.skus.swap(0, index);
+        }
+        self
+    }
+
+    /// Refuses what is said of each disk, where there are not so many.
+    ///
+    /// # Errors
+    /// If it is neither once nor once for each.
+    pub(crate) fn check_disks(&self, disks: usize) -> Result<()> {
+        let skus = self.skus.len();
+        if skus == 1 || skus == disks {
+            return Ok(());
+        }
+        Err(anyhow!("--sku is given {skus} times, and the machine has {}", counted(disks, "disk")))
+            .help("give it once for all disks, or once for each in their order")
+    }
+
     /// The same, where it is known that it is attached by NVMe.
     pub(crate) fn attached_by(mut self, nvme: bool) -> Self {
         self.nvme |= nvme;
@@ -204,7 +225,7 @@ impl ManagedArgs {
         let is_known = os.is_some() || generation.is_some() || nvme || accelerated;
         Ok(DiskSettings {
             location: self.location.clone(),
-            sku: self.sku.clone(),
+            sku: self.skus.first().cloned().unwrap_or_default(),
             zone: self.zone.clone(),
             tags: self.tags.clone(),
             encryption_set: self.encryption_set.clone(),

@@ -63,6 +63,7 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
     let mut image = image::open(context, &args.source)?;
     // An earlier run may have been interrupted there; that is seen when it is known what is to be written.
     let disks = image.machine.disks();
+    managed.check_disks(disks.len())?;
     let modes = disks.iter().map(image::mode);
     let targets = modes.enumerate().map(|(index, mode)| outputs.of(index, mode?));
     let targets: Vec<_> = targets.collect::<Result<_>>()?;

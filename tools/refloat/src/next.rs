@@ -65,7 +65,11 @@ impl Command {
             Some(folder) => self.word("--allow-backing").path(folder),
             None => self,
         };
-        context.global.disks.iter().fold(command, |command, disk| command.option("--disk", disk))
+        let global = &context.global;
+        let command = global.disks.iter().fold(command, |command, disk| command.option("--disk", disk));
+        let left_out = |command: Self, disk| command.option("--exclude-disk", disk);
+        let command = global.exclude_disks.iter().fold(command, left_out);
+        global.aws_role.iter().fold(command, |command, role| command.option("--aws-role", role))
     }
 
     /// What was written there.

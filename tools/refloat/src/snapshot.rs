@@ -58,6 +58,8 @@ impl Opened {
 /// How the user wants AWS to be asked.
 pub(crate) fn options(global: &Global) -> ebs::Options {
     ebs::Options {
+        role: global.aws_role.clone(),
+        exclude: global.exclude_disks.clone(),
         requests_per_second: global.ebs_requests_per_second,
         patience: Duration::from_secs(global.ebs_patience),
         ..ebs::Options::default()

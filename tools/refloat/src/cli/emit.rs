@@ -71,7 +71,8 @@ pub(crate) struct EmitArgs {
     /// The uploaded disk that it starts from, by name or id [default: NAME-os]
     #[arg(long, value_name = "DISK")]
     pub(crate) os_disk: Option<String>,
-    /// A further uploaded disk; give it once for each, in their order [default: NAME-data1 and so on]
+    /// A further uploaded disk; give it once for each, in their order [default: as migrate names them, OS_DISK-data1 and so
+    /// on; NAME-data1 where --os-disk is left out]
     #[arg(long = "data-disk", value_name = "DISK")]
     pub(crate) data_disks: Vec<String>,
     /// The id of the subnet [default: one that is made, and lets nothing in]

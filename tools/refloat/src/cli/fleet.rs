@@ -28,18 +28,28 @@ pub(crate) enum FleetVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct FleetSurveyArgs {
-    /// All instances of this Region: @eu-west-1
+    /// All instances of this Region: @eu-west-1; several may be named
     #[arg(value_name = "@REGION", required_unless_present = "from_list", value_parser = region)]
-    pub(crate) region: Option<String>,
+    pub(crate) regions: Vec<String>,
     /// The addresses in this file instead, one a line, or ID,ADDRESS
-    #[arg(long, value_name = "FILE", conflicts_with = "region")]
+    #[arg(long, value_name = "FILE", conflicts_with = "regions")]
     pub(crate) from_list: Option<PathBuf>,
     /// Only instances with this tag; give it once for each
-    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = super::tag, requires = "region")]
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = super::tag, requires = "regions")]
     pub(crate) tags: Vec<(String, String)>,
     /// The tag whose number is the machine's wave
-    #[arg(long, value_name = "NAME", requires = "region")]
+    #[arg(long, value_name = "NAME", requires = "regions")]
     pub(crate) wave_tag: Option<String>,
+    /// All active accounts of the organization; the credentials have to be those of its management account, or of a
+    /// delegated administrator
+    #[arg(long, requires_all = ["regions", "role"], conflicts_with = "accounts")]
+    pub(crate) all_accounts: bool,
+    /// Only this account; give it once for each
+    #[arg(long = "account", value_name = "ID", requires_all = ["regions", "role"], value_parser = account)]
+    pub(crate) accounts: Vec<String>,
+    /// The role that is assumed in each account, which the credentials may assume
+    #[arg(long, value_name = "NAME", requires = "regions")]
+    pub(crate) role: Option<String>,
     /// The folder for what is found: fleet.csv, survey.html, survey.jsonl
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -58,7 +68,13 @@ pub(crate) struct FleetSurveyArgs {
 fn region(text: &str) -> Result<String, String> {
     let name = text.strip_prefix('@').unwrap_or_default();
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_name { Ok(text.to_owned()) } else { Err("a Region is @eu-west-1".to_owned()) }
+    if is_name { Ok(name.to_owned()) } else { Err("a Region is @eu-west-1".to_owned()) }
+}
+
+/// An account of AWS.
+fn account(text: &str) -> Result<String, String> {
+    let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_id { Ok(text.to_owned()) } else { Err("an account has twelve digits".to_owned()) }
 }
 
 #[derive(Debug, Args)]

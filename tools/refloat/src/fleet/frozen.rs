@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::edit::hex;
+use libdisk::cloud::azure::DiskId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -58,10 +59,17 @@ impl Machine {
     }
 }
 
-/// The parts of `azure:SUBSCRIPTION/GROUP/DISK`; `None` for other targets.
-pub(crate) fn managed_disk(target: &str) -> Option<[&str; 3]> {
-    let disk = target.strip_prefix("azure:").filter(|disk| !disk.contains("://"))?;
-    disk.split('/').collect::<Vec<_>>().try_into().ok()
+/// The managed disk that a target names, `azure:SUBSCRIPTION/GROUP/DISK`; `None` for other targets.
+///
+/// # Errors
+/// If a part of it is none: no subscription has such an id, no disk such a name.
+pub(crate) fn managed_disk(target: &str) -> Result<Option<DiskId>> {
+    let disk = target.strip_prefix("azure:").filter(|disk| !disk.contains("://"));
+    let disk = disk.map(str::parse::<DiskId>).transpose()?;
+    match disk {
+        Some(disk) if disk.is_snapshot() => Err(anyhow!("{target} is a snapshot, and is only read")),
+        disk => Ok(disk),
+    }
 }
 
 impl Fleet {

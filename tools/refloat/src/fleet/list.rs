@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use clap::error::ErrorKind;
 use libdisk::Address;
+use libdisk::cloud::azure::DiskId;
 
 use super::frozen::{Machine, managed_disk};
 use crate::answer::Help;
@@ -28,6 +29,8 @@ enum Use {
     Option { migrate: &'static str, emit: &'static str },
     /// The same, once for each of the values between semicolons.
     Each { migrate: &'static str, emit: &'static str },
+    /// Options without a value, where the cell says yes.
+    Flag { migrate: &'static str, emit: &'static str },
 }
 
 /// The columns there are.
@@ -40,13 +43,15 @@ const COLUMNS: &[(&str, Use)] = &[
     ("after", Use::Own),
     ("gib", Use::Own),
     ("disks", Use::Each { migrate: "--disk", emit: "--disk" }),
+    ("exclude-disks", Use::Each { migrate: "--exclude-disk", emit: "--exclude-disk" }),
+    ("aws-role", Use::Option { migrate: "--aws-role", emit: "--aws-role" }),
     ("allow-backing", Use::Option { migrate: "--allow-backing", emit: "--allow-backing" }),
     ("cloud-init", Use::Option { migrate: "--cloud-init", emit: "--cloud-init" }),
     ("format", Use::Option { migrate: "--format", emit: "" }),
     ("since", Use::Option { migrate: "--since", emit: "" }),
     ("read-back", Use::Option { migrate: "--read-back", emit: "" }),
     ("location", Use::Option { migrate: "--location", emit: "--location" }),
-    ("sku", Use::Option { migrate: "--sku", emit: "" }),
+    ("sku", Use::Each { migrate: "--sku", emit: "" }),
     ("zone", Use::Option { migrate: "--zone", emit: "--zone" }),
     ("tags", Use::Each { migrate: "--tag", emit: "--tag" }),
     ("encryption-set", Use::Option { migrate: "--encryption-set", emit: "--disk-encryption-set" }),
@@ -54,11 +59,22 @@ const COLUMNS: &[(&str, Use)] = &[
     ("security-type", Use::Option { migrate: "--security-type", emit: "" }),
     ("via", Use::Option { migrate: "--via", emit: "" }),
     ("via-account", Use::Option { migrate: "--via-account", emit: "" }),
+    ("keep-via", Use::Flag { migrate: "--keep-via", emit: "" }),
+    ("nvme", Use::Flag { migrate: "--nvme", emit: "--nvme" }),
+    (
+        "accelerated-networking",
+        Use::Flag { migrate: "--accelerated-network", emit: "--accelerated-networking" },
+    ),
     ("hand-over", Use::Own),
     ("name", Use::Option { migrate: "", emit: "--name" }),
     ("resource-group", Use::Option { migrate: "", emit: "--resource-group" }),
     ("size", Use::Option { migrate: "", emit: "--size" }),
     ("subnet", Use::Option { migrate: "", emit: "--subnet" }),
+    ("address-space", Use::Option { migrate: "", emit: "--address-space" }),
+    ("private-ip", Use::Option { migrate: "", emit: "--private-ip" }),
+    ("secure-boot", Use::Flag { migrate: "", emit: "--secure-boot" }),
+    ("encryption-at-host", Use::Flag { migrate: "", emit: "--encryption-at-host" }),
+    ("maintenance-configuration", Use::Option { migrate: "", emit: "--maintenance-configuration" }),
     ("availability-set", Use::Option { migrate: "", emit: "--availability-set" }),
     ("license-type", Use::Option { migrate: "", emit: "--license-type" }),
     ("backup", Use::Option { migrate: "", emit: "--backup" }),
@@ -168,6 +184,15 @@ fn values(cell: &str) -> impl Iterator<Item = &str> {
     cell.split(';').map(str::trim).filter(|value| !value.is_empty())
 }
 
+/// Whether a cell says yes.
+fn is_yes(column: &str, cell: &str) -> Result<bool> {
+    match cell {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        other => bail!("{column}: {other} is neither yes nor no"),
+    }
+}
+
 /// A number that a column has.
 fn number<T: std::str::FromStr>(typed: &Typed, column: &str) -> Result<Option<T>> {
     let cell = typed.get(column);
@@ -192,31 +217,40 @@ fn machine(typed: &Typed) -> Result<Machine> {
     let mut emit = typed.get("hand-over").map(|format| vec!["emit".to_owned(), format.clone(), source]);
     for (column, of) in COLUMNS {
         let Some(cell) = typed.get(column) else { continue };
-        let (to_migrate, to_emit, cells): (_, _, Vec<&str>) = match of {
+        let (to_migrate, to_emit, cells): (_, _, Vec<Option<&str>>) = match of {
             Use::Own => continue,
-            Use::Option { migrate, emit } => (migrate, emit, vec![cell]),
-            Use::Each { migrate, emit } => (migrate, emit, values(cell).collect()),
+            Use::Option { migrate, emit } => (migrate, emit, vec![Some(cell)]),
+            Use::Each { migrate, emit } => (migrate, emit, values(cell).map(Some).collect()),
+            Use::Flag { migrate, emit } if is_yes(column, cell)? => (migrate, emit, vec![None]),
+            Use::Flag { .. } => continue,
         };
         if emit.is_none() && to_migrate.is_empty() {
             bail!("{column} is about the virtual machine: say in hand-over what is to be written for it");
         }
         for cell in cells {
-            let value = match *column {
-                "disks" => place(cell, true)?,
-                "allow-backing" => name::text(name::absolute(&name::path(cell))),
-                _ => cell.to_owned(),
+            let value = match (*column, cell) {
+                ("disks", Some(cell)) => Some(place(cell, true)?),
+                ("allow-backing", Some(cell)) => Some(name::text(name::absolute(&name::path(cell)))),
+                (_, cell) => cell.map(str::to_owned),
             };
             let add = |words: &mut Vec<String>, option: &str| {
                 if !option.is_empty() {
-                    words.extend([option.to_owned(), value.clone()]);
+                    words.extend(std::iter::once(option.to_owned()).chain(value.clone()));
                 }
             };
             add(&mut migrate, to_migrate);
             emit.iter_mut().for_each(|emit| add(emit, to_emit));
         }
     }
+    let managed = managed_disk(&target)?;
     if let Some(emit) = &mut emit {
-        in_azure(emit, typed, &target);
+        // The virtual machine is what its disk was made for, or Azure refuses to attach that.
+        if typed.get("security-type").is_some_and(|kind| kind == "trusted-launch") {
+            emit.push("--trusted-launch".to_owned());
+        }
+        if let Some(disk) = &managed {
+            in_azure(emit, typed, disk);
+        }
     }
     judge(&migrate)?;
     emit.as_ref().map(|words| judge(words)).transpose()?;
@@ -231,16 +265,11 @@ fn machine(typed: &Typed) -> Result<Machine> {
 }
 
 /// A managed disk says which group it is in and what its name is.
-fn in_azure(emit: &mut Vec<String>, typed: &Typed, target: &str) {
-    let Some([_, group, disk]) = managed_disk(target) else { return };
+fn in_azure(emit: &mut Vec<String>, typed: &Typed, disk: &DiskId) {
     if !typed.contains_key("resource-group") {
-        emit.extend(["--resource-group".to_owned(), group.to_owned()]);
+        emit.extend(["--resource-group".to_owned(), disk.group.name().to_owned()]);
     }
-    emit.extend(["--os-disk".to_owned(), disk.to_owned()]);
-    let further = typed.get("disks").map_or(0, |cell| values(cell).count());
-    for number in 1..=further {
-        emit.extend(["--data-disk".to_owned(), format!("{disk}-data{number}")]);
-    }
+    emit.extend(["--os-disk".to_owned(), disk.name().to_owned()]);
 }
 
 /// An address as it is typed from any folder: a task runs wherever its engine starts it.
@@ -342,8 +371,11 @@ fn turns_back(machine: &Machine, ids: &HashMap<&str, (&usize, &Machine)>) -> boo
 mod tests {
     use super::*;
 
+    const SUB: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
     fn read(list: &str) -> Result<Vec<Machine>> {
-        machines(Path::new("fleet.csv"), list.as_bytes())
+        let list = list.replace("azure:s/", &format!("azure:{SUB}/"));
+        super::machines(Path::new("fleet.csv"), list.as_bytes())
     }
 
     #[track_caller]
@@ -358,14 +390,17 @@ mod tests {
                     web-1,ebs:snap-0123456789abcdef0@eu-west-1,azure:s/g/web-1,azure-gen2,1,a=b; c=d,Standard_D2s_v5,\
                     bicep,westeurope,30\n";
         let machines = read(list).unwrap();
-        let migrate = "migrate ebs:snap-0123456789abcdef0@eu-west-1 azure:s/g/web-1 --for azure-gen2 --location \
-                       westeurope --tag a=b --tag c=d";
+        let migrate = format!(
+            "migrate ebs:snap-0123456789abcdef0@eu-west-1 azure:{SUB}/g/web-1 --for azure-gen2 --location westeurope \
+             --tag a=b --tag c=d"
+        );
         assert_eq!(machines[0].migrate.join(" "), migrate);
         let emit = "emit bicep ebs:snap-0123456789abcdef0@eu-west-1 --for azure-gen2 --location westeurope --tag a=b \
                     --tag c=d --size Standard_D2s_v5 --resource-group g --os-disk web-1";
         assert_eq!(machines[0].emit.as_ref().unwrap().join(" "), emit);
         assert_eq!((machines[0].wave, machines[0].gib), (1, Some(30)));
-        let json = r#"{"id":"web-1","source":"ebs:i-0abc@eu-west-1","target":"azure:s/g/w","for":"azure-gen2","wave":3}"#;
+        let json =
+            r#"{"id":"web-1","source":"ebs:i-0abc@eu-west-1","target":"w.vhd","for":"azure-gen2","wave":3}"#;
         assert_eq!(super::machines(Path::new("f.jsonl"), json.as_bytes()).unwrap()[0].wave, 3);
     }
 

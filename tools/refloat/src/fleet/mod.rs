@@ -8,6 +8,7 @@
 //! Not here: a folder in S3 or in Azure; the [`store`] is where it would be.
 
 mod engine;
+mod found;
 mod frozen;
 mod lease;
 mod list;

@@ -72,7 +72,10 @@ fn aws(fleet: &Fleet) -> Option<Value> {
 /// A custom role (Azure RBAC) for the groups that the managed disks are made in.
 fn azure(fleet: &Fleet) -> Option<Value> {
     let groups = fleet.machines.iter().filter_map(|machine| {
-        let [subscription, group, _] = managed_disk(machine.migrate.get(2)?)?;
+        // A list with another one was never frozen.
+        let disk = managed_disk(machine.migrate.get(2)?).ok()??;
+        let group = disk.group.to_string();
+        let (subscription, group) = group.split_once('/')?;
         Some(format!("/subscriptions/{subscription}/resourceGroups/{group}"))
     });
     let scopes: BTreeSet<String> = groups.collect();

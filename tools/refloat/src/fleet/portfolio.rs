@@ -35,12 +35,14 @@ pub(crate) fn html(survey: &Survey, machines: &[Surveyed]) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         page,
-        "<p>{} GiB of disks. If all of it were data, it would be ${egress:.0} for what leaves AWS (us-east-1); what is \
-         empty is neither read nor sent. This survey read {} blocks, ${:.2} of requests.</p>\n<p class=\"soft\">Ready \
+        "<p>{} GiB of disks. If all of it were data, it would be {:.1} hours of reading and ${egress:.0} for what leaves \
+         AWS (us-east-1); what is empty is neither read nor sent. This survey read {} blocks by {} requests, \
+         ${:.2}.</p>\n<p class=\"soft\">Ready \
          boots as it is; fixable boots once refloat migrate has mended it; blocked has to be mended by hand first; unknown \
          could not be looked at.</p>",
-        survey.gib, survey.blocks, survey.dollars
+        survey.gib, survey.hours, survey.blocks, survey.requests, survey.dollars
     );
+    page.push_str(&refused(survey));
     page.push_str(&map(machines));
     page.push_str(&waves(machines));
     page.push_str(
@@ -49,6 +51,17 @@ pub(crate) fn html(survey: &Survey, machines: &[Surveyed]) -> String {
     machines.iter().for_each(|machine| page.push_str(&line(machine)));
     page.push_str("</tbody></table>\n</main></body></html>\n");
     page
+}
+
+/// Accounts of which nothing is known.
+fn refused(survey: &Survey) -> String {
+    let lines: String = (survey.refused.iter())
+        .map(|one| format!("<li>{}: {}", escape_html(&one.place()), escape_html(&one.why)))
+        .collect();
+    match survey.refused.is_empty() {
+        true => lines,
+        false => format!("<h2 class=\"unknown\">Not looked at</h2>\n<ul>{lines}</ul>\n"),
+    }
 }
 
 /// Which rule finds something on which machine: a row a rule, a column a machine.
@@ -77,16 +90,10 @@ fn map(machines: &[Surveyed]) -> String {
     for (row, (rule, (severity, columns))) in rules.iter().enumerate() {
         let top = row as f64 * high;
         let mut path = String::new();
-        for column in columns {
-            let _ = write!(
-                path,
-                "M{:.1} {:.1}h{:.1}v{:.1}h-{:.1}z",
-                left + *column as f64 * cell,
-                top + 2.0,
-                cell * 0.9,
-                high - 4.0,
-                cell * 0.9
-            );
+        for run in columns.chunk_by(|one, next| one + 1 == *next) {
+            let at = left + run.first().copied().unwrap_or(0) as f64 * cell;
+            let wide = (run.len() as f64 - 0.1) * cell;
+            let _ = write!(path, "M{at:.1} {:.1}h{wide:.1}v{:.1}h-{wide:.1}z", top + 2.0, high - 4.0);
         }
         let _ = write!(
             map,
@@ -123,6 +130,14 @@ fn waves(machines: &[Surveyed]) -> String {
 fn line(machine: &Surveyed) -> String {
     let title =
         machine.name.as_ref().map(|name| format!(" <span class=\"soft\">{}</span>", escape_html(name)));
+    let id = escape_html(&machine.id);
+    let id = match &machine.page {
+        Some(page) => format!("<a href=\"{}\">{id}</a>", escape_html(page)),
+        None => id,
+    };
+    let account = machine.account.as_ref();
+    let account =
+        account.map(|id| format!(" <span class=\"soft\">in {}</span>", escape_html(id))).unwrap_or_default();
     let kind = machine.kind.as_ref().map(|kind| format!(", {}", escape_html(kind))).unwrap_or_default();
     let why = machine.why.as_ref().map(|why| format!(": {}", escape_html(why))).unwrap_or_default();
     let rules: String = machine
@@ -135,8 +150,7 @@ fn line(machine: &Surveyed) -> String {
         count => format!("<details><summary>{count} found</summary><ul>{rules}</ul></details>"),
     };
     format!(
-        "<tr><td>{}{}<td><span class=\"{}\">{}</span>{why}{found}<td>{}{kind}<td class=\"n\">{} GiB<td>{}<td class=\"n\">{}</tr>\n",
-        escape_html(&machine.id),
+        "<tr><td>{id}{}{account}<td><span class=\"{}\">{}</span>{why}{found}<td>{}{kind}<td class=\"n\">{} GiB<td>{}<td class=\"n\">{}</tr>\n",
         title.unwrap_or_default(),
         machine.verdict.word(),
         machine.verdict.word(),

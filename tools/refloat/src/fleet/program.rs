@@ -13,6 +13,10 @@ pub(super) fn program(global: &Global, words: &[&str], requests_per_second: f64)
     command.args(["--ebs-requests-per-second", &requests_per_second.to_string()]);
     command.args(["--ebs-patience", &global.ebs_patience.to_string()]);
     command.args(["--azure-patience", &global.azure_patience.to_string()]);
+    // A row may have a role of its own.
+    if let Some(role) = global.aws_role.as_ref().filter(|_| !words.contains(&"--aws-role")) {
+        command.args(["--aws-role", role]);
+    }
     if let Some(file) = &global.sas_file {
         command.arg("--sas-file").arg(file);
     }

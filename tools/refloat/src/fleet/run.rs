@@ -4,13 +4,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use guestfix::report::{Ink, Line, Page};
+use guestfix::report::{Line, Page};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::engine;
 use super::frozen::Fleet;
 use super::state::{Stage, because};
+use super::status::ink;
 use super::store::Directory;
 use super::task::{Ended, Tasks};
 use crate::answer::{Answer, Help, Outcome, stopped};
@@ -180,13 +181,8 @@ impl Ran {
 fn page(ran: &Ran) -> Page {
     let mut page = Page::new();
     for one in &ran.machines {
-        let ink = match one.stage {
-            Stage::Done => Ink::Good,
-            Stage::Failed | Stage::Refused => Ink::Bad,
-            _ => Ink::Note,
-        };
         let why = because(one.why.as_ref());
-        let line = Line::default().ink(ink, one.stage.word()).text(format!("  {}{why}", one.id));
+        let line = Line::default().ink(ink(one.stage), one.stage.word()).text(format!("  {}{why}", one.id));
         page.line(line.hang(6));
     }
     page

@@ -3,18 +3,20 @@
 //! What is known of a machine is a file of the folder, so a survey that was stopped goes on, and one that is
 //! done costs nothing again.
 
-use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::edit::hex;
 use guestfix::report::{Ink, Line, Page};
-use libdisk::cloud::ebs;
+use libdisk::cloud::ebs::{self, BLOCK};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::found::{self, Found, Refused};
 use super::portfolio;
 use super::program::program;
 use super::state::because;
@@ -23,7 +25,7 @@ use crate::answer::{Answer, Help, Outcome, stopped};
 use crate::cli::FleetSurveyArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::{name, present, snapshot};
+use crate::{name, present};
 
 /// What a machine comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +62,11 @@ pub(crate) struct Surveyed {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     pub(crate) source: String,
+    /// The account that it is in, where several were looked at, and the role that it was looked at by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<String>,
     /// The instance type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
@@ -77,9 +84,13 @@ pub(crate) struct Surveyed {
     /// Why it is not ready, or could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
-    /// Blocks of snapshots that were read.
+    /// Requests to EBS, and the blocks of snapshots that were read by them.
+    pub(crate) requests: u64,
     pub(crate) blocks: u64,
     pub(crate) dollars: f64,
+    /// A page of its own, beside that of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) page: Option<String>,
 }
 
 /// The survey, for `--json`.
@@ -88,10 +99,18 @@ pub(crate) struct Survey {
     pub(super) folder: String,
     pub(super) machines: usize,
     pub(super) counts: Vec<(Verdict, usize)>,
+    /// Accounts and Regions that gave no answer, so that none of their machines is here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) refused: Vec<Refused>,
     pub(super) gib: u64,
-    /// What was read for it, and what that cost, by AWS's example region.
+    /// What was read for it, by this run and those before it, and what that cost, by AWS's example region.
+    pub(super) requests: u64,
     pub(super) blocks: u64,
     pub(super) dollars: f64,
+    /// How long this run took.
+    pub(super) seconds: u64,
+    /// How long all of it would be read, if every block of it had data.
+    pub(super) hours: f64,
     /// The list that `fleet plan` takes, the page, and all that is known, a line each.
     pub(super) list: String,
     pub(super) page: String,
@@ -102,27 +121,13 @@ impl Document for Survey {
     const SCHEMA: &'static str = "refloat.fleet-survey/1";
 }
 
-/// A machine that is to be looked at.
-#[derive(Debug, Clone)]
-struct Found {
-    id: String,
-    name: Option<String>,
-    kind: Option<String>,
-    source: String,
-    wave: u32,
-}
-
 pub(crate) fn run(context: &Context, args: &FleetSurveyArgs) -> Outcome {
-    let found = match (&args.region, &args.from_list) {
-        (Some(region), _) => in_region(context, args, region)?,
-        (None, Some(list)) => in_list(list)?,
-        (None, None) => {
-            return Err(anyhow!("nothing is named to look at")).help("name @REGION, or --from-list FILE");
-        }
-    };
+    let began = Instant::now();
+    let (found, refused) = found::machines(context, args)?;
     if found.is_empty() {
-        return Err(anyhow!("there is no machine with a volume"))
-            .help("look at the Region, the account and the tags");
+        let why = refused.first().map(|one| format!(": {}: {}", one.place(), one.why)).unwrap_or_default();
+        return Err(anyhow!("there is no machine with a volume{why}"))
+            .help("look at the Region, the account, the role and the tags");
     }
     let store = Directory::new(&args.output);
     let (todo, surveyed) = (Mutex::new(found.iter().enumerate()), Mutex::new(Vec::new()));
@@ -148,56 +153,12 @@ pub(crate) fn run(context: &Context, args: &FleetSurveyArgs) -> Outcome {
     let mut surveyed = surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
     surveyed.sort_by_key(|(at, _)| *at);
     let machines: Vec<Surveyed> = surveyed.into_iter().map(|(_, machine)| machine).collect();
-    let survey = write(&store, args, &machines)?;
+    let mut survey = Survey::of(args, &machines, refused, context.global.ebs_requests_per_second);
+    survey.seconds = began.elapsed().as_secs();
+    write(&store, args, &survey, &machines)?;
     context.answer(&survey, || Ok(page(&survey)))?;
-    Ok(Answer::Yes)
-}
-
-/// The instances of a Region that have the tags.
-fn in_region(context: &Context, args: &FleetSurveyArgs, region: &str) -> Result<Vec<Found>> {
-    let region = region.strip_prefix('@').unwrap_or(region);
-    let options = ebs::Options { region: Some(region.to_owned()), ..snapshot::options(&context.global) };
-    let instances = ebs::Ebs::connect(&options)?.instances(&args.tags)?;
-    let of = |instance: ebs::Instance| {
-        let tag =
-            |name: &str| instance.tags.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        Found {
-            name: tag("Name"),
-            wave: args.wave_tag.as_deref().and_then(tag).and_then(|wave| wave.parse().ok()).unwrap_or(0),
-            kind: Some(instance.kind.clone()).filter(|kind| !kind.is_empty()),
-            source: format!("ebs:{}@{region}", instance.id),
-            id: instance.id,
-        }
-    };
-    Ok(instances.into_iter().map(of).collect())
-}
-
-/// The addresses of a list, one a line; an id may stand before it and a comma.
-fn in_list(list: &std::path::Path) -> Result<Vec<Found>> {
-    let text = fs::read_to_string(list).with_context(|| format!("{}: cannot be read", name::shown(list)))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let lines = lines.filter(|line| *line != "id,source");
-    let mut found: Vec<Found> = Vec::new();
-    for line in lines {
-        let (id, source) = match line.split_once(',') {
-            Some((id, source)) => (id.trim().to_owned(), source.trim()),
-            None => (own_id(line), line),
-        };
-        if found.iter().any(|other| other.id == id) {
-            return Err(anyhow!("{}: two machines are called {id}", name::shown(list)))
-                .help("write ID,ADDRESS on these lines");
-        }
-        found.push(Found { id, name: None, kind: None, source: source.to_owned(), wave: 0 });
-    }
-    Ok(found)
-}
-
-/// An id made of an address: the file's name without what a list does not take.
-fn own_id(source: &str) -> String {
-    let last = source.rsplit(['/', ':']).next().unwrap_or(source);
-    let plain = last.split(['@', '#', '?']).next().unwrap_or(last);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    plain.chars().map(|c| if is_plain(c) { c } else { '-' }).take(63).collect()
+    // What gave no answer was not looked at.
+    Ok(Answer::from_bool(survey.refused.is_empty()))
 }
 
 /// What is known of a machine, and what is not yet is looked at.
@@ -208,32 +169,55 @@ fn surveyed_once(
     found: &Found,
 ) -> Result<Surveyed> {
     let digest = hex(&<sha2::Sha256 as sha2::Digest>::digest(found.source.as_bytes()));
-    let key = format!("survey/{}-{}.json", found.id, &digest[..8]);
+    let stem = format!("survey/{}-{}", found.id, &digest[..8]);
+    let key = format!("{stem}.json");
     let known = store.read(&key)?.and_then(|entry| serde_json::from_slice::<Surveyed>(&entry.bytes).ok());
     // What could not be looked at may be now.
     if let Some(known) = known.filter(|known| !args.again && known.verdict != Verdict::Unknown) {
         return Ok(Surveyed { wave: found.wave, ..known });
     }
-    let mut check = check(context, &found.source, "azure-gen1")?;
+    let own = format!("{stem}.html");
+    let look = Look { context, args, found, report: store.folder("survey")?.with_file_name(&own) };
+    let mut check = look.at("azure-gen1")?;
     let firmware = check.pointer("/guest/firmware").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut target = "azure-gen1";
     if !firmware.is_empty() && !firmware.iter().any(|name| name == "BIOS") {
         target = "azure-gen2";
-        check = self::check(context, &found.source, target)?;
+        check = look.at(target)?;
     }
-    let machine = surveyed(found, target, &check);
+    let page = look.report.exists().then_some(own);
+    let machine = Surveyed { page, ..surveyed(found, target, &check) };
     store.write(&key, &serde_json::to_vec_pretty(&machine)?)?;
     context.note(format!("{} {}{}", machine.id, machine.verdict.word(), because(machine.why.as_ref())));
     Ok(machine)
 }
 
-/// What `check --json` answers.
-fn check(context: &Context, source: &str, target: &str) -> Result<Value> {
-    let global = &context.global;
-    let words = ["check", source, "--for", target, "--quiet"];
-    let mut command = program(global, &words, global.ebs_requests_per_second)?;
-    let output = command.stderr(Stdio::null()).output().context("this program cannot be started again")?;
-    Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+/// How a machine is looked at.
+struct Look<'a> {
+    context: &'a Context,
+    args: &'a FleetSurveyArgs,
+    found: &'a Found,
+    /// Where the page of its own goes.
+    report: PathBuf,
+}
+
+impl Look<'_> {
+    /// What `check --json` answers.
+    fn at(&self, target: &str) -> Result<Value> {
+        let global = &self.context.global;
+        let report = format!("html={}", name::text(&self.report));
+        let mut words =
+            vec!["check", &self.found.source, "--for", target, "--quiet", "--report", &report, "--force"];
+        words.extend(self.found.role.iter().flat_map(|role| ["--aws-role", role]));
+        let mut command = program(global, &words, global.ebs_requests_per_second)?;
+        if ebs::default_folder().is_none() {
+            // Somewhere they have to meet, to take turns.
+            command.env("REFLOAT_CACHE", name::absolute(&self.args.output).join("cache"));
+        }
+        let output =
+            command.stderr(Stdio::null()).output().context("this program cannot be started again")?;
+        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+    }
 }
 
 fn surveyed(found: &Found, target: &str, check: &Value) -> Surveyed {
@@ -268,6 +252,8 @@ fn surveyed(found: &Found, target: &str, check: &Value) -> Surveyed {
         id: found.id.clone(),
         name: found.name.clone(),
         source: found.source.clone(),
+        account: found.account.clone(),
+        role: found.role.clone(),
         kind: found.kind.clone(),
         wave: found.wave,
         verdict,
@@ -276,38 +262,52 @@ fn surveyed(found: &Found, target: &str, check: &Value) -> Surveyed {
         gib: bytes.div_ceil(1 << 30),
         rules,
         why,
+        requests: read("requests").and_then(Value::as_u64).unwrap_or(0),
         blocks: read("blocks").and_then(Value::as_u64).unwrap_or(0),
         dollars: read("dollars").and_then(Value::as_f64).unwrap_or(0.0),
+        page: None,
+    }
+}
+
+impl Survey {
+    /// Of these machines; `rate` is the requests a second.
+    fn of(args: &FleetSurveyArgs, machines: &[Surveyed], refused: Vec<Refused>, rate: f64) -> Self {
+        let count = |verdict| machines.iter().filter(|machine| machine.verdict == verdict).count();
+        let place = |file: &str| name::shown(args.output.join(file));
+        let gib: u64 = machines.iter().map(|machine| machine.gib).sum();
+        let blocks = gib.saturating_mul((1 << 30) / BLOCK);
+        Self {
+            folder: name::shown(&args.output),
+            machines: machines.len(),
+            counts: Verdict::ALL.into_iter().map(|verdict| (verdict, count(verdict))).collect(),
+            refused,
+            gib,
+            requests: machines.iter().map(|machine| machine.requests).sum(),
+            blocks: machines.iter().map(|machine| machine.blocks).sum(),
+            dollars: machines.iter().map(|machine| machine.dollars).sum(),
+            seconds: 0,
+            hours: blocks as f64 / rate.max(1.0) / 3600.0,
+            list: place("fleet.csv"),
+            page: place("survey.html"),
+            lines: place("survey.jsonl"),
+        }
     }
 }
 
 /// The list, the lines and the page.
-fn write(store: &Directory, args: &FleetSurveyArgs, machines: &[Surveyed]) -> Result<Survey> {
+fn write(store: &Directory, args: &FleetSurveyArgs, survey: &Survey, machines: &[Surveyed]) -> Result<()> {
     let mut list = csv::Writer::from_writer(Vec::new());
-    list.write_record(["id", "source", "target", "for", "wave", "gib"])?;
+    list.write_record(["id", "source", "target", "for", "wave", "gib", "aws-role"])?;
     for machine in machines.iter().filter(|machine| machine.verdict < Verdict::Blocked) {
         let target = args.target.replace("{id}", &machine.id);
         let (wave, gib) = (machine.wave.to_string(), machine.gib.to_string());
-        list.write_record([&machine.id, &machine.source, &target, &machine.target, &wave, &gib])?;
+        let role = machine.role.as_deref().unwrap_or_default();
+        list.write_record([&machine.id, &machine.source, &target, &machine.target, &wave, &gib, role])?;
     }
     store.write("fleet.csv", &list.into_inner().map_err(|error| anyhow!("{error}"))?)?;
     let lines: Vec<String> = machines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     store.write("survey.jsonl", (lines.join("\n") + "\n").as_bytes())?;
-    let count = |verdict| machines.iter().filter(|machine| machine.verdict == verdict).count();
-    let place = |file: &str| name::shown(args.output.join(file));
-    let survey = Survey {
-        folder: name::shown(&args.output),
-        machines: machines.len(),
-        counts: Verdict::ALL.into_iter().map(|verdict| (verdict, count(verdict))).collect(),
-        gib: machines.iter().map(|machine| machine.gib).sum(),
-        blocks: machines.iter().map(|machine| machine.blocks).sum(),
-        dollars: machines.iter().map(|machine| machine.dollars).sum(),
-        list: place("fleet.csv"),
-        page: place("survey.html"),
-        lines: place("survey.jsonl"),
-    };
-    store.write("survey.html", portfolio::html(&survey, machines).as_bytes())?;
-    Ok(survey)
+    store.write("survey.html", portfolio::html(survey, machines).as_bytes())
 }
 
 fn page(survey: &Survey) -> Page {
@@ -322,11 +322,13 @@ fn page(survey: &Survey) -> Page {
         first = first.text(", ").ink(ink, format!("{machines} {}", verdict.word()));
     }
     page.line(first);
+    for refused in &survey.refused {
+        let text = format!("not looked at: {}: {}", refused.place(), refused.why);
+        page.line(Line::default().ink(Ink::Warning, text).hang(2));
+    }
     if survey.blocks > 0 {
-        page.line(Line::new(format!(
-            "{} blocks were read, ${:.2} of requests",
-            survey.blocks, survey.dollars
-        )));
+        let Survey { blocks, requests, dollars, .. } = survey;
+        page.line(Line::new(format!("{blocks} blocks were read by {requests} requests, ${dollars:.2}")));
     }
     page.gap();
     page.line(Line::new(format!("{}: a page for a browser", survey.page)).hang(2));
@@ -344,20 +346,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_made_of_addresses() {
-        for (source, id) in [
-            ("/images/web 1.qcow2", "web-1.qcow2"),
-            ("ebs:i-0abc@eu-west-1", "i-0abc"),
-            ("azure:s/g/disk", "disk"),
-            ("raw:disk.img#p1", "disk.img"),
-        ] {
-            assert_eq!(own_id(source), id);
-        }
-    }
-
-    #[test]
     fn what_gives_no_answer_is_unknown() {
-        let found = Found { id: "a".into(), name: None, kind: None, source: "a".into(), wave: 0 };
+        let found = Found { id: "a".into(), source: "a".into(), ..Found::default() };
         assert_eq!(surveyed(&found, "azure-gen1", &Value::Null).verdict, Verdict::Unknown);
         let failed = serde_json::json!({ "error": "no such image" });
         assert_eq!(surveyed(&found, "azure-gen1", &failed).why.as_deref(), Some("no such image"));

@@ -34,6 +34,7 @@ mod schema;
 mod sidecars;
 mod snapshot;
 mod stream;
+mod survey;
 mod terminal;
 mod test_migrate;
 mod tls;

@@ -138,8 +138,15 @@ fn what_is_asked_for_is_what_azures_schema_knows() {
     );
     azure.said("convert raw:in.raw @plain", 0);
     azure.said(&format!("convert raw:in.raw @full {all}"), 0);
+    // What each disk is stored on.
+    disk(&azure.path("data.raw"), 28, 20);
+    let two = "convert raw:in.raw --disk raw:data.raw @two --sku Premium_ZRS";
+    azure.said(&format!("{two} --sku Standard_LRS"), 0);
+    let said = azure.said(&format!("{two} --sku Standard_LRS --sku Standard_LRS"), 2);
+    assert!(said.contains("3 times, and the machine has 2 disks"), "{said}");
     let made = azure.made();
-    assert_eq!(made.len(), 2);
+    assert_eq!(made.len(), 4);
+    assert_eq!([&made[2], &made[3]].map(|body| &body["sku"]["name"]), ["Premium_ZRS", "Standard_LRS"]);
     for body in &made {
         assert_eq!(judged(&schema, body), Vec::<String>::new(), "{body}");
     }

@@ -325,6 +325,19 @@ fn all_disks_of_an_instance_are_one_input() {
     let written = fs::read(cloud.path().join("disk-data1.vhd")).unwrap();
     assert!(written[..data.len()] == data);
     assert!(cloud.path().join("disk.vhd").exists());
+    // A disk that is left out is not read, and that is told.
+    let line = "convert ebs:i-0123456789abcdef0@eu-west-1 one.vhd --exclude-disk";
+    let said = cloud.said(&format!("{line} /dev/xvdf"), 0);
+    assert!(said.contains("left out, and not looked at: /dev/xvdf"), "{said}");
+    assert!(!cloud.path().join("one-data1.vhd").exists());
+    for (line, says) in [
+        (format!("{line} vol-1"), "the disk that it starts from"),
+        (format!("{line} /dev/sdz"), "no disk /dev/sdz, but /dev/xvda (vol-1), /dev/xvdf (vol-2)"),
+        (line.replace("ebs:i-0123456789abcdef0@eu-west-1", "ebs:S") + " vol-1", "disks of an instance"),
+    ] {
+        let said = cloud.said(&line, 2);
+        assert!(said.contains(says) && said.contains("help: "), "{line}: {said}");
+    }
     cloud.refloat(&format!("convert ebs:{ID},snap-0aaaaaaaaaaaaaaaa@eu-west-1 two.raw"), 0);
     assert!(cloud.path().join("two-data1.raw").exists());
 }
