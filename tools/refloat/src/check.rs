@@ -91,12 +91,7 @@ fn gate(args: &CheckArgs) -> Result<Gate> {
             return Err(anyhow!("there is no rule {id}")).help(help::RULES);
         }
     }
-    let waivers = match &args.waivers {
-        Some(file) => Waiver::read(&read(file)?)
-            .map_err(|why| anyhow!("{}: {why}", name::shown(file)))
-            .help(r#"write a list, as in [{"rule": "…", "owner": "…", "expires": "2026-12-31", "reason": "…"}]"#)?,
-        None => Vec::new(),
-    };
+    let waivers = args.waivers.as_deref().map_or(Ok(Vec::new()), waivers)?;
     Ok(Gate {
         fail_on: args.fail_on.map(Into::into),
         skip: args.skip.clone(),
@@ -104,6 +99,13 @@ fn gate(args: &CheckArgs) -> Result<Gate> {
         waivers,
         today: day::in_days(0),
     })
+}
+
+/// The waivers in a file.
+pub(crate) fn waivers(file: &Path) -> Result<Vec<Waiver>> {
+    let waivers = Waiver::read(&read(file)?).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
+    waivers
+        .help(r#"write a list, as in [{"rule": "…", "owner": "…", "expires": "2026-12-31", "reason": "…"}]"#)
 }
 
 fn instance(kind: &str) -> Result<Instance> {

@@ -28,7 +28,10 @@ use crate::name;
 use crate::schema::SCHEMAS;
 
 pub(crate) use emit::{EmitArgs, EmitFormat};
-pub(crate) use fleet::{FleetArgs, FleetPlanArgs, FleetRunArgs, FleetStatusArgs, FleetSurveyArgs, FleetVerb};
+pub(crate) use fleet::{
+    FleetArgs, FleetPlanArgs, FleetReportArgs, FleetRunArgs, FleetStatusArgs, FleetSurveyArgs, FleetTaskArgs,
+    FleetTestArgs, FleetVerb,
+};
 
 /// What is told below the options.
 fn after_help() -> String {
@@ -710,6 +713,9 @@ pub(crate) struct MigrateArgs {
     /// Continue even if blockers remain
     #[arg(long)]
     pub(crate) allow_blockers: bool,
+    /// Continue with blockers that somebody answers for: a list in JSON of rule, owner, expires and reason
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) waivers: Option<PathBuf>,
     /// How much to read back of what was sent to Azure
     #[arg(long, value_name = "HOW", default_value = "sample")]
     pub(crate) read_back: ReadBackArg,

@@ -46,6 +46,9 @@ pub(crate) struct Written {
     pub(crate) written: u64,
     /// Bytes that are shared with the source's file, by a file system that can, and so were not written.
     pub(crate) shared: u64,
+    /// The sum of the content (XXH3-128 of its blocks), where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<String>,
     /// What has changed since an older snapshot, if that was there and only this was fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) changed: Option<Changed>,
@@ -102,7 +105,7 @@ impl Sent {
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size: of, padding, written, shared, changed, sent } = self;
+        let Self { target, format, size: of, padding, written, shared, changed, sent, .. } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
         let shared =
@@ -309,13 +312,14 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     if let Some(base) = &mut spec.base {
         base.edits.extend(edited);
     }
-    let written = |Receipt { written, shared, sent, .. }| Written {
+    let written = |Receipt { written, shared, sent, content, .. }| Written {
         target: to.name(),
         format: to.format().into(),
         size,
         padding: size - job.disk.size(),
         written,
         shared,
+        content: content.map(|sum| sum.to_string()),
         changed: changed.clone(),
         sent: sent.map(Sent::new),
     };

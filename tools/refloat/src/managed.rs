@@ -293,6 +293,9 @@ pub(crate) enum AzureVerb {
         /// Test machines whose day is not over, too
         #[arg(long)]
         tests: bool,
+        /// Only the test machine of this name, and nothing else
+        #[arg(long, value_name = "NAME", conflicts_with = "tests")]
+        test: Option<String>,
     },
 }
 
@@ -354,9 +357,15 @@ impl Document for Cleanup {
 }
 
 pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
-    let AzureVerb::Cleanup { group, yes, tests } = &args.verb;
+    let AzureVerb::Cleanup { group, yes, tests, test } = &args.verb;
     let id: GroupId = group.strip_prefix("azure:").unwrap_or(group).parse().help(help::GROUP)?;
     let manager = manager(context)?;
+    if test.is_some() {
+        let tests = left_tests(&id, &manager, test.as_deref(), true, *yes)?;
+        let cleanup = Cleanup { group: id.to_string(), disks: Vec::new(), blobs: Vec::new(), tests };
+        context.answer(&cleanup, || Ok(Page::from(text(&cleanup))))?;
+        return Ok(Answer::Yes);
+    }
     let mut disks = Vec::new();
     // What refloat did not make is somebody else's, whatever its state.
     let ours = |facts: &DiskFacts| facts.source.is_some() && (facts.is_unfinished() || facts.is_open());
@@ -373,7 +382,7 @@ pub(crate) fn run(context: &Context, args: &AzureArgs) -> Outcome {
     }
     disks.extend(left_open(&id, &manager, *yes)?);
     let blobs = left_blobs(context, &id, *yes)?;
-    let tests = left_tests(&id, &manager, *tests, *yes)?;
+    let tests = left_tests(&id, &manager, None, *tests, *yes)?;
     let cleanup = Cleanup { group: id.to_string(), disks, blobs, tests };
     context.answer(&cleanup, || Ok(Page::from(text(&cleanup))))?;
     Ok(Answer::Yes)
@@ -426,11 +435,19 @@ pub(crate) fn forget(disk: &DiskId) -> Result<()> {
     Ok(())
 }
 
-/// The test machines that are left in a group; deletes those whose day is over, or `all`, if it is to.
-fn left_tests(group: &GroupId, manager: &Manager, all: bool, yes: bool) -> Result<Vec<LeftTest>> {
+/// The test machines that are left in a group, or the one of this name; deletes those whose day is over, or `all`, if it is
+/// to.
+fn left_tests(
+    group: &GroupId,
+    manager: &Manager,
+    only: Option<&str>,
+    all: bool,
+    yes: bool,
+) -> Result<Vec<LeftTest>> {
     let today = day::in_days(0);
     let mut tests: Vec<LeftTest> = Vec::new();
-    for resource in group.with_tag(manager, TEST_TAG)? {
+    let left = group.with_tag(manager, TEST_TAG)?.into_iter();
+    for resource in left.filter(|resource| only.is_none_or(|name| resource.tag == name)) {
         let expires = resource.tags.iter().find(|(name, _)| name == EXPIRES_TAG).map(|(_, day)| day.clone());
         // Days of this form have the order of their texts.
         let delete = all || expires.as_ref().is_some_and(|day| *day <= today);

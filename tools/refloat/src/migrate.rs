@@ -1,8 +1,12 @@
 //! `refloat migrate`: check, plan, apply, convert and verify in one run.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use anyhow::Result;
-use guestfix::plan;
-use guestfix::report::Page;
+use guestfix::Severity;
+use guestfix::plan::{self, Plan};
+use guestfix::report::{Page, Waiver};
 use libdisk::{Destination, FileFormat};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,7 +19,7 @@ use crate::document::Document;
 use crate::next::{self, Command};
 use crate::snapshot::Pull;
 use crate::verify::Verdict;
-use crate::{apply, convert, image, name, snapshot};
+use crate::{apply, check, convert, day, image, name, snapshot};
 
 /// The rule of boot loaders that Secure Boot does not start.
 const UNSIGNED: &str = "target.secure-boot";
@@ -25,7 +29,13 @@ const UNSIGNED: &str = "target.secure-boot";
 pub(crate) struct Migrated {
     ready: bool,
     edits: usize,
+    /// SHA-256 of the plan that was applied, and the rules that it satisfies.
+    plan: String,
+    fixes: Vec<String>,
     by_hand: Vec<plan::ByHand>,
+    /// Blockers that stay, for which somebody answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waived: Vec<Waiver>,
     /// The disk that the machine starts from.
     #[serde(flatten)]
     os: Option<Moved>,
@@ -85,9 +95,22 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
              {UNSIGNED}); turn it off on the virtual machine"
         ));
     }
+    let waived = waived(args.waivers.as_deref(), &plan)?;
     let (ready, by_hand) = (plan.ready(), plan.by_hand.clone());
-    let mut migrated = Migrated { ready, edits: plan.totals.edits, by_hand, os: None, data: Vec::new() };
-    if !ready && !args.allow_blockers {
+    let mut migrated = Migrated {
+        ready,
+        edits: plan.totals.edits,
+        plan: plan.digest()?,
+        fixes: fixes(&plan),
+        by_hand,
+        waived: waived.clone().unwrap_or_default(),
+        os: None,
+        data: Vec::new(),
+    };
+    for Waiver { rule, owner, expires, reason } in waived.iter().flatten() {
+        context.note(format!("{rule} stays: {owner} answers for it until {expires}: {reason}"));
+    }
+    if !ready && !args.allow_blockers && waived.is_none() {
         let mut page = Page::new();
         page.gap();
         let why = match plan.boot_after.why() {
@@ -140,6 +163,28 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
     migrated.data = moved.split_off(1);
     migrated.os = moved.pop();
     Ok((migrated, answer))
+}
+
+/// The rules that a plan satisfies.
+fn fixes(plan: &Plan) -> Vec<String> {
+    let rules: BTreeSet<&String> = plan.steps.iter().flat_map(|step| &step.rules).collect();
+    rules.into_iter().cloned().collect()
+}
+
+/// What somebody answers for today, if that is every blocker that a plan leaves. Whether the boot walk arrives is of no
+/// rule, so nobody answers for that.
+fn waived(file: Option<&Path>, plan: &Plan) -> Result<Option<Vec<Waiver>>> {
+    let Some(file) = file else { return Ok(None) };
+    let (waivers, today) = (check::waivers(file)?, day::in_days(0));
+    let left = plan.by_hand.iter().map(|fault| (&fault.rule, fault.severity));
+    let left = left.chain(plan.unknown.iter().map(|unknown| (&unknown.rule, unknown.severity)));
+    let left: BTreeSet<&String> =
+        left.filter(|(_, severity)| *severity == Severity::Blocker).map(|(rule, _)| rule).collect();
+    // Days that are written so are ordered as texts are.
+    let used = waivers.into_iter().filter(|waiver| left.contains(&waiver.rule) && today <= waiver.expires);
+    let used: Vec<Waiver> = used.collect();
+    let is_all = left.iter().all(|rule| used.iter().any(|waiver| waiver.rule == **rule));
+    Ok((is_all && plan.boot_after.arrives).then_some(used))
 }
 
 /// What has come of it, and what is next; the snapshots are those that it was made of.

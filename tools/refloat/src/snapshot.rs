@@ -170,7 +170,11 @@ impl<'a> Pull<'a> {
     /// The older snapshot, with what has changed since.
     fn older(&self) -> Result<Option<(Older, Changed)>> {
         let Some(id) = self.since.clone() else { return Ok(None) };
-        let changes = self.snapshot.changes_since(&id)?;
+        let changes = match id == self.snapshot.id() {
+            // AWS is not asked for what differs from itself.
+            true => ebs::Changes { blocks: Bitmap::new(self.snapshot.disk().size() / ebs::BLOCK), gone: 0 },
+            false => self.snapshot.changes_since(&id)?,
+        };
         let (blocks, bytes) = (changes.blocks.count(), changes.to_fetch() * ebs::BLOCK);
         let changed = Changed { since: id.clone(), blocks, bytes };
         let changes = changes.blocks.shifted(self.moved() / ebs::BLOCK);

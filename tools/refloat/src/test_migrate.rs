@@ -118,6 +118,7 @@ pub(crate) fn run(context: &Context, args: &TestMigrateArgs) -> Outcome {
         format: None,
         plan: None,
         allow_blockers: args.allow_blockers,
+        waivers: None,
         read_back: args.read_back,
         managed: args.managed.clone().attached_by(args.attach_nvme).tagged(tags),
         force: args.force,

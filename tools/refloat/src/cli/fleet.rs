@@ -22,8 +22,12 @@ pub(crate) enum FleetVerb {
     Plan(FleetPlanArgs),
     /// Move one machine of the folder, or all of them
     Run(FleetRunArgs),
+    /// Start each machine in Azure as it will be, in a network that reaches nothing, and delete that again
+    Test(FleetTestArgs),
     /// How far is it? Reads the folder only
     Status(FleetStatusArgs),
+    /// What was done with each machine, for those who sign it off. Reads the folder only
+    Report(FleetReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -99,8 +103,9 @@ pub(crate) struct FleetPlanArgs {
     pub(crate) simulate: bool,
 }
 
+/// Which machines of a folder a task works on, and how.
 #[derive(Debug, Args)]
-pub(crate) struct FleetRunArgs {
+pub(crate) struct FleetTaskArgs {
     /// The folder
     pub(crate) folder: PathBuf,
     /// The machine, by its row, the first is 0 [default: as Slurm, AWS Batch, Kubernetes or HyperQueue says;
@@ -110,12 +115,54 @@ pub(crate) struct FleetRunArgs {
     /// Only machines of this wave
     #[arg(long, value_name = "N")]
     pub(crate) wave: Option<u32>,
-    /// Machines that this process moves at the same time, where it moves all
+    /// Machines that this process works on at the same time, where it does all
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: u32,
     /// How long a machine stays this process's own if nothing is heard of it
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(3..=86_400))]
     pub(crate) lease: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetRunArgs {
+    #[command(flatten)]
+    pub(crate) tasks: FleetTaskArgs,
+    /// Bring each machine that was moved up to its newest snapshots: only what changed since is fetched and sent
+    #[arg(long)]
+    pub(crate) delta: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetTestArgs {
+    #[command(flatten)]
+    pub(crate) tasks: FleetTaskArgs,
+    /// Delete what tests left, and test nothing
+    #[arg(long)]
+    pub(crate) cleanup: bool,
+    /// Leave the test machines when they are done; --cleanup deletes them
+    #[arg(long, conflicts_with = "cleanup")]
+    pub(crate) keep: bool,
+    /// Test also what came to its login before
+    #[arg(long, conflicts_with = "cleanup")]
+    pub(crate) again: bool,
+    /// Give up on a machine after it has run for this long
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    pub(crate) timeout: u64,
+    /// The pause between two looks at a console
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 15_000, hide = true)]
+    pub(crate) every: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetReportArgs {
+    /// The folder
+    pub(crate) folder: PathBuf,
+    /// Write it as Markdown
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write it as a page for a browser
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,9 @@ pub(crate) struct Machine {
     pub(crate) migrate: Vec<String>,
     /// The same that writes the virtual machine around the disks, once they are there.
     pub(crate) emit: Option<Vec<String>>,
+    /// The same that tests the move in Azure, where it goes to a managed disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) test: Option<Vec<String>>,
     /// GiB of its disks, where the list says.
     pub(crate) gib: Option<u64>,
 }
@@ -50,13 +53,22 @@ impl Machine {
     /// What stands for this row in receipts: SHA-256 of its words, in hexadecimal. A receipt for other words is
     /// none for this row.
     pub(crate) fn digest(&self) -> String {
-        let mut digest = Sha256::new();
-        for word in self.migrate.iter().chain(self.emit.iter().flatten()) {
-            digest.update(word.as_bytes());
-            digest.update([0]);
-        }
-        hex(&digest.finalize())
+        digest(self.migrate.iter().chain(self.emit.iter().flatten()))
     }
+
+    /// The same of its test.
+    pub(crate) fn test_digest(&self) -> String {
+        digest(self.test.iter().flatten())
+    }
+}
+
+fn digest<'a>(words: impl Iterator<Item = &'a String>) -> String {
+    let mut digest = Sha256::new();
+    for word in words {
+        digest.update(word.as_bytes());
+        digest.update([0]);
+    }
+    hex(&digest.finalize())
 }
 
 /// The managed disk that a target names, `azure:SUBSCRIPTION/GROUP/DISK`; `None` for other targets.

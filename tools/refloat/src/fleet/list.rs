@@ -49,6 +49,8 @@ const COLUMNS: &[(&str, Use)] = &[
     ("cloud-init", Use::Option { migrate: "--cloud-init", emit: "--cloud-init" }),
     ("format", Use::Option { migrate: "--format", emit: "" }),
     ("since", Use::Option { migrate: "--since", emit: "" }),
+    ("allow-blockers", Use::Flag { migrate: "--allow-blockers", emit: "" }),
+    ("waivers", Use::Option { migrate: "--waivers", emit: "" }),
     ("read-back", Use::Option { migrate: "--read-back", emit: "" }),
     ("location", Use::Option { migrate: "--location", emit: "--location" }),
     ("sku", Use::Each { migrate: "--sku", emit: "" }),
@@ -230,7 +232,9 @@ fn machine(typed: &Typed) -> Result<Machine> {
         for cell in cells {
             let value = match (*column, cell) {
                 ("disks", Some(cell)) => Some(place(cell, true)?),
-                ("allow-backing", Some(cell)) => Some(name::text(name::absolute(&name::path(cell)))),
+                ("allow-backing" | "waivers", Some(cell)) => {
+                    Some(name::text(name::absolute(&name::path(cell))))
+                }
                 (_, cell) => cell.map(str::to_owned),
             };
             let add = |words: &mut Vec<String>, option: &str| {
@@ -254,6 +258,8 @@ fn machine(typed: &Typed) -> Result<Machine> {
     }
     judge(&migrate)?;
     emit.as_ref().map(|words| judge(words)).transpose()?;
+    let test = managed.is_some().then(|| test(&migrate, typed.get("size")));
+    test.as_ref().map(|words| judge(words)).transpose()?;
     Ok(Machine {
         id,
         wave: number(typed, "wave")?.unwrap_or(0),
@@ -261,7 +267,45 @@ fn machine(typed: &Typed) -> Result<Machine> {
         gib: number(typed, "gib")?,
         migrate,
         emit,
+        test,
     })
+}
+
+/// The words that test the move which these make, on a virtual machine of this size.
+fn test(migrate: &[String], size: Option<&String>) -> Vec<String> {
+    let mut test = vec!["test-migrate".to_owned()];
+    let mut words = migrate.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // A test is always of all that there is, and leaves no blob.
+            "--since" | "--format" => {
+                words.next();
+            }
+            // Who answers for a blocker lets the machine be tried with it.
+            "--waivers" => {
+                words.next();
+                test.push("--allow-blockers".to_owned());
+            }
+            "--keep-via" => {}
+            "--nvme" => test.push("--attach-nvme".to_owned()),
+            // The blob is the test's own.
+            "--via" => {
+                let via = words.next().map(|via| beside(via));
+                test.extend([word.clone(), via.unwrap_or_default()]);
+            }
+            _ => test.push(word.clone()),
+        }
+    }
+    test.extend(size.into_iter().flat_map(|size| ["--size".to_owned(), size.clone()]));
+    test
+}
+
+/// The blob of a test beside that of the move: `disk.vhd` becomes `disk-test.vhd`.
+fn beside(via: &str) -> String {
+    match via.rsplit_once('.') {
+        Some((stem, extension)) if !extension.contains('/') => format!("{stem}-test.{extension}"),
+        _ => format!("{via}-test"),
+    }
 }
 
 /// A managed disk says which group it is in and what its name is.
@@ -399,9 +443,51 @@ mod tests {
                     --tag c=d --size Standard_D2s_v5 --resource-group g --os-disk web-1";
         assert_eq!(machines[0].emit.as_ref().unwrap().join(" "), emit);
         assert_eq!((machines[0].wave, machines[0].gib), (1, Some(30)));
+        let test = migrate.replacen("migrate", "test-migrate", 1) + " --size Standard_D2s_v5";
+        assert_eq!(machines[0].test.as_ref().unwrap().join(" "), test);
         let json =
             r#"{"id":"web-1","source":"ebs:i-0abc@eu-west-1","target":"w.vhd","for":"azure-gen2","wave":3}"#;
-        assert_eq!(super::machines(Path::new("f.jsonl"), json.as_bytes()).unwrap()[0].wave, 3);
+        let machines = super::machines(Path::new("f.jsonl"), json.as_bytes()).unwrap();
+        assert_eq!((machines[0].wave, machines[0].test.is_none()), (3, true));
+    }
+
+    #[test]
+    fn settings_of_azure_are_said_of_each_row() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/diskEncryptionSets/d";
+        let list = format!(
+            "id,source,target,for,exclude-disks,sku,security-type,via,keep-via,secure-boot,encryption-set,license-type,\
+             hand-over,location,size,aws-role\n\
+             w,ebs:i-0abc@eu-west-1,azure:s/g/w,azure-gen2,/dev/sdf; vol-3,Premium_LRS;Standard_LRS,trusted-launch,\
+             azure:https://a.blob.core.windows.net/c/w.vhd,yes,yes,{id},rhel-byos,arm,westeurope,Standard_D2s_v5,\
+             arn:aws:iam::111111111111:role/move\n"
+        );
+        let machine = read(&list).unwrap().remove(0);
+        let has = |words: &[String], of: &str| words.join(" ").contains(of);
+        for of in [
+            "--exclude-disk /dev/sdf --exclude-disk vol-3",
+            "--sku Premium_LRS --sku Standard_LRS",
+            "--via azure:https://a.blob.core.windows.net/c/w.vhd --keep-via",
+            "--aws-role arn:aws:iam::111111111111:role/move",
+        ] {
+            assert!(has(&machine.migrate, of), "{of}: {:?}", machine.migrate);
+        }
+        let emit = machine.emit.unwrap();
+        for of in [
+            "--exclude-disk vol-3",
+            "--trusted-launch",
+            "--secure-boot",
+            "--license-type rhel-byos",
+            "--os-disk w",
+        ] {
+            assert!(has(&emit, of), "{of}: {emit:?}");
+        }
+        let test = machine.test.unwrap();
+        assert!(has(&test, "/c/w-test.vhd") && !has(&test, "keep-via"), "{test:?}");
+        refused(&list.replace(",yes,yes,", ",yes,perhaps,"), "secure-boot: perhaps is neither yes nor no");
+        refused(&list.replace("Premium_LRS;", "Premium_XRS;"), "Premium_XRS");
+        refused(&list.replace("exclude-disks", "exclude-disk"), "did you mean exclude-disks?");
+        refused(&list.replace("azure:s/g/w,", "azure:mine/g/w,"), "no subscription");
+        refused(&list.replace("azure:s/g/w,", "azure:s/g/snapshots/w,"), "only read");
     }
 
     #[test]

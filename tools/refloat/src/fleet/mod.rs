@@ -18,6 +18,7 @@ mod plan;
 mod policy;
 mod portfolio;
 mod program;
+mod report;
 mod run;
 mod simulate;
 mod state;
@@ -40,6 +41,7 @@ pub(crate) const ANSWERS: &[Kind] = &[
     answer::<simulate::Simulation>,
     answer::<run::Ran>,
     answer::<status::Status>,
+    answer::<report::SignOff>,
 ];
 
 pub(crate) fn run(context: &Context, args: &FleetArgs) -> Outcome {
@@ -48,6 +50,8 @@ pub(crate) fn run(context: &Context, args: &FleetArgs) -> Outcome {
         FleetVerb::Plan(args) if args.simulate => simulate::run(context, args),
         FleetVerb::Plan(args) => plan::run(context, args),
         FleetVerb::Run(args) => run::run(context, args),
+        FleetVerb::Test(args) => run::test(context, args),
         FleetVerb::Status(args) => status::run(context, args),
+        FleetVerb::Report(args) => report::run(context, args),
     }
 }

@@ -58,6 +58,15 @@ fn aws(fleet: &Fleet) -> Option<Value> {
             "Resource": "*",
         }));
     }
+    let roles: BTreeSet<&String> = (fleet.machines.iter().map(|machine| &machine.migrate))
+        .flat_map(|words| words.iter().zip(words.iter().skip(1)))
+        .filter_map(|(option, role)| (option == "--aws-role").then_some(role))
+        .collect();
+    if !roles.is_empty() {
+        statements.push(json!({
+            "Sid": "AssumeRoles", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles,
+        }));
+    }
     // A key is named in its snapshot, and only used by way of EBS.
     statements.push(json!({
         "Sid": "ReadEncryptedBlocks",

@@ -1,4 +1,4 @@
-//! `refloat fleet run`: one machine, as an engine asks for it, or all of them here.
+//! `refloat fleet run` and `fleet test`: one machine, as an engine asks for it, or all of them here.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::frozen::Fleet;
 use super::state::{Stage, because};
 use super::status::ink;
 use super::store::Directory;
-use super::task::{Ended, Tasks};
+use super::task::{Ended, Tasks, Work};
 use crate::answer::{Answer, Help, Outcome, stopped};
-use crate::cli::FleetRunArgs;
+use crate::cli::{FleetRunArgs, FleetTaskArgs, FleetTestArgs};
 use crate::context::Context;
 use crate::document::Document;
 
@@ -45,7 +45,31 @@ impl Document for Ran {
     const SCHEMA: &'static str = "refloat.fleet-run/1";
 }
 
+/// `fleet run`.
 pub(crate) fn run(context: &Context, args: &FleetRunArgs) -> Outcome {
+    let work = if args.delta { Work::Delta } else { Work::Move };
+    worked(context, &args.tasks, work, (Vec::new(), false))
+}
+
+/// `fleet test`.
+pub(crate) fn test(context: &Context, args: &FleetTestArgs) -> Outcome {
+    if args.cleanup {
+        return worked(context, &args.tasks, Work::CleanUp, (Vec::new(), false));
+    }
+    let mut more = vec!["--every".to_owned(), args.every.to_string()];
+    more.extend(["--timeout".to_owned(), args.timeout.to_string()]);
+    if args.keep {
+        more.push("--keep".to_owned());
+    }
+    worked(context, &args.tasks, Work::Test, (more, args.again))
+}
+
+fn worked(
+    context: &Context,
+    args: &FleetTaskArgs,
+    work: Work,
+    (more, again): (Vec<String>, bool),
+) -> Outcome {
     let store = Directory::new(&args.folder);
     let fleet = Fleet::read(&store)?;
     let index = match args.index {
@@ -57,6 +81,9 @@ pub(crate) fn run(context: &Context, args: &FleetRunArgs) -> Outcome {
         context,
         store: &store,
         fleet: &fleet,
+        work,
+        more,
+        again,
         lease,
         is_share: index.is_some(),
         done: Mutex::default(),
@@ -83,8 +110,8 @@ fn one(tasks: &Tasks<'_>, row: usize, ended: Ended) -> Result<One> {
     Ok(One { row, id, stage, why, help })
 }
 
-/// Moves all machines of a wave, or all there are, in the order of the list where nothing stands against it.
-fn several(tasks: &Tasks<'_>, args: &FleetRunArgs) -> Result<Vec<One>> {
+/// Works on all machines of a wave, or all there are, in the order of the list where nothing stands against it.
+fn several(tasks: &Tasks<'_>, args: &FleetTaskArgs) -> Result<Vec<One>> {
     let machines = tasks.fleet.machines.iter().enumerate();
     let of_wave = machines.filter(|(_, machine)| args.wave.is_none_or(|wave| wave == machine.wave));
     let todo: Vec<usize> = of_wave.map(|(index, _)| index).collect();

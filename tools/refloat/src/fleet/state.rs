@@ -71,6 +71,9 @@ impl Stage {
     }
 }
 
+/// The files of its test, beside those of its move.
+pub(crate) const TEST: &str = "test/";
+
 /// `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -80,6 +83,9 @@ pub(crate) struct State {
     pub(crate) owner: String,
     /// How often it was begun.
     pub(crate) attempts: u32,
+    /// Which move of the machine it is of: 0 is the first, and each later one brings what changed since.
+    #[serde(default)]
+    pub(crate) round: u32,
     /// Seconds since 1970.
     pub(crate) began: u64,
     pub(crate) changed: u64,
@@ -103,7 +109,16 @@ pub(crate) struct Receipt {
     pub(crate) list: String,
     pub(crate) version: String,
     pub(crate) owner: String,
+    /// Who ran it, by the name of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
     pub(crate) attempts: u32,
+    /// As of [`State::round`].
+    #[serde(default)]
+    pub(crate) round: u32,
+    /// SHA-256 of the receipt of the round before, which is `receipts/ROUND.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<String>,
     /// Seconds since 1970.
     pub(crate) began: u64,
     pub(crate) ended: u64,
@@ -129,12 +144,17 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Of a row. What is about other words than the row's is not about it.
+    /// Of the move of a row.
     pub(crate) fn read(store: &dyn Store, index: usize, machine: &Machine) -> Result<Self> {
-        let digest = machine.digest();
-        let receipt: Option<Receipt> = read(store, &key(index, "receipt.json"))?;
-        let state: Option<State> = read(store, &key(index, "state.json"))?;
-        let lease: Option<Lease> = read(store, &key(index, "lease"))?;
+        Self::of(store, index, "", &machine.digest())
+    }
+
+    /// Of the files of a row that begin so. What is about other words than those with this digest is not about it.
+    pub(crate) fn of(store: &dyn Store, index: usize, part: &str, digest: &str) -> Result<Self> {
+        let key = |file: &str| key(index, &format!("{part}{file}"));
+        let receipt: Option<Receipt> = read(store, &key("receipt.json"))?;
+        let state: Option<State> = read(store, &key("state.json"))?;
+        let lease: Option<Lease> = read(store, &key("lease"))?;
         Ok(Self {
             state: state.filter(|state| state.digest == digest),
             receipt: receipt.filter(|receipt| receipt.digest == digest),
@@ -142,12 +162,18 @@ impl Known {
         })
     }
 
+    /// The state of what was begun since the last receipt, if something was.
+    fn newer(&self) -> Option<&State> {
+        let done = self.receipt.as_ref().map(|receipt| receipt.round);
+        self.state.as_ref().filter(|state| done.is_none_or(|done| state.round > done))
+    }
+
     pub(crate) fn stage(&self) -> Stage {
-        match &self.state {
-            _ if self.receipt.is_some() => Stage::Done,
+        match self.newer() {
             // Who was at it is heard of no more.
             Some(state) if state.stage == Stage::Running && self.lease.is_none() => Stage::Interrupted,
             Some(state) => state.stage,
+            None if self.receipt.is_some() => Stage::Done,
             None => Stage::Waiting,
         }
     }

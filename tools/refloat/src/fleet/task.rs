@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use guestfix::edit::hex;
+use libdisk::cloud::ebs;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::frozen::{Fleet, Machine};
+use super::frozen::{Fleet, Machine, managed_disk};
 use super::lease::{Asked, Held};
 use super::program::program;
-use super::state::{Known, Receipt, Stage, State, because, key, now};
+use super::state::{Known, Receipt, Stage, State, TEST, because, key, now};
 use super::store::Store;
 use crate::context::Context;
 use crate::present;
@@ -43,11 +46,39 @@ impl Ended {
     }
 }
 
+/// What is done with machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// They are moved.
+    Move,
+    /// Those that were moved are brought up to what changed since.
+    Delta,
+    /// Their move is tested.
+    Test,
+    /// What tests left is deleted.
+    CleanUp,
+}
+
+impl Work {
+    /// What the names of its files begin with.
+    fn part(self) -> &'static str {
+        match self {
+            Self::Move | Self::Delta => "",
+            Self::Test | Self::CleanUp => TEST,
+        }
+    }
+}
+
 /// How tasks are run.
 pub(crate) struct Tasks<'a> {
     pub(crate) context: &'a Context,
     pub(crate) store: &'a dyn Store,
     pub(crate) fleet: &'a Fleet,
+    pub(crate) work: Work,
+    /// What is typed behind the words of each row.
+    pub(crate) more: Vec<String>,
+    /// Whether what was tested is tested again.
+    pub(crate) again: bool,
     /// How long a machine stays ours if nothing is heard of us.
     pub(crate) lease: Duration,
     /// Whether other tasks run elsewhere: each has its share of the quota then. Here all share it anyhow.
@@ -64,17 +95,19 @@ struct Heard {
 }
 
 impl Tasks<'_> {
-    /// Moves the machine of this row, unless that was done.
+    /// Does the work on the machine of this row, unless that was done.
     pub(crate) fn run(&self, index: usize) -> Result<Ended> {
         let machine = self.machine(index)?;
-        if Known::read(self.store, index, machine)?.receipt.is_some() {
-            return Ok(Ended::done());
+        if let Some(ended) = self.is_over(machine, &self.known(index, machine)?) {
+            return Ok(ended);
         }
-        if let Some(ended) = self.is_too_early(machine)? {
+        if self.work == Work::Move
+            && let Some(ended) = self.is_too_early(machine)?
+        {
             return Ok(ended);
         }
         let owner = owner();
-        let mut held = match Held::take(self.store, key(index, "lease"), &owner, self.lease)? {
+        let mut held = match Held::take(self.store, self.key(index, "lease"), &owner, self.lease)? {
             Asked::Held(held) => held,
             Asked::By(other) => {
                 let why = format!("{} is at it", other.owner);
@@ -86,15 +119,49 @@ impl Tasks<'_> {
             }
         };
         // It may have been done between the look and the lease.
-        let known = Known::read(self.store, index, machine)?;
-        let ended = match known.receipt {
-            Some(_) => Ok(Ended::done()),
-            None => {
-                self.held(index, machine, &owner, known.state.map_or(0, |state| state.attempts), &mut held)
-            }
+        let known = self.known(index, machine)?;
+        let ended = match self.is_over(machine, &known) {
+            Some(ended) => Ok(ended),
+            None if self.work == Work::CleanUp => self.clean_up(index, machine),
+            None => self.held(index, machine, &owner, &known, &mut held),
         };
         held.release(self.store)?;
         ended
+    }
+
+    /// The name of a file of this work.
+    fn key(&self, index: usize, file: &str) -> String {
+        key(index, &format!("{}{file}", self.work.part()))
+    }
+
+    fn known(&self, index: usize, machine: &Machine) -> Result<Known> {
+        Known::of(self.store, index, self.work.part(), &self.digest(machine))
+    }
+
+    fn digest(&self, machine: &Machine) -> String {
+        match self.work {
+            Work::Move | Work::Delta => machine.digest(),
+            Work::Test | Work::CleanUp => machine.test_digest(),
+        }
+    }
+
+    /// How it ended, if there is nothing to do.
+    fn is_over(&self, machine: &Machine, known: &Known) -> Option<Ended> {
+        match self.work {
+            Work::Test | Work::CleanUp if machine.test.is_none() => Some(Ended::new(
+                Stage::Failed,
+                "it does not go to a managed disk, so there is nothing to start in Azure",
+                "give it a target azure:SUBSCRIPTION/GROUP/DISK, or test it here: refloat boot",
+            )),
+            Work::Test if self.again => None,
+            Work::Move | Work::Test => known.receipt.is_some().then(Ended::done),
+            Work::Delta if known.receipt.is_none() => Some(Ended::new(
+                Stage::Failed,
+                "it was not moved yet, so nothing is known to have changed since",
+                "move it first: the same command without --delta",
+            )),
+            Work::Delta | Work::CleanUp => None,
+        }
     }
 
     pub(crate) fn machine(&self, index: usize) -> Result<&Machine> {
@@ -137,14 +204,19 @@ impl Tasks<'_> {
         index: usize,
         machine: &Machine,
         owner: &str,
-        attempts: u32,
+        known: &Known,
         held: &mut Held,
     ) -> Result<Ended> {
+        let before = known.receipt.as_ref().filter(|_| self.work == Work::Delta);
+        let round = before.map_or(0, |receipt| receipt.round.saturating_add(1));
+        let attempts =
+            known.state.as_ref().filter(|state| state.round == round).map_or(0, |state| state.attempts);
         let mut state = State {
             stage: Stage::Running,
-            digest: machine.digest(),
+            digest: self.digest(machine),
             owner: owner.to_owned(),
             attempts: attempts.saturating_add(1),
+            round,
             began: now(),
             changed: now(),
             bytes: 0,
@@ -153,26 +225,37 @@ impl Tasks<'_> {
             help: None,
         };
         self.tell(index, &state)?;
-        let run = self.program(index, &machine.migrate, Some((held, &mut state)));
-        let (ended, answer) = match run {
+        let run = self
+            .words(index, machine, before)
+            .and_then(|words| Ok((self.program(index, &words, Some((held, &mut state)))?, words)));
+        let ((ended, answer), words) = match run {
             Ok(ran) => ran,
             Err(error) => {
-                (Ended::new(Stage::Failed, format!("{error:#}"), "run the same command again"), Value::Null)
+                let ended = Ended::new(Stage::Failed, format!("{error:#}"), "run the same command again");
+                ((ended, Value::Null), Vec::new())
             }
         };
-        let ended = match (ended.stage, &machine.emit) {
-            (Stage::Done, Some(emit)) => self.hand_over(index, emit)?,
+        let is_newer = before.is_none_or(|before| snapshots(&before.migrate) != snapshots(&answer));
+        let emit = machine.emit.as_ref().filter(|_| self.work.part().is_empty() && is_newer);
+        let ended = match (ended.stage, emit) {
+            (Stage::Done, Some(emit)) => self.hand_over(index, &renamed(emit, machine, round))?,
             _ => ended,
         };
-        if ended.stage == Stage::Done {
-            self.receipt(index, machine, &state, answer)?;
+        if ended.stage == Stage::Done && is_newer {
+            self.receipt(index, machine, &state, (&words, answer), before)?;
         }
         // What is on record is that of whoever has the machine now.
         if held.is_lost() {
             return Ok(ended);
         }
+        let ended = match ended.stage {
+            Stage::Done if !is_newer => {
+                Ended { why: Some("there is no newer snapshot of it".to_owned()), ..ended }
+            }
+            _ => ended,
+        };
         let why = because(ended.why.as_ref());
-        let mut log = self.store.append(&key(index, "log"))?;
+        let mut log = self.store.append(&self.key(index, "log"))?;
         writeln!(log, "{} {}{why}", time_of(now()), ended.stage.word())
             .context("the log cannot be written")?;
         state.stage = ended.stage;
@@ -181,34 +264,98 @@ impl Tasks<'_> {
         Ok(ended)
     }
 
-    fn tell(&self, index: usize, state: &State) -> Result<()> {
-        self.store.write(&key(index, "state.json"), &serde_json::to_vec_pretty(state)?)
+    /// What is typed for a machine; `before` is the receipt of what it is to be brought up from.
+    fn words(&self, index: usize, machine: &Machine, before: Option<&Receipt>) -> Result<Vec<String>> {
+        let mut words = match self.work {
+            Work::Move => machine.migrate.clone(),
+            Work::Delta => {
+                let older = before.and_then(|before| since(&before.migrate)).ok_or_else(|| {
+                    anyhow!("its receipt names no snapshots of AWS, so what changed since cannot be told")
+                })?;
+                let round = before.map_or(0, |before| before.round.saturating_add(1));
+                let mut words = renamed(&machine.migrate, machine, round);
+                if let Some(at) = words.iter().position(|word| word == "--since") {
+                    words.drain(at..(at + 2).min(words.len()));
+                }
+                words.extend(["--since".to_owned(), older]);
+                words
+            }
+            Work::Test => {
+                let log = self.store.folder(&key(index, "test"))?.join("serial.log");
+                let words = machine.test.iter().flatten().cloned();
+                words.chain(["--log".to_owned(), crate::name::text(log)]).collect()
+            }
+            Work::CleanUp => self.clean_up_words(machine)?,
+        };
+        words.extend(self.more.iter().cloned());
+        Ok(words)
     }
 
-    fn receipt(&self, index: usize, machine: &Machine, state: &State, migrate: Value) -> Result<()> {
+    /// Deletes what the test of a machine left.
+    fn clean_up(&self, index: usize, machine: &Machine) -> Result<Ended> {
+        let (ended, _) = self.program(index, &self.clean_up_words(machine)?, None)?;
+        Ok(ended)
+    }
+
+    fn clean_up_words(&self, machine: &Machine) -> Result<Vec<String>> {
+        let target = machine.migrate.get(2).map(String::as_str).unwrap_or_default();
+        let disk = managed_disk(target)?.ok_or_else(|| anyhow!("{target} is no managed disk"))?;
+        let words = [
+            "azure",
+            "cleanup",
+            &disk.group.to_string(),
+            "--test",
+            &format!("{}-test", disk.name()),
+            "--yes",
+        ];
+        Ok(words.map(str::to_owned).into())
+    }
+
+    fn tell(&self, index: usize, state: &State) -> Result<()> {
+        self.store.write(&self.key(index, "state.json"), &serde_json::to_vec_pretty(state)?)
+    }
+
+    /// Writes down what was done. The receipt of the round before stays, and is named by its digest.
+    fn receipt(
+        &self,
+        index: usize,
+        machine: &Machine,
+        state: &State,
+        (words, answer): (&[String], Value),
+        before: Option<&Receipt>,
+    ) -> Result<()> {
+        let there = self.store.read(&self.key(index, "receipt.json"))?.map(|entry| entry.bytes);
+        let before = before.zip(there).map(|(before, bytes)| {
+            let place = self.key(index, &format!("receipts/{:04}.json", before.round));
+            self.store.write(&place, &bytes).map(|()| hex(&Sha256::digest(&bytes)))
+        });
+        let has_hand_over = self.work.part().is_empty() && machine.emit.is_some();
         let receipt = Receipt {
             schema: Receipt::SCHEMA.to_owned(),
             id: machine.id.clone(),
             row: index,
-            digest: machine.digest(),
+            digest: self.digest(machine),
             list: self.fleet.list.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             owner: state.owner.clone(),
+            by: user(),
             attempts: state.attempts,
+            round: state.round,
+            before: before.transpose()?,
             began: state.began,
             ended: now(),
-            command: present::command(machine.migrate.iter().map(String::as_str)),
-            migrate,
-            hand_over: machine.emit.as_ref().map(|_| key(index, "hand-over")),
+            command: present::command(words.iter().map(String::as_str)),
+            migrate: answer,
+            hand_over: has_hand_over.then(|| self.key(index, "hand-over")),
         };
-        self.store.write(&key(index, "receipt.json"), &serde_json::to_vec_pretty(&receipt)?)
+        self.store.write(&self.key(index, "receipt.json"), &serde_json::to_vec_pretty(&receipt)?)
     }
 
     /// Writes the virtual machine around the disks.
     fn hand_over(&self, index: usize, emit: &[String]) -> Result<Ended> {
         let (ended, answer) = self.program(index, emit, None)?;
         if let (Stage::Done, Some(text)) = (ended.stage, answer.get("text").and_then(Value::as_str)) {
-            self.store.write(&key(index, "hand-over"), text.as_bytes())?;
+            self.store.write(&self.key(index, "hand-over"), text.as_bytes())?;
         }
         Ok(ended)
     }
@@ -221,7 +368,7 @@ impl Tasks<'_> {
         words: &[String],
         mut under: Option<(&mut Held, &mut State)>,
     ) -> Result<(Ended, Value)> {
-        let mut log = self.store.append(&key(index, "log"))?;
+        let mut log = self.store.append(&self.key(index, "log"))?;
         let command = present::command(words.iter().map(String::as_str));
         writeln!(log, "{} {command}", time_of(now())).context("the log cannot be written")?;
         let mut child =
@@ -270,6 +417,11 @@ impl Tasks<'_> {
             (Some(error), _) => Some(causes(&error, &answer)),
             (None, Some(faults)) if code == 1 => Some(by_hand(faults)),
             _ if code == 0 => None,
+            _ if code == 1
+                && let Some(why) = not_started(&answer) =>
+            {
+                Some(why)
+            }
             _ => Some(format!("it ended with {status}")),
         };
         let help =
@@ -303,11 +455,15 @@ impl Tasks<'_> {
         command.args(["--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.is_share {
             // Where they meet, tasks of one machine would share a share again.
-            command.env("REFLOAT_CACHE", self.store.folder(&key(index, "cache"))?);
+            command.env("REFLOAT_CACHE", self.store.folder(&self.key(index, "cache"))?);
+        }
+        if !self.is_share && ebs::default_folder().is_none() {
+            // Somewhere they have to meet, to take turns.
+            command.env("REFLOAT_CACHE", self.store.folder("cache")?);
         }
         command.env(RUN_BY, std::process::id().to_string());
         // What was sent so far is known to whoever goes on, on any machine.
-        command.env("REFLOAT_STATE", self.store.folder(&key(index, "sent"))?);
+        command.env("REFLOAT_STATE", self.store.folder(&self.key(index, "sent"))?);
         Ok(command)
     }
 }
@@ -321,6 +477,11 @@ pub(crate) fn end_with_task() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM)).context("no word comes when the task ends")?;
     let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if parent.as_ref() == Some(&task) { Ok(()) } else { Err(anyhow!("the task that ran this is gone")) }
+}
+
+/// The name of the user, as an engine or a shell has it.
+fn user() -> Option<String> {
+    ["SLURM_JOB_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok())
 }
 
 /// Who works here: no two processes are the same.
@@ -356,6 +517,51 @@ fn listen(said: impl Read, heard: &Mutex<Heard>, mut log: Box<dyn Write + Send>)
             _ => drop(log.write_all(&line).and_then(|()| log.write_all(b"\n"))),
         }
     }
+}
+
+/// The snapshots of AWS that an answer is about, in the order of the disks.
+fn snapshots(answer: &Value) -> Vec<&str> {
+    let disks = answer.get("source").and_then(Value::as_array).into_iter().flatten();
+    disks.filter_map(|disk| disk.get("address")?.as_str()?.strip_prefix("ebs:")).collect()
+}
+
+/// The same as they are typed behind `--since`, if all of its disks are such.
+fn since(answer: &Value) -> Option<String> {
+    let all = snapshots(answer);
+    let disks = answer.get("source").and_then(Value::as_array).map_or(0, Vec::len);
+    let ids: Vec<&str> = all.iter().map(|address| address.split('@').next().unwrap_or(address)).collect();
+    let region = all.first().filter(|_| ids.len() == disks)?.split_once('@').map(|(_, region)| region);
+    let region = region.map(|region| format!("@{region}")).unwrap_or_default();
+    Some(format!("ebs:{}{region}", ids.join(",")))
+}
+
+/// The words of a later round. A blob that is kept becomes the newer disk, of which Azure makes another managed disk: it
+/// gets the number of the round.
+fn renamed(words: &[String], machine: &Machine, round: u32) -> Vec<String> {
+    let mut words = words.to_vec();
+    let target = machine.migrate.get(2).map(String::as_str).unwrap_or_default();
+    let Some(disk) = managed_disk(target).ok().flatten().filter(|_| round > 0) else { return words };
+    for at in 0..words.len() {
+        if words[at] == target {
+            words[at] = format!("{target}-{round}");
+        }
+        if at > 0 && words[at - 1] == "--os-disk" {
+            words[at] = format!("{}-{round}", disk.name());
+        }
+    }
+    words
+}
+
+/// Why a test machine did not come to its login, or was not made.
+fn not_started(answer: &Value) -> Option<String> {
+    if let Some(faults) = answer.pointer("/migrated/by_hand").and_then(Value::as_array)
+        && answer.get("test").is_none()
+    {
+        return Some(by_hand(faults));
+    }
+    let text = |at: &str| answer.pointer(at).and_then(Value::as_str);
+    let hop = text("/test/hop").map(|hop| format!(" at the {hop}")).unwrap_or_default();
+    Some(format!("does not boot in Azure: it stops{hop}: {}", text("/test/why")?))
 }
 
 /// An error and why.

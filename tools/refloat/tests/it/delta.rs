@@ -69,7 +69,7 @@ fn free(image: &[u8]) -> Vec<usize> {
 }
 
 /// A guest, and the same a while later: of five blocks that are free in its file systems some pages differ.
-fn guest_and_later() -> Option<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn guest_and_later() -> Option<(Vec<u8>, Vec<u8>)> {
     let mut before = fs::read(synthetic::demo().path()?).unwrap();
     let chosen: Vec<usize> = free(&before).into_iter().step_by(3).take(6).collect();
     for (block, byte) in chosen.iter().zip(1..) {

@@ -41,4 +41,5 @@ mod tls;
 mod uefi;
 mod unreadable;
 mod volumes;
+mod wave;
 mod windows;
