@@ -51,7 +51,7 @@ for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('request', (request) => requests.push(request.url()));
   const start = performance.now();
-  await page.goto(pathToFileURL(job.html).href);
+  await page.goto(pathToFileURL(job.html).href, { timeout: 120_000 });
   await page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
   const millis = performance.now() - start;
   if (job.png) await page.screenshot({ path: job.png, fullPage: Boolean(job.whole) });
