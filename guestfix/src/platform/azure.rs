@@ -1,8 +1,7 @@
 //! Azure: the one place that knows its drivers, its numbers and its names.
 
-use super::{Agent, Driver, Drivers, Firmware, Limit, Platform, Target};
+use super::{Agent, Driver, Drivers, Firmware, Limit, Platform, Target, assessment};
 use crate::facts;
-use crate::rule::Source;
 
 /// Generation 1: BIOS, an emulated IDE disk for the boot loader, VMBus for the kernel.
 pub static GEN1: Target = Target {
@@ -64,12 +63,12 @@ pub static AZURE: Platform = Platform {
     os_disk: Some(Limit {
         bytes: 4095 << 30,
         words: "the 4095 GiB of an OS disk",
-        source: Source::new("Microsoft Learn", "Introduction to Azure managed disks", "2026"),
+        source: assessment::OS_DISK,
     }),
     data_disk: Some(Limit {
         bytes: 32 << 40,
         words: "the 32 TiB that can be uploaded",
-        source: Source::new("Microsoft Learn", "Upload a VHD to Azure", "2026-09-02"),
+        source: assessment::UPLOAD,
     }),
 };
 

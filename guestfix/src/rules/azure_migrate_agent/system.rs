@@ -1,6 +1,6 @@
 //! Which operating systems it moves.
 
-use super::super::azure_vm::system::{build, is_for_arm64, is_of_32_bits};
+use super::super::azure_vm::system::{build, is_for_arm64, is_of_32_bits, is_server};
 use super::{META, fault};
 use crate::facts::{Loader, Os, OsKind};
 use crate::inspect::compare_versions;
@@ -112,17 +112,15 @@ pub(super) static UEFI_SYSTEM: Rule = Rule {
     meta: RuleMeta {
         id: "azure-migrate-agent.uefi-system",
         title: "a system that starts by UEFI is one that it moves so",
-        source: &[crate::rule::Source::unread(
-            "Microsoft Learn",
-            "Migrate machines as physical servers (UEFI systems)",
-        )],
+        source: &[assessment::UEFI_SYSTEMS],
         applies: META.applies.with(Firmware::Uefi),
         ..META
     },
     detect: |guest| {
         let Some(os) = guest.facts.os.as_ref() else { return Ok(NO_SYSTEM) };
         if os.kind == OsKind::Windows {
-            let old = build(guest).is_some_and(|build| build < agent::UEFI_WINDOWS);
+            let first = if is_server(guest) { agent::UEFI_SERVER } else { agent::UEFI_CLIENT };
+            let old = build(guest).is_some_and(|build| build < first);
             return Ok(fault(old, Place::DISK, format!("{} is not moved by UEFI", os.pretty_name)));
         }
         if !agent::UEFI_LINUX.iter().any(|(id, _)| *id == os.id) {
@@ -171,10 +169,7 @@ pub(super) static PARAVIRTUAL: Rule = Rule {
         id: "azure-migrate-agent.paravirtual",
         title: "the machine is not a paravirtual AMI",
         cause: "Azure Migrate does not find paravirtual machines, and its agent does not move them.",
-        source: &[crate::rule::Source::unread(
-            "Microsoft Learn",
-            "Support matrix for physical server discovery and assessment",
-        )],
+        source: &[assessment::DISCOVERY],
         applies: ON_LINUX,
         ..META
     },

@@ -6,7 +6,9 @@ use super::super::linux;
 use super::super::testing::{
     Bench, Change, disk, elf, judge_pairs, named, of_kind, with_kernel, with_volume,
 };
-use super::super::windows::testing::{disks_offline, refusing_rdp, windows_build, windows_driver};
+use super::super::windows::testing::{
+    disks_offline, refusing_rdp, windows_build, windows_client, windows_driver,
+};
 use super::*;
 use crate::facts::SignatureKind;
 use crate::platform::assessment::{GIB, TIB};
@@ -161,4 +163,23 @@ fn every_rule_has_a_guest_that_trips_it_and_one_that_does_not() {
     judge_pairs(ALL, PAIRS);
     // What is asked by a rule of the boot pack is asked in its words.
     assert!(std::ptr::fn_addr_eq(guest::SSHD.detect, linux::network::sshd::RULE.detect));
+}
+
+#[test]
+fn systems_that_start_by_uefi_are_those_of_the_table() {
+    let found = |bench: Bench| bench.findings(&system::UEFI_SYSTEM).join("; ");
+    let linux = |id, version| found(by_uefi(release(Bench::debian(), id, version)));
+    for (id, version) in [("rhel", "7.0"), ("rhel", "7.4"), ("rhel", "9.6"), ("sles", "12.4"), ("ol", "7.7")]
+    {
+        assert_eq!(linux(id, version), "", "{id} {version}");
+    }
+    for (id, version) in
+        [("rhel", "7.2"), ("rhel", "8.2"), ("sles", "12.5"), ("ol", "7.9"), ("ubuntu", "24.04")]
+    {
+        assert!(linux(id, version).contains("is not moved by UEFI"), "{id} {version}");
+    }
+    // Server 2012 R2 and Windows 8.1 are one build.
+    assert_eq!(found(by_uefi(windows_build("9600"))), "");
+    assert!(found(by_uefi(windows_client("9600"))).contains("is not moved by UEFI"));
+    assert_eq!(found(by_uefi(windows_client("19045"))), "");
 }

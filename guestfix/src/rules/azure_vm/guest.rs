@@ -3,7 +3,7 @@
 use super::{META, fault};
 use crate::facts::{Agent, Driver, OsKind};
 use crate::platform::{Firmware, assessment, azure};
-use crate::rule::{Applies, Evidence, Place};
+use crate::rule::{Applies, Evidence, Place, Source};
 use crate::{Finding, Guest, Result, Rule, RuleMeta, Severity};
 
 const ON_LINUX: Applies = Applies::LINUX.on(&azure::AZURE);
@@ -16,7 +16,7 @@ pub(super) static NAME_LENGTH: Rule = Rule {
         cause: "A machine is called by up to 64 letters, a Windows by up to 15. The name in Azure may be another \
                 one than that in the guest, which is what confuses.",
         fix: "give the machine a shorter name in Azure (emit --name)",
-        source: &[assessment::AGENT, assessment::NAMES],
+        source: &[assessment::NAMING],
         ..META
     },
     detect: |guest| {
@@ -36,7 +36,7 @@ pub(super) static NAME_LETTERS: Rule = Rule {
         title: "the host name has letters, digits and hyphens alone",
         cause: "Azure refuses a machine with other characters in its name, or a hyphen at its end.",
         fix: "give the machine another name in Azure (emit --name)",
-        source: &[assessment::AGENT],
+        source: &[assessment::NAMING],
         ..META
     },
     detect: |guest| {
@@ -233,7 +233,7 @@ pub(super) static HYPERVISOR: Rule = Rule {
         cause: "A hypervisor in the guest needs a size with nested virtualization, and not trusted launch on all \
                 of them.",
         fix: "choose a size with nested virtualization (v3 to v6 of D and E)",
-        source: &[assessment::GENERATION_2],
+        source: &[Source::unread("Microsoft Learn", "Sizes with nested virtualization; Trusted Launch FAQ")],
         ..META
     },
     detect: |guest| {
@@ -250,7 +250,11 @@ pub(super) static SQL: Rule = Rule {
         cause: "A licence of SQL Server that AWS included ends with the instance. Azure bills one, or takes one of \
                 yours by hybrid benefit, once the machine is registered.",
         fix: "register it by emit --sql-license, and move tempdb off a temporary disk that AWS had",
-        source: &[crate::rule::Source::unread("Microsoft Learn", "SQL Server IaaS Agent extension")],
+        source: &[Source::new(
+            "Microsoft Learn",
+            "Automate management with the Windows SQL Server IaaS Agent extension",
+            "2023-10-16",
+        )],
         ..META
     },
     detect: |guest| {

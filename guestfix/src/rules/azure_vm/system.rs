@@ -131,10 +131,7 @@ pub(super) static WINDOWS_ENDED: Rule = Rule {
         cause: "A Windows whose support has ended gets no updates, on Azure as elsewhere; extended updates of \
                 Server 2012 and 2012 R2 ended on 2026-10-13.",
         fix: "plan to move what it does to a newer Windows",
-        source: &[
-            assessment::ASSESSMENT,
-            crate::rule::Source::unread("Microsoft Lifecycle", "Windows Server"),
-        ],
+        source: &[assessment::ASSESSMENT, assessment::LIFE_CYCLES],
         applies: ON_WINDOWS,
         ..META
     },
@@ -177,20 +174,27 @@ pub(super) static ENDED: Rule = Rule {
         title: "the vendor supports the release",
         cause: "A release whose support has ended gets no updates unless they are bought.",
         fix: "upgrade, or buy the vendor's extended support",
-        source: &[crate::rule::Source::unread("the vendors' life cycle pages", "")],
+        source: &[assessment::LIFE_CYCLES],
         applies: ON_LINUX,
         ..META
     },
     detect: |guest| {
         let Some(os) = guest.facts.os.as_ref() else { return Ok(NO_SYSTEM) };
-        let version = os.version.as_deref().unwrap_or_default();
+        let ends = assessment::ENDS.iter().filter(|(id, ..)| *id == os.id);
+        let Some((_, first, oldest)) = ends.clone().next() else {
+            return Ok(Finding::NotApplicable("when its vendor ends its support is not known"));
+        };
+        let Some(version) = os.version.as_deref() else {
+            return Ok(Finding::unknown(Place::DISK, "the version of the distribution is not known"));
+        };
         let of = |start: &str| version == start || version.starts_with(&format!("{start}."));
-        let end = assessment::ENDS.iter().find(|(id, start, _)| *id == os.id && of(start));
-        Ok(match end {
-            Some((.., day)) => {
-                fault(true, Place::DISK, format!("support of {} ended on {day}", os.pretty_name))
+        let name = &os.pretty_name;
+        Ok(match ends.clone().find(|(_, start, _)| of(start)) {
+            Some((.., day)) => fault(true, Place::DISK, format!("support of {name} ended on {day}")),
+            None => {
+                let older = compare_versions(version, first).is_lt();
+                fault(older, Place::DISK, format!("support of {name} ended before {oldest}"))
             }
-            None => Finding::Ok,
         })
     },
     fix: None,
@@ -256,7 +260,7 @@ pub(in crate::rules) fn build(guest: &Guest<'_>) -> Option<u32> {
     guest.facts.windows.as_ref().and_then(|windows| windows.build)
 }
 
-fn is_server(guest: &Guest<'_>) -> bool {
+pub(in crate::rules) fn is_server(guest: &Guest<'_>) -> bool {
     guest.facts.windows.as_ref().is_some_and(|windows| windows.is_server())
 }
 

@@ -181,8 +181,8 @@ fn server(build: &str, values: &[Value<'_>]) -> Bench {
 }
 
 /// A Windows for desktops.
-pub(in crate::rules) fn windows_client() -> Bench {
-    server("19045", &[(SYSTEM, r"*\Control\ProductOptions", "ProductType", Kind::SZ, sz("WinNT"))])
+pub(in crate::rules) fn windows_client(build: &str) -> Bench {
+    server(build, &[(SYSTEM, r"*\Control\ProductOptions", "ProductType", Kind::SZ, sz("WinNT"))])
 }
 
 /// One whose first volume has this letter.
