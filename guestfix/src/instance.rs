@@ -1,6 +1,17 @@
 //! The machine that a guest ran on, where somebody says which it was: what its disks do not tell.
 
+use std::fmt;
+
 use serde::Serialize;
+
+/// What a guest ran on, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hardware<'a> {
+    /// The type of its instance.
+    pub instance: Option<&'a Instance>,
+    /// What its disks were given, in the machine's order; of those that are not there nothing is known.
+    pub disks: &'a [Option<Performance>],
+}
 
 /// A type of instances of EC2's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,4 +37,31 @@ pub struct Instance {
     pub iops: u32,
     /// The most megabytes that its volumes get each second, all together.
     pub mbps: u32,
+}
+
+/// What a volume is given, whether it is used or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Performance {
+    /// The kind of the volume: "gp3".
+    pub kind: String,
+    /// Requests each second, where its kind has a number of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iops: Option<u32>,
+    /// Megabytes (of 1,000,000 bytes) each second, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mbps: Option<u32>,
+}
+
+/// "gp3 of 3000 IOPS and 132 MB/s".
+impl fmt::Display for Performance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, iops, mbps } = self;
+        match (iops, mbps) {
+            (Some(iops), Some(mbps)) => write!(f, "{kind} of {iops} IOPS and {mbps} MB/s"),
+            (Some(iops), None) => write!(f, "{kind} of {iops} IOPS"),
+            (None, Some(mbps)) => write!(f, "{kind} of {mbps} MB/s"),
+            (None, None) => write!(f, "{kind}"),
+        }
+    }
 }

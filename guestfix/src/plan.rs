@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use self::check::{Examined, examine};
 use crate::bootwalk::Chain;
 use crate::edit::{Content, Step, hex, sha256_of};
+use crate::instance::Hardware;
 use crate::path::split_str;
 use crate::report::Page;
 use crate::rule::{Evidence, Goal};
@@ -206,7 +207,8 @@ pub fn plan(view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(rules: &[&Rule], view: &dyn View, source: &[Identity], goal: &Goal) -> Result<Plan> {
-    let Examined { items, steps, walk, walk_after_fix, .. } = examine(rules, view, goal, &[], None)?;
+    let Examined { items, steps, walk, walk_after_fix, .. } =
+        examine(rules, view, goal, &[], Hardware::default())?;
     space::require(&steps, view)?;
     let (mut by_hand, mut unknown) = (Vec::new(), Vec::new());
     for Item { rule, severity, verdict, unread, .. } in items {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::facts::{Facts, OsKind};
-use crate::instance::Instance;
+use crate::instance::Hardware;
 use crate::platform::{self, Firmware, Platform, Target};
 use crate::{Archives, Result, Stage, View, registry};
 
@@ -55,7 +55,7 @@ pub struct Guest<'a> {
     /// Initramfs images, parsed once each.
     pub archives: &'a Archives,
     /// What it ran on, where somebody has said so; no fix asks for it.
-    pub instance: Option<&'a Instance>,
+    pub hardware: Hardware<'a>,
 }
 
 /// The order in which rules are run: facts that later phases rely on are settled in earlier ones.

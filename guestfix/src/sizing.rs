@@ -2,17 +2,21 @@
 //! instance, and its disks. Nothing is known of how much of that it uses.
 
 mod disks;
+mod prices;
 mod skus;
+mod volumes;
 
 use std::io::Read;
 use std::sync::LazyLock;
 
 use serde::Serialize;
 
-use crate::instance::Instance;
+use crate::instance::{Hardware, Instance, Performance};
 
 pub use disks::{DiskTier, Tier};
+pub use prices::{List, Price, Prices};
 pub use skus::read as read_skus;
+pub use volumes::performance;
 
 /// The tables, with what they are and whose licence in their first line.
 const AZURE: &[u8] = include_bytes!("sizing/azure.csv.xz");
@@ -206,6 +210,9 @@ pub struct Sizing {
     pub instance: Option<Instance>,
     /// The size that fits best, then two more; none without an instance.
     pub sizes: Vec<Size>,
+    /// What the sizes cost, where a list of prices was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<List>,
     /// A kind and tier for each disk, that of the system first.
     pub disks: Vec<DiskTier>,
     /// What it costs to take the data out of AWS.
@@ -234,20 +241,51 @@ pub struct Cost {
 /// That nothing is known of the load.
 const CONFIDENCE: &str =
     "as on-premises: by processors, memory and the sizes of disks; there is no performance data";
+/// The same where it is known what volumes were given.
+const CONFIDENCE_OF_GIVEN: &str = "as on-premises: by processors, memory and what disks were given; there is no \
+                                   performance data, so how much of it is used is not known";
 
 impl Sizing {
     /// For a machine with disks of these sizes in bytes; sizes are those of `list`, or all that are known.
-    pub fn new(instance: Option<&Instance>, disks: &[u64], wishes: Wishes, list: Option<&[Size]>) -> Self {
+    pub fn new(hardware: Hardware<'_>, disks: &[u64], wishes: Wishes, list: Option<&[Size]>) -> Self {
+        let Hardware { instance, disks: given } = hardware;
         let found = instance.map(|it| best(it, wishes, list.unwrap_or(sizes()))).unwrap_or_default();
+        let known = given.iter().any(Option::is_some);
+        let volumes = known.then_some(volumes::SOURCE);
         Self {
             instance: instance.cloned(),
             sizes: found.into_iter().take(3).cloned().collect(),
-            disks: disks.iter().filter_map(|size| disks::tier(*size)).collect(),
+            prices: None,
+            disks: tiers(disks, given),
             cost: None,
-            confidence: CONFIDENCE,
-            sources: sources().into_iter().chain([disks::SOURCE]).map(str::to_owned).collect(),
+            confidence: if known { CONFIDENCE_OF_GIVEN } else { CONFIDENCE },
+            sources: sources().into_iter().chain([disks::SOURCE]).chain(volumes).map(str::to_owned).collect(),
         }
     }
+
+    /// Says what the sizes cost by a list in a file of this day.
+    pub fn price(&mut self, prices: &Prices, file: String, date: String, windows: bool) {
+        let Prices { region, currency, partial, .. } = prices;
+        // Without an instance there is no size to have a price.
+        self.prices = (!self.sizes.is_empty()).then(|| List {
+            file,
+            date,
+            region: region.clone(),
+            currency: currency.clone(),
+            windows,
+            partial: *partial,
+            sizes: self.sizes.iter().map(|size| prices.of(&size.name, windows)).collect(),
+        });
+    }
+}
+
+/// What each disk of a machine may be, by its size in bytes and what its volume was given, where that is known.
+pub(crate) fn tiers(sizes: &[u64], given: &[Option<Performance>]) -> Vec<DiskTier> {
+    let of = |(number, size): (usize, &u64)| {
+        let given = given.get(number).and_then(Option::as_ref);
+        disks::tier(*size, given, number == 0)
+    };
+    sizes.iter().enumerate().map(of).collect()
 }
 
 #[cfg(test)]

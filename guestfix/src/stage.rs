@@ -11,6 +11,7 @@ use libdisk::vfs::FileType;
 use self::overlay::{Bytes, Overlay, Staged, StagedFile, new_metadata};
 use crate::edit::{Before, Content, Ownership, Step, sha256};
 use crate::facts::Facts;
+use crate::instance::Hardware;
 use crate::label::Labels;
 use crate::path::{Last, Place, shown, split_str};
 use crate::registry::{self, HiveFile};
@@ -117,7 +118,13 @@ impl<'a> Stage<'a> {
             None => inspect::gather(&self.overlay)?,
         };
         let facts = &*self.facts.insert(facts);
-        Ok(Guest { view: &self.overlay, facts, goal: self.goal, archives: &self.archives, instance: None })
+        Ok(Guest {
+            view: &self.overlay,
+            facts,
+            goal: self.goal,
+            archives: &self.archives,
+            hardware: Hardware::default(),
+        })
     }
 
     /// Puts a text file, mode 0644 and owner root where there was none; an existing one keeps its owner, mode

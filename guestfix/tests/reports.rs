@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use guestfix::instance::Hardware;
 use guestfix::plan::assess;
 use guestfix::report::{Drift, FailOn, Gate, Kind, Report, Waiver};
 use guestfix::rules::packs::PACKS;
@@ -41,10 +42,11 @@ fn report(guest: &SyntheticGuest) -> Option<Report> {
 fn report_on(name: &str, disk: Disk, goal: &Goal) -> Report {
     let tree = Tree::open(disk).unwrap();
     let instance = sizing::instance("m5.large");
-    let check = assess(&tree, goal, &PACKS, instance.as_ref()).unwrap();
+    let hardware = Hardware { instance: instance.as_ref(), disks: &[] };
+    let check = assess(&tree, goal, &PACKS, hardware).unwrap();
     let mut report = Report::new(&format!("{name}.img"), &tree, goal, check);
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
-    report.sizing = Some(Sizing::new(instance.as_ref(), &disks, Wishes::default(), None));
+    report.sizing = Some(Sizing::new(hardware, &disks, Wishes::default(), None));
     report.changes = report.check.changes(&tree).unwrap();
     report.next = vec![format!("next: refloat plan {name}.img --for {} -o plan.json", goal.target.id)];
     report

@@ -3,6 +3,7 @@
 use super::look::follow;
 use super::{Entry, Hop, HopKind, Route, Start, Walk, bios, route, system, uefi, windows};
 use crate::facts::OsKind;
+use crate::instance::Hardware;
 use crate::place::Place;
 use crate::platform::{Firmware, TARGETS};
 use crate::{Archives, Error, Facts, Goal, Guest, Result, View};
@@ -77,7 +78,7 @@ fn start(view: &dyn View, facts: &Facts, firmware: Firmware) -> Result<(Vec<Hop>
         return Ok((Vec::new(), Vec::new()));
     };
     let (goal, archives) = (Goal::new(target), Archives::default());
-    to_menu(&Guest { view, facts, goal: &goal, archives: &archives, instance: None }, firmware)
+    to_menu(&Guest { view, facts, goal: &goal, archives: &archives, hardware: Hardware::default() }, firmware)
 }
 
 /// The hops from the firmware to the menu, and the entries of that.

@@ -6,7 +6,7 @@ use super::{diff, space};
 use crate::bootwalk::{Walk, walk};
 use crate::edit::Step;
 use crate::facts::Facts;
-use crate::instance::Instance;
+use crate::instance::Hardware;
 use crate::report::{Page, Suitability};
 use crate::rule::{Evidence, Goal, RuleMeta};
 use crate::rules::packs::{BOOT, RulePack};
@@ -249,7 +249,7 @@ pub fn check(view: &dyn View, goal: &Goal) -> Result<Check> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(rules: &[&Rule], view: &dyn View, goal: &Goal) -> Result<Check> {
-    examined(rules, view, goal, &[], None)
+    examined(rules, view, goal, &[], Hardware::default())
 }
 
 /// [`check`], with what other packs of rules say of the guest as it is.
@@ -260,9 +260,9 @@ pub fn assess(
     view: &dyn View,
     goal: &Goal,
     packs: &[&'static RulePack],
-    instance: Option<&Instance>,
+    hardware: Hardware<'_>,
 ) -> Result<Check> {
-    examined(rules::ALL, view, goal, packs, instance)
+    examined(rules::ALL, view, goal, packs, hardware)
 }
 
 fn examined(
@@ -270,10 +270,10 @@ fn examined(
     view: &dyn View,
     goal: &Goal,
     packs: &[&'static RulePack],
-    instance: Option<&Instance>,
+    hardware: Hardware<'_>,
 ) -> Result<Check> {
     let Examined { items, steps, walk, walk_after_fix, facts, packs } =
-        examine(rules, view, goal, packs, instance)?;
+        examine(rules, view, goal, packs, hardware)?;
     let shortages = space::shortages(&steps, view)?;
     Ok(Check { items, shortages, walk, walk_after_fix, packs, steps, facts })
 }
@@ -294,7 +294,7 @@ pub(super) fn examine(
     view: &dyn View,
     goal: &Goal,
     packs: &[&'static RulePack],
-    instance: Option<&Instance>,
+    hardware: Hardware<'_>,
 ) -> Result<Examined> {
     let mut rules = rules.to_vec();
     rules.sort_by_key(|rule| rule.meta.phase);
@@ -304,7 +304,7 @@ pub(super) fn examine(
     let (as_it_is, facts) = (walk(&guest)?, guest.facts.clone());
     let mut assessed = Vec::new();
     for pack in packs.iter().copied().filter(|pack| pack.id != BOOT.id) {
-        assessed.push(of_pack(pack, &mut stage, instance)?);
+        assessed.push(of_pack(pack, &mut stage, hardware)?);
     }
     let mut judged = Vec::new();
     for rule in &rules {
@@ -358,8 +358,8 @@ pub(crate) struct Judged {
 }
 
 /// What the rules of a pack find in the guest as it is; none of them has a fix.
-fn of_pack(pack: &RulePack, stage: &mut Stage<'_>, instance: Option<&Instance>) -> Result<Assessed> {
-    let guest = Guest { instance, ..stage.guest()? };
+fn of_pack(pack: &RulePack, stage: &mut Stage<'_>, hardware: Hardware<'_>) -> Result<Assessed> {
+    let guest = Guest { hardware, ..stage.guest()? };
     let mut items = Vec::new();
     for rule in pack.rules {
         let Judged { verdict, unread } = judge_guest(rule, &guest)?;

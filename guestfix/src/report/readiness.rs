@@ -88,7 +88,7 @@ const VERSIONS: [(&str, &str); 8] = [
 ];
 
 /// The codes of rules of the pack `azure-vm`; that of a version depends on the distribution.
-const CODES: [(&str, &str); 21] = [
+const CODES: [(&str, &str); 23] = [
     ("os-known", "GuestOperatingSystemUnknown"),
     ("architecture-bits", "GuestOperatingSystemArchitectureNotSupported"),
     ("architecture-arm64", "GuestOperatingSystemArchitectureNotSupported"),
@@ -104,6 +104,8 @@ const CODES: [(&str, &str); 21] = [
     ("disk-upload", "OneOrMoreDisksNotSuitable"),
     ("disk-least", "OneOrMoreDisksNotSuitable"),
     ("disk-kind", "OneOrMoreDisksNotSuitable"),
+    ("disk-iops", "OneOrMoreDisksNotSuitable"),
+    ("disk-throughput", "OneOrMoreDisksNotSuitable"),
     ("os-disk-bios", "OneOrMoreDisksNotSuitable"),
     ("os-disk-uefi", "OneOrMoreDisksNotSuitable"),
     ("network-cards", "OneOrMoreAdaptersNotSuitable"),

@@ -162,10 +162,23 @@ impl Report {
 
 /// The size and the disks that it would get, in a line each.
 fn sizing(page: &mut Page, it: &Sizing) {
-    let names: Vec<&str> = it.sizes.iter().map(|size| size.name.as_str()).collect();
+    let name = |name: &String| match &it.prices {
+        Some(list) => format!("{name} ({})", list.month(name)),
+        None => name.clone(),
+    };
+    let names: Vec<String> = it.sizes.iter().map(|size| name(&size.name)).collect();
     if let (Some(instance), Some((first, others))) = (&it.instance, names.split_first()) {
         let others = if others.is_empty() { String::new() } else { format!(", or {}", others.join(" or ")) };
         page.prose(0, format!("size: {first} for {}{others} ({})", instance.kind, it.confidence));
+    }
+    if let Some(list) = &it.prices {
+        page.prose(0, format!("prices: {}", list.source()));
+    }
+    let asked = it.instance.is_some() || it.disks.iter().any(|disk| disk.given.is_some());
+    for (number, disk) in (1..).zip(it.disks.iter().filter(|_| asked)) {
+        let (premium, standard) = (disk.premium(), disk.standard());
+        let what = format!("Premium SSD {premium}, or Standard SSD {standard}, by {}", disk.chosen_by());
+        page.prose(0, format!("disk {number}: {what}"));
     }
     if let Some(cost) = &it.cost {
         let (requests, egress) = (cost.requests, cost.egress);

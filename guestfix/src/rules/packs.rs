@@ -36,7 +36,7 @@ pub static BOOT: RulePack = RulePack {
 pub static AZURE_VM: RulePack = RulePack {
     id: "azure-vm",
     title: "what Azure's assessment says: can it run there, on which size, and is it supported?",
-    version: "1",
+    version: "2",
     date: "2026-11-30",
     rules: azure_vm::ALL,
 };
@@ -45,7 +45,7 @@ pub static AZURE_VM: RulePack = RulePack {
 pub static AZURE_MIGRATE_AGENT: RulePack = RulePack {
     id: "azure-migrate-agent",
     title: "what Azure Migrate's agent-based migration would say: could Microsoft's own tool move it?",
-    version: "1",
+    version: "2",
     date: "2026-11-30",
     rules: azure_migrate_agent::ALL,
 };

@@ -9,7 +9,7 @@ use super::linux::network;
 use crate::device::Part;
 use crate::elf::testing::library;
 use crate::facts::{DataDisk, Lvm, Machine, SignatureKind, TableKind, Volume};
-use crate::instance::Instance;
+use crate::instance::{Hardware, Instance, Performance};
 use crate::plan::{Item, Verdict, check, judge};
 use crate::platform::{Firmware, azure};
 use crate::rule::{CloudInit, Goal, Place};
@@ -75,6 +75,7 @@ pub(crate) struct Bench {
     machine: Machine,
     goal: Goal,
     instance: Option<Instance>,
+    given: Vec<Option<Performance>>,
 }
 
 /// A guest made into another.
@@ -138,7 +139,7 @@ impl Bench {
             lvm: Lvm::default(),
         };
         let goal = Goal::new(&azure::GEN1);
-        Self { fs, machine, goal, instance: None }.manager("ifupdown")
+        Self { fs, machine, goal, instance: None, given: Vec::new() }.manager("ifupdown")
     }
 
     /// The same, of which nothing is known yet that configures its network.
@@ -246,6 +247,12 @@ impl Bench {
         self
     }
 
+    /// With volumes that were given this.
+    pub(super) fn given(mut self, given: Vec<Option<Performance>>) -> Self {
+        self.given = given;
+        self
+    }
+
     pub(crate) fn target(mut self, target: &'static Target) -> Self {
         self.goal.target = target;
         self
@@ -281,7 +288,8 @@ impl Bench {
     pub(crate) fn findings(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
         let mut stage = Stage::new(&tree, &self.goal);
-        let guest = Guest { instance: self.instance.as_ref(), ..stage.guest().unwrap() };
+        let hardware = Hardware { instance: self.instance.as_ref(), disks: &self.given };
+        let guest = Guest { hardware, ..stage.guest().unwrap() };
         match rule.find(&guest).unwrap() {
             Finding::Wrong { evidence } => {
                 assert!(!evidence.is_empty());

@@ -197,7 +197,15 @@ fn describe_volumes(service: &Service, caller: &Caller, query: &Query) -> Result
         element(&mut xml, "instanceId", &instance.id);
         element(&mut xml, "device", device);
         element(&mut xml, "status", "attached");
-        xml += "</item></attachmentSet></item>";
+        xml += "</item></attachmentSet>";
+        let given = instance.given.iter().find(|(id, _)| id == volume).map(|(_, given)| given);
+        element(&mut xml, "volumeType", given.map_or("standard", |given| given.kind.as_str()));
+        for (name, value) in
+            given.into_iter().flat_map(|it| [("iops", it.iops), ("throughput", it.throughput)])
+        {
+            value.iter().for_each(|value| element(&mut xml, name, &value.to_string()));
+        }
+        xml += "</item>";
     }
     Ok(xml + "</volumeSet>")
 }

@@ -106,6 +106,19 @@ pub struct Instance {
     pub account: String,
     /// The Region that it is in; whatever is asked, if it is empty.
     pub region: String,
+    /// What volumes are given, by their ids; the others are magnetic.
+    pub given: Vec<(String, Given)>,
+}
+
+/// What a volume is given.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Its kind, such as `gp3`.
+    pub kind: String,
+    /// Requests each second.
+    pub iops: Option<u32>,
+    /// MiB each second, which gp3 alone has.
+    pub throughput: Option<u32>,
 }
 
 /// What was asked and answered since the server started, or since [`Server::reset_counts`].

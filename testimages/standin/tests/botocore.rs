@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use standin::{
-    Account, BLOCK_SIZE, BLOCK_TOKEN_LIFE, Call, Config, Credentials, Fault, Faults, Instance,
+    Account, BLOCK_SIZE, BLOCK_TOKEN_LIFE, Call, Config, Credentials, Fault, Faults, Given, Instance,
     PAGE_TOKEN_LIFE, Server, Snapshot, State, Synthetic,
 };
 use testimages::boto::Boto;
@@ -359,6 +359,7 @@ fn ec2_tells_snapshots_and_the_volumes_of_an_instance() {
         id: "i-0123456789abcdef0".into(),
         root_device: "/dev/xvda".into(),
         volumes: vec![("/dev/xvda".into(), "vol-a".into()), ("/dev/sdf".into(), "vol-b".into())],
+        given: vec![("vol-b".into(), Given { kind: "gp3".into(), iops: Some(4000), throughput: Some(250) })],
         ..Instance::default()
     }];
     let Some((_server, mut boto)) = serve(Config { snapshots, instances, ..Config::default() }) else {
@@ -409,6 +410,9 @@ fn ec2_tells_snapshots_and_the_volumes_of_an_instance() {
         (&found["Volumes"][1]["VolumeId"], &found["Volumes"][1]["Size"]),
         (&json!("vol-b"), &json!(7))
     );
+    let given = ["VolumeType", "Iops", "Throughput"].map(|name| found["Volumes"][1][name].clone());
+    assert_eq!(given, [json!("gp3"), json!(4000), json!(250)]);
+    assert_eq!(found["Volumes"][0]["VolumeType"], "standard");
     let error = ec2("describe_instances", json!({ "InstanceIds": ["i-0f"] })).unwrap_err();
     assert_eq!(error["code"], "InvalidInstanceID.NotFound");
     assert_eq!(ec2("describe_regions", json!({})).unwrap_err()["code"], "InvalidAction");

@@ -6,22 +6,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::facts::OsKind;
 use guestfix::handover::licence;
-use guestfix::instance::Instance;
+use guestfix::instance::{Hardware, Instance, Performance};
 use guestfix::plan;
 use guestfix::platform::{Firmware, azure};
 use guestfix::report::{self, Drift, Gate, Ink, Kind, Line, Page, Report, Waiver};
 use guestfix::rules;
 use guestfix::rules::packs::{self, RulePack};
-use guestfix::sizing::{self, Size, Sizing, Wishes};
+use guestfix::sizing::{self, Prices, Size, Sizing, Wishes};
 use guestfix::text::bytes;
 use libdisk::block;
+use libdisk::cloud::ebs;
 use libdisk::image::{Output, write_file};
 
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::CheckArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::{day, help, image, name, next};
+use crate::{day, help, image, name, next, snapshot};
 
 /// The most of a file of waivers, or of an earlier report, that is read, in bytes.
 const READ: u64 = 64 << 20;
@@ -30,6 +31,7 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     free(&args.reports, args.force)?;
     let gate = gate(args)?;
     let list = args.skus.as_deref().map(skus).transpose()?;
+    let prices = args.prices.as_deref().map(|file| prices(file, args.location.as_deref())).transpose()?;
     let baseline = args.baseline.as_deref().map(read).transpose()?;
     let typed = args.instance_type.as_deref().map(instance).transpose()?;
     let image = image::open(context, &args.image)?;
@@ -38,12 +40,19 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     let instance = typed.or_else(|| kind.and_then(sizing::instance));
     let (tree, goal) = (image.guest_for(&args.goal)?, args.goal.goal());
     let packs = asked(args);
-    let check = plan::assess(&tree, &goal, &packs, instance.as_ref())?;
+    let on_azure = *goal.target.platform == azure::AZURE;
+    let (given, unknown) = if on_azure { given(context, &image) } else { Default::default() };
+    let hardware = Hardware { instance: instance.as_ref(), disks: &given };
+    let check = plan::assess(&tree, &goal, &packs, hardware)?;
     let mut report = Report::new(&bytes::shown(&image.name), &tree, &goal, check);
     report.detailed = !args.packs.is_empty();
-    report.remarks = packs.iter().filter_map(|pack| pack.age(&gate.today)).collect();
-    if *goal.target.platform == azure::AZURE {
-        report.sizing = Some(sized(&report, instance.as_ref(), &image, list.as_deref()));
+    report.remarks = packs.iter().filter_map(|pack| pack.age(&gate.today)).chain(unknown).collect();
+    if on_azure {
+        let mut sizing = sized(&report, hardware, &image, list.as_deref());
+        if let (Some((prices, day)), Some(file)) = (&prices, &args.prices) {
+            sizing.price(prices, name::shown(file), day.clone(), is_windows(&report));
+        }
+        report.sizing = Some(sizing);
     }
     if let Some(it) = &described {
         report.licence.extend(licence::of_instance(it.platform.as_deref(), &it.product_codes));
@@ -119,6 +128,42 @@ fn skus(file: &Path) -> Result<Vec<Size>> {
     sizes.help("az vm list-skus --location REGION --all --output json prints such a list")
 }
 
+/// The prices of a region in a file, and the day on which it was written.
+fn prices(file: &Path, region: Option<&str>) -> Result<(Prices, String)> {
+    let prices = Prices::read(&read(file)?, region).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
+    let prices = prices.help(
+        "save https://prices.azure.com/api/retail/prices?$filter=serviceName eq 'Virtual Machines' and armRegionName eq \
+         'REGION', each page of it, and give its region by --location",
+    )?;
+    let written = fs::metadata(file).and_then(|it| it.modified()).with_context(|| name::shown(file))?;
+    Ok((prices, day::of(written)))
+}
+
+/// What the volumes of an instance are given, in the order of the machine's disks, and why that is not known.
+fn given(context: &Context, image: &image::Image) -> (Vec<Option<Performance>>, Option<String>) {
+    let facts = image.machine.facts.as_ref();
+    let Some((facts, instance)) = facts.and_then(|facts| Some((facts, facts.instance.as_deref()?))) else {
+        return Default::default();
+    };
+    let options = ebs::Options { region: Some(facts.region.clone()), ..snapshot::options(&context.global) };
+    let volumes = match ebs::Ebs::connect(&options).and_then(|ebs| ebs.volumes(instance)) {
+        Ok(volumes) => volumes,
+        Err(error) => {
+            let why = format!("what its volumes are given is not known (ec2:DescribeVolumes): {error}");
+            return (Vec::new(), Some(why));
+        }
+    };
+    let of = |device: Option<&str>| {
+        let volume = volumes.iter().find(|volume| Some(volume.device.as_str()) == device)?;
+        sizing::performance(&volume.kind, volume.gib, volume.iops, volume.mibps)
+    };
+    (image.machine.disks().iter().map(|disk| of(disk.device.as_deref())).collect(), None)
+}
+
+fn is_windows(report: &Report) -> bool {
+    report.check.facts.os.peek().as_ref().is_some_and(|os| os.kind == OsKind::Windows)
+}
+
 /// A file of text that the user names.
 fn read(file: &Path) -> Result<String> {
     let size = fs::metadata(file).with_context(|| name::shown(file))?.len();
@@ -129,22 +174,19 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// The sizes and disks of Azure's for the machine, and what its data costs on its way.
-fn sized(
-    report: &Report,
-    instance: Option<&Instance>,
-    image: &image::Image,
-    list: Option<&[Size]>,
-) -> Sizing {
+fn sized(report: &Report, hardware: Hardware<'_>, image: &image::Image, list: Option<&[Size]>) -> Sizing {
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
     let facts = &report.check.facts;
     let kernel = facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
-    let windows = facts.os.peek().as_ref().is_some_and(|os| os.kind == OsKind::Windows);
+    let windows = is_windows(report);
     let generation_1 = report.goal.target.firmware == Firmware::Bios;
     let wishes =
         Wishes { generation_1, scsi: !(kernel || windows), data_disks: disks.len().saturating_sub(1) };
-    let mut sizing = Sizing::new(instance, &disks, wishes, list);
+    let mut sizing = Sizing::new(hardware, &disks, wishes, list);
     let bytes = report.used();
-    if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some()) || instance.is_some() {
+    if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some())
+        || hardware.instance.is_some()
+    {
         sizing.cost = Some(crate::forecast::cost(bytes));
     }
     sizing

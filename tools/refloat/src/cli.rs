@@ -423,6 +423,13 @@ pub(crate) struct CheckArgs {
     /// The sizes to choose from, as az vm list-skus --output json prints them [default: a table of 2026-11]
     #[arg(long, value_name = "FILE.json")]
     pub(crate) skus: Option<PathBuf>,
+    /// What the sizes cost: an answer of https://prices.azure.com/api/retail/prices as JSON (several as a list), or a
+    /// table region,size,usd_hour
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+    /// The region of Azure's whose prices are meant, as in westeurope [default: the only one in FILE]
+    #[arg(long, value_name = "REGION", requires = "prices")]
+    pub(crate) location: Option<String>,
 }
 
 /// From which severity on a check fails.

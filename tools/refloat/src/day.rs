@@ -6,8 +6,17 @@ use time::{Duration, OffsetDateTime};
 
 /// The day so many days from now, in UTC.
 pub(crate) fn in_days(days: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    of_epoch(now.as_secs() / 86_400 + days)
+    of_epoch(number(SystemTime::now()) + days)
+}
+
+/// The day of this time, in UTC.
+pub(crate) fn of(time: SystemTime) -> String {
+    of_epoch(number(time))
+}
+
+/// The number of its day, where 1970-01-01 has 0.
+fn number(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400
 }
 
 /// The day with this number, where 1970-01-01 has 0.

@@ -9,7 +9,6 @@ use crate::plan::{Item, Remedy, Verdict};
 use crate::report::escape::escape_html;
 use crate::report::{Report, Suitability, code, counted};
 use crate::rules::packs::RulePack;
-use crate::sizing::Tier;
 
 /// What the further packs say, each by itself: the verdict, then a line for each finding.
 pub(super) fn packs(report: &Report) -> String {
@@ -69,33 +68,42 @@ pub(super) fn sizing(report: &Report) -> String {
         for size in &it.sizes {
             let gib = size.memory_mib as f64 / 1024.0;
             let name = escape_html(&size.name);
+            let price = it.prices.as_ref().map(|list| escape_html(&list.month(&size.name)));
+            let price = price.map(|price| format!("<td class=\"num\">{price}</td>")).unwrap_or_default();
             let _ = writeln!(
                 rows,
-                "<tr><td><code>{name}</code></td><td class=\"num\">{}</td><td class=\"num\">{gib:.0} GiB</td></tr>",
+                "<tr><td><code>{name}</code></td><td class=\"num\">{}</td><td class=\"num\">{gib:.0} GiB</td>{price}</tr>",
                 size.vcpus
             );
         }
-        let head = "<tr><th scope=\"col\">size</th><th scope=\"col\" class=\"num\">processors</th>\
-                    <th scope=\"col\" class=\"num\">memory</th></tr>";
+        let price = it.prices.as_ref().map_or("", |_| "<th scope=\"col\" class=\"num\">price</th>");
+        let head = format!(
+            "<tr><th scope=\"col\">size</th><th scope=\"col\" class=\"num\">processors</th>\
+             <th scope=\"col\" class=\"num\">memory</th>{price}</tr>"
+        );
         let table = format!("<table><thead>{head}</thead><tbody>\n{rows}</tbody></table>");
         body += &scrolled("Sizes that hold it", &table);
+        if let Some(list) = &it.prices {
+            let _ = writeln!(body, "<p class=\"soft\">Prices: {}.</p>", escape_html(&list.source()));
+        }
     } else {
         body += "<p>Its type of instance is not known, so no size is chosen: <code>--instance-type m5.large</code> \
                  says it.</p>\n";
     }
     let mut rows = String::new();
     for (number, disk) in (1..).zip(&it.disks) {
-        let tier = |tier: &Tier| format!("{} ({} IOPS, {} MB/s)", tier.name, tier.iops, tier.mbps);
         let _ = writeln!(
             rows,
-            "<tr><td>disk {number}</td><td class=\"num\">{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>disk {number}</td><td class=\"num\">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             size(disk.size),
-            tier(&disk.premium),
-            tier(&disk.standard)
+            escape_html(&disk.premium()),
+            escape_html(&disk.standard()),
+            escape_html(&disk.chosen_by())
         );
     }
     let head = "<tr><th scope=\"col\">disk</th><th scope=\"col\" class=\"num\">size</th>\
-                <th scope=\"col\">as Premium SSD</th><th scope=\"col\">as Standard SSD</th></tr>";
+                <th scope=\"col\">as Premium SSD</th><th scope=\"col\">as Standard SSD</th>\
+                <th scope=\"col\">chosen by</th></tr>";
     let table = format!("<table><thead>{head}</thead><tbody>\n{rows}</tbody></table>");
     body += &scrolled("Tiers of the disks", &table);
     if let Some(cost) = &it.cost {

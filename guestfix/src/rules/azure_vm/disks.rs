@@ -5,7 +5,8 @@ use libdisk::volume::TableFault;
 use super::{META, fault};
 use crate::facts::{SignatureKind, TableKind};
 use crate::platform::{Firmware, assessment, azure};
-use crate::rule::{Applies, Evidence, Place};
+use crate::rule::{Applies, Evidence, Place, Source};
+use crate::sizing::{self, DiskTier};
 use crate::{Finding, Guest, Result, Rule, RuleMeta, Severity};
 
 pub(super) static COUNT: Rule = Rule {
@@ -46,7 +47,7 @@ pub(super) static OS_BIOS: Rule = Rule {
         severity: Severity::Blocker,
         cause: "A machine of generation 1 starts from a disk of at most 2 TiB.",
         fix: "move data to a disk of its own, and the system to a smaller one",
-        source: &[assessment::DISKS, assessment::AGENT],
+        source: &[assessment::GENERATION_2, assessment::AGENT],
         applies: Applies::ALWAYS.on(&azure::AZURE).with(Firmware::Bios),
         ..META
     },
@@ -61,7 +62,7 @@ pub(super) static OS_UEFI: Rule = Rule {
         severity: Severity::Blocker,
         cause: "The largest disk that a machine of generation 2 starts from is somewhat smaller than 4 TiB.",
         fix: "move data to a disk of its own, and the system to a smaller one",
-        source: &[assessment::GENERATION_2, assessment::DISKS],
+        source: &[assessment::GENERATION_2, assessment::OS_DISK],
         applies: Applies::ALWAYS.on(&azure::AZURE).with(Firmware::Uefi),
         ..META
     },
@@ -113,6 +114,54 @@ pub(super) static CLASSIC: Rule = Rule {
         ..META
     },
     detect: |guest| Ok(larger(guest, assessment::CLASSIC_DISK, 1, "32,767 GiB")),
+    fix: None,
+};
+
+pub(super) static IOPS: Rule = Rule {
+    meta: RuleMeta {
+        id: "azure-vm.disk-iops",
+        title: "a disk of Azure's may have as many requests as each volume was given",
+        cause: "A disk to start from is a Premium SSD of at most 7,500 requests each second, beside its bursts; an \
+                Ultra Disk has 1,000 for each GiB, up to 400,000. What a volume was given is not what it uses.",
+        fix: "see in the volume's metrics how many it uses; move the data to a disk of its own, or make it larger",
+        source: PERFORMANCE,
+        ..META
+    },
+    detect: |guest| Ok(unsuited(guest, "NoSuitableDiskSizeForIops")),
+    fix: None,
+};
+
+pub(super) static THROUGHPUT: Rule = Rule {
+    meta: RuleMeta {
+        id: "azure-vm.disk-throughput",
+        title: "a disk of Azure's may have the throughput that each volume was given",
+        cause: "A disk to start from is a Premium SSD of at most 250 MB each second, beside its bursts; an Ultra \
+                Disk has up to 10,000. What a volume was given is not what it uses.",
+        fix: "see in the volume's metrics how much it uses; move the data to a disk of its own, or make it larger",
+        source: PERFORMANCE,
+        ..META
+    },
+    detect: |guest| Ok(unsuited(guest, "NoSuitableDiskSizeForThroughput")),
+    fix: None,
+};
+
+pub(super) static PREMIUM: Rule = Rule {
+    meta: RuleMeta {
+        id: "azure-vm.disk-performance",
+        title: "Premium SSD has what each volume was given",
+        cause: "Premium SSD ends at 20,000 requests and 900 MB each second. More has to be a Premium SSD v2 or an \
+                Ultra Disk, which not all regions, zones and sizes have.",
+        fix: "choose such a disk and a size and zone that take one, or less, by what the volume's metrics say",
+        source: PERFORMANCE,
+        ..META
+    },
+    detect: |guest| {
+        Ok(told(guest, |tier| {
+            // Of a disk that is too large for it speaks azure-vm.disk-kind.
+            let small = tier.size <= assessment::CLASSIC_DISK;
+            tier.beyond.filter(|_| small).map(|kind| format!("{kind} has as much, and Premium SSD has not"))
+        }))
+    },
     fix: None,
 };
 
@@ -197,10 +246,11 @@ pub(super) static LETTER: Rule = Rule {
         id: "azure-vm.temporary-disk-letter",
         title: "no volume of the machine is called D:",
         severity: Severity::Note,
-        cause: "Azure's temporary disk takes the letter D: where it is free. A machine that has it keeps it, and \
-                programs that expect a temporary disk there write to data.",
+        cause: "Azure's temporary disk takes the letter D: where it is free, else the next one. A machine that has \
+                D: keeps it, and programs that expect a temporary disk there write to data. Sizes from version 6 \
+                on have raw NVMe disks in its place, which have no letter until they are formatted.",
         fix: "see to it that nothing takes D: for the temporary disk; it gets another letter",
-        source: &[assessment::TEMPORARY],
+        source: &[assessment::TEMPORARY, assessment::TEMPORARY_NVME],
         applies: Applies::WINDOWS.on(&azure::AZURE),
         ..META
     },
@@ -224,7 +274,7 @@ pub(super) static PAGE_FILE: Rule = Rule {
         severity: Severity::Note,
         cause: "A page file on another drive needs that drive at every start; on Azure letters may move.",
         fix: "let Windows manage the page file, or put it on the temporary disk after the move",
-        source: &[assessment::TEMPORARY],
+        source: &[assessment::TEMPORARY, assessment::TEMPORARY_NVME],
         applies: Applies::WINDOWS.on(&azure::AZURE),
         ..META
     },
@@ -236,6 +286,30 @@ pub(super) static PAGE_FILE: Rule = Rule {
     },
     fix: None,
 };
+
+/// Where it is said how fast disks are.
+const PERFORMANCE: &[Source] = &[assessment::DISKS, assessment::TIERS];
+
+/// A fault for each disk of which something is to be told, with what its volume was given.
+fn told(guest: &Guest<'_>, tell: impl Fn(&DiskTier) -> Option<String>) -> Finding {
+    if guest.hardware.disks.iter().all(Option::is_none) {
+        return Finding::NotApplicable("what the volumes were given is not known");
+    }
+    let (places, sizes): (Vec<Place>, Vec<u64>) = guest.view.machine().sizes().unzip();
+    let tiers = sizing::tiers(&sizes, guest.hardware.disks);
+    let evidence = places.into_iter().zip(&tiers).filter_map(|(place, tier)| {
+        let given = tier.given.as_ref()?;
+        Some(Evidence::new(place, format!("{given}: {}", tell(tier)?)))
+    });
+    Finding::from_evidence(evidence.collect())
+}
+
+/// A fault for each disk that Azure has not, for this reason.
+fn unsuited(guest: &Guest<'_>, code: &str) -> Finding {
+    told(guest, |tier| {
+        tier.explanation.filter(|why| *why == code).map(|_| "no kind of disk has as much".to_owned())
+    })
+}
 
 /// The disks from this one on that are larger.
 pub(in crate::rules) fn has_odd_sectors(guest: &Guest<'_>) -> Result<Finding> {

@@ -160,5 +160,5 @@ pub(super) static DEFENDER: Rule = Rule {
 
 /// What is said of the instance, where it is known.
 fn of(guest: &Guest<'_>, say: impl FnOnce(&Instance) -> Finding) -> Result<Finding> {
-    Ok(guest.instance.map_or(Finding::NotApplicable("the type of the instance is not known"), say))
+    Ok(guest.hardware.instance.map_or(Finding::NotApplicable("the type of the instance is not known"), say))
 }

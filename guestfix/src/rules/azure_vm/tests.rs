@@ -7,6 +7,7 @@ use super::super::windows::testing::{windows_build, windows_client, windows_lett
 use super::*;
 use crate::device::Device;
 use crate::facts::{DataDisk, TableKind};
+use crate::instance::Performance;
 use crate::platform::assessment::{GIB, TIB};
 use crate::platform::azure;
 use crate::sizing;
@@ -30,7 +31,7 @@ const PAIRS: &[(&Rule, Change, Change)] = &[
     (&system::BOOT_TYPE, |_| windows_build("7601"), |_| windows_build("20348")),
     (&system::BOOT_TYPE_KNOWN, |it| it.machine(|machine| machine.bios.clear()), |it| it),
     (&system::SERVER, |_| windows_build("19042"), |_| windows_build("17763")),
-    (&system::CLIENT, |_| windows_client(), |_| windows_build("17763")),
+    (&system::CLIENT, |_| windows_client("19045"), |_| windows_build("17763")),
     (&system::WINDOWS_ENDED, |_| windows_build("9600"), |_| windows_build("20348")),
     (&system::DISTRIBUTION, |it| os_release(it, &release("void", "1")), |it| it),
     (&system::VERSION, |it| os_release(it, &release("debian", "9")), |it| it),
@@ -96,6 +97,9 @@ const PAIRS: &[(&Rule, Change, Change)] = &[
         },
         |it| it,
     ),
+    (&disks::IOPS, |it| given(it, 30, 16_000, 0), |it| given(it, 30, 7500, 0)),
+    (&disks::THROUGHPUT, |it| given(it, 30, 0, 500), |it| given(it, 30, 0, 250)),
+    (&disks::PREMIUM, |it| more(it, 50_000), |it| more(it, 20_000)),
     (&disks::SWAP, |it| it, |it| it.machine(|machine| drop(machine.volumes.pop()))),
     (&disks::LVM, |it| it.machine(|machine| machine.volumes[0].device = Device::logical(1 << 30)), |it| it),
     (&disks::LETTER, |_| windows_letters("D:"), |_| windows_build("20348")),
@@ -132,6 +136,22 @@ const PAIRS: &[(&Rule, Change, Change)] = &[
     (&size::DEFENDER, |it| on(it, "t2.nano"), |it| on(it, "m5.large")),
 ];
 
+fn performance(iops: u32, mbps: u32) -> Option<Performance> {
+    let known = |value: u32| Some(value).filter(|value| *value > 0);
+    Some(Performance { kind: "gp3".into(), iops: known(iops), mbps: known(mbps) })
+}
+
+/// With a first disk of this size whose volume was given that.
+fn given(bench: Bench, gib: u64, iops: u32, mbps: u32) -> Bench {
+    bench.machine(|machine| machine.size = gib * GIB).given(vec![performance(iops, mbps)])
+}
+
+/// With a data disk whose volume was given so many requests.
+fn more(bench: Bench, iops: u32) -> Bench {
+    let bench = bench.machine(|machine| machine.data_disks = vec![disk(200 * GIB)]);
+    bench.given(vec![None, performance(iops, 0)])
+}
+
 fn larger(change: impl FnOnce(&mut crate::instance::Instance)) -> crate::instance::Instance {
     let mut it = sizing::instance("m5.large").unwrap();
     change(&mut it);
@@ -146,4 +166,47 @@ fn with_modules(bench: Bench, path: &str) -> Bench {
 #[test]
 fn every_rule_has_a_guest_that_trips_it_and_one_that_does_not() {
     judge_pairs(ALL, PAIRS);
+}
+
+/// What a document says of a list is asked at its edges.
+#[test]
+fn lists_end_where_their_documents_say() {
+    let found = |rule: &Rule, bench: Bench| bench.findings(rule).join("; ");
+    let kernel = |version: &str| found(&system::KERNEL, with_kernel(Bench::debian(), version));
+    assert_eq!(kernel("2.6.32-358.el6.x86_64"), "");
+    assert!(kernel("2.6.32-279.el6.x86_64").contains("older than 2.6.32-358"));
+    let ended = |id, version| found(&system::ENDED, os_release(Bench::debian(), &release(id, version)));
+    for (id, version, day) in [
+        ("debian", "11", "on 2026-08-31"),
+        ("debian", "5", "before 2016-02-29"),
+        ("amzn", "2", "on 2026-06-30"),
+        ("amzn", "2017.09", "before 2023-12-31"),
+        ("rhel", "7.9", "on 2024-06-30"),
+        ("sles", "15.4", "on 2023-12-31"),
+        ("ubuntu", "25.10", "on 2026-07-01"),
+    ] {
+        assert!(
+            ended(id, version).ends_with(&format!("ended {day}")),
+            "{id} {version}: {}",
+            ended(id, version)
+        );
+    }
+    for (id, version) in [
+        ("debian", "12"),
+        ("amzn", "2023"),
+        ("rhel", "8.10"),
+        ("sles", "15.7"),
+        ("ubuntu", "22.04"),
+        ("void", "1"),
+    ] {
+        assert_eq!(ended(id, version), "", "{id} {version}");
+    }
+    for pair in assessment::ENDS.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[0].0 != "amzn") {
+        assert!(crate::inspect::compare_versions(pair[0].1, pair[1].1).is_lt(), "{pair:?}");
+    }
+    let reserved = |name| found(&guest::NAME_RESERVED, named(Bench::debian(), name));
+    assert!(
+        ["sharepoint", "OneDrive", "mywindowsbox"].iter().all(|name| reserved(name).contains("is reserved"))
+    );
+    assert_eq!(reserved("my-login"), "");
 }

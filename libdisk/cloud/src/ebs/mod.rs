@@ -42,6 +42,7 @@ mod index;
 mod instances;
 mod service;
 mod tally;
+mod volumes;
 
 use std::path::PathBuf;
 
@@ -52,6 +53,7 @@ pub use device::{Changes, Snapshot};
 pub use ec2::{Described, Description, Set};
 pub use instances::Instance;
 pub use tally::Tally;
+pub use volumes::Volume;
 
 pub use crate::{BLOCK, Failure, Fault, FaultKind};
 

@@ -272,7 +272,10 @@ fn an_instance_of_three_volumes_is_migrated_whole_and_killed_goes_on() {
     };
     let cloud = Cloud::new(snapshots.collect(), vec![instance]);
     let machine = "ebs:i-0123456789abcdef0@eu-west-1";
-    let check = cloud.json(&format!("check {machine} --for azure-gen1"), 1);
+    let check = cloud.json(&format!("check {machine} --for azure-gen1 --report html=report.html"), 1);
+    assert!(check["transfer"]["blocks"].as_u64().unwrap() <= 150, "{}", check["transfer"]);
+    let page = fs::metadata(cloud.path().join("report.html")).unwrap();
+    assert!(page.len() < 300_000, "{} bytes", page.len());
     let wrong = |rule: &str| {
         let items = check["items"].as_array().unwrap();
         items.iter().any(|item| item["rule"] == rule && item["verdict"] == "wrong")

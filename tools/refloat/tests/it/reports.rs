@@ -97,6 +97,41 @@ fn packs_and_waivers_say_what_fails() {
 }
 
 #[test]
+fn sizes_have_prices_where_a_list_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    let image = image.file_name().unwrap().to_str().unwrap();
+    let check = format!("check {image} --for azure-gen1 --instance-type m5.large");
+    let table = "region,size,usd_hour\nwesteurope,Standard_D2s_v5,0.115\neastus,Standard_D2s_v5,0.096\n";
+    fs::write(folder.path().join("prices.csv"), table).unwrap();
+    let several = failure(folder.path(), &format!("{check} --prices prices.csv"));
+    assert!(
+        several.contains("several regions: eastus, westeurope") && several.contains("--location"),
+        "{several}"
+    );
+    let priced = format!("{check} --prices prices.csv --location westeurope");
+    let said = refloat(folder.path(), &format!("{priced} --report html=page.html"), 1);
+    // The file's name, its day, the currency, and what is not in it.
+    let today = time::OffsetDateTime::now_utc().date().to_string();
+    let source = format!("prices.csv of {today}, westeurope");
+    for told in ["Standard_D2s_v5 (83.95 USD a month)", "(not in prices.csv)", &source, "730 hours a month"] {
+        assert!(
+            said.split_whitespace().collect::<Vec<_>>().join(" ").contains(told),
+            "{told} is not in {said}"
+        );
+    }
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("83.95 USD a month") && page.contains(&source));
+    let answer = json(folder.path(), &priced, 1);
+    let prices = &answer["sizing"]["prices"];
+    assert_eq!((&prices["currency"], &prices["sizes"][0]["hour"]), (&"USD".into(), &0.115.into()));
+    fs::write(folder.path().join("other.json"), "{}").unwrap();
+    let none = failure(folder.path(), &format!("{check} --prices other.json --location westeurope"));
+    assert!(none.contains("prices.azure.com"), "{none}");
+    failure(folder.path(), &format!("{check} --location westeurope"));
+}
+
+#[test]
 fn the_page_of_all_rules_is_of_today() {
     let folder = tempfile::tempdir().unwrap();
     let page = refloat(folder.path(), "rules --markdown", 0);

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use standin::{Call, Fault, Faults, Instance, Snapshot, Synthetic};
+use serde_json::Value;
+use standin::{Call, Fault, Faults, Given, Instance, Snapshot, Synthetic};
 use testimages::synthetic::{self, SyntheticGuest};
 use testimages::{judge, loader, real};
 
@@ -340,6 +341,71 @@ fn all_disks_of_an_instance_are_one_input() {
     }
     cloud.refloat(&format!("convert ebs:{ID},snap-0aaaaaaaaaaaaaaaa@eu-west-1 two.raw"), 0);
     assert!(cloud.path().join("two-data1.raw").exists());
+}
+
+/// What README promises of a real guest with two further disks: blocks read, and bytes of its page.
+#[test]
+fn a_machine_of_three_disks_is_assessed_by_a_few_of_its_blocks() {
+    let Some(image) = real::debian() else { return };
+    if !judge::need_all(&["mke2fs", "mkswap"]) {
+        return;
+    }
+    let made = |program: &str, arguments: &[&str]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(256 << 20).unwrap();
+        judge::run(judge::tool(program).args(arguments).arg(file.path()));
+        file
+    };
+    let (data, swap) = (made("mke2fs", &["-q", "-t", "ext4"]), made("mkswap", &["-q"]));
+    let ids = ["snap-0aaaaaaaaaaaaaaaa", "snap-0bbbbbbbbbbbbbbbb"];
+    let snapshots = vec![
+        Snapshot::from_file(ID, &image).unwrap().of_volume("vol-1"),
+        Snapshot::from_file(ids[0], data.path()).unwrap().gib(200).of_volume("vol-2"),
+        Snapshot::from_file(ids[1], swap.path()).unwrap().of_volume("vol-3"),
+    ];
+    let given = |kind: &str, iops, throughput| Given { kind: kind.into(), iops, throughput };
+    let volumes = [("/dev/xvda", "vol-1"), ("/dev/sdf", "vol-2"), ("/dev/sdg", "vol-3")];
+    let instance = Instance {
+        id: "i-0123456789abcdef0".into(),
+        root_device: "/dev/xvda".into(),
+        volumes: volumes.map(|(device, volume)| (device.into(), volume.into())).into(),
+        kind: "m5.large".into(),
+        given: vec![
+            ("vol-1".into(), given("gp3", Some(3000), Some(125))),
+            ("vol-2".into(), given("io2", Some(50_000), None)),
+        ],
+        ..Instance::default()
+    };
+    let cloud = Cloud::new(snapshots, vec![instance]);
+    let check = "check ebs:i-0123456789abcdef0@eu-west-1 --for azure-gen1";
+    let answer = cloud.json(&format!("{check} --report html=report.html"), 1);
+    let transfer = &answer["transfer"];
+    let page = fs::read_to_string(cloud.path().join("report.html")).unwrap();
+    eprintln!("{transfer}, a page of {} bytes", page.len());
+    assert!(transfer["blocks"].as_u64().unwrap() <= 150, "{transfer}");
+    assert_eq!(transfer["blocks"], cloud.server.counts().get);
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+
+    // Each disk gets what its volume was given, or Azure's name of what has it.
+    let disks = &answer["sizing"]["disks"];
+    let names = |disk: usize| (disks[disk]["premium"]["name"].clone(), disks[disk]["sized"]["name"].clone());
+    assert_eq!(
+        (names(0), &disks[0]["by"]),
+        (("P30".into(), "P1".into()), &"size, IOPS and throughput".into())
+    );
+    assert_eq!((&disks[1]["beyond"], &disks[1]["by"]), (&"Premium SSD v2".into(), &"size and IOPS".into()));
+    assert_eq!((names(2), &disks[2]["by"]), (("P1".into(), Value::Null), &"size alone".into()));
+    let items = answer["packs"][0]["items"].as_array().unwrap();
+    let item = items.iter().find(|item| item["rule"] == "azure-vm.disk-performance").unwrap().to_string();
+    assert!(item.contains("io2 of 50000 IOPS: Premium SSD v2 has as much"), "{item}");
+    for told in ["size, IOPS and throughput: gp3 of 3000 IOPS and 132 MB/s", "size alone", "of a P1"] {
+        assert!(page.contains(told), "{told}");
+    }
+    // Who may not ask gets the rest, and is told.
+    cloud.server.set_faults(Faults::default().at(Call::Ec2, 2..100, Fault::Denied));
+    let answer = cloud.json(check, 1);
+    assert!(answer["remarks"].to_string().contains("ec2:DescribeVolumes"), "{}", answer["remarks"]);
+    assert_eq!(answer["sizing"]["disks"][0]["by"], "size alone");
 }
 
 /// What stops Azure, or is to be known, on the disks beside that of the operating system.
