@@ -194,7 +194,7 @@ fn table(text: &str) -> Result<Vec<Read>, String> {
     }
     let row = |line: &str| {
         let [region, size, hour] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
-        let hour = hour.parse::<f64>().ok().filter(|hour| hour.is_finite() && *hour > 0.0)?;
+        let hour = hour.parse::<f64>().ok().filter(|hour| hour.is_finite() && *hour >= 0.0)?;
         Some(Read {
             region: region.to_lowercase(),
             currency: "USD".to_owned(),
@@ -202,7 +202,10 @@ fn table(text: &str) -> Result<Vec<Read>, String> {
             row: Row { hour, since: None },
         })
     };
-    lines.map(|line| row(line).ok_or_else(|| format!("{line:?} is no line of {HEAD}"))).collect()
+    let rows = lines.map(|line| row(line).ok_or_else(|| format!("{line:?} is no line of {HEAD}")));
+    let rows: Vec<Read> = rows.collect::<Result<_, _>>()?;
+    // Nothing is free: such a size has no price.
+    Ok(rows.into_iter().filter(|it| it.row.hour > 0.0).collect())
 }
 
 #[cfg(test)]
@@ -270,6 +273,8 @@ mod tests {
         assert_eq!((prices.of("Standard_A1", false).hour, prices.currency.as_str()), (Some(0.08), "USD"));
         // The table says nothing of Windows.
         assert_eq!(prices.of("Standard_A1", true).hour, None);
+        let none = format!("{table}westeurope,Standard_A2,0.\n");
+        assert_eq!(Prices::read(&none, Some("westeurope")).unwrap().of("Standard_A2", false).hour, None);
         let torn = format!("{table}eastus,Standard_A2");
         assert!(Prices::read(&torn, Some("eastus")).unwrap_err().contains("no line of"));
         assert!(Prices::read(&format!("{table}eastus,Standard_A2,-1"), Some("eastus")).is_err());

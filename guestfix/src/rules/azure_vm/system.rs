@@ -207,7 +207,11 @@ pub(super) static AMAZON: Rule = Rule {
         cause: "Azure Migrate says that Amazon Linux cannot be migrated. It starts on Azure where the boot pack \
                 says so, and neither Amazon nor Microsoft supports it there.",
         fix: "plan to move to a distribution that is endorsed: AlmaLinux, Rocky Linux or RHEL are the nearest",
-        source: &[crate::rule::Source::new("Microsoft Learn", "Migrate AWS VMs to Azure (FAQ)", "2026")],
+        source: &[crate::rule::Source::new(
+            "Microsoft Learn",
+            "Discover, assess, and migrate Amazon Web Services (AWS) EC2 instances to Azure",
+            "2025-02-07",
+        )],
         applies: ON_LINUX,
         ..META
     },
