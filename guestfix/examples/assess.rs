@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use guestfix::instance::Hardware;
 use guestfix::plan::assess;
 use guestfix::platform::azure;
 use guestfix::report::{Kind, Report};
@@ -44,7 +45,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     }
 
     let goal = Goal::new(&azure::GEN1);
-    let check = assess(&tree, &goal, &[&packs::BOOT], None)?;
+    let check = assess(&tree, &goal, &[&packs::BOOT], Hardware::default())?;
     for (item, _, _) in check.faults(Severity::Blocker) {
         eprintln!("blocked by {}", item.rule);
     }
