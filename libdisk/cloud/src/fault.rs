@@ -144,6 +144,11 @@ impl Fault {
         Self { text: hide(&self.text), ..self }
     }
 
+    /// The same, where it means something else.
+    pub(crate) fn of_kind(self, kind: FaultKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// With more that is known of its cause.
     pub(crate) fn knowing(self, more: &str) -> Self {
         Self { text: format!("{}; {more}", self.text), ..self }

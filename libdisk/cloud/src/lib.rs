@@ -1,6 +1,7 @@
 //! What lies in a cloud: the only crate that speaks to a network.
 //!
-//! [`ebs`] reads snapshots in AWS as disks; [`azure`] reads and writes page blobs in Azure. The face of this crate is synchronous, as everything else in
+//! [`ebs`] reads snapshots in AWS as disks; [`azure`] reads and writes page blobs in Azure; [`objects`] are
+//! small files in either. The face of this crate is synchronous, as everything else in
 //! libdisk is: many threads block, each on its own connection. Asynchronous code is confined to the client of
 //! the lists, in `ebs::client`.
 
@@ -17,12 +18,14 @@
 )]
 
 mod ahead;
+mod aws;
 pub mod azure;
 mod blocks;
 mod cache;
 pub mod ebs;
 mod fault;
 mod http;
+pub mod objects;
 mod proxy;
 mod rate;
 mod retry;

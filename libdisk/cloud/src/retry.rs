@@ -23,6 +23,10 @@ pub enum Cloud {
     Azure,
     /// Microsoft's, of all that is managed.
     AzureManager,
+    /// Amazon's, of small files.
+    AwsObjects,
+    /// Microsoft's, of small files.
+    AzureObjects,
 }
 
 /// A request that failed for good.
@@ -105,6 +109,8 @@ impl From<Failure> for block::Error {
             Cloud::Aws => ("ebs", "cannot read the snapshot"),
             Cloud::Azure => ("azure", "a request about the blob failed"),
             Cloud::AzureManager => ("azure", "a request about the disk failed"),
+            Cloud::AwsObjects => ("s3", "a request about a file failed"),
+            Cloud::AzureObjects => ("azure", "a request about a file failed"),
         };
         Self::new(kind, layer, what).because(failure)
     }

@@ -39,6 +39,8 @@ pub(crate) const OTHER_NAME: &str = "give the output another name";
 pub(crate) const OTHER_OUTPUT: &str = "give the output another name: the source never changes";
 pub(crate) const RESUME: &str = "run the same command to resume";
 pub(crate) const RULES: &str = "refloat rules lists them all";
+pub(crate) const FLEET: &str =
+    "name a folder, s3://BUCKET/PREFIX, or azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX";
 pub(crate) const SAS_FILE: &str =
     "the file holds a shared access signature (sv=…&sig=…), or lines of URL?SIGNATURE";
 pub(crate) const START_OVER: &str = "run the same command to start over";
@@ -203,6 +205,47 @@ pub(crate) fn of_failure(failure: &Failure) -> &'static str {
         (Cloud::Aws, kind) => of_aws(kind),
         (Cloud::Azure, kind) => of_azure(kind),
         (Cloud::AzureManager, kind) => of_manager(kind),
+        (Cloud::AwsObjects, kind) => of_s3(kind),
+        (Cloud::AzureObjects, kind) => of_blobs(kind),
+    }
+}
+
+/// The files of a fleet in S3.
+fn of_s3(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Access => {
+            "allow s3:GetObject, s3:PutObject and s3:DeleteObject on what is below the prefix, and s3:ListBucket on the \
+             bucket, as aws-policy.json says"
+        }
+        FaultKind::Region => "set AWS_REGION to the Region that the bucket is in",
+        FaultKind::Throttled | FaultKind::Server | FaultKind::Damaged => {
+            "run the same command again later: it goes on"
+        }
+        FaultKind::Invalid | FaultKind::NotFound => "check the name of the bucket, which must be there",
+        FaultKind::Key => "allow kms:Decrypt and kms:GenerateDataKey on the key of the bucket",
+        FaultKind::Protocol => {
+            "what answers does not speak as S3 does: check AWS_ENDPOINT_URL_S3 and the proxy"
+        }
+        _ => of_aws(kind),
+    }
+}
+
+/// The files of a fleet in a container of Azure.
+fn of_blobs(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Credentials => {
+            "give a shared access signature of the container in REFLOAT_AZURE_SAS or by --sas-file FILE; or log in \
+             (az login), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+        }
+        FaultKind::Access => {
+            "ask for a signature of the container with sp=rcwdl, or for the role that azure-state-role.json is; or open \
+             the account's firewall to this machine"
+        }
+        FaultKind::Throttled | FaultKind::Server => "run the same command again later: it goes on",
+        FaultKind::Invalid | FaultKind::NotFound => {
+            "check the account and the container, which must be there"
+        }
+        _ => of_azure(kind),
     }
 }
 

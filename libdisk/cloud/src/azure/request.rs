@@ -6,6 +6,7 @@ use ureq::http::{Method, Request, Response};
 use ureq::{Agent, Body};
 
 use super::signature::Signature;
+use super::token::Secret;
 use super::{answer, crc64};
 use crate::fault::Fault;
 use crate::http;
@@ -18,7 +19,9 @@ pub(super) struct Call<'a> {
     method: Method,
     url: &'a str,
     signature: Option<&'a Signature>,
+    bearer: Option<&'a Secret>,
     component: Option<&'static str>,
+    query: String,
     headers: Vec<(&'static str, String)>,
     body: &'a [u8],
 }
@@ -26,12 +29,31 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     /// A request of the blob at `url`.
     pub(super) fn new(method: Method, url: &'a str, signature: Option<&'a Signature>) -> Self {
-        Self { method, url, signature, component: None, headers: Vec::new(), body: &[] }
+        Self {
+            method,
+            url,
+            signature,
+            bearer: None,
+            component: None,
+            query: String::new(),
+            headers: Vec::new(),
+            body: &[],
+        }
     }
 
     /// For a component of it: `page`, `pagelist`.
     pub(super) fn component(self, name: &'static str) -> Self {
         Self { component: Some(name), ..self }
+    }
+
+    /// With a token in place of a signature.
+    pub(super) fn bearer(self, bearer: Option<&'a Secret>) -> Self {
+        Self { bearer, ..self }
+    }
+
+    /// With more of a query.
+    pub(super) fn query(self, query: String) -> Self {
+        Self { query, ..self }
     }
 
     /// With a header.
@@ -59,19 +81,24 @@ impl<'a> Call<'a> {
         Self { body, ..self.header("x-ms-content-crc64", crc64::of(body)) }
     }
 
-    /// Makes it once. The signature is in no fault.
+    /// Makes it once. Neither signature nor token is in a fault.
     ///
     /// # Errors
     /// What the service says; `Connection` where it says nothing.
     pub(super) fn send(self, agent: &Agent) -> Result<Response<Body>, Fault> {
-        let hidden = |fault: Fault| match self.signature {
-            Some(signature) => fault.hiding(|text| signature.hide(text)),
-            None => fault,
+        let hidden = |fault: Fault| match (self.signature, self.bearer) {
+            (Some(signature), _) => fault.hiding(|text| signature.hide(text)),
+            (None, Some(bearer)) => fault.hiding(|text| bearer.hide(text)),
+            (None, None) => fault,
         };
         let component = self.component.map(|name| format!("comp={name}"));
-        let query = [component.as_deref(), self.signature.map(Signature::query)];
+        let query = Some(self.query.as_str()).filter(|query| !query.is_empty());
+        let query = [component.as_deref(), query, self.signature.map(Signature::query)];
         let query = query.into_iter().flatten().collect::<Vec<_>>().join("&");
         let mut request = Request::builder().method(self.method).header("x-ms-version", VERSION);
+        if let Some(bearer) = self.bearer {
+            request = request.header("authorization", format!("Bearer {}", bearer.tell()));
+        }
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
@@ -86,7 +113,7 @@ impl<'a> Call<'a> {
         let code = header(&response, "x-ms-error-code").map(str::to_owned);
         // That it breaks off is not what went wrong.
         let body = http::body(&mut response).unwrap_or_default();
-        Err(answer::fault(status, code.as_deref(), &body, self.signature))
+        Err(hidden(answer::fault(status, code.as_deref(), &body, self.signature)))
     }
 }
 

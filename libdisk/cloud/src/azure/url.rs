@@ -56,6 +56,21 @@ impl BlobUrl {
         (is_name && !name.is_empty()).then_some(name)
     }
 
+    /// The URL of the container, and what is left of the path. As emulators have it, the account is a part of the path.
+    pub(super) fn container(&self) -> (&str, &str) {
+        let at = self.0.find("://").map_or(0, |at| at.saturating_add(3));
+        let rest = self.0.get(at..).unwrap_or_default();
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let parts = if http::is_here(host.split(':').next().unwrap_or_default()) { 2 } else { 1 };
+        let left: usize = path
+            .splitn(parts, '/')
+            .last()
+            .map_or(0, |last| last.find('/').map_or(0, |slash| last.len().saturating_sub(slash)));
+        let (container, left) =
+            self.0.split_at_checked(self.0.len().saturating_sub(left)).unwrap_or((&self.0, ""));
+        (container, left.trim_start_matches('/'))
+    }
+
     /// The blob of another name beside it.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {

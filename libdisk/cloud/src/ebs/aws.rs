@@ -1,49 +1,29 @@
 //! The EBS direct APIs, and EC2, of AWS.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
 
-use aws_config::sts::AssumeRoleProvider;
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_ebs::config::retry::RetryConfig;
 use aws_sdk_ebs::error::SdkError;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
-use tokio::runtime::{Builder, Runtime};
-use ureq::http::{HeaderMap, Request, Response};
-use ureq::{Agent, Body};
+use ureq::http::{HeaderMap, Request};
 
 use super::service::{Listed, Service};
 use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Options};
+use crate::aws::{Session, causes};
 use crate::fault::{Fault, FaultKind};
-use crate::{http, lock};
+use crate::http;
 
 /// The most entries that one list request gives.
 const PAGE: i32 = 10_000;
-/// The name of a session in a role, by which trails know who asked.
-const SESSION: &str = "refloat";
-/// Credentials that end sooner than this are renewed.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// AWS in one region.
 pub(super) struct Aws {
-    runtime: Runtime,
-    agent: Agent,
+    session: Session,
     sdk: aws_sdk_ebs::Client,
-    provider: SharedCredentialsProvider,
-    credentials: Mutex<Option<Credentials>>,
     /// The URL of EBS, without a slash at the end.
     pub(super) endpoint: String,
-    pub(super) region: String,
     /// Whether the service has answered once.
     answered: AtomicBool,
 }
@@ -52,7 +32,7 @@ impl std::fmt::Debug for Aws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Aws")
             .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
+            .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }
@@ -60,51 +40,26 @@ impl std::fmt::Debug for Aws {
 impl Aws {
     /// Finds region, endpoint and credentials; makes no request to the service yet.
     pub(super) fn connect(options: &Options) -> Result<Self, Fault> {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| Fault::new(FaultKind::Connection, error.to_string()))?;
-        let agent = http::agent()?;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http::sdk_client(&agent))
-            .retry_config(RetryConfig::disabled());
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some((key, secret)) = &options.credentials {
-            loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "options"));
-        }
-        let config = runtime.block_on(loader.load());
-        let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Fault::new(FaultKind::Region, "neither in the address, nor in AWS_REGION, nor in the profile")
-        })?;
-        let asked = options.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_EBS").ok());
-        let endpoint = match asked.or_else(|| config.endpoint_url().map(str::to_owned)) {
+        let session =
+            Session::new(options.region.as_deref(), options.credentials.as_ref(), options.role.as_deref())?;
+        let endpoint = match options.endpoint.clone().or_else(|| session.endpoint_asked("EBS")) {
             Some(endpoint) => endpoint,
-            None => runtime.block_on(resolve(&region, config.use_fips(), config.use_dual_stack()))?,
+            None => session.ebs_endpoint()?,
         };
-        let provider = match &options.role {
-            Some(role) => {
-                let role = AssumeRoleProvider::builder(role).session_name(SESSION).configure(&config);
-                SharedCredentialsProvider::new(runtime.block_on(role.build()))
-            }
-            None => config
-                .credentials_provider()
-                .ok_or_else(|| Fault::new(FaultKind::Credentials, "there is no provider of credentials"))?,
-        };
-        let sdk_config = aws_sdk_ebs::config::Builder::from(&config).credentials_provider(provider.clone());
-        let sdk_config = sdk_config.endpoint_url(&endpoint).build();
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let config = aws_sdk_ebs::config::Builder::from(&session.config)
+            .credentials_provider(session.provider())
+            .endpoint_url(&endpoint)
+            .build();
         Ok(Self {
-            runtime,
-            agent,
-            sdk: aws_sdk_ebs::Client::from_conf(sdk_config),
-            provider,
-            credentials: Mutex::new(None),
-            endpoint,
-            region,
+            sdk: aws_sdk_ebs::Client::from_conf(config),
+            session,
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
             answered: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.session.region
     }
 
     /// The URL of EC2: `AWS_ENDPOINT_URL_EC2`, else beside that of EBS.
@@ -117,7 +72,7 @@ impl Aws {
     /// The URL of AWS Organizations, `AWS_ENDPOINT_URL_ORGANIZATIONS` or that of the partition, and its region: each
     /// partition has one ("AWS Organizations endpoints and quotas", AWS General Reference, 2026).
     fn organizations(&self) -> (String, &'static str) {
-        let (region, domain) = match &*self.region {
+        let (region, domain) = match self.region() {
             region if region.starts_with("us-gov-") => ("us-gov-west-1", "amazonaws.com"),
             region if region.starts_with("cn-") => ("cn-northwest-1", "amazonaws.com.cn"),
             _ => ("us-east-1", "amazonaws.com"),
@@ -128,60 +83,6 @@ impl Aws {
             false => self.endpoint.clone(),
         });
         (endpoint.trim_end_matches('/').to_owned(), region)
-    }
-
-    /// Signs `request` for a service in a region (Signature Version 4) and makes it once.
-    fn signed(
-        &self,
-        (service, region): (&str, &str),
-        mut request: Request<Vec<u8>>,
-    ) -> Result<Response<Body>, Fault> {
-        let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
-        let identity = self.credentials()?.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name(service)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| wrong(error.to_string()))?;
-        let uri = request.uri().to_string();
-        let headers =
-            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = SignableBody::Bytes(request.body());
-        let signable = SignableRequest::new(request.method().as_str(), uri, headers, body)
-            .map_err(|error| wrong(error.to_string()))?;
-        let (instructions, _) =
-            sign(signable, &params.into()).map_err(|error| wrong(error.to_string()))?.into_parts();
-        instructions.apply_to_request_http1x(&mut request);
-        http::send(&self.agent, request)
-    }
-
-    /// The credentials, renewed some minutes before they end.
-    fn credentials(&self) -> Result<Credentials, Fault> {
-        let mut held = lock(&self.credentials);
-        let soon = SystemTime::now().checked_add(RENEW_BEFORE);
-        if let Some(credentials) =
-            held.as_ref().filter(|held| held.expiry().is_none_or(|end| Some(end) > soon))
-        {
-            return Ok(credentials.clone());
-        }
-        let found = self.runtime.block_on(self.provider.provide_credentials());
-        let credentials = found.map_err(|error| {
-            let way = Fault::of_cause(&error).map(Fault::kind);
-            let is_way = |kind: &_| matches!(kind, FaultKind::Certificate | FaultKind::Proxy);
-            match error {
-                CredentialsError::CredentialsNotLoaded(_) => {
-                    let none =
-                        "there are none: not in the environment, nor in a profile, nor of this machine";
-                    Fault::new(FaultKind::Credentials, none)
-                }
-                error => Fault::new(way.filter(is_way).unwrap_or(FaultKind::Credentials), causes(&error)),
-            }
-        })?;
-        *held = Some(credentials.clone());
-        Ok(credentials)
     }
 
     /// What an error of the SDK means.
@@ -208,11 +109,11 @@ impl Service for Aws {
     }
 
     fn list(&self, snapshot: &str, from: u64, next: Option<String>) -> Result<Listed, Fault> {
-        self.credentials()?;
+        self.session.credentials()?;
         let request =
             self.sdk.list_snapshot_blocks().snapshot_id(snapshot).max_results(PAGE).set_next_token(next);
         let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
-        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
+        let answer = self.session.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
         self.answered.store(true, Ordering::Relaxed);
         let blocks = answer.blocks.unwrap_or_default().into_iter();
         listed(
@@ -224,11 +125,11 @@ impl Service for Aws {
     }
 
     fn changed(&self, first: &str, second: &str, from: u64, next: Option<String>) -> Result<Listed, Fault> {
-        self.credentials()?;
+        self.session.credentials()?;
         let request = self.sdk.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second);
         let request = request.max_results(PAGE).set_next_token(next);
         let request = request.starting_block_index(i32::try_from(from).unwrap_or(i32::MAX));
-        let answer = self.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
+        let answer = self.session.runtime.block_on(request.send()).map_err(|error| self.fault(error))?;
         self.answered.store(true, Ordering::Relaxed);
         let blocks = answer.changed_blocks.unwrap_or_default().into_iter();
         listed(
@@ -244,7 +145,7 @@ impl Service for Aws {
         let url = format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={token}", self.endpoint);
         let request = Request::get(url).body(Vec::new());
         let request = request.map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
-        let mut answer = self.signed(("ebs", &self.region), request)?;
+        let mut answer = self.session.signed(("ebs", self.region()), request)?;
         if !answer.status().is_success() {
             let bytes = http::body(&mut answer)?;
             let error_type = header(answer.headers(), "x-amzn-errortype");
@@ -268,7 +169,7 @@ impl Service for Aws {
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(body.as_bytes().to_vec())
             .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
-        let mut answer = self.signed(("ec2", &self.region), request)?;
+        let mut answer = self.session.signed(("ec2", self.region()), request)?;
         let bytes = http::body(&mut answer)?;
         Ok((answer.status().as_u16(), bytes))
     }
@@ -284,7 +185,7 @@ impl Service for Aws {
             .header("x-amz-target", "AWSOrganizationsV20161128.ListAccounts")
             .body(body.to_string().into_bytes())
             .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
-        let mut answer = self.signed(("organizations", region), request)?;
+        let mut answer = self.session.signed(("organizations", region), request)?;
         let bytes = http::body(&mut answer)?;
         if answer.status().is_success() {
             return Ok(bytes);
@@ -292,26 +193,6 @@ impl Service for Aws {
         let error_type = header(answer.headers(), "x-amzn-errortype");
         Err(Fault::of_answer(answer.status().as_u16(), error_type, &bytes))
     }
-}
-
-/// An error of the SDK with what caused it; alone it says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// The URL of the service in `region`.
-async fn resolve(region: &str, fips: Option<bool>, dual_stack: Option<bool>) -> Result<String, Fault> {
-    let wrong = |error: String| Fault::new(FaultKind::Invalid, error);
-    let params = Params::builder()
-        .region(region)
-        .set_use_fips(fips)
-        .set_use_dual_stack(dual_stack)
-        .build()
-        .map_err(|error| wrong(error.to_string()))?;
-    let endpoint =
-        DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| wrong(error.to_string()))?;
-    Ok(endpoint.url().to_owned())
 }
 
 /// A page, its numbers checked.

@@ -131,7 +131,7 @@ impl Client {
             return Ok(Self::new(Box::new(folder), endpoint, region, options, None));
         }
         let aws = Aws::connect(options)?;
-        let (endpoint, region) = (aws.endpoint.clone(), aws.region.clone());
+        let (endpoint, region) = (aws.endpoint.clone(), aws.region().to_owned());
         // An account has quotas of its own.
         let asked = format!("{endpoint} {}", options.role.as_deref().unwrap_or_default());
         let meeting = options.meeting.as_ref().and_then(|folder| {
