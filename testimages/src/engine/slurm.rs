@@ -125,9 +125,12 @@ impl Slurm {
     /// When that takes longer.
     #[track_caller]
     pub fn finish(&self, job: &str, most: Duration) {
-        self.wait("end of the job", most, |slurm| {
-            slurm.try_run("squeue", &["-h", "-j", job]).is_none_or(|left| left.trim().is_empty())
-        });
+        self.wait("end of the job", most, |slurm| slurm.is_finished(job));
+    }
+
+    /// Whether no task of a job is left in the queue.
+    pub fn is_finished(&self, job: &str) -> bool {
+        self.try_run("squeue", &["-h", "-j", job]).is_none_or(|left| left.trim().is_empty())
     }
 }
 

@@ -1,9 +1,11 @@
-//! moto, the AWS emulator of PyPI: a judge of what reads EBS snapshots, as nobody here wrote it.
+//! moto, the AWS emulator of PyPI: a judge of what reads EBS snapshots, and of what keeps files in S3, as nobody here
+//! wrote it.
 //!
 //! It keeps every block in memory and serves them from one Python process: for images of some MiB, and for
 //! right or wrong, never for speed. Known to differ from the service: one page whatever is asked for, block
 //! tokens that are not checked and do not expire, no lineage, no throttling, and HTTP 500 for an unknown
-//! snapshot.
+//! snapshot. Of S3 it honours `If-Match` and `If-None-Match`, but looks and writes in two steps, and another
+//! write may come between them: it is made to take one write at a time.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -45,6 +47,17 @@ impl Moto {
     /// Its URL, without a slash at the end. Any credentials do; the region is [`boto::REGION`].
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Makes an empty bucket in S3.
+    ///
+    /// # Panics
+    /// When moto or boto3 refuses.
+    #[track_caller]
+    pub fn bucket(&self, name: &str) {
+        let mut boto = boto::Boto::start(&self.endpoint, "test", "test").expect("boto3 is where moto is");
+        let made = boto.call("s3", "create_bucket", serde_json::json!({ "Bucket": name }));
+        assert!(made.is_ok(), "{made:?}");
     }
 
     /// Makes a completed snapshot of the raw image `image` (all-zero blocks are left out); its id.

@@ -1,4 +1,4 @@
-"""Serves moto on a free port of loopback, with its EBS direct APIs mended where every client trips.
+"""Serves moto on a free port of loopback, with its EBS direct APIs and S3 mended where every client trips.
 
 Prints the port once it listens, and ends when its standard input does: it never outlives the test that started it.
 """
@@ -36,6 +36,20 @@ class Quiet(MotoRequestHandler):
         pass
 
 
+class OneWrite:
+    """Takes one PUT at a time: moto looks whether its condition is met, and writes later."""
+
+    def __init__(self, application):
+        self.application = application
+        self.turn = threading.Lock()
+
+    def __call__(self, environ, start_response):
+        if environ["REQUEST_METHOD"] != "PUT":
+            return self.application(environ, start_response)
+        with self.turn:
+            return self.application(environ, start_response)
+
+
 def end_with_parent():
     sys.stdin.buffer.read()
     os._exit(0)
@@ -44,7 +58,7 @@ def end_with_parent():
 # moto says 512 bytes.
 models.EBSSnapshot.block_size = property(lambda _: BLOCK_SIZE, lambda _snapshot, _size: None)
 models.EBSBackend.list_changed_blocks = list_changed_blocks
-application = DomainDispatcherApplication(create_backend_app)
+application = OneWrite(DomainDispatcherApplication(create_backend_app))
 server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
 threading.Thread(target=end_with_parent, daemon=True).start()
 print(server.server_port, flush=True)

@@ -40,6 +40,7 @@
 mod accounts;
 mod arm;
 mod blob;
+mod detour;
 mod ebs;
 mod ec2;
 mod fault;
@@ -55,6 +56,7 @@ use std::collections::BTreeMap;
 
 pub use arm::{ArmServer, Asked, Credential};
 pub use blob::{BlobCounts, BlobFault, BlobServer};
+pub use detour::{Detour, Trouble};
 pub use fault::{Call, Fault, Faults};
 pub use server::Server;
 pub use signature::Credentials;
