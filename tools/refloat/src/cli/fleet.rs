@@ -86,7 +86,7 @@ pub(crate) struct FleetPlanArgs {
     /// The list: a .csv with a header, or a .jsonl. Columns: id, source, target and for; and, where they are
     /// needed, those that README names
     pub(crate) list: PathBuf,
-    /// The folder to make
+    /// The folder to make, or a place in S3 or in Azure: s3://BUCKET/PREFIX, azure:https://…/CONTAINER/PREFIX
     #[arg(short, long, value_name = "DIR", required_unless_present = "simulate")]
     pub(crate) output: Option<PathBuf>,
     /// Machines that are moved at the same time; each task has its share of --ebs-requests-per-second
@@ -106,7 +106,7 @@ pub(crate) struct FleetPlanArgs {
 /// Which machines of a folder a task works on, and how.
 #[derive(Debug, Args)]
 pub(crate) struct FleetTaskArgs {
-    /// The folder
+    /// The folder, or the place in S3 or in Azure
     pub(crate) folder: PathBuf,
     /// The machine, by its row, the first is 0 [default: as Slurm, AWS Batch, Kubernetes or HyperQueue says;
     /// without any, all machines]
@@ -155,7 +155,7 @@ pub(crate) struct FleetTestArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FleetReportArgs {
-    /// The folder
+    /// The folder, or the place in S3 or in Azure
     pub(crate) folder: PathBuf,
     /// Write it as Markdown
     #[arg(long, value_name = "FILE", value_parser = file_name())]
@@ -167,7 +167,7 @@ pub(crate) struct FleetReportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FleetStatusArgs {
-    /// The folder
+    /// The folder, or the place in S3 or in Azure
     pub(crate) folder: PathBuf,
     /// Write a page for a browser
     #[arg(long, value_name = "FILE", value_parser = file_name())]

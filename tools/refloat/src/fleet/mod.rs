@@ -5,7 +5,7 @@
 //! written whole: no server, no database. An [`engine`] only has to start `fleet run` with a number, and to
 //! start it again where it ends with 3.
 //!
-//! Not here: a folder in S3 or in Azure; the [`store`] is where it would be.
+//! Files are in a folder, or [in S3 or in Azure](remote): the [`store`] is what both are.
 
 mod engine;
 mod found;
@@ -18,8 +18,10 @@ mod plan;
 mod policy;
 mod portfolio;
 mod program;
+mod remote;
 mod report;
 mod run;
+mod sent;
 mod simulate;
 mod state;
 mod status;

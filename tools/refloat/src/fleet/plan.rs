@@ -1,6 +1,7 @@
 //! `refloat fleet plan`: a list is judged and frozen, and job files for engines are written beside it.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use guestfix::report::{Ink, Line, Page};
@@ -8,8 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::frozen::{self, Fleet};
-use super::store::{Directory, Store};
-use super::{engine, list, policy};
+use super::{engine, list, policy, store};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetPlanArgs;
 use crate::context::Context;
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &FleetPlanArgs) -> Outcome {
         fs::read(&args.list).with_context(|| format!("{}: cannot be read", name::shown(&args.list)))?;
     let machines = list::machines(&args.list, &bytes)?;
     let fleet = Fleet::new(&bytes, args.tasks, context.global.ebs_requests_per_second, machines);
-    let store = Directory::new(output);
+    let store = store::open(context, output, Duration::from_secs(context.global.azure_patience))?;
     if let Some(there) = store.read(frozen::NAME)?
         && !args.force
         && serde_json::from_slice::<Fleet>(&there.bytes).ok().as_ref() != Some(&fleet)
@@ -47,14 +47,14 @@ pub(crate) fn run(context: &Context, args: &FleetPlanArgs) -> Outcome {
         return Err(anyhow!("{store} has another list already"))
             .help("give --force to replace it (what was done stays done where the row is the same), or name another folder");
     }
-    fleet.write(&store)?;
-    let written = engine::write_all(&store, &fleet, output, &args.image)?;
+    fleet.write(&*store)?;
+    let written = engine::write_all(&*store, &fleet, output, &args.image)?;
     let planned = Planned {
         folder: name::shown(output),
         machines: fleet.machines.len(),
         list: fleet.list.clone(),
         engines: written,
-        policies: policy::write_all(&store, &fleet)?,
+        policies: policy::write_all(&*store, &fleet)?,
     };
     context.answer(&planned, || Ok(page(&planned)))?;
     Ok(Answer::Yes)

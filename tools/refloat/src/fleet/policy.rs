@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use libdisk::cloud::ebs::{Address, Name};
+use libdisk::cloud::objects::Place;
 use serde_json::{Value, json};
 
 use super::frozen::{Fleet, managed_disk};
@@ -11,7 +12,12 @@ use super::store::Store;
 
 /// Writes both, where rows need them; the names of the files.
 pub(crate) fn write_all(store: &dyn Store, fleet: &Fleet) -> Result<Vec<&'static str>> {
-    let files = [("aws-policy.json", aws(fleet)), ("azure-role.json", azure(fleet))];
+    let place = store.place();
+    let files = [
+        ("aws-policy.json", aws(fleet, place)),
+        ("azure-role.json", azure(fleet)),
+        ("azure-state-role.json", azure_state(place)),
+    ];
     let mut written = Vec::new();
     for (file, content) in files {
         let Some(content) = content else { continue };
@@ -22,8 +28,8 @@ pub(crate) fn write_all(store: &dyn Store, fleet: &Fleet) -> Result<Vec<&'static
 }
 
 /// An identity-based policy (AWS Identity and Access Management User Guide, policy grammar 2012-10-17) for the
-/// EBS direct APIs and the descriptions of EC2.
-fn aws(fleet: &Fleet) -> Option<Value> {
+/// EBS direct APIs and the descriptions of EC2, and for the state if it is in S3.
+fn aws(fleet: &Fleet, place: Option<&Place>) -> Option<Value> {
     let sources = fleet.machines.iter().filter_map(|machine| machine.migrate.get(1)?.strip_prefix("ebs:"));
     let (mut snapshots, mut describes) = (BTreeSet::new(), false);
     for address in sources.filter_map(|source| source.parse::<Address>().ok()) {
@@ -40,15 +46,19 @@ fn aws(fleet: &Fleet) -> Option<Value> {
             }
         }
     }
-    if snapshots.is_empty() {
+    let mut statements = state(place);
+    if snapshots.is_empty() && statements.is_empty() {
         return None;
     }
-    let mut statements = vec![json!({
+    if snapshots.is_empty() {
+        return Some(json!({ "Version": "2012-10-17", "Statement": statements }));
+    }
+    statements.push(json!({
         "Sid": "ReadBlocks",
         "Effect": "Allow",
         "Action": ["ebs:GetSnapshotBlock", "ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         "Resource": snapshots,
-    })];
+    }));
     if describes {
         // Descriptions cannot be limited to resources.
         statements.push(json!({
@@ -76,6 +86,44 @@ fn aws(fleet: &Fleet) -> Option<Value> {
         "Condition": { "StringLike": { "kms:ViaService": "ec2.*.amazonaws.com" } },
     }));
     Some(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// What the files of a fleet in S3 need. Without the list of the bucket a file that is not there looks forbidden.
+fn state(place: Option<&Place>) -> Vec<Value> {
+    let Some(Place::S3 { bucket, prefix }) = place else { return Vec::new() };
+    let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    vec![
+        json!({
+            "Sid": "KeepState",
+            "Effect": "Allow",
+            "Action": ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            "Resource": format!("arn:aws:s3:::{bucket}/{below}*"),
+        }),
+        json!({
+            "Sid": "FindState",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": format!("arn:aws:s3:::{bucket}"),
+        }),
+    ]
+}
+
+/// A custom role for the state of a fleet in a container, where a token opens it and no signature. Of which
+/// subscription its account is, the URL does not tell.
+fn azure_state(place: Option<&Place>) -> Option<Value> {
+    let Some(Place::Azure(url)) = place else { return None };
+    let blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
+    let actions = ["read", "write", "delete"].map(|what| format!("{blobs}/{what}"));
+    Some(json!({
+        "Name": "refloat fleet state",
+        "IsCustom": true,
+        "Description": format!("Reads and writes the files below {url}; assign it to their container."),
+        "Actions": [],
+        "NotActions": [],
+        "DataActions": actions,
+        "NotDataActions": [],
+        "AssignableScopes": ["/subscriptions/00000000-0000-0000-0000-000000000000"],
+    }))
 }
 
 /// A custom role (Azure RBAC) for the groups that the managed disks are made in.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::frozen::{Fleet, Machine};
 use super::state::{Known, Receipt, Stage, TEST, key, now};
 use super::status::ink;
-use super::store::{Directory, Store};
+use super::store::{self, Store};
 use super::task::time_of;
 use crate::answer::{Answer, Outcome};
 use crate::cli::FleetReportArgs;
@@ -124,9 +124,9 @@ struct Tested {
 }
 
 pub(crate) fn run(context: &Context, args: &FleetReportArgs) -> Outcome {
-    let store = Directory::new(&args.folder);
-    let fleet = Fleet::read(&store)?;
-    let report = SignOff::of(&store, &fleet, name::shown(&args.folder))?;
+    let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
+    let fleet = Fleet::read(&*store)?;
+    let report = SignOff::of(&*store, &fleet, store.to_string())?;
     let blocks = report.blocks();
     if let Some(path) = &args.markdown {
         write_file(&Output::replacing(path), document::markdown(&blocks).as_bytes())?;

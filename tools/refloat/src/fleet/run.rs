@@ -12,7 +12,7 @@ use super::engine;
 use super::frozen::Fleet;
 use super::state::{Stage, because};
 use super::status::ink;
-use super::store::Directory;
+use super::store;
 use super::task::{Ended, Tasks, Work};
 use crate::answer::{Answer, Help, Outcome, stopped};
 use crate::cli::{FleetRunArgs, FleetTaskArgs, FleetTestArgs};
@@ -70,16 +70,17 @@ fn worked(
     work: Work,
     (more, again): (Vec<String>, bool),
 ) -> Outcome {
-    let store = Directory::new(&args.folder);
-    let fleet = Fleet::read(&store)?;
+    let lease = Duration::from_secs(args.lease);
+    // What takes longer than a part of the lease is tried again at its next renewal.
+    let store = store::open(context, &args.folder, (lease / 6).max(Duration::from_secs(1)))?;
+    let fleet = Fleet::read(&*store)?;
     let index = match args.index {
         Some(index) => Some(index),
         None => engine::index()?,
     };
-    let lease = Duration::from_secs(args.lease);
     let tasks = Tasks {
         context,
-        store: &store,
+        store: &*store,
         fleet: &fleet,
         work,
         more,

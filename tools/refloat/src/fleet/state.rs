@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +12,10 @@ use super::frozen::{Fleet, Machine};
 use super::lease::Lease;
 use super::store::Store;
 
-/// Seconds since 1970.
+/// Machines whose files are read at the same time: they may be far away.
+const READERS: usize = 16;
+
+/// Seconds since 1970, by the clock of this machine: for people.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -154,11 +157,12 @@ impl Known {
         let key = |file: &str| key(index, &format!("{part}{file}"));
         let receipt: Option<Receipt> = read(store, &key("receipt.json"))?;
         let state: Option<State> = read(store, &key("state.json"))?;
-        let lease: Option<Lease> = read(store, &key("lease"))?;
+        let lease = store.read(&key("lease"))?;
+        let lease = lease.map(|entry| Lease::in_force(store, &entry)).transpose()?.flatten();
         Ok(Self {
             state: state.filter(|state| state.digest == digest),
             receipt: receipt.filter(|receipt| receipt.digest == digest),
-            lease: lease.filter(|lease| lease.until > now()),
+            lease,
         })
     }
 
@@ -187,5 +191,16 @@ fn read<T: for<'a> Deserialize<'a>>(store: &dyn Store, key: &str) -> Result<Opti
 
 /// Of all machines, in their order.
 pub(crate) fn all(store: &dyn Store, fleet: &Fleet) -> Result<Vec<Known>> {
-    fleet.machines.iter().enumerate().map(|(index, machine)| Known::read(store, index, machine)).collect()
+    let rows: Vec<_> = fleet.machines.iter().enumerate().collect();
+    let read = |rows: &[(usize, &Machine)]| -> Result<Vec<Known>> {
+        rows.iter().map(|(index, machine)| Known::read(store, *index, machine)).collect()
+    };
+    std::thread::scope(|scope| {
+        let parts = rows.chunks(rows.len().div_ceil(READERS).max(1));
+        let readers: Vec<_> = parts.map(|rows| scope.spawn(move || read(rows))).collect();
+        let read = readers
+            .into_iter()
+            .map(|reader| reader.join().map_err(|_| anyhow!("a reader ended in a panic"))?);
+        read.collect::<Result<Vec<_>>>().map(|known| known.into_iter().flatten().collect())
+    })
 }

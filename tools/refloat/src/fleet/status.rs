@@ -1,5 +1,7 @@
 //! `refloat fleet status`: how far it is, from the folder alone.
 
+use std::time::Duration;
+
 use guestfix::report::{Ink, Line, Page};
 use libdisk::image::{Output, write_file};
 use schemars::JsonSchema;
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use super::frozen::Fleet;
 use super::state::{Known, Stage, all, now};
-use super::store::Directory;
+use super::store;
 use super::task::time_of;
 use super::{metrics, page};
 use crate::answer::{Answer, Outcome};
@@ -77,9 +79,9 @@ impl Document for Status {
 }
 
 pub(crate) fn run(context: &Context, args: &FleetStatusArgs) -> Outcome {
-    let store = Directory::new(&args.folder);
-    let fleet = Fleet::read(&store)?;
-    let known = all(&store, &fleet)?;
+    let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
+    let fleet = Fleet::read(&*store)?;
+    let known = all(&*store, &fleet)?;
     let status = Status::of(present::quote(&crate::name::shown(&args.folder)), &fleet, &known);
     if let Some(path) = &args.html {
         write_file(&Output::replacing(path), page::html(&status).as_bytes())?;

@@ -1,17 +1,26 @@
 //! Where the state of a fleet is kept: small files that are written whole, some of them only if they are still
-//! what they were.
+//! what they were. How old one is, is told by the clock of whoever keeps it, and by no worker's.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use guestfix::edit::hex;
+use libdisk::cloud::objects::{Objects, Options, Place};
 use libdisk::image::{Output, write_file};
 use sha2::{Digest, Sha256};
 
-use crate::name;
+use super::remote::{self, Remote};
+use crate::answer::Help;
+use crate::context::Context;
+use crate::{azure, help, name};
+
+/// How long a reading of the clock of a file server is used.
+const CLOCK: Duration = Duration::from_secs(5);
 
 /// A file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) bytes: Vec<u8>,
     /// What tells it from what is there later.
     pub(crate) version: String,
+    /// When it was written, in seconds since 1970, by the clock of whoever keeps it.
+    pub(crate) written: u64,
 }
 
 /// Files by their names, as `vm/0007/state.json`. The display is for people.
@@ -30,20 +41,70 @@ pub(crate) trait Store: fmt::Display + Send + Sync {
     fn write(&self, key: &str, bytes: &[u8]) -> Result<()>;
 
     /// Writes a file if it is still of this version, or with `None` if there is none: its new version then.
-    /// Of several who try at once one succeeds.
+    /// Of several who try at once one succeeds. `bytes` have to be those of this writer alone.
     fn swap(&self, key: &str, version: Option<&str>, bytes: &[u8]) -> Result<Option<String>>;
 
     /// Adds to the end of a file for people.
     fn append(&self, key: &str) -> Result<Box<dyn Write + Send>>;
 
-    /// A folder for what a task keeps between two runs.
+    /// The time, in seconds since 1970, by the clock of whoever keeps the files.
+    fn now(&self) -> Result<u64>;
+
+    /// A folder that the next run may find again, and may do without.
     fn folder(&self, key: &str) -> Result<PathBuf>;
+
+    /// A folder that the next run finds again, wherever it is.
+    fn kept(&self, key: &str) -> Result<Box<dyn Kept>>;
+
+    /// What names it, typed anywhere.
+    fn typed(&self) -> String;
+
+    /// Where it is, if that is no folder.
+    fn place(&self) -> Option<&Place> {
+        None
+    }
+}
+
+/// A folder of this machine whose files whoever goes on finds again.
+pub(crate) trait Kept: Send {
+    fn path(&self) -> &Path;
+
+    /// Whether something waits to be put where others find it.
+    fn is_due(&self) -> bool {
+        false
+    }
+
+    /// Puts what has changed where others find it. Between two steps `goes_on` is asked.
+    fn keep(&mut self, goes_on: &mut dyn FnMut() -> bool) -> Result<()>;
+}
+
+impl Kept for PathBuf {
+    fn path(&self) -> &Path {
+        self
+    }
+
+    fn keep(&mut self, _: &mut dyn FnMut() -> bool) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The store that was typed: a folder, or a place in S3 or in Azure, where a request is tried for so long.
+pub(crate) fn open(context: &Context, typed: &Path, patience: Duration) -> Result<Box<dyn Store>> {
+    let text = name::text(typed);
+    if !Place::is_meant(&text) {
+        return Ok(Box::new(Directory::new(typed)));
+    }
+    let place: Place = text.parse().help(help::FLEET)?;
+    let options = Options { patience, ..Options::new(azure::options(&context.global)?.signatures) };
+    Ok(Box::new(Remote::new(Objects::new(&place, &options)?, &remote::local())))
 }
 
 /// A folder on this machine, or one that many machines share (NFS 4, EFS).
 #[derive(Debug)]
 pub(crate) struct Directory {
     root: PathBuf,
+    /// What the clock of the file system said, and when.
+    clock: Mutex<Option<(u64, Instant)>>,
 }
 
 impl fmt::Display for Directory {
@@ -54,7 +115,7 @@ impl fmt::Display for Directory {
 
 impl Directory {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: name::absolute(root) }
+        Self { root: name::absolute(root), clock: Mutex::default() }
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
@@ -66,6 +127,10 @@ impl Directory {
     }
 }
 
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn version(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -73,8 +138,15 @@ fn version(bytes: &[u8]) -> String {
 impl Store for Directory {
     fn read(&self, key: &str) -> Result<Option<Entry>> {
         let path = self.root.join(key);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(Entry { version: version(&bytes), bytes })),
+        // The time of the very file that is read: another one may have its name by then.
+        let read = || -> std::io::Result<Entry> {
+            let (mut file, mut bytes) = (File::open(&path)?, Vec::new());
+            file.read_to_end(&mut bytes)?;
+            let written = seconds(file.metadata()?.modified()?);
+            Ok(Entry { version: version(&bytes), bytes, written })
+        };
+        match read() {
+            Ok(entry) => Ok(Some(entry)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(cause).with_context(|| format!("{}: cannot be read", name::shown(path))),
         }
@@ -104,10 +176,40 @@ impl Store for Directory {
         Ok(Box::new(file.with_context(|| format!("{}: cannot be written", name::shown(&path)))?))
     }
 
+    /// What a new file has as its time: a file server gives its own.
+    fn now(&self) -> Result<u64> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, read)) = clock.filter(|(_, read)| read.elapsed() < CLOCK) {
+            return Ok(at.saturating_add(read.elapsed().as_secs()));
+        }
+        let read = Instant::now();
+        let new = tempfile::Builder::new().prefix(".clock").tempfile_in(&self.root);
+        let at = match new.and_then(|file| file.as_file().metadata()?.modified()) {
+            Ok(time) => seconds(time),
+            // Who may only look takes no lease.
+            Err(cause)
+                if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                return Ok(seconds(SystemTime::now()));
+            }
+            Err(cause) => return Err(cause).with_context(|| format!("{self}: its clock cannot be read")),
+        };
+        *clock = Some((at, read));
+        Ok(at)
+    }
+
     fn folder(&self, key: &str) -> Result<PathBuf> {
         let path = self.root.join(key);
         fs::create_dir_all(&path).with_context(|| format!("{}: cannot be made", name::shown(&path)))?;
         Ok(path)
+    }
+
+    fn kept(&self, key: &str) -> Result<Box<dyn Kept>> {
+        Ok(Box::new(self.folder(key)?))
+    }
+
+    fn typed(&self) -> String {
+        name::text(&self.root)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::program::program;
 use super::state::{Known, Receipt, Stage, State, TEST, because, key, now};
 use super::store::Store;
 use crate::context::Context;
-use crate::present;
+use crate::{present, snapshot};
 
 /// Tells the program of a task who runs it.
 const RUN_BY: &str = "REFLOAT_RUN_BY";
@@ -230,6 +231,8 @@ impl Tasks<'_> {
             .and_then(|words| Ok((self.program(index, &words, Some((held, &mut state)))?, words)));
         let ((ended, answer), words) = match run {
             Ok(ran) => ran,
+            // Where the state is out of reach nothing can be told there; the same command goes on.
+            Err(error) if snapshot::failure(&error).is_some() => return Err(error),
             Err(error) => {
                 let ended = Ended::new(Stage::Failed, format!("{error:#}"), "run the same command again");
                 ((ended, Value::Null), Vec::new())
@@ -371,8 +374,11 @@ impl Tasks<'_> {
         let mut log = self.store.append(&self.key(index, "log"))?;
         let command = present::command(words.iter().map(String::as_str));
         writeln!(log, "{} {command}", time_of(now())).context("the log cannot be written")?;
-        let mut child =
-            self.command(index, words)?.spawn().context("this program cannot be started again")?;
+        let mut sent = self.store.kept(&self.key(index, "sent"))?;
+        let mut child = self
+            .command(index, words, sent.path())?
+            .spawn()
+            .context("this program cannot be started again")?;
         let heard = Arc::new(Mutex::new(Heard::default()));
         let said = child.stderr.take().map(|said| {
             let heard = Arc::clone(&heard);
@@ -391,9 +397,20 @@ impl Tasks<'_> {
             }
             if let Some((held, state)) = &mut under
                 && !lost
-                && held.is_due()
+                && (held.is_due() || held.is_lost())
             {
-                lost = !self.keep(index, held, state, &heard);
+                self.keep(index, held, state, &heard);
+                lost = held.is_lost();
+            }
+            if let Some((held, _)) = &mut under
+                && !lost
+                && sent.is_due()
+            {
+                let mut goes_on = || !self.context.observer.cancelled() && self.holds(held);
+                if let Err(error) = sent.keep(&mut goes_on) {
+                    tracing::warn!(%error, "what was sent so far cannot be told");
+                }
+                lost = held.is_lost();
             }
             if !told && (lost || self.context.observer.cancelled()) {
                 told = true;
@@ -402,6 +419,12 @@ impl Tasks<'_> {
             std::thread::sleep(LOOK);
         };
         drop(said.map(std::thread::JoinHandle::join));
+        if let Some((held, _)) = &mut under
+            && !lost
+        {
+            sent.keep(&mut || self.holds(held))?;
+            lost = held.is_lost();
+        }
         let bytes = answer.and_then(|answer| answer.join().ok()).transpose()?.unwrap_or_default();
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if lost {
@@ -429,13 +452,26 @@ impl Tasks<'_> {
         Ok((Ended { stage: Stage::of_exit(code), why, help }, answer))
     }
 
-    /// Keeps the lease, and tells how far the program is; `false` if the machine has become somebody else's. What
-    /// cannot be written now may be at the next look: the lease lasts longer than that.
-    fn keep(&self, index: usize, held: &mut Held, state: &mut State, heard: &Mutex<Heard>) -> bool {
+    /// Whether the machine is still ours; the lease is renewed where that is due.
+    fn holds(&self, held: &mut Held) -> bool {
+        if held.is_due()
+            && let Err(error) = held.renew(self.store)
+        {
+            tracing::warn!(%error, "a lease cannot be renewed");
+        }
+        !held.is_lost()
+    }
+
+    /// Keeps the lease, and tells how far the program is. What cannot be written now may be at the next look: the lease
+    /// lasts longer than that.
+    fn keep(&self, index: usize, held: &mut Held, state: &mut State, heard: &Mutex<Heard>) {
         match held.renew(self.store) {
             Ok(true) => {}
-            Ok(false) => return false,
-            Err(error) => tracing::warn!(%error, "a lease cannot be renewed"),
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "a lease cannot be renewed");
+                return;
+            }
         }
         {
             let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -444,10 +480,9 @@ impl Tasks<'_> {
         if let Err(error) = self.tell(index, state) {
             tracing::warn!(%error, "the state of a machine cannot be told");
         }
-        true
     }
 
-    fn command(&self, index: usize, words: &[String]) -> Result<Command> {
+    fn command(&self, index: usize, words: &[String], sent: &Path) -> Result<Command> {
         let global = &self.context.global;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let share = if self.is_share { self.fleet.share() } else { global.ebs_requests_per_second };
@@ -463,7 +498,7 @@ impl Tasks<'_> {
         }
         command.env(RUN_BY, std::process::id().to_string());
         // What was sent so far is known to whoever goes on, on any machine.
-        command.env("REFLOAT_STATE", self.store.folder(&self.key(index, "sent"))?);
+        command.env("REFLOAT_STATE", sent);
         Ok(command)
     }
 }
@@ -503,13 +538,15 @@ fn listen(said: impl Read, heard: &Mutex<Heard>, mut log: Box<dyn Write + Send>)
     for line in BufReader::new(said).split(b'\n').map_while(std::io::Result::ok) {
         let event: Option<Value> = serde_json::from_slice(&line).ok();
         let event = event.as_ref().and_then(|event| Some((event.get("event")?.as_str()?, event)));
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || heard.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Some(("started", event)) => {
+                let mut heard = lock();
                 (heard.bytes, heard.of) = (0, event.get("total").and_then(Value::as_u64));
             }
             Some(("advanced", event)) => {
                 let more = event.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+                let mut heard = lock();
                 heard.bytes = heard.bytes.saturating_add(more);
             }
             Some(("finished", _)) => {}

@@ -11,6 +11,7 @@ mod slurm;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use libdisk::cloud::objects::Place;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ struct Engine {
     content: fn(&Job<'_>) -> Result<String>,
     /// What to type, before the name of the file.
     submit: &'static str,
+    /// What to type where the file comes by standard input.
+    piped: &'static str,
 }
 
 const ENGINES: &[Engine] = &[
@@ -38,6 +41,7 @@ const ENGINES: &[Engine] = &[
         file: "slurm.sh",
         content: slurm::script,
         submit: "sbatch",
+        piped: "sbatch",
     },
     Engine {
         name: "Kubernetes",
@@ -45,6 +49,7 @@ const ENGINES: &[Engine] = &[
         file: "k8s-job.yaml",
         content: kubernetes::job,
         submit: "kubectl create -f",
+        piped: "kubectl create -f -",
     },
     Engine {
         name: "AWS Batch",
@@ -52,6 +57,7 @@ const ENGINES: &[Engine] = &[
         file: "aws-batch.json",
         content: batch::definition,
         submit: "aws batch register-job-definition --cli-input-json file://",
+        piped: "aws batch register-job-definition --cli-input-json file:///dev/stdin",
     },
     Engine {
         name: "HyperQueue",
@@ -59,14 +65,16 @@ const ENGINES: &[Engine] = &[
         file: "hyperqueue.sh",
         content: hyperqueue::script,
         submit: "sh",
+        piped: "sh",
     },
 ];
 
 /// What job files are made of.
 struct Job<'a> {
     fleet: &'a Fleet,
-    /// The folder, from the root on.
+    /// The folder, from the root on, or where else the state is.
     folder: String,
+    place: Option<&'a Place>,
     /// This program.
     program: String,
     image: &'a str,
@@ -76,6 +84,11 @@ impl Job<'_> {
     /// The last row.
     fn last(&self) -> usize {
         self.fleet.machines.len().saturating_sub(1)
+    }
+
+    /// The folder as a container has it: where it is mounted, if it is one.
+    fn in_container<'b>(&'b self, mount: &'b str) -> &'b str {
+        if self.place.is_some() { &self.folder } else { mount }
     }
 
     /// What a task runs, for a shell.
@@ -101,17 +114,37 @@ pub(crate) fn write_all(
     folder: &Path,
     image: &str,
 ) -> Result<Vec<Written>> {
-    let absolute = name::absolute(folder);
     let program = std::env::current_exe().map_or_else(|_| "refloat".to_owned(), name::text);
-    let job = Job { fleet, folder: name::text(&absolute), program, image };
+    let job = Job { fleet, folder: store.typed(), place: store.place(), program, image };
     let write = |engine: &Engine| {
         store.write(engine.file, (engine.content)(&job)?.as_bytes())?;
-        let file = name::shown(folder.join(engine.file));
-        let space = if engine.submit.ends_with('/') { "" } else { " " };
-        let command = format!("{}{space}{}", engine.submit, present::quote(&file));
+        let (file, command) = match store.place() {
+            None => {
+                let file = name::shown(folder.join(engine.file));
+                let space = if engine.submit.ends_with('/') { "" } else { " " };
+                let command = format!("{}{space}{}", engine.submit, present::quote(&file));
+                (file, command)
+            }
+            Some(place) => {
+                let file = format!("{place}/{}", engine.file);
+                let command = format!("{} | {}", fetch(place, engine.file), engine.piped);
+                (file, command)
+            }
+        };
         Ok(Written { engine: engine.name, file, command })
     };
     ENGINES.iter().map(write).collect()
+}
+
+/// What prints a file that is there.
+fn fetch(place: &Place, file: &str) -> String {
+    match place {
+        Place::S3 { .. } => format!("aws s3 cp {} -", present::quote(&format!("{place}/{file}"))),
+        Place::Azure(url) => {
+            let url = present::quote(&format!("{url}/{file}"));
+            format!("az storage blob download --no-progress --auth-mode login --blob-url {url}")
+        }
+    }
 }
 
 /// The task that an engine runs this process as.

@@ -1,8 +1,11 @@
-//! Slurm: an array job. A task that ends with 3 is put back by Slurm itself, some two minutes later.
+//! Slurm: an array job. A task that ends with 3, or is killed, is put back by Slurm itself, some two minutes later.
 
 use anyhow::Result;
 
 use super::Job;
+
+/// How often a task that was killed is put back: one that needs too much memory would be killed again and again.
+const KILLED: u32 = 10;
 
 /// The batch script.
 pub(super) fn script(job: &Job<'_>) -> Result<String> {
@@ -24,8 +27,8 @@ pub(super) fn script(job: &Job<'_>) -> Result<String> {
          wait \"$task\"; code=$?\n\
          # A signal ends the wait, not yet the task.\n\
          while kill -0 \"$task\" 2>/dev/null; do wait \"$task\"; code=$?; done\n\
-         # 3: the same command goes on.\n\
-         if [ \"$code\" -eq 3 ]; then\n\
+         # 3: the same command goes on; also where the task was killed, but not for ever.\n\
+         if [ \"$code\" -eq 3 ] || {{ [ \"$code\" -gt 128 ] && [ \"${{SLURM_RESTART_COUNT:-0}}\" -lt {KILLED} ]; }}; then\n\
          \x20   scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\" && sleep 60\n\
          fi\n\
          exit \"$code\"\n"
