@@ -1,5 +1,7 @@
 //! `refloat fleet report`: what was done with each machine, for those who sign it off. From the folder alone.
 
+use std::time::Duration;
+
 use guestfix::edit::hex;
 use guestfix::handover::document::{self, Block};
 use guestfix::report::{Line, Page, Waiver, counted};
@@ -18,7 +20,6 @@ use crate::answer::{Answer, Outcome};
 use crate::cli::FleetReportArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::name;
 
 /// All machines, for `--json`.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -11,6 +11,7 @@ mod emit;
 mod errors;
 mod exports;
 mod fleet;
+mod fleet_objects;
 mod hostile;
 mod imported;
 mod in_use;
