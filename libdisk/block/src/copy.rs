@@ -2,6 +2,8 @@
 
 mod look;
 mod plan;
+mod put;
+mod turn;
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -10,10 +12,13 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-use crate::zero::{GRANULE, nonzero_runs};
+use crate::zero::GRANULE;
 use crate::{ContentSum, Disk, Error, Event, FileRange, Observer, Result};
 pub use look::{compare, content_sum};
 use plan::{Cut, Plan, Step};
+use put::Put;
+pub use turn::Turn;
+use turn::Turns;
 
 /// What one thread takes at once of a file, in bytes: large enough to be worth a system call, small enough to stay in
 /// the cache.
@@ -38,6 +43,8 @@ pub struct SinkCaps {
     /// What is taken at once starts at a multiple of this, in bytes: at the last one before the data, so that
     /// a request need not begin with zeros. At most [`unit`](Self::unit) counts.
     pub start: usize,
+    /// Chunks are put in the order of the device, one at a time; [`Sink::put_in_turn`] may prepare them side by side.
+    pub ordered: bool,
     /// It waits for a network: as many threads put as it takes chunks, whatever the cores.
     pub waits: bool,
 }
@@ -53,6 +60,7 @@ impl SinkCaps {
         min_run: 0,
         unit: UNIT,
         start: UNIT,
+        ordered: false,
         waits: false,
     };
 }
@@ -86,6 +94,16 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// What the target reports; the copy ends with it.
     fn put(&self, chunk: Chunk<'_>) -> Result<()>;
+
+    /// Takes one chunk, called as [`put`](Self::put) is: what can be done with it at once with others is done before
+    /// the turn is waited for.
+    ///
+    /// # Errors
+    /// As `put`; those of the turn.
+    fn put_in_turn(&self, chunk: Chunk<'_>, turn: &Turn<'_>) -> Result<()> {
+        turn.wait()?;
+        self.put(chunk)
+    }
 
     /// Takes what is in a file as its own, moving no bytes: for targets on a file system whose files can
     /// share extents. `false` if it cannot; the bytes then come through [`put`](Self::put). Called from
@@ -228,6 +246,7 @@ fn run(
         granule,
         unit,
         plan: Mutex::new(Plan::new(source, &*sink, done.ranges, cut)),
+        turns: caps.ordered.then(Turns::new),
         sum: Mutex::default(),
         failed: OnceLock::new(),
         observer,
@@ -252,6 +271,8 @@ struct Work<'a> {
     granule: usize,
     unit: usize,
     plan: Mutex<Plan<'a>>,
+    /// Where the sink takes chunks in order.
+    turns: Option<Turns>,
     sum: Mutex<ContentSum>,
     /// The first error; it stops every thread.
     failed: OnceLock<Error>,
@@ -265,37 +286,42 @@ impl Work<'_> {
         while self.failed.get().is_none() {
             // Released before the step is done. A thread that panicked here takes the whole copy down with it
             // anyway.
-            let step = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let done = match step {
-                None => return,
-                Some(step) => self.observer.go_on().and(step).and_then(|step| self.step(step, &mut buf)),
-            };
+            let taken = self.plan.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((number, step)) = taken else { return };
+            let turn = self.turns.as_ref().map_or(Turn::ANY, |turns| turns.of(number));
+            let put = Put { sink: self.sink, caps: self.caps, granule: self.granule, turn };
+            let done = self.observer.go_on().and(step).and_then(|step| self.step(step, &mut buf, &put));
+            // Another thread may have failed first; its error is the one to tell. What waits for this turn learns of
+            // it after that.
+            let told = |error| drop(self.failed.set(error));
             match done {
-                Ok(bytes) => self.observer.on(Event::advanced(bytes)),
-                // Another thread may have failed first; its error is the one to tell.
-                Err(error) => drop(self.failed.set(error)),
+                Ok(bytes) => match put.turn.end() {
+                    Ok(()) => self.observer.on(Event::advanced(bytes)),
+                    Err(error) => told(error),
+                },
+                Err(error) => told(error),
             }
         }
     }
 
     /// Does one step; gives its length.
-    fn step(&self, step: Step, buf: &mut [u8]) -> Result<u64> {
+    fn step(&self, step: Step, buf: &mut [u8], put: &Put<'_>) -> Result<u64> {
         let range = match step {
             Step::Skip(range) => range,
             Step::Zero(range) => {
-                self.zero(range.clone())?;
+                put.zero(range.clone())?;
                 range
             }
             Step::Unit { range, data } => {
                 let (mut sum, mut at) = (ContentSum::default(), range.start);
                 for piece in data {
-                    self.zero(at..piece.start)?;
+                    put.zero(at..piece.start)?;
                     at = piece.end;
                     let bytes = &mut buf[..(piece.end - piece.start) as usize];
                     self.source.read_at(bytes, piece.start)?;
-                    sum = sum.and(self.put(bytes, piece.start)?);
+                    sum = sum.and(put.bytes(bytes, piece.start)?);
                 }
-                self.zero(at..range.end)?;
+                put.zero(at..range.end)?;
                 self.sink.done(range.clone(), sum)?;
                 let mut total = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
                 *total = total.and(sum);
@@ -303,59 +329,6 @@ impl Work<'_> {
             }
         };
         Ok(range.end - range.start)
-    }
-
-    /// Sends what is not zero in `bytes`, and the zeros between it where the sink needs them; gives the sum.
-    fn put(&self, bytes: &[u8], offset: u64) -> Result<ContentSum> {
-        let mut sum = ContentSum::default();
-        // What is to be sent next, and up to where all has been sent.
-        let (mut next, mut sent) = (0..0, 0);
-        for run in nonzero_runs(bytes) {
-            sum = sum.and(ContentSum::of(&bytes[run.clone()], offset + run.start as u64));
-            let run =
-                run.start - run.start % self.granule..run.end.next_multiple_of(self.granule).min(bytes.len());
-            if next.is_empty() {
-                next = run;
-            } else if run.start < next.end + self.caps.min_run.max(1) {
-                next.end = run.end;
-            } else {
-                sent = self.send(bytes, offset, sent..next.start, next)?;
-                next = run;
-            }
-        }
-        if !next.is_empty() {
-            sent = self.send(bytes, offset, sent..next.start, next)?;
-        }
-        self.gap(bytes, offset, sent..bytes.len())?;
-        Ok(sum)
-    }
-
-    /// Sends the zeros of `gap` and what follows, `run`; gives the end of it.
-    fn send(&self, bytes: &[u8], offset: u64, gap: Range<usize>, run: Range<usize>) -> Result<usize> {
-        self.gap(bytes, offset, gap)?;
-        self.data(bytes, offset, run.clone())?;
-        Ok(run.end)
-    }
-
-    /// Sends zeros, if the sink needs them: as data if they are few.
-    fn gap(&self, bytes: &[u8], offset: u64, gap: Range<usize>) -> Result<()> {
-        if !self.caps.starts_zeroed && gap.len() < self.caps.min_run {
-            return self.data(bytes, offset, gap);
-        }
-        self.zero(offset + gap.start as u64..offset + gap.end as u64)
-    }
-
-    fn data(&self, bytes: &[u8], offset: u64, run: Range<usize>) -> Result<()> {
-        let starts = (offset + run.start as u64..).step_by(self.caps.max_write);
-        let chunks = bytes[run].chunks(self.caps.max_write);
-        chunks.zip(starts).try_for_each(|(bytes, offset)| self.sink.put(Chunk::Data { offset, bytes }))
-    }
-
-    fn zero(&self, range: Range<u64>) -> Result<()> {
-        if self.caps.starts_zeroed || range.is_empty() {
-            return Ok(());
-        }
-        self.sink.put(Chunk::Zero { offset: range.start, len: range.end - range.start })
     }
 }
 
@@ -613,6 +586,59 @@ mod tests {
             copy(&source, Box::new(sink), &CopyOptions { threads: 2 }, &Silent).unwrap();
             assert_eq!(compare(&source, &target.disk(), &CopyOptions::default(), &Silent).unwrap(), None);
             assert_eq!(sent.lock().unwrap().len(), parts, "{start}: {:?}", sent.lock().unwrap());
+        }
+    }
+
+    /// Checks that chunks come in order and one at a time, whatever is prepared meanwhile.
+    struct InOrder(Mutex<u64>, Arc<AtomicU64>);
+
+    impl Sink for InOrder {
+        fn caps(&self) -> SinkCaps {
+            SinkCaps { ordered: true, alignment: 64 << 10, ..SinkCaps::FILE }
+        }
+
+        fn put(&self, chunk: Chunk<'_>) -> Result<()> {
+            let Chunk::Data { offset, bytes } = chunk else { panic!("zeros are there already") };
+            let mut end = self.0.try_lock().expect("one at a time");
+            assert!(*end <= offset, "{offset} after {end}");
+            *end = offset + bytes.len() as u64;
+            Ok(())
+        }
+
+        fn put_in_turn(&self, chunk: Chunk<'_>, turn: &Turn<'_>) -> Result<()> {
+            // The first of several takes longest.
+            let nth = self.1.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(std::time::Duration::from_millis(3 - nth % 4));
+            turn.wait()?;
+            self.put(chunk)
+        }
+
+        fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
+            Ok(Receipt { content, ..Receipt::default() })
+        }
+    }
+
+    #[test]
+    fn a_sink_that_takes_chunks_in_order_gets_them_so() {
+        let (source, bytes) = source();
+        for threads in [1, 2, 7] {
+            let puts = Arc::<AtomicU64>::default();
+            let sink = InOrder(Mutex::default(), puts.clone());
+            let receipt = copy(&source, Box::new(sink), &CopyOptions { threads }, &Silent).unwrap();
+            assert_eq!(receipt.content, Some(ContentSum::of(&bytes, 0)));
+            assert!(puts.load(Ordering::SeqCst) >= 4);
+        }
+    }
+
+    /// Those that wait for their turn end, too, and it is the first error that is told.
+    #[test]
+    fn a_failed_turn_ends_all() {
+        let (source, _) = source();
+        for failing in [0..1 << 20, 2 << 20..3 << 20, SIZE - 1..SIZE] {
+            let faulty = Fault::new().range(failing).disk(&source);
+            let sink = InOrder(Mutex::default(), Arc::default());
+            let error = copy(&faulty, Box::new(sink), &CopyOptions { threads: 4 }, &Silent).unwrap_err();
+            assert_eq!((error.kind(), error.layer()), (ErrorKind::Io, "fault"));
         }
     }
 

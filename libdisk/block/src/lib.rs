@@ -43,7 +43,7 @@ mod zero;
 pub use bitmap::Bitmap;
 pub use concat::Concat;
 pub use content::ContentSum;
-pub use copy::{Chunk, CopyOptions, Done, Receipt, Sent, Sink, SinkCaps, compare, content_sum, copy};
+pub use copy::{Chunk, CopyOptions, Done, Receipt, Sent, Sink, SinkCaps, Turn, compare, content_sum, copy};
 pub use digest::digest;
 pub use disk::{Disk, DiskMut};
 pub use error::{Error, ErrorKind, Result, shown};

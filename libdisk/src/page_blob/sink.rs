@@ -211,6 +211,7 @@ pub(super) const CAPS: SinkCaps = SinkCaps {
     min_run: MIN_RUN,
     unit: MAX_PUT,
     start: PIECE as usize,
+    ordered: false,
     waits: true,
 };
 

@@ -42,6 +42,8 @@ pub(super) struct Plan<'a> {
     sink: &'a dyn Sink,
     done: Peekable<vec::IntoIter<Range<u64>>>,
     cut: Cut,
+    /// How many steps were taken.
+    taken: u64,
     /// Where the next step starts.
     at: u64,
     /// The extent that was asked for last.
@@ -53,7 +55,7 @@ impl<'a> Plan<'a> {
     /// A plan for all of `source` but the ranges `done`, which ascend.
     pub(super) fn new(source: &'a Disk, sink: &'a dyn Sink, done: Vec<Range<u64>>, cut: Cut) -> Self {
         let (done, extent) = (done.into_iter().peekable(), (0..0, ExtentKind::Data));
-        Self { source, sink, done, cut, at: 0, extent, has_shared: false }
+        Self { source, sink, done, cut, taken: 0, at: 0, extent, has_shared: false }
     }
 
     /// Whether the sink has shared anything.
@@ -61,8 +63,14 @@ impl<'a> Plan<'a> {
         self.has_shared
     }
 
-    /// The next step; `None` when all were taken. An error ends the plan.
-    pub(super) fn next(&mut self) -> Option<Result<Step>> {
+    /// The next step, with its number, from 0 on; `None` when all were taken. An error ends the plan.
+    pub(super) fn take(&mut self) -> Option<(u64, Result<Step>)> {
+        let (step, number) = (self.next()?, self.taken);
+        self.taken += 1;
+        Some((number, step))
+    }
+
+    fn next(&mut self) -> Option<Result<Step>> {
         let size = self.source.size();
         let start = self.at;
         while self.done.next_if(|done| done.end <= start).is_some() {}
