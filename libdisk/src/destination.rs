@@ -193,6 +193,8 @@ pub enum FileFormat {
     Raw,
     /// qcow2, version 3.
     Qcow2,
+    /// The same, compressed by zstd.
+    CompressedQcow2,
     /// VHDX, dynamic, as Hyper-V takes it.
     Vhdx,
     /// VHD, dynamic: what older programs take, and Azure does not.
@@ -205,6 +207,7 @@ impl fmt::Display for FileFormat {
             Self::Vhd => "vhd",
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::CompressedQcow2 => "compressed-qcow2",
             Self::Vhdx => "vhdx",
             Self::DynamicVhd => "dynamic-vhd",
         })
@@ -232,6 +235,16 @@ pub enum FormatError {
 }
 
 impl FileFormat {
+    /// The extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Vhd | Self::DynamicVhd => "vhd",
+            Self::Raw => "raw",
+            Self::Qcow2 | Self::CompressedQcow2 => "qcow2",
+            Self::Vhdx => "vhdx",
+        }
+    }
+
     /// The format that an extension names.
     fn named(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
@@ -251,8 +264,9 @@ impl FileFormat {
         let named = path.extension().and_then(|extension| Self::named(&extension.to_string_lossy()));
         let shown = || shown(path).to_string();
         match (named, asked) {
-            // Both are called .vhd.
-            (Some(Self::Vhd), Some(Self::DynamicVhd)) => Ok(Self::DynamicVhd),
+            // Two are called .vhd, and two .qcow2.
+            (Some(Self::Vhd), Some(asked @ Self::DynamicVhd))
+            | (Some(Self::Qcow2), Some(asked @ Self::CompressedQcow2)) => Ok(asked),
             (Some(named), Some(asked)) if named != asked => {
                 Err(FormatError::Contradiction { path: shown(), named, asked })
             }
@@ -279,6 +293,7 @@ impl FileDestination {
             }
             FileFormat::Raw => Box::new(raw::RawSink::resume(&self.output, size, left)?),
             FileFormat::Qcow2 => qcow2::create(&self.output, size)?,
+            FileFormat::CompressedQcow2 => qcow2::create_compressed(&self.output, size)?,
             FileFormat::Vhdx => vhdx::create(&self.output, size, sector_size, identity)?,
             FileFormat::DynamicVhd => {
                 vhd::create_dynamic(&self.output, size, vhd::Identity::derive(identity))?
@@ -478,7 +493,7 @@ mod tests {
 
     #[test]
     fn the_extension_decides() {
-        use FileFormat::{DynamicVhd, Qcow2, Raw, Vhd, Vhdx};
+        use FileFormat::{CompressedQcow2, DynamicVhd, Qcow2, Raw, Vhd, Vhdx};
         for (name, asked, found) in [
             ("a.vhd", None, Some(Vhd)),
             ("a.VHD", None, Some(Vhd)),
@@ -490,6 +505,8 @@ mod tests {
             ("a.vhdx", None, Some(Vhdx)),
             ("a.vhd", Some(DynamicVhd), Some(DynamicVhd)),
             ("a.vhdx", Some(DynamicVhd), None),
+            ("a.qcow2", Some(CompressedQcow2), Some(CompressedQcow2)),
+            ("a.vhd", Some(CompressedQcow2), None),
             ("vhd", None, None),
             ("a.bin", None, None),
             ("a.vhd", Some(Raw), None),

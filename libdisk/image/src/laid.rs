@@ -48,7 +48,7 @@ impl<L: Layout> Sink for LaidSink<L> {
             let what = format!("a chunk of {} bytes does not lie inside the disk", bytes.len());
             return Err(Error::new(ErrorKind::OutOfRange, L::LAYER, what).at(offset));
         }
-        let mut guard = self.layout.lock().map_err(|_| poisoned::<L>())?;
+        let mut guard = self.layout.lock().map_err(|_| poisoned(L::LAYER))?;
         let (layout, written) = &mut *guard;
         *written = written.saturating_add(len64(bytes));
         layout.write(bytes, offset)
@@ -56,7 +56,7 @@ impl<L: Layout> Sink for LaidSink<L> {
 
     fn finish(self: Box<Self>, content: Option<ContentSum>) -> Result<Receipt> {
         if self.layout.is_poisoned() {
-            return Err(poisoned::<L>());
+            return Err(poisoned(L::LAYER));
         }
         let (layout, written) = self.layout.into_inner().unwrap_or_else(PoisonError::into_inner);
         layout.finish()?;
@@ -64,8 +64,9 @@ impl<L: Layout> Sink for LaidSink<L> {
     }
 }
 
-fn poisoned<L: Layout>() -> Error {
-    Error::new(ErrorKind::Poisoned, L::LAYER, "another thread panicked while it wrote")
+/// What is left of an image that a thread was writing when it panicked.
+pub(crate) fn poisoned(layer: &'static str) -> Error {
+    Error::new(ErrorKind::Poisoned, layer, "another thread panicked while it wrote")
 }
 
 /// Blocks of one size, in the order of their first write.

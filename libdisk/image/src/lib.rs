@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`raw`] | yes | yes |
 //! | [`vhd`] | fixed, dynamic, differencing | fixed, dynamic |
-//! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data | standalone, overlay |
+//! | [`qcow2`] versions 2 and 3 | zlib, zstd, extended L2, backing chains, external data, internal snapshots by name | standalone (plain, zstd), overlay |
 //! | [`vhdx`] | fixed, dynamic, differencing; the log is replayed | dynamic |
 //! | [`vdi`] dynamic and static | yes | no |
 //! | [`vmdk`] | sparse, flat, split, streamOptimized, on another disk | no |

@@ -18,10 +18,11 @@ const IDENTITY: Identity = Identity { uuid: [3; 16], timestamp: 9 };
 
 type Create = fn(&Path) -> Box<dyn Sink>;
 
-const SINKS: [(&str, Create); 5] = [
+const SINKS: [(&str, Create); 6] = [
     ("raw", |path| Box::new(RawSink::create(&Output::new(path), SIZE).unwrap())),
     ("vhd", |path| Box::new(FixedSink::create(&Output::new(path), SIZE, IDENTITY).unwrap())),
     ("qcow2", |path| qcow2::create(&Output::new(path), SIZE).unwrap()),
+    ("compressed", |path| qcow2::create_compressed(&Output::new(path), SIZE).unwrap()),
     ("vhdx", |path| vhdx::create(&Output::new(path), SIZE, 512, &[7; 32]).unwrap()),
     ("dynamic", |path| vhd::create_dynamic(&Output::new(path), SIZE, IDENTITY).unwrap()),
 ];

@@ -130,7 +130,7 @@ fn write_all(
                 error.help("the machine has several disks: name a folder for one overlay a disk")?;
             }
             std::fs::create_dir_all(output).with_context(|| name::shown(output))?;
-            output.join(next::output_name(&name_of(&disks[0].origin), &format.to_string()))
+            output.join(next::output_name(&name_of(&disks[0].origin), format.extension()))
         }
     };
     let mut written = Vec::new();

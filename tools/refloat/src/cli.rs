@@ -541,6 +541,9 @@ pub(crate) enum OutputFormat {
     /// qcow2, version 3
     Qcow2,
     /// Dynamic VHDX, for Hyper-V
+    /// qcow2, compressed by zstd
+    #[serde(rename = "compressed-qcow2")]
+    CompressedQcow2,
     Vhdx,
     /// Dynamic VHD, which Azure does not take
     #[serde(rename = "dynamic-vhd")]
@@ -554,6 +557,7 @@ impl From<OutputFormat> for FileFormat {
             OutputFormat::Raw => Self::Raw,
             OutputFormat::Qcow2 => Self::Qcow2,
             OutputFormat::Vhdx => Self::Vhdx,
+            OutputFormat::CompressedQcow2 => Self::CompressedQcow2,
             OutputFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
@@ -566,6 +570,7 @@ impl From<FileFormat> for OutputFormat {
             FileFormat::Raw => Self::Raw,
             FileFormat::Qcow2 => Self::Qcow2,
             FileFormat::Vhdx => Self::Vhdx,
+            FileFormat::CompressedQcow2 => Self::CompressedQcow2,
             FileFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
@@ -623,6 +628,9 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
     /// Replace an output that exists
+    /// Compress it: short for --format compressed-qcow2
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) compress: bool,
     #[arg(long)]
     pub(crate) force: bool,
     /// Skip the final fsync: for scratch copies

@@ -1,4 +1,4 @@
-//! `refloat convert`: any image into a fixed VHD, raw or qcow2 file, or into a blob.
+//! `refloat convert`: any image into a file of another format, or into a blob.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,8 @@ impl Written {
 }
 
 pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
-    let outputs = Outputs::new(context, &args.target, args.format, args.force, &args.managed)?;
+    let format = args.format.or(args.compress.then_some(OutputFormat::CompressedQcow2));
+    let outputs = Outputs::new(context, &args.target, format, args.force, &args.managed)?;
     let outputs = outputs.read_back(args.read_back.into());
     let outputs = if args.no_sync { outputs.unsynced() } else { outputs };
     let source = image::open_part(context, &args.source, Takes::Volume)?;

@@ -89,7 +89,7 @@ impl Header {
         let has_type = features & ondisk::COMPRESSION_TYPE != 0 && header_len > 104;
         let compression = match if has_type { compression_type } else { 0 } {
             0 => Compression::Zlib,
-            1 => Compression::Zstd,
+            ondisk::ZSTD => Compression::Zstd,
             other => return Err(Error::unsupported(LAYER, format!("compression type {other}"))),
         };
         let size = raw.size.get();

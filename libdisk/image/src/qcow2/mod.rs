@@ -2,18 +2,20 @@
 //!
 //! Reference: `docs/interop/qcow2.rst` of QEMU ("Qcow2 Image File Format").
 //!
-//! Read: zlib and zstd clusters, extended L2 entries, backing chains and external data files behind a gate.
-//! Refused by name: encryption, images marked corrupt, incompatible features that we do not know. Internal
-//! snapshots and bitmaps are not looked at: what is read is the active state.
+//! Read: zlib and zstd clusters, extended L2 entries, backing chains and external data files behind a gate;
+//! the active state, or that of an internal snapshot by its ID or name ([`open_snapshot`]). Refused by name:
+//! encryption, images marked corrupt, incompatible features that we do not know. Bitmaps are not looked at, nor
+//! the memory of a machine that a snapshot keeps.
 //!
-//! Written: standalone images ([`create`]) and overlays over a backing file ([`write_overlay`]), never
-//! compressed.
+//! Written: standalone images, plain ([`create`]) or compressed by zstd ([`create_compressed`]), and overlays over a
+//! backing file ([`write_overlay`]).
 
 use block::Disk;
 
 use crate::Format;
 pub use crate::backing::Backing;
 
+mod compress;
 mod decode;
 mod header;
 mod map;
@@ -24,6 +26,7 @@ mod sink;
 mod write;
 
 pub use overlay::write_overlay;
+pub use compress::create_compressed;
 pub use read::Image;
 pub use sink::create;
 pub use write::BackingFile;

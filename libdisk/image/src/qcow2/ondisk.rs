@@ -96,3 +96,5 @@ pub(super) const COPIED: u64 = 1 << 63;
 pub(super) const COMPRESSED: u64 = 1 << 62;
 /// Bit 0: the cluster reads as zeros.
 pub(super) const ZERO: u64 = 1;
+/// The compression that is zstd.
+pub(super) const ZSTD: u8 = 1;

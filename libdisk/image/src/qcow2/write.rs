@@ -1,7 +1,9 @@
-//! Writing: clusters are laid end to end as they come, and every one has a refcount of one.
+//! Writing: clusters are laid end to end as they come. Compressed ones share clusters of the file, each of which has a
+//! refcount of the number of those in it; all other clusters have one of one.
 //!
 //! Clusters of 64 KiB, version 3, refcounts of 16 bits: what qemu-img makes, so that everybody reads it.
 
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,6 +18,7 @@ use crate::partial::{Output, Partial};
 
 /// Bytes of a cluster.
 pub(super) const CLUSTER: u64 = 1 << CLUSTER_BITS;
+pub(super) const CLUSTER_LEN: usize = 1 << CLUSTER_BITS;
 const CLUSTER_BITS: u32 = 16;
 /// Entries of an L2 table.
 const L2_ENTRIES: u64 = CLUSTER / 8;
@@ -44,6 +47,10 @@ pub(super) struct Writer {
     l2: Option<(usize, Vec<u64>)>,
     /// Where the next cluster goes.
     end: u64,
+    /// What is free of the clusters that compressed ones share.
+    room: Range<u64>,
+    /// The refcounts of the first clusters of the file; those behind them have one.
+    counts: Vec<u16>,
     /// Size of the disk, in bytes.
     size: u64,
     written: u64,
@@ -51,6 +58,19 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn create(output: &Output, size: u64, backing: Option<&BackingFile<'_>>) -> Result<Self> {
+        Self::start(output, size, |size, entries, l1_offset| header(size, entries, l1_offset, backing, false))
+    }
+
+    /// The same of an image without a backing file, whose clusters may be compressed by zstd.
+    pub(super) fn create_compressed(output: &Output, size: u64) -> Result<Self> {
+        Self::start(output, size, |size, entries, l1_offset| header(size, entries, l1_offset, None, true))
+    }
+
+    fn start(
+        output: &Output,
+        size: u64,
+        header: impl FnOnce(u64, u64, u64) -> Result<Vec<u8>>,
+    ) -> Result<Self> {
         if size > MAX_SIZE {
             return Err(Error::unsupported(LAYER, format!("a disk of {size} bytes: {MAX_SIZE} fit")));
         }
@@ -60,12 +80,14 @@ impl Writer {
         let l1_offset = CLUSTER;
         let end = l1_offset.saturating_add(entries.saturating_mul(8).next_multiple_of(CLUSTER));
         Ok(Self {
-            header: header(size, entries, l1_offset, backing)?,
+            header: header(size, entries, l1_offset)?,
             output: Partial::create(LAYER, output, 0)?,
             l1: vec![0; usize::try_from(entries).unwrap_or(0)],
             l1_offset,
             l2: None,
             end,
+            room: 0..0,
+            counts: Vec::new(),
             size,
             written: 0,
         })
@@ -98,6 +120,63 @@ impl Writer {
             bytes = later;
         }
         Ok(())
+    }
+
+    /// Puts the whole clusters `bytes` at `offset` of the disk, where nothing was written yet. `clusters` tells where in
+    /// `packed` each of them is compressed; those that are nowhere are put as they are.
+    pub(super) fn write_packed(
+        &mut self,
+        mut offset: u64,
+        bytes: &[u8],
+        packed: &[u8],
+        clusters: &[Range<usize>],
+    ) -> Result<()> {
+        // What is in one piece in `packed` and in the file.
+        let (mut piece, mut start) = (0..0, 0_u64);
+        for (cluster, range) in bytes.chunks(CLUSTER_LEN).zip(clusters) {
+            if range.is_empty() {
+                self.write(cluster, offset)?;
+            } else {
+                let len = u64::try_from(range.len()).unwrap_or(u64::MAX);
+                // First: a new L2 table takes a cluster, too.
+                self.entry(offset)?;
+                let place = self.pack(len);
+                *self.entry(offset)? = compressed(place, len);
+                self.written = self.written.saturating_add(len64(cluster));
+                let end = start.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                if place == end {
+                    piece.end = range.end;
+                } else {
+                    self.output.write_at(packed.get(piece).unwrap_or_default(), start)?;
+                    (piece, start) = (range.clone(), place);
+                }
+            }
+            offset = offset.saturating_add(CLUSTER);
+        }
+        self.output.write_at(packed.get(piece).unwrap_or_default(), start)
+    }
+
+    /// Where `len` bytes, fewer than a cluster, go behind what was packed last.
+    fn pack(&mut self, len: u64) -> u64 {
+        if self.room.end.saturating_sub(self.room.start) < len {
+            let fresh = self.allocate();
+            // Over the border, where the next cluster is theirs, too.
+            if fresh != self.room.end {
+                self.room.start = fresh;
+            }
+            self.room.end = fresh.saturating_add(CLUSTER);
+            self.counts.resize(index(fresh / CLUSTER), 1);
+            self.counts.push(0);
+        }
+        let place = self.room.start;
+        self.room.start = place.saturating_add(len);
+        let last = self.room.start.saturating_sub(1) / CLUSTER;
+        for cluster in place / CLUSTER..=last {
+            if let Some(count) = self.counts.get_mut(index(cluster)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        place
     }
 
     /// Makes the whole cluster at `offset` read as zeros, whatever is below.
@@ -190,11 +269,12 @@ impl Writer {
         let mut table: Vec<u64> = places.clone().collect();
         table.resize(usize::try_from(tables.saturating_mul(L2_ENTRIES)).unwrap_or(0), 0);
         self.output.write_at(&to_be(&table), table_offset)?;
-        let mut left = total;
+        let mut cluster = 0_u64;
         for place in places {
-            let counts = left.min(REFCOUNTS);
-            left = left.saturating_sub(counts);
-            let mut block = [0_u8, 1].repeat(usize::try_from(counts).unwrap_or(0));
+            let last = total.min(cluster.saturating_add(REFCOUNTS));
+            let count = |cluster| self.counts.get(index(cluster)).copied().unwrap_or(1).to_be_bytes();
+            let mut block: Vec<u8> = (cluster..last).flat_map(count).collect();
+            cluster = last;
             block.resize(usize::try_from(CLUSTER).unwrap_or(0), 0);
             self.output.write_at(&block, place)?;
         }
@@ -202,12 +282,31 @@ impl Writer {
     }
 }
 
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The L2 entry of a cluster whose compressed data are so many bytes at `place`. It counts the sectors that they touch,
+/// less the first.
+fn compressed(place: u64, len: u64) -> u64 {
+    let last = place.saturating_add(len).saturating_sub(1);
+    let sectors = (last / 512).saturating_sub(place / 512);
+    // The place takes 62 - (CLUSTER_BITS - 8) bits.
+    ondisk::COMPRESSED | sectors.wrapping_shl(70_u32.saturating_sub(CLUSTER_BITS)) | place
+}
+
 fn to_be(numbers: &[u64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 /// The first cluster, but for the place of the refcounts.
-fn header(size: u64, l1_size: u64, l1_offset: u64, backing: Option<&BackingFile<'_>>) -> Result<Vec<u8>> {
+fn header(
+    size: u64,
+    l1_size: u64,
+    l1_offset: u64,
+    backing: Option<&BackingFile<'_>>,
+    zstd: bool,
+) -> Result<Vec<u8>> {
     let mut raw = ondisk::Header::new_zeroed();
     raw.magic = ondisk::MAGIC;
     raw.version = U32::new(3);
@@ -217,7 +316,13 @@ fn header(size: u64, l1_size: u64, l1_offset: u64, backing: Option<&BackingFile<
     raw.l1_table_offset = U64::new(l1_offset);
     let mut v3 = ondisk::HeaderV3::new_zeroed();
     v3.refcount_order = U32::new(4);
-    v3.header_length = U32::new(104);
+    // The kind of compression, padded to 8 bytes.
+    let compression: &[u8] = if zstd { &[ondisk::ZSTD, 0, 0, 0, 0, 0, 0, 0] } else { &[] };
+    if zstd {
+        v3.incompatible_features = U64::new(ondisk::COMPRESSION_TYPE);
+    }
+    let fixed = [raw.as_bytes(), v3.as_bytes(), compression].map(<[u8]>::len).iter().sum::<usize>();
+    v3.header_length = U32::new(u32::try_from(fixed).unwrap_or(u32::MAX));
 
     let mut extensions = Vec::new();
     if let Some(backing) = backing {
@@ -232,11 +337,11 @@ fn header(size: u64, l1_size: u64, l1_offset: u64, backing: Option<&BackingFile<
     let mut name = Vec::new();
     if let Some(backing) = backing {
         name = backing_name(backing.path)?;
-        let offset = 104_u64.saturating_add(len64(&extensions));
+        let offset = u64::from(v3.header_length.get()).saturating_add(len64(&extensions));
         raw.backing_file_offset = U64::new(offset);
         raw.backing_file_size = U32::new(u32::try_from(name.len()).unwrap_or(u32::MAX));
     }
-    let mut bytes = [raw.as_bytes(), v3.as_bytes(), &extensions, &name].concat();
+    let mut bytes = [raw.as_bytes(), v3.as_bytes(), compression, &extensions, &name].concat();
     bytes.resize(usize::try_from(CLUSTER).unwrap_or(0), 0);
     Ok(bytes)
 }

@@ -34,6 +34,8 @@ fn qemu_img_reads_what_convert_writes() {
         ("zlib.qcow2", "b.vhd", "vpc"),
         ("a.vhd", "c.qcow2", "qcow2"),
         ("c.qcow2", "d.raw", "raw"),
+        ("a.vhd", "h.qcow2 --compress", "qcow2"),
+        ("h.qcow2", "i.vhd", "vpc"),
         ("c.qcow2", "e.vhdx", "vhdx"),
         ("e.vhdx", "f.vhd --format dynamic-vhd", "vpc"),
         ("f.vhd", "g.raw", "raw"),
