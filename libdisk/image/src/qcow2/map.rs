@@ -1,5 +1,6 @@
 //! From a place on the disk to where its bytes are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use block::{Disk, Error, Result};
@@ -49,35 +50,33 @@ impl Map {
     /// The run that starts at `offset`, at most `limit` bytes long; neighbours that continue each other are
     /// merged, but for compressed clusters.
     pub(super) fn run(&self, file: &Disk, header: &Header, offset: u64, limit: u64) -> Result<Run> {
-        let mut current = None;
-        Run::merged(offset, limit, |offset| self.piece(file, header, offset, &mut current))
+        let (mut current, end) = (None, offset.saturating_add(limit));
+        Run::merged(offset, limit, |offset| self.piece(file, header, offset..end, &mut current))
     }
 
-    /// The part of one cluster or subcluster (or of a span without an L2 table) that starts at `offset`.
-    fn piece(&self, file: &Disk, header: &Header, offset: u64, current: &mut Current) -> Result<Run> {
+    /// The part of one cluster or subcluster (or of a span without an L2 table) that starts where `range` does; of
+    /// clusters that are nowhere, all up to the end of `range` or of the table.
+    fn piece(&self, file: &Disk, header: &Header, range: Range<u64>, current: &mut Current) -> Result<Run> {
+        let offset = range.start;
         let index = offset.wrapping_shr(header.l1_span_bits());
-        let table = match current {
-            Some((at, table)) if *at == index => table.clone(),
-            _ => {
-                let table = self.table(file, header, index)?;
-                *current = Some((index, table.clone()));
-                table
-            }
-        };
-        let Some(table) = table else {
+        if !matches!(current, Some((at, _)) if *at == index) {
+            *current = Some((index, self.table(file, header, index)?));
+        }
+        let Some((_, Some(table))) = current else {
             let span = 1_u64.wrapping_shl(header.l1_span_bits());
             return Ok(Run { mapping: Mapping::Below, len: rest_of(span, offset) });
         };
         let cluster =
             offset.wrapping_shr(header.cluster_bits) & 1_u64.wrapping_shl(header.l2_bits()).wrapping_sub(1);
-        let entry_at = |place: u64| usize::try_from(place).ok().and_then(|place| table.get(place)).copied();
-        let missing = || corrupt("an L2 table is too short", offset);
-        if header.extended_l2 {
-            let entry = entry_at(cluster.wrapping_mul(2)).ok_or_else(missing)?;
-            let bitmap = entry_at(cluster.wrapping_mul(2).wrapping_add(1)).ok_or_else(missing)?;
-            extended(header, entry, bitmap, offset)
-        } else {
-            standard(header, entry_at(cluster).ok_or_else(missing)?, offset)
+        let words: u64 = if header.extended_l2 { 2 } else { 1 };
+        let first = usize::try_from(cluster.wrapping_mul(words)).ok();
+        let entries = first.and_then(|first| table.get(first..)).unwrap_or_default();
+        let empty = empty(header, entries, words, &range);
+        match entries {
+            _ if empty > 0 => Ok(Run { mapping: Mapping::Below, len: empty }),
+            [entry, bitmap, ..] if header.extended_l2 => extended(header, *entry, *bitmap, offset),
+            [entry, ..] if !header.extended_l2 => standard(header, *entry, offset),
+            _ => Err(corrupt("an L2 table is too short", offset)),
         }
     }
 
@@ -93,6 +92,19 @@ impl Map {
         }
         let len = usize::try_from(header.cluster_size()).unwrap_or(usize::MAX);
         self.l2.get(place, || Ok(be64s(&file.read_vec(place, len)?))).map(Some)
+    }
+}
+
+/// Bytes from the start of `range` on that are in clusters whose entries, of so many words, say that they are nowhere: most
+/// of a large disk is, and each cluster of it by itself would take as long as the data.
+fn empty(header: &Header, entries: &[u64], words: u64, range: &Range<u64>) -> u64 {
+    let wanted = range.end.saturating_sub(range.start).wrapping_shr(header.cluster_bits).saturating_add(2);
+    let wanted = usize::try_from(wanted.saturating_mul(words)).unwrap_or(usize::MAX);
+    let zeros = entries.iter().take(wanted).take_while(|word| **word == 0).count();
+    match u64::try_from(zeros).unwrap_or(0).checked_div(words).and_then(|clusters| clusters.checked_sub(1)) {
+        Some(further) => rest_of(header.cluster_size(), range.start)
+            .saturating_add(further.saturating_mul(header.cluster_size())),
+        None => 0,
     }
 }
 
