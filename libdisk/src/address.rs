@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use block::shown;
-use image::Format;
+use image::{Format, qcow2};
 
 /// What a user names on the command line.
 ///
-/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.vhd#p2` (partition 2), `disk.vhd#disk2` and
+/// `disk.qcow2`, `raw:disk.img` (the format is forced), `disk.qcow2@before` (an internal snapshot, by its name or ID), `disk.vhd#p2` (partition 2), `disk.vhd#disk2` and
 /// `disk.vhd#disk2p1` (the machine's second disk, and a partition of that), `disk.vhd#vg0/root` (a logical
 /// volume), `disk.vhd#/etc/fstab` (a path in the guest's own tree), `disk.vhd#p1:/EFI` and
 /// `disk.vhd#vg0/root:/etc` (a path in one volume), `ebs:snap-0abc@eu-west-1` (also several, with commas, or
@@ -17,7 +17,8 @@ use image::Format;
 /// blob; its signature is no part of the address), `azure:SUBSCRIPTION/GROUP/DISK` (a managed disk),
 /// `azure:SUBSCRIPTION/GROUP/snapshots/NAME` (a snapshot of one).
 ///
-/// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file.
+/// What follows a `#` counts only if it has one of these shapes, so `build#7.img` is a file. What follows the last
+/// `@` counts after `.qcow2`, and where the format is forced to be qcow2; there `qcow2:a@b.img@` is the file `a@b.img`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Where the disk is.
@@ -37,6 +38,8 @@ pub enum Location {
         path: PathBuf,
         /// The format that the user says it has, whatever it looks like.
         format: Option<&'static Format>,
+        /// The internal snapshot that is meant, by its ID or name.
+        snapshot: Option<String>,
     },
     /// Snapshots in AWS, as `cloud::ebs::Address` reads them: `snap-0abc@eu-west-1`.
     Ebs(String),
@@ -100,7 +103,7 @@ impl Address {
     /// The whole disk in the file `path`, its format probed; for paths that must not be taken apart.
     pub fn file(path: &Path) -> Self {
         Self {
-            location: Location::File { path: path.to_owned(), format: None },
+            location: Location::File { path: path.to_owned(), format: None, snapshot: None },
             place: Place::Disk,
             path: None,
         }
@@ -195,8 +198,8 @@ fn volume_of(text: &str) -> Option<Place> {
 }
 
 fn location(text: &str) -> Result<Location, AddressError> {
-    let plain = Location::File { path: text.into(), format: None };
-    let Some((scheme, rest)) = text.split_once(':') else { return Ok(plain) };
+    let plain = || file(text, None);
+    let Some((scheme, rest)) = text.split_once(':') else { return Ok(plain()) };
     if image::is_foreign(scheme) {
         return Err(AddressError::Format(scheme.to_owned()));
     }
@@ -206,16 +209,56 @@ fn location(text: &str) -> Result<Location, AddressError> {
             return Err(AddressError::Query(text.split('?').next().unwrap_or_default().to_owned()));
         }
         ("azure", _) => Location::Azure(rest.to_owned()),
-        (_, Some(format)) => Location::File { path: rest.into(), format: Some(format) },
-        _ => plain,
+        (_, Some(format)) => file(rest, Some(format)),
+        _ => plain(),
     })
+}
+
+/// A file, or an internal snapshot in it.
+fn file(text: &str, format: Option<&'static Format>) -> Location {
+    let (path, snapshot) = match text.rsplit_once('@') {
+        Some((path, name)) if has_snapshots(path, format) && !name.contains('/') => (path, name),
+        _ => (text, ""),
+    };
+    let snapshot = (!snapshot.is_empty()).then(|| snapshot.to_owned());
+    Location::File { path: path.into(), format, snapshot }
+}
+
+/// Whether an `@` after this path is no part of it.
+fn has_snapshots(path: &str, format: Option<&'static Format>) -> bool {
+    match format {
+        None => path.to_ascii_lowercase().ends_with(".qcow2"),
+        Some(format) => *format == qcow2::FORMAT && !path.is_empty(),
+    }
+}
+
+impl Location {
+    /// An internal snapshot of the image `path`.
+    pub fn snapshot(path: &Path, name: &str) -> Self {
+        let is_told = has_snapshots(&path.to_string_lossy(), None);
+        let format = (!is_told).then_some(&qcow2::FORMAT);
+        Self::File { path: path.to_owned(), format, snapshot: Some(name.to_owned()) }
+    }
 }
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, format: Some(format) } => write!(f, "{format}:{}", shown(path)),
-            Self::File { path, format: None } => write!(f, "{}", shown(path)),
+            Self::File { path, format, snapshot } => {
+                if let Some(format) = format {
+                    write!(f, "{format}:")?;
+                }
+                write!(f, "{}", shown(path))?;
+                let is_ambiguous = || {
+                    path.to_string_lossy().contains('@')
+                        && format.is_some_and(|format| *format == qcow2::FORMAT)
+                };
+                match snapshot {
+                    Some(snapshot) => write!(f, "@{snapshot}"),
+                    None if is_ambiguous() => f.write_str("@"),
+                    None => Ok(()),
+                }
+            }
             Self::Ebs(name) => write!(f, "ebs:{name}"),
             Self::Azure(name) => write!(f, "azure:{name}"),
         }
@@ -253,7 +296,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, format: Option<&'static Format>, place: Place) -> Address {
-        Address { location: Location::File { path: path.into(), format }, place, path: None }
+        Address { location: Location::File { path: path.into(), format, snapshot: None }, place, path: None }
     }
 
     fn partition(disk: u32, number: u32) -> Place {
@@ -294,6 +337,27 @@ mod tests {
             assert_eq!(text.parse(), Ok(address.clone()), "{text}");
             assert_eq!(address.to_string(), text);
         }
+        for (text, path, format, snapshot) in [
+            ("disk.qcow2@before", "disk.qcow2", None, Some("before")),
+            ("qcow2:disk.img@2", "disk.img", Some(&qcow2::FORMAT), Some("2")),
+            ("a@b.QCOW2@c d", "a@b.QCOW2", None, Some("c d")),
+            ("qcow2:a@b.img@", "a@b.img", Some(&qcow2::FORMAT), None),
+            ("qcow2:x@y/a.img@", "x@y/a.img", Some(&qcow2::FORMAT), None),
+            ("a.qcow2@x/b.img", "a.qcow2@x/b.img", None, None),
+            ("a@b.img", "a@b.img", None, None),
+            ("raw:a.qcow2@b", "a.qcow2@b", Some(&raw::FORMAT), None),
+        ] {
+            for part in ["", "#p2", "#/etc/fstab"] {
+                let text = format!("{text}{part}");
+                let address: Address = text.parse().unwrap();
+                let location =
+                    Location::File { path: path.into(), format, snapshot: snapshot.map(str::to_owned) };
+                assert_eq!(address.location, location, "{text}");
+                assert_eq!(address.to_string(), text);
+            }
+        }
+        assert_eq!(Location::snapshot(Path::new("a.qcow2"), "1").to_string(), "a.qcow2@1");
+        assert_eq!(Location::snapshot(Path::new("a.img"), "1").to_string(), "qcow2:a.img@1");
         let ebs: Address = "ebs:snap-0abc@eu-west-1#p1".parse().unwrap();
         assert_eq!(ebs.location, Location::Ebs("snap-0abc@eu-west-1".into()));
         assert_eq!(ebs.to_string(), "ebs:snap-0abc@eu-west-1#p1");

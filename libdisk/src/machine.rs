@@ -51,6 +51,8 @@ pub enum Origin {
         format: &'static Format,
         /// Which of several disks in it: the first is number 1.
         number: Option<u32>,
+        /// Which internal snapshot it is, by what names that alone.
+        snapshot: Option<String>,
     },
     /// In a snapshot in AWS.
     #[cfg(feature = "cloud")]
@@ -221,6 +223,14 @@ impl Origin {
         }
     }
 
+    /// The file, if its active state is all that is meant: what can be the backing file of another.
+    pub fn whole_file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, snapshot: None, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// The format of the image; that of a snapshot is raw.
     pub fn format(&self) -> &'static Format {
         match self {
@@ -274,9 +284,12 @@ impl Origin {
     /// Whether two are one.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::File { path: a, number: of_a, .. }, Self::File { path: b, number: of_b, .. }) => {
+            (
+                Self::File { path: a, number: of_a, snapshot: at_a, .. },
+                Self::File { path: b, number: of_b, snapshot: at_b, .. },
+            ) => {
                 let inode = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
-                of_a == of_b && (a == b || inode(a).is_some_and(|a| inode(b) == Some(a)))
+                (of_a, at_a) == (of_b, at_b) && (a == b || inode(a).is_some_and(|a| inode(b) == Some(a)))
             }
             #[cfg(feature = "cloud")]
             (Self::Snapshot(a), Self::Snapshot(b)) => (a.id(), a.region()) == (b.id(), b.region()),
@@ -294,6 +307,9 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, snapshot: Some(snapshot), .. } => {
+                write!(f, "{}", Location::snapshot(path, snapshot))
+            }
             Self::File { path, number: None | Some(1), .. } => write!(f, "{}", shown(path)),
             Self::File { path, number: Some(number), .. } => write!(f, "{}#disk{number}", shown(path)),
             #[cfg(feature = "cloud")]
@@ -354,8 +370,9 @@ fn open_location(
     options: &OpenOptions,
 ) -> Result<(Vec<MachineDisk>, Option<CloudFacts>)> {
     match location {
-        Location::File { path, format } => {
-            Ok((open_file(path, format.or(options.format), &options.backing)?, None))
+        Location::File { path, format, snapshot } => {
+            let forced = format.or(options.format);
+            Ok((open_file(path, forced, snapshot.as_deref(), &options.backing)?, None))
         }
         #[cfg(feature = "cloud")]
         Location::Ebs(name) => crate::snapshots::open(name, &options.ebs),

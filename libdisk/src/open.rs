@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use block::Result;
-use image::{Backing, Content, Layer, ova};
+use block::{Error, ErrorKind, Result};
+use image::{Backing, Content, Layer, ova, qcow2};
 
 use crate::{Format, MachineDisk, Origin};
 
@@ -22,10 +22,12 @@ pub struct OpenOptions {
     pub azure: cloud::azure::Options,
 }
 
-/// Opens an image file, in the format that is forced or probed: the disk in it, or of an archive all disks.
+/// Opens an image file, in the format that is forced or probed: the disk in it, or of an archive all disks; or the
+/// state that an internal snapshot of it keeps.
 pub(crate) fn open_file(
     path: &Path,
     forced: Option<&'static Format>,
+    snapshot: Option<&str>,
     backing: &Backing,
 ) -> Result<Vec<MachineDisk>> {
     let file = block::open_file(path)?;
@@ -34,15 +36,25 @@ pub(crate) fn open_file(
         None => Format::probe(&file).map_err(|error| error.in_file(path))?,
     };
     let lowest = Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) };
-    let contents = match *format == ova::FORMAT {
-        true => ova::open(path)?,
-        false => vec![format.open(path, backing)?],
+    let contents = match snapshot {
+        Some(named) if *format == qcow2::FORMAT => vec![qcow2::open_snapshot(path, named, backing)?],
+        Some(named) => {
+            let what = format!("there is no internal snapshot {named:?}; images of qcow2 alone have any");
+            return Err(Error::new(ErrorKind::OutOfRange, format.name, what).in_file(path));
+        }
+        None if *format == ova::FORMAT => ova::open(path)?,
+        None => vec![format.open(path, backing)?],
     };
+    let handle = |named: &str| -> Result<String> {
+        let snapshots = qcow2::Snapshots::of(path)?;
+        Ok(snapshots.handle(snapshots.find(named)?).to_owned())
+    };
+    let snapshot = snapshot.map(handle).transpose()?;
     let several = contents.len() > 1;
     let disk = |(Content { disk, layers, files }, number)| {
         let number = several.then_some(number);
         let layers = std::iter::once(lowest.clone()).chain(layers).collect();
-        let origin = Origin::File { path: path.to_owned(), format, number };
+        let origin = Origin::File { path: path.to_owned(), format, number, snapshot: snapshot.clone() };
         let mut disk = MachineDisk::new(disk, layers, origin, None);
         disk.files = files;
         disk

@@ -168,6 +168,108 @@ fn internal_snapshots_bitmaps_and_dirty_images_read_as_their_active_state() {
     conformance::read(&open(&path, &Backing::Deny), &expected);
 }
 
+/// Each internal snapshot is read as qemu-img reads it, whatever has become of the active state, its size included.
+#[test]
+fn internal_snapshots_by_id_and_name() {
+    let Some((folder, raw)) = folder() else { return };
+    let layouts: [(&str, &[&str]); 4] = [
+        ("plain", &[]),
+        ("zstd", &["-c", "-o", "compression_type=zstd"]),
+        ("subclusters", &["-o", "extended_l2=on,cluster_size=64k"]),
+        ("old", &["-o", "compat=0.10"]),
+    ];
+    for (layout, options) in layouts {
+        let path = folder.path().join(layout).with_extension("qcow2");
+        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2"], options].concat(), &[&raw, &path]);
+        qemu_img(&["snapshot", "-c", "first"], &[&path]);
+        qemu_io(&path, &["write -P 9 0 300k", "write -P 8 777k 1k", "discard 1M 64k"]);
+        qemu_img(&["snapshot", "-c", "second one"], &[&path]);
+        if layout != "old" {
+            qemu_img(&["resize", "-f", "qcow2"], &[&path, Path::new("3M")]);
+            qemu_io(&path, &["write -P 7 2M 100k"]);
+        }
+        qemu_img(&["snapshot", "-c", "third"], &[&path]);
+        qemu_io(&path, &["write -P 6 100k 1M", "write -z 1200k 64k"]);
+        agree(&path, &Backing::Deny);
+
+        let snapshots = qcow2::Snapshots::of(&path).unwrap();
+        let info = judge::qemu_img_info(&path, "qcow2");
+        let told = info["snapshots"].as_array().unwrap();
+        assert_eq!(told.len(), snapshots.as_slice().len());
+        for (told, ours) in told.iter().zip(snapshots.as_slice()) {
+            assert_eq!((&told["id"], &told["name"]), (&ours.id.as_str().into(), &ours.name.as_str().into()));
+            assert_eq!(told["date-sec"], ours.created);
+            let out = path.with_extension("theirs");
+            let name = format!("snapshot.name={}", ours.name);
+            qemu_img(&["convert", "-l", &name, "-f", "qcow2", "-O", "raw"], &[&path, &out]);
+            let mut theirs = std::fs::read(&out).unwrap();
+            // qemu-img gives it the size of the active state.
+            assert!(theirs.drain(ours.size as usize..).all(|byte| byte == 0), "{}", ours.name);
+            for named in [&ours.id, &ours.name] {
+                let content = qcow2::open_snapshot(&path, named, &Backing::Deny).unwrap();
+                let text = &content.layers.last().unwrap().text;
+                assert!(
+                    text.contains(&format!("its internal snapshot {} {:?}", ours.id, ours.name)),
+                    "{text}"
+                );
+                assert_eq!(content.disk.size(), ours.size);
+                if *named == ours.name {
+                    conformance::read(&content.disk, &theirs);
+                }
+            }
+        }
+        let error = qcow2::open_snapshot(&path, "fourth", &Backing::Deny).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfRange);
+        assert!(error.to_string().contains(r#"1 "first", 2 "second one", 3 "third""#), "{error}");
+    }
+}
+
+/// Two snapshots of one name are told apart by their IDs; a table that is damaged leaves the active state alone.
+#[test]
+fn doubtful_snapshots() {
+    let Some((folder, raw)) = folder() else { return };
+    let path = folder.path().join("twice.qcow2");
+    qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &path]);
+    for name in ["a", "b"] {
+        qemu_img(&["snapshot", "-c", name], &[&path]);
+    }
+    let table = u64::from_be_bytes(std::fs::read(&path).unwrap()[64..72].try_into().unwrap()) as usize;
+    let change = |at: usize, to: &[u8]| {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let open = |name: &str| qcow2::open_snapshot(&path, name, &Backing::Deny).map_err(|error| error.kind());
+    let len = 40
+        + u32::from_be_bytes(std::fs::read(&path).unwrap()[table + 36..table + 40].try_into().unwrap())
+            as usize;
+    change((table + len + 2).next_multiple_of(8) + len + 1, b"a");
+    assert_eq!(open("a").unwrap_err(), ErrorKind::Refused);
+    assert!(open("1").is_ok() && open("2").is_ok());
+    // An L1 table past the end of the file, and lengths past it.
+    change(table, &(1_u64 << 40).to_be_bytes());
+    assert_eq!(open("1").unwrap_err(), ErrorKind::Corrupt);
+    change(table + 36, &u32::MAX.to_be_bytes());
+    assert_eq!(open("2").unwrap_err(), ErrorKind::Corrupt);
+    change(60, &u32::MAX.to_be_bytes());
+    assert_eq!(open("2").unwrap_err(), ErrorKind::Corrupt);
+    let image = Image::open(&path, &Backing::Deny).unwrap();
+    assert!(
+        image.layers().last().unwrap().text.contains("internal snapshots (qcow2: corrupt"),
+        "{:?}",
+        image.layers()
+    );
+    conformance::read(
+        &Disk::new(image),
+        &std::fs::read(&raw)
+            .map(|mut bytes| {
+                bytes.resize(SIZE, 0);
+                bytes
+            })
+            .unwrap(),
+    );
+}
+
 /// Sets an incompatible feature bit.
 fn set_feature(path: &Path, bit: u32) {
     let mut bytes = std::fs::read(path).unwrap();
@@ -346,4 +448,47 @@ fn standalone_images_are_as_qemu_wants_them() {
     let mut end = [0; 3];
     open(&huge, &Backing::Deny).read_at(&mut end, (64 << 40) - 3).unwrap();
     assert_eq!(&end, b"end");
+}
+
+/// What is compressed is packed, what is not stays as it is, and the same disk makes the same file by any number of
+/// threads.
+#[test]
+fn compressed_images_are_as_qemu_wants_them() {
+    let Some((folder, raw)) = folder() else { return };
+    for size in [1, SIZE as u64, 700 << 20] {
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(size).unwrap();
+        let whole = size.next_multiple_of(512);
+        let source = Disk::new(block::FileDisk::open(&raw).unwrap());
+        let copy = |threads: usize| {
+            let path = folder.path().join(format!("{threads}.qcow2"));
+            let sink = qcow2::create_compressed(&Output::replacing(&path), size).unwrap();
+            let receipt =
+                block::copy(&source, sink, &block::CopyOptions { threads }, &block::Silent).unwrap();
+            assert_eq!((receipt.size, receipt.content.is_some()), (whole, true));
+            path
+        };
+        let path = copy(3);
+        judge::qemu_img_check(&path, "qcow2");
+        let info = judge::qemu_img_info(&path, "qcow2");
+        assert_eq!(info["format-specific"]["data"]["compression-type"], "zstd");
+        assert_eq!(info["virtual-size"], whole);
+        let bytes = std::fs::read(&path).unwrap();
+        let twin = folder.path().join("twin.qcow2");
+        qemu_img(
+            &["convert", "-c", "-o", "compression_type=zstd", "-f", "raw", "-O", "qcow2"],
+            &[&raw, &twin],
+        );
+        let theirs = twin.metadata().unwrap().len();
+        assert!(
+            bytes.len() as u64 <= theirs + theirs / 10 + (64 << 10),
+            "{} bytes, {theirs} by qemu-img",
+            bytes.len()
+        );
+        for threads in [1, 2, 8] {
+            assert!(std::fs::read(copy(threads)).unwrap() == bytes, "{threads} threads make another file");
+        }
+        std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(whole).unwrap();
+        judge::qemu_img_compare((&path, "qcow2"), (&raw, "raw"));
+        agree(&path, &Backing::Deny);
+    }
 }

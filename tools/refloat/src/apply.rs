@@ -176,7 +176,7 @@ pub(crate) fn changes(plan: &Plan, disk: &MachineDisk, sealed: &Sealed) -> Resul
 }
 
 /// Writes an overlay over the image, or all of it: where another format is asked for, and where nothing could
-/// open an overlay, over a snapshot, an archive, and where everything moves. Says which.
+/// open an overlay, over a snapshot (an internal one, too), an archive, and where everything moves. Says which.
 fn write(
     context: &Context,
     disk: &MachineDisk,
@@ -188,7 +188,7 @@ fn write(
     let whole = moves || to.format != FileFormat::Qcow2;
     let output = to.output.path.as_path();
     let format = disk.origin.format().qemu_name;
-    let Some((path, format)) = disk.origin.path().zip(format).filter(|_| !whole) else {
+    let Some((path, format)) = disk.origin.whole_file().zip(format).filter(|_| !whole) else {
         let changes = changes(plan, disk, sealed)?;
         let job = Job {
             disk: sealed.disk(),

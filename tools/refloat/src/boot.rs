@@ -20,12 +20,12 @@ pub(crate) fn run(context: &Context, args: &BootArgs) -> answer::Outcome {
     // Our own opening comes first: what it refuses, a backing file anywhere say, QEMU never sees.
     let image = image::open(context, &args.image)?;
     let drive = |disk: &MachineDisk| match &disk.origin {
-        Origin::File { path, format, .. }
+        Origin::File { path, format, snapshot: None, .. }
             if format.is_flat(path) || ["qcow2", "vdi"].contains(&format.name) =>
         {
             Drive::File { path: path.clone(), format, size: disk.disk.size() }
         }
-        // QEMU reads other formats in part only, and another size of some. What the guest reads of a snapshot
+        // QEMU reads other formats in part only, and another size of some; of internal snapshots it starts the active state. What the guest reads of a snapshot
         // is fetched, and kept in the cache.
         _ => Drive::Served(disk.disk.clone()),
     };

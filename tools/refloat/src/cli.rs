@@ -40,6 +40,7 @@ fn after_help() -> String {
 Addresses:
   disk.qcow2                  an image: {}
   raw:disk.img                an image whose format is known
+  disk.qcow2@before           an internal snapshot of one, by its name or ID (qcow2:disk.img@before)
   disk.vhd#p2                 partition 2
   disk.vhd#disk2p1            partition 1 of the second disk (#disk2: all of it)
   disk.vhd#vg0/root           a logical volume
@@ -540,10 +541,10 @@ pub(crate) enum OutputFormat {
     Raw,
     /// qcow2, version 3
     Qcow2,
-    /// Dynamic VHDX, for Hyper-V
     /// qcow2, compressed by zstd
     #[serde(rename = "compressed-qcow2")]
     CompressedQcow2,
+    /// Dynamic VHDX, for Hyper-V
     Vhdx,
     /// Dynamic VHD, which Azure does not take
     #[serde(rename = "dynamic-vhd")]
@@ -556,8 +557,8 @@ impl From<OutputFormat> for FileFormat {
             OutputFormat::Vhd => Self::Vhd,
             OutputFormat::Raw => Self::Raw,
             OutputFormat::Qcow2 => Self::Qcow2,
-            OutputFormat::Vhdx => Self::Vhdx,
             OutputFormat::CompressedQcow2 => Self::CompressedQcow2,
+            OutputFormat::Vhdx => Self::Vhdx,
             OutputFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
@@ -569,8 +570,8 @@ impl From<FileFormat> for OutputFormat {
             FileFormat::Vhd => Self::Vhd,
             FileFormat::Raw => Self::Raw,
             FileFormat::Qcow2 => Self::Qcow2,
-            FileFormat::Vhdx => Self::Vhdx,
             FileFormat::CompressedQcow2 => Self::CompressedQcow2,
+            FileFormat::Vhdx => Self::Vhdx,
             FileFormat::DynamicVhd => Self::DynamicVhd,
         }
     }
@@ -627,10 +628,10 @@ pub(crate) struct ConvertArgs {
     /// Its format [default: by its extension]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
-    /// Replace an output that exists
     /// Compress it: short for --format compressed-qcow2
     #[arg(long, conflicts_with = "format")]
     pub(crate) compress: bool,
+    /// Replace an output that exists
     #[arg(long)]
     pub(crate) force: bool,
     /// Skip the final fsync: for scratch copies

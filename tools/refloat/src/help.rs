@@ -186,6 +186,9 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
             "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
         }
         (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",
+        (OutOfRange | Refused, _) if told.contains("internal snapshot") => {
+            "name one of the internal snapshots of an image, by its name or ID, as in disk.qcow2@before"
+        }
         (Refused, "vmdk") => "name the small file that describes the disk, with --allow-backing DIR",
         (Refused, "gzip" | "zstd" | "xz" | "bzip2") => {
             "set TMPDIR to a folder with more room, or unpack it yourself and name the result"

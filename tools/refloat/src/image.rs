@@ -11,6 +11,7 @@ use guestfix::tree::Tree;
 use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
+use libdisk::image::qcow2::{self, Snapshots};
 use libdisk::image::transfer::ResumeKey;
 use libdisk::image::{Backing, packed};
 use libdisk::{Address, AddressError, Format, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
@@ -38,6 +39,10 @@ impl Image {
     pub(crate) fn plan_identities(&self) -> Result<Vec<Identity>> {
         let identity = |disk: &MachineDisk| {
             let path = match &disk.origin {
+                Origin::File { path, snapshot: Some(snapshot), .. } => {
+                    let location = Location::snapshot(&std::path::absolute(path)?, snapshot);
+                    name::address(&Address { location, place: Place::Disk, path: None })
+                }
                 Origin::File { path, number: None | Some(1), .. } => name::text(std::path::absolute(path)?),
                 Origin::File { path, number: Some(number), .. } => {
                     format!("{}{}", name::text(std::path::absolute(path)?), Place::Numbered(*number))
@@ -117,7 +122,13 @@ pub(crate) fn resume_key(disk: &MachineDisk) -> Result<Option<ResumeKey>> {
     }
     let format = disk.origin.format().name;
     let key = match (&disk.origin, disk.origin.blob()) {
-        (Origin::File { .. }, _) => ResumeKey::of_files(disk.files.iter().map(PathBuf::as_path))?,
+        (Origin::File { snapshot, .. }, _) => {
+            let files = ResumeKey::of_files(disk.files.iter().map(PathBuf::as_path))?;
+            files.map(|key| match snapshot {
+                Some(snapshot) => key.with("snapshot", snapshot),
+                None => key,
+            })
+        }
         // The URL and the ETag are those of one opening.
         (Origin::Managed(open, _), _) => {
             Some(ResumeKey::new("managed", open.id()).with("stamp", open.stamp()))
@@ -205,15 +216,19 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
         if let Location::Ebs(name) = &address.location {
             no_snapshot(name)?;
         }
-        if let Location::File { path, format } = &address.location
+        if let Location::File { path, format, snapshot } = &address.location
             && path.exists()
         {
             let name = name::shown(path);
-            if is_packed(path, *format) {
+            let format = format.or_else(|| probed(path));
+            if format.is_some_and(packed::is_packed) {
                 let folder = name::shown(packed::folder());
                 context.note(format!(
                     "note: {name} is unpacked into {folder} first, as its parts are read in any order; TMPDIR names another folder"
                 ));
+            }
+            if snapshot.is_none() && format == Some(&qcow2::FORMAT) {
+                note_snapshots(context, path);
             }
             let users = in_use::users(path)?;
             let writer = users.iter().find(|user| user.writes);
@@ -228,10 +243,23 @@ pub(crate) fn open_disks(context: &Context, name: &str, further: &[String], take
     open_any(context, name, &addresses)
 }
 
-/// Whether an image is compressed as a whole.
-fn is_packed(path: &Path, format: Option<&'static Format>) -> bool {
-    let probed = || block::open_file(path).and_then(|file| Format::probe(&file)).ok();
-    format.or_else(probed).is_some_and(packed::is_packed)
+/// The format of an image that can be opened.
+fn probed(path: &Path) -> Option<&'static Format> {
+    block::open_file(path).and_then(|file| Format::probe(&file)).ok()
+}
+
+/// Tells of the internal snapshots of an image whose active state is meant. What is wrong with it, opening says.
+fn note_snapshots(context: &Context, path: &Path) {
+    let Ok(snapshots) = Snapshots::of(path) else { return };
+    let Some(first) = snapshots.as_slice().first() else { return };
+    let location = Location::snapshot(path, snapshots.handle(first));
+    let named = name::address(&Address { location, place: Place::Disk, path: None });
+    context.note(format!(
+        "note: {} has internal snapshots, which are not looked at: {}; {} names the first",
+        name::shown(path),
+        snapshots.text(),
+        present::quote(&named)
+    ));
 }
 
 /// The addresses of a machine's disks, that of the disk that it starts from first.

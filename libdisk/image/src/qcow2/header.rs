@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use block::{Disk, Error, Result};
 use zerocopy::FromBytes;
 
+use super::snapshot::Snapshot;
 use super::{LAYER, ondisk};
 use crate::backing::Reference;
 
@@ -33,7 +34,9 @@ pub(super) struct Header {
     pub(super) compression: Compression,
     pub(super) extended_l2: bool,
     pub(super) dirty: bool,
+    /// How many internal snapshots there are, and where their table is.
     pub(super) snapshots: u32,
+    pub(super) snapshots_offset: u64,
     pub(super) backing: Option<Reference>,
     /// Guest data are in another file; the name may still be missing.
     pub(super) data_file: Option<Option<OsString>>,
@@ -105,12 +108,24 @@ impl Header {
             extended_l2,
             dirty: features & ondisk::DIRTY != 0,
             snapshots: raw.nb_snapshots.get(),
+            snapshots_offset: raw.snapshots_offset.get(),
             backing: backing(file, &raw, extensions.backing_format)?,
             data_file: external.then_some(extensions.data_file),
             l1_table_offset: raw.l1_table_offset.get(),
             l1_entries: 0,
         };
         header.l1_entries = header.check_l1(raw.l1_size.get(), file.size())?;
+        Ok(header)
+    }
+
+    /// The header as it would be if the state of `snapshot` were the active one.
+    pub(super) fn of_snapshot(self, snapshot: &Snapshot, file: &Disk) -> Result<Self> {
+        let Snapshot { size, l1_table_offset, l1_size, .. } = *snapshot;
+        if i64::try_from(size).is_err() {
+            return Err(corrupt(format!("an internal snapshot of a disk of {size} bytes")));
+        }
+        let mut header = Self { size, l1_table_offset, ..self };
+        header.l1_entries = header.check_l1(l1_size, file.size())?;
         Ok(header)
     }
 

@@ -23,12 +23,14 @@ mod ondisk;
 mod overlay;
 mod read;
 mod sink;
+mod snapshot;
 mod write;
 
-pub use overlay::write_overlay;
 pub use compress::create_compressed;
-pub use read::Image;
+pub use overlay::write_overlay;
+pub use read::{Image, open_snapshot};
 pub use sink::create;
+pub use snapshot::{Snapshot, Snapshots};
 pub use write::BackingFile;
 
 const LAYER: &str = "qcow2";
@@ -40,7 +42,7 @@ pub static FORMAT: Format = Format {
     flat: |_| false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC),
     read: |path, chain| {
-        let image = Image::open_in(path, chain)?;
+        let image = Image::open_in(path, None, chain)?;
         let layers = image.layers();
         Ok((Disk::new(image), layers))
     },

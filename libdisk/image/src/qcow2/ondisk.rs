@@ -1,6 +1,6 @@
 //! Header and extensions as they lie on the disk.
 
-use zerocopy::byteorder::big_endian::{U32, U64};
+use zerocopy::byteorder::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// "QFI\xfb".
@@ -58,6 +58,43 @@ pub(super) struct HeaderV3 {
 
 const _: () = assert!(size_of::<HeaderV3>() == 32);
 
+/// An entry in the table of internal snapshots. What extends it follows, then its ID, its name, and padding to
+/// 8 bytes.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Snapshot {
+    /// Where its L1 table is.
+    pub(super) l1_table_offset: U64,
+    /// Entries in that table.
+    pub(super) l1_size: U32,
+    /// Length of its ID in bytes.
+    pub(super) id_len: U16,
+    /// Length of its name in bytes.
+    pub(super) name_len: U16,
+    /// When it was made, in seconds since 1970.
+    pub(super) seconds: U32,
+    /// And nanoseconds.
+    pub(super) nanoseconds: U32,
+    /// How long the machine had been running, in nanoseconds.
+    pub(super) clock: U64,
+    /// Length of the machine's state in bytes; 0 if there is none, or where what follows tells it.
+    pub(super) vm_state_len: U32,
+    /// Length of what extends this, in bytes.
+    pub(super) extra_len: U32,
+}
+
+const _: () = assert!(size_of::<Snapshot>() == 40);
+
+/// What extends an entry, as far as every image of version 3 has it.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct SnapshotExtra {
+    /// Length of the machine's state in bytes.
+    pub(super) vm_state_len: U64,
+    /// Size of the disk in bytes.
+    pub(super) disk_size: U64,
+}
+
 /// The head of a header extension; its data follow, padded to 8 bytes.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -85,6 +122,8 @@ pub(super) const CORRUPT: u64 = 1 << 1;
 pub(super) const EXTERNAL_DATA: u64 = 1 << 2;
 /// Incompatible feature: the compression is not zlib.
 pub(super) const COMPRESSION_TYPE: u64 = 1 << 3;
+/// The compression that is zstd.
+pub(super) const ZSTD: u8 = 1;
 /// Incompatible feature: L2 entries of 16 bytes, with subclusters.
 pub(super) const EXTENDED_L2: u64 = 1 << 4;
 
@@ -96,5 +135,3 @@ pub(super) const COPIED: u64 = 1 << 63;
 pub(super) const COMPRESSED: u64 = 1 << 62;
 /// Bit 0: the cluster reads as zeros.
 pub(super) const ZERO: u64 = 1;
-/// The compression that is zstd.
-pub(super) const ZSTD: u8 = 1;

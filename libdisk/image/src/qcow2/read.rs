@@ -9,16 +9,30 @@ use super::LAYER;
 use super::decode::Decoder;
 use super::header::{Compression, Header};
 use super::map::{Map, Mapping, Packed, Run};
+use super::snapshot::Snapshots;
 use crate::backing::{Backing, Chain};
 use crate::cache::Cache;
 use crate::pool::Pool;
-use crate::{Layer, len64, raw};
+use crate::{Content, Layer, len64, raw};
 
 /// How many bytes of decompressed clusters are kept for reads of less than a cluster.
 const CLUSTER_CACHE: u64 = 4 << 20;
 
 /// How many bytes of compressed clusters are read at once.
 const BATCH: u64 = 1 << 20;
+
+/// Opens the state of the image `path` that its internal snapshot with the ID or name `snapshot` keeps, and behind
+/// the gate `backing` what the image names.
+///
+/// # Errors
+/// As [`Image::open`]; `OutOfRange` if there is no such snapshot, `Refused` if several are called so.
+pub fn open_snapshot(path: &Path, snapshot: &str, backing: &Backing) -> Result<Content> {
+    let mut chain = Chain::new(backing);
+    chain.enter(LAYER, path)?;
+    let image = Image::open_in(path, Some(snapshot), &mut chain)?;
+    let layers = image.layers();
+    Ok(Content { disk: Disk::new(image), layers, files: chain.into_files() })
+}
 
 /// A qcow2 image, opened for reading.
 #[derive(Debug)]
@@ -30,6 +44,8 @@ pub struct Image {
     data: Option<Disk>,
     header: Header,
     map: Map,
+    /// Which state it is, and what others there are, for people.
+    state: String,
     backing: Option<Disk>,
     backing_layers: Vec<Layer>,
     decoders: Pool<Decoder>,
@@ -45,13 +61,33 @@ impl Image {
     pub fn open(path: &Path, backing: &Backing) -> Result<Self> {
         let mut chain = Chain::new(backing);
         chain.enter(LAYER, path)?;
-        Self::open_in(path, &mut chain)
+        Self::open_in(path, None, &mut chain)
     }
 
-    pub(super) fn open_in(path: &Path, chain: &mut Chain<'_>) -> Result<Self> {
+    /// The active state, or that of an internal snapshot by its ID or name.
+    pub(super) fn open_in(path: &Path, snapshot: Option<&str>, chain: &mut Chain<'_>) -> Result<Self> {
         let in_file = |error: Error| error.in_file(path);
         let file = raw::open_bytes(path)?;
-        let header = Header::read(&file).map_err(in_file)?;
+        let mut header = Header::read(&file).map_err(in_file)?;
+        let snapshots = Snapshots::read(&file, &header);
+        let state = match (snapshot, &snapshots) {
+            // A table that is damaged does no harm to the active state.
+            (None, Ok(snapshots)) if snapshots.as_slice().is_empty() => String::new(),
+            (None, Ok(snapshots)) => {
+                format!(", internal snapshots, which are not looked at: {}", snapshots.text())
+            }
+            (None, Err(error)) => format!(", {} internal snapshots ({error})", header.snapshots),
+            (Some(named), _) => {
+                if header.data_file.is_some() {
+                    let what = "an internal snapshot of an image with an external data file";
+                    return Err(in_file(Error::unsupported(LAYER, what)));
+                }
+                let found = snapshots.map_err(in_file)?;
+                let found = found.find(named).map_err(in_file)?;
+                header = header.of_snapshot(found, &file).map_err(in_file)?;
+                format!(", its internal snapshot {} {:?}", found.id, found.name)
+            }
+        };
         let map = Map::read(&file, &header).map_err(in_file)?;
         let data = match &header.data_file {
             None => None,
@@ -75,6 +111,7 @@ impl Image {
             data,
             header,
             map,
+            state,
             backing,
             backing_layers,
         })
@@ -94,9 +131,7 @@ impl Image {
         if header.data_file.is_some() {
             text.push_str(", external data file");
         }
-        if header.snapshots > 0 {
-            text.push_str(&format!(", {} internal snapshots (not looked at)", header.snapshots));
-        }
+        text.push_str(&self.state);
         if header.dirty {
             text.push_str(", not closed cleanly");
         }

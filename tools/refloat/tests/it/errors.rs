@@ -51,6 +51,8 @@ const ROWS: &[Row] = &[
     ("inspect #p1", "names no image", "what an address looks like", 2),
     ("inspect demo.raw#p0", "partitions count from 1", "what an address looks like", 2),
     ("inspect demo.raw#p9", "there is no partition 9", "which partitions are there", 2),
+    ("inspect qcow2:demo.raw@before", "qcow2", "", 2),
+    ("inspect bad.qcow2@before", "qcow2", "", 2),
     ("inspect demo.raw#vg0/root", "vg0", "which volumes are there", 2),
     ("boot demo.raw#p1 --for azure-gen1", "takes a whole disk", "name demo.raw", 2),
     ("inspect ebs:vol-0123456789abcdef0@eu-west-1", "not a snapshot", "create-snapshot --volume-id vol-0123", 2),

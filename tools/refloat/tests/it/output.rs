@@ -47,7 +47,11 @@ fn qemu_img_reads_what_convert_writes() {
     }
     let info = judge::qemu_img_info(&at("a.vhd"), "vpc");
     assert_eq!(info["virtual-size"], 51 << 20, "padded to a whole number of MiB");
-    judge::qemu_img_check(&at("c.qcow2"), "qcow2");
+    for image in ["c.qcow2", "h.qcow2"] {
+        judge::qemu_img_check(&at(image), "qcow2");
+    }
+    let len = |name: &str| at(name).metadata().unwrap().len();
+    assert!(len("h.qcow2") < len("c.qcow2"));
     let verdict = json(folder.path(), "verify a.vhd raw:in.raw", 0);
     assert_eq!((&verdict["well_formed"], &verdict["same"]), (&true.into(), &true.into()));
     judge::qemu_img_check(&at("e.vhdx"), "vhdx");
@@ -216,6 +220,65 @@ fn a_backing_file_is_refused_unless_allowed() {
     assert!(said.contains("backing") && said.contains("--allow-backing"), "{said}");
     refloat(folder.path(), "convert top.qcow2 out.vhd --allow-backing .", 0);
     judge::qemu_img_compare((&at("base.raw"), "raw"), (&at("out.vhd"), "vpc"));
+}
+
+/// A plan for an internal snapshot changes that state, and the overlay that would stand on the file's other one is never
+/// made.
+#[test]
+fn an_internal_snapshot_is_a_disk_of_its_own() {
+    if judge::need("qemu-img").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(image) = synthetic::demo().copy_into(folder.path()) else { return };
+    let at = |name: &str| folder.path().join(name);
+    let run = |line: &str| {
+        judge::run(std::process::Command::new("qemu-img").args(line.split(' ')).current_dir(folder.path()));
+    };
+    judge::qemu_img_convert((&image, "raw"), (&at("guest.qcow2"), "qcow2"), "compat=1.1");
+    run("snapshot -c before guest.qcow2");
+    // In the active state nothing is left of the guest.
+    let mut wipe = std::process::Command::new("qemu-io");
+    let all = format!("write -z 0 {}", image.metadata().unwrap().len());
+    judge::run(wipe.args(["-f", "qcow2", "-c", &all]).arg(at("guest.qcow2")));
+    run("snapshot -c wiped guest.qcow2");
+
+    let said = refloat(folder.path(), "inspect guest.qcow2@before", 0);
+    assert!(said.contains(r#"its internal snapshot 1 "before""#), "{said}");
+    let listed = refloat(folder.path(), "inspect guest.qcow2", 0);
+    assert!(listed.contains(r#"1 "before", 2 "wiped""#), "{listed}");
+    let said = failure(folder.path(), "check guest.qcow2 --for azure-gen1");
+    assert!(said.contains("guest.qcow2@before names the first"), "{said}");
+    let said = failure(folder.path(), "inspect guest.qcow2@after");
+    assert!(said.contains(r#"there are: 1 "before", 2 "wiped""#) && said.contains("@before"), "{said}");
+
+    refloat(folder.path(), "plan guest.qcow2@1 --for azure-gen1 -o plan.json", 0);
+    let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(at("plan.json")).unwrap()).unwrap();
+    assert!(
+        plan["source"][0]["path"].as_str().unwrap().ends_with("/guest.qcow2@before"),
+        "{}",
+        plan["source"]
+    );
+    for wrong in ["guest.qcow2", "guest.qcow2@wiped"] {
+        let said = failure(folder.path(), &format!("apply plan.json -o fixed.qcow2 --image {wrong}"));
+        assert!(said.contains("not the one the plan was made for"), "{said}");
+    }
+    let said = failure(folder.path(), "apply plan.json --in-place");
+    assert!(said.contains("qcow2") && !at("guest.qcow2.undo").exists(), "{said}");
+    // The overlay that the same plan makes over the plain disk, as a whole disk.
+    refloat(folder.path(), "apply plan.json -o fixed.qcow2", 0);
+    assert!(judge::qemu_img_info(&at("fixed.qcow2"), "qcow2").get("backing-filename").is_none());
+    let image = image.file_name().unwrap().to_str().unwrap();
+    refloat(folder.path(), &format!("apply plan.json -o expected.qcow2 --image {image}"), 0);
+    refloat(folder.path(), "verify fixed.qcow2 expected.qcow2 --allow-backing .", 0);
+    let theirs = at("theirs.raw");
+    run("convert -l snapshot.name=before -f qcow2 -O raw guest.qcow2 theirs.raw");
+    refloat(folder.path(), "convert qcow2:guest.qcow2@before ours.vhd", 0);
+    judge::qemu_img_compare((&at("ours.vhd"), "vpc"), (&theirs, "raw"));
+    // Two states of one file are two disks, and one of them twice is none.
+    refloat(folder.path(), "inspect guest.qcow2@before --disk guest.qcow2", 0);
+    let said = failure(folder.path(), "inspect guest.qcow2@before --disk guest.qcow2@1");
+    assert!(said.contains("named twice"), "{said}");
 }
 
 #[test]
