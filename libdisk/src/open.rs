@@ -33,7 +33,7 @@ pub(crate) fn open_file(
     let file = block::open_file(path)?;
     let format = match forced {
         Some(format) => format,
-        None => Format::probe(&file).map_err(|error| error.in_file(path))?,
+        None => Format::probe_named(path, &file)?,
     };
     let lowest = Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) };
     let contents = match snapshot {

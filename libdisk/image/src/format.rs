@@ -90,6 +90,11 @@ impl Ends {
         &self.head
     }
 
+    /// The last bytes of the file: 512; none if it has fewer.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
     /// Whether the file has `magic` at byte `offset`.
     pub fn has(&self, offset: usize, magic: &[u8]) -> bool {
         self.head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
@@ -158,6 +163,57 @@ impl Format {
             (Some(one), Some(other), _) => Err(ambiguous(one, other)),
             (Some(one), None, Some(foreign)) => Err(ambiguous(one, &foreign.name)),
         }
+    }
+
+    /// [`probe`](Self::probe), where the name of the file is known as well.
+    ///
+    /// # Errors
+    /// As there; `Corrupt` for a file without marks whose name promises a format that has them, and for a VHD with
+    /// something behind its footer.
+    pub fn probe_named(path: &Path, file: &Disk) -> Result<&'static Self> {
+        let found = Self::probe(file).map_err(|error| error.in_file(path))?;
+        if *found == raw::FORMAT {
+            promised(path, file)?;
+        }
+        Ok(found)
+    }
+}
+
+/// What the names of files promise; raw disks have any name, and some VHDs have lost their footer.
+const PROMISES: [(&str, &Format); 11] = [
+    ("vhdx", &vhdx::FORMAT),
+    ("avhdx", &vhdx::FORMAT),
+    ("qcow2", &qcow2::FORMAT),
+    ("qcow", &qcow2::FORMAT),
+    ("vdi", &vdi::FORMAT),
+    ("vmdk", &vmdk::FORMAT),
+    ("ova", &ova::FORMAT),
+    ("gz", &packed::GZIP),
+    ("zst", &packed::ZSTD),
+    ("xz", &packed::XZ),
+    ("bz2", &packed::BZIP2),
+];
+
+/// Refuses a file without any mark under a name that promises one: it is damaged, and no raw disk.
+fn promised(path: &Path, file: &Disk) -> Result<()> {
+    let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let refused = |what: String| Err(Error::corrupt("probe", what).in_file(path));
+    if ending == "vhd" {
+        let Some(place) = vhd::footer_before_end(file)? else { return Ok(()) };
+        let whole = place.saturating_add(512);
+        return refused(format!(
+            "a VHD's footer is at byte {place}, and something was added behind it: cut it off, as by truncate -s \
+             {whole}; raw:FILE is all of it as a raw disk"
+        ));
+    }
+    // The extents of a flat VMDK are raw disks.
+    let is_extent = path.file_stem().is_some_and(|name| name.as_encoded_bytes().ends_with(b"-flat"));
+    match PROMISES.iter().find(|(name, _)| *name == ending).filter(|_| !is_extent) {
+        Some((_, format)) => refused(format!(
+            "the name promises {format}, and the file has no mark of that: its start is damaged, or it is \
+             misnamed; where it is a raw disk all the same, say so: raw:FILE"
+        )),
+        None => Ok(()),
     }
 }
 

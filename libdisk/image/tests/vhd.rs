@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use block::testing::conformance;
 use block::{Chunk, Disk, ErrorKind, FileDisk, Memory, Sink};
 use image::vhd::{self, FixedSink, Identity};
-use image::{Backing, Output};
+use image::{Backing, Format, Output};
 use testimages::judge;
 
 const IDENTITY: Identity = Identity { uuid: *b"refloat identity", timestamp: 800_000_000 };
@@ -375,18 +375,47 @@ fn every_damaged_footer_is_told_and_nothing_is_cut_off() {
         bytes[(1 << 20) + bit / 8] ^= 1 << (bit % 8);
         match of(bytes.clone()) {
             Ok(image) => {
-                assert!(matches!(image.faults(), [vhd::Fault::Checksum(_)]), "bit {bit}: {image:?}");
+                let faults = image.faults();
+                let is_told =
+                    matches!(faults, [vhd::Fault::Checksum(_)]) && bit >= 64 || faults == [vhd::Fault::Mark];
+                assert!(is_told, "bit {bit}: {image:?}");
                 assert_eq!(image.footer().size(), 1 << 20);
                 assert!(vhd::open(Disk::new(Memory::new(bytes))).unwrap().size() == 1 << 20);
             }
-            // Another type, version, or no footer at all.
+            // Another type or version.
             Err(error) => {
-                assert!([0..8, 12..16, 60..64].iter().any(|field| field.contains(&(bit / 8))), "{error}")
+                assert!([12..16, 60..64].iter().any(|field| field.contains(&(bit / 8))), "{error}")
             }
         }
     }
     for cut in [0, 1, 511, 512, 513, 1 << 20] {
         assert!(of(bytes[..cut].to_vec()).is_err(), "cut at {cut}");
+    }
+    // As programs before Virtual PC 2004 wrote it.
+    let short = bytes[..bytes.len() - 1].to_vec();
+    let image = of(short.clone()).unwrap();
+    assert_eq!((image.faults(), image.footer().size()), (&[vhd::Fault::Short][..], 1 << 20));
+    conformance::read(&vhd::open(Disk::new(Memory::new(short))).unwrap(), &bytes[..1 << 20]);
+    // Bytes behind it, and none of its marks where they are looked for.
+    for behind in [1, 512, 4096, 10_000] {
+        let longer = Disk::new(Memory::new([bytes.clone(), vec![7; behind]].concat()));
+        assert_eq!(vhd::footer_before_end(&longer).unwrap(), Some(1 << 20), "{behind}");
+        let error = Format::probe_named(Path::new("disk.vhd"), &longer).unwrap_err();
+        assert!(error.to_string().contains("truncate -s 1049088"), "{error}");
+    }
+}
+
+/// A name that promises a format, and no mark of it: never a raw disk.
+#[test]
+fn a_file_without_the_marks_that_its_name_promises() {
+    let file = Disk::new(Memory::new(vec![7; 4096]));
+    for name in ["a.qcow2", "a.vmdk", "a.VHDX", "a.vdi", "a.ova", "a.raw.gz", "a.raw.zst"] {
+        let error = Format::probe_named(Path::new(name), &file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("raw:FILE"), "{error}");
+    }
+    for name in ["a.raw", "a.img", "a", "a.vhd", "a-flat.vmdk", "a.bin"] {
+        assert_eq!(Format::probe_named(Path::new(name), &file).unwrap().name, "raw", "{name}");
     }
 }
 

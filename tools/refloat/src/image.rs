@@ -13,7 +13,7 @@ use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::{self, Snapshots};
 use libdisk::image::transfer::ResumeKey;
-use libdisk::image::{Backing, packed};
+use libdisk::image::{Backing, packed, raw};
 use libdisk::{Address, AddressError, Format, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
 
 use crate::answer::Help;
@@ -312,6 +312,17 @@ pub(crate) fn open_any(context: &Context, name: &str, addresses: &[Address]) -> 
     let machine = machine(context, addresses)?;
     if let Some(empty) = machine.disks().iter().find(|disk| disk.disk.size() == 0) {
         return Err(anyhow!("{} is empty: it has 0 bytes", empty.origin)).help(help::EMPTY);
+    }
+    for disk in machine.disks() {
+        if let Origin::File { path, format, .. } = &disk.origin
+            && **format == raw::FORMAT
+            && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vhd"))
+        {
+            context.note(format!(
+                "note: {} has no footer of a VHD, and is read as a raw disk; if it was cut off, the end of the disk is missing",
+                name::shown(path)
+            ));
+        }
     }
     let address = addresses.first().cloned().unwrap_or_else(|| Address::file(Path::new(name)));
     if context.global.json {

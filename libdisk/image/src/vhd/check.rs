@@ -10,6 +10,7 @@ use block::{Disk, FileDisk, Result};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::footer::{DiskType, FOOTER_LEN, Geometry};
+use super::read::{Fault, Image, footer_before_end};
 use super::{MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, ondisk};
 use crate::{Format, raw};
 
@@ -81,15 +82,31 @@ fn without_footer(file: &Disk) -> Result<String> {
     let end = file.size().saturating_sub(FOOTER_LEN);
     let is = match Format::probe(file) {
         Ok(format) if *format == super::FORMAT => {
-            "; there is one at the start, as of a dynamic disk whose end is missing".to_owned()
+            match Image::read(file.clone()).map(|it| it.faults().to_vec()) {
+                Ok(faults) => match faults.first() {
+                    Some(fault @ (Fault::Mark | Fault::Short)) => format!(": {fault}"),
+                    _ => "; there is one at the start, as of a dynamic disk whose end is missing".to_owned(),
+                },
+                Err(error) => format!("; there is one at the start, and no disk by it: {error}"),
+            }
         }
         Ok(format) if *format == raw::FORMAT => {
             let len = usize::try_from(file.size().min(FOOTER_LEN)).unwrap_or(0);
             let empty = end > 0 && block::is_zero(&file.read_vec(end, len)?);
             match (empty && end.is_multiple_of(SIZE_UNIT), file.size().is_multiple_of(SIZE_UNIT)) {
                 (true, _) => " but zeros: it was never written, and all before it is the disk".to_owned(),
-                (false, true) => ": this is a raw disk, without room for one".to_owned(),
-                (false, false) => String::new(),
+                (false, true) if file.size() > 0 => {
+                    ": this is a raw disk, without room for one, or a VHD that was cut off".to_owned()
+                }
+                _ => match footer_before_end(file)? {
+                    Some(place) => {
+                        let behind = end.saturating_sub(place);
+                        format!(
+                            ": there is one at byte {place}, and {behind} bytes behind it, which are to be cut off"
+                        )
+                    }
+                    None => String::new(),
+                },
             }
         }
         Ok(format) => format!(": this is an image in the format {format}, under another name"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use block::{Error, Result};
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, FromZeros};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::{LAYER, ondisk};
 
@@ -179,6 +179,19 @@ impl Footer {
     pub(super) fn parse_damaged(bytes: &[u8]) -> Option<Self> {
         let raw = raw(bytes)?;
         (raw.file_format_version.get() >> 16 == ondisk::VERSION_1 >> 16).then(|| Self::of_raw(&raw))
+    }
+
+    /// Reads a footer whose mark alone is damaged: with the mark put right, its checksum is.
+    pub(super) fn parse_unmarked(bytes: &[u8]) -> Option<Self> {
+        let mut raw = ondisk::Footer::read_from_bytes(bytes).ok()?;
+        raw.cookie = ondisk::COOKIE;
+        Self::parse(raw.as_bytes(), 0).ok().flatten()
+    }
+
+    /// Reads the footer of 511 bytes at the end of these 512, as programs before Virtual PC 2004 wrote it.
+    pub(super) fn parse_short(bytes: &[u8]) -> Option<Self> {
+        let footer = [bytes.get(1..)?, &[0]].concat();
+        Self::parse(&footer, 0).ok().flatten()
     }
 
     /// The same footer, of a disk of another size.

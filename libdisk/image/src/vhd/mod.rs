@@ -21,7 +21,7 @@ mod write;
 pub use check::{Finding, Report, check, check_bytes};
 pub use dynamic::create_dynamic;
 pub use footer::{DiskType, Footer, Geometry, Identity};
-pub use read::{Fault, Image, open};
+pub use read::{Fault, Image, footer_before_end, open};
 pub use write::{FixedSink, MAX_SIZE, MIN_UPLOAD, SIZE_UNIT, upload_size};
 
 const LAYER: &str = "vhd";
@@ -31,6 +31,6 @@ pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some("vpc"),
     flat: read::is_flat,
-    recognise: |ends| ends.has(0, &ondisk::COOKIE) || ends.has_footer(&ondisk::COOKIE),
+    recognise: |ends| ends.has(0, &ondisk::COOKIE) || read::is_footer(ends.tail()),
     read: read::open_in,
 };

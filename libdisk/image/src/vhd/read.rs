@@ -5,9 +5,9 @@ use std::path::Path;
 
 use block::{Concat, Disk, Error, ErrorKind, Result};
 
-use super::LAYER;
 use super::footer::{DiskType, FOOTER_LEN, Footer};
 use super::sparse::Sparse;
+use super::{LAYER, ondisk};
 use crate::backing::Chain;
 use crate::{Layer, Layered};
 
@@ -18,6 +18,10 @@ pub enum Fault {
     Footer(String),
     /// The checksum of the only footer is wrong: of a fixed disk, all before it is the content.
     Checksum(String),
+    /// The mark of the only footer is damaged, and its checksum is right with the mark.
+    Mark,
+    /// The footer has 511 bytes, as programs before Virtual PC 2004 wrote it, or is cut by one.
+    Short,
     /// The file is longer than the footer of a fixed disk says: all before the footer is the content.
     Longer {
         /// The size of the disk by the footer, in bytes.
@@ -34,6 +38,8 @@ impl fmt::Display for Fault {
                 write!(f, "the footer at the end is no good ({why}), its copy at the start is")
             }
             Self::Checksum(why) => write!(f, "the footer is damaged ({why}), and all before it is the disk"),
+            Self::Mark => f.write_str("the mark of the footer is damaged, and nothing else of it"),
+            Self::Short => f.write_str("the footer has 511 bytes, and others want 512"),
             Self::Longer { told, found } => {
                 write!(f, "the footer tells of {told} bytes, and before it are {found}, which are the disk")
             }
@@ -159,7 +165,13 @@ pub(super) fn find_footer(file: &Disk) -> Result<(Footer, Vec<Fault>)> {
         let why = why.map_or_else(|| "it is missing".to_owned(), |error| error.to_string());
         return Ok((copy, vec![Fault::Footer(why)]));
     }
-    let Some(why) = why else { return Err(missing().at(end)) };
+    let Some(why) = why else {
+        return match (Footer::parse_unmarked(&bytes), Footer::parse_short(&bytes)) {
+            (Some(footer), _) => Ok((footer, vec![Fault::Mark])),
+            (None, Some(footer)) => Ok((footer, vec![Fault::Short])),
+            (None, None) => Err(missing().at(end)),
+        };
+    };
     match Footer::parse_damaged(&bytes) {
         Some(footer) if footer.disk_type() == DiskType::Fixed => {
             let footer = footer.resized(end);
@@ -169,13 +181,45 @@ pub(super) fn find_footer(file: &Disk) -> Result<(Footer, Vec<Fault>)> {
     }
 }
 
+/// Whether the last 512 bytes of a file are a footer, or one whose mark is damaged, or end with a short one.
+pub(super) fn is_footer(tail: &[u8]) -> bool {
+    tail.starts_with(&ondisk::COOKIE)
+        || Footer::parse_short(tail).is_some()
+        || Footer::parse_unmarked(tail).is_some()
+}
+
+/// How far before the end of a file a footer is looked for that something was added to, in bytes.
+const BEHIND: u64 = 64 << 10;
+
+/// Where the footer of a fixed disk lies that is not at the end of the file: something follows it.
+///
+/// # Errors
+/// What the device reports.
+pub fn footer_before_end(file: &Disk) -> Result<Option<u64>> {
+    let start = file.size().saturating_sub(BEHIND);
+    let bytes = file.read_vec(start, usize::try_from(file.size().saturating_sub(start)).unwrap_or(0))?;
+    // The size that it tells is where it lies.
+    let is_one = |place: u64, sector: &[u8]| {
+        let footer = Footer::parse(sector, place).ok().flatten();
+        footer.is_some_and(|it| it.disk_type() == DiskType::Fixed && it.size() == place)
+    };
+    let marks = bytes.windows(ondisk::COOKIE.len()).enumerate().filter(|(_, mark)| **mark == ondisk::COOKIE);
+    let found = marks.filter_map(|(at, _)| {
+        let place = start.checked_add(u64::try_from(at).ok()?)?;
+        let sector = file.read_vec(place, 512).ok()?;
+        is_one(place, &sector).then_some(place)
+    });
+    Ok(found.last())
+}
+
 /// The disk of a fixed VHD: all before the footer.
 fn payload(file: &Disk, footer: &Footer, faults: &mut Vec<Fault>) -> Result<Disk> {
-    let found = file.size().saturating_sub(FOOTER_LEN);
+    let len = if faults.contains(&Fault::Short) { FOOTER_LEN.saturating_sub(1) } else { FOOTER_LEN };
+    let found = file.size().saturating_sub(len);
     let told = footer.size();
     if found < told {
         let what = format!(
-            "the footer tells of a disk of {told} bytes, but the file has {} bytes and not 512 more than that",
+            "the footer tells of a disk of {told} bytes, but the file has {} bytes and not {len} more than that",
             file.size()
         );
         return Err(Error::corrupt(LAYER, what));
