@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::sizing::{self, Size};
+
 /// What a guest ran on, as far as it is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Hardware<'a> {
@@ -11,6 +13,15 @@ pub struct Hardware<'a> {
     pub instance: Option<&'a Instance>,
     /// What its disks were given, in the machine's order; of those that are not there nothing is known.
     pub disks: &'a [Option<Performance>],
+    /// The sizes that a subscription has; none where nobody gave a list.
+    pub sizes: &'a [Size],
+}
+
+impl<'a> Hardware<'a> {
+    /// The sizes to choose from: those of the list, or all that are known.
+    pub fn sizes(&self) -> &'a [Size] {
+        if self.sizes.is_empty() { sizing::sizes() } else { self.sizes }
+    }
 }
 
 /// A type of instances of EC2's.

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::instance::{Hardware, Instance, Performance};
+use crate::platform::Firmware;
 
 pub use disks::{DiskTier, Tier};
 pub use prices::{List, Price, Prices};
@@ -164,6 +165,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// What a machine asks: it starts by this firmware, has these disks in all, and can start from NVMe or not.
+    pub fn of(firmware: Firmware, nvme: bool, disks: usize) -> Self {
+        Self { generation_1: firmware == Firmware::Bios, scsi: !nvme, data_disks: disks.saturating_sub(1) }
+    }
+
     /// Whether a size has what is wished. Where no list says so, sizes from version 6 on have NVMe disks and
     /// generation 2 alone, and any number of disks is taken.
     fn are_met(self, size: &Size, name: &Name<'_>) -> bool {
@@ -246,10 +252,10 @@ const CONFIDENCE_OF_GIVEN: &str = "as on-premises: by processors, memory and wha
                                    performance data, so how much of it is used is not known";
 
 impl Sizing {
-    /// For a machine with disks of these sizes in bytes; sizes are those of `list`, or all that are known.
-    pub fn new(hardware: Hardware<'_>, disks: &[u64], wishes: Wishes, list: Option<&[Size]>) -> Self {
-        let Hardware { instance, disks: given } = hardware;
-        let found = instance.map(|it| best(it, wishes, list.unwrap_or(sizes()))).unwrap_or_default();
+    /// For a machine with disks of these sizes in bytes.
+    pub fn new(hardware: Hardware<'_>, disks: &[u64], wishes: Wishes) -> Self {
+        let Hardware { instance, disks: given, .. } = hardware;
+        let found = instance.map(|it| best(it, wishes, hardware.sizes())).unwrap_or_default();
         let known = given.iter().any(Option::is_some);
         let volumes = known.then_some(volumes::SOURCE);
         Self {

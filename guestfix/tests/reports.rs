@@ -42,11 +42,11 @@ fn report(guest: &SyntheticGuest) -> Option<Report> {
 fn report_on(name: &str, disk: Disk, goal: &Goal) -> Report {
     let tree = Tree::open(disk).unwrap();
     let instance = sizing::instance("m5.large");
-    let hardware = Hardware { instance: instance.as_ref(), disks: &[] };
+    let hardware = Hardware { instance: instance.as_ref(), ..Hardware::default() };
     let check = assess(&tree, goal, &PACKS, hardware).unwrap();
     let mut report = Report::new(&format!("{name}.img"), &tree, goal, check);
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
-    report.sizing = Some(Sizing::new(hardware, &disks, Wishes::default(), None));
+    report.sizing = Some(Sizing::new(hardware, &disks, Wishes::default()));
     report.changes = report.check.changes(&tree).unwrap();
     report.next = vec![format!("next: refloat plan {name}.img --for {} -o plan.json", goal.target.id)];
     report

@@ -13,6 +13,7 @@ use crate::instance::{Hardware, Instance, Performance};
 use crate::plan::{Item, Verdict, check, judge};
 use crate::platform::{Firmware, azure};
 use crate::rule::{CloudInit, Goal, Place};
+use crate::sizing::Size;
 use crate::tree::Tree;
 use crate::unread::Noting;
 use crate::{Device, Finding, Fixed, Guest, Rule, Severity, Stage, Target, View, rules};
@@ -76,6 +77,7 @@ pub(crate) struct Bench {
     goal: Goal,
     instance: Option<Instance>,
     given: Vec<Option<Performance>>,
+    sizes: Vec<Size>,
 }
 
 /// A guest made into another.
@@ -139,7 +141,7 @@ impl Bench {
             lvm: Lvm::default(),
         };
         let goal = Goal::new(&azure::GEN1);
-        Self { fs, machine, goal, instance: None, given: Vec::new() }.manager("ifupdown")
+        Self { fs, machine, goal, instance: None, given: Vec::new(), sizes: Vec::new() }.manager("ifupdown")
     }
 
     /// The same, of which nothing is known yet that configures its network.
@@ -247,6 +249,12 @@ impl Bench {
         self
     }
 
+    /// Where these are all sizes that there are.
+    pub(super) fn sizes(mut self, sizes: Vec<Size>) -> Self {
+        self.sizes = sizes;
+        self
+    }
+
     /// With volumes that were given this.
     pub(super) fn given(mut self, given: Vec<Option<Performance>>) -> Self {
         self.given = given;
@@ -288,7 +296,7 @@ impl Bench {
     pub(crate) fn findings(&self, rule: &Rule) -> Vec<String> {
         let tree = self.tree();
         let mut stage = Stage::new(&tree, &self.goal);
-        let hardware = Hardware { instance: self.instance.as_ref(), disks: &self.given };
+        let hardware = Hardware { instance: self.instance.as_ref(), disks: &self.given, sizes: &self.sizes };
         let guest = Guest { hardware, ..stage.guest().unwrap() };
         match rule.find(&guest).unwrap() {
             Finding::Wrong { evidence } => {

@@ -8,7 +8,7 @@ use guestfix::facts::OsKind;
 use guestfix::handover::licence;
 use guestfix::instance::{Hardware, Instance, Performance};
 use guestfix::plan;
-use guestfix::platform::{Firmware, azure};
+use guestfix::platform::azure;
 use guestfix::report::{self, Drift, Gate, Ink, Kind, Line, Page, Report, Waiver};
 use guestfix::rules;
 use guestfix::rules::packs::{self, RulePack};
@@ -42,13 +42,24 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     let packs = asked(args);
     let on_azure = *goal.target.platform == azure::AZURE;
     let (given, unknown) = if on_azure { given(context, &image) } else { Default::default() };
-    let hardware = Hardware { instance: instance.as_ref(), disks: &given };
+    let hardware =
+        Hardware { instance: instance.as_ref(), disks: &given, sizes: list.as_deref().unwrap_or_default() };
     let check = plan::assess(&tree, &goal, &packs, hardware)?;
     let mut report = Report::new(&bytes::shown(&image.name), &tree, &goal, check);
+    if let (Some(it), Some(arch)) = (&instance, report.guest.arch)
+        && it.arch.starts_with("arm") != (arch.starts_with("arm") || arch == "aarch64")
+    {
+        return Err(anyhow!(
+            "{} has processors of {}, and the system on the disk is of {arch}",
+            it.kind,
+            it.arch
+        ))
+        .help("name the type that this machine ran on");
+    }
     report.detailed = !args.packs.is_empty();
     report.remarks = packs.iter().filter_map(|pack| pack.age(&gate.today)).chain(unknown).collect();
     if on_azure {
-        let mut sizing = sized(&report, hardware, &image, list.as_deref());
+        let mut sizing = sized(&report, hardware, &image);
         if let (Some((prices, day)), Some(file)) = (&prices, &args.prices) {
             sizing.price(prices, name::shown(file), day.clone(), is_windows(&report));
         }
@@ -80,6 +91,12 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     }
     for (kind, file) in &args.reports {
         write(*kind, file, &report)?;
+        if *kind == Kind::AzureMigrateCsv && instance.is_none() {
+            context.note(format!(
+                "note: {}: Azure Migrate wants cores and memory, which are empty: --instance-type says them",
+                name::shown(file)
+            ));
+        }
     }
     context.answer(&report, || Ok(page(context, args, &report)))?;
     Ok(Answer::from_bool(report.gate.as_ref().map_or(report.ready, |gate| gate.passes)))
@@ -119,7 +136,9 @@ pub(crate) fn waivers(file: &Path) -> Result<Vec<Waiver>> {
 
 fn instance(kind: &str) -> Result<Instance> {
     let known = sizing::instance(kind);
-    known.ok_or_else(|| anyhow!("there is no type of instances {kind}")).help("give it as in m5.large")
+    known
+        .ok_or_else(|| anyhow!("{kind} is not among the types of instances of {}", sizing::sources()[1]))
+        .help("give it as in m5.large; without it everything but the size is judged")
 }
 
 /// The sizes that a subscription has, by a list that az printed.
@@ -174,15 +193,13 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// The sizes and disks of Azure's for the machine, and what its data costs on its way.
-fn sized(report: &Report, hardware: Hardware<'_>, image: &image::Image, list: Option<&[Size]>) -> Sizing {
+fn sized(report: &Report, hardware: Hardware<'_>, image: &image::Image) -> Sizing {
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
     let facts = &report.check.facts;
     let kernel = facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
     let windows = is_windows(report);
-    let generation_1 = report.goal.target.firmware == Firmware::Bios;
-    let wishes =
-        Wishes { generation_1, scsi: !(kernel || windows), data_disks: disks.len().saturating_sub(1) };
-    let mut sizing = Sizing::new(hardware, &disks, wishes, list);
+    let wishes = Wishes::of(report.goal.target.firmware, kernel || windows, disks.len());
+    let mut sizing = Sizing::new(hardware, &disks, wishes);
     let bytes = report.used();
     if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some())
         || hardware.instance.is_some()

@@ -1,9 +1,11 @@
 //! Whether Azure has a size for the machine: by the type of instance that it ran on.
 
 use super::{META, fault};
+use crate::facts::OsKind;
 use crate::instance::Instance;
 use crate::platform::assessment;
 use crate::rule::Place;
+use crate::sizing::Wishes;
 use crate::{Finding, Guest, Result, Rule, RuleMeta, Severity, sizing};
 
 pub(super) static CORES: Rule = Rule {
@@ -71,18 +73,32 @@ pub(super) static EXISTS: Rule = Rule {
         id: "azure-vm.size",
         title: "a size of Azure's has the processors and the memory of the instance",
         severity: Severity::Blocker,
-        cause: "Without a size that has both, the machine gets less than it had.",
-        fix: "choose by what the machine uses: its metrics say how much",
+        cause: "Without a size that has both, the machine gets less than it had; one of another generation, or with \
+                too few disks, does not take it at all.",
+        fix: "choose by what the machine uses: its metrics say how much; or start it by UEFI",
         ..META
     },
     detect: |guest| {
+        let windows = guest.facts.os.as_ref().is_some_and(|os| os.kind == OsKind::Windows);
+        let nvme = windows || guest.facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
+        let disks = guest.view.machine().sizes().count();
+        let wishes = Wishes::of(guest.goal.target.firmware, nvme, disks);
         of(guest, |it| {
-            let found = sizing::fits(it, sizing::sizes()).next().is_some();
+            let sizes = guest.hardware.sizes();
+            if sizing::fits(it, sizes).next().is_none() {
+                let what = format!(
+                    "no size has {} processors, {} MiB of memory and {} accelerators for {}",
+                    it.vcpus, it.memory_mib, it.gpus, it.arch
+                );
+                return fault(true, Place::Platform, what);
+            }
+            let generation = if wishes.generation_1 { "generation 1" } else { "generation 2" };
+            let bus = if wishes.scsi { ", disks by SCSI" } else { "" };
             let what = format!(
-                "no size has {} processors, {} MiB of memory and {} accelerators for {}",
-                it.vcpus, it.memory_mib, it.gpus, it.arch
+                "no size that is large enough takes it: {generation}{bus}, {} data disks",
+                wishes.data_disks
             );
-            fault(!found, Place::Platform, what)
+            fault(sizing::best(it, wishes, sizes).is_empty(), Place::Platform, what)
         })
     },
     fix: None,

@@ -210,3 +210,20 @@ fn lists_end_where_their_documents_say() {
     );
     assert_eq!(reserved("my-login"), "");
 }
+
+/// Large enough is not all: a size of generation 2 alone takes no machine that starts by BIOS.
+#[test]
+fn a_size_that_does_not_take_the_machine_is_none() {
+    let only = |generation_1, data_disks| {
+        let known = sizing::sizes().iter().find(|size| size.name == "Standard_D2s_v5").unwrap();
+        let size =
+            sizing::Size { generation_1: Some(generation_1), data_disks: Some(data_disks), ..known.clone() };
+        on(Bench::debian(), "m5.large").sizes(vec![size])
+    };
+    assert_eq!(only(true, 4).findings(&size::EXISTS), [""; 0]);
+    let found = only(false, 4).findings(&size::EXISTS).join("; ");
+    assert!(found.contains("generation 1"), "{found}");
+    let more = only(true, 0).machine(|machine| machine.data_disks = vec![disk(200 * GIB)]);
+    let found = more.findings(&size::EXISTS).join("; ");
+    assert!(found.contains("1 data disks"), "{found}");
+}

@@ -81,6 +81,8 @@ fn packs_and_waivers_say_what_fails() {
     let none = failure(folder.path(), &format!("{check} --waivers waivers.json"));
     assert!(none.contains("no list of waivers"), "{none}");
     failure(folder.path(), &format!("{check} --instance-type m5.enormous"));
+    let arm = failure(folder.path(), &format!("{check} --instance-type m6g.large"));
+    assert!(arm.contains("arm64") && arm.contains("x86_64"), "{arm}");
 
     // All blockers are waived, and the boot stops all the same: that is said.
     let found = json(folder.path(), &check, 1);
