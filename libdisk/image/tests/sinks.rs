@@ -9,6 +9,7 @@ use block::testing::pattern::Pattern;
 use block::{Chunk, CopyOptions, Disk, ErrorKind, FileDisk, Memory, Silent, Sink, copy};
 use image::qcow2::{Backing, BackingFile, Image, write_overlay};
 use image::raw::{self, RawSink};
+use image::transfer::Steady;
 use image::vhd::{self, FixedSink, Identity};
 use image::{Output, qcow2, vhdx};
 use testimages::{dissect, judge};
@@ -178,4 +179,27 @@ fn an_overlay_that_fails_anywhere_leaves_nothing() {
             _ => assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "read {number}"),
         }
     }
+}
+
+/// Half of an old source and half of a new one is neither: the copy ends with an error, and leaves nothing.
+#[test]
+fn a_source_that_changes_meanwhile_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = ["source.raw", "target.raw"].map(|name| folder.path().join(name));
+    std::fs::write(&from, vec![7; 4 << 20]).unwrap();
+    let copied = |change: &dyn Fn()| {
+        let steady = Steady::of([from.as_path()]).unwrap();
+        let sink = RawSink::create(&Output::new(&to), 4 << 20).unwrap();
+        change();
+        copy(&raw::open(&from).unwrap(), steady.guard(Box::new(sink)), &CopyOptions::default(), &Silent)
+    };
+    let write = || {
+        let file = std::fs::File::options().write(true).open(&from).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"new", 4096).unwrap();
+    };
+    let error = copied(&write).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+    assert!(error.to_string().contains("source.raw") && !to.exists(), "{error}");
+    copied(&|| ()).unwrap();
+    assert_eq!(std::fs::metadata(&to).unwrap().len(), 4 << 20);
 }

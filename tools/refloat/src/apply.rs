@@ -196,6 +196,7 @@ fn write(
             identity: disk.identity()?,
             to,
             key: image::resume_key(disk)?.map(|key| key.with("changes", &changes.digest)),
+            steady: image::steady(disk)?,
             pull: Pull::of(disk, Some(changes)),
         };
         return convert::write(context, &job).map(|_| false);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Result, anyhow};
 use libdisk::block::{self, Disk, ErrorKind, Receipt};
 use libdisk::cloud::Ahead;
-use libdisk::image::transfer::{Busy, ResumeKey};
+use libdisk::image::transfer::{Busy, ResumeKey, Steady};
 use libdisk::image::{Durability, Existing, Output};
 use libdisk::volume::Fitted;
 use libdisk::{
@@ -128,8 +128,9 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
     let disks = source.machine.disks();
     let older = snapshot::older(args.since.as_deref(), disks)?;
     args.managed.check_disks(disks.len())?;
+    let steady: Vec<Steady> = disks.iter().map(image::steady).collect::<Result<_>>()?;
     let mut all = Vec::new();
-    for (index, disk) in disks.iter().enumerate() {
+    for ((index, disk), steady) in disks.iter().enumerate().zip(steady) {
         let pull = Pull::of(disk, None).map(|pull| pull.since(older.get(index).map(String::as_str)));
         let job = Job {
             disk: disk.disk.clone(),
@@ -137,6 +138,7 @@ pub(crate) fn run(context: &Context, args: &ConvertArgs) -> Outcome {
             identity: disk.identity()?,
             to: &*outputs.of(index, image::mode(disk)?)?,
             key: image::resume_key(disk)?,
+            steady,
             pull,
         };
         all.push(write(context, &job)?);
@@ -264,6 +266,8 @@ pub(crate) struct Job<'a> {
     pub(crate) to: &'a dyn Destination,
     /// What it is made of, if that can be told again after an interruption.
     pub(crate) key: Option<ResumeKey>,
+    /// Its files, which must not change meanwhile.
+    pub(crate) steady: Steady,
     /// How it is pulled, if it is a snapshot.
     pub(crate) pull: Option<Pull<'a>>,
 }
@@ -342,6 +346,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
             context.note(format!("note: {}: {told}", to.name()));
         }
     }
+    let sink = job.steady.guard(sink);
     match block::copy(&disk, sink, &options, observer).map_err(anyhow::Error::from) {
         Ok(receipt) => Ok(written(receipt)),
         Err(error) if resumes && answer::is_cancelled(&error) => Err(error).goes_on(help::RESUME),
@@ -354,7 +359,9 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         Err(error) if is_far || to.path().is_none() => Err(error),
         Err(error) => {
             to.discard()?;
-            Err(error)
+            let changed =
+                error.downcast_ref::<block::Error>().is_some_and(|it| it.kind() == ErrorKind::Changed);
+            if changed { Err(error).help(help::STEADY) } else { Err(error) }
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) const FLEET: &str =
 pub(crate) const SAS_FILE: &str =
     "the file holds a shared access signature (sv=…&sig=…), or lines of URL?SIGNATURE";
 pub(crate) const START_OVER: &str = "run the same command to start over";
+pub(crate) const STEADY: &str = "nothing was written; stop what writes it, or copy it first, as cp --reflink=auto does, and convert the copy";
 pub(crate) const SYMPTOM: &str = "give a line of the console, a few words of one, or the log in a file; refloat check IMAGE --for TARGET \
      looks at the disk itself";
 pub(crate) const TEST: &str =

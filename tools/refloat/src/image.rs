@@ -12,7 +12,7 @@ use guestfix::{View, undo};
 use libdisk::block::{self, ErrorKind};
 use libdisk::image::in_use::{self, Exclusive, Reading, User};
 use libdisk::image::qcow2::{self, Snapshots};
-use libdisk::image::transfer::ResumeKey;
+use libdisk::image::transfer::{ResumeKey, Steady};
 use libdisk::image::{Backing, packed, raw};
 use libdisk::{Address, AddressError, Format, Location, Machine, MachineDisk, OpenOptions, Origin, Place};
 
@@ -145,6 +145,14 @@ pub(crate) fn resume_key(disk: &MachineDisk) -> Result<Option<ResumeKey>> {
             .with("disk-size", disk.disk.size())
             .with("identity", identity),
     ))
+}
+
+/// The files of a disk as they are now: none of them may change while it is copied.
+pub(crate) fn steady(disk: &MachineDisk) -> Result<Steady> {
+    Ok(match &disk.origin {
+        Origin::File { .. } => Steady::of(disk.files.iter().map(PathBuf::as_path))?,
+        _ => Steady::default(),
+    })
 }
 
 /// Which other files an image may open.

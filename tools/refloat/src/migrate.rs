@@ -140,6 +140,7 @@ pub(crate) fn migrated(context: &Context, args: &MigrateArgs) -> Result<(Migrate
             identity: disk.identity()?,
             to: &**target,
             key,
+            steady: image::steady(disk)?,
             pull,
         });
     }

@@ -15,6 +15,7 @@ mod key;
 mod log;
 mod run;
 mod sink;
+mod steady;
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -29,6 +30,7 @@ pub use key::{Key, ResumeKey};
 pub use log::{Busy, FileLog, Record, TransferLog, log_path};
 pub(crate) use log::{is_unfinished, mark};
 pub use run::Run;
+pub use steady::Steady;
 
 const LAYER: &str = "transfer";
 
