@@ -2,12 +2,12 @@
 //!
 //! A column is an option of `migrate` or of `emit`, so a row is judged by the very parser of the command line.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use clap::error::ErrorKind;
-use libdisk::Address;
+use libdisk::{Address, Location};
 use libdisk::cloud::azure::DiskId;
 
 use super::frozen::{Machine, managed_disk};
@@ -102,9 +102,10 @@ pub(crate) fn machines(path: &Path, bytes: &[u8]) -> Result<Vec<Machine>> {
             .help(format!("a list has from 1 to {MOST}; make several of a longer one"));
     }
     let mut faults = Vec::new();
+    let mut command = Cli::whole();
     let machines: Vec<Option<Machine>> = rows
         .iter()
-        .map(|(line, typed)| match machine(typed) {
+        .map(|(line, typed)| match machine(typed, &mut command) {
             Ok(machine) => Some(machine),
             Err(wrong) => {
                 let id = typed.get("id").map(|id| format!(" ({id})")).unwrap_or_default();
@@ -201,8 +202,8 @@ fn number<T: std::str::FromStr>(typed: &Typed, column: &str) -> Result<Option<T>
     cell.map(|cell| cell.parse().map_err(|_| anyhow!("{column}: {cell} is no number"))).transpose()
 }
 
-/// A row by itself.
-fn machine(typed: &Typed) -> Result<Machine> {
+/// A row by itself, judged by the program's own command line.
+fn machine(typed: &Typed, command: &mut clap::Command) -> Result<Machine> {
     for needed in NEEDED {
         if !typed.contains_key(needed) {
             bail!("{needed} is empty");
@@ -256,10 +257,10 @@ fn machine(typed: &Typed) -> Result<Machine> {
             in_azure(emit, typed, disk);
         }
     }
-    judge(&migrate)?;
-    emit.as_ref().map(|words| judge(words)).transpose()?;
+    judge(command, &migrate)?;
+    emit.as_ref().map(|words| judge(command, words)).transpose()?;
     let test = managed.is_some().then(|| test(&migrate, typed.get("size")));
-    test.as_ref().map(|words| judge(words)).transpose()?;
+    test.as_ref().map(|words| judge(command, words)).transpose()?;
     Ok(Machine {
         id,
         wave: number(typed, "wave")?.unwrap_or(0),
@@ -322,10 +323,14 @@ fn place(typed: &str, is_source: bool) -> Result<String> {
         return Ok(typed.to_owned());
     }
     if !is_source {
-        return Ok(name::text(name::absolute(&name::path(typed))));
+        let path = name::absolute(&name::path(typed));
+        if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+            bail!("{}: there is no such folder for its target", name::shown(folder));
+        }
+        return Ok(name::text(path));
     }
     let mut address: Address = typed.parse()?;
-    if let libdisk::Location::File { path, .. } = &mut address.location {
+    if let Location::File { path, .. } = &mut address.location {
         let file = name::path(path.to_str().unwrap_or_default());
         if !file.exists() {
             bail!("{}: there is no such file", name::shown(&file));
@@ -336,7 +341,7 @@ fn place(typed: &str, is_source: bool) -> Result<String> {
 }
 
 /// Whether the program would take these words.
-fn judge(words: &[String]) -> Result<()> {
+fn judge(command: &mut clap::Command, words: &[String]) -> Result<()> {
     let typed = std::iter::once("refloat").chain(words.iter().map(String::as_str)).map(Into::into);
     let (typed, signatures) = azure::take(typed).map_err(|wrong| anyhow!("{wrong}"))?;
     if !signatures.is_empty() {
@@ -345,7 +350,7 @@ fn judge(words: &[String]) -> Result<()> {
              REFLOAT_AZURE_SAS or --sas-file"
         );
     }
-    let Err(error) = Cli::whole().try_get_matches_from(typed) else { return Ok(()) };
+    let Err(error) = command.try_get_matches_from_mut(typed) else { return Ok(()) };
     if error.kind() == ErrorKind::DisplayHelp {
         bail!("it asks for help");
     }
@@ -370,6 +375,8 @@ fn together(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
             faults.push(format!("line {line} ({}): its target is that of line {other}, too", machine.id));
         }
     }
+    faults.extend(over_sources(machines, lines));
+    let circles = circles(machines);
     for (machine, line) in machines.iter().zip(lines) {
         let Some(machine) = machine else { continue };
         for after in &machine.after {
@@ -382,7 +389,7 @@ fn together(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
                 Some((_, other)) if other.wave > machine.wave => {
                     faults.push(format!("{place}: {after} is of a later wave"));
                 }
-                Some(_) if turns_back(machine, &ids) => {
+                Some(_) if circles.contains(machine.id.as_str()) => {
                     faults.push(format!("{place}: it waits for itself by way of {after}"));
                     break;
                 }
@@ -393,22 +400,55 @@ fn together(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
     faults
 }
 
-/// Whether a machine waits for itself.
-fn turns_back(machine: &Machine, ids: &HashMap<&str, (&usize, &Machine)>) -> bool {
-    let (mut seen, mut todo) = (std::collections::HashSet::new(), vec![machine]);
-    while let Some(one) = todo.pop() {
-        for after in &one.after {
-            if *after == machine.id {
-                return true;
-            }
-            if seen.insert(after.as_str())
-                && let Some((_, other)) = ids.get(after.as_str())
+/// Targets that are the source of a machine, its own or another's: a move would write over what is moved.
+fn over_sources(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let rows = || machines.iter().zip(lines).filter_map(|(machine, line)| Some((machine.as_ref()?, *line)));
+    let mut sources = HashMap::new();
+    for (machine, line) in rows() {
+        let further = machine.migrate.iter().zip(machine.migrate.iter().skip(1)).filter(|(it, _)| *it == "--disk");
+        for typed in machine.migrate.get(1).into_iter().chain(further.map(|(_, disk)| disk)) {
+            if let Ok(Address { location: Location::File { path, .. }, .. }) = typed.parse()
+                && let Some(path) = real(&path)
             {
-                todo.push(other);
+                sources.entry(path).or_insert(line);
             }
         }
     }
-    false
+    rows()
+        .filter_map(|(machine, line)| {
+            let target = real(&name::path(machine.migrate.get(2)?))?;
+            let of = *sources.get(&target)?;
+            let whose = if of == line { "its own source".to_owned() } else { format!("the source of line {of}") };
+            Some(format!("line {line} ({}): its target is {whose}", machine.id))
+        })
+        .collect()
+}
+
+/// The machines that wait for themselves: those that are left when all that wait for nobody left, and all that
+/// nobody left waits for, have been taken away, again and again.
+fn circles(machines: &[Option<Machine>]) -> HashSet<&str> {
+    let mut waits: HashMap<&str, HashSet<&str>> = HashMap::new();
+    let mut waited: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for machine in machines.iter().flatten() {
+        waits.entry(&machine.id).or_default().extend(machine.after.iter().map(String::as_str));
+        machine.after.iter().for_each(|after| {
+            waited.entry(after).or_default().insert(&machine.id);
+        });
+    }
+    let mut left: HashSet<&str> = waits.keys().copied().collect();
+    let is_free = |of: &HashMap<&str, HashSet<&str>>, id: &str, left: &HashSet<&str>| {
+        of.get(id).is_none_or(|others| !others.iter().any(|other| left.contains(other)))
+    };
+    let mut todo: Vec<&str> = left.iter().copied().collect();
+    while let Some(id) = todo.pop() {
+        if left.contains(id) && (is_free(&waits, id, &left) || is_free(&waited, id, &left)) {
+            left.remove(id);
+            let near = waits.get(id).into_iter().chain(waited.get(id)).flatten();
+            todo.extend(near.filter(|id| left.contains(*id)));
+        }
+    }
+    left
 }
 
 #[cfg(test)]
@@ -517,6 +557,23 @@ mod tests {
             ),
             "no.raw: there is no such file",
         );
+        let chain = |last: &str| -> String {
+            let rows = (1..3000).map(|n| row(&format!("m{n}"), &format!("azure:s/g/m{n}"), &format!("azure-gen2,m{},,", n - 1)));
+            format!("{header}{}{}", row("m0", "azure:s/g/m0", last), rows.collect::<String>())
+        };
+        assert_eq!(read(&chain("azure-gen2,,,")).unwrap().len(), 3000);
+        refused(&chain("azure-gen2,m2999,,"), "waits for itself");
+        let folder = tempfile::tempdir().unwrap();
+        let [source, other] = ["a.raw", "b.raw"].map(|name| folder.path().join(name));
+        std::fs::write(&source, "a").unwrap();
+        std::fs::write(&other, "b").unwrap();
+        let local = |id: &str, from: &Path, to: &Path| {
+            format!("{id},{},{},azure-gen2,,,\n", from.display(), to.display())
+        };
+        refused(&format!("{header}{}", local("a", &source, &source)), "its target is its own source");
+        let into = |to: &Path| format!("{header}{}{}", local("a", &source, to), local("b", &other, &folder.path().join("b.vhd")));
+        refused(&into(&other), "its target is the source of line 3");
+        refused(&into(&folder.path().join("none/a.vhd")), "there is no such folder");
         let signed = row("a", "azure:https://a.blob.core.windows.net/c/d.vhd?sv=1&sig=abc", "azure-gen2,,,");
         let said = format!("{:#}", read(&format!("{header}{signed}")).unwrap_err());
         assert!(

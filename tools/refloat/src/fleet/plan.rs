@@ -14,7 +14,7 @@ use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetPlanArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::name;
+use crate::{name, present};
 
 /// What was frozen, for `--json`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -70,12 +70,13 @@ fn page(planned: &Planned) -> Page {
     for written in &planned.engines {
         page.line(Line::new(format!("{}: {}", written.engine, written.command)).hang(2));
     }
-    page.line(Line::new(format!("here: refloat fleet run {} --jobs 2", planned.folder)).hang(2));
+    let folder = present::quote(&planned.folder);
+    page.line(Line::new(format!("here: refloat fleet run {folder} --jobs 2")).hang(2));
     if !planned.policies.is_empty() {
         let files = planned.policies.join(", ");
         page.line(Line::new(format!("what tasks have to be allowed, and no more: {files}")).hang(2));
     }
     page.gap();
-    page.line(Line::new(format!("how far it is: refloat fleet status {}", planned.folder)).hang(2));
+    page.line(Line::new(format!("how far it is: refloat fleet status {folder}")).hang(2));
     page
 }

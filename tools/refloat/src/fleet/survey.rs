@@ -155,10 +155,16 @@ pub(crate) fn run(context: &Context, args: &FleetSurveyArgs) -> Outcome {
     let machines: Vec<Surveyed> = surveyed.into_iter().map(|(_, machine)| machine).collect();
     let mut survey = Survey::of(args, &machines, refused, context.global.ebs_requests_per_second);
     survey.seconds = began.elapsed().as_secs();
-    write(&store, args, &survey, &machines)?;
+    if let Some(other) = write(&store, args, &survey, &machines)? {
+        context.note(format!(
+            "note: {} was edited and stays as it is; what this survey proposes is in {other}",
+            survey.list
+        ));
+    }
     context.answer(&survey, || Ok(page(&survey)))?;
     // What gave no answer was not looked at.
-    Ok(Answer::from_bool(survey.refused.is_empty()))
+    let looked = machines.iter().any(|machine| machine.verdict != Verdict::Unknown);
+    Ok(Answer::from_bool(survey.refused.is_empty() && looked))
 }
 
 /// What is known of a machine, and what is not yet is looked at.
@@ -295,7 +301,16 @@ impl Survey {
 }
 
 /// The list, the lines and the page.
-fn write(store: &Directory, args: &FleetSurveyArgs, survey: &Survey, machines: &[Surveyed]) -> Result<()> {
+/// The list of what can be moved, as it was written here; people edit the other one.
+const PROPOSED: &str = "survey/fleet.csv";
+
+/// Writes all files of a survey. A list that somebody has edited stays: the name of the one beside it then.
+fn write(
+    store: &Directory,
+    args: &FleetSurveyArgs,
+    survey: &Survey,
+    machines: &[Surveyed],
+) -> Result<Option<&'static str>> {
     let mut list = csv::Writer::from_writer(Vec::new());
     list.write_record(["id", "source", "target", "for", "wave", "gib", "aws-role"])?;
     for machine in machines.iter().filter(|machine| machine.verdict < Verdict::Blocked) {
@@ -304,10 +319,18 @@ fn write(store: &Directory, args: &FleetSurveyArgs, survey: &Survey, machines: &
         let role = machine.role.as_deref().unwrap_or_default();
         list.write_record([&machine.id, &machine.source, &target, &machine.target, &wave, &gib, role])?;
     }
-    store.write("fleet.csv", &list.into_inner().map_err(|error| anyhow!("{error}"))?)?;
+    let list = list.into_inner().map_err(|error| anyhow!("{error}"))?;
+    let there = store.read("fleet.csv")?.map(|entry| entry.bytes);
+    let proposed = store.read(PROPOSED)?.map(|entry| entry.bytes);
+    let is_edited = there.is_some() && there != proposed && there.as_ref() != Some(&list);
+    store.write(PROPOSED, &list)?;
+    if !is_edited {
+        store.write("fleet.csv", &list)?;
+    }
     let lines: Vec<String> = machines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     store.write("survey.jsonl", (lines.join("\n") + "\n").as_bytes())?;
-    store.write("survey.html", portfolio::html(survey, machines).as_bytes())
+    store.write("survey.html", portfolio::html(survey, machines).as_bytes())?;
+    Ok(is_edited.then_some(PROPOSED))
 }
 
 fn page(survey: &Survey) -> Page {
@@ -332,6 +355,11 @@ fn page(survey: &Survey) -> Page {
     }
     page.gap();
     page.line(Line::new(format!("{}: a page for a browser", survey.page)).hang(2));
+    let movable = |(verdict, machines): &(Verdict, usize)| *verdict < Verdict::Blocked && *machines > 0;
+    if !survey.counts.iter().any(movable) {
+        page.line(Line::new("no machine can be moved as it is").hang(2));
+        return page;
+    }
     page.line(Line::new(format!("{}: what can be moved; look at its targets", survey.list)).hang(2));
     page.gap();
     let list = present::quote(&survey.list);
