@@ -106,7 +106,9 @@ mod tests {
 
     fn costs(walls: [f64; 3], cpu: f64) -> Costs {
         let mut costs = Costs::default();
-        walls.map(|wall| costs.push(Cost { wall, cpu, resident: 20.0 }));
+        for wall in walls {
+            costs.push(Cost { wall, cpu, resident: 20.0 });
+        }
         costs
     }
 

@@ -98,9 +98,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let meeting = Meeting::at(root.path(), "https://ebs.eu-west-1.amazonaws.com").unwrap();
         // Each is new, as a process that has just begun.
-        let mut pauses = (0..50).map(|_| meeting.turns("blocks").unwrap().take(START, STEP).unwrap());
-        assert_eq!(pauses.by_ref().take_while(|pause| *pause == 0).count(), 10);
-        assert_eq!(pauses.last().unwrap(), 40 * STEP);
+        let pauses = (0..50).map(|_| meeting.turns("blocks").unwrap().take(START, STEP).unwrap());
+        let pauses: Vec<_> = pauses.collect();
+        assert_eq!(pauses.iter().take_while(|pause| **pause == 0).count(), 10);
+        assert_eq!(pauses.last(), Some(&(40 * STEP)));
         let other = Meeting::at(root.path(), "https://ebs.us-east-1.amazonaws.com").unwrap();
         assert_eq!(other.turns("blocks").unwrap().take(START, STEP).unwrap(), 0);
         assert_eq!(meeting.turns("lists").unwrap().take(START, STEP).unwrap(), 0);

@@ -204,12 +204,12 @@ pub fn footer_before_end(file: &Disk) -> Result<Option<u64>> {
         footer.is_some_and(|it| it.disk_type() == DiskType::Fixed && it.size() == place)
     };
     let marks = bytes.windows(ondisk::COOKIE.len()).enumerate().filter(|(_, mark)| **mark == ondisk::COOKIE);
-    let found = marks.filter_map(|(at, _)| {
+    let mut found = marks.filter_map(|(at, _)| {
         let place = start.checked_add(u64::try_from(at).ok()?)?;
         let sector = file.read_vec(place, 512).ok()?;
         is_one(place, &sector).then_some(place)
     });
-    Ok(found.last())
+    Ok(found.next_back())
 }
 
 /// The disk of a fixed VHD: all before the footer.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use clap::error::ErrorKind;
-use libdisk::{Address, Location};
 use libdisk::cloud::azure::DiskId;
+use libdisk::{Address, Location};
 
 use super::frozen::{Machine, managed_disk};
 use crate::answer::Help;
@@ -406,7 +406,8 @@ fn over_sources(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
     let rows = || machines.iter().zip(lines).filter_map(|(machine, line)| Some((machine.as_ref()?, *line)));
     let mut sources = HashMap::new();
     for (machine, line) in rows() {
-        let further = machine.migrate.iter().zip(machine.migrate.iter().skip(1)).filter(|(it, _)| *it == "--disk");
+        let further =
+            machine.migrate.iter().zip(machine.migrate.iter().skip(1)).filter(|(it, _)| *it == "--disk");
         for typed in machine.migrate.get(1).into_iter().chain(further.map(|(_, disk)| disk)) {
             if let Ok(Address { location: Location::File { path, .. }, .. }) = typed.parse()
                 && let Some(path) = real(&path)
@@ -419,7 +420,8 @@ fn over_sources(machines: &[Option<Machine>], lines: &[usize]) -> Vec<String> {
         .filter_map(|(machine, line)| {
             let target = real(&name::path(machine.migrate.get(2)?))?;
             let of = *sources.get(&target)?;
-            let whose = if of == line { "its own source".to_owned() } else { format!("the source of line {of}") };
+            let whose =
+                if of == line { "its own source".to_owned() } else { format!("the source of line {of}") };
             Some(format!("line {line} ({}): its target is {whose}", machine.id))
         })
         .collect()
@@ -558,7 +560,9 @@ mod tests {
             "no.raw: there is no such file",
         );
         let chain = |last: &str| -> String {
-            let rows = (1..3000).map(|n| row(&format!("m{n}"), &format!("azure:s/g/m{n}"), &format!("azure-gen2,m{},,", n - 1)));
+            let rows = (1..3000).map(|n| {
+                row(&format!("m{n}"), &format!("azure:s/g/m{n}"), &format!("azure-gen2,m{},,", n - 1))
+            });
             format!("{header}{}{}", row("m0", "azure:s/g/m0", last), rows.collect::<String>())
         };
         assert_eq!(read(&chain("azure-gen2,,,")).unwrap().len(), 3000);
@@ -571,7 +575,9 @@ mod tests {
             format!("{id},{},{},azure-gen2,,,\n", from.display(), to.display())
         };
         refused(&format!("{header}{}", local("a", &source, &source)), "its target is its own source");
-        let into = |to: &Path| format!("{header}{}{}", local("a", &source, to), local("b", &other, &folder.path().join("b.vhd")));
+        let into = |to: &Path| {
+            format!("{header}{}{}", local("a", &source, to), local("b", &other, &folder.path().join("b.vhd")))
+        };
         refused(&into(&other), "its target is the source of line 3");
         refused(&into(&folder.path().join("none/a.vhd")), "there is no such folder");
         let signed = row("a", "azure:https://a.blob.core.windows.net/c/d.vhd?sv=1&sig=abc", "azure-gen2,,,");

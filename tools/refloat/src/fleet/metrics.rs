@@ -5,6 +5,9 @@ use std::fmt::Write;
 use super::state::Stage;
 use super::status::Status;
 
+/// How such a file begins.
+pub(super) const START: &str = "# HELP refloat_fleet_machines ";
+
 pub(crate) fn text(status: &Status) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {

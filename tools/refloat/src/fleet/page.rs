@@ -30,10 +30,13 @@ ul.key{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;m
 svg{width:100%;height:auto;color:var(--good)}svg text{fill:var(--soft);font-size:11px}\
 @media print{body{margin:0;max-width:none}}";
 
+/// How such a page begins.
+pub(super) const START: &str = "<!doctype html>\n<!-- refloat fleet status -->\n";
+
 pub(crate) fn html(status: &Status) -> String {
     let (done, all) = (status.count(Stage::Done), status.machines.len());
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+        "{START}<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>{done} of {all} machines done</title><style>{STYLE}\
          </style></head><body><main>\n<h1>{done} of {all} machines done</h1>\n<p class=\"soft\">{}, as of {}</p>\n",
         escape_html(&status.folder),

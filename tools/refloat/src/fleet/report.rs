@@ -5,7 +5,6 @@ use std::time::Duration;
 use guestfix::edit::hex;
 use guestfix::handover::document::{self, Block};
 use guestfix::report::{Line, Page, Waiver, counted};
-use libdisk::image::{Output, write_file};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::frozen::{Fleet, Machine};
 use super::state::{Known, Receipt, Stage, TEST, key, now};
-use super::status::ink;
+use super::status::{ink, write_again};
 use super::store::{self, Store};
 use super::task::time_of;
 use crate::answer::{Answer, Outcome};
@@ -130,10 +129,12 @@ pub(crate) fn run(context: &Context, args: &FleetReportArgs) -> Outcome {
     let report = SignOff::of(&*store, &fleet, store.to_string())?;
     let blocks = report.blocks();
     if let Some(path) = &args.markdown {
-        write_file(&Output::replacing(path), document::markdown(&blocks).as_bytes())?;
+        let text = document::markdown(&blocks);
+        write_again(path, text.lines().next().unwrap_or_default(), &text)?;
     }
     if let Some(path) = &args.html {
-        write_file(&Output::replacing(path), document::html(&blocks).as_bytes())?;
+        let text = document::html(&blocks);
+        write_again(path, text.split_inclusive("</title>").next().unwrap_or_default(), &text)?;
     }
     context.answer(&report, || Ok(report.page()))?;
     // Who signs wants to know that something is missing.

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -144,9 +144,15 @@ pub(crate) struct Known {
     pub(crate) receipt: Option<Receipt>,
     /// Whose it is now.
     pub(crate) lease: Option<Lease>,
+    /// Which of its files is no such file any more, so that nobody can tell how far it is.
+    pub(crate) damaged: Option<String>,
 }
 
 impl Known {
+    /// What to do about a file that is damaged.
+    pub(crate) const MENDS: &'static str =
+        "delete that file, and run the same command: what the target holds already is not sent again";
+
     /// Of the move of a row.
     pub(crate) fn read(store: &dyn Store, index: usize, machine: &Machine) -> Result<Self> {
         Self::of(store, index, "", &machine.digest())
@@ -155,14 +161,29 @@ impl Known {
     /// Of the files of a row that begin so. What is about other words than those with this digest is not about it.
     pub(crate) fn of(store: &dyn Store, index: usize, part: &str, digest: &str) -> Result<Self> {
         let key = |file: &str| key(index, &format!("{part}{file}"));
-        let receipt: Option<Receipt> = read(store, &key("receipt.json"))?;
-        let state: Option<State> = read(store, &key("state.json"))?;
-        let lease = store.read(&key("lease"))?;
-        let lease = lease.map(|entry| Lease::in_force(store, &entry)).transpose()?.flatten();
+        let (receipt, lease) = (key("receipt.json"), key("lease"));
+        let mut damaged = None;
+        let mut judge = |key: &str, error: &serde_json::Error| {
+            damaged = Some(format!("{key} in {store} cannot be read: {error}"));
+        };
+        let receipt: Option<Receipt> = read(store, &receipt, &mut judge)?;
+        let state: Option<State> = read(store, &key("state.json"), &mut judge)?;
+        let entry = store.read(&lease)?;
+        let lease = match entry.map(|entry| Lease::in_force(store, &entry)).transpose() {
+            Ok(found) => found.flatten(),
+            Err(error) => match error.downcast_ref::<serde_json::Error>() {
+                Some(why) => {
+                    judge(&lease, why);
+                    None
+                }
+                None => return Err(error),
+            },
+        };
         Ok(Self {
             state: state.filter(|state| state.digest == digest),
             receipt: receipt.filter(|receipt| receipt.digest == digest),
             lease,
+            damaged,
         })
     }
 
@@ -174,6 +195,7 @@ impl Known {
 
     pub(crate) fn stage(&self) -> Stage {
         match self.newer() {
+            _ if self.damaged.is_some() => Stage::Failed,
             // Who was at it is heard of no more.
             Some(state) if state.stage == Stage::Running && self.lease.is_none() => Stage::Interrupted,
             Some(state) => state.stage,
@@ -183,10 +205,20 @@ impl Known {
     }
 }
 
-fn read<T: for<'a> Deserialize<'a>>(store: &dyn Store, key: &str) -> Result<Option<T>> {
+/// The file of this name, if it is there and what it should be; `judge` hears of one that is not.
+fn read<T: for<'a> Deserialize<'a>>(
+    store: &dyn Store,
+    key: &str,
+    judge: &mut dyn FnMut(&str, &serde_json::Error),
+) -> Result<Option<T>> {
     let Some(entry) = store.read(key)? else { return Ok(None) };
-    let value = serde_json::from_slice(&entry.bytes);
-    value.map(Some).with_context(|| format!("{key} in {store} cannot be read"))
+    match serde_json::from_slice(&entry.bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            judge(key, &error);
+            Ok(None)
+        }
+    }
 }
 
 /// Of all machines, in their order.

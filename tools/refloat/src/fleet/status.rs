@@ -1,7 +1,11 @@
 //! `refloat fleet status`: how far it is, from the folder alone.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
 use guestfix::report::{Ink, Line, Page};
 use libdisk::image::{Output, write_file};
 use schemars::JsonSchema;
@@ -13,11 +17,11 @@ use super::state::{Known, Stage, all, now};
 use super::store;
 use super::task::time_of;
 use super::{metrics, page};
-use crate::answer::{Answer, Outcome};
+use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetStatusArgs;
 use crate::context::Context;
 use crate::document::Document;
-use crate::present;
+use crate::{name, present};
 
 /// Machines that are listed on a terminal; the page and the document have all.
 const LISTED: usize = 40;
@@ -82,15 +86,35 @@ pub(crate) fn run(context: &Context, args: &FleetStatusArgs) -> Outcome {
     let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
     let fleet = Fleet::read(&*store)?;
     let known = all(&*store, &fleet)?;
-    let status = Status::of(present::quote(&crate::name::shown(&args.folder)), &fleet, &known);
+    let status = Status::of(present::quote(&name::shown(&args.folder)), &fleet, &known);
     if let Some(path) = &args.html {
-        write_file(&Output::replacing(path), page::html(&status).as_bytes())?;
+        write_again(path, page::START, &page::html(&status))?;
     }
     if let Some(path) = &args.metrics {
-        write_file(&Output::replacing(path), metrics::text(&status).as_bytes())?;
+        write_again(path, metrics::START, &metrics::text(&status))?;
     }
     context.answer(&status, || Ok(text(&status)))?;
     Ok(Answer::Yes)
+}
+
+/// Writes a file that is written again and again: over what begins so, and over nothing else.
+pub(super) fn write_again(path: &Path, start: &str, text: &str) -> Result<()> {
+    debug_assert!(text.starts_with(start), "{start}");
+    let is_own = || -> std::io::Result<bool> {
+        let mut there = Vec::new();
+        File::open(path)?.take(start.len() as u64).read_to_end(&mut there)?;
+        Ok(std::fs::metadata(path)?.is_file() && there == start.as_bytes())
+    };
+    match is_own() {
+        Ok(true) => {}
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Ok(false) => {
+            let what = anyhow!("{} is there, and is not what is written here", name::shown(path));
+            return Err(what).help("give the file another name, or remove that one");
+        }
+        Err(cause) => return Err(anyhow!(cause).context(name::shown(path))),
+    }
+    Ok(write_file(&Output::replacing(path), text.as_bytes())?)
 }
 
 /// Bytes that a receipt says were written or shared with the source's file, of all disks.
@@ -116,6 +140,7 @@ impl Row {
         let owner = known.lease.as_ref().map(|lease| lease.owner.clone());
         let untold = stage == Stage::Interrupted && state.is_some_and(|state| state.stage == Stage::Running);
         let why = match untold {
+            _ if known.damaged.is_some() => known.damaged.clone(),
             true => Some("whoever was at it is heard of no more".to_owned()),
             false => state.and_then(|state| state.why.clone()),
         };
@@ -131,7 +156,10 @@ impl Row {
             of: state.filter(|_| receipt.is_none()).and_then(|state| state.of),
             owner,
             why: why.filter(|_| stage != Stage::Done),
-            help: state.and_then(|state| state.help.clone()).filter(|_| stage != Stage::Done),
+            help: match known.damaged {
+                Some(_) => Some(Known::MENDS.to_owned()),
+                None => state.and_then(|state| state.help.clone()).filter(|_| stage != Stage::Done),
+            },
         }
     }
 }

@@ -148,6 +148,9 @@ impl Tasks<'_> {
 
     /// How it ended, if there is nothing to do.
     fn is_over(&self, machine: &Machine, known: &Known) -> Option<Ended> {
+        if let Some(why) = &known.damaged {
+            return Some(Ended::new(Stage::Failed, why, Known::MENDS));
+        }
         match self.work {
             Work::Test | Work::CleanUp if machine.test.is_none() => Some(Ended::new(
                 Stage::Failed,
