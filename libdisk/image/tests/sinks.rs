@@ -63,6 +63,8 @@ fn what_was_written_reads_back_and_is_the_same_every_time() {
         match kind {
             "raw" => {}
             "vhd" | "dynamic" => dissect::reads("vhd", &paths[0], None, &expected(kind)),
+            // It reads none that are packed by zstd.
+            "compressed" => {}
             kind => dissect::reads(kind, &paths[0], None, &expected(kind)),
         }
         let first = std::fs::read(&paths[0]).unwrap();

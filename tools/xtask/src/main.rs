@@ -3,6 +3,7 @@
 
 mod boot_matrix;
 mod demo_image;
+mod dist;
 mod fuzz;
 mod licences;
 mod packages;
@@ -21,6 +22,9 @@ cargo xtask TASK
                 tests; with --quick only format, lints and the tests that mount and boot nothing
   fuzz [TARGET] run a fuzz target, or all, for an hour each; --seconds N sets how long. Not part of
                 `test`: its build takes five minutes of processor time, and needs g++
+  dist          make what users are given, in dist/: the binary for glibc 2.17 as an archive, a Debian package,
+                an RPM and an image for containers, its SBOM, and the sums; --target TRIPLE for another
+                platform, --test tries them all in chroots. Takes ten minutes
   demo-image    make the example inside the program anew (tools/refloat/src/demo/ec2-guest.img.zst)
   rules-page    write RULES.md, the page of all rules, anew
   boot-matrix   boot every guest we can make, before and after, on every QEMU there is; takes an hour
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--quick"] => test::run(true),
         ["fuzz", ref options @ ..] => fuzz::verb(options),
+        ["dist", ref options @ ..] => dist::verb(options),
         ["demo-image"] => demo_image::run(),
         ["rules-page"] => rules_page(),
         ["boot-matrix"] => boot_matrix::run(),

@@ -83,7 +83,9 @@ impl Refloat {
 /// The program, in `folder`, not started yet. `line` is what is typed after `refloat`, split at spaces. It
 /// finds no credentials of the machine that the tests run on.
 pub(crate) fn command(folder: &Path, line: &str) -> Refloat {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_refloat"));
+    // `cargo xtask dist --test` tries the one that it made.
+    let made = std::env::var_os("REFLOAT_PROGRAM");
+    let mut command = Command::new(made.as_deref().unwrap_or(env!("CARGO_BIN_EXE_refloat").as_ref()));
     command.current_dir(folder).args(line.split_whitespace()).env("NO_COLOR", "1").env_remove("COLUMNS");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     Refloat(command)
