@@ -70,7 +70,7 @@ fn debian_package(made: &Made, chroot: &Chroot) -> Result<()> {
     for entry in fs::read_dir(chroot.path("usr/share/man/man1"))? {
         let page = entry?.path();
         if page.file_name().is_some_and(|name| name.to_string_lossy().starts_with("refloat")) {
-            let script = r#"gzip -dc "$0" | groff -man -Tutf8 -ww -z 2>&1"#;
+            let script = r#"gzip -dc "$0" | groff -Kutf8 -man -Tutf8 -ww -z 2>&1"#;
             let complaints = said(Command::new("sh").args(["-c", script]).arg(&page))?;
             ensure!(complaints.is_empty(), "{}: {complaints}", page.display());
             pages += 1;
