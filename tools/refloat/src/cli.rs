@@ -424,7 +424,7 @@ pub(crate) struct CheckArgs {
     /// The sizes to choose from, as az vm list-skus --output json prints them [default: a table of 2026-11]
     #[arg(long, value_name = "FILE.json")]
     pub(crate) skus: Option<PathBuf>,
-    /// What the sizes cost: an answer of https://prices.azure.com/api/retail/prices as JSON (several as a list), or a
+    /// What the sizes cost: an answer of Azure's Retail Prices API (prices.azure.com) as JSON (several as a list), or a
     /// table region,size,usd_hour
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
