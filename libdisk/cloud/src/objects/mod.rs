@@ -2,7 +2,7 @@
 //! they were.
 //!
 //! Four requests of each service, over the one HTTP client, with the signatures, the tokens and the retries that
-//! snapshots and disks have. `Service` is the seam; [`s3`] and [`azure::container`](crate::azure) are its two sides.
+//! snapshots and disks have. `Service` is the seam; `s3` and [`azure::container`](crate::azure) are its two sides.
 //!
 //! # Conditions
 //!
