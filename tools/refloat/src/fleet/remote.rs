@@ -292,12 +292,17 @@ mod tests {
         let mut found = far.usual().kept("vm/1/sent").unwrap();
         let of = |found: &dyn Kept, name: &str| std::fs::read(found.path().join("azure").join(name)).unwrap();
         assert!(of(&*found, "os.transfer") == record && of(&*found, "os.pages") == vec![0; 33 << 20]);
+        // A kill leaves more here than was put: the same machine goes on from that, another one from what was put.
+        let more = [record.clone(), b"more".to_vec()].concat();
+        std::fs::write(path.join("os.transfer"), &more).unwrap();
+        assert!(of(&*store.kept("vm/1/sent").unwrap(), "os.transfer") == more);
+        assert!(of(&*far.usual().kept("vm/1/sent").unwrap(), "os.transfer") == record);
         // It is begun anew, and shorter; another file is not there any more.
         record.truncate(1 << 20);
         std::fs::write(found.path().join("azure/os.transfer"), &record).unwrap();
         std::fs::remove_file(found.path().join("azure/os.pages")).unwrap();
         found.keep(&mut || true).unwrap();
-        let found = store.kept("vm/1/sent").unwrap();
+        let found = far.usual().kept("vm/1/sent").unwrap();
         assert!(of(&*found, "os.transfer") == record && !found.path().join("azure/os.pages").exists());
     }
 

@@ -5,7 +5,8 @@
 //! check themselves, so it does no harm that a kill may leave one of them newer than another.
 //!
 //! A record is put as soon as it begins, for a blob that has something and no record is taken for somebody else's. What a
-//! kill leaves before that is found by the next task on the same machine.
+//! kill leaves before it is put is found by the next task on the same machine: a record only grows, so the one there that
+//! goes on from what was put is the newer one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -61,24 +62,56 @@ fn piece_of(rest: &str) -> Option<(PathBuf, u64)> {
 }
 
 impl Sent {
-    /// The folder as it was kept last, in one of this machine: where nothing was kept, what that has.
+    /// The folder as it was kept last, in one of this machine; what that has, if it goes on from there.
     pub(super) fn fetch(objects: &Arc<Objects>, key: &str, folder: PathBuf) -> Result<Self> {
         let (objects, below) = (Arc::clone(objects), format!("{key}/"));
         let mut sent = Self { objects, below, folder, kept: Instant::now(), files: BTreeMap::new() };
         let keys = sent.objects.list(&sent.below)?;
-        if !keys.is_empty() {
+        let piece = |key: String| {
+            let (file, number) = key.strip_prefix(&sent.below).and_then(piece_of)?;
+            Some((key, file, number))
+        };
+        let pieces: Vec<_> = keys.into_iter().filter_map(piece).collect();
+        if sent.goes_on_from(&pieces)? {
+            for (_, file, number) in pieces {
+                // All of it is put again, and what is too much goes.
+                sent.files.entry(file).or_default().pieces.insert(number, Sum::default());
+            }
+            return Ok(sent);
+        }
+        if !pieces.is_empty() {
             let emptied = fs::remove_dir_all(&sent.folder)
                 .and_then(|()| DirBuilder::new().mode(0o700).create(&sent.folder));
             emptied.with_context(|| format!("{}: cannot be emptied", name::shown(&sent.folder)))?;
         }
-        for key in keys {
-            let Some((file, number)) = key.strip_prefix(&sent.below).and_then(piece_of) else { continue };
+        for (key, file, number) in pieces {
             let Some(object) = sent.objects.get(&key)? else { continue };
             let sum: Sum = Sha256::digest(&object.bytes).into();
             sent.put_back(&file, number, &object.bytes)?;
             sent.files.entry(file).or_default().pieces.insert(number, sum);
         }
         Ok(sent)
+    }
+
+    /// Whether the folder has records, each of which begins with what was put of it. One that was begun anew elsewhere may
+    /// be taken for that: `migrate` looks for what it says in the blob, and sends again what is not there.
+    fn goes_on_from(&self, pieces: &[(String, PathBuf, u64)]) -> Result<bool> {
+        let mut names = Vec::new();
+        let found = files(&self.folder, Path::new(""), &mut names);
+        found.with_context(|| format!("{}: cannot be read", name::shown(&self.folder)))?;
+        if !names.iter().any(|name| is_record(name)) {
+            return Ok(false);
+        }
+        for (key, file, number) in pieces.iter().filter(|(_, file, _)| is_record(file)) {
+            let Some(object) = self.objects.get(key)? else { continue };
+            let mut here = vec![0; object.bytes.len()];
+            let read = File::open(self.folder.join(file))
+                .and_then(|file| file.read_exact_at(&mut here, number.saturating_mul(PIECE)));
+            if read.is_err() || here != object.bytes {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn put_back(&self, file: &Path, number: u64, bytes: &[u8]) -> Result<()> {
@@ -149,6 +182,11 @@ impl Sent {
     }
 }
 
+/// Whether a file is the record of a transfer, which says what the others are about.
+fn is_record(name: &Path) -> bool {
+    name.extension().is_some_and(|extension| extension == "transfer")
+}
+
 /// All files below a folder, by their names in it.
 fn files(folder: &Path, within: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder.join(within))? {
@@ -184,7 +222,8 @@ impl Kept for Sent {
         let mut names: Vec<PathBuf> = self.files.keys().cloned().collect();
         files(&self.folder, Path::new(""), &mut names)
             .with_context(|| format!("{}: cannot be read", name::shown(&self.folder)))?;
-        names.sort();
+        // Records first: without one what is in a blob is somebody else's.
+        names.sort_by(|a, b| is_record(b).cmp(&is_record(a)).then_with(|| a.cmp(b)));
         names.dedup();
         for name in names {
             let mut known = self.files.remove(&name).unwrap_or_default();
