@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use ureq::http::uri::Scheme;
-use ureq::http::{Request, Response};
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Body};
 
@@ -29,6 +29,13 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// Whether a host is this machine, which is asked by plain HTTP as well.
 pub(crate) fn is_here(host: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].contains(&host)
+}
+
+/// Whether a service is asked at this URL: by `https`, or by plain `http` on this machine.
+pub(crate) fn is_asked(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let is_plain = uri.scheme() == Some(&Scheme::HTTP);
+    !host.is_empty() && (uri.scheme() == Some(&Scheme::HTTPS) || is_plain && is_here(host))
 }
 
 /// A client for one endpoint. Connections are kept and used again; nothing is tried twice here.

@@ -3,7 +3,6 @@
 //! References: "Track asynchronous Azure operations" and "Throttling Resource Manager requests",
 //! learn.microsoft.com, 2026; how `az` 2.91 polls, as it was recorded.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,11 @@ use ureq::{Agent, Body};
 use super::place::Place;
 use super::refusal;
 use super::request::{Call, header};
-use super::token::{Credentials, Token};
+use super::token::Held;
 use super::{BlobUrl, Signature};
 use crate::fault::{Fault, FaultKind};
+use crate::http;
 use crate::retry::{Cloud, Failure, Retry};
-use crate::{http, lock};
 
 /// How long an operation may go on. Making or closing a disk takes seconds.
 const OPERATION: Duration = Duration::from_secs(30 * 60);
@@ -30,8 +29,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Manager {
     place: Place,
-    credentials: Credentials,
-    token: Mutex<Option<Token>>,
+    held: Held,
     agent: Agent,
     patience: Duration,
     /// Whether it has ever answered.
@@ -69,8 +67,7 @@ impl Manager {
         let failed = |fault| Failure::new(Cloud::AzureManager, "Azure Resource Manager", "connect", fault);
         Ok(Self {
             place: Place::of_environment().map_err(failed)?,
-            credentials: Credentials::of_environment(),
-            token: Mutex::new(None),
+            held: Held::of_environment(),
             agent: http::agent().map_err(failed)?,
             patience,
             answered: AtomicBool::new(false),
@@ -199,23 +196,12 @@ impl Manager {
         Ok(answer)
     }
 
-    /// The token, a new one where the old one's time is over.
-    fn token(&self) -> Result<Token, Fault> {
-        let mut held = lock(&self.token);
-        if let Some(token) = held.as_ref().filter(|token| token.is_good()) {
-            return Ok(token.clone());
-        }
-        let token = self.credentials.token(&self.agent, &self.place)?;
-        *held = Some(token.clone());
-        Ok(token)
-    }
-
     /// Makes it once. The token goes to the manager alone, and is in no fault.
     fn send(&self, ask: &Ask<'_>) -> Result<Answer, Fault> {
         if self.within(&ask.url).is_none() {
             return Err(Fault::new(FaultKind::Protocol, "the answer points to another service"));
         }
-        let token = self.token()?;
+        let token = self.held.token(&self.agent, &self.place)?;
         let body = ask.body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(&ask.method)
@@ -245,7 +231,9 @@ impl Manager {
         let fault = hidden(refusal::of_answer(status, &bytes.unwrap_or_default()));
         match fault.kind() {
             // The next one is asked for anew: it may have been taken back before its time.
-            FaultKind::Credentials => *lock(&self.token) = None,
+            FaultKind::Credentials => {
+                self.held.forget();
+            }
             FaultKind::Throttled => std::thread::sleep(pause.unwrap_or_default().min(LONGEST)),
             _ => {}
         }

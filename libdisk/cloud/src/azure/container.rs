@@ -1,7 +1,5 @@
 //! Blobs of bytes below a place in a container: Get Blob, Put Blob, Delete Blob and List Blobs.
 
-use std::sync::Mutex;
-
 use roxmltree::Document;
 use ureq::http::{Method, Response};
 use ureq::{Agent, Body};
@@ -9,12 +7,12 @@ use ureq::{Agent, Body};
 use super::place::Place;
 use super::request::Call;
 use super::signature::{Signature, Signatures};
-use super::token::{Credentials, Secret, Token};
+use super::token::{Held, Secret};
 use super::url::BlobUrl;
 use crate::fault::{Fault, FaultKind};
+use crate::http;
 use crate::objects::{Ask, Page, Service};
 use crate::retry::Cloud;
-use crate::{http, lock};
 
 /// Who a token for storage is for, in every cloud ("Authorize with Microsoft Entra ID", REST reference).
 const AUDIENCE: &str = "https://storage.azure.com";
@@ -30,8 +28,7 @@ pub(crate) struct Container {
     prefix: String,
     signatures: Signatures,
     place: Place,
-    credentials: Credentials,
-    token: Mutex<Option<Token>>,
+    held: Held,
 }
 
 impl Container {
@@ -44,8 +41,7 @@ impl Container {
             url: url.clone(),
             signatures: signatures.clone(),
             place: Place { audience: AUDIENCE, ..Place::of_environment()? },
-            credentials: Credentials::of_environment(),
-            token: Mutex::new(None),
+            held: Held::of_environment(),
         })
     }
 
@@ -54,11 +50,7 @@ impl Container {
         if signature.is_some() {
             return Ok(None);
         }
-        let mut held = lock(&self.token);
-        if !held.as_ref().is_some_and(Token::is_good) {
-            *held = Some(self.credentials.token(&self.agent, &self.place)?);
-        }
-        Ok(held.as_ref().map(|token| token.secret.clone()))
+        Ok(Some(self.held.token(&self.agent, &self.place)?.secret))
     }
 }
 
@@ -101,7 +93,7 @@ impl Service for Container {
     fn renew(&self) -> bool {
         match self.signatures.of(&self.url) {
             Some(old) => self.signatures.renew(&self.url, &old),
-            None => lock(&self.token).take().is_some(),
+            None => self.held.forget(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Which of Microsoft's clouds is meant, and where its services are.
 
 use ureq::http::Uri;
-use ureq::http::uri::Scheme;
 
 use super::token::variable;
 use crate::fault::{Fault, FaultKind};
@@ -75,11 +74,8 @@ fn checked(name: &str, url: &str) -> Result<String, Fault> {
     // Azure's own programs take a host alone, too.
     let whole = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
     let uri: Option<Uri> = whole.parse().ok();
-    let is_good = uri.as_ref().is_some_and(|uri| {
-        let host = uri.host().unwrap_or_default();
-        let secure = uri.scheme() == Some(&Scheme::HTTPS) || http::is_here(host);
-        secure && !host.is_empty() && uri.query().is_none() && !whole.contains('@')
-    });
+    let is_good =
+        uri.is_some_and(|uri| http::is_asked(&uri) && uri.query().is_none() && !whole.contains('@'));
     let why = "is no URL of a service: https://HOST is one; by plain http only this machine is asked";
     if is_good { Ok(whole) } else { Err(Fault::new(FaultKind::Invalid, format!("{name} {why}"))) }
 }

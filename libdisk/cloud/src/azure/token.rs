@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,7 +16,7 @@ use ureq::http::Request;
 
 use super::place::Place;
 use crate::fault::{Fault, FaultKind, MAX_TOLD, told};
-use crate::http;
+use crate::{http, lock};
 
 /// So much is read of a token's file, and of what `az` says.
 const MAX_READ: u64 = 256 << 10;
@@ -106,6 +107,39 @@ impl Source {
 /// Who is asked for tokens, in that order.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials(Vec<Source>);
+
+/// The token that is in use, and who gives the next one out.
+#[derive(Debug)]
+pub(super) struct Held {
+    credentials: Credentials,
+    token: Mutex<Option<Token>>,
+}
+
+impl Held {
+    /// With the credentials that the environment names; nobody is asked yet.
+    pub(super) fn of_environment() -> Self {
+        Self { credentials: Credentials::of_environment(), token: Mutex::new(None) }
+    }
+
+    /// The token, a new one where the old one's time is over.
+    ///
+    /// # Errors
+    /// As [`Credentials::token`].
+    pub(super) fn token(&self, agent: &Agent, place: &Place) -> Result<Token, Fault> {
+        let mut held = lock(&self.token);
+        if let Some(token) = held.as_ref().filter(|token| token.is_good()) {
+            return Ok(token.clone());
+        }
+        let token = self.credentials.token(agent, place)?;
+        *held = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Gives it up, as one that was refused; whether there was one.
+    pub(super) fn forget(&self) -> bool {
+        lock(&self.token).take().is_some()
+    }
+}
 
 /// A variable of the environment, if it says something.
 pub(super) fn variable(name: &str) -> Option<String> {

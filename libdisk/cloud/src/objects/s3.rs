@@ -2,7 +2,6 @@
 
 use roxmltree::Document;
 use ureq::Body;
-use ureq::http::uri::Scheme;
 use ureq::http::{Method, Request, Response, Uri};
 
 use super::{Ask, Options, Page, Service};
@@ -62,12 +61,7 @@ impl S3 {
 /// The URL of what stands for S3: by plain `http` only this machine is asked.
 fn checked(endpoint: &str) -> Result<&str, Fault> {
     let uri: Option<Uri> = endpoint.parse().ok();
-    let is_good = uri.is_some_and(|uri| {
-        let host = uri.host().unwrap_or_default();
-        !host.is_empty()
-            && (uri.scheme() == Some(&Scheme::HTTPS)
-                || (uri.scheme() == Some(&Scheme::HTTP) && http::is_here(host)))
-    });
+    let is_good = uri.is_some_and(|uri| http::is_asked(&uri));
     let why = "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is no URL of S3: https://HOST is one; by plain http only this \
                machine is asked";
     if is_good { Ok(endpoint) } else { Err(Fault::new(FaultKind::Invalid, why)) }
