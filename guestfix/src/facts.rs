@@ -581,6 +581,12 @@ impl Facts {
         self.kernel_of(self.boot.entries.iter().find(|entry| entry.default)?)
     }
 
+    /// Whether it can start from disks that are NVMe: every Windows can, a Linux where its kernel has the driver.
+    pub fn starts_from_nvme(&self) -> bool {
+        self.os.as_ref().is_some_and(|os| os.kind == OsKind::Windows)
+            || self.default_kernel().is_some_and(|kernel| kernel.has("nvme"))
+    }
+
     /// What could not be read of the facts that were looked at since the last call.
     pub(crate) fn looked_at(&self) -> Vec<Evidence> {
         let Self { os, hostname, kernels, boot, fstab, network, agents, selinux, windows, unread: _ } = self;

@@ -195,10 +195,8 @@ fn read(file: &Path) -> Result<String> {
 /// The sizes and disks of Azure's for the machine, and what its data costs on its way.
 fn sized(report: &Report, hardware: Hardware<'_>, image: &image::Image) -> Sizing {
     let disks: Vec<u64> = report.machine.sizes().map(|(_, size)| size).collect();
-    let facts = &report.check.facts;
-    let kernel = facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
-    let windows = is_windows(report);
-    let wishes = Wishes::of(report.goal.target.firmware, kernel || windows, disks.len());
+    let nvme = report.check.facts.starts_from_nvme();
+    let wishes = Wishes::of(report.goal.target.firmware, nvme, disks.len());
     let mut sizing = Sizing::new(hardware, &disks, wishes);
     let bytes = report.used();
     if image.machine.disks().iter().any(|disk| disk.origin.snapshot().is_some())

@@ -1,7 +1,6 @@
 //! Whether Azure has a size for the machine: by the type of instance that it ran on.
 
 use super::{META, fault};
-use crate::facts::OsKind;
 use crate::instance::Instance;
 use crate::platform::assessment;
 use crate::rule::Place;
@@ -79,10 +78,6 @@ pub(super) static EXISTS: Rule = Rule {
         ..META
     },
     detect: |guest| {
-        let windows = guest.facts.os.as_ref().is_some_and(|os| os.kind == OsKind::Windows);
-        let nvme = windows || guest.facts.default_kernel().is_some_and(|kernel| kernel.has("nvme"));
-        let disks = guest.view.machine().sizes().count();
-        let wishes = Wishes::of(guest.goal.target.firmware, nvme, disks);
         of(guest, |it| {
             let sizes = guest.hardware.sizes();
             if sizing::fits(it, sizes).next().is_none() {
@@ -92,6 +87,8 @@ pub(super) static EXISTS: Rule = Rule {
                 );
                 return fault(true, Place::Platform, what);
             }
+            let disks = guest.view.machine().sizes().count();
+            let wishes = Wishes::of(guest.goal.target.firmware, guest.facts.starts_from_nvme(), disks);
             let generation = if wishes.generation_1 { "generation 1" } else { "generation 2" };
             let bus = if wishes.scsi { ", disks by SCSI" } else { "" };
             let what = format!(
