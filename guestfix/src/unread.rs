@@ -6,13 +6,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use libdisk::vfs::{FileType, Metadata};
-use libdisk::volume::grub::Grub;
 use serde::{Serialize, Serializer};
 
-use crate::facts::{Machine, Volume};
+use crate::facts::Machine;
 use crate::memo::Memo;
 use crate::rule::Evidence;
-use crate::{Result, View, WindowsAgent};
+use crate::{Result, View};
 
 /// What systemd and others link a file to that is to be empty.
 const NULL: &str = "/dev/null";
@@ -52,6 +51,10 @@ impl<'a> Noting<'a> {
 }
 
 impl View for Noting<'_> {
+    fn below(&self) -> Option<&dyn View> {
+        Some(self.view)
+    }
+
     fn machine(&self) -> &Machine {
         self.view.machine()
     }
@@ -103,22 +106,6 @@ impl View for Noting<'_> {
     // A file that is written anew keeps its attributes or is not written.
     fn xattrs(&self, path: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         self.view.xattrs(path)
-    }
-
-    fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
-        self.view.disk_bytes(disk, offset, len)
-    }
-
-    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
-        self.view.free(volume, enough)
-    }
-
-    fn grub(&self) -> Option<&Grub> {
-        self.view.grub()
-    }
-
-    fn windows_agent(&self) -> Option<&WindowsAgent> {
-        self.view.windows_agent()
     }
 
     fn memo(&self) -> Option<&Memo> {

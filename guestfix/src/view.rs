@@ -21,6 +21,12 @@ use crate::{Result, limits};
 /// Two things implement it: [`Tree`](crate::tree::Tree), the guest as it is, and [`Stage`](crate::Stage)'s
 /// view, the guest as it will be.
 pub trait View {
+    /// The view that this one stands on and changes in part, if it does: what it does not answer itself and need not,
+    /// that one answers.
+    fn below(&self) -> Option<&dyn View> {
+        None
+    }
+
     /// The disks: partition tables, volumes, boot evidence.
     fn machine(&self) -> &Machine;
 
@@ -48,8 +54,7 @@ pub trait View {
     /// # Errors
     /// As above.
     fn spelling(&self, path: &str) -> Result<Option<String>> {
-        let _ = path;
-        Ok(None)
+        self.below().map_or(Ok(None), |below| below.spelling(path))
     }
 
     /// The whole content of a regular file, links followed; `None` if there is none.
@@ -81,8 +86,10 @@ pub trait View {
     /// # Errors
     /// As above; `Refused` where there is no such disk below the files.
     fn disk_bytes(&self, disk: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let _ = (disk, offset, len);
-        Err(crate::Error::Refused("this guest has no disk below its files".into()))
+        match self.below() {
+            Some(below) => below.disk_bytes(disk, offset, len),
+            None => Err(crate::Error::Refused("this guest has no disk below its files".into())),
+        }
     }
 
     /// Free bytes of a volume, counted as far as `enough` of it; `None` where that is not known.
@@ -90,35 +97,36 @@ pub trait View {
     /// # Errors
     /// As above.
     fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
-        let _ = enough;
-        Ok(volume.free)
+        self.below().map_or(Ok(volume.free), |below| below.free(volume, enough))
     }
 
     /// GRUB for BIOS, which somebody brought for a disk without a boot loader; it is no part of the guest.
     fn grub(&self) -> Option<&Grub> {
-        None
+        self.below()?.grub()
     }
 
     /// Azure's agent for a Windows without one, which somebody brought; it is no part of the guest.
     fn windows_agent(&self) -> Option<&WindowsAgent> {
-        None
+        self.below()?.windows_agent()
     }
 
     /// Notes what a reader of this view could not read and goes on without: it is told by
     /// [`take_unread`](Self::take_unread), where somebody asks that.
     fn note_unread(&self, what: Evidence) {
-        let _ = what;
+        if let Some(below) = self.below() {
+            below.note_unread(what);
+        }
     }
 
     /// What could not be read since this was last asked, and was answered as if it were not there: none,
     /// except of a [`Noting`](crate::unread::Noting) view.
     fn take_unread(&self) -> Vec<Evidence> {
-        Vec::new()
+        self.below().map_or_else(Vec::new, View::take_unread)
     }
 
     /// How many notes there are that [`take_unread`](Self::take_unread) would take.
     fn noted(&self) -> usize {
-        0
+        self.below().map_or(0, View::noted)
     }
 
     /// Where what is worked out of the files is kept; `None` where it is worked out each time.

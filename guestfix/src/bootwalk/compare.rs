@@ -6,17 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use libdisk::vfs::{FileType, Metadata};
-use libdisk::volume::grub::Grub;
 use serde::Serialize;
 
 use super::walk::walk;
-use crate::facts::{Machine, Volume};
+use crate::facts::Machine;
 use crate::place::{Evidence, Place};
 use crate::plan::text_diff;
 use crate::report::Page;
 use crate::rule::Goal;
 use crate::unread::{Noting, distinct};
-use crate::{Result, Stage, View, WindowsAgent};
+use crate::{Result, Stage, View};
 
 /// What became of something that a boot reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -247,6 +246,10 @@ impl Watched<'_> {
 }
 
 impl View for Watched<'_> {
+    fn below(&self) -> Option<&dyn View> {
+        Some(self.view)
+    }
+
     fn machine(&self) -> &Machine {
         self.view.machine()
     }
@@ -263,10 +266,6 @@ impl View for Watched<'_> {
 
     fn resolve(&self, path: &str) -> Result<Option<String>> {
         self.view.resolve(path)
-    }
-
-    fn spelling(&self, path: &str) -> Result<Option<String>> {
-        self.view.spelling(path)
     }
 
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
@@ -297,17 +296,5 @@ impl View for Watched<'_> {
             self.reads.borrow_mut().bytes.insert(Bytes { disk, offset, len });
         }
         self.view.disk_bytes(disk, offset, len)
-    }
-
-    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
-        self.view.free(volume, enough)
-    }
-
-    fn grub(&self) -> Option<&Grub> {
-        self.view.grub()
-    }
-
-    fn windows_agent(&self) -> Option<&WindowsAgent> {
-        self.view.windows_agent()
     }
 }

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use hive::Hive;
 use libdisk::vfs::{FileType, Metadata, Timestamp};
 use libdisk::volume::SignatureKind;
-use libdisk::volume::grub::Grub;
 use libdisk::volume::wrap::HEAD;
 
-use crate::facts::{Machine, Volume};
+use crate::facts::Machine;
 use crate::memo::Memo;
 use crate::path::{self, Kind, Last, Names, Place, split_str};
-use crate::rule::Evidence;
 use crate::text::bytes::{decode, encode};
 use crate::tree::volume_at;
-use crate::{Result, View, WindowsAgent};
+use crate::{Result, View};
 
 /// What will be at a path.
 #[derive(Debug, Clone)]
@@ -167,6 +165,10 @@ impl Names for Overlay<'_> {
 }
 
 impl View for Overlay<'_> {
+    fn below(&self) -> Option<&dyn View> {
+        Some(self.base)
+    }
+
     fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -257,30 +259,6 @@ impl View for Overlay<'_> {
             Some(_) => Ok(None),
             None => self.base.range(&path, offset, len),
         }
-    }
-
-    fn free(&self, volume: &Volume, enough: u64) -> Result<Option<u64>> {
-        self.base.free(volume, enough)
-    }
-
-    fn grub(&self) -> Option<&Grub> {
-        self.base.grub()
-    }
-
-    fn windows_agent(&self) -> Option<&WindowsAgent> {
-        self.base.windows_agent()
-    }
-
-    fn note_unread(&self, what: Evidence) {
-        self.base.note_unread(what);
-    }
-
-    fn take_unread(&self) -> Vec<Evidence> {
-        self.base.take_unread()
-    }
-
-    fn noted(&self) -> usize {
-        self.base.noted()
     }
 
     fn memo(&self) -> Option<&Memo> {
