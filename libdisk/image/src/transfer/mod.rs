@@ -155,13 +155,8 @@ pub fn begin(mut spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     check_partial(&spec.target)?;
     let log = FileLog::open(&log, spec.mode)?;
     let since = spec.since.as_ref().map(|since| since.key);
-    let (mut last, mut older) = (Run::default(), None);
-    for record in log.records()? {
-        if matches!(record, Record::Source { .. }) && last.is_of(since) && last.is_not(spec.key) {
-            older = Some(last.clone());
-        }
-        last.add(record);
-    }
+    let (last, before) = Run::and_before(log.records()?);
+    let mut older = before.filter(|run| run.is_of(since));
     let Run { source, ended, content, .. } = last.clone();
     let (target, partial) = (spec.target.as_path(), partial_path(&spec.target));
     let there = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
@@ -180,13 +175,18 @@ pub fn begin(mut spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     }
     let mut known = false;
     if let Some(since) = spec.since.as_ref().filter(|_| last.is_not(spec.key)) {
-        if !last.is_of(Some(since.key)) || ended.is_none() {
+        // What a run left that was to make it another one is gone on with from the older one: the sums of its pieces
+        // tell which of them are still there.
+        let is_overtaken = last.is_unfinished() && older.is_some();
+        if !is_overtaken && (!last.is_of(Some(since.key)) || ended.is_none()) {
             return Err(unknown(since));
         }
-        older = Some(last);
-        let base = if there(target) { target } else { partial.as_path() };
-        known = unchanged(base);
-        if base == target {
+        if !is_overtaken {
+            older = Some(last);
+        }
+        known = unchanged(if there(target) { target } else { &partial });
+        // Beside the half of another run it is somebody else's.
+        if there(target) && !(is_overtaken && there(&partial)) {
             let failed = |cause| Error::io(LAYER, "cannot rename the older disk", cause).in_file(target);
             fs::rename(target, &partial).map_err(failed)?;
         }
@@ -211,7 +211,8 @@ pub fn begin(mut spec: Spec, observer: &dyn Observer) -> Result<Begin> {
     Ok(Begin::Go(Box::new(transfer)))
 }
 
-/// Whether the log of `target` tells last of something that is based on one of `keys`.
+/// Whether the log of `target` tells of something that is based on one of `keys`: last, or before a run that was not
+/// finished.
 ///
 /// # Errors
 /// As [`content`].
@@ -220,8 +221,10 @@ pub fn is_based_on(target: &Path, keys: &[Key]) -> Result<bool> {
     if !check_sidecar(&path)? {
         return Ok(false);
     }
-    let last = Run::of(log::read(&path)?);
-    Ok(keys.iter().any(|key| last.is_of(Some(*key))))
+    let (last, before) = Run::and_before(log::read(&path)?);
+    let before = before.filter(|_| last.is_unfinished());
+    let mut runs = std::iter::once(last).chain(before);
+    Ok(runs.any(|run| keys.iter().any(|key| run.is_of(Some(*key)))))
 }
 
 /// The records of what the target of a transfer is made of, if that is something else than the transfer's own
@@ -321,7 +324,8 @@ impl Transfer {
         let Spec { key, size, piece, .. } = self.spec;
         let piece_len = u64::from(piece);
         let older = self.older;
-        let mut of = None;
+        // What the records are about now, and whether the file has been the older disk and not yet this one.
+        let (mut of, mut is_older) = (None, false);
         // The target's end is the older snapshot's unless the log goes on after it.
         let mut at_end = None;
         let mut records = self.log.records()?;
@@ -334,17 +338,20 @@ impl Transfer {
                     Record::Source { key: found, piece: found_piece, .. } => {
                         // Pieces of another size are of no use.
                         let found = if found_piece == piece { found } else { Key::default() };
-                        let before = of.replace(found);
-                        let again = before == Some(found);
-                        let newer = found == key && older.is_some() && before == older;
-                        if newer {
-                            at_end = None;
+                        if of.replace(found) == Some(found) {
+                            continue;
+                        }
+                        if is_older && found == key {
+                            (at_end, is_older) = (None, false);
                             return Some(Told::Changed);
                         }
-                        if !again {
-                            at_end = (Some(found) == older).then_some(Told::Changed);
-                            return Some(Told::Nothing);
+                        // What another run has put since, and did not finish, is seen by the sums.
+                        if is_older && Some(found) != older {
+                            continue;
                         }
+                        is_older = Some(found) == older;
+                        at_end = is_older.then_some(Told::Changed);
+                        return Some(Told::Nothing);
                     }
                     Record::Range { offset, len, sum }
                         if of == Some(key) || (of.is_some() && of == older) =>

@@ -33,8 +33,20 @@ impl Run {
         })
     }
 
+    /// The last transfer of these records, and the last one before it that had ended. One that was not finished leaves
+    /// there what it has not written over.
+    pub(super) fn and_before(records: impl Iterator<Item = Record>) -> (Self, Option<Self>) {
+        records.fold((Self::default(), None), |(mut last, mut before), record| {
+            if matches!(record, Record::Source { .. }) && last.ended.is_some() {
+                before = Some(last.clone());
+            }
+            last.add(record);
+            (last, before)
+        })
+    }
+
     /// Goes on to the next record.
-    pub(super) fn add(&mut self, record: Record) {
+    fn add(&mut self, record: Record) {
         match record {
             Record::Source { key, size, .. } => *self = Self { source: Some((key, size)), ..Self::default() },
             Record::Base { key } => self.base = Some(key),

@@ -1,6 +1,7 @@
 //! Cut-over by what changed: a blob that holds a migrated snapshot becomes the next one.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::Output;
 use std::time::Duration;
 
@@ -84,7 +85,23 @@ pub(crate) fn guest_and_later() -> Option<(Vec<u8>, Vec<u8>)> {
     Some((before, after))
 }
 
-fn snapshots(volume: &str, disks: [(&str, Vec<u8>); 2]) -> [Snapshot; 2] {
+/// The same once more: what changed on the way to `after` is what it was before, or is as it was there, or never was;
+/// and what was zero in both holds something.
+pub(crate) fn latest(before: &[u8], after: &[u8]) -> Vec<u8> {
+    let blocks = before.chunks(LEN).zip(after.chunks(LEN)).enumerate();
+    let changed: Vec<usize> = blocks.filter(|(_, (old, new))| old != new).map(|(at, _)| at).collect();
+    let mut latest = after.to_vec();
+    let last = changed.last().copied().unwrap();
+    for block in [changed[0], last] {
+        latest[block * LEN..][..LEN].copy_from_slice(&before[block * LEN..][..LEN]);
+    }
+    latest[changed[changed.len() / 2] * LEN + 4096..][..4096].fill(0x77);
+    let unused = free(before).into_iter().rfind(|block| !changed.contains(block)).unwrap();
+    latest[unused * LEN..][..9000].fill(0x33);
+    latest
+}
+
+fn snapshots<const N: usize>(volume: &str, disks: [(&str, Vec<u8>); N]) -> [Snapshot; N] {
     disks.map(|(id, bytes)| Snapshot::from_bytes(id, bytes).of_volume(volume))
 }
 
@@ -176,6 +193,87 @@ fn all_disks_of_a_machine_follow_and_a_killed_run_goes_on() {
     both.same("os-data1.vhd", "full-data1.vhd");
     assert_eq!(told["data"][0]["written"]["changed"]["blocks"], changed, "{told}");
     assert_eq!(told["data"][0]["written"]["written"], 8 * 4096, "{told}");
+}
+
+/// Killed on its way to a snapshot, and another one is the newest when it is run again; or the older one is.
+#[test]
+fn a_run_that_was_killed_and_overtaken_goes_on_from_what_it_left() {
+    const LATEST: &str = "snap-0cccccccccccccccc";
+    let Some((before, after)) = guest_and_later() else { return };
+    let latest = latest(&before, &after);
+    let volume = snapshots("vol-1", [(ID, before.clone()), (NEWER, after.clone()), (LATEST, latest)]);
+    let both = Both::new(volume.into());
+    let (to, from) = ("--for azure-gen1", format!("--since {ID}"));
+    let newest = format!("ebs:{LATEST}@eu-west-1");
+    both.run(&format!("migrate {newest} @full.vhd {to}"), 0);
+    both.run(&format!("migrate ebs:S @first.vhd {to}"), 0);
+    both.run(&format!("migrate ebs:S os.vhd {to}"), 0);
+    both.run(&format!("migrate ebs:S @os.vhd {to}"), 0);
+    let local = |name: &str| both.cloud.path().join(name);
+    let holds =
+        |name: &str| assert!(fs::read(local("os.vhd")).unwrap() == both.blobs.server.content(name).unwrap());
+
+    let kill_blob = || {
+        both.blobs.server.delay(Duration::from_millis(100));
+        let puts = both.blobs.server.blob_counts().puts;
+        let mut child = both.command(&format!("migrate ebs:T @os.vhd {to} {from} --quiet")).spawn().unwrap();
+        while both.blobs.server.blob_counts().puts == puts && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        both.blobs.server.delay(Duration::ZERO);
+        both.run("verify @os.vhd", 1);
+    };
+    // A file: until one of the blocks that changed is in it.
+    let blocks = before.chunks(LEN).zip(after.chunks(LEN)).enumerate();
+    let changed: Vec<usize> = blocks.filter(|(_, (old, new))| old != new).map(|(at, _)| at).collect();
+    let kill_file = || {
+        both.cloud.forget();
+        let line = format!("migrate ebs:T os.vhd {to} {from} --quiet --ebs-requests-per-second 20");
+        let mut child = both.command(&line).spawn().unwrap();
+        let is_there = || {
+            let Ok(file) = fs::File::open(local("os.vhd.partial")) else { return false };
+            let mut block = vec![0; LEN];
+            changed.iter().any(|at| {
+                let read = file.read_exact_at(&mut block, (at * LEN) as u64);
+                read.is_ok() && block == after[at * LEN..][..LEN]
+            })
+        };
+        while !is_there() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(
+            local("os.vhd.partial").exists() && !local("os.vhd").exists(),
+            "it was done before it was killed"
+        );
+    };
+
+    // The older one is the newest again: what was put is taken back.
+    kill_blob();
+    both.run(&format!("migrate ebs:S @os.vhd {to} {from}"), 0);
+    both.same("os.vhd", "first.vhd");
+    kill_file();
+    both.run(&format!("migrate ebs:S os.vhd {to} {from}"), 0);
+    holds("first.vhd");
+    // A newer one is: all that either changed becomes what it is there, and nothing else is fetched.
+    for target in ["@os.vhd", "os.vhd"] {
+        if target == "@os.vhd" {
+            kill_blob()
+        } else {
+            kill_file()
+        }
+        let line = format!("migrate {newest} {target} {to} {from}");
+        let told = both.json(&line);
+        assert_eq!(told["written"]["changed"]["blocks"], 4, "{told}");
+        // Once more there is nothing to do.
+        assert_eq!(both.json(&line)["written"]["written"], 0);
+    }
+    both.same("os.vhd", "full.vhd");
+    holds("full.vhd");
+    both.run("verify os.vhd", 0);
 }
 
 #[test]
