@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::transfer::{forget, is_unfinished, mark};
+use crate::transfer::{Busy, forget, is_unfinished, mark};
 
 /// Written where a file system cannot make holes.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -374,7 +374,8 @@ fn open_locked(layer: &'static str, path: &Path, mode: u32) -> Result<File> {
     loop {
         let file = open_sidecar(path, mode)?;
         if file.try_lock().is_err() {
-            return Err(Error::new(ErrorKind::Refused, layer, "another process is writing it").in_file(path));
+            let taken = Error::new(ErrorKind::Refused, layer, "the output cannot be taken");
+            return Err(taken.because(Busy).in_file(path));
         }
         let failed = |cause| Error::io(layer, "cannot look at the output", cause).in_file(path);
         let held = file.metadata().map_err(failed)?;

@@ -74,7 +74,7 @@ Exit codes:
   0  done, ready or same
   1  the answer is no
   2  error; or stopped, and the same command starts over
-  3  interrupted; run the same command to resume
+  3  interrupted, or another process is at it; run the same command to resume
 
 Start with:  refloat demo",
         Format::names()

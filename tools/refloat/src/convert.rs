@@ -414,7 +414,7 @@ pub(crate) fn refused(error: anyhow::Error) -> anyhow::Error {
         Some(Taken::Input) => help::OTHER_OUTPUT,
         Some(Taken::Exists) => help::FORCE,
         Some(Taken::InUse(_)) => help::IN_USE,
-        None if is_busy => "wait until it has ended, or write to another file",
+        None if is_busy => help::BUSY,
         None if refusal.is_some_and(|error| error.layer() == "transfer")
             && kind == Some(ErrorKind::Refused) =>
         {
@@ -425,5 +425,8 @@ pub(crate) fn refused(error: anyhow::Error) -> anyhow::Error {
         }
         None => return error,
     };
-    Err::<Infallible, _>(error).help(help).map_or_else(|error| error, |never| match never {})
+    let refused = Err::<Infallible, _>(error);
+    // Once that one has ended, the same command goes on from what it left.
+    let refused = if is_busy { refused.goes_on(help) } else { refused.help(help) };
+    refused.map_or_else(|error| error, |never| match never {})
 }

@@ -18,6 +18,7 @@ pub(crate) const ALLOW_BACKING: &str =
     "if you trust the image, allow its other files with --allow-backing DIR";
 pub(crate) const BLOB: &str = "name it as in azure:https://ACCOUNT.blob.core.windows.net/CONTAINER/disk.vhd?SAS, or a managed disk as in \
      azure:SUBSCRIPTION/GROUP/DISK, or a snapshot of one as in azure:SUBSCRIPTION/GROUP/snapshots/NAME";
+pub(crate) const BUSY: &str = "wait until it has ended, then run the same command; or write to another file";
 pub(crate) const EMPTY: &str = "check that the copy or download of it is complete";
 pub(crate) const EXTENSION: &str = "name the file .vhd, .vhdx, .raw or .qcow2, or add --format";
 pub(crate) const FORCE: &str = "add --force to replace it, or give another name";
@@ -375,7 +376,8 @@ fn of_aws(kind: FaultKind) -> &'static str {
         FaultKind::Region => "name the region, as in ebs:snap-0abc@eu-west-1, or set AWS_REGION",
         FaultKind::Access => {
             "allow ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock and ebs:ListChangedBlocks on this snapshot, and for \
-             an instance ec2:DescribeInstances and ec2:DescribeSnapshots; for a role sts:AssumeRole, and that it trusts you"
+             an instance ec2:DescribeInstances and ec2:DescribeSnapshots, and ec2:DescribeVolumes for what its disks were \
+             given; for a role sts:AssumeRole, and that it trusts you"
         }
         FaultKind::Key => {
             "allow kms:Decrypt with the snapshot's key, or copy the snapshot with a key that you may use"

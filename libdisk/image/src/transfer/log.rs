@@ -128,7 +128,7 @@ pub enum Record {
     },
 }
 
-/// Why a transfer cannot begin: another process is at the same one.
+/// Why an output cannot be written now: another process is at it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another process is writing it")]
 pub struct Busy;

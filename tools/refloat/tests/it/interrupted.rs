@@ -101,7 +101,7 @@ fn two_pulls_into_one_file_do_not_meet() {
     let cloud = slow();
     let mut first =
         pulling(&cloud, "convert ebs:S disk.raw --ebs-requests-per-second 100", "disk.raw.transfer");
-    let said = cloud.said("convert ebs:S disk.raw", 2);
+    let said = cloud.said("convert ebs:S disk.raw", 3);
     contains(&said, &["disk.raw", "another process is writing it", "help: wait until it has ended"]);
     assert!(first.wait().unwrap().success());
     cloud.refloat("convert ebs:S other.raw", 0);

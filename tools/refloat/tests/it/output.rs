@@ -139,10 +139,11 @@ fn an_output_that_another_writes_is_left_to_it() {
     theirs.set_len(700).unwrap();
     theirs.lock().unwrap();
     for line in ["convert raw:in.raw out.vhd", "convert raw:in.raw out.vhd --force"] {
-        let said = failure(folder.path(), line);
+        let output = command(folder.path(), line).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(
-            said.contains("another process is writing it")
-                && said.contains("help: give the output another name"),
+            said.contains("another process is writing it") && said.contains("help: wait until it has ended"),
             "{said}"
         );
     }
