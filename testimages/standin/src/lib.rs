@@ -52,7 +52,7 @@ mod snapshot;
 mod token;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use arm::{ArmServer, Asked, Credential};
 pub use blob::{BlobCounts, BlobFault, BlobServer};
@@ -134,6 +134,8 @@ pub struct Counts {
     pub get: u64,
     /// Queries to EC2, however they ended.
     pub ec2: u64,
+    /// What was asked for, as a policy allows it: `ec2:DescribeInstances`.
+    pub actions: BTreeSet<String>,
     /// Requests refused for a quota, by chance or by rate.
     pub throttled: u64,
     /// Requests that met another fault.

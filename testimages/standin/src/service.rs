@@ -74,6 +74,16 @@ impl Service {
                 Call::Get => &mut counts.get,
                 Call::Ec2 => &mut counts.ec2,
             } += 1;
+            let action = match call {
+                Call::List => Some("ebs:ListSnapshotBlocks"),
+                Call::Changed => Some("ebs:ListChangedBlocks"),
+                Call::Get => Some("ebs:GetSnapshotBlock"),
+                // Told where it is read.
+                Call::Ec2 => None,
+            };
+            if let Some(action) = action.filter(|action| !counts.actions.contains(*action)) {
+                counts.actions.insert(action.to_owned());
+            }
             match &failure {
                 Some(Failure::Refused(refusal)) if refusal.is_throttle() => counts.throttled += 1,
                 _ => counts.faults += u64::from(fault.is_some()),
@@ -122,6 +132,11 @@ async fn queried(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Response {
+    let action = match &*caller.service {
+        "organizations" => "ListAccounts".to_owned(),
+        _ => ec2::Query::parse(&body).get("Action").unwrap_or_default().to_owned(),
+    };
+    service.counts().actions.insert(format!("{}:{action}", caller.service));
     match &*caller.service {
         "sts" => accounts::assume_role(&service, &body),
         "organizations" => accounts::list(&service, &body),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use ureq::http::{HeaderMap, Request};
 
 use super::service::{Listed, Service};
-use super::{BLOCK, BLOCK_LEN, MAX_BLOCKS, Options};
+use super::{Action, BLOCK, BLOCK_LEN, MAX_BLOCKS, Options};
 use crate::aws::{Session, causes};
 use crate::fault::{Fault, FaultKind};
 use crate::http;
@@ -182,7 +182,7 @@ impl Service for Aws {
         };
         let request = Request::post(format!("{endpoint}/"))
             .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", "AWSOrganizationsV20161128.ListAccounts")
+            .header("x-amz-target", format!("AWSOrganizationsV20161128.{}", Action::ListAccounts.name()))
             .body(body.to_string().into_bytes())
             .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
         let mut answer = self.session.signed(("organizations", region), request)?;

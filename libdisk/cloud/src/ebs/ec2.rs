@@ -5,9 +5,9 @@
 use roxmltree::{Document, Node};
 use serde::Serialize;
 
-use super::Ebs;
 use super::client::Client;
 use super::tally::Counter;
+use super::{Action, Ebs};
 use crate::fault::{Fault, FaultKind, told};
 use crate::retry::{Cloud, Failure, Retry};
 
@@ -116,7 +116,7 @@ impl Ebs {
             Failure::new(Cloud::Aws, instance, "its snapshots", Fault::new(FaultKind::NotFound, what))
         };
         let query = vec![("InstanceId.1".to_owned(), instance.to_owned())];
-        let (volumes, described) = ask(self.client(), instance, "DescribeInstances", query, volumes)?;
+        let (volumes, described) = ask(self.client(), instance, Action::DescribeInstances, query, volumes)?;
         let volumes = left(volumes, &self.client().options.exclude)
             .map_err(|fault| Failure::new(Cloud::Aws, instance, "its disks", fault))?;
         let numbered = volumes
@@ -159,7 +159,7 @@ fn distance(a: &str, b: &str) -> (usize, u64) {
 }
 
 fn snapshots(client: &Client, of: &str, query: Vec<(String, String)>) -> Result<Vec<Description>, Failure> {
-    pages(client, of, "DescribeSnapshots", &query, |document| {
+    pages(client, of, Action::DescribeSnapshots, &query, |document| {
         items(document, "snapshotSet").map(description).collect()
     })
 }
@@ -168,7 +168,7 @@ fn snapshots(client: &Client, of: &str, query: Vec<(String, String)>) -> Result<
 pub(super) fn pages<T>(
     client: &Client,
     of: &str,
-    action: &str,
+    action: Action,
     query: &[(String, String)],
     read: impl Fn(Node<'_, '_>) -> Vec<T>,
 ) -> Result<Vec<T>, Failure> {
@@ -270,11 +270,11 @@ impl AnyNamespace for Node<'_, '_> {
 fn ask<T>(
     client: &Client,
     of: &str,
-    action: &str,
+    action: Action,
     mut query: Vec<(String, String)>,
     read: impl Fn(Node<'_, '_>) -> Result<T, Fault>,
 ) -> Result<T, Failure> {
-    query.push(("Action".into(), action.into()));
+    query.push(("Action".into(), action.name().into()));
     query.push(("Version".into(), "2016-11-15".into()));
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let counter = Counter::default();
@@ -287,7 +287,7 @@ fn ask<T>(
         retries: counter.retries(),
     };
     retry.run(
-        || action.to_owned(),
+        || action.name().to_owned(),
         || {
             let (status, bytes) = client.service.query(&body)?;
             let answered = String::from_utf8_lossy(&bytes);

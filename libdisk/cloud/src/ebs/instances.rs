@@ -2,8 +2,8 @@
 
 use roxmltree::Node;
 
-use super::Ebs;
 use super::ec2::{items, pages, text};
+use super::{Action, Ebs};
 use crate::retry::Failure;
 
 /// Instances of a page; the service allows from 5 to 1000.
@@ -35,7 +35,7 @@ impl Ebs {
             ]
         });
         let query: Vec<_> = filters.chain([("MaxResults".to_owned(), PAGE.to_string())]).collect();
-        let mut all = pages(self.client(), "instances", "DescribeInstances", &query, |document| {
+        let mut all = pages(self.client(), "instances", Action::DescribeInstances, &query, |document| {
             let reservations = items(document, "reservationSet");
             reservations.flat_map(|one| items(one, "instancesSet")).map(instance).collect()
         })?;

@@ -31,6 +31,7 @@
 //! is the seam, `aws` and `folder` are the two sides of it.
 
 mod accounts;
+mod action;
 mod address;
 mod answer;
 mod aws;
@@ -47,6 +48,7 @@ mod volumes;
 use std::path::PathBuf;
 
 pub use accounts::{Account, role_arn};
+pub use action::Action;
 pub use address::{Address, AddressError, Name};
 pub use client::{Ebs, Options};
 pub use device::{Changes, Snapshot};

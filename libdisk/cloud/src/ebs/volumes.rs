@@ -2,8 +2,8 @@
 
 use roxmltree::Node;
 
-use super::Ebs;
 use super::ec2::{items, pages, text};
+use super::{Action, Ebs};
 use crate::retry::Failure;
 
 /// A volume that is attached to an instance.
@@ -33,7 +33,7 @@ impl Ebs {
             ("Filter.1.Name".to_owned(), "attachment.instance-id".to_owned()),
             ("Filter.1.Value.1".to_owned(), instance.to_owned()),
         ];
-        pages(self.client(), instance, "DescribeVolumes", &query, |document| {
+        pages(self.client(), instance, Action::DescribeVolumes, &query, |document| {
             items(document, "volumeSet").filter_map(|item| volume(item, instance)).collect()
         })
     }

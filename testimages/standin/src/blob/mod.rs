@@ -127,6 +127,11 @@ impl BlobServer {
         self.service.next_signature()
     }
 
+    /// A signature of the account, which opens everything too: that a disk is closed does not end it.
+    pub fn lasting_signature(&self) -> String {
+        Service::lasting_signature()
+    }
+
     /// The signature is over from now on, and there is another one.
     pub fn end_signature(&self) {
         self.service.end_signature();

@@ -43,6 +43,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The number of the signature that no end ends.
+const LASTING: u64 = u64::MAX;
+
 /// A signature by its number: of the right form, and secret.
 fn signature(number: u64) -> String {
     format!("sv=2018-03-28&sr=c&sp=rcwd&se=2099-01-01T00%3A00%3A00Z&sig=standin%2Bsecret%2F{number}%3D")
@@ -61,6 +64,10 @@ impl Service {
 
     pub(super) fn signature(&self) -> String {
         signature(lock(&self.course).signature)
+    }
+
+    pub(super) fn lasting_signature() -> String {
+        signature(LASTING)
     }
 
     pub(super) fn next_signature(&self) -> String {
@@ -222,6 +229,9 @@ impl Request<'_> {
     }
 
     fn signed(&self) -> Result<(), Refusal> {
+        if is_signed(self.query, LASTING) {
+            return Ok(());
+        }
         let now = lock(&self.service.course).signature;
         let given = (0..=now).find(|number| is_signed(self.query, *number));
         let denied = |detail| Refusal(StatusCode::FORBIDDEN, "AuthenticationFailed", detail);
