@@ -189,7 +189,9 @@ fn read(file: &Path) -> Result<String> {
     if size > READ {
         return Err(anyhow!("{}: it has {size} bytes, and refloat reads {READ}", name::shown(file))).help("");
     }
-    fs::read_to_string(file).with_context(|| name::shown(file))
+    let text = fs::read_to_string(file).with_context(|| name::shown(file))?;
+    // Windows' editors put a mark before it.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The sizes and disks of Azure's for the machine, and what its data costs on its way.

@@ -1,6 +1,6 @@
 //! The machines that a survey looks at: the instances of Regions and accounts, or the addresses of a list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -87,6 +87,18 @@ pub(super) fn machines(context: &Context, args: &FleetSurveyArgs) -> Result<(Vec
     Ok((found, refused))
 }
 
+/// The roles that a survey assumes, as a policy names them.
+pub(super) fn roles(context: &Context, args: &FleetSurveyArgs) -> BTreeSet<String> {
+    let every = ["*".to_owned()];
+    let accounts: &[String] = if args.accounts.is_empty() { &every } else { &args.accounts };
+    let of_accounts = args.regions.iter().flat_map(|region| accounts.iter().map(move |id| (region, id)));
+    let role = args
+        .role
+        .iter()
+        .flat_map(|role| of_accounts.clone().map(move |(region, id)| role_arn(region, id, role)));
+    role.chain(context.global.aws_role.clone()).collect()
+}
+
 fn connect(context: &Context, region: &str, role: Option<String>) -> Result<Ebs> {
     let options = snapshot::options(&context.global);
     let role = role.or(options.role.clone());
@@ -115,7 +127,11 @@ fn of(
 /// The addresses of a list, one a line; an id may stand before it and a comma.
 fn in_list(list: &Path) -> Result<Vec<Found>> {
     let text = fs::read_to_string(list).with_context(|| format!("{}: cannot be read", name::shown(list)))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (mut found, mut ids) = (Vec::new(), HashSet::new());
     for line in lines.filter(|line| *line != "id,source") {
         let (id, source) = match line.split_once(',') {

@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::found::{self, Found, Refused};
-use super::portfolio;
 use super::program::program;
 use super::state::because;
 use super::store::{Directory, Store};
+use super::{policy, portfolio};
 use crate::answer::{Answer, Help, Outcome, stopped};
 use crate::cli::FleetSurveyArgs;
 use crate::context::Context;
@@ -115,6 +115,9 @@ pub(crate) struct Survey {
     pub(super) list: String,
     pub(super) page: String,
     pub(super) lines: String,
+    /// What it has to be allowed in AWS, where it looks there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) policy: Option<String>,
 }
 
 impl Document for Survey {
@@ -123,13 +126,18 @@ impl Document for Survey {
 
 pub(crate) fn run(context: &Context, args: &FleetSurveyArgs) -> Outcome {
     let began = Instant::now();
+    let store = Directory::new(&args.output);
+    if !args.regions.is_empty() {
+        // Before anything is asked: who is refused looks there.
+        let policy = policy::survey(&args.regions, found::roles(context, args), args.all_accounts);
+        store.write(POLICY, (serde_json::to_string_pretty(&policy)? + "\n").as_bytes())?;
+    }
     let (found, refused) = found::machines(context, args)?;
     if found.is_empty() {
         let why = refused.first().map(|one| format!(": {}: {}", one.place(), one.why)).unwrap_or_default();
         return Err(anyhow!("there is no machine with a volume{why}"))
             .help("look at the Region, the account, the role and the tags");
     }
-    let store = Directory::new(&args.output);
     let (todo, surveyed) = (Mutex::new(found.iter().enumerate()), Mutex::new(Vec::new()));
     let work = || -> Result<()> {
         while !context.observer.cancelled() {
@@ -296,11 +304,13 @@ impl Survey {
             list: place("fleet.csv"),
             page: place("survey.html"),
             lines: place("survey.jsonl"),
+            policy: (!args.regions.is_empty()).then(|| place(POLICY)),
         }
     }
 }
 
-/// The list, the lines and the page.
+/// What a survey has to be allowed.
+const POLICY: &str = "aws-policy.json";
 /// The list of what can be moved, as it was written here; people edit the other one.
 const PROPOSED: &str = "survey/fleet.csv";
 
@@ -355,6 +365,11 @@ fn page(survey: &Survey) -> Page {
     }
     page.gap();
     page.line(Line::new(format!("{}: a page for a browser", survey.page)).hang(2));
+    if let Some(policy) = &survey.policy {
+        page.line(
+            Line::new(format!("{policy}: what a survey has to be allowed in AWS, and no more")).hang(2),
+        );
+    }
     let movable = |(verdict, machines): &(Verdict, usize)| *verdict < Verdict::Blocked && *machines > 0;
     if !survey.counts.iter().any(movable) {
         page.line(Line::new("no machine can be moved as it is").hang(2));

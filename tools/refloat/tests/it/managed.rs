@@ -1,5 +1,6 @@
 //! Managed disks in Azure: made, uploaded, killed and gone on with, closed; and what is left cleaned up.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -74,6 +75,39 @@ impl Managed {
         let content = self.server.content(disk).expect("a disk");
         assert!(content == fs::read(self.path("should.vhd")).unwrap(), "{disk} is not what it should be");
         assert_eq!(self.server.state(disk).as_deref(), Some("Unattached"));
+    }
+
+    /// What a role has to allow for all that was asked so far, by Azure's rule for names of operations. To look how an
+    /// operation gets on takes none, and a list of a subscription has what may be read of it.
+    pub(crate) fn permissions(&self) -> BTreeSet<String> {
+        let of = |asked: &Asked| {
+            let path = asked.path.strip_prefix("/subscriptions/")?;
+            let parts: Vec<&str> = path.split('/').skip(1).collect();
+            let verb = match asked.method.as_str() {
+                "GET" => "read",
+                "PUT" => "write",
+                "DELETE" => "delete",
+                _ => "action",
+            };
+            match parts.as_slice() {
+                ["resources"] => None,
+                ["resourceGroups", _] => {
+                    Some(format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}"))
+                }
+                ["resourceGroups", _, "resources"] => {
+                    Some(format!("Microsoft.Resources/subscriptions/resourceGroups/resources/{verb}"))
+                }
+                ["resourceGroups", _, "providers", provider, kind]
+                | ["resourceGroups", _, "providers", provider, kind, _] => {
+                    Some(format!("{provider}/{kind}/{verb}"))
+                }
+                ["resourceGroups", _, "providers", provider, kind, _, what] => {
+                    Some(format!("{provider}/{kind}/{what}/{verb}"))
+                }
+                _ => panic!("{asked:?}"),
+            }
+        };
+        self.server.asked().iter().filter_map(of).collect()
     }
 
     /// The bodies that a disk was made with.

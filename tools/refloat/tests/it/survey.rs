@@ -12,7 +12,7 @@ use testimages::{length, reports, synthetic};
 use wait4::Wait4;
 
 use crate::cloud::Cloud;
-use crate::program::{json, refloat};
+use crate::program::{command, json, refloat};
 
 /// As many machines, each a guest of its own in a snapshot of its own; every eighth is an empty disk.
 fn machines(count: usize) -> Option<(Vec<Snapshot>, Vec<Instance>)> {
@@ -127,6 +127,19 @@ fn accounts_and_regions_are_looked_at_and_one_that_refuses_keeps_none_back() {
     let page = fs::read_to_string(cloud.path().join("survey/survey.html")).unwrap();
     assert!(page.contains("Not looked at") && page.contains("account 222222222222, eu-west-1"), "{page}");
 
+    // All that it asked is in the policy that it writes.
+    let policy: Value =
+        serde_json::from_slice(&fs::read(cloud.path().join("survey/aws-policy.json")).unwrap()).unwrap();
+    let policy = policy.to_string();
+    let asked = cloud.server.counts().actions;
+    assert!(
+        asked.contains("ec2:DescribeVolumes") && asked.contains("organizations:ListAccounts"),
+        "{asked:?}"
+    );
+    for action in asked {
+        assert!(policy.contains(&format!("\"{action}\"")), "{action} is not in {policy}");
+    }
+
     // One account that is named; what nobody assumes a role for is that of the credentials.
     let named =
         cloud.json(&line.replace("--all-accounts", "--account 333333333333").replace("@eu-west-1 ", ""), 0);
@@ -149,6 +162,37 @@ fn accounts_and_regions_are_looked_at_and_one_that_refuses_keeps_none_back() {
     let by_role =
         format!("inspect ebs:i-{:017x}@us-east-1 --aws-role arn:aws:iam::333333333333:role/look", 1);
     cloud.refloat(&by_role, 0);
+}
+
+#[test]
+fn a_list_that_was_edited_stays_and_a_survey_that_saw_nothing_says_no() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    if synthetic::named("debian-mbr-ext4").copy_into(folder).is_none() {
+        return;
+    }
+    fs::write(folder.join("empty.raw"), vec![0; 1 << 20]).unwrap();
+    fs::write(folder.join("list"), "\u{feff}good,debian-mbr-ext4.raw\nempty,empty.raw\n").unwrap();
+    let line = "fleet survey --from-list list -o survey --target {id}.vhd";
+    let survey = json(folder, line, 0);
+    assert_eq!((count(&survey, "fixable"), count(&survey, "unknown")), (1, 1), "{survey}");
+    let list = folder.join("survey/fleet.csv");
+    let proposed = fs::read_to_string(&list).unwrap();
+    // As it was written it is written again; as somebody has edited it, it stays.
+    json(folder, &format!("{line} --again"), 0);
+    let edited = proposed.replace("good.vhd", "mine.vhd");
+    assert_ne!(edited, proposed);
+    fs::write(&list, &edited).unwrap();
+    let said = command(folder, &format!("{line} --again")).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("was edited and stays") && said.contains("survey/fleet.csv"), "{said}");
+    assert_eq!(fs::read_to_string(&list).unwrap(), edited);
+    assert_eq!(fs::read_to_string(folder.join("survey/survey/fleet.csv")).unwrap(), proposed);
+
+    // Where nothing could be looked at, nothing is known to be well.
+    fs::write(folder.join("list"), "empty,empty.raw\nnone,no-such-file.raw\n").unwrap();
+    let survey = json(folder, "fleet survey --from-list list -o nothing", 1);
+    assert_eq!(count(&survey, "unknown"), 2, "{survey}");
 }
 
 /// What a survey of so many machines would know, as its files have it; some of them mean harm.
