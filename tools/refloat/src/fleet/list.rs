@@ -82,6 +82,23 @@ const COLUMNS: &[(&str, Use)] = &[
     ("backup", Use::Option { migrate: "", emit: "--backup" }),
 ];
 
+/// Names that such columns have elsewhere.
+const OTHERS: &[(&str, &str)] = &[
+    ("machine", "id"),
+    ("server", "id"),
+    ("instance", "source"),
+    ("instance-id", "source"),
+    ("snapshot", "source"),
+    ("image", "source"),
+    ("destination", "target"),
+    ("dest", "target"),
+    ("generation", "for"),
+    ("platform", "for"),
+    ("region", "location"),
+    ("vm-size", "size"),
+    ("group", "resource-group"),
+];
+
 /// Columns that every list has.
 const NEEDED: [&str; 4] = ["id", "source", "target", "for"];
 
@@ -127,9 +144,11 @@ pub(crate) fn machines(path: &Path, bytes: &[u8]) -> Result<Vec<Machine>> {
     Err(anyhow!("{}: {}", name::shown(path), faults.join("; "))).help("mend these rows; nothing was written")
 }
 
-/// The name that was meant.
+/// The name that was meant, whatever its case and what parts its words.
 fn meant<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let near = names.map(|name| (strsim::jaro_winkler(typed, name), name));
+    let plain = |name: &str| name.trim().to_lowercase().replace(['_', ' '], "-");
+    let typed = plain(typed);
+    let near = names.map(|name| (strsim::jaro_winkler(&typed, &plain(name)), name));
     let nearest = near.filter(|(near, _)| *near > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
     nearest.map(|(_, name)| format!(", did you mean {name}?")).unwrap_or_default()
 }
@@ -138,7 +157,13 @@ fn column(typed: &str) -> Result<&'static str> {
     let typed = typed.trim();
     let known = COLUMNS.iter().find(|(name, _)| *name == typed);
     known.map(|(name, _)| *name).ok_or_else(|| {
-        anyhow!("there is no column {typed}{}", meant(typed, COLUMNS.iter().map(|(name, _)| *name)))
+        // What other lists call it.
+        let other = OTHERS.iter().find(|(other, _)| typed.eq_ignore_ascii_case(other)).map(|(_, name)| *name);
+        let meant = match other {
+            Some(name) => format!(", did you mean {name}?"),
+            None => meant(typed, COLUMNS.iter().map(|(name, _)| *name)),
+        };
+        anyhow!("there is no column {typed}{meant}")
     })
 }
 
@@ -146,6 +171,11 @@ fn column(typed: &str) -> Result<&'static str> {
 fn csv(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
     let header = reader.headers()?.clone();
+    if let [whole] = header.iter().collect::<Vec<_>>().as_slice()
+        && let Some(mark) = [';', '\t', '|'].into_iter().find(|mark| whole.contains(*mark))
+    {
+        bail!("its cells are parted by {mark:?}, and those of a list by commas");
+    }
     let columns: Vec<&str> = header.iter().map(column).collect::<Result<_>>()?;
     for (number, name) in columns.iter().enumerate() {
         if columns[..number].contains(name) {
@@ -167,7 +197,7 @@ fn csv(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
 
 /// One object on each line; what is no text is taken as it is written.
 fn json_lines(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
-    let text = std::str::from_utf8(bytes)?;
+    let text = std::str::from_utf8(bytes)?.trim_start_matches('\u{feff}');
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let row = |(number, line): (usize, &str)| {
         let cells: serde_json::Map<_, _> =
@@ -537,6 +567,17 @@ mod tests {
         let header = "id,source,target,for,after,wave,size\n";
         let row = |id: &str, target: &str, rest: &str| format!("{id},ebs:i-0abc@eu-west-1,{target},{rest}\n");
         refused("id,sorce,target,for\n", "there is no column sorce, did you mean source?");
+        refused("ID,Source,Target,For\n", "there is no column ID, did you mean id?");
+        refused("id,source,destination,for\n", "there is no column destination, did you mean target?");
+        refused("id,source,target,for,Resource_Group\n", "did you mean resource-group?");
+        refused("id;source;target;for\n", "parted by ';', and those of a list by commas");
+        // As Excel writes it.
+        assert_eq!(
+            read(&format!("\u{feff}{header}{}", row("a", "azure:s/g/a", "azure-gen2,,,"))).unwrap().len(),
+            1
+        );
+        let json = "\u{feff}{\"id\":\"a\",\"source\":\"ebs:i-0abc@eu-west-1\",\"target\":\"a.vhd\",\"for\":\"azure-gen2\"}";
+        assert_eq!(super::machines(Path::new("f.jsonl"), json.as_bytes()).unwrap().len(), 1);
         refused("id,source,target\n", "there is no column for");
         refused("id,source,target,for\n", "0 rows");
         refused(&format!("{header}{}", row("a", "azure:s/g/a", "azure-gen3,,,")), "azure-gen3");
