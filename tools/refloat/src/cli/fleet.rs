@@ -130,6 +130,9 @@ pub(crate) struct FleetRunArgs {
     /// Bring each machine that was moved up to its newest snapshots: only what changed since is fetched and sent
     #[arg(long)]
     pub(crate) delta: bool,
+    /// Move in full what was moved before, over what is there: where --delta cannot go on from that
+    #[arg(long, conflicts_with = "delta")]
+    pub(crate) again: bool,
 }
 
 #[derive(Debug, Args)]

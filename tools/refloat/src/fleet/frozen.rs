@@ -60,6 +60,39 @@ impl Machine {
     pub(crate) fn test_digest(&self) -> String {
         digest(self.test.iter().flatten())
     }
+
+    /// The words that move it in this round: 0 is the first. Later ones say themselves which older snapshot is followed.
+    pub(crate) fn migrate_in(&self, round: u32) -> Vec<String> {
+        let mut words = self.renamed(&self.migrate, round);
+        if round > 0
+            && let Some(at) = words.iter().position(|word| word == "--since")
+        {
+            words.drain(at..(at + 2).min(words.len()));
+        }
+        words
+    }
+
+    /// The words that write the virtual machine around what this round made.
+    pub(crate) fn emit_in(&self, round: u32) -> Option<Vec<String>> {
+        Some(self.renamed(self.emit.as_ref()?, round))
+    }
+
+    /// The words of a later round. A blob that is kept becomes the newer disk, of which Azure makes another managed disk:
+    /// it gets the number of the round.
+    fn renamed(&self, words: &[String], round: u32) -> Vec<String> {
+        let mut words = words.to_vec();
+        let target = self.migrate.get(2).map(String::as_str).unwrap_or_default();
+        let Some(disk) = managed_disk(target).ok().flatten().filter(|_| round > 0) else { return words };
+        for at in 0..words.len() {
+            if words[at] == target {
+                words[at] = format!("{target}-{round}");
+            }
+            if at > 0 && words[at - 1] == "--os-disk" {
+                words[at] = format!("{}-{round}", disk.name());
+            }
+        }
+        words
+    }
 }
 
 fn digest<'a>(words: impl Iterator<Item = &'a String>) -> String {

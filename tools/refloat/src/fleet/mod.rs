@@ -7,12 +7,14 @@
 //!
 //! Files are in a folder, or [in S3 or in Azure](remote): the [`store`] is what both are.
 
+mod answered;
 mod engine;
 mod found;
 mod frozen;
 mod lease;
 mod list;
 mod metrics;
+mod newest;
 mod page;
 mod plan;
 mod policy;

@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use guestfix::report::escape::escape_html;
 
-use super::state::Stage;
+use super::state::{Stage, time_of};
 use super::status::{Row, Status};
-use super::task::time_of;
 use crate::present;
 
 /// The chart of machines done over time, in units of its view box.

@@ -11,10 +11,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::frozen::{Fleet, Machine};
-use super::state::{Known, Receipt, Stage, TEST, key, now};
+use super::state::{Known, Receipt, Stage, TEST, key, now, time_of};
 use super::status::{ink, write_again};
 use super::store::{self, Store};
-use super::task::time_of;
 use crate::answer::{Answer, Outcome};
 use crate::cli::FleetReportArgs;
 use crate::context::Context;

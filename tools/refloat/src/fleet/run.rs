@@ -48,7 +48,7 @@ impl Document for Ran {
 /// `fleet run`.
 pub(crate) fn run(context: &Context, args: &FleetRunArgs) -> Outcome {
     let work = if args.delta { Work::Delta } else { Work::Move };
-    worked(context, &args.tasks, work, (Vec::new(), false))
+    worked(context, &args.tasks, work, (Vec::new(), args.again))
 }
 
 /// `fleet test`.

@@ -20,6 +20,16 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// A moment, as 2026-11-30T05:00:00Z.
+pub(crate) fn time_of(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let Some(moment) = moment else { return seconds.to_string() };
+    let (hour, minute, second) = moment.to_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
+}
+
 /// Why something is as it is, to stand behind it; nothing if that is not known.
 pub(super) fn because(why: Option<&String>) -> String {
     why.map(|why| format!(": {why}")).unwrap_or_default()
@@ -89,6 +99,9 @@ pub(crate) struct State {
     /// Which move of the machine it is of: 0 is the first, and each later one brings what changed since.
     #[serde(default)]
     pub(crate) round: u32,
+    /// Whether all of it is moved again, over what the move before left.
+    #[serde(default)]
+    pub(crate) again: bool,
     /// Seconds since 1970.
     pub(crate) began: u64,
     pub(crate) changed: u64,
@@ -188,9 +201,29 @@ impl Known {
     }
 
     /// The state of what was begun since the last receipt, if something was.
-    fn newer(&self) -> Option<&State> {
+    pub(crate) fn newer(&self) -> Option<&State> {
         let done = self.receipt.as_ref().map(|receipt| receipt.round);
         self.state.as_ref().filter(|state| done.is_none_or(|done| state.round > done))
+    }
+
+    /// Whether it is being moved in full once more, and that has not ended.
+    pub(crate) fn is_moved_again(&self) -> bool {
+        self.newer().is_some_and(|state| state.again && state.stage != Stage::Done)
+    }
+
+    /// Why it is not done, and what to do next, as far as that is known.
+    pub(crate) fn why(&self) -> (Option<String>, Option<String>) {
+        if let Some(damaged) = &self.damaged {
+            return (Some(damaged.clone()), Some(Self::MENDS.to_owned()));
+        }
+        let stage = self.stage();
+        match self.newer() {
+            Some(state) if stage == Stage::Interrupted && state.stage == Stage::Running => {
+                (Some("whoever was at it is heard of no more".to_owned()), state.help.clone())
+            }
+            Some(state) if stage != Stage::Done => (state.why.clone(), state.help.clone()),
+            _ => (None, None),
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {

@@ -13,9 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::frozen::Fleet;
-use super::state::{Known, Stage, all, now};
+use super::state::{Known, Stage, all, now, time_of};
 use super::store;
-use super::task::time_of;
 use super::{metrics, page};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetStatusArgs;

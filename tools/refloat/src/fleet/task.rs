@@ -9,21 +9,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::edit::hex;
+use guestfix::report::counted;
 use libdisk::cloud::ebs;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::answered::{ended, id, since, snapshots};
 use super::frozen::{Fleet, Machine, managed_disk};
 use super::lease::{Asked, Held};
+use super::newest::newest;
 use super::program::program;
-use super::state::{Known, Receipt, Stage, State, TEST, because, key, now};
+use super::state::{Known, Receipt, Stage, State, TEST, because, key, now, time_of};
 use super::store::Store;
+use crate::answer::Help;
 use crate::context::Context;
-use crate::{present, snapshot};
+use crate::{help, present, snapshot};
 
 /// Tells the program of a task who runs it.
 const RUN_BY: &str = "REFLOAT_RUN_BY";
+
+/// What is said of a machine that is what its newest snapshots are.
+const NOTHING_NEWER: &str = "there is no newer snapshot of it";
 
 /// How often is looked whether the program has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -78,7 +85,7 @@ pub(crate) struct Tasks<'a> {
     pub(crate) work: Work,
     /// What is typed behind the words of each row.
     pub(crate) more: Vec<String>,
-    /// Whether what was tested is tested again.
+    /// Whether what was tested is tested again, and what was moved is moved in full again.
     pub(crate) again: bool,
     /// How long a machine stays ours if nothing is heard of us.
     pub(crate) lease: Duration,
@@ -124,6 +131,9 @@ impl Tasks<'_> {
         let ended = match self.is_over(machine, &known) {
             Some(ended) => Ok(ended),
             None if self.work == Work::CleanUp => self.clean_up(index, machine),
+            None if self.work == Work::Delta && self.is_newest(machine, &known) => {
+                Ok(Ended { why: Some(NOTHING_NEWER.to_owned()), ..Ended::done() })
+            }
             None => self.held(index, machine, &owner, &known, &mut held),
         };
         held.release(self.store)?;
@@ -157,20 +167,48 @@ impl Tasks<'_> {
                 "it does not go to a managed disk, so there is nothing to start in Azure",
                 "give it a target azure:SUBSCRIPTION/GROUP/DISK, or test it here: refloat boot",
             )),
-            Work::Test if self.again => None,
-            Work::Move | Work::Test => known.receipt.is_some().then(Ended::done),
+            Work::Move | Work::Test if self.again => None,
+            // One that came to its login once, and not when it was tested again, is tested.
+            Work::Test => (known.stage() == Stage::Done).then(Ended::done),
+            Work::Move => known.receipt.as_ref().filter(|_| !known.is_moved_again()).map(|_| Ended::done()),
             Work::Delta if known.receipt.is_none() => Some(Ended::new(
                 Stage::Failed,
                 "it was not moved yet, so nothing is known to have changed since",
                 "move it first: the same command without --delta",
             )),
+            Work::Delta if known.is_moved_again() => Some(Ended::new(
+                Stage::Failed,
+                "it is being moved in full again, and that has not ended",
+                "finish that first: the same command without --delta",
+            )),
             Work::Delta | Work::CleanUp => None,
         }
     }
 
+    /// Whether the machine is what its newest snapshots are, by its receipt. What keeps AWS from telling, `migrate` says.
+    fn is_newest(&self, machine: &Machine, known: &Known) -> bool {
+        let is_whole = known.newer().is_none_or(|state| state.stage == Stage::Done);
+        let Some(receipt) = known.receipt.as_ref().filter(|_| is_whole) else { return false };
+        let there = snapshots(&receipt.migrate).into_iter().map(id);
+        newest(self.context, &machine.migrate).is_ok_and(|newest| there.eq(newest.iter().map(String::as_str)))
+    }
+
     pub(crate) fn machine(&self, index: usize) -> Result<&Machine> {
         let machines = &self.fleet.machines;
-        machines.get(index).ok_or_else(|| anyhow!("there is no row {index}: the list has {}", machines.len()))
+        let none = || {
+            let rows = match machines.len() {
+                0 | 1 => "its one row is 0".to_owned(),
+                several => format!("its rows are 0 to {}", several - 1),
+            };
+            anyhow!(
+                "there is no row {index}: the list has {}, and {rows}",
+                counted(machines.len(), "machine")
+            )
+        };
+        machines
+            .get(index)
+            .ok_or_else(none)
+            .help("give the number of a row; refloat fleet status --json tells them")
     }
 
     fn done(&self) -> MutexGuard<'_, HashSet<usize>> {
@@ -211,7 +249,8 @@ impl Tasks<'_> {
         known: &Known,
         held: &mut Held,
     ) -> Result<Ended> {
-        let before = known.receipt.as_ref().filter(|_| self.work == Work::Delta);
+        // What was done stays on record where it is done once more.
+        let before = known.receipt.as_ref();
         let round = before.map_or(0, |receipt| receipt.round.saturating_add(1));
         let attempts =
             known.state.as_ref().filter(|state| state.round == round).map_or(0, |state| state.attempts);
@@ -221,6 +260,7 @@ impl Tasks<'_> {
             owner: owner.to_owned(),
             attempts: attempts.saturating_add(1),
             round,
+            again: self.work == Work::Move && before.is_some(),
             began: now(),
             changed: now(),
             bytes: 0,
@@ -241,23 +281,23 @@ impl Tasks<'_> {
                 ((ended, Value::Null), Vec::new())
             }
         };
-        let is_newer = before.is_none_or(|before| snapshots(&before.migrate) != snapshots(&answer));
-        let emit = machine.emit.as_ref().filter(|_| self.work.part().is_empty() && is_newer);
+        let is_same = |before: &Receipt| snapshots(&before.migrate) == snapshots(&answer);
+        let is_newer = self.work != Work::Delta || !before.is_some_and(is_same);
+        let emit = machine.emit_in(round).filter(|_| self.work.part().is_empty() && is_newer);
         let ended = match (ended.stage, emit) {
-            (Stage::Done, Some(emit)) => self.hand_over(index, &renamed(emit, machine, round))?,
+            (Stage::Done, Some(emit)) => self.hand_over(index, &emit)?,
             _ => ended,
         };
         if ended.stage == Stage::Done && is_newer {
             self.receipt(index, machine, &state, (&words, answer), before)?;
         }
+        let ended = self.way_out(index, ended);
         // What is on record is that of whoever has the machine now.
         if held.is_lost() {
             return Ok(ended);
         }
         let ended = match ended.stage {
-            Stage::Done if !is_newer => {
-                Ended { why: Some("there is no newer snapshot of it".to_owned()), ..ended }
-            }
+            Stage::Done if !is_newer => Ended { why: Some(NOTHING_NEWER.to_owned()), ..ended },
             _ => ended,
         };
         let why = because(ended.why.as_ref());
@@ -270,19 +310,32 @@ impl Tasks<'_> {
         Ok(ended)
     }
 
+    /// What cannot be brought up is moved in full: what to type for that is not what `migrate` says.
+    fn way_out(&self, index: usize, ended: Ended) -> Ended {
+        const ELSE: [&str; 4] = [help::IN_FULL, help::FORCE, help::FINISH_FIRST, help::WITHOUT_SINCE];
+        let is_stuck = ended.help.as_deref().is_some_and(|help| ELSE.contains(&help));
+        if self.work != Work::Delta || !is_stuck {
+            return ended;
+        }
+        let (folder, index) = (self.store.typed(), index.to_string());
+        let command = present::command(["fleet", "run", &folder, "--index", &index, "--again"]);
+        Ended { help: Some(format!("move all of it again: {command}")), ..ended }
+    }
+
     /// What is typed for a machine; `before` is the receipt of what it is to be brought up from.
     fn words(&self, index: usize, machine: &Machine, before: Option<&Receipt>) -> Result<Vec<String>> {
+        let round = before.map_or(0, |before| before.round.saturating_add(1));
         let mut words = match self.work {
-            Work::Move => machine.migrate.clone(),
+            Work::Move => {
+                let mut words = machine.migrate_in(round);
+                words.extend(before.map(|_| "--force".to_owned()));
+                words
+            }
             Work::Delta => {
                 let older = before.and_then(|before| since(&before.migrate)).ok_or_else(|| {
                     anyhow!("its receipt names no snapshots of AWS, so what changed since cannot be told")
                 })?;
-                let round = before.map_or(0, |before| before.round.saturating_add(1));
-                let mut words = renamed(&machine.migrate, machine, round);
-                if let Some(at) = words.iter().position(|word| word == "--since") {
-                    words.drain(at..(at + 2).min(words.len()));
-                }
+                let mut words = machine.migrate_in(round);
                 words.extend(["--since".to_owned(), older]);
                 words
             }
@@ -436,23 +489,7 @@ impl Tasks<'_> {
                 answer,
             ));
         }
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
-        // Whom a signal ends is gone on with like one that was told to stop.
-        let code = status.code().map_or(3, |code| u8::try_from(code).unwrap_or(2));
-        let why = match (text("error"), answer.get("by_hand").and_then(Value::as_array)) {
-            (Some(error), _) => Some(causes(&error, &answer)),
-            (None, Some(faults)) if code == 1 => Some(by_hand(faults)),
-            _ if code == 0 => None,
-            _ if code == 1
-                && let Some(why) = not_started(&answer) =>
-            {
-                Some(why)
-            }
-            _ => Some(format!("it ended with {status}")),
-        };
-        let help =
-            text("help").or_else(|| (code == 1).then(|| "mend the machine, or leave it out".to_owned()));
-        Ok((Ended { stage: Stage::of_exit(code), why, help }, answer))
+        Ok((ended(status, &answer), answer))
     }
 
     /// Whether the machine is still ours; the lease is renewed where that is due.
@@ -557,72 +594,4 @@ fn listen(said: impl Read, heard: &Mutex<Heard>, mut log: Box<dyn Write + Send>)
             _ => drop(log.write_all(&line).and_then(|()| log.write_all(b"\n"))),
         }
     }
-}
-
-/// The snapshots of AWS that an answer is about, in the order of the disks.
-fn snapshots(answer: &Value) -> Vec<&str> {
-    let disks = answer.get("source").and_then(Value::as_array).into_iter().flatten();
-    disks.filter_map(|disk| disk.get("address")?.as_str()?.strip_prefix("ebs:")).collect()
-}
-
-/// The same as they are typed behind `--since`, if all of its disks are such.
-fn since(answer: &Value) -> Option<String> {
-    let all = snapshots(answer);
-    let disks = answer.get("source").and_then(Value::as_array).map_or(0, Vec::len);
-    let ids: Vec<&str> = all.iter().map(|address| address.split('@').next().unwrap_or(address)).collect();
-    let region = all.first().filter(|_| ids.len() == disks)?.split_once('@').map(|(_, region)| region);
-    let region = region.map(|region| format!("@{region}")).unwrap_or_default();
-    Some(format!("ebs:{}{region}", ids.join(",")))
-}
-
-/// The words of a later round. A blob that is kept becomes the newer disk, of which Azure makes another managed disk: it
-/// gets the number of the round.
-fn renamed(words: &[String], machine: &Machine, round: u32) -> Vec<String> {
-    let mut words = words.to_vec();
-    let target = machine.migrate.get(2).map(String::as_str).unwrap_or_default();
-    let Some(disk) = managed_disk(target).ok().flatten().filter(|_| round > 0) else { return words };
-    for at in 0..words.len() {
-        if words[at] == target {
-            words[at] = format!("{target}-{round}");
-        }
-        if at > 0 && words[at - 1] == "--os-disk" {
-            words[at] = format!("{}-{round}", disk.name());
-        }
-    }
-    words
-}
-
-/// Why a test machine did not come to its login, or was not made.
-fn not_started(answer: &Value) -> Option<String> {
-    if let Some(faults) = answer.pointer("/migrated/by_hand").and_then(Value::as_array)
-        && answer.get("test").is_none()
-    {
-        return Some(by_hand(faults));
-    }
-    let text = |at: &str| answer.pointer(at).and_then(Value::as_str);
-    let hop = text("/test/hop").map(|hop| format!(" at the {hop}")).unwrap_or_default();
-    Some(format!("does not boot in Azure: it stops{hop}: {}", text("/test/why")?))
-}
-
-/// An error and why.
-fn causes(error: &str, answer: &Value) -> String {
-    let causes = answer.get("causes").and_then(Value::as_array).into_iter().flatten();
-    std::iter::once(error).chain(causes.filter_map(Value::as_str)).collect::<Vec<_>>().join(": ")
-}
-
-/// The rules of what has to be mended by hand.
-fn by_hand(faults: &[Value]) -> String {
-    let mut rules: Vec<&str> = faults.iter().filter_map(|fault| fault.get("rule")?.as_str()).collect();
-    rules.dedup();
-    if rules.is_empty() { "it is not ready".to_owned() } else { format!("not ready: {}", rules.join(", ")) }
-}
-
-/// A moment, as 2026-11-30T05:00:00Z.
-pub(crate) fn time_of(seconds: u64) -> String {
-    let moment = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
-    let Some(moment) = moment else { return seconds.to_string() };
-    let (hour, minute, second) = moment.to_hms();
-    format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
 }
