@@ -21,6 +21,17 @@ pub(crate) fn text(status: &Status) -> String {
         .map(|count| (format!("{{stage=\"{}\"}}", count.stage.word()), count.machines as u64))
         .collect();
     family("refloat_fleet_machines", "gauge", "Machines by stage.", &machines);
+    if !status.tests.is_empty() {
+        let tests = status.tests.iter();
+        let tests =
+            tests.map(|count| (format!("{{stage=\"{}\"}}", count.stage.word()), count.machines as u64));
+        family(
+            "refloat_fleet_tests",
+            "gauge",
+            "Tests of moves in Azure by stage.",
+            &tests.collect::<Vec<_>>(),
+        );
+    }
     let done = status.machines.iter().filter(|row| row.stage == Stage::Done);
     let bytes = vec![(String::new(), done.map(|row| row.bytes).sum())];
     family("refloat_fleet_written_bytes", "gauge", "Bytes of machines that are done.", &bytes);

@@ -30,6 +30,7 @@ mod status;
 mod store;
 mod survey;
 mod task;
+mod tested;
 
 pub(crate) use task::end_with_task;
 

@@ -6,6 +6,7 @@ use guestfix::report::escape::escape_html;
 
 use super::state::{Stage, time_of};
 use super::status::{Row, Status};
+use super::tested::Tested;
 use crate::present;
 
 /// The chart of machines done over time, in units of its view box.
@@ -64,8 +65,14 @@ pub(crate) fn html(status: &Status) -> String {
         }
         page.push_str("</tbody></table>\n");
     }
-    page.push_str("<h2>Machines</h2>\n<table><thead><tr><th>Row<th>Machine<th>Wave<th>Stage<th>Bytes<th>Time<th>Attempts</tr></thead><tbody>\n");
-    status.machines.iter().for_each(|row| page.push_str(&line(row, status.at)));
+    // A column that says nothing of anyone is none.
+    let test = if status.tests.is_empty() { "" } else { "<th>Test in Azure" };
+    let _ = writeln!(
+        page,
+        "<h2>Machines</h2>\n<table><thead><tr><th>Row<th>Machine<th>Wave<th>Stage{test}<th>Bytes<th>Time<th>Attempts</tr>\
+         </thead><tbody>"
+    );
+    status.machines.iter().for_each(|row| page.push_str(&line(row, status)));
     page.push_str("</tbody></table>\n</main></body></html>\n");
     page
 }
@@ -112,14 +119,21 @@ fn chart(status: &Status) -> String {
     )
 }
 
-fn line(row: &Row, at: u64) -> String {
-    let took = row.began.map(|began| row.ended.unwrap_or(at).saturating_sub(began));
+fn line(row: &Row, status: &Status) -> String {
+    let took = row.began.map(|began| row.ended.unwrap_or(status.at).saturating_sub(began));
     let took = took.map(|seconds| format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
     let of = row.of.map(|of| format!(" of {}", present::size(of))).unwrap_or_default();
     let bytes = if row.bytes > 0 { present::size(row.bytes) + &of } else { String::new() };
-    let why = row.why.as_ref().map(|why| format!(": {}", escape_html(why))).unwrap_or_default();
+    let because = |why: Option<&String>| why.map(|why| format!(": {}", escape_html(why))).unwrap_or_default();
+    let why = because(row.why.as_ref());
+    let test = row.test.as_ref().map(|test| {
+        let (class, word) = (test.stage.word(), Tested::word(test.stage));
+        format!("<span class=\"{class}\">{word}</span>{}", because(test.why.as_ref()))
+    });
+    let test =
+        if status.tests.is_empty() { String::new() } else { format!("<td>{}", test.unwrap_or_default()) };
     format!(
-        "<tr><td class=\"n\">{}<td>{}<td class=\"n\">{}<td><span class=\"{}\">{}</span>{why}<td class=\"n\">{bytes}\
+        "<tr><td class=\"n\">{}<td>{}<td class=\"n\">{}<td><span class=\"{}\">{}</span>{why}{test}<td class=\"n\">{bytes}\
          <td class=\"n\">{}<td class=\"n\">{}</tr>\n",
         row.row,
         escape_html(&row.id),

@@ -11,9 +11,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::frozen::{Fleet, Machine};
-use super::state::{Known, Receipt, Stage, TEST, key, now, time_of};
+use super::state::{Known, Receipt, Stage, all, key, now, time_of};
 use super::status::{ink, write_again};
 use super::store::{self, Store};
+use super::tested::Tested;
 use crate::answer::{Answer, Outcome};
 use crate::cli::FleetReportArgs;
 use crate::context::Context;
@@ -49,7 +50,7 @@ struct Signed {
     /// What was done with it, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved: Option<Moved>,
-    /// What a test of its move found; absent where none was made.
+    /// What a test of its move found; absent where none came to an end.
     #[serde(skip_serializing_if = "Option::is_none")]
     test: Option<Tested>,
 }
@@ -111,17 +112,6 @@ struct Disk {
     well_formed: Option<bool>,
 }
 
-/// A test of a move.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Tested {
-    /// It came to its login, or why not.
-    login: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    /// Seconds since 1970.
-    at: u64,
-}
-
 pub(crate) fn run(context: &Context, args: &FleetReportArgs) -> Outcome {
     let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
     let fleet = Fleet::read(&*store)?;
@@ -151,9 +141,7 @@ fn texts<'a>(value: &'a Value, at: &str, field: &'a str) -> impl Iterator<Item =
 
 impl SignOff {
     fn of(store: &dyn Store, fleet: &Fleet, folder: String) -> anyhow::Result<Self> {
-        let machines = fleet.machines.iter().enumerate();
-        let machines: Vec<Signed> =
-            machines.map(|(row, machine)| Signed::of(store, row, machine)).collect::<anyhow::Result<_>>()?;
+        let machines = all(fleet, |row, machine| Signed::of(store, row, machine))?;
         let done = machines.iter().filter(|machine| machine.stage == Stage::Done).count();
         let not_done = machines.len() - done;
         Ok(Self { folder, list: fleet.list.clone(), at: now(), done, not_done, machines })
@@ -205,8 +193,9 @@ impl SignOff {
             let moved = machine.moved.as_ref();
             let test = match &machine.test {
                 None => "not tested".to_owned(),
-                Some(Tested { login: true, .. }) => "came to its login".to_owned(),
-                Some(Tested { why, .. }) => why.clone().unwrap_or_else(|| "no verdict".to_owned()),
+                Some(Tested { stage, why, .. }) => {
+                    why.clone().unwrap_or_else(|| Tested::word(*stage).to_owned())
+                }
             };
             vec![
                 machine.id.clone(),
@@ -253,7 +242,7 @@ impl Signed {
     fn of(store: &dyn Store, row: usize, machine: &Machine) -> anyhow::Result<Self> {
         let known = Known::read(store, row, machine)?;
         let stage = known.stage();
-        let why = known.state.as_ref().and_then(|state| state.why.clone()).filter(|_| stage != Stage::Done);
+        let (why, _) = known.why();
         let mut why = why.or_else(|| (stage == Stage::Waiting).then(|| "nothing was done yet".to_owned()));
         let moved = match &known.receipt {
             Some(receipt) => {
@@ -263,10 +252,7 @@ impl Signed {
             }
             None => None,
         };
-        let test = match &machine.test {
-            Some(_) => Tested::of(&Known::of(store, row, TEST, &machine.test_digest())?),
-            None => None,
-        };
+        let test = Tested::read(store, row, machine)?.filter(Tested::is_over);
         Ok(Self { row, id: machine.id.clone(), wave: machine.wave, stage, why, moved, test })
     }
 
@@ -343,18 +329,6 @@ impl Moved {
             disks: written.enumerate().filter_map(disk).collect(),
             receipts,
         }
-    }
-}
-
-impl Tested {
-    /// Nothing, where no test came to an end.
-    fn of(known: &Known) -> Option<Self> {
-        if let Some(receipt) = &known.receipt {
-            return Some(Self { login: true, why: None, at: receipt.ended });
-        }
-        let state =
-            known.state.as_ref().filter(|state| matches!(state.stage, Stage::Refused | Stage::Failed))?;
-        Some(Self { login: false, why: state.why.clone(), at: state.changed })
     }
 }
 

@@ -254,18 +254,22 @@ fn read<T: for<'a> Deserialize<'a>>(
     }
 }
 
-/// Of all machines, in their order.
-pub(crate) fn all(store: &dyn Store, fleet: &Fleet) -> Result<Vec<Known>> {
+/// What is read of each machine, in their order.
+pub(crate) fn all<T: Send>(
+    fleet: &Fleet,
+    one: impl Fn(usize, &Machine) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let rows: Vec<_> = fleet.machines.iter().enumerate().collect();
-    let read = |rows: &[(usize, &Machine)]| -> Result<Vec<Known>> {
-        rows.iter().map(|(index, machine)| Known::read(store, *index, machine)).collect()
+    let read = |rows: &[(usize, &Machine)]| -> Result<Vec<T>> {
+        rows.iter().map(|(index, machine)| one(*index, machine)).collect()
     };
+    let read = &read;
     std::thread::scope(|scope| {
         let parts = rows.chunks(rows.len().div_ceil(READERS).max(1));
         let readers: Vec<_> = parts.map(|rows| scope.spawn(move || read(rows))).collect();
         let read = readers
             .into_iter()
             .map(|reader| reader.join().map_err(|_| anyhow!("a reader ended in a panic"))?);
-        read.collect::<Result<Vec<_>>>().map(|known| known.into_iter().flatten().collect())
+        read.collect::<Result<Vec<_>>>().map(|read| read.into_iter().flatten().collect())
     })
 }

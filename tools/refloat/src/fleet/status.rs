@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::frozen::Fleet;
-use super::state::{Known, Stage, all, now, time_of};
+use super::state::{Known, Stage, all, because, now, time_of};
 use super::store;
+use super::tested::Tested;
 use super::{metrics, page};
 use crate::answer::{Answer, Help, Outcome};
 use crate::cli::FleetStatusArgs;
@@ -34,6 +35,9 @@ pub(crate) struct Status {
     pub(super) counts: Vec<Count>,
     /// Why machines did not get on, those that are most often told first.
     pub(super) causes: Vec<Cause>,
+    /// Tests of moves in Azure, by what they came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tests: Vec<Count>,
     pub(super) machines: Vec<Row>,
 }
 
@@ -75,6 +79,9 @@ pub(crate) struct Row {
     pub(super) why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) help: Option<String>,
+    /// The test of its move; absent where none was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) test: Option<Tested>,
 }
 
 impl Document for Status {
@@ -84,8 +91,10 @@ impl Document for Status {
 pub(crate) fn run(context: &Context, args: &FleetStatusArgs) -> Outcome {
     let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
     let fleet = Fleet::read(&*store)?;
-    let known = all(&*store, &fleet)?;
-    let status = Status::of(present::quote(&name::shown(&args.folder)), &fleet, &known);
+    let known = all(&fleet, |row, machine| {
+        Ok((Known::read(&*store, row, machine)?, Tested::read(&*store, row, machine)?))
+    })?;
+    let status = Status::of(present::quote(&name::shown(&args.folder)), &fleet, known);
     if let Some(path) = &args.html {
         write_again(path, page::START, &page::html(&status))?;
     }
@@ -132,17 +141,12 @@ fn written(migrate: &Value) -> u64 {
 }
 
 impl Row {
-    fn of(row: usize, id: &str, wave: u32, known: &Known) -> Self {
+    fn of(row: usize, id: &str, wave: u32, (known, test): (&Known, Option<Tested>)) -> Self {
         let stage = known.stage();
         let (state, receipt) = (known.state.as_ref(), known.receipt.as_ref());
         // What is over has no owner any more.
         let owner = known.lease.as_ref().map(|lease| lease.owner.clone());
-        let untold = stage == Stage::Interrupted && state.is_some_and(|state| state.stage == Stage::Running);
-        let why = match untold {
-            _ if known.damaged.is_some() => known.damaged.clone(),
-            true => Some("whoever was at it is heard of no more".to_owned()),
-            false => state.and_then(|state| state.why.clone()),
-        };
+        let (why, help) = known.why();
         Self {
             row,
             id: id.to_owned(),
@@ -154,20 +158,23 @@ impl Row {
             bytes: receipt.map(|done| written(&done.migrate)).or(state.map(|state| state.bytes)).unwrap_or(0),
             of: state.filter(|_| receipt.is_none()).and_then(|state| state.of),
             owner,
-            why: why.filter(|_| stage != Stage::Done),
-            help: match known.damaged {
-                Some(_) => Some(Known::MENDS.to_owned()),
-                None => state.and_then(|state| state.help.clone()).filter(|_| stage != Stage::Done),
-            },
+            why,
+            help,
+            test,
         }
     }
 }
 
 impl Status {
-    fn of(folder: String, fleet: &Fleet, known: &[Known]) -> Self {
+    fn of(folder: String, fleet: &Fleet, known: Vec<(Known, Option<Tested>)>) -> Self {
         let machines: Vec<Row> = (fleet.machines.iter().zip(known).enumerate())
-            .map(|(row, (machine, known))| Row::of(row, &machine.id, machine.wave, known))
+            .map(|(row, (machine, (known, test)))| Row::of(row, &machine.id, machine.wave, (&known, test)))
             .collect();
+        let tests = |stage| {
+            let of = machines.iter().filter(|row| row.test.as_ref().is_some_and(|test| test.stage == stage));
+            Count { stage, machines: of.count() }
+        };
+        let tests = Stage::ALL.into_iter().map(tests).filter(|count| count.machines > 0).collect();
         let count = |stage| machines.iter().filter(|row| row.stage == stage).count();
         let counts = Stage::ALL.into_iter().map(|stage| Count { stage, machines: count(stage) }).collect();
         let mut causes: Vec<Cause> = Vec::new();
@@ -179,7 +186,7 @@ impl Status {
             }
         }
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.machines.len()));
-        Self { folder, at: now(), counts, causes, machines }
+        Self { folder, at: now(), counts, causes, tests, machines }
     }
 
     pub(super) fn count(&self, stage: Stage) -> usize {
@@ -200,6 +207,30 @@ pub(super) fn ink(stage: Stage) -> Ink {
         Stage::Failed | Stage::Refused => Ink::Bad,
         Stage::Interrupted => Ink::Warning,
         Stage::Running | Stage::Waiting => Ink::Plain,
+    }
+}
+
+/// How far tests of moves are, and those that did not come to a login.
+fn tests(status: &Status, page: &mut Page) {
+    if status.tests.is_empty() {
+        return;
+    }
+    page.gap();
+    let mut first = Line::new("tests in Azure: ");
+    for (at, Count { stage, machines }) in status.tests.iter().enumerate() {
+        let part = if at > 0 { ", " } else { "" };
+        first = first.text(part).ink(ink(*stage), format!("{machines} {}", Tested::word(*stage)));
+    }
+    page.line(first.hang(2));
+    let others = status.machines.iter().filter_map(|row| Some((row, row.test.as_ref()?)));
+    let others: Vec<_> = others.filter(|(_, test)| test.stage != Stage::Done).collect();
+    for (row, test) in others.iter().take(LISTED) {
+        let why = because(test.why.as_ref());
+        let line = Line::default().ink(ink(test.stage), Tested::word(test.stage));
+        page.line(line.text(format!("  {}{why}", row.id)).hang(6));
+    }
+    if others.len() > LISTED {
+        page.line(Line::new(format!("and {} more; --json has all", others.len() - LISTED)));
     }
 }
 
@@ -229,6 +260,7 @@ fn text(status: &Status) -> Page {
     if under_way.len() > LISTED {
         page.line(Line::new(format!("and {} more; --json has all", under_way.len() - LISTED)));
     }
+    tests(status, &mut page);
     if let Some(next) = status.next() {
         page.gap();
         page.line(Line::default().ink(Ink::Heading, "next: ").text(next).hang(6));
