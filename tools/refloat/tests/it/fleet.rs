@@ -6,10 +6,11 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use standin::{Faults, Snapshot};
 use testimages::engine::{self, Slurm};
 use testimages::{judge, synthetic};
 
-use crate::cloud::same;
+use crate::cloud::{Cloud, ID, same};
 use crate::program::{command, failure, json, refloat};
 
 /// A machine that migrates without a word, and the VHD that `migrate` alone makes of it.
@@ -114,7 +115,7 @@ fn a_list_with_faults_is_refused_whole() {
     json(folder, "fleet plan list.csv -o fleet", 0);
     json(folder, "fleet plan list.csv -o fleet", 0);
     let said = failure(folder, "fleet run fleet --index 1");
-    assert!(said.contains("there is no row 1"), "{said}");
+    assert!(said.contains("there is no row 1: the list has 1 machine, and its one row is 0"), "{said}");
     fs::write(
         folder.join("list.csv"),
         "id,source,target,for\nb,ebs:i-0abc@eu-west-1,azure:01234567-89ab-cdef-0123-456789abcdef/g/b,azure-gen1\n",
@@ -124,6 +125,102 @@ fn a_list_with_faults_is_refused_whole() {
     assert!(said.contains("another list") && said.contains("--force"), "{said}");
     let said = failure(folder, "fleet plan list.csv --simulate");
     assert!(said.contains("gib"), "{said}");
+}
+
+#[test]
+fn one_damaged_file_stops_one_machine_and_pages_are_written_over_pages_alone() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    let Some(source) = sound(folder) else { return };
+    let rows: Vec<String> = (0..3).map(|row| format!("vm-{row},{source},vm-{row}.vhd,azure-gen1")).collect();
+    planned(folder, "id,source,target,for", &rows);
+    let state = folder.join("fleet/vm/0001/state.json");
+    fs::create_dir_all(state.parent().unwrap()).unwrap();
+    fs::write(&state, "{\"stage\":").unwrap();
+    let status = json(folder, "fleet status fleet", 0);
+    let of = |status: &Value, row: usize, what: &str| {
+        status["machines"][row][what].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!([0, 1, 2].map(|row| of(&status, row, "stage")), ["waiting", "failed", "waiting"], "{status}");
+    assert!(
+        of(&status, 1, "why").contains("vm/0001/state.json") && of(&status, 1, "help").contains("delete")
+    );
+    // The others are moved; the report tells why one is not.
+    let ran = json(folder, "fleet run fleet", 2);
+    assert_eq!([0, 1, 2].map(|row| of(&ran, row, "stage")), ["done", "failed", "done"], "{ran}");
+    let report = json(folder, "fleet report fleet", 1);
+    assert!(of(&report, 1, "why").contains("vm/0001/state.json"), "{report}");
+    // What the help says helps.
+    fs::remove_file(&state).unwrap();
+    json(folder, "fleet run fleet", 0);
+    all_done(folder, 3);
+
+    // Its own page is written again, and nothing else, whatever its name.
+    for (option, name) in [("--html", "status.html"), ("--metrics", "status.prom")] {
+        let line = format!("fleet status fleet {option} {name}");
+        refloat(folder, &line, 0);
+        let page = fs::read(folder.join(name)).unwrap();
+        refloat(folder, &line, 0);
+        fs::write(folder.join(name), "precious").unwrap();
+        let said = failure(folder, &line);
+        assert!(said.contains("is not what is written here") && said.contains("help: "), "{said}");
+        assert_eq!(fs::read(folder.join(name)).unwrap(), b"precious");
+        assert!(!page.is_empty());
+    }
+    let said = failure(folder, &format!("fleet status fleet --html {source}"));
+    assert!(said.contains(source), "{said}");
+    assert!(same(&folder.join(source), &synthetic::named("debian-mbr-ext4").path().unwrap()));
+    let said = failure(folder, "fleet run fleet --index 99");
+    assert!(said.contains("the list has 3 machines, and its rows are 0 to 2"), "{said}");
+}
+
+/// The processes that a process has started, in any of its threads.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{of}/task")).unwrap().flatten();
+    let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    texts
+        .flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn what_a_stopped_orphan_writes_is_come_back_to() {
+    let Some(guest) = synthetic::named("debian-mbr-ext4").path() else { return };
+    let cloud = Cloud::new(vec![Snapshot::from_file(ID, &guest).unwrap()], vec![]);
+    let at = |name: &str| cloud.path().join(name);
+    cloud.refloat("migrate ebs:S alone.vhd --for azure-gen1", 0);
+    cloud.forget();
+    planned(cloud.path(), "id,source,target,for", &[format!("vm-0,ebs:{ID}@eu-west-1,vm-0.vhd,azure-gen1")]);
+    cloud.server.set_faults(Faults::default().latency(Duration::from_millis(200)));
+    let signal = |what: &str, process: u32| {
+        judge::run(judge::tool("kill").args([what, &process.to_string()]));
+    };
+    let line = "fleet run fleet --lease 3 --json";
+    let mut first = cloud.command(line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !at("vm-0.vhd.partial").exists() {
+        assert!(first.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // The program that the task runs is stopped, and does not hear that the task is gone.
+    let programs: Vec<u32> = children(first.id());
+    programs.iter().for_each(|program| signal("-STOP", *program));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let is_done = at("vm-0.vhd").exists();
+    cloud.server.set_faults(Faults::default());
+    std::thread::sleep(Duration::from_millis(4500));
+    let ran = cloud.command(line).output().unwrap();
+    programs.iter().for_each(|program| signal("-CONT", *program));
+    let (code, said) = (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned());
+    assert!(!programs.is_empty() && !is_done, "it was stopped too late");
+    assert!(code == Some(3) && said.contains("another process is writing it"), "{code:?}: {said}");
+    // It hears it now, and ends.
+    let ends = Instant::now() + Duration::from_secs(30);
+    while cloud.command(line).output().unwrap().status.code() != Some(0) {
+        assert!(Instant::now() < ends, "{:?}", fs::read_to_string(at("fleet/vm/0000/log")));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(same(&at("vm-0.vhd"), &at("alone.vhd")));
 }
 
 /// A task that an engine starts for a row.
