@@ -156,13 +156,17 @@ impl Afar {
         self.azurite.download(&format!("{STATE}/vm/{row:04}/{file}"))
     }
 
-    /// Moves the machines one by one and into files, before anything is counted.
-    fn alone(&self, sources: &[String]) {
-        for (number, source) in sources.iter().enumerate() {
-            let line = format!("migrate ebs:{source}@eu-west-1 alone-{number}.vhd --for azure-gen1");
-            assert!(self.command("alone", &line).output().unwrap().status.success());
-        }
+    /// Moves the machines one by one and into files, before anything is counted; the sums of their content.
+    fn alone(&self, sources: &[String]) -> Vec<Value> {
+        let one = |(number, source): (usize, &String)| {
+            let line = format!("migrate ebs:{source}@eu-west-1 alone-{number}.vhd --for azure-gen1 --json");
+            let output = self.command("alone", &line).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()["written"]["content"].clone()
+        };
+        let sums = sources.iter().enumerate().map(one).collect();
         self.cloud.server.reset_counts();
+        sums
     }
 
     /// The blob of a row is what `migrate` alone makes.
@@ -256,7 +260,7 @@ fn a_machine_is_gone_on_with_by_another_worker_that_shares_no_folder() {
     afar.azurite.download(&format!("{STATE}/azure-state-role.json"));
 }
 
-/// The processes of tasks: `fleet run` and the `migrate` that it runs, with the row of each.
+/// The processes of the tasks that work on this state.
 fn tasks(state: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let process = |name: &str| {
@@ -287,7 +291,7 @@ fn slurm_moves_twenty_four_machines_whatever_happens_to_its_tasks() {
         (0..MACHINES).map(|number| Snapshot::from_file(&id(number), &guests[number % 3]).unwrap());
     let afar = Afar { cloud: Cloud::new(snapshots.collect(), vec![]), azurite };
     let sources: Vec<String> = (0..MACHINES).map(id).collect();
-    afar.alone(&sources);
+    let sums = afar.alone(&sources);
     afar.plan(&sources, &format!("--tasks 2 --ebs-requests-per-second {}", RATE - 20));
     afar.cloud.server.set_faults(Faults::seeded(24).account_rate(RATE));
     let state = afar.azurite.url(STATE);
@@ -358,18 +362,18 @@ fn slurm_moves_twenty_four_machines_whatever_happens_to_its_tasks() {
          node down; {blocks} blocks, {twice} fetched again, {throttled} requests over the quota"
     );
     assert_eq!(status["counts"][0]["machines"], MACHINES, "{status}");
-    for number in 0..MACHINES {
+    for (number, sum) in sums.iter().enumerate() {
         afar.is_as_alone(number);
         let receipt: Value = serde_json::from_slice(&afar.kept(number, "receipt.json")).unwrap();
         assert_eq!(receipt["row"], number);
-    }
-    assert_eq!(throttled, 0);
-    // One of each kind, byte by byte, by programs that nobody here wrote.
-    for number in 0..kinds.len() {
+        // What a task says it sent is what a single run made.
+        assert!(sum.is_string() && receipt["migrate"]["written"]["content"] == *sum, "{receipt}");
+        // And that is what is there, byte by byte, as a plain reader gets it and a program of nobody's here compares it.
         let got = folder.path().join("got.vhd");
         fs::write(&got, afar.azurite.download(&blob(number))).unwrap();
         assert!(same(&got, &afar.folder(&format!("alone-{number}.vhd"))), "vm-{number}");
     }
+    assert_eq!(throttled, 0);
     // Each kill costs what was under way; 64 are, at most.
     assert!(twice <= (killed + 2 * downs) * 64, "{twice}");
 }
