@@ -188,13 +188,7 @@ mod tests {
 
     /// What every service has to do, and what may happen on the way to it.
     fn keeps_its_word(far: &Far) {
-        let (rounds, began) = (length::times(50, 1000), Instant::now());
-        race(rounds, || Box::new(far.usual()));
-        eprintln!(
-            "{}: {rounds} races for a lease in {:.1} s, one winner each",
-            far.place,
-            began.elapsed().as_secs_f64()
-        );
+        race(length::times(50, 1000), || Box::new(far.usual()));
         is_written_on_condition(far);
         outlives_what_happens_on_the_way(far);
         leases_end_by_the_clock_of_the_service(far);
@@ -251,7 +245,6 @@ mod tests {
             Box::new(far.usual())
         });
         far.detour.fail(3, 0.0, 0.0);
-        eprintln!("{} requests were refused or their answers lost", far.detour.troubles());
         assert!(far.detour.troubles() > 8);
     }
 
