@@ -5,8 +5,10 @@
 //! to differ from the service: it takes puts of more than 4 MiB, tells each put as a page range of its own,
 //! and never throttles.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -114,6 +116,33 @@ impl Azurite {
         let (status, body) = self.request("GET", &path).expect("an answer");
         assert_eq!(status, 200, "{blob}");
         body
+    }
+
+    /// Writes a page blob that ends with a page that is not zero, as a VHD does, into a new file: the ranges that it
+    /// lists ("Get Page Ranges", learn.microsoft.com), read as any HTTP client reads them, and holes between.
+    ///
+    /// # Panics
+    /// When it cannot be read or written.
+    #[track_caller]
+    pub fn copy_to(&self, blob: &str, path: &Path) {
+        let at = format!("/{ACCOUNT}/{CONTAINER}/{blob}?{}", self.all());
+        let (status, list) = self.request("GET", &format!("{at}&comp=pagelist")).expect("an answer");
+        assert_eq!(status, 200, "{blob}");
+        let list = String::from_utf8(list).expect("a list is text");
+        let numbers = |name: &str| -> Vec<u64> {
+            let tag = format!("<{name}>");
+            list.split(&tag)
+                .skip(1)
+                .map(|part| part.split('<').next().and_then(|text| text.parse().ok()).expect("a number"))
+                .collect()
+        };
+        let file = File::create(path).expect("a file");
+        for (start, end) in numbers("Start").into_iter().zip(numbers("End")) {
+            let range = format!("x-ms-range: bytes={start}-{end}\r\n");
+            let (status, bytes) = self.send("GET", &at, &range, &[]).expect("an answer");
+            assert_eq!((status, bytes.len() as u64), (206, end + 1 - start), "{blob}");
+            file.write_all_at(&bytes, start).expect("a file that can be written");
+        }
     }
 
     /// Makes a block blob of these bytes.

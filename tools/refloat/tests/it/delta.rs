@@ -329,6 +329,6 @@ fn another_service_holds_the_same() {
     run("convert ebs:S @disk.vhd");
     run(&format!("convert ebs:T @disk.vhd --since {ID} --read-back all"));
     run("convert ebs:T full.vhd");
-    fs::write(azure.path("back.vhd"), azure.azurite.download("disk.vhd")).unwrap();
+    azure.azurite.copy_to("disk.vhd", &azure.path("back.vhd"));
     assert!(same(&azure.path("back.vhd"), &cloud.path().join("full.vhd")));
 }
