@@ -1,16 +1,16 @@
 //! The image for containers: nothing but the program, the glibc that it runs with, and the certificates that it
 //! trusts. By buildah, from no base image.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::target::Target;
 use super::tools;
-use super::{Dist, VERSION, packages, payload, said};
+use super::{Dist, VERSION, glibc, packages, payload, said};
 use crate::top;
 
 /// Who the program is there: nobody whom a host knows.
@@ -35,20 +35,16 @@ pub(super) fn buildah() -> Command {
     buildah
 }
 
-/// Makes it, where this machine has what goes into it: Debian's glibc of the target, and buildah.
+/// Makes it, where this machine has what it takes: buildah, Debian's glibc of the target, and certificates.
 pub(super) fn make(dist: &Dist) -> Result<Option<PathBuf>> {
-    let missing =
-        [("buildah", "/usr/bin/buildah"), ("apt-get", "/usr/bin/apt-get"), ("ca-certificates", AUTHORITIES)];
-    let missing = missing.into_iter().filter(|(_, file)| !Path::new(file).exists());
-    let mut missing: Vec<&str> = missing.map(|(package, _)| package).collect();
-    if !dist.target.is_here() {
-        missing.push("a glibc for it");
-    }
-    if !missing.is_empty() {
+    let needed = [("buildah", "/usr/bin/buildah"), ("apt", glibc::APT), ("ca-certificates", AUTHORITIES)];
+    let missing: Vec<&str> =
+        needed.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect();
+    let (Some(tree), true) = (&dist.glibc, missing.is_empty()) else {
         println!("no image for {}: this machine lacks {}", dist.target.arch, missing.join(", "));
         return Ok(None);
-    }
-    let root = root(dist.target)?;
+    };
+    let root = root(dist.target, tree)?;
     let file = dist.named("oci.tar");
     drop(fs::remove_file(&file));
     let container = said(buildah().args(["from", "scratch"]))?;
@@ -59,29 +55,22 @@ pub(super) fn make(dist: &Dist) -> Result<Option<PathBuf>> {
 }
 
 /// The folder that becomes the image's root.
-fn root(target: &Target) -> Result<PathBuf> {
+fn root(target: &Target, glibc: &Path) -> Result<PathBuf> {
     let root = top().join("target/image");
-    let glibc = top().join("target/glibc");
-    for folder in [&root, &glibc] {
-        drop(fs::remove_dir_all(folder));
-        fs::create_dir_all(folder)?;
-    }
-    // libc6 as Debian has it: the loader, the libraries, and its licence.
-    let mut download = Command::new("apt-get");
-    download.args(["download", "-q", &format!("libc6:{}", target.deb)]).current_dir(&glibc);
-    // Its own user of downloads may not write here, and says so.
-    tools::run(download.args(["-o", "APT::Sandbox::User=root"]))?;
-    let package = fs::read_dir(&glibc)?.next().context("apt-get downloaded nothing")??.path();
-    tools::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(glibc.join("tree")))?;
-    let tree = glibc.join("tree");
-    let triple = format!("{}-linux-gnu", target.arch);
+    drop(fs::remove_dir_all(&root));
     for folder in ["usr/bin", "usr/lib", "etc/ssl/certs", "usr/share/doc/refloat", "usr/share/doc/libc6"] {
         fs::create_dir_all(root.join(folder))?;
+    }
+    // buildah gives a folder that it makes itself no such mode.
+    for folder in ["tmp", "var/tmp"] {
+        fs::create_dir_all(root.join(folder))?;
+        fs::set_permissions(root.join(folder), Permissions::from_mode(0o1777))?;
     }
     for (link, folder) in [("lib", "usr/lib"), ("lib64", "usr/lib")] {
         symlink(folder, root.join(link))?;
     }
-    for entry in fs::read_dir(tree.join("lib").join(&triple))? {
+    // The loader, the libraries, and their licence.
+    for entry in fs::read_dir(glibc::libraries(glibc, target)?)? {
         let entry = entry?;
         let name = entry.file_name();
         let wanted =
@@ -90,7 +79,7 @@ fn root(target: &Target) -> Result<PathBuf> {
             fs::copy(entry.path(), root.join("usr/lib").join(&name))?;
         }
     }
-    fs::copy(tree.join("usr/share/doc/libc6/copyright"), root.join("usr/share/doc/libc6/copyright"))?;
+    fs::copy(glibc.join("usr/share/doc/libc6/copyright"), root.join("usr/share/doc/libc6/copyright"))?;
     for (file, text) in FILES {
         fs::write(root.join(file), text)?;
     }
@@ -107,16 +96,10 @@ fn fill(dist: &Dist, container: &str, root: &Path, file: &Path) -> Result<()> {
     let empty = top().join("target/empty");
     drop(fs::remove_dir_all(&empty));
     fs::create_dir_all(&empty)?;
-    // What may be written are folders of their own: whoever runs it mounts the first.
-    for (from, to, owner, mode) in [
-        (root, "/", "0:0", None),
-        (&*empty, "/data", USER, Some("0755")),
-        (&*empty, "/tmp", "0:0", Some("1777")),
-        (&*empty, "/var/tmp", "0:0", Some("1777")),
-    ] {
-        let mode = mode.map(|mode| format!("--chmod={mode}"));
+    // Whoever runs it mounts a folder over the second.
+    for (from, to, owner) in [(root, "/", "0:0"), (&*empty, "/data", USER)] {
         let mut copy = buildah();
-        copy.args(["copy", "--quiet", "--chown", owner]).args(mode);
+        copy.args(["copy", "--quiet", "--chown", owner]);
         said(copy.arg(container).arg(from).arg(to))?;
     }
     let labels = [("title", "refloat"), ("version", VERSION), ("licenses", "MIT OR Apache-2.0")];

@@ -4,6 +4,8 @@
 //! image for containers; the list of what is in it, and the sums of it all. The same commit gives the same
 //! bytes.
 
+mod emulate;
+mod glibc;
 mod image;
 mod needs;
 mod notices;
@@ -23,6 +25,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::top;
 use target::Target;
+use tools::Tools;
 
 /// The version of every package.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -36,9 +39,15 @@ pub(crate) fn verb(words: &[&str]) -> Result<()> {
         ["--target", triple, "--test"] => (target::of(triple)?, true),
         _ => bail!("cargo xtask dist [--target TRIPLE] [--test]"),
     };
-    let made = Dist { target, epoch: epoch()? }.make()?;
+    program::refuse_without_std(target)?;
+    if !emulate::is_there(target) {
+        return emulate::again(target);
+    }
+    let dist = Dist { target, epoch: epoch()?, glibc: glibc::fetch(target)?, tools: tools::install()? };
+    let program = program::build(&dist)?;
+    let made = dist.pack(program)?;
     match test {
-        true => trial::run(&made),
+        true => trial::run(&dist, &made),
         false => Ok(()),
     }
 }
@@ -48,11 +57,13 @@ struct Dist {
     target: &'static Target,
     /// The commit's time in seconds since 1970.
     epoch: String,
+    /// Debian's glibc of the target, unpacked, where this machine has apt.
+    glibc: Option<PathBuf>,
+    tools: Tools,
 }
 
 /// What was made.
 struct Made {
-    target: &'static Target,
     program: PathBuf,
     archive: PathBuf,
     deb: PathBuf,
@@ -60,27 +71,23 @@ struct Made {
     /// Without one where this machine has no libraries of the target's.
     image: Option<PathBuf>,
     sbom: PathBuf,
+    /// What is in SHA256SUMS.
+    sums: String,
 }
 
 impl Dist {
-    fn make(&self) -> Result<Made> {
-        program::refuse_without_std(self.target)?;
-        let tools = tools::install()?;
-        let folder = top().join("dist");
-        fs::create_dir_all(&folder).context("dist")?;
-        let built = program::build(self, &tools)?;
-        payload::lay(self, &built)?;
-        let made = Made {
-            target: self.target,
-            program: built,
+    fn pack(&self, program: PathBuf) -> Result<Made> {
+        fs::create_dir_all(top().join("dist")).context("dist")?;
+        payload::lay(self, &program)?;
+        Ok(Made {
+            program,
             archive: packages::archive(self)?,
-            deb: packages::deb(self, &tools)?,
-            rpm: packages::rpm(self, &tools)?,
+            deb: packages::deb(self)?,
+            rpm: packages::rpm(self)?,
             image: image::make(self)?,
-            sbom: sbom::make(self, &tools)?,
-        };
-        sums()?;
-        Ok(made)
+            sbom: sbom::make(self)?,
+            sums: sums()?,
+        })
     }
 
     /// `dist/refloat-VERSION-ARCH.ENDING`.
@@ -105,7 +112,7 @@ fn said(command: &mut Command) -> Result<String> {
 }
 
 /// The sums of all files in `dist/`, as `sha256sum --check` reads them.
-fn sums() -> Result<()> {
+fn sums() -> Result<String> {
     let folder = top().join("dist");
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder)? {
@@ -117,6 +124,7 @@ fn sums() -> Result<()> {
     for name in &names {
         println!("{:>10}  dist/{name}", fs::metadata(folder.join(name))?.len());
     }
-    let sums = said(Command::new("sha256sum").arg("--").args(names).current_dir(&folder))?;
-    fs::write(folder.join("SHA256SUMS"), sums + "\n").context("dist/SHA256SUMS")
+    let sums = said(Command::new("sha256sum").arg("--").args(names).current_dir(&folder))? + "\n";
+    fs::write(folder.join("SHA256SUMS"), &sums).context("dist/SHA256SUMS")?;
+    Ok(sums)
 }

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::tools::{self, Tools};
-use super::{Dist, VERSION, payload};
+use super::{Dist, VERSION, payload, tools};
 use crate::top;
 
 /// gzip, as an old system's tar unpacks it. The folder in it bears the archive's name.
@@ -28,9 +27,9 @@ pub(super) fn tar(dist: &Dist, folder: &Path, file: &Path) -> Command {
 }
 
 /// By cargo-deb.
-pub(super) fn deb(dist: &Dist, tools: &Tools) -> Result<PathBuf> {
+pub(super) fn deb(dist: &Dist) -> Result<PathBuf> {
     let file = top().join(format!("dist/refloat_{VERSION}-1_{}.deb", dist.target.deb));
-    let mut cargo = tools.cargo("cargo-deb")?;
+    let mut cargo = dist.tools.cargo("cargo-deb")?;
     cargo.args(["deb", "--quiet", "--no-build", "--no-strip", "--locked", "--package", "refloat"]);
     cargo.args(["--target", dist.target.triple, "--output"]).arg(&file);
     cargo.env("CARGO_TARGET_DIR", top().join("target/dist")).env("SOURCE_DATE_EPOCH", &dist.epoch);
@@ -39,9 +38,9 @@ pub(super) fn deb(dist: &Dist, tools: &Tools) -> Result<PathBuf> {
 }
 
 /// By cargo-generate-rpm; gzip, as rpm 4.11 of RHEL 7 unpacks it.
-pub(super) fn rpm(dist: &Dist, tools: &Tools) -> Result<PathBuf> {
+pub(super) fn rpm(dist: &Dist) -> Result<PathBuf> {
     let file = top().join(format!("dist/refloat-{VERSION}-1.{}.rpm", dist.target.arch));
-    let mut cargo = tools.cargo("cargo-generate-rpm")?;
+    let mut cargo = dist.tools.cargo("cargo-generate-rpm")?;
     cargo.args(["generate-rpm", "--package", "tools/refloat", "--target", dist.target.triple]);
     cargo.args(["--payload-compress", "gzip", "--source-date", &dist.epoch, "--output"]).arg(&file);
     tools::run(&mut cargo)?;

@@ -23,20 +23,12 @@ pub(super) fn lay(dist: &Dist, program: &Path) -> Result<()> {
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).context("target/package")?;
     fs::copy(program, folder.join("refloat")).context("target/package/refloat")?;
-    // What a program for another machine says of itself, the one for this machine says, too.
-    match dist.target.is_here() {
-        true => texts(&folder, || Command::new(program))?,
-        false => texts(&folder, || {
-            let mut cargo = Command::new("cargo");
-            cargo.args(["run", "--quiet", "--package", "refloat", "--"]).current_dir(top());
-            cargo
-        })?,
-    }
+    texts(&folder, program)?;
     fs::write(folder.join("THIRD-PARTY.txt"), notices::of(dist.target)?).context("THIRD-PARTY.txt")
 }
 
 /// The pages for `man`, the scripts that complete commands, the licences, README.
-fn texts(folder: &Path, refloat: impl Fn() -> Command) -> Result<()> {
+fn texts(folder: &Path, program: &Path) -> Result<()> {
     fs::copy(top().join("README.md"), folder.join("README.md")).context("README.md")?;
     for name in ["MIT", "Apache-2.0"] {
         let text = top().join(format!(".licenses/{name}.txt"));
@@ -45,11 +37,11 @@ fn texts(folder: &Path, refloat: impl Fn() -> Command) -> Result<()> {
     for (shell, file) in SHELLS {
         let folder = folder.join("completions").join(shell);
         fs::create_dir_all(&folder)?;
-        let script = said(refloat().args(["completions", shell]))?;
+        let script = said(Command::new(program).args(["completions", shell]))?;
         ensure!(script.contains("refloat"), "the completions for {shell} do not speak of refloat");
         fs::write(folder.join(file), script + "\n")?;
     }
-    said(refloat().args(["man", "--dir"]).arg(folder.join("man")))?;
+    said(Command::new(program).args(["man", "--dir"]).arg(folder.join("man")))?;
     Ok(())
 }
 
@@ -103,7 +95,7 @@ mod tests {
         let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("refloat");
         assert!(program.exists(), "{} is not built: cargo build --workspace", program.display());
         let folder = tempfile::tempdir().unwrap();
-        texts(folder.path(), || Command::new(&program)).unwrap();
+        texts(folder.path(), &program).unwrap();
         // These two are made elsewhere.
         let mut laid = BTreeSet::from(["refloat".to_owned(), "THIRD-PARTY.txt".to_owned()]);
         files(folder.path(), folder.path(), &mut laid);

@@ -8,8 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::needs::Needs;
 use super::target::Target;
-use super::tools::{self, Tools};
-use super::{Dist, said};
+use super::{Dist, said, tools};
 use crate::top;
 
 /// The glibc that the binary must start with: that of RHEL 7.
@@ -35,14 +34,15 @@ pub(super) fn refuse_without_std(target: &Target) -> Result<()> {
 }
 
 /// Builds it, and looks at what it needs. It is in `target/dist/TRIPLE/release`.
-pub(super) fn build(dist: &Dist, tools: &Tools) -> Result<PathBuf> {
+pub(super) fn build(dist: &Dist) -> Result<PathBuf> {
     let Target { triple, .. } = *dist.target;
     let folder = top().join("target/dist");
     let glibc = GLIBC.map(|part| part.to_string()).join(".");
-    let mut cargo = tools.cargo("cargo-zigbuild")?;
+    let mut cargo = dist.tools.cargo("cargo-zigbuild")?;
     cargo.args(["zigbuild", "--release", "--locked", "--package", "refloat"]);
     cargo.args(["--target", &format!("{triple}.{glibc}")]);
-    cargo.env("CARGO_TARGET_DIR", &folder).env("SOURCE_DATE_EPOCH", &dist.epoch);
+    // Whatever is dated is of 1970, for a date of the commit would have all C be compiled anew for each.
+    cargo.env("CARGO_TARGET_DIR", &folder).env("SOURCE_DATE_EPOCH", "0");
     // No folder of this machine's is in what is made.
     let (registry, workspace) = (registry()?, top().canonicalize()?.display().to_string());
     let rust = [(&registry, "registry"), (&workspace, "refloat")];

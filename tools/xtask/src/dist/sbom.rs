@@ -6,22 +6,24 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::Dist;
-use super::tools::{self, Tools};
+use super::{Dist, tools};
 use crate::top;
 
 /// By cargo-cyclonedx, which writes one beside the manifest of every crate of ours: only that of the program is
 /// of use.
-pub(super) fn make(dist: &Dist, tools: &Tools) -> Result<PathBuf> {
+pub(super) fn make(dist: &Dist) -> Result<PathBuf> {
     const NAME: &str = "refloat-of-xtask.cdx";
-    let mut cargo = tools.cargo("cargo-cyclonedx")?;
+    let mut cargo = dist.tools.cargo("cargo-cyclonedx")?;
     cargo.args(["cyclonedx", "--quiet", "--manifest-path", "tools/refloat/Cargo.toml", "--format", "json"]);
     cargo.args(["--spec-version", "1.5", "--no-build-deps", "--target", dist.target.triple]);
     cargo.args(["--override-filename", NAME]).env("SOURCE_DATE_EPOCH", &dist.epoch);
     tools::run(&mut cargo)?;
     let file = dist.named("cdx.json");
-    fs::copy(top().join(format!("tools/refloat/{NAME}.json")), &file)
-        .context("what cargo-cyclonedx writes")?;
+    let made = top().join(format!("tools/refloat/{NAME}.json"));
+    let list = fs::read_to_string(made).context("what cargo-cyclonedx writes")?;
+    // Our own crates are called by their folders: by those in the workspace, wherever that is.
+    let here = format!("file://{}/", top().canonicalize()?.display());
+    fs::write(&file, list.replace(&here, "file:///refloat/"))?;
     remove(top(), &format!("{NAME}.json"))?;
     Ok(file)
 }

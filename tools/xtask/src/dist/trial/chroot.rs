@@ -6,44 +6,59 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::dist::target::Target;
 use crate::dist::{said, tools};
 use crate::top;
 
 /// A system in a folder.
-pub(super) struct Chroot(PathBuf);
+pub(super) struct Chroot {
+    root: PathBuf,
+    /// Its packages are unpacked and not configured, which would take qemu many minutes.
+    unpacked: bool,
+}
 
 impl Chroot {
     /// As debootstrap makes it. It is kept, for that takes a minute.
-    pub(super) fn bullseye() -> Result<Self> {
-        let root = top().join("target/trial/bullseye");
+    pub(super) fn bullseye(target: &Target) -> Result<Self> {
+        let root = top().join(format!("target/trial/bullseye-{}", target.deb));
         let done = root.join("var/debootstrapped");
+        let unpacked = !target.is_here();
         if !done.exists() {
             drop(fs::remove_dir_all(&root));
             fs::create_dir_all(&root)?;
             let mut debootstrap = Command::new("debootstrap");
-            debootstrap
-                .args(["--variant=minbase", "bullseye"])
-                .arg(&root)
-                .arg("http://deb.debian.org/debian");
-            tools::run(&mut debootstrap)?;
+            debootstrap.args(["--variant=minbase", "--arch", target.deb]);
+            if unpacked {
+                // In a namespace of users nobody makes devices, nor in a container: it binds those that are there.
+                debootstrap.arg("--foreign").env("container", "lxc");
+            }
+            tools::run(debootstrap.arg("bullseye").arg(&root).arg("http://deb.debian.org/debian"))?;
             fs::write(done, "")?;
         }
-        Ok(Self(root.canonicalize()?))
+        Ok(Self { root: root.canonicalize()?, unpacked })
     }
 
     pub(super) fn root(&self) -> &Path {
-        &self.0
+        &self.root
     }
 
     /// Where a path of it lies.
     pub(super) fn path(&self, path: &str) -> PathBuf {
-        self.0.join(path)
+        self.root.join(path)
+    }
+
+    /// Installs a Debian package that was taken into it.
+    pub(super) fn install(&self, file: &str) -> Result<()> {
+        // dpkg does not know of what is only unpacked.
+        let force = self.unpacked.then_some("--force-depends");
+        let words: Vec<&str> = ["--install"].into_iter().chain(force).chain([file]).collect();
+        self.run("dpkg", &words)
     }
 
     /// Copies a file into it; its name there.
     pub(super) fn take(&self, file: &Path) -> Result<String> {
         let name = file.file_name().context("a file's name")?;
-        fs::copy(file, self.0.join("tmp").join(name))?;
+        fs::copy(file, self.root.join("tmp").join(name))?;
         Ok(format!("/tmp/{}", name.to_string_lossy()))
     }
 
@@ -57,12 +72,12 @@ impl Chroot {
         said(&mut self.command("65534:65534", program, args))
     }
 
-    /// With a /proc of its own, which is gone with it, and nothing of this process's environment.
+    /// With a /proc of its own and the devices of this machine, which is gone with it, and nothing of this process's environment.
     fn command(&self, user: &str, program: &str, args: &[&str]) -> Command {
-        const IN: &str = r#"mount -t proc proc "$0/proc" && root=$0 user=$1 && shift && \
+        const IN: &str = r#"mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && root=$0 user=$1 && shift && \
                             exec chroot --userspec="$user" "$root" "$@""#;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "sh", "-c", IN]).arg(&self.0).arg(user);
+        command.args(["--mount", "--pid", "--fork", "sh", "-c", IN]).arg(&self.root).arg(user);
         command.arg(program).args(args).env_clear().env("HOME", "/tmp");
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
         command
