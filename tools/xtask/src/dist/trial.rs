@@ -44,11 +44,11 @@ pub(super) fn run(dist: &Dist, made: &Made) -> Result<()> {
         true => names(&chroot)?,
         false => println!("not tried: a name server, whose port is not given out where qemu is"),
     }
+    proxy(&chroot)?;
     chroot.run("dpkg", &["--remove", "refloat"])?;
     ensure!(!chroot.path("usr/bin/refloat").exists(), "dpkg left the program");
     rpm(made, &chroot)?;
     archive(dist, made, &chroot)?;
-    proxies(made)?;
     container(dist, made)?;
     sbom(made)
 }
@@ -86,22 +86,38 @@ fn debian_package(made: &Made, chroot: &Chroot) -> Result<()> {
     Ok(())
 }
 
+/// What the program says that may not read a snapshot of the server that these variables lead to.
+fn refused(chroot: &Chroot, variables: &[&str]) -> Result<String> {
+    let keys = ["AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret"];
+    let inspect = ["/usr/bin/refloat", "inspect", "ebs:snap-0123456789abcdef0@eu-west-1"];
+    let said = chroot.said_as_nobody("env", &[variables, &keys, &inspect].concat());
+    Ok(said.err().context("a snapshot was read of a server that refuses all")?.to_string())
+}
+
 /// A server that only a name server knows, asked by the C library of the system: what it refuses is told.
 fn names(chroot: &Chroot) -> Result<()> {
     const HOST: &str = "snapshots.refloat.test";
     let server = refusing::serve()?;
     let asked = names::serve(HOST)?;
     fs::write(chroot.path("etc/resolv.conf"), "nameserver 127.0.0.1\n")?;
-    let endpoint = format!("AWS_ENDPOINT_URL=http://{HOST}:{}", server.port);
-    let keys = ["AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret"];
-    let inspect = ["/usr/bin/refloat", "inspect", "ebs:snap-0123456789abcdef0@eu-west-1"];
-    let refused = chroot.said_as_nobody("env", &[&[&*endpoint], &keys[..], &inspect].concat());
-    let told = refused.err().context("a snapshot was read of a server that refuses all")?.to_string();
+    let told = refused(chroot, &[&format!("AWS_ENDPOINT_URL=http://{HOST}:{}", server.port)])?;
     ensure!(told.contains(refusing::WHY), "{told}");
     let host = format!("host: {HOST}:{}", server.port);
     let heard = server.heard()?.to_lowercase();
     ensure!(asked.count() > 0 && heard.contains(&host), "{heard}\n{told}");
     println!("tried: a name that only a name server knows");
+    Ok(())
+}
+
+/// A proxy is asked for the way to AWS. That it is gone through, and TLS, are tested in tools/refloat/tests/it/tls.rs,
+/// which takes this program by REFLOAT_PROGRAM.
+fn proxy(chroot: &Chroot) -> Result<()> {
+    let server = refusing::serve()?;
+    let told = refused(chroot, &[&format!("HTTPS_PROXY=http://127.0.0.1:{}", server.port)])?;
+    let heard = server.heard()?;
+    ensure!(heard.starts_with("CONNECT ebs.eu-west-1.amazonaws.com:443 "), "{heard}\n{told}");
+    ensure!(told.contains("proxy"), "{told}");
+    println!("tried: a proxy that refuses");
     Ok(())
 }
 
@@ -139,18 +155,6 @@ fn archive(dist: &Dist, made: &Made, chroot: &Chroot) -> Result<()> {
         ensure!(chroot.path(&format!("{}/{name}", &folder[1..])).exists(), "the archive has no {name}");
     }
     works(chroot, &format!("{folder}/refloat"), "the archive")
-}
-
-/// TLS and proxies: the tests of those, with this program in place of the one that they build.
-fn proxies(made: &Made) -> Result<()> {
-    let program = made.program.to_string_lossy();
-    crate::run_with(
-        "cargo",
-        &["test", "--quiet", "--workspace", "--test", "it", "tls::"],
-        &[("REFLOAT_PROGRAM", &program)],
-    )?;
-    println!("tried: TLS, and a proxy on loopback");
-    Ok(())
 }
 
 fn container(dist: &Dist, made: &Made) -> Result<()> {
