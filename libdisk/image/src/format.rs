@@ -31,6 +31,8 @@ pub struct Format {
     pub name: &'static str,
     /// What QEMU calls it: "vpc". Addresses may say so as well. `None` where QEMU does not open it.
     pub qemu_name: Option<&'static str>,
+    /// How names of files end that promise its marks. Raw disks have any name, and some VHDs have lost their footer.
+    pub(crate) endings: &'static [&'static str],
     /// Whether the disk is in this file as it is, so that a change of it can be made in place.
     pub(crate) flat: fn(&Path) -> bool,
     /// Whether a file with these ends is one.
@@ -179,21 +181,6 @@ impl Format {
     }
 }
 
-/// What the names of files promise; raw disks have any name, and some VHDs have lost their footer.
-const PROMISES: [(&str, &Format); 11] = [
-    ("vhdx", &vhdx::FORMAT),
-    ("avhdx", &vhdx::FORMAT),
-    ("qcow2", &qcow2::FORMAT),
-    ("qcow", &qcow2::FORMAT),
-    ("vdi", &vdi::FORMAT),
-    ("vmdk", &vmdk::FORMAT),
-    ("ova", &ova::FORMAT),
-    ("gz", &packed::GZIP),
-    ("zst", &packed::ZSTD),
-    ("xz", &packed::XZ),
-    ("bz2", &packed::BZIP2),
-];
-
 /// Refuses a file without any mark under a name that promises one: it is damaged, and no raw disk.
 fn promised(path: &Path, file: &Disk) -> Result<()> {
     let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -208,8 +195,8 @@ fn promised(path: &Path, file: &Disk) -> Result<()> {
     }
     // The extents of a flat VMDK are raw disks.
     let is_extent = path.file_stem().is_some_and(|name| name.as_encoded_bytes().ends_with(b"-flat"));
-    match PROMISES.iter().find(|(name, _)| *name == ending).filter(|_| !is_extent) {
-        Some((_, format)) => refused(format!(
+    match FORMATS.iter().find(|format| format.endings.contains(&&*ending)).filter(|_| !is_extent) {
+        Some(format) => refused(format!(
             "the name promises {format}, and the file has no mark of that: its start is damaged, or it is \
              misnamed; where it is a raw disk all the same, say so: raw:FILE"
         )),

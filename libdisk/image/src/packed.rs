@@ -39,6 +39,7 @@ const ZSTD_WINDOW: u32 = 27;
 pub static GZIP: Format = Format {
     name: "gzip",
     qemu_name: None,
+    endings: &["gz"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &[0x1f, 0x8b, 8]),
     read: |path, _| open(path, Codec::Gzip),
@@ -48,6 +49,7 @@ pub static GZIP: Format = Format {
 pub static ZSTD: Format = Format {
     name: "zstd",
     qemu_name: None,
+    endings: &["zst"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &[0x28, 0xb5, 0x2f, 0xfd]),
     read: |path, _| open(path, Codec::Zstd),
@@ -57,6 +59,7 @@ pub static ZSTD: Format = Format {
 pub static XZ: Format = Format {
     name: "xz",
     qemu_name: None,
+    endings: &["xz"],
     flat: |_| false,
     recognise: |ends| ends.has(0, b"\xfd7zXZ\0"),
     read: |path, _| open(path, Codec::Xz),
@@ -66,6 +69,7 @@ pub static XZ: Format = Format {
 pub static BZIP2: Format = Format {
     name: "bzip2",
     qemu_name: None,
+    endings: &["bz2"],
     flat: |_| false,
     recognise: |ends| ends.has(0, b"BZh"),
     read: |path, _| open(path, Codec::Bzip2),

@@ -31,6 +31,7 @@ const MAX_PIECES: usize = 4096;
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: None,
+    endings: &["ova"],
     flat: |_| false,
     recognise: is_tar,
     read: |path, _| {

@@ -39,6 +39,7 @@ const LAYER: &str = "qcow2";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
+    endings: &["qcow2", "qcow"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC),
     read: |path, chain| {

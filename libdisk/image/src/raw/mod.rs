@@ -13,6 +13,7 @@ pub use write::RawSink;
 pub static FORMAT: Format = Format {
     name: "raw",
     qemu_name: Some("raw"),
+    endings: &[],
     flat: |_| true,
     recognise: |_| false,
     read: |path, _| Ok((open(path)?, vec![Layer { name: "raw", text: String::new() }])),

@@ -21,6 +21,7 @@ const LAYER: &str = "vdi";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
+    endings: &["vdi"],
     flat: |_| false,
     recognise: |ends| ends.has(ondisk::SIGNATURE_AT, &ondisk::SIGNATURE),
     read: read::open_in,

@@ -30,6 +30,7 @@ const LAYER: &str = "vhd";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some("vpc"),
+    endings: &[],
     flat: read::is_flat,
     recognise: |ends| ends.has(0, &ondisk::COOKIE) || read::is_footer(ends.tail()),
     read: read::open_in,

@@ -27,6 +27,7 @@ const LAYER: &str = "vhdx";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
+    endings: &["vhdx", "avhdx"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &ondisk::SIGNATURE),
     read: |path, chain| {

@@ -27,6 +27,7 @@ const LAYER: &str = "vmdk";
 pub static FORMAT: Format = Format {
     name: LAYER,
     qemu_name: Some(LAYER),
+    endings: &["vmdk"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &ondisk::MAGIC) || ends.has(0, ondisk::DESCRIPTOR),
     read: |path, chain| {
