@@ -9,11 +9,13 @@
 
 mod contest;
 mod discard;
+mod kept;
 mod measure;
 pub mod report;
 mod vm;
 
 pub use contest::{Bar, Contest, RESIDENT, Standing};
 pub use discard::{Discard, Taken};
+pub use kept::KeptPages;
 pub use measure::{Cost, Costs, measure, median};
 pub use vm::{pattern, vm_image};

@@ -372,7 +372,7 @@ fn open_location(
     match location {
         Location::File { path, format, snapshot } => {
             let forced = format.or(options.format);
-            Ok((open_file(path, forced, snapshot.as_deref(), &options.backing)?, None))
+            Ok((open_file(path, forced, snapshot.as_deref(), options)?, None))
         }
         #[cfg(feature = "cloud")]
         Location::Ebs(name) => crate::snapshots::open(name, &options.ebs),

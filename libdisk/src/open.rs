@@ -1,19 +1,22 @@
 //! Opening an image file, whatever format it has.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use block::{Error, ErrorKind, Result};
+use block::{Error, ErrorKind, Observer, Result, Silent};
 use image::{Backing, Content, Layer, ova, qcow2};
 
 use crate::{Format, MachineDisk, Origin};
 
 /// How to open.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct OpenOptions {
     /// The format, if it is known; an address that names one beats it, and both beat the probe.
     pub format: Option<&'static Format>,
     /// Which other files an image may open.
     pub backing: Backing,
+    /// Who watches, and may stop, what takes long: images that are packed are unpacked first.
+    pub observer: Option<Arc<dyn Observer>>,
     /// How to speak to AWS.
     #[cfg(feature = "cloud")]
     pub ebs: cloud::ebs::Options,
@@ -28,7 +31,7 @@ pub(crate) fn open_file(
     path: &Path,
     forced: Option<&'static Format>,
     snapshot: Option<&str>,
-    backing: &Backing,
+    options: &OpenOptions,
 ) -> Result<Vec<MachineDisk>> {
     let file = block::open_file(path)?;
     let format = match forced {
@@ -36,14 +39,16 @@ pub(crate) fn open_file(
         None => Format::probe_named(path, &file)?,
     };
     let lowest = Layer { name: "file", text: format!("{}, {} bytes", block::shown(path), file.size()) };
+    let backing = &options.backing;
+    let observer = options.observer.as_deref().unwrap_or(&Silent);
     let contents = match snapshot {
         Some(named) if *format == qcow2::FORMAT => vec![qcow2::open_snapshot(path, named, backing)?],
         Some(named) => {
             let what = format!("there is no internal snapshot {named:?}; images of qcow2 alone have any");
             return Err(Error::new(ErrorKind::OutOfRange, format.name, what).in_file(path));
         }
-        None if *format == ova::FORMAT => ova::open(path)?,
-        None => vec![format.open(path, backing)?],
+        None if *format == ova::FORMAT => ova::open(path, observer)?,
+        None => vec![format.open(path, backing, observer)?],
     };
     let handle = |named: &str| -> Result<String> {
         let snapshots = qcow2::Snapshots::of(path)?;

@@ -21,6 +21,9 @@
 //!
 //! `--report benches` writes the table and its plots into `benches/README.md`.
 //!
+//! A virtual machine may hand free pages back to its host; they are [kept](KeptPages) while this runs, as whoever takes
+//! them next would pay for that.
+//!
 //! Neither program flushes its output, as qemu-img does not unless it is asked. With `--sync` ours is durable
 //! when it ends and theirs is followed by `sync`; then the disk is measured more than the programs, and there
 //! are no bars.
@@ -34,7 +37,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use benches::{Bar, Contest, Cost, Costs, Standing, measure, report, vm_image};
+use benches::{Bar, Contest, Cost, Costs, KeptPages, Standing, measure, report, vm_image};
 use clap::Parser;
 use testimages::judge::{self, KernelMount};
 
@@ -89,6 +92,7 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     ensure!(args.runs > 0, "at least one run is needed");
     ensure!(args.refloat.is_file(), "{} is missing: cargo build --release", args.refloat.display());
+    let pages = KeptPages::keep();
     let folder = tempfile::Builder::new().prefix("versus-qemu-img").tempdir_in(&args.dir)?;
     let raw = folder.path().join("vm.raw");
     vm_image(&raw, args.mib << 20, 1, &args.files)?;
@@ -104,14 +108,14 @@ fn main() -> Result<ExitCode> {
     let grown = reflinks(&args, &raw, &mut contests)?;
     contests.extend(large_disks(&args, &raw)?);
     if let Some(folder) = &args.report {
-        report::write(folder, &about(&args, &load)?, &contests)?;
+        report::write(folder, &about(&args, &load, &pages)?, &contests)?;
     }
     let missed = !args.sync && (grown || contests.iter().any(|contest| !contest.missed().is_empty()));
     Ok(ExitCode::from(u8::from(missed)))
 }
 
 /// What it was measured with, and how busy the machine was when it began and ended.
-fn about(args: &Args, load: &str) -> Result<Vec<String>> {
+fn about(args: &Args, load: &str, pages: &KeptPages) -> Result<Vec<String>> {
     let told = |program: &str, words: &[&str]| {
         let output = Command::new(program).args(words).output().with_context(|| program.to_owned())?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -129,7 +133,11 @@ fn about(args: &Args, load: &str) -> Result<Vec<String>> {
             args.runs,
             args.threads
         ),
-        format!("{cores} cores of {model}, {}, images on {file_system}", told("uname", &["-sr"])?),
+        format!(
+            "{cores} cores of {model}, {}, images on {file_system}; {}",
+            told("uname", &["-sr"])?,
+            pages.told()
+        ),
         format!(
             "{}; {}",
             told(&args.refloat.display().to_string(), &["--version"])?,

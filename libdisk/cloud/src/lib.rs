@@ -17,7 +17,6 @@
     )
 )]
 
-mod ahead;
 mod aws;
 pub mod azure;
 mod blocks;
@@ -32,7 +31,6 @@ mod retry;
 mod roots;
 mod turns;
 
-pub use ahead::Ahead;
 pub use fault::{Fault, FaultKind};
 pub use retry::{Cloud, Failure};
 

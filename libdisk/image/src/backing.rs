@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use block::{Disk, Error, ErrorKind, Result};
+use block::{Disk, Error, ErrorKind, Observer, Result, Silent};
 
 use crate::{Format, Layer, Layered};
 
@@ -32,9 +32,10 @@ pub(crate) struct Reference {
 }
 
 /// The chain being opened: what is allowed, and what has been opened.
-#[derive(Debug)]
 pub(crate) struct Chain<'a> {
     gate: &'a Backing,
+    /// Who watches where opening takes long.
+    observer: &'a dyn Observer,
     /// Device and inode of every image so far.
     seen: BTreeSet<(u64, u64)>,
     /// Every file that was opened.
@@ -42,8 +43,17 @@ pub(crate) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
+    /// A chain that nobody watches: for formats that are opened at once.
     pub(crate) fn new(gate: &'a Backing) -> Self {
-        Self { gate, seen: BTreeSet::new(), files: Vec::new() }
+        Self::watched(gate, &Silent)
+    }
+
+    pub(crate) fn watched(gate: &'a Backing, observer: &'a dyn Observer) -> Self {
+        Self { gate, observer, seen: BTreeSet::new(), files: Vec::new() }
+    }
+
+    pub(crate) fn observer(&self) -> &'a dyn Observer {
+        self.observer
     }
 
     /// Every file that was opened.

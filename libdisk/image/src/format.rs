@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use block::{Disk, Error, ErrorKind, Result};
+use block::{Disk, Error, ErrorKind, Observer, Result};
 
 use crate::backing::{Backing, Chain};
 use crate::{foreign, ova, packed, qcow2, raw, vdi, vhd, vhdx, vmdk};
@@ -120,13 +120,14 @@ impl Format {
         (self.flat)(path)
     }
 
-    /// Opens the image `path`, and behind the gate `backing` the files that it names.
+    /// Opens the image `path`, and behind the gate `backing` the files that it names. One that is packed is unpacked
+    /// first, which `observer` watches and may stop.
     ///
     /// # Errors
-    /// `Refused` if it names files that the gate keeps shut, `Unsupported` for what is not read by name,
+    /// `Cancelled`; `Refused` if it names files that the gate keeps shut, `Unsupported` for what is not read by name,
     /// `Corrupt`, `Io`.
-    pub fn open(&self, path: &Path, backing: &Backing) -> Result<Content> {
-        let mut chain = Chain::new(backing);
+    pub fn open(&self, path: &Path, backing: &Backing, observer: &dyn Observer) -> Result<Content> {
+        let mut chain = Chain::watched(backing, observer);
         let (disk, layers) = self.open_in(path, &mut chain)?;
         Ok(Content { disk, layers, files: chain.into_files() })
     }

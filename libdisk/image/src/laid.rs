@@ -36,9 +36,10 @@ impl<L: Layout> LaidSink<L> {
 }
 
 impl<L: Layout> Sink for LaidSink<L> {
-    /// One chunk at a time: blocks are laid as they come, and equal disks should make equal images.
+    /// In order: blocks are laid as they come, and equal disks should make equal images. What comes next is read and
+    /// summed meanwhile.
     fn caps(&self) -> SinkCaps {
-        SinkCaps { parallel: 1, ..SinkCaps::FILE }
+        SinkCaps { ordered: true, ..SinkCaps::FILE }
     }
 
     fn put(&self, chunk: Chunk<'_>) -> Result<()> {

@@ -10,12 +10,13 @@
 //! what is written to the free space of the folder.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use block::{Disk, Error, ErrorKind, Result, nonzero_runs};
+use block::{Disk, Error, ErrorKind, Event, Observer, Result, nonzero_runs};
+use flate2::bufread::GzDecoder;
 use rustix::fs::fstatvfs;
 
 use crate::{Format, Layer, Layered, len64, raw, vdi, vhd, vmdk};
@@ -42,7 +43,7 @@ pub static GZIP: Format = Format {
     endings: &["gz"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &[0x1f, 0x8b, 8]),
-    read: |path, _| open(path, Codec::Gzip),
+    read: |path, chain| open(path, Codec::Gzip, chain.observer()),
 };
 
 /// Zstandard, of one frame or several.
@@ -52,7 +53,7 @@ pub static ZSTD: Format = Format {
     endings: &["zst"],
     flat: |_| false,
     recognise: |ends| ends.has(0, &[0x28, 0xb5, 0x2f, 0xfd]),
-    read: |path, _| open(path, Codec::Zstd),
+    read: |path, chain| open(path, Codec::Zstd, chain.observer()),
 };
 
 /// xz, of one stream or several.
@@ -62,7 +63,7 @@ pub static XZ: Format = Format {
     endings: &["xz"],
     flat: |_| false,
     recognise: |ends| ends.has(0, b"\xfd7zXZ\0"),
-    read: |path, _| open(path, Codec::Xz),
+    read: |path, chain| open(path, Codec::Xz, chain.observer()),
 };
 
 /// bzip2, of one stream or several.
@@ -72,7 +73,7 @@ pub static BZIP2: Format = Format {
     endings: &["bz2"],
     flat: |_| false,
     recognise: |ends| ends.has(0, b"BZh"),
-    read: |path, _| open(path, Codec::Bzip2),
+    read: |path, chain| open(path, Codec::Bzip2, chain.observer()),
 };
 
 /// How a stream is compressed.
@@ -94,9 +95,9 @@ impl Codec {
         }
     }
 
-    fn decoder<'a>(self, packed: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    fn decoder<'a>(self, packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+            Self::Gzip => Box::new(Members { now: Some(GzDecoder::new(packed)) }),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
             Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY)),
             Self::Zstd => {
@@ -105,6 +106,67 @@ impl Codec {
                 Box::new(decoder)
             }
         })
+    }
+
+    /// What stopped a decoder: the device below it, a window that is too large, or a stream that is no good.
+    fn failed(self, cause: io::Error) -> Error {
+        let cause = match cause.downcast::<Error>() {
+            Ok(error) => return error,
+            Err(cause) => cause,
+        };
+        // The decoder of xz says it by the kind of its error, that of zstd in words alone.
+        let is_too_large =
+            cause.kind() == io::ErrorKind::OutOfMemory || cause.to_string().contains("too much memory");
+        let (kind, what) = match (is_too_large, self) {
+            (true, Self::Xz) => (
+                ErrorKind::Unsupported,
+                "it takes more than 80 MiB of memory to unpack; unpack it first with xz -d",
+            ),
+            (true, _) => (
+                ErrorKind::Unsupported,
+                "it takes a window of more than 128 MiB to unpack; unpack it first with zstd -d --long=31",
+            ),
+            (false, _) => (ErrorKind::Corrupt, "the stream is damaged or cut short"),
+        };
+        Error::new(kind, self.name(), what).because(cause)
+    }
+}
+
+/// What is in the members of a gzip stream, one after the other. Zeros behind the last one are padding, as `gzip` has
+/// it: tapes and block devices leave them.
+struct Members<R> {
+    /// `None` at the end.
+    now: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.now {
+            let len = member.read(buf)?;
+            if len > 0 || buf.is_empty() {
+                return Ok(len);
+            }
+            self.now = self.now.take().map(|member| next(member.into_inner())).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// The member that follows at once, if it is not the end that does.
+fn next<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
+    let mut is_padded = false;
+    loop {
+        let ahead = packed.fill_buf()?;
+        let (len, zeros) = (ahead.len(), ahead.iter().take_while(|byte| **byte == 0).count());
+        is_padded |= zeros > 0;
+        match len.checked_sub(zeros) {
+            _ if len == 0 => return Ok(None),
+            Some(0) => packed.consume(zeros),
+            _ if is_padded => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "something behind zeros"));
+            }
+            _ => return Ok(Some(GzDecoder::new(packed))),
+        }
     }
 }
 
@@ -120,9 +182,9 @@ pub fn folder() -> PathBuf {
         .map_or_else(|| "/var/tmp".into(), PathBuf::from)
 }
 
-fn open(path: &Path, codec: Codec) -> Result<Layered> {
+fn open(path: &Path, codec: Codec, observer: &dyn Observer) -> Result<Layered> {
     let packed = raw::open_bytes(path)?;
-    let opened = unpack(&packed, codec, &folder()).and_then(|(unpacked, layer)| {
+    let opened = unpack(&packed, codec, &folder(), observer).and_then(|(unpacked, layer)| {
         let (disk, mut layers) = alone(unpacked)?;
         layers.insert(0, layer);
         Ok((disk, layers))
@@ -154,30 +216,36 @@ pub(crate) fn alone(file: Disk) -> Result<Layered> {
     Err(Error::unsupported("packed", what))
 }
 
-/// Unpacks all of `packed` into a file without a name in `folder`.
+/// Unpacks all of `packed` into a file without a name in `folder`. `observer` hears of the bytes that were read of it.
 ///
 /// # Errors
-/// `Corrupt` for a damaged stream, `Unsupported` for one of more than 64 TiB, `Refused` where it would fill the
-/// file system, `Io`.
-pub(crate) fn unpack(packed: &Disk, codec: Codec, folder: &Path) -> Result<(Disk, Layer)> {
+/// `Cancelled`; `Corrupt` for a damaged stream; `Unsupported` for one of more than 64 TiB, or that takes too much memory;
+/// `Refused` where it would fill the file system; `Io`.
+pub(crate) fn unpack(
+    packed: &Disk,
+    codec: Codec,
+    folder: &Path,
+    observer: &dyn Observer,
+) -> Result<(Disk, Layer)> {
     let layer = codec.name();
     let failed = |what: &'static str| move |cause| Error::io(layer, what, cause).in_file(folder);
     let file = tempfile::tempfile_in(folder).map_err(failed("cannot make a file to unpack into"))?;
     let mut spool = Spool { file, folder, layer, size: 0, written: 0, looked: None };
-    let input = BufReader::with_capacity(INPUT, Bytes { disk: packed, at: 0 });
-    let damaged = |cause: io::Error| match cause.downcast::<Error>() {
-        Ok(error) => error,
-        Err(cause) => Error::corrupt(layer, "the stream is damaged or cut short").because(cause),
-    };
-    let mut decoder = codec.decoder(input).map_err(damaged)?;
+    let input = BufReader::with_capacity(INPUT, Bytes { disk: packed, at: 0, observer });
+    observer.on(Event::started("unpack", Some(packed.size())));
+    let failed = |cause| codec.failed(cause);
+    let mut decoder = codec.decoder(input).map_err(failed)?;
     let mut piece = vec![0; PIECE];
     loop {
-        let len = fill(&mut decoder, &mut piece).map_err(damaged)?;
+        // Little may unpack to much.
+        observer.go_on()?;
+        let len = fill(&mut decoder, &mut piece).map_err(failed)?;
         spool.put(piece.get(..len).unwrap_or_default())?;
         if len < piece.len() {
             break;
         }
     }
+    observer.on(Event::finished());
     spool.finish()
 }
 
@@ -199,6 +267,7 @@ fn fill(decoder: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
 struct Bytes<'a> {
     disk: &'a Disk,
     at: u64,
+    observer: &'a dyn Observer,
 }
 
 impl Read for Bytes<'_> {
@@ -208,6 +277,7 @@ impl Read for Bytes<'_> {
         let now = buf.get_mut(..len).unwrap_or_default();
         self.disk.read_at(now, self.at).map_err(io::Error::other)?;
         self.at = self.at.saturating_add(len64(now));
+        self.observer.on(Event::advanced(len64(now)));
         Ok(len)
     }
 }

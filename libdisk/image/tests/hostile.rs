@@ -7,7 +7,7 @@ use std::process::Command;
 
 use block::{Concat, Disk, Memory as Bytes};
 use image::Backing;
-use image::qcow2::Image;
+use image::qcow2::{self, Image, Snapshots};
 use image::vhd::{FixedSink, Identity};
 use image::{Output, vdi, vhd, vhdx, vmdk};
 use testimages::hostile::{Memory, Rng, cases, damage, mangle};
@@ -106,6 +106,50 @@ fn damaged_qcow2_images_of_zstd() {
 #[test]
 fn damaged_qcow2_images_with_subclusters() {
     damaged_qcow2(&["-o", "extended_l2=on,cluster_size=16k"]);
+}
+
+/// The table of internal snapshots, and the tables of each.
+#[test]
+fn damaged_internal_snapshots_of_qcow2() {
+    if !judge::need_all(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, path] = ["disk.raw", "disk.qcow2"].map(|name| folder.path().join(name));
+    std::fs::write(&raw, content()).unwrap();
+    judge::qemu_img_convert((&raw, "raw"), (&path, "qcow2"), "cluster_size=4k");
+    for name in ["one", "two"] {
+        judge::run(Command::new("qemu-img").args(["snapshot", "-c", name]).arg(&path));
+        judge::run(Command::new("qemu-io").args(["-f", "qcow2", "-c", "write -P 9 0 100k"]).arg(&path));
+    }
+    let good = std::fs::read(&path).unwrap();
+    let table = u64::from_be_bytes(good[64..72].try_into().unwrap()) as usize;
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    let (mut opened, mut read_anyway) = (0, 0);
+    cases("internal snapshots of qcow2", CASES / 4, CEILING, |random| {
+        let mut bytes = good.clone();
+        // Where the header tells of them, the table, or the tables that it names.
+        let hot = match random.u8(..4) {
+            0 => 60..72,
+            1 => 0..good.len(),
+            _ => table..table + 160,
+        };
+        damage(random, &mut bytes, hot);
+        if random.u8(..8) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        replace(&file, &bytes);
+        let _ = Snapshots::of(&path).map(|snapshots| snapshots.text());
+        for named in ["1", "two"] {
+            if let Ok(content) = qcow2::open_snapshot(&path, named, &Backing::Deny) {
+                opened += 1;
+                read(&content.disk);
+            }
+        }
+        read_anyway += u32::from(Image::open(&path, &Backing::Deny).is_ok());
+    });
+    assert!(opened > 100, "no damage left anything to read");
+    assert!(read_anyway > 1000, "a damaged table of snapshots keeps the active state from being read");
 }
 
 #[test]

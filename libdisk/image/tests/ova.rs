@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use block::testing::conformance;
-use block::{Disk, ErrorKind};
+use block::{Disk, ErrorKind, Silent};
 use image::ova::{self, Found, check_manifest};
 use image::{Backing, Format};
 use testimages::hostile::{Memory, cases, mangle};
@@ -75,7 +75,7 @@ fn all_disks_in_the_order_of_their_drives() {
     for options in ["--format=ustar", "--format=gnu", "--format=pax", "--format=ustar --transform=s,^,./,"] {
         let path = tar(folder.path(), options, "vm.ovf vm.mf vm-os.vmdk vm-data.vmdk");
         assert_eq!(Format::probe(&block::open_file(&path).unwrap()).unwrap(), &ova::FORMAT);
-        let disks = ova::open(&path).unwrap();
+        let disks = ova::open(&path, &Silent).unwrap();
         assert_eq!(disks.len(), 3);
         conformance::read(&disks[0].disk, &content(1));
         conformance::read(&disks[1].disk, &content(2));
@@ -85,7 +85,7 @@ fn all_disks_in_the_order_of_their_drives() {
         let found = check_manifest(&path).unwrap().unwrap();
         assert!(found.len() == 3 && found.iter().all(|listed| listed.found == Found::Same), "{found:?}");
         // As a backing file, or wherever one disk is wanted, three are too many.
-        assert!(ova::FORMAT.open(&path, &Backing::Deny).is_err());
+        assert!(ova::FORMAT.open(&path, &Backing::Deny, &Silent).is_err());
     }
 }
 
@@ -105,7 +105,7 @@ fn packed_disks_disks_in_pieces_and_long_names() {
     );
     for options in ["--format=gnu", "--format=pax"] {
         let path = tar(folder.path(), options, "vm.ovf vm-os.vmdk.gz.* a*.vmdk");
-        let disks = ova::open(&path).unwrap();
+        let disks = ova::open(&path, &Silent).unwrap();
         conformance::read(&disks[0].disk, &content(1));
         conformance::read(&disks[1].disk, &content(2));
         assert_eq!(check_manifest(&path).unwrap(), None);
@@ -120,7 +120,7 @@ fn names_that_are_spelt_as_uris() {
         OVF.replace("\"vm-os.vmdk\"", "\"d%201%20%C3%BC.vmdk\"").replace("\"vm-data.vmdk\"", "\"100%.vmdk\"");
     std::fs::write(folder.path().join("vm.ovf"), ovf).unwrap();
     shell(folder.path(), "mv vm-os.vmdk 'd 1 ü.vmdk'; mv vm-data.vmdk 100%.vmdk");
-    let disks = ova::open(&tar(folder.path(), "--format=pax", "vm.ovf *.vmdk")).unwrap();
+    let disks = ova::open(&tar(folder.path(), "--format=pax", "vm.ovf *.vmdk"), &Silent).unwrap();
     conformance::read(&disks[0].disk, &content(1));
     conformance::read(&disks[1].disk, &content(2));
 }
@@ -130,7 +130,7 @@ fn what_is_wrong_is_told() {
     let Some(folder) = parts() else { return };
     let said = |members: &str| {
         let path = tar(folder.path(), "--format=ustar", members);
-        ova::open(&path).unwrap_err()
+        ova::open(&path, &Silent).unwrap_err()
     };
     let error = said("vm-os.vmdk vm-data.vmdk");
     assert!(error.to_string().contains("no .ovf in it"), "{error}");
@@ -143,12 +143,12 @@ fn what_is_wrong_is_told() {
     let path = tar(folder.path(), "--format=ustar", "vm.ovf vm.mf vm-os.vmdk vm-data.vmdk");
     let good = std::fs::read(&path).unwrap();
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();
-    let error = ova::open(&path).unwrap_err();
+    let error = ova::open(&path, &Silent).unwrap_err();
     assert!(error.to_string().contains("cut short"), "{error}");
     let mut damaged = good.clone();
     damaged[100] ^= 1;
     std::fs::write(&path, &damaged).unwrap();
-    assert_eq!(ova::open(&path).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(ova::open(&path, &Silent).unwrap_err().kind(), ErrorKind::Corrupt);
     // A byte of a disk: the manifest knows.
     let mut damaged = good.clone();
     let at = damaged.len() - 20_000;
@@ -175,7 +175,7 @@ fn damaged_archives() {
         let hot = if random.bool() { 512..1024 } else { 1536..1536 + OVF.len() };
         mangle(random, &mut bytes, hot);
         std::fs::write(&path, &bytes).unwrap();
-        if let Ok(disks) = ova::open(&path) {
+        if let Ok(disks) = ova::open(&path, &Silent) {
             opened += 1;
             let read = |disk: &Disk| drop(disk.read_vec(0, 1000.min(disk.size() as usize)));
             disks.iter().for_each(|content| read(&content.disk));
@@ -186,5 +186,5 @@ fn damaged_archives() {
     let deep = format!("<Envelope>{}", "<a>".repeat(200_000));
     std::fs::write(folder.path().join("vm.ovf"), deep).unwrap();
     let path = tar(folder.path(), "--format=ustar", "vm.ovf");
-    assert_eq!(ova::open(&path).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(ova::open(&path, &Silent).unwrap_err().kind(), ErrorKind::Corrupt);
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::testing::conformance;
-use block::{Disk, ErrorKind, ExtentKind, Memory};
+use block::{Disk, ErrorKind, Event, EventKind, ExtentKind, Memory, Observer, Silent};
 use image::packed::{BZIP2, GZIP, XZ, ZSTD, is_packed};
 use image::{Backing, Content, FORMATS, Format};
 use testimages::judge;
@@ -17,6 +18,46 @@ fn content() -> Vec<u8> {
     bytes
 }
 
+/// Hears how much was read, and stops the work after so many bytes.
+struct Patience {
+    bytes: u64,
+    heard: AtomicU64,
+}
+
+impl Observer for Patience {
+    fn on(&self, event: Event) {
+        if let EventKind::Advanced { bytes } = event.kind {
+            self.heard.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.heard.load(Ordering::Relaxed) > self.bytes
+    }
+}
+
+#[test]
+fn unpacking_is_watched_and_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = raw(folder.path(), &content());
+    for (format, program) in [(&GZIP, "gzip"), (&ZSTD, "zstd"), (&XZ, "xz"), (&BZIP2, "bzip2")] {
+        if !judge::need_all(&[program]) {
+            continue;
+        }
+        let path = folder.path().join("packed");
+        std::fs::write(&path, packed(program, &["-1"], &raw)).unwrap();
+        for bytes in [0, u64::MAX] {
+            let observer = Patience { bytes, heard: AtomicU64::new(0) };
+            let opened = format.open(&path, &Backing::Deny, &observer);
+            let heard = observer.heard.into_inner();
+            match bytes {
+                0 => assert_eq!(opened.unwrap_err().kind(), ErrorKind::Cancelled, "{program}"),
+                _ => assert_eq!((opened.is_ok(), heard), (true, path.metadata().unwrap().len()), "{program}"),
+            }
+        }
+    }
+}
+
 /// What a program writes on its standard output.
 fn packed(program: &str, options: &[&str], file: &Path) -> Vec<u8> {
     judge::run(Command::new(program).args(options).arg("-c").arg(file)).stdout
@@ -25,7 +66,7 @@ fn packed(program: &str, options: &[&str], file: &Path) -> Vec<u8> {
 fn open(path: &Path) -> block::Result<Content> {
     let format = Format::probe(&block::open_file(path).unwrap()).unwrap();
     assert!(is_packed(format), "{format}");
-    format.open(path, &Backing::Deny)
+    format.open(path, &Backing::Deny, &Silent)
 }
 
 fn raw(folder: &Path, content: &[u8]) -> PathBuf {
@@ -80,6 +121,58 @@ fn what_the_usual_programs_pack() {
             std::fs::write(&path, bytes).unwrap();
             let error = open(&path).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{program}: {error}");
+        }
+    }
+}
+
+/// What is sound, but asks for more memory than it is worth, is not called damaged.
+#[test]
+fn windows_that_are_too_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = raw(folder.path(), &content());
+    let kinds: [(&str, &[&str]); 2] = [
+        ("xz", &["--lzma2=preset=0,dict=512MiB"]),
+        ("zstd", &["-q", "--ultra", "--long=31", "--no-content-size"]),
+    ];
+    for (program, options) in kinds {
+        if !judge::need_all(&[program]) {
+            continue;
+        }
+        let path = folder.path().join("packed");
+        // From a pipe: where the size is known, the window is no larger.
+        let input = std::fs::File::open(&raw).unwrap();
+        let output = judge::run(Command::new(program).args(options).arg("-c").stdin(input));
+        std::fs::write(&path, output.stdout).unwrap();
+        let error = open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{program}: {error}");
+        assert!(error.to_string().contains("unpack it first"), "{error}");
+    }
+}
+
+/// Zeros behind a stream are padding, as its own program has it; anything else is damage.
+#[test]
+fn padding_behind_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = raw(folder.path(), &content());
+    for program in ["gzip", "xz"] {
+        if !judge::need_all(&[program]) {
+            continue;
+        }
+        let path = folder.path().join("packed");
+        let whole = packed(program, &["-1"], &raw);
+        for (behind, is_sound) in [
+            (vec![0; 4], true),
+            (vec![0; 1 << 20], true),
+            (b"more".to_vec(), false),
+            (b"\0\0\0\0more".to_vec(), false),
+        ] {
+            std::fs::write(&path, [&whole[..], &behind].concat()).unwrap();
+            let judged =
+                Command::new(program).args(["-d", "-c"]).stdin(std::fs::File::open(&path).unwrap()).output();
+            let judged = judged.unwrap();
+            // gzip warns of what is no zero, and goes on: then a disk that was appended would be lost unseen.
+            assert_eq!(judged.status.success(), is_sound, "{program} itself");
+            assert_eq!(open(&path).is_ok(), is_sound, "{program}");
         }
     }
 }

@@ -96,7 +96,7 @@ fn differencing_images_read_from_their_parent() {
     expected[4 * size..5 * size].fill(0);
 
     let allowed = Backing::AllowIn(folder.path().to_owned());
-    let open = |backing: &Backing| image::vdi::FORMAT.open(&child, backing);
+    let open = |backing: &Backing| image::vdi::FORMAT.open(&child, backing, &block::Silent);
     let content = open(&allowed).unwrap();
     let names: Vec<_> = content.layers.iter().map(|layer| layer.name).collect();
     assert_eq!((names, content.files.len()), (vec!["vdi", "parent", "vdi"], 2));

@@ -146,7 +146,7 @@ fn dynamic(folder: &Path, name: &str, content: &[u8], options: &str) -> Option<P
 }
 
 fn open(path: &Path, backing: &Backing) -> Result<Disk, block::Error> {
-    Ok(vhd::FORMAT.open(path, backing)?.disk)
+    Ok(vhd::FORMAT.open(path, backing, &block::Silent)?.disk)
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn dynamic_disks_are_read_as_they_were_written() {
         return;
     };
     conformance::read(&vhd::open(file(&path)).unwrap(), &content(0));
-    let layers = vhd::FORMAT.open(&path, &Backing::Deny).unwrap().layers;
+    let layers = vhd::FORMAT.open(&path, &Backing::Deny, &block::Silent).unwrap().layers;
     assert_eq!(layers[0].text, r#"dynamic, blocks of 2048 KiB, made by "qem2""#);
     assert!(!vhd::FORMAT.is_flat(&path), "must not be changed in place");
     let report = vhd::check(&path).unwrap();

@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) out: Out,
     /// Shows progress, and stops long work once `cancel` is set.
-    pub(crate) observer: Box<dyn Observer>,
+    pub(crate) observer: Arc<dyn Observer>,
     /// Set when the user asks for a stop.
     pub(crate) cancel: Cancel,
     /// The snapshots that were opened, and so what they cost.

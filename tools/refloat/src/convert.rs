@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
 use libdisk::block::{self, Disk, ErrorKind, Receipt};
-use libdisk::cloud::Ahead;
 use libdisk::image::transfer::{Busy, ResumeKey, Steady};
 use libdisk::image::{Durability, Existing, Output};
 use libdisk::volume::Fitted;
@@ -295,7 +294,7 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     in_folder(to)?;
     not_over(to, job.origin)?;
     const SMALLER: &str = "write it to a .raw or .qcow2 file, or make the disk smaller first";
-    let Fitted { mut disk, changed: edited } = match to.fit(job.disk.clone()) {
+    let Fitted { disk, changed: edited } = match to.fit(job.disk.clone()) {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error).help(SMALLER),
         fitted => fitted?,
     };
@@ -338,9 +337,6 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
     let options = context.copy_options(is_far);
     if is_far {
         job.origin.set_streaming(true);
-        if sink.caps().parallel == 1 {
-            disk = Disk::new(Ahead::new(disk));
-        }
         if !resumes {
             let told = "a qcow2 pull cannot be resumed; if it is stopped, the same command starts over (a .vhd or .raw resumes)";
             context.note(format!("note: {}: {told}", to.name()));

@@ -299,6 +299,7 @@ pub(crate) fn machine(context: &Context, addresses: &[Address]) -> Result<Machin
     let options = OpenOptions {
         format: None,
         backing: backing(context),
+        observer: Some(context.observer.clone()),
         ebs: snapshot::options(&context.global),
         azure: azure::options(&context.global)?,
     };

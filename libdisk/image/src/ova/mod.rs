@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use block::{Concat, Disk, Error, ErrorKind, Result, Zeros};
+use block::{Concat, Disk, Error, ErrorKind, Observer, Result, Zeros};
 use percent_encoding::percent_decode_str;
 
 use crate::{Content, Ends, Format, Layer, Layered, packed, raw, vmdk};
@@ -34,8 +34,8 @@ pub static FORMAT: Format = Format {
     endings: &["ova"],
     flat: |_| false,
     recognise: is_tar,
-    read: |path, _| {
-        let mut disks = Archive::open(path)?.disks().map_err(|error| error.in_file(path))?;
+    read: |path, chain| {
+        let mut disks = Archive::open(path)?.disks(chain.observer()).map_err(|error| error.in_file(path))?;
         match (disks.pop(), disks.is_empty()) {
             (Some(disk), true) => Ok(disk),
             _ => Err(Error::unsupported(LAYER, "not one disk, but several").in_file(path)),
@@ -48,12 +48,12 @@ pub(crate) fn is_tar(ends: &Ends) -> bool {
     ends.has(tar::MAGIC_AT, tar::MAGIC)
 }
 
-/// Opens all disks in the archive `path`.
+/// Opens all disks in the archive `path`; of those that are packed besides `observer` hears, and may stop it.
 ///
 /// # Errors
-/// `Unsupported` for what is not read, by name; `Corrupt`; what the formats of the disks report; `Io`.
-pub fn open(path: &Path) -> Result<Vec<Content>> {
-    let disks = Archive::open(path)?.disks().map_err(|error| error.in_file(path))?;
+/// `Cancelled`; `Unsupported` for what is not read, by name; `Corrupt`; what the formats of the disks report; `Io`.
+pub fn open(path: &Path, observer: &dyn Observer) -> Result<Vec<Content>> {
+    let disks = Archive::open(path)?.disks(observer).map_err(|error| error.in_file(path))?;
     let content = |(disk, layers)| Content { disk, layers, files: vec![path.to_owned()] };
     Ok(disks.into_iter().map(content).collect())
 }
@@ -101,7 +101,7 @@ impl Archive {
         String::from_utf8(bytes).map(Some).map_err(|_| wrong("is no text in UTF-8"))
     }
 
-    fn disks(&self) -> Result<Vec<Layered>> {
+    fn disks(&self, observer: &dyn Observer) -> Result<Vec<Layered>> {
         let Some(text) = self.text(".ovf")? else {
             let what = "a tar archive without a machine (no .ovf in it); unpack it first with tar -x";
             return Err(Error::unsupported(LAYER, what));
@@ -110,10 +110,10 @@ impl Archive {
         if disks.is_empty() {
             return Err(Error::unsupported(LAYER, "a machine without disks"));
         }
-        disks.iter().map(|disk| self.disk(disk)).collect()
+        disks.iter().map(|disk| self.disk(disk, observer)).collect()
     }
 
-    fn disk(&self, disk: &OvfDisk) -> Result<Layered> {
+    fn disk(&self, disk: &OvfDisk, observer: &dyn Observer) -> Result<Layered> {
         let Some(file) = &disk.file else {
             let size = disk.capacity.filter(|size| i64::try_from(*size).is_ok()).ok_or_else(|| {
                 Error::unsupported(LAYER, format!("the disk {:?} is empty, and of no known size", disk.id))
@@ -124,7 +124,7 @@ impl Archive {
         let mut bytes = self.content(file)?;
         let mut layers = vec![Layer { name: LAYER, text: format!("{}, {} bytes", file.name, bytes.size()) }];
         if file.gzip {
-            let (unpacked, layer) = packed::unpack(&bytes, packed::Codec::Gzip, &packed::folder())?;
+            let (unpacked, layer) = packed::unpack(&bytes, packed::Codec::Gzip, &packed::folder(), observer)?;
             bytes = unpacked;
             layers.push(layer);
         }

@@ -2,7 +2,7 @@
 //! lines.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use guestfix::report::Line;
@@ -18,7 +18,7 @@ use crate::cli::{Global, Progress};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Who shows events, and stops the work once `cancel` is set.
-pub(crate) fn observer(global: &Global, out: Out, cancel: Cancel) -> Box<dyn Observer> {
+pub(crate) fn observer(global: &Global, out: Out, cancel: Cancel) -> Arc<dyn Observer> {
     let show: Box<dyn Show> = match global.progress {
         _ if global.quiet => Box::new(Nothing),
         Progress::Json => Box::new(Json { out, last: Mutex::default() }),
@@ -27,7 +27,7 @@ pub(crate) fn observer(global: &Global, out: Out, cancel: Cancel) -> Box<dyn Obs
         }
         Progress::Auto => Box::new(Lines { out, steps: Mutex::default() }),
     };
-    Box::new(Shown { show, cancel })
+    Arc::new(Shown { show, cancel })
 }
 
 /// Shows an event.
