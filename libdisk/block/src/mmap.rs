@@ -34,7 +34,7 @@ use crate::{BlockRead, Disk, Error, Extent, FileRange, Result};
 const LAYER: &str = "mmap";
 
 /// How much may be resident before it is given back, in bytes.
-const WINDOW: usize = 4 << 20;
+const WINDOW: usize = 2 << 20;
 
 /// What the kernel maps around one fault, in bytes, at most (`fault_around_bytes`).
 const FAULT_AROUND: usize = 64 << 10;
