@@ -90,6 +90,18 @@ fn all_disks_in_the_order_of_their_drives() {
 }
 
 #[test]
+fn a_size_that_the_descriptor_has_otherwise_is_told() {
+    let Some(folder) = parts() else { return };
+    let ovf = OVF.replace(r#"1310720" ovf:diskId="os""#, r#"2097152" ovf:diskId="os""#);
+    std::fs::write(folder.path().join("vm.ovf"), ovf).unwrap();
+    let path = tar(folder.path(), "--format=ustar", "vm.ovf vm-os.vmdk vm-data.vmdk");
+    let disks = ova::open(&path, &Silent).unwrap();
+    let told = |disk: usize| disks[disk].layers.iter().map(|layer| layer.text.as_str()).collect::<String>();
+    assert!(told(0).contains("the descriptor says 2097152 bytes, the disk has 1310720"), "{}", told(0));
+    assert!(!told(1).contains("the descriptor says"), "{}", told(1));
+}
+
+#[test]
 fn packed_disks_disks_in_pieces_and_long_names() {
     let Some(folder) = parts() else { return };
     let long = "a".repeat(180);

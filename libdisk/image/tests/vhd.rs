@@ -208,7 +208,7 @@ fn differencing_disks_read_from_their_parent() {
     std::fs::write(&child, &image.bytes).unwrap();
 
     let allowed = Backing::AllowIn(folder.path().to_owned());
-    let content = vhd::FORMAT.open(&child, &allowed).unwrap();
+    let content = vhd::FORMAT.open(&child, &allowed, &block::Silent).unwrap();
     let names: Vec<_> = content.layers.iter().map(|layer| layer.name).collect();
     assert_eq!(names, ["vhd", "parent", "vhd"]);
     assert_eq!(content.files.len(), 2);

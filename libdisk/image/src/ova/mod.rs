@@ -137,6 +137,10 @@ impl Archive {
             false => packed::alone(bytes)?,
         };
         layers.extend(above);
+        if let Some(told) = disk.capacity.filter(|told| *told != opened.size()) {
+            let text = format!("the descriptor says {told} bytes, the disk has {}", opened.size());
+            layers.push(Layer { name: LAYER, text });
+        }
         Ok((opened, layers))
     }
 
