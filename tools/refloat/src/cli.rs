@@ -1,7 +1,11 @@
 //! What can be typed.
 
+mod check;
+mod convert;
 mod emit;
 mod fleet;
+mod fs;
+mod migrate;
 
 use std::path::{Path, PathBuf};
 
@@ -13,25 +17,25 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use guestfix::handover::model::is_tag;
 use guestfix::platform::TARGETS;
-use guestfix::report::{FailOn, Kind};
 use guestfix::rule::CloudInit;
-use guestfix::rules::packs::{PACKS, RulePack};
-use guestfix::{Goal, Severity, Target};
-use libdisk::{FileFormat, Format, ReadBack};
-use schemars::JsonSchema;
-use serde::Serialize;
+use guestfix::{Goal, Target};
+use libdisk::Format;
 
 use crate::answer::Help;
 use crate::azure;
-use crate::managed::{AzureArgs, ManagedArgs};
+use crate::managed::AzureArgs;
 use crate::name;
 use crate::schema::SCHEMAS;
 
+pub(crate) use check::{CheckArgs, RulesArgs};
+pub(crate) use convert::{ConvertArgs, OutputFormat, ReadBackArg, VerifyArgs};
 pub(crate) use emit::{EmitArgs, EmitFormat};
 pub(crate) use fleet::{
     FleetArgs, FleetPlanArgs, FleetReportArgs, FleetRunArgs, FleetStatusArgs, FleetSurveyArgs, FleetTaskArgs,
     FleetTestArgs, FleetVerb,
 };
+pub(crate) use fs::{FsArgs, FsVerb};
+pub(crate) use migrate::{MigrateArgs, TestMigrateArgs};
 
 /// What is told below the options.
 fn after_help() -> String {
@@ -386,99 +390,6 @@ pub(crate) struct ImageArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// The image
-    #[arg(value_parser = address())]
-    pub(crate) image: String,
-    #[command(flatten)]
-    pub(crate) goal: GoalArgs,
-    /// Write a report as well; give it once for each: text, json, jsonl, junit, sarif, markdown, html or
-    /// azure-migrate-csv
-    #[arg(long = "report", value_name = "KIND=FILE", value_parser = report())]
-    pub(crate) reports: Vec<(Kind, PathBuf)>,
-    /// Replace reports that exist
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// A pack of rules to ask, and to show; give it once for each [default: boot, and for Azure azure-vm]
-    #[arg(long = "pack", value_name = "PACK", value_parser = pack())]
-    pub(crate) packs: Vec<&'static RulePack>,
-    /// A rule that does not count for the exit code; give it once for each
-    #[arg(long, value_name = "RULE")]
-    pub(crate) skip: Vec<String>,
-    /// The only rule that counts for the exit code; give it once for each
-    #[arg(long, value_name = "RULE", conflicts_with = "skip")]
-    pub(crate) only: Vec<String>,
-    /// Findings that somebody answers for: a list in JSON of rule, owner, expires and reason
-    #[arg(long, value_name = "FILE.json")]
-    pub(crate) waivers: Option<PathBuf>,
-    /// From which severity on the exit code is 1 [default: by whether the machine is ready]
-    #[arg(long, value_name = "SEVERITY")]
-    pub(crate) fail_on: Option<FailOnArg>,
-    /// An earlier report in JSON: tells what changed since, and what is new alone fails
-    #[arg(long, value_name = "REPORT.json")]
-    pub(crate) baseline: Option<PathBuf>,
-    /// The type of instances that the machine ran on, for the size that it gets, as in m5.large [default: what
-    /// EC2 says of ebs:i-…]
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) instance_type: Option<String>,
-    /// The sizes to choose from, as az vm list-skus --output json prints them [default: a table of 2026-11]
-    #[arg(long, value_name = "FILE.json")]
-    pub(crate) skus: Option<PathBuf>,
-    /// What the sizes cost: an answer of Azure's Retail Prices API (prices.azure.com) as JSON (several as a list), or a
-    /// table region,size,usd_hour
-    #[arg(long, value_name = "FILE")]
-    pub(crate) prices: Option<PathBuf>,
-    /// The region of Azure's whose prices are meant, as in westeurope [default: the only one in FILE]
-    #[arg(long, value_name = "REGION", requires = "prices")]
-    pub(crate) location: Option<String>,
-}
-
-/// From which severity on a check fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FailOnArg {
-    /// A blocker
-    Blocker,
-    /// A warning, or a blocker
-    Warning,
-    /// Any finding
-    Note,
-    /// None
-    Never,
-}
-
-impl From<FailOnArg> for FailOn {
-    fn from(arg: FailOnArg) -> Self {
-        match arg {
-            FailOnArg::Blocker => Self::Severity(Severity::Blocker),
-            FailOnArg::Warning => Self::Severity(Severity::Warning),
-            FailOnArg::Note => Self::Severity(Severity::Note),
-            FailOnArg::Never => Self::Never,
-        }
-    }
-}
-
-/// A pack of rules by its id, one of the table.
-fn pack() -> impl TypedValueParser<Value = &'static RulePack> {
-    let values = PACKS.iter().map(|pack| PossibleValue::new(pack.id).help(pack.title));
-    PossibleValuesParser::new(values)
-        .try_map(|id| RulePack::of(&id).ok_or_else(|| format!("there is no pack {id}")))
-}
-
-/// A report and the file that it goes to.
-fn report() -> impl TypedValueParser<Value = (Kind, PathBuf)> {
-    OsStringValueParser::new().try_map(|text| {
-        let text = name::text(text);
-        let kinds = || Kind::ALL.map(Kind::name).join(", ");
-        let (kind, file) = text.split_once('=').ok_or("a report is KIND=FILE, as in html=report.html")?;
-        let kind = Kind::of(kind).ok_or_else(|| format!("there is no report {kind:?}, but {}", kinds()))?;
-        match file {
-            "" | "-" => Err("a report goes to a file; check --json answers on standard output".to_owned()),
-            file => Ok((kind, name::path(file))),
-        }
-    })
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The image; with --show it is where the plan says
     #[arg(required_unless_present = "show", value_parser = address())]
@@ -531,52 +442,6 @@ pub(crate) struct UndoArgs {
     pub(crate) image: PathBuf,
 }
 
-/// A format that can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum OutputFormat {
-    /// Fixed VHD, as Azure managed disks take it
-    Vhd,
-    /// Plain bytes
-    Raw,
-    /// qcow2, version 3
-    Qcow2,
-    /// qcow2, compressed by zstd
-    #[serde(rename = "compressed-qcow2")]
-    CompressedQcow2,
-    /// Dynamic VHDX, for Hyper-V
-    Vhdx,
-    /// Dynamic VHD, which Azure does not take
-    #[serde(rename = "dynamic-vhd")]
-    DynamicVhd,
-}
-
-impl From<OutputFormat> for FileFormat {
-    fn from(format: OutputFormat) -> Self {
-        match format {
-            OutputFormat::Vhd => Self::Vhd,
-            OutputFormat::Raw => Self::Raw,
-            OutputFormat::Qcow2 => Self::Qcow2,
-            OutputFormat::CompressedQcow2 => Self::CompressedQcow2,
-            OutputFormat::Vhdx => Self::Vhdx,
-            OutputFormat::DynamicVhd => Self::DynamicVhd,
-        }
-    }
-}
-
-impl From<FileFormat> for OutputFormat {
-    fn from(format: FileFormat) -> Self {
-        match format {
-            FileFormat::Vhd => Self::Vhd,
-            FileFormat::Raw => Self::Raw,
-            FileFormat::Qcow2 => Self::Qcow2,
-            FileFormat::CompressedQcow2 => Self::CompressedQcow2,
-            FileFormat::Vhdx => Self::Vhdx,
-            FileFormat::DynamicVhd => Self::DynamicVhd,
-        }
-    }
-}
-
 /// How many threads: more than a few hundred only stand in each other's way.
 fn threads() -> impl TypedValueParser<Value = usize> {
     clap::value_parser!(u16).range(0..=256).map(usize::from)
@@ -614,72 +479,6 @@ fn named(why: &'static str) -> impl TypedValueParser<Value = PathBuf> {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ConvertArgs {
-    /// Any image
-    #[arg(value_parser = address())]
-    pub(crate) source: String,
-    /// The file or blob to write; the other disks of a machine go beside it, as NAME-data1.vhd and so on
-    #[arg(value_name = "OUTPUT", value_parser = file_name())]
-    pub(crate) target: PathBuf,
-    /// The target already holds this older snapshot of the same volume: fetch only what has changed since;
-    /// for a machine of several disks ebs:snap-…,snap-…, in their order
-    #[arg(long, value_name = "SNAPSHOT")]
-    pub(crate) since: Option<String>,
-    /// Its format [default: by its extension]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<OutputFormat>,
-    /// Compress it: short for --format compressed-qcow2
-    #[arg(long, conflicts_with = "format")]
-    pub(crate) compress: bool,
-    /// Replace an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Skip the final fsync: for scratch copies
-    #[arg(long)]
-    pub(crate) no_sync: bool,
-    /// How much to read back of what was sent to Azure
-    #[arg(long, value_name = "HOW", default_value = "sample")]
-    pub(crate) read_back: ReadBackArg,
-    #[command(flatten)]
-    pub(crate) managed: ManagedArgs,
-}
-
-/// How much is read back of what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReadBackArg {
-    /// 64 pieces of 4 MiB, chosen by chance
-    Sample,
-    /// All of it
-    All,
-}
-
-impl From<ReadBackArg> for ReadBack {
-    fn from(read_back: ReadBackArg) -> Self {
-        match read_back {
-            ReadBackArg::Sample => Self::Sample,
-            ReadBackArg::All => Self::All,
-        }
-    }
-}
-
-/// One image: it must be a valid VHD for Azure, with the content that refloat wrote, where it wrote it. Two
-/// images: they must have the same content, and the first must be a valid VHD if it is a VHD or is named
-/// .vhd. Two machines of several disks are compared disk by disk: --disk names those of the first, --other-disk
-/// those of the second.
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// The image to judge
-    #[arg(value_parser = address())]
-    pub(crate) image: String,
-    /// An image to compare it with
-    #[arg(value_parser = address())]
-    pub(crate) other: Option<String>,
-    /// A further disk of the second machine; give it once for each
-    #[arg(long = "other-disk", value_name = "IMAGE", requires = "other", value_parser = address())]
-    pub(crate) other_disks: Vec<String>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct BootArgs {
     /// The image; it is not changed
     #[arg(value_parser = address())]
@@ -705,139 +504,6 @@ pub(crate) struct BootArgs {
     pub(crate) network: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct MigrateArgs {
-    /// Any image
-    #[arg(value_parser = address())]
-    pub(crate) source: String,
-    /// What to write: a VHD to upload, a .raw or .qcow2, a blob azure:https://…, or a managed disk
-    /// azure:SUBSCRIPTION/GROUP/DISK
-    #[arg(value_name = "OUTPUT", value_parser = file_name())]
-    pub(crate) target: PathBuf,
-    #[command(flatten)]
-    pub(crate) goal: GoalArgs,
-    /// The target already holds what this command, on this machine, made of this older snapshot of the same
-    /// volume: fetch and write only what has changed since; for several disks ebs:snap-…,snap-…, in their order
-    #[arg(long, value_name = "SNAPSHOT")]
-    pub(crate) since: Option<String>,
-    /// Its format [default: by its extension]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<OutputFormat>,
-    /// Keep the plan here
-    #[arg(long, value_name = "PLAN.json", value_parser = plan_name())]
-    pub(crate) plan: Option<PathBuf>,
-    /// Continue even if blockers remain
-    #[arg(long)]
-    pub(crate) allow_blockers: bool,
-    /// Continue with blockers that somebody answers for: a list in JSON of rule, owner, expires and reason
-    #[arg(long, value_name = "FILE.json")]
-    pub(crate) waivers: Option<PathBuf>,
-    /// How much to read back of what was sent to Azure
-    #[arg(long, value_name = "HOW", default_value = "sample")]
-    pub(crate) read_back: ReadBackArg,
-    #[command(flatten)]
-    pub(crate) managed: ManagedArgs,
-    /// Replace an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// The disks are uploaded and attached to a virtual machine in a network without route or name server; it is
-/// listened to on its serial console, as `refloat boot` does, and then deleted with all that is around it. An
-/// earlier test of the same name is deleted first.
-#[derive(Debug, Args)]
-pub(crate) struct TestMigrateArgs {
-    /// Any image
-    #[arg(value_parser = address())]
-    pub(crate) source: String,
-    /// The machine; what is made is called NAME-test
-    #[arg(value_name = "azure:SUBSCRIPTION/GROUP/NAME")]
-    pub(crate) target: String,
-    #[command(flatten)]
-    pub(crate) goal: GoalArgs,
-    /// The size of the virtual machine
-    #[arg(long, default_value = "Standard_D2s_v5")]
-    pub(crate) size: String,
-    /// Give up after it has run for this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
-    pub(crate) timeout: u64,
-    /// Where to keep the serial console's log [default: NAME-test.serial.log in this folder]
-    #[arg(long, value_name = "FILE", value_parser = file_name())]
-    pub(crate) log: Option<PathBuf>,
-    /// Attach the disks by NVMe; the size must be able to, and the system have a driver
-    #[arg(long)]
-    pub(crate) attach_nvme: bool,
-    /// With trusted launch: start nothing that is not signed
-    #[arg(long)]
-    pub(crate) secure_boot: bool,
-    /// Leave it when it is done; azure cleanup deletes it
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// The day from which on azure cleanup deletes it, should it be left [default: in three days]
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(crate) expires: Option<String>,
-    /// Continue even if blockers remain
-    #[arg(long)]
-    pub(crate) allow_blockers: bool,
-    /// How much to read back of what was sent
-    #[arg(long, value_name = "HOW", default_value = "sample")]
-    pub(crate) read_back: ReadBackArg,
-    /// Replace disks of that name that hold something else
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// The pause between two looks at the console
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 15_000, hide = true)]
-    pub(crate) every: u64,
-    #[command(flatten)]
-    pub(crate) managed: ManagedArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct FsArgs {
-    /// Read files even where a journal cannot be replayed: they may be old
-    #[arg(long, global = true)]
-    pub(crate) stale: bool,
-    #[command(subcommand)]
-    pub(crate) verb: FsVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FsVerb {
-    /// List a directory
-    Ls {
-        /// IMAGE#/path
-        #[arg(value_parser = address())]
-        address: String,
-    },
-    /// Write a file to standard output
-    Cat {
-        /// IMAGE#/path
-        #[arg(value_parser = address())]
-        address: String,
-    },
-    /// Show a file's metadata
-    Stat {
-        /// IMAGE#/path
-        #[arg(value_parser = address())]
-        address: String,
-    },
-    /// Compare two guests' trees, or what they boot by
-    Diff {
-        /// Compare only what a boot there reads, from the boot loader to the login: few blocks of a snapshot
-        #[arg(id = "boot", long = "for", value_name = "TARGET", value_parser = target())]
-        target: Option<&'static Target>,
-        /// IMAGE or IMAGE#/path
-        #[arg(value_parser = address())]
-        left: String,
-        /// IMAGE or IMAGE#/path
-        #[arg(value_parser = address())]
-        right: String,
-        /// A further disk of the second machine; give it once for each
-        #[arg(long = "other-disk", value_name = "IMAGE", value_parser = address())]
-        other_disks: Vec<String>,
-    },
-}
-
 /// Only lists of blocks are read: what is fetched and sent at the cut-over is no more than what changed.
 #[derive(Debug, Args)]
 pub(crate) struct ForecastArgs {
@@ -847,19 +513,6 @@ pub(crate) struct ForecastArgs {
     /// A newer one of the same volume
     #[arg(value_parser = address())]
     pub(crate) newer: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RulesArgs {
-    /// A rule's id
-    pub(crate) id: Option<String>,
-    /// What a serial console shows: a line or words of one, a file with its log, or - for standard input; the
-    /// answer is what that means, the rules about it, and what to do
-    #[arg(long, value_name = "TEXT|FILE", conflicts_with = "id")]
-    pub(crate) symptom: Option<String>,
-    /// Print a page of all rules as Markdown
-    #[arg(long, conflicts_with_all = ["id", "symptom", "json"])]
-    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Args)]
