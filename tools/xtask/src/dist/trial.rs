@@ -147,8 +147,8 @@ fn rpm(made: &Made, chroot: &Chroot) -> Result<()> {
 
 fn archive(dist: &Dist, made: &Made, chroot: &Chroot) -> Result<()> {
     let file = chroot.take(&made.archive)?;
-    chroot.run("tar", &["--extract", "--gzip", "--file", &file, "--directory", "/opt"])?;
-    let folder = format!("/opt/refloat-{VERSION}-{}", dist.target.arch);
+    chroot.run("tar", &["--extract", "--gzip", "--file", &file, "--directory", "/tmp"])?;
+    let folder = format!("/tmp/refloat-{VERSION}-{}", dist.target.arch);
     for name in
         ["README.md", "LICENSE-MIT.txt", "THIRD-PARTY.txt", "man/refloat-check.1", "completions/zsh/_refloat"]
     {
