@@ -9,6 +9,7 @@ use libdisk::cloud::ebs::{self, Ebs, Instance, role_arn};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::list::is_list;
 use crate::answer::Help;
 use crate::cli::FleetSurveyArgs;
 use crate::context::Context;
@@ -132,6 +133,11 @@ fn in_list(list: &Path) -> Result<Vec<Found>> {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines = lines.peekable();
+    if lines.peek().is_some_and(|first| is_list(first)) {
+        return Err(anyhow!("{} is a list for fleet plan, with columns of its own", name::shown(list)))
+            .help("give a file with the addresses alone, one a line, or ID,ADDRESS");
+    }
     let (mut found, mut ids) = (Vec::new(), HashSet::new());
     for line in lines.filter(|line| *line != "id,source") {
         let (id, source) = match line.split_once(',') {

@@ -167,6 +167,16 @@ fn column(typed: &str) -> Result<&'static str> {
     })
 }
 
+/// Whether such a list begins with this line: with its header, or with a row as JSON.
+pub(super) fn is_list(line: &str) -> bool {
+    let row = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line);
+    let names: Vec<String> = match row {
+        Ok(row) => row.into_iter().map(|(name, _)| name).collect(),
+        Err(_) => line.split(',').map(|cell| cell.trim().trim_matches('"').to_owned()).collect(),
+    };
+    NEEDED.iter().all(|needed| names.iter().any(|name| name == needed))
+}
+
 /// Every line with its number.
 fn csv(bytes: &[u8]) -> Result<Vec<(usize, Typed)>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
