@@ -149,7 +149,7 @@ pub(crate) fn exit(context: &Context, outcome: Outcome) -> ExitCode {
 
 /// The help line, and whether the same command resumes. What AWS or the operating system said comes first,
 /// then the verb, then the cause.
-fn next_step(error: &anyhow::Error) -> (String, bool) {
+pub(crate) fn next_step(error: &anyhow::Error) -> (String, bool) {
     let helped = causes(error).find_map(|cause| cause.downcast_ref::<Helped>());
     let resumes = helped.is_some_and(|helped| helped.goes_on);
     if let Some(failure) = snapshot::failure(error) {

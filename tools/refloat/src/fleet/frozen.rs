@@ -1,19 +1,26 @@
 //! The frozen list: `fleet.json`. The number of a row is its index in every engine, so rows are never sorted.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::edit::hex;
+use guestfix::report::counted;
+use libdisk::FileFormat;
 use libdisk::cloud::azure::DiskId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::state::TEST;
 use super::store::Store;
 use crate::answer::Help;
 
 /// The file's name in its folder.
 pub(crate) const NAME: &str = "fleet.json";
 const SCHEMA: &str = "refloat.fleet/1";
+const PLAN_AGAIN: &str = "it was changed, or made by another version: plan the list again with --force (what was done \
+                          stays done where the row is the same)";
 
 /// All machines, and how they are moved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +29,10 @@ pub(crate) struct Fleet {
     schema: String,
     /// SHA-256 of the list it was made of, in hexadecimal.
     pub(crate) list: String,
+    /// The same of the lists that this one replaced: what was done by them stays done where the row is the same.
+    earlier: Vec<String>,
+    /// SHA-256 of all the rest, in hexadecimal: what is changed here is seen.
+    sum: String,
     /// Machines that are moved at the same time.
     pub(crate) tasks: u32,
     /// Requests for blocks of snapshots a second, of all tasks together.
@@ -56,9 +67,21 @@ impl Machine {
         digest(self.migrate.iter().chain(self.emit.iter().flatten()))
     }
 
-    /// The same of its test.
-    pub(crate) fn test_digest(&self) -> String {
-        digest(self.test.iter().flatten())
+    /// The same of what the files of a row are about whose names begin with `part`: its move, or its [`TEST`].
+    pub(crate) fn digest_of(&self, part: &str) -> String {
+        if part == TEST { digest(self.test.iter().flatten()) } else { self.digest() }
+    }
+
+    /// Whether what it is moved to takes only what has changed since: a fixed VHD, a raw image, a page blob, and a managed
+    /// disk that is made of a blob that is kept.
+    pub(crate) fn follows(&self) -> bool {
+        let target = self.migrate.get(2).map(String::as_str).unwrap_or_default();
+        if target.starts_with("azure:") {
+            return target.contains("://") || self.migrate.iter().any(|word| word == "--keep-via");
+        }
+        let asked = self.migrate.iter().skip_while(|word| *word != "--format").nth(1);
+        let named = FileFormat::of(Path::new(target), None).ok().map(|format| format.to_string());
+        asked.cloned().or(named).is_some_and(|format| format == "vhd" || format == "raw")
     }
 
     /// The words that move it in this round: 0 is the first. Later ones say themselves which older snapshot is followed.
@@ -120,7 +143,48 @@ pub(crate) fn managed_disk(target: &str) -> Result<Option<DiskId>> {
 impl Fleet {
     pub(crate) fn new(list: &[u8], tasks: u32, requests_per_second: f64, machines: Vec<Machine>) -> Self {
         let list = hex(&Sha256::digest(list));
-        Self { schema: SCHEMA.to_owned(), list, tasks, requests_per_second, machines }
+        let schema = SCHEMA.to_owned();
+        let (earlier, sum) = (Vec::new(), String::new());
+        Self { schema, list, earlier, sum, tasks, requests_per_second, machines }.summed()
+    }
+
+    fn summed(mut self) -> Self {
+        // To six places: a number may be read as the one beside the one that was written.
+        let rate = format!("{:.6}", self.requests_per_second);
+        let all = (&self.schema, &self.list, &self.earlier, self.tasks, rate, &self.machines);
+        // To write what has only texts, numbers and lists of them does not fail.
+        self.sum = hex(&Sha256::digest(serde_json::to_vec(&all).unwrap_or_default()));
+        self
+    }
+
+    /// In place of what this file has: of another version, or changed, it still tells its lists.
+    pub(crate) fn instead_of(mut self, there: &[u8]) -> Self {
+        let there: Value = serde_json::from_slice(there).unwrap_or_default();
+        let lists = there.get("earlier").and_then(Value::as_array).into_iter().flatten();
+        let lists = lists.chain(there.get("list")).filter_map(Value::as_str).map(str::to_owned);
+        self.earlier = lists.filter(|list| *list != self.list).collect();
+        self.summed()
+    }
+
+    /// Whether receipts of this list are for rows here.
+    pub(crate) fn knows(&self, list: &str) -> bool {
+        self.list == list || self.earlier.iter().any(|earlier| earlier == list)
+    }
+
+    /// The machine of this row.
+    pub(crate) fn machine(&self, index: usize) -> Result<&Machine> {
+        let none = || {
+            let rows = match self.machines.len() {
+                0 | 1 => "its one row is 0".to_owned(),
+                several => format!("its rows are 0 to {}", several - 1),
+            };
+            let machines = counted(self.machines.len(), "machine");
+            anyhow!("there is no row {index}: the list has {machines}, and {rows}")
+        };
+        self.machines
+            .get(index)
+            .ok_or_else(none)
+            .help("give the number of a row; refloat fleet status --json tells them")
     }
 
     /// The fleet of a folder.
@@ -129,7 +193,13 @@ impl Fleet {
         let entry = entry.help("make one: refloat fleet plan LIST.csv -o DIR")?;
         let fleet: Self = serde_json::from_slice(&entry.bytes)
             .with_context(|| format!("{NAME} in {store} cannot be read"))
-            .help("it was changed, or made by another version: plan it again with --force")?;
+            .help(PLAN_AGAIN)?;
+        let sum = fleet.sum.clone();
+        let fleet = fleet.summed();
+        if fleet.sum != sum {
+            return Err(anyhow!("{NAME} in {store} is not what was planned: it was changed since"))
+                .help(PLAN_AGAIN);
+        }
         Ok(fleet)
     }
 
@@ -148,5 +218,41 @@ impl Fleet {
     /// Requests a second for each task where an engine runs them on several machines.
     pub(crate) fn share(&self) -> f64 {
         (self.requests_per_second / f64::from(self.tasks.max(1))).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_only_changes_is_told_by_its_words() {
+        let disk = "azure:01234567-89ab-cdef-0123-456789abcdef/g/d";
+        for (target, options, follows) in [
+            ("/a/d.vhd", "", true),
+            ("/a/d.vhd", "--format vhd", true),
+            ("/a/d.vhd", "--format dynamic-vhd", false),
+            ("/a/d", "--format raw", true),
+            ("/a/d.raw", "", true),
+            ("/a/d.qcow2", "", false),
+            ("/a/d.vhdx", "", false),
+            ("azure:https://a.blob.core.windows.net/c/d.vhd", "", true),
+            (disk, "", false),
+            (disk, "--via azure:https://a.blob.core.windows.net/c/d.vhd", false),
+            (disk, "--via azure:https://a.blob.core.windows.net/c/d.vhd --keep-via", true),
+        ] {
+            let words =
+                ["migrate", "ebs:i-1@eu-west-1", target].into_iter().chain(options.split_whitespace());
+            let machine = Machine {
+                id: "one".into(),
+                wave: 0,
+                after: Vec::new(),
+                migrate: words.map(str::to_owned).collect(),
+                emit: None,
+                test: None,
+                gib: None,
+            };
+            assert_eq!(machine.follows(), follows, "{target} {options}");
+        }
     }
 }

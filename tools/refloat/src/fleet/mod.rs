@@ -8,6 +8,7 @@
 //! Files are in a folder, or [in S3 or in Azure](remote): the [`store`] is what both are.
 
 mod answered;
+mod due;
 mod engine;
 mod found;
 mod frozen;
@@ -31,6 +32,7 @@ mod store;
 mod survey;
 mod task;
 mod tested;
+mod who;
 
 pub(crate) use task::end_with_task;
 

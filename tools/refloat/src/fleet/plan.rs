@@ -40,7 +40,12 @@ pub(crate) fn run(context: &Context, args: &FleetPlanArgs) -> Outcome {
     let machines = list::machines(&args.list, &bytes)?;
     let fleet = Fleet::new(&bytes, args.tasks, context.global.ebs_requests_per_second, machines);
     let store = store::open(context, output, Duration::from_secs(context.global.azure_patience))?;
-    if let Some(there) = store.read(frozen::NAME)?
+    let there = store.read(frozen::NAME)?;
+    let fleet = match &there {
+        Some(there) => fleet.instead_of(&there.bytes),
+        None => fleet,
+    };
+    if let Some(there) = there
         && !args.force
         && serde_json::from_slice::<Fleet>(&there.bytes).ok().as_ref() != Some(&fleet)
     {

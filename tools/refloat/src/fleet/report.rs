@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::frozen::{Fleet, Machine};
-use super::state::{Known, Receipt, Stage, all, key, now, time_of};
+use super::state::{Known, Receipt, Stage, all, entry, key, now, time_of};
 use super::status::{ink, write_again};
 use super::store::{self, Store};
 use super::tested::Tested;
@@ -141,7 +141,7 @@ fn texts<'a>(value: &'a Value, at: &str, field: &'a str) -> impl Iterator<Item =
 
 impl SignOff {
     fn of(store: &dyn Store, fleet: &Fleet, folder: String) -> anyhow::Result<Self> {
-        let machines = all(fleet, |row, machine| Signed::of(store, row, machine))?;
+        let machines = all(fleet, |row, machine| Signed::of(store, fleet, row, machine))?;
         let done = machines.iter().filter(|machine| machine.stage == Stage::Done).count();
         let not_done = machines.len() - done;
         Ok(Self { folder, list: fleet.list.clone(), at: now(), done, not_done, machines })
@@ -239,8 +239,8 @@ impl Verdict {
 }
 
 impl Signed {
-    fn of(store: &dyn Store, row: usize, machine: &Machine) -> anyhow::Result<Self> {
-        let known = Known::read(store, row, machine)?;
+    fn of(store: &dyn Store, fleet: &Fleet, row: usize, machine: &Machine) -> anyhow::Result<Self> {
+        let known = Known::read(store, fleet, row)?;
         let stage = known.stage();
         let (why, _) = known.why();
         let mut why = why.or_else(|| (stage == Stage::Waiting).then(|| "nothing was done yet".to_owned()));
@@ -252,7 +252,7 @@ impl Signed {
             }
             None => None,
         };
-        let test = Tested::read(store, row, machine)?.filter(Tested::is_over);
+        let test = Tested::read(store, fleet, row)?.filter(Tested::is_over);
         Ok(Self { row, id: machine.id.clone(), wave: machine.wave, stage, why, moved, test })
     }
 
@@ -334,8 +334,10 @@ impl Moved {
 
 /// The digests of a machine's receipts, the newest first, and what is wrong with them: each names the one before.
 fn chain(store: &dyn Store, row: usize, last: &Receipt) -> anyhow::Result<(Vec<String>, Option<String>)> {
+    // What lies there and is no file is not the one that is named either.
     let digest = |key: &str| -> anyhow::Result<Option<(String, Vec<u8>)>> {
-        Ok(store.read(key)?.map(|entry| (hex(&Sha256::digest(&entry.bytes)), entry.bytes)))
+        let found = entry(store, key, &mut |_| {})?;
+        Ok(found.map(|entry| (hex(&Sha256::digest(&entry.bytes)), entry.bytes)))
     };
     let mut digests: Vec<String> =
         digest(&key(row, "receipt.json"))?.into_iter().map(|(digest, _)| digest).collect();

@@ -14,10 +14,11 @@ use super::state::{Stage, because};
 use super::status::ink;
 use super::store;
 use super::task::{Ended, Tasks, Work};
-use crate::answer::{Answer, Help, Outcome, stopped};
+use crate::answer::{Answer, Help, Outcome, next_step, stopped};
 use crate::cli::{FleetRunArgs, FleetTaskArgs, FleetTestArgs};
 use crate::context::Context;
 use crate::document::Document;
+use crate::snapshot;
 
 /// How often is looked whether a machine can begin, while others are at work.
 const LOOK: Duration = Duration::from_millis(200);
@@ -92,7 +93,7 @@ fn worked(
     context.resumes.store(true, std::sync::atomic::Ordering::Relaxed);
     let machines = match index {
         Some(index) => {
-            let machine = tasks.machine(index)?;
+            let machine = fleet.machine(index)?;
             if args.wave.is_some_and(|wave| wave != machine.wave) {
                 return Err(anyhow!("{} is of wave {}", machine.id, machine.wave)).help("leave --wave out");
             }
@@ -106,7 +107,7 @@ fn worked(
 }
 
 fn one(tasks: &Tasks<'_>, row: usize, ended: Ended) -> Result<One> {
-    let id = tasks.machine(row)?.id.clone();
+    let id = tasks.fleet.machine(row)?.id.clone();
     let Ended { stage, why, help } = ended;
     Ok(One { row, id, stage, why, help })
 }
@@ -155,7 +156,7 @@ fn several(tasks: &Tasks<'_>, args: &FleetTaskArgs) -> Result<Vec<One>> {
                 }
                 return Ok(());
             };
-            let ended = tasks.run(index);
+            let ended = tasks.run(index).or_else(|error| failed(tasks, error));
             lock().1 -= 1;
             let ended = ended?;
             if ended.stage == Stage::Waiting {
@@ -178,6 +179,15 @@ fn several(tasks: &Tasks<'_>, args: &FleetTaskArgs) -> Result<Vec<One>> {
     let mut ran = ran.into_inner().unwrap_or_else(PoisonError::into_inner);
     ran.sort_by_key(|one: &One| one.row);
     Ok(ran)
+}
+
+/// What cannot be done with one machine keeps none of the others back. Where the clouds or a stop are why, they would end so, too.
+fn failed(tasks: &Tasks<'_>, error: anyhow::Error) -> Result<Ended> {
+    if tasks.context.observer.cancelled() || snapshot::failure(&error).is_some() {
+        return Err(error);
+    }
+    let (help, _) = next_step(&error);
+    Ok(Ended { stage: Stage::Failed, why: Some(format!("{error:#}")), help: Some(help) })
 }
 
 fn told(one: &One) -> String {

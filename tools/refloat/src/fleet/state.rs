@@ -1,6 +1,7 @@
 //! What a task leaves: `vm/0007/state.json` while it is under way and where it did not end well, and
 //! `receipt.json` once the machine is moved.
 
+use std::io::ErrorKind;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
@@ -10,7 +11,8 @@ use serde_json::Value;
 
 use super::frozen::{Fleet, Machine};
 use super::lease::Lease;
-use super::store::Store;
+use super::store::{Entry, Store};
+use crate::present;
 
 /// Machines whose files are read at the same time: they may be far away.
 const READERS: usize = 16;
@@ -91,7 +93,7 @@ pub(crate) const TEST: &str = "test/";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) stage: Stage,
-    /// Of the row that it was, see [`Machine::digest`].
+    /// Of the row that it was, see [`Machine::digest_of`].
     pub(crate) digest: String,
     pub(crate) owner: String,
     /// How often it was begun.
@@ -120,7 +122,7 @@ pub(crate) struct Receipt {
     pub(crate) schema: String,
     pub(crate) id: String,
     pub(crate) row: usize,
-    /// Of the row, see [`Machine::digest`], and of the whole list.
+    /// Of the row, see [`Machine::digest_of`], and of the whole list.
     pub(crate) digest: String,
     pub(crate) list: String,
     pub(crate) version: String,
@@ -148,6 +150,27 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     pub(crate) const SCHEMA: &'static str = "refloat.fleet-receipt/1";
+
+    /// Whose it is, if it is not that of this row.
+    fn other(&self, fleet: &Fleet, row: usize, id: &str, digest: &str) -> Option<String> {
+        if self.id != id {
+            return Some(format!("is that of {}", self.id));
+        }
+        if self.row != row {
+            return Some(format!("is that of row {}", self.row));
+        }
+        if self.digest != digest {
+            return Some("is of other words than the row has".to_owned());
+        }
+        (!fleet.knows(&self.list)).then(|| "is of another list".to_owned())
+    }
+}
+
+/// Something is wrong with the files of a machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Wrong {
+    pub(crate) why: String,
+    pub(crate) help: String,
 }
 
 /// What is known of a machine.
@@ -158,46 +181,56 @@ pub(crate) struct Known {
     /// Whose it is now.
     pub(crate) lease: Option<Lease>,
     /// Which of its files is no such file any more, so that nobody can tell how far it is.
-    pub(crate) damaged: Option<String>,
+    pub(crate) damaged: Option<Wrong>,
+    /// What is with the receipt that its state speaks of, and that is not there.
+    pub(crate) lost: Option<Wrong>,
 }
 
 impl Known {
-    /// What to do about a file that is damaged.
-    pub(crate) const MENDS: &'static str =
-        "delete that file, and run the same command: what the target holds already is not sent again";
-
     /// Of the move of a row.
-    pub(crate) fn read(store: &dyn Store, index: usize, machine: &Machine) -> Result<Self> {
-        Self::of(store, index, "", &machine.digest())
+    pub(crate) fn read(store: &dyn Store, fleet: &Fleet, index: usize) -> Result<Self> {
+        Self::of(store, fleet, index, "")
     }
 
-    /// Of the files of a row that begin so. What is about other words than those with this digest is not about it.
-    pub(crate) fn of(store: &dyn Store, index: usize, part: &str, digest: &str) -> Result<Self> {
+    /// Of the files of a row that begin so. What is about other words than the row has is not about it.
+    pub(crate) fn of(store: &dyn Store, fleet: &Fleet, index: usize, part: &str) -> Result<Self> {
+        let machine = fleet.machine(index)?;
+        let digest = machine.digest_of(part);
         let key = |file: &str| key(index, &format!("{part}{file}"));
-        let (receipt, lease) = (key("receipt.json"), key("lease"));
         let mut damaged = None;
-        let mut judge = |key: &str, error: &serde_json::Error| {
-            damaged = Some(format!("{key} in {store} cannot be read: {error}"));
-        };
-        let receipt: Option<Receipt> = read(store, &receipt, &mut judge)?;
+        let mut judge = |wrong: Wrong| damaged = Some(wrong);
+        // A receipt is written before the state that says so: it is there for whoever reads it after that.
         let state: Option<State> = read(store, &key("state.json"), &mut judge)?;
-        let entry = store.read(&lease)?;
-        let lease = match entry.map(|entry| Lease::in_force(store, &entry)).transpose() {
-            Ok(found) => found.flatten(),
-            Err(error) => match error.downcast_ref::<serde_json::Error>() {
-                Some(why) => {
-                    judge(&lease, why);
-                    None
-                }
-                None => return Err(error),
-            },
-        };
-        Ok(Self {
-            state: state.filter(|state| state.digest == digest),
-            receipt: receipt.filter(|receipt| receipt.digest == digest),
-            lease,
-            damaged,
-        })
+        let receipt: Option<Receipt> = read(store, &key("receipt.json"), &mut judge)?;
+        let lease = entry(store, &key("lease"), &mut judge)?;
+        let lease = lease.map(|entry| Lease::in_force(store, &entry)).transpose()?.flatten();
+        let state = state.filter(|state| state.digest == digest);
+        let other = receipt.as_ref().and_then(|receipt| receipt.other(fleet, index, &machine.id, &digest));
+        let receipt = receipt.filter(|_| other.is_none());
+        let lost = state.as_ref().and_then(|state| state.misses(receipt.as_ref())).map(|what| {
+            let (folder, row) = (store.typed(), index.to_string());
+            let (verb, again) = if part == TEST { ("test", "test it") } else { ("run", "move all of it") };
+            let command = present::command(["fleet", verb, &folder, "--index", &row, "--again"]);
+            Wrong {
+                why: format!("its receipt {}", other.as_deref().unwrap_or(what)),
+                help: format!("put it back, or {again} again: {command}"),
+            }
+        });
+        Ok(Self { state, receipt, lease, damaged, lost })
+    }
+
+    /// Which move of it the next one is, or the one that goes on: as [`State::round`].
+    pub(crate) fn next_round(&self) -> u32 {
+        match (&self.receipt, &self.state) {
+            (Some(receipt), _) => receipt.round.saturating_add(1),
+            (None, Some(state)) if state.stage == Stage::Done => state.round.saturating_add(1),
+            (None, state) => state.as_ref().map_or(0, |state| state.round),
+        }
+    }
+
+    /// Whether it was moved, so that another move in full is over what that left.
+    pub(crate) fn was_moved(&self) -> bool {
+        self.receipt.is_some() || self.lost.is_some() || self.is_moved_again()
     }
 
     /// The state of what was begun since the last receipt, if something was.
@@ -213,8 +246,8 @@ impl Known {
 
     /// Why it is not done, and what to do next, as far as that is known.
     pub(crate) fn why(&self) -> (Option<String>, Option<String>) {
-        if let Some(damaged) = &self.damaged {
-            return (Some(damaged.clone()), Some(Self::MENDS.to_owned()));
+        if let Some(Wrong { why, help }) = self.damaged.as_ref().or(self.lost.as_ref()) {
+            return (Some(why.clone()), Some(help.clone()));
         }
         let stage = self.stage();
         match self.newer() {
@@ -228,7 +261,7 @@ impl Known {
 
     pub(crate) fn stage(&self) -> Stage {
         match self.newer() {
-            _ if self.damaged.is_some() => Stage::Failed,
+            _ if self.damaged.is_some() || self.lost.is_some() => Stage::Failed,
             // Who was at it is heard of no more.
             Some(state) if state.stage == Stage::Running && self.lease.is_none() => Stage::Interrupted,
             Some(state) => state.stage,
@@ -238,20 +271,60 @@ impl Known {
     }
 }
 
+impl State {
+    /// What is wrong if this receipt is all there is: what was done has one.
+    fn misses(&self, receipt: Option<&Receipt>) -> Option<&'static str> {
+        let round = match self.stage {
+            Stage::Done => self.round,
+            // What only brings up has something to go on from.
+            _ if !self.again => self.round.checked_sub(1)?,
+            _ => return None,
+        };
+        match receipt {
+            None => Some("is gone"),
+            Some(receipt) => (receipt.round < round).then_some("is that of an earlier move"),
+        }
+    }
+}
+
 /// The file of this name, if it is there and what it should be; `judge` hears of one that is not.
 fn read<T: for<'a> Deserialize<'a>>(
     store: &dyn Store,
     key: &str,
-    judge: &mut dyn FnMut(&str, &serde_json::Error),
+    judge: &mut dyn FnMut(Wrong),
 ) -> Result<Option<T>> {
-    let Some(entry) = store.read(key)? else { return Ok(None) };
+    let Some(entry) = entry(store, key, judge)? else { return Ok(None) };
     match serde_json::from_slice(&entry.bytes) {
         Ok(value) => Ok(Some(value)),
         Err(error) => {
-            judge(key, &error);
+            judge(Wrong { why: format!("{key} in {store} cannot be read: {error}"), help: MENDS.to_owned() });
             Ok(None)
         }
     }
+}
+
+/// What to do about a file that is damaged.
+const MENDS: &str =
+    "delete what lies there, and run the same command: what the target holds already is not sent again";
+
+/// The bytes of this file. Where they are out of reach as something else lies there, or nobody may read them, that is a
+/// matter of this machine alone, which `judge` hears of.
+pub(super) fn entry(store: &dyn Store, key: &str, judge: &mut dyn FnMut(Wrong)) -> Result<Option<Entry>> {
+    let error = match store.read(key) {
+        Ok(entry) => return Ok(entry),
+        Err(error) => error,
+    };
+    let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+    let (what, help) = match kind {
+        Some(ErrorKind::IsADirectory) => ("is a folder", MENDS),
+        Some(ErrorKind::NotADirectory) => ("lies in what is no folder", MENDS),
+        Some(ErrorKind::PermissionDenied) => {
+            ("may not be read by this user", "check with ls -l who may read it, and run refloat as that user")
+        }
+        _ => return Err(error),
+    };
+    judge(Wrong { why: format!("{key} in {store} {what}"), help: help.to_owned() });
+    Ok(None)
 }
 
 /// What is read of each machine, in their order.

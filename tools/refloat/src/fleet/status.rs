@@ -91,9 +91,8 @@ impl Document for Status {
 pub(crate) fn run(context: &Context, args: &FleetStatusArgs) -> Outcome {
     let store = store::open(context, &args.folder, Duration::from_secs(context.global.azure_patience))?;
     let fleet = Fleet::read(&*store)?;
-    let known = all(&fleet, |row, machine| {
-        Ok((Known::read(&*store, row, machine)?, Tested::read(&*store, row, machine)?))
-    })?;
+    let known =
+        all(&fleet, |row, _| Ok((Known::read(&*store, &fleet, row)?, Tested::read(&*store, &fleet, row)?)))?;
     let status = Status::of(present::quote(&name::shown(&args.folder)), &fleet, known);
     if let Some(path) = &args.html {
         write_again(path, page::START, &page::html(&status))?;

@@ -4,25 +4,24 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use guestfix::edit::hex;
-use guestfix::report::counted;
 use libdisk::cloud::ebs;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::answered::{ended, id, since, snapshots};
+use super::answered::{ended, since, snapshots};
+use super::due::{NO_SNAPSHOTS, WHOLE};
 use super::frozen::{Fleet, Machine, managed_disk};
 use super::lease::{Asked, Held};
-use super::newest::newest;
 use super::program::program;
 use super::state::{Known, Receipt, Stage, State, TEST, because, key, now, time_of};
 use super::store::Store;
-use crate::answer::Help;
+use super::who::{owner, user};
 use crate::context::Context;
 use crate::{help, present, snapshot};
 
@@ -45,11 +44,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn new(stage: Stage, why: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn new(stage: Stage, why: impl Into<String>, help: impl Into<String>) -> Self {
         Self { stage, why: Some(why.into()), help: Some(help.into()) }
     }
 
-    fn done() -> Self {
+    pub(super) fn done() -> Self {
         Self { stage: Stage::Done, why: None, help: None }
     }
 }
@@ -105,8 +104,8 @@ struct Heard {
 impl Tasks<'_> {
     /// Does the work on the machine of this row, unless that was done.
     pub(crate) fn run(&self, index: usize) -> Result<Ended> {
-        let machine = self.machine(index)?;
-        if let Some(ended) = self.is_over(machine, &self.known(index, machine)?) {
+        let machine = self.fleet.machine(index)?;
+        if let Some(ended) = self.is_over(index, machine, &self.known(index)?) {
             return Ok(ended);
         }
         if self.work == Work::Move
@@ -127,13 +126,14 @@ impl Tasks<'_> {
             }
         };
         // It may have been done between the look and the lease.
-        let known = self.known(index, machine)?;
-        let ended = match self.is_over(machine, &known) {
+        let known = self.known(index)?;
+        let ended = match self.is_over(index, machine, &known) {
             Some(ended) => Ok(ended),
             None if self.work == Work::CleanUp => self.clean_up(index, machine),
             None if self.work == Work::Delta && self.is_newest(machine, &known) => {
                 Ok(Ended { why: Some(NOTHING_NEWER.to_owned()), ..Ended::done() })
             }
+            None if self.work == Work::Delta && !machine.follows() => Ok(self.no_delta(index, WHOLE)),
             None => self.held(index, machine, &owner, &known, &mut held),
         };
         held.release(self.store)?;
@@ -145,100 +145,8 @@ impl Tasks<'_> {
         key(index, &format!("{}{file}", self.work.part()))
     }
 
-    fn known(&self, index: usize, machine: &Machine) -> Result<Known> {
-        Known::of(self.store, index, self.work.part(), &self.digest(machine))
-    }
-
-    fn digest(&self, machine: &Machine) -> String {
-        match self.work {
-            Work::Move | Work::Delta => machine.digest(),
-            Work::Test | Work::CleanUp => machine.test_digest(),
-        }
-    }
-
-    /// How it ended, if there is nothing to do.
-    fn is_over(&self, machine: &Machine, known: &Known) -> Option<Ended> {
-        if let Some(why) = &known.damaged {
-            return Some(Ended::new(Stage::Failed, why, Known::MENDS));
-        }
-        match self.work {
-            Work::Test | Work::CleanUp if machine.test.is_none() => Some(Ended::new(
-                Stage::Failed,
-                "it does not go to a managed disk, so there is nothing to start in Azure",
-                "give it a target azure:SUBSCRIPTION/GROUP/DISK, or test it here: refloat boot",
-            )),
-            Work::Move | Work::Test if self.again => None,
-            // One that came to its login once, and not when it was tested again, is tested.
-            Work::Test => (known.stage() == Stage::Done).then(Ended::done),
-            Work::Move => known.receipt.as_ref().filter(|_| !known.is_moved_again()).map(|_| Ended::done()),
-            Work::Delta if known.receipt.is_none() => Some(Ended::new(
-                Stage::Failed,
-                "it was not moved yet, so nothing is known to have changed since",
-                "move it first: the same command without --delta",
-            )),
-            Work::Delta if known.is_moved_again() => Some(Ended::new(
-                Stage::Failed,
-                "it is being moved in full again, and that has not ended",
-                "finish that first: the same command without --delta",
-            )),
-            Work::Delta | Work::CleanUp => None,
-        }
-    }
-
-    /// Whether the machine is what its newest snapshots are, by its receipt. What keeps AWS from telling, `migrate` says.
-    fn is_newest(&self, machine: &Machine, known: &Known) -> bool {
-        let is_whole = known.newer().is_none_or(|state| state.stage == Stage::Done);
-        let Some(receipt) = known.receipt.as_ref().filter(|_| is_whole) else { return false };
-        let there = snapshots(&receipt.migrate).into_iter().map(id);
-        newest(self.context, &machine.migrate).is_ok_and(|newest| there.eq(newest.iter().map(String::as_str)))
-    }
-
-    pub(crate) fn machine(&self, index: usize) -> Result<&Machine> {
-        let machines = &self.fleet.machines;
-        let none = || {
-            let rows = match machines.len() {
-                0 | 1 => "its one row is 0".to_owned(),
-                several => format!("its rows are 0 to {}", several - 1),
-            };
-            anyhow!(
-                "there is no row {index}: the list has {}, and {rows}",
-                counted(machines.len(), "machine")
-            )
-        };
-        machines
-            .get(index)
-            .ok_or_else(none)
-            .help("give the number of a row; refloat fleet status --json tells them")
-    }
-
-    fn done(&self) -> MutexGuard<'_, HashSet<usize>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What has to be done before, if it is not.
-    fn is_too_early(&self, machine: &Machine) -> Result<Option<Ended>> {
-        let mut waits = None;
-        for (index, before) in self.fleet.before(machine) {
-            if self.done().contains(&index) {
-                continue;
-            }
-            let known = Known::read(self.store, index, before)?;
-            match known.stage() {
-                Stage::Done => {
-                    self.done().insert(index);
-                }
-                stage @ (Stage::Failed | Stage::Refused) => {
-                    let why = format!("{} comes first, and is {}", before.id, stage.word());
-                    let help = format!("mend {}, run it again, then this one", before.id);
-                    return Ok(Some(Ended::new(Stage::Failed, why, help)));
-                }
-                _ => waits = waits.or(Some(before)),
-            }
-        }
-        Ok(waits.map(|before| {
-            let why = format!("it waits for {}", before.id);
-            Ended::new(Stage::Waiting, why, "run the same command later")
-        }))
+    fn known(&self, index: usize) -> Result<Known> {
+        Known::of(self.store, self.fleet, index, self.work.part())
     }
 
     fn held(
@@ -251,16 +159,18 @@ impl Tasks<'_> {
     ) -> Result<Ended> {
         // What was done stays on record where it is done once more.
         let before = known.receipt.as_ref();
-        let round = before.map_or(0, |receipt| receipt.round.saturating_add(1));
+        let (round, again) = (known.next_round(), self.work == Work::Move && known.was_moved());
+        // Before anything is on record: what cannot even be typed was not begun.
+        let words = self.words(index, machine, before, (round, again))?;
         let attempts =
             known.state.as_ref().filter(|state| state.round == round).map_or(0, |state| state.attempts);
         let mut state = State {
             stage: Stage::Running,
-            digest: self.digest(machine),
+            digest: machine.digest_of(self.work.part()),
             owner: owner.to_owned(),
             attempts: attempts.saturating_add(1),
             round,
-            again: self.work == Work::Move && before.is_some(),
+            again,
             began: now(),
             changed: now(),
             bytes: 0,
@@ -269,16 +179,13 @@ impl Tasks<'_> {
             help: None,
         };
         self.tell(index, &state)?;
-        let run = self
-            .words(index, machine, before)
-            .and_then(|words| Ok((self.program(index, &words, Some((held, &mut state)))?, words)));
-        let ((ended, answer), words) = match run {
+        let (ended, answer) = match self.program(index, &words, Some((held, &mut state))) {
             Ok(ran) => ran,
             // Where the state is out of reach nothing can be told there; the same command goes on.
             Err(error) if snapshot::failure(&error).is_some() => return Err(error),
             Err(error) => {
                 let ended = Ended::new(Stage::Failed, format!("{error:#}"), "run the same command again");
-                ((ended, Value::Null), Vec::new())
+                (ended, Value::Null)
             }
         };
         let is_same = |before: &Receipt| snapshots(&before.migrate) == snapshots(&answer);
@@ -297,7 +204,11 @@ impl Tasks<'_> {
             return Ok(ended);
         }
         let ended = match ended.stage {
-            Stage::Done if !is_newer => Ended { why: Some(NOTHING_NEWER.to_owned()), ..ended },
+            Stage::Done if !is_newer => {
+                // It is as the move before left it, whose receipt is there.
+                state.round = before.map_or(round, |before| before.round);
+                Ended { why: Some(NOTHING_NEWER.to_owned()), ..ended }
+            }
             _ => ended,
         };
         let why = because(ended.why.as_ref());
@@ -310,31 +221,46 @@ impl Tasks<'_> {
         Ok(ended)
     }
 
-    /// What cannot be brought up is moved in full: what to type for that is not what `migrate` says.
+    /// What to type is not what `migrate` says: a fleet has no `--force`, and no `--since` of its own. What cannot be brought
+    /// up is moved in full.
     fn way_out(&self, index: usize, ended: Ended) -> Ended {
-        const ELSE: [&str; 4] = [help::IN_FULL, help::FORCE, help::FINISH_FIRST, help::WITHOUT_SINCE];
-        let is_stuck = ended.help.as_deref().is_some_and(|help| ELSE.contains(&help));
-        if self.work != Work::Delta || !is_stuck {
-            return ended;
-        }
-        let (folder, index) = (self.store.typed(), index.to_string());
-        let command = present::command(["fleet", "run", &folder, "--index", &index, "--again"]);
-        Ended { help: Some(format!("move all of it again: {command}")), ..ended }
+        const ELSE: [&str; 5] =
+            [help::IN_FULL, help::FORCE, help::FINISH_FIRST, help::WITHOUT_SINCE, help::FOLLOWS];
+        let says = |others: &[&str]| ended.help.as_deref().is_some_and(|help| others.contains(&help));
+        let help = match self.work {
+            Work::Delta if says(&ELSE) => format!("move all of it again: {}", self.in_full(index)),
+            Work::Delta => return ended,
+            _ if says(&[help::FORCE]) => {
+                "this fleet has no receipt for what is there: move it away, or give the row another target and plan the list again with \
+                 --force"
+                    .to_owned()
+            }
+            _ if says(&[help::IN_FULL]) => {
+                "leave since out of its row and plan the list again with --force, and move its target away".to_owned()
+            }
+            _ => return ended,
+        };
+        Ended { help: Some(help), ..ended }
     }
 
-    /// What is typed for a machine; `before` is the receipt of what it is to be brought up from.
-    fn words(&self, index: usize, machine: &Machine, before: Option<&Receipt>) -> Result<Vec<String>> {
-        let round = before.map_or(0, |before| before.round.saturating_add(1));
+    /// What is typed for a machine, in this round and, or not, over what is there; `before` is the receipt of what it is to
+    /// be brought up from.
+    fn words(
+        &self,
+        index: usize,
+        machine: &Machine,
+        before: Option<&Receipt>,
+        (round, again): (u32, bool),
+    ) -> Result<Vec<String>> {
         let mut words = match self.work {
             Work::Move => {
                 let mut words = machine.migrate_in(round);
-                words.extend(before.map(|_| "--force".to_owned()));
+                words.extend(again.then(|| "--force".to_owned()));
                 words
             }
             Work::Delta => {
-                let older = before.and_then(|before| since(&before.migrate)).ok_or_else(|| {
-                    anyhow!("its receipt names no snapshots of AWS, so what changed since cannot be told")
-                })?;
+                let older =
+                    before.and_then(|before| since(&before.migrate)).ok_or_else(|| anyhow!(NO_SNAPSHOTS))?;
                 let mut words = machine.migrate_in(round);
                 words.extend(["--since".to_owned(), older]);
                 words
@@ -393,11 +319,11 @@ impl Tasks<'_> {
             schema: Receipt::SCHEMA.to_owned(),
             id: machine.id.clone(),
             row: index,
-            digest: self.digest(machine),
+            digest: machine.digest_of(self.work.part()),
             list: self.fleet.list.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             owner: state.owner.clone(),
-            by: user(),
+            by: Some(user()),
             attempts: state.attempts,
             round: state.round,
             before: before.transpose()?,
@@ -552,18 +478,6 @@ pub(crate) fn end_with_task() -> Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM)).context("no word comes when the task ends")?;
     let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if parent.as_ref() == Some(&task) { Ok(()) } else { Err(anyhow!("the task that ran this is gone")) }
-}
-
-/// The name of the user, as an engine or a shell has it.
-fn user() -> Option<String> {
-    ["SLURM_JOB_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok())
-}
-
-/// Who works here: no two processes are the same.
-fn owner() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let engine = super::engine::task().map(|task| format!(", {task}")).unwrap_or_default();
-    format!("process {} on {}{engine}", std::process::id(), host.trim())
 }
 
 fn stop(child: &Child) {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::frozen::Machine;
+use super::frozen::Fleet;
 use super::state::{Known, Stage, TEST};
 use super::store::Store;
 
@@ -26,11 +26,11 @@ pub(super) struct Tested {
 
 impl Tested {
     /// Of the machine in this row; nothing where it cannot be tested, or was not yet.
-    pub(super) fn read(store: &dyn Store, row: usize, machine: &Machine) -> Result<Option<Self>> {
-        if machine.test.is_none() {
+    pub(super) fn read(store: &dyn Store, fleet: &Fleet, row: usize) -> Result<Option<Self>> {
+        if fleet.machine(row)?.test.is_none() {
             return Ok(None);
         }
-        Ok(Self::of(&Known::of(store, row, TEST, &machine.test_digest())?))
+        Ok(Self::of(&Known::of(store, fleet, row, TEST)?))
     }
 
     fn of(known: &Known) -> Option<Self> {

@@ -155,6 +155,46 @@ fn one_damaged_file_stops_one_machine_and_pages_are_written_over_pages_alone() {
     json(folder, "fleet run fleet", 0);
     all_done(folder, 3);
 
+    // So it is where a folder has the name of a file, and a file that of a folder.
+    for what in ["state.json", ""] {
+        let (vm, aside) = (folder.join("fleet/vm/0001"), folder.join("aside"));
+        fs::rename(&vm, &aside).unwrap();
+        if what.is_empty() {
+            fs::write(&vm, "").unwrap();
+        } else {
+            judge::run(judge::tool("cp").arg("-r").args([&aside, &vm]));
+            fs::remove_file(vm.join(what)).unwrap();
+            fs::create_dir(vm.join(what)).unwrap();
+        }
+        for (line, exit) in [("fleet status fleet", 0), ("fleet report fleet", 1), ("fleet run fleet", 2)] {
+            let told = json(folder, line, exit);
+            assert_eq!([0, 1, 2].map(|row| of(&told, row, "stage")), ["done", "failed", "done"], "{told}");
+            assert!(of(&told, 1, "why").contains(&format!("vm/0001/{what}")), "{told}");
+        }
+        judge::run(judge::tool("rm").arg("-r").arg(&vm));
+        fs::rename(&aside, &vm).unwrap();
+    }
+    // Nor does a machine keep others back whose lock or log cannot be written.
+    fs::remove_file(folder.join("fleet/vm/0001/receipt.json")).unwrap();
+    fs::remove_file(folder.join("fleet/vm/0001/state.json")).unwrap();
+    fs::remove_file(folder.join("fleet/vm/0001/lease.lock")).unwrap();
+    fs::create_dir(folder.join("fleet/vm/0001/lease.lock")).unwrap();
+    let ran = json(folder, "fleet run fleet", 2);
+    assert_eq!([0, 1, 2].map(|row| of(&ran, row, "stage")), ["done", "failed", "done"], "{ran}");
+    fs::remove_dir(folder.join("fleet/vm/0001/lease.lock")).unwrap();
+    // What is not of this fleet is not written over, and nothing is told to be typed that a fleet has not.
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("vm-1.vhd") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    fs::write(folder.join("vm-1.vhd"), "precious").unwrap();
+    let ran = json(folder, "fleet run fleet", 2);
+    assert!(of(&ran, 1, "why").contains("exists") && of(&ran, 1, "help").contains("move it away"), "{ran}");
+    fs::remove_file(folder.join("vm-1.vhd")).unwrap();
+    json(folder, "fleet run fleet", 0);
+    all_done(folder, 3);
+
     // Its own page is written again, and nothing else, whatever its name.
     for (option, name) in [("--html", "status.html"), ("--metrics", "status.prom")] {
         let line = format!("fleet status fleet {option} {name}");
@@ -172,6 +212,116 @@ fn one_damaged_file_stops_one_machine_and_pages_are_written_over_pages_alone() {
     assert!(same(&folder.join(source), &synthetic::named("debian-mbr-ext4").path().unwrap()));
     let said = failure(folder, "fleet run fleet --index 99");
     assert!(said.contains("the list has 3 machines, and its rows are 0 to 2"), "{said}");
+}
+
+/// How far a row is: as `status` says it, as `run` does with its exit code, and as `report` does with its own.
+fn told_of(folder: &Path, row: usize, run: i32, report: i32) -> [Value; 3] {
+    let lines = [("fleet status fleet", 0), ("fleet run fleet", run), ("fleet report fleet", report)];
+    lines.map(|(line, exit)| json(folder, line, exit)["machines"][row].clone())
+}
+
+#[test]
+fn what_no_delta_is_for_is_told_and_stays_done() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    let Some(source) = sound(folder) else { return };
+    planned(folder, "id,source,target,for", &[format!("vm-0,{source},vm-0.vhd,azure-gen1")]);
+    json(folder, "fleet run fleet", 0);
+    let state = folder.join("fleet/vm/0000/state.json");
+    let before = fs::read(&state).unwrap();
+    for _ in 0..2 {
+        let ran = json(folder, "fleet run fleet --delta", 2);
+        let (why, help) = (&ran["machines"][0]["why"], ran["machines"][0]["help"].as_str().unwrap());
+        assert!(why.as_str().unwrap().contains("not moved from snapshots of AWS"), "{ran}");
+        assert!(help.contains("fleet --index 0 --again"), "{ran}");
+    }
+    assert!(fs::read(&state).unwrap() == before, "something was written");
+    assert!(told_of(folder, 0, 0, 0).iter().all(|told| told["stage"] == "done"));
+
+    // A delta that did not end well is that for all, whatever the receipt before it.
+    let mut failed: Value = serde_json::from_slice(&before).unwrap();
+    (failed["stage"], failed["round"], failed["why"]) = ("failed".into(), 1.into(), "it was cut off".into());
+    fs::write(&state, failed.to_string()).unwrap();
+    for told in told_of(folder, 0, 2, 1) {
+        assert_eq!(told["stage"], "failed", "{told}");
+        assert!(told["why"].as_str().unwrap().contains("it was cut off"), "{told}");
+    }
+    let said = failure(folder, "fleet run fleet");
+    assert!(said.contains("--index 0 --delta") && said.contains("--index 0 --again"), "{said}");
+    failed["stage"] = "running".into();
+    fs::write(&state, failed.to_string()).unwrap();
+    json(folder, "fleet run fleet", 2);
+    // What the help says helps.
+    json(folder, "fleet run fleet --index 0 --again", 0);
+    assert!(told_of(folder, 0, 0, 0).iter().all(|told| told["stage"] == "done"));
+    assert_eq!(receipt(folder, 0).unwrap()["round"], 1);
+}
+
+#[test]
+fn a_receipt_is_that_of_its_row_and_the_list_is_the_one_that_was_frozen() {
+    let folder = tempfile::tempdir_in(testimages::cache::directory()).unwrap();
+    let folder = folder.path();
+    let Some(source) = sound(folder) else { return };
+    let rows: Vec<String> = (0..2).map(|row| format!("vm-{row},{source},vm-{row}.vhd,azure-gen1")).collect();
+    planned(folder, "id,source,target,for", &rows);
+    let nobody =
+        command(folder, "fleet run fleet").env_remove("USER").env_remove("LOGNAME").output().unwrap();
+    assert!(nobody.status.success(), "{nobody:?}");
+    let user = judge::run(judge::tool("id").arg("-un"));
+    assert_eq!(receipt(folder, 0).unwrap()["by"], String::from_utf8_lossy(&user.stdout).trim());
+
+    let at = |row: usize| folder.join(format!("fleet/vm/{row:04}/receipt.json"));
+    let own = fs::read_to_string(at(1)).unwrap();
+    let list = receipt(folder, 1).unwrap()["list"].as_str().unwrap().to_owned();
+    let others = [
+        (None, "its receipt is gone"),
+        (Some(fs::read_to_string(at(0)).unwrap()), "its receipt is that of vm-0"),
+        (Some(own.replacen("\"row\": 1", "\"row\": 7", 1)), "its receipt is that of row 7"),
+        (Some(own.replace(&list, &"0".repeat(64))), "its receipt is of another list"),
+        (Some(own.replacen("\"digest\": \"", "\"digest\": \"0", 1)), "its receipt is of other words"),
+    ];
+    for (there, why) in others {
+        match there {
+            Some(text) => fs::write(at(1), text).unwrap(),
+            None => fs::remove_file(at(1)).unwrap(),
+        }
+        for told in told_of(folder, 1, 2, 1) {
+            assert!(
+                told["stage"] == "failed" && told["why"].as_str().unwrap().contains(why),
+                "{why}: {told}"
+            );
+            assert!(told["moved"].is_null(), "{told}");
+        }
+    }
+    // Put back it is done; without it the machine is moved again.
+    fs::write(at(1), &own).unwrap();
+    assert!(told_of(folder, 1, 0, 0).iter().all(|told| told["stage"] == "done"));
+    fs::remove_file(at(1)).unwrap();
+    json(folder, "fleet run fleet --index 1 --again", 0);
+    assert!(told_of(folder, 1, 0, 0).iter().all(|told| told["stage"] == "done"));
+    all_done(folder, 2);
+
+    // A frozen list that somebody changed is no list.
+    let frozen = folder.join("fleet/fleet.json");
+    let text = fs::read_to_string(&frozen).unwrap();
+    for (what, with) in
+        [(source, "other.raw"), (list.as_str(), &"0".repeat(64)), ("\"wave\": 0", "\"wave\": 1")]
+    {
+        assert!(text.contains(what));
+        fs::write(&frozen, text.replace(what, with)).unwrap();
+        for line in ["fleet status fleet", "fleet run fleet", "fleet report fleet"] {
+            let said = failure(folder, line);
+            assert!(said.contains("was changed since") && said.contains("--force"), "{said}");
+        }
+    }
+    // Planned again, with a row more, what was done stays done.
+    let more = format!("vm-2,{source},vm-2.vhd,azure-gen1");
+    planned(folder, "id,source,target,for", &[rows[0].clone(), rows[1].clone(), more]);
+    let stages = json(folder, "fleet status fleet", 0)["machines"].clone();
+    assert_eq!([0, 1, 2].map(|row| stages[row]["stage"].clone()), ["done", "done", "waiting"]);
+
+    let said = failure(folder, "fleet survey --from-list list.csv -o survey");
+    assert!(said.contains("is a list for fleet plan"), "{said}");
 }
 
 /// The processes that a process has started, in any of its threads.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -202,6 +202,14 @@ fn is_allowed(asked: &BTreeSet<String>, policies: &[&Path]) {
     assert!(other.is_empty() && !asked.is_empty(), "{other:?} are asked for, and not allowed");
 }
 
+/// The program as well as its task: told to stop, it would end what it has begun.
+fn kill_all_of(task: &mut Child) {
+    for process in children(task.id()) {
+        judge::run(judge::tool("kill").args(["-9", &process.to_string()]));
+    }
+    task.kill().unwrap();
+}
+
 #[test]
 fn a_delta_that_was_killed_and_overtaken_is_what_a_whole_move_would_be() {
     let Some(volumes) = Volumes::new() else { return };
@@ -229,7 +237,7 @@ fn a_delta_that_was_killed_and_overtaken_is_what_a_whole_move_would_be() {
     while cloud.path().join("two.vhd").exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
-    child.kill().unwrap();
+    kill_all_of(&mut child);
     child.wait().unwrap();
     std::thread::sleep(Duration::from_secs(4));
     cloud.server = server(&volumes, 3);
@@ -244,6 +252,16 @@ fn a_delta_that_was_killed_and_overtaken_is_what_a_whole_move_would_be() {
     // way out, which is told, and stays on record.
     fs::remove_dir_all(cloud.path().join("fleet/vm/0000/receipts")).unwrap();
     fs::write(cloud.path().join("fleet/vm/0000/receipt.json"), &first).unwrap();
+    // A receipt of an earlier move is none for what the state says is done.
+    assert!(
+        cloud.json("fleet report fleet", 1)["machines"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("an earlier move")
+    );
+    let mut state = receipt(cloud.path(), "0000/state.json");
+    state["stage"] = "running".into();
+    fs::write(cloud.path().join("fleet/vm/0000/state.json"), state.to_string()).unwrap();
     cloud.server = server(&volumes, 2);
     let ran = cloud.json("fleet run fleet --delta", 2);
     let help = ran["machines"][0]["help"].as_str().unwrap();
@@ -306,11 +324,7 @@ fn a_delta_to_managed_disks_makes_the_next_ones_of_the_blobs() {
     while puts() == before && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
-    // The program as well as its task: told to stop, it would end what it has begun.
-    for process in children(child.id()) {
-        judge::run(judge::tool("kill").args(["-9", &process.to_string()]));
-    }
-    child.kill().unwrap();
+    kill_all_of(&mut child);
     child.wait().unwrap();
     assert_eq!(azure.server.state("web-1"), None, "it was done before it was killed");
     azure.server.blobs().delay(Duration::ZERO);
