@@ -89,7 +89,7 @@ fn what_changed_since_an_earlier_report_is_told() {
     let gate = Gate { today: "2026-11-30".into(), ..Gate::default() };
     assert!(gate.judge(&after, Some(&drift)).passes && !gate.judge(&before, Some(&back)).passes);
     for (text, why) in
-        [("{}", "no report"), ("x", "no JSON"), (r#"{"schema":"refloat.plan/3"}"#, "no report")]
+        [("{}", "no report"), ("x", "in JSON"), (r#"{"schema":"refloat.plan/3"}"#, "no report")]
     {
         assert!(Drift::of(text, &before).unwrap_err().contains(why), "{text}");
     }

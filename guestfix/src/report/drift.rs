@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::{Report, SCHEMA};
 use crate::bootwalk::Hop;
@@ -56,20 +55,87 @@ pub struct Drift {
     pub stops_anew: bool,
     /// Findings that are new.
     pub appeared: Vec<Changed>,
+    /// Rules of these that the earlier report did not ask: nobody knows what they would have found then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub new_rules: Vec<String>,
     /// Findings that are gone.
     pub gone: Vec<Changed>,
     /// Hops of the boot that are others.
     pub boot: Vec<ChangedHop>,
 }
 
-impl Drift {
-    /// Compares a report with an earlier one, `check --json` or the report `json`.
-    ///
-    /// # Errors
-    /// In words: the text is no such report, or one of another version or for another target.
-    pub fn of(earlier: &str, report: &Report) -> Result<Self, String> {
-        let old: Value = serde_json::from_str(earlier).map_err(|error| format!("it is no JSON: {error}"))?;
-        let schema = old.get("schema").and_then(Value::as_str).unwrap_or_default();
+/// What kind of document a text is.
+#[derive(Deserialize)]
+struct Kind {
+    schema: String,
+}
+
+/// What a comparison stands on in an earlier report. A part that is missing, or is something else, is an error:
+/// what was not told then is not "the same".
+#[derive(Deserialize)]
+struct Earlier {
+    image: String,
+    goal: EarlierGoal,
+    guest: EarlierGuest,
+    ready: bool,
+    items: Vec<EarlierItem>,
+    // A report of the pack `boot` alone has none.
+    #[serde(default)]
+    packs: Vec<EarlierPack>,
+    walk: EarlierWalk,
+}
+
+#[derive(Deserialize)]
+struct EarlierGoal {
+    target: String,
+}
+
+#[derive(Deserialize)]
+struct EarlierGuest {
+    host: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EarlierPack {
+    items: Vec<EarlierItem>,
+}
+
+#[derive(Deserialize)]
+struct EarlierItem {
+    rule: String,
+    #[serde(flatten)]
+    said: Said,
+    #[serde(default)]
+    unread: Vec<Evidence>,
+}
+
+/// What a rule said then, as [`Verdict`] is written.
+#[derive(Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+enum Said {
+    Ok,
+    NotApplicable,
+    Wrong { evidence: Vec<Evidence> },
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct EarlierWalk {
+    loader: Vec<Hop>,
+    routes: Vec<EarlierRoute>,
+    system: Vec<Hop>,
+}
+
+#[derive(Deserialize)]
+struct EarlierRoute {
+    default: bool,
+    hops: Vec<Hop>,
+}
+
+impl Earlier {
+    fn read(text: &str) -> Result<Self, String> {
+        let Kind { schema } = serde_json::from_str(text)
+            .map_err(|error| format!("it is no report of a check in JSON: {error}"))?;
         let kind = SCHEMA.split('/').next().unwrap_or(SCHEMA);
         if schema.split('/').next() != Some(kind) {
             return Err(format!("it is no report of a check: its schema is {schema:?}"));
@@ -79,30 +145,77 @@ impl Drift {
                 "it is of another version of refloat: its schema is {schema}, and not {SCHEMA}"
             ));
         }
-        let target = old.get("goal").map(|goal| text(goal, "target")).unwrap_or_default();
-        if target != report.goal.target.id {
-            return Err(format!("it is for {target:?}, and not for {}", report.goal.target.id));
+        let report: Self = serde_json::from_str(text)
+            .map_err(|error| format!("it is no whole report of a check, so nothing is compared: {error}"))?;
+        if report.items.is_empty() || report.walk.loader.is_empty() {
+            let what = if report.items.is_empty() { "rule" } else { "hop of the boot walk" };
+            return Err(format!(
+                "it is no whole report of a check, so nothing is compared: there is no {what} in it"
+            ));
         }
-        let (mut before, mut now) = (found(&old), told(report));
-        // Compared is what both asked: a pack that one of them left out found nothing new.
-        let (asked, was_asked): (Vec<&str>, Vec<&str>) = (
-            report.items().map(|item| item.rule).collect(),
-            items(&old).map(|item| text(item, "rule")).collect(),
-        );
-        before.retain(|it| asked.contains(&it.rule.as_str()));
-        now.retain(|it| was_asked.contains(&it.rule.as_str()));
+        Ok(report)
+    }
+
+    /// What every rule said, of whatever pack.
+    fn items(&self) -> impl Iterator<Item = &EarlierItem> {
+        self.items.iter().chain(self.packs.iter().flat_map(|pack| &pack.items))
+    }
+
+    /// Its findings, each once.
+    fn found(&self) -> Vec<Changed> {
+        let one = |item: &EarlierItem| {
+            let evidence = match &item.said {
+                Said::Wrong { evidence } => evidence.as_slice(),
+                Said::Ok | Said::NotApplicable | Said::Unknown => &[],
+            };
+            let all = evidence.iter().chain(&item.unread);
+            all.map(|it| Changed::new(&item.rule, it)).collect::<Vec<_>>()
+        };
+        distinct(self.items().flat_map(one).collect())
+    }
+
+    /// The hops of an unattended start.
+    fn hops(&self) -> impl Iterator<Item = &Hop> {
+        let EarlierWalk { loader, routes, system } = &self.walk;
+        let route = routes.iter().find(|route| route.default).map_or(&[][..], |route| &route.hops);
+        loader.iter().chain(route).chain(system)
+    }
+}
+
+impl Drift {
+    /// Compares a report with an earlier one, `check --json` or the report `json`.
+    ///
+    /// # Errors
+    /// In words: the text is no such report, lacks a part of one, or is of another version or for another target.
+    pub fn of(earlier: &str, report: &Report) -> Result<Self, String> {
+        let old = Earlier::read(earlier)?;
+        if old.goal.target != report.goal.target.id {
+            return Err(format!("it is for {:?}, and not for {}", old.goal.target, report.goal.target.id));
+        }
+        let (mut before, now) = (old.found(), told(report));
+        // What is not asked any more is not gone. What was not asked then is new, as far as anybody knows.
+        before.retain(|it| report.items().any(|item| item.rule == it.rule));
+        let mut new_rules: Vec<String> = now.iter().map(|it| it.rule.clone()).collect();
+        new_rules.dedup();
+        new_rules.retain(|rule| !old.items().any(|item| item.rule == *rule));
         let minus = |a: &[Changed], b: &[Changed]| a.iter().filter(|it| !b.contains(it)).cloned().collect();
-        let (was, is) = (old_hops(&old), hops(report));
-        let arrived = was.values().flatten().all(|hop| hop.ends_with("reached")) && !was.is_empty();
+        let arrived = old.hops().all(Hop::is_reached);
+        let (was, is) = (gathered(old.hops()), gathered(report.check.walk.hops()));
         Ok(Self {
-            since: text(&old, "image").to_owned(),
-            host: old["guest"]["host"].as_str().map(str::to_owned),
-            was_ready: old.get("ready").and_then(Value::as_bool).unwrap_or(false),
+            since: old.image,
+            host: old.guest.host,
+            was_ready: old.ready,
             stops_anew: arrived && !report.check.walk.arrives(),
             appeared: minus(&now, &before),
+            new_rules,
             gone: minus(&before, &now),
             boot: changed_hops(&was, &is),
         })
+    }
+
+    /// Whether this finding is of a rule that the earlier report did not ask, in words; empty if it did.
+    pub fn why_new(&self, found: &Changed) -> &'static str {
+        if self.new_rules.contains(&found.rule) { " (new rule, not in the baseline)" } else { "" }
     }
 
     /// Whether this rule found something in a place where it had found nothing then.
@@ -123,18 +236,10 @@ impl Drift {
     }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
 /// The findings of this report, each once.
 fn told(report: &Report) -> Vec<Changed> {
     let one = |item: &Item, it: &Evidence| Changed::new(item.rule, it);
-    let mut all: Vec<Changed> = report
+    let all = report
         .items()
         .flat_map(|item| {
             let evidence = match &item.verdict {
@@ -144,29 +249,10 @@ fn told(report: &Report) -> Vec<Changed> {
             evidence.iter().chain(&item.unread).map(|it| one(item, it)).collect::<Vec<_>>()
         })
         .collect();
-    all.sort();
-    all.dedup();
-    all
+    distinct(all)
 }
 
-/// What every rule of an earlier report said, of whatever pack.
-fn items(old: &Value) -> impl Iterator<Item = &Value> {
-    let packs = list(old, "packs").iter().flat_map(|pack| list(pack, "items"));
-    list(old, "items").iter().chain(packs)
-}
-
-/// The findings of an earlier one.
-fn found(old: &Value) -> Vec<Changed> {
-    let mut all: Vec<Changed> = items(old)
-        .flat_map(|item| {
-            let rule = text(item, "rule");
-            let evidence = list(item, "evidence").iter().chain(list(item, "unread"));
-            evidence.filter_map(move |it| {
-                let it: Evidence = serde_json::from_value(it.clone()).ok()?;
-                Some(Changed::new(rule, &it))
-            })
-        })
-        .collect();
+fn distinct(mut all: Vec<Changed>) -> Vec<Changed> {
     all.sort();
     all.dedup();
     all
@@ -180,24 +266,12 @@ fn shown(hop: &Hop) -> (String, String) {
     (hop.kind.to_string(), format!("{}: {}: {outcome}", hop.place, hop.what))
 }
 
-fn hops(report: &Report) -> Hops {
-    gathered(report.check.walk.hops().map(shown))
-}
-
-fn gathered(all: impl Iterator<Item = (String, String)>) -> Hops {
+fn gathered<'a>(all: impl Iterator<Item = &'a Hop>) -> Hops {
     let mut hops = Hops::new();
-    for (kind, text) in all {
+    for (kind, text) in all.map(shown) {
         hops.entry(kind).or_default().push(text);
     }
     hops
-}
-
-fn old_hops(old: &Value) -> Hops {
-    let walk = old.get("walk").unwrap_or(&Value::Null);
-    let default = list(walk, "routes").iter().find(|route| route["default"] == Value::Bool(true));
-    let route = default.map_or(&[][..], |route| list(route, "hops"));
-    let all = list(walk, "loader").iter().chain(route).chain(list(walk, "system"));
-    gathered(all.filter_map(|hop| Some(shown(&serde_json::from_value(hop.clone()).ok()?))))
 }
 
 fn changed_hops(was: &Hops, is: &Hops) -> Vec<ChangedHop> {

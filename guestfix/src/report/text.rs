@@ -198,7 +198,7 @@ fn drift(page: &mut Page, it: &Drift) {
             page.line(
                 Line::default()
                     .ink(ink, format!("  {sign} {}", found.rule))
-                    .text(format!("  {}: {}", found.place, found.what))
+                    .text(format!("{}  {}: {}", it.why_new(found), found.place, found.what))
                     .hang(4),
             );
         }

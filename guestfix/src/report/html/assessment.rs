@@ -132,7 +132,8 @@ pub(super) fn drift(report: &Report) -> String {
         let _ = write!(body, "<p>Since the report on <code>{}</code>:</p>\n<pre>", escape_html(&drift.since));
         for (class, sign, list) in [("del", "+", &drift.appeared), ("add", "-", &drift.gone)] {
             for it in list {
-                let line = escape_html(&format!("{sign} {}  {}: {}", it.rule, it.place, it.what));
+                let line = format!("{sign} {}{}  {}: {}", it.rule, drift.why_new(it), it.place, it.what);
+                let line = escape_html(&line);
                 let _ = writeln!(body, "<span class=\"{class}\">{line}</span>");
             }
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use testimages::synthetic;
 
 use crate::program::{failure, json, refloat};
@@ -56,6 +57,43 @@ fn a_check_writes_its_reports_and_compares_them() {
     altered("version.json", "refloat.check/4", "refloat.check/99");
     let other = failure(folder.path(), &format!("{check} --baseline version.json"));
     assert!(other.contains("another version"), "{other}");
+    // A report that lacks a part that the comparison stands on is refused: nothing is "not changed" by it.
+    let whole: Value = serde_json::from_str(&report).unwrap();
+    for (at, value) in [
+        ("/items", serde_json::json!([])),
+        ("/items", serde_json::json!("none")),
+        ("/items", Value::Null),
+        ("/items/0", serde_json::json!({})),
+        ("/items/0", serde_json::json!({"rule": "linux.initramfs.hyperv", "verdict": "wrong"})),
+        ("/walk", serde_json::json!({})),
+        ("/walk/loader", serde_json::json!([])),
+        ("/walk/system", serde_json::json!("all well")),
+        ("/packs", serde_json::json!([{"pack": "azure-vm"}])),
+        ("/guest", Value::Null),
+    ] {
+        let mut torn = whole.clone();
+        *torn.pointer_mut(at).unwrap() = value;
+        fs::write(folder.path().join("torn.json"), torn.to_string()).unwrap();
+        let told = failure(folder.path(), &format!("{check} --baseline torn.json"));
+        assert!(
+            told.contains("no whole report") && told.contains("check --report json=FILE"),
+            "{at}: {told}"
+        );
+    }
+    for part in ["items", "walk", "goal", "ready"] {
+        let mut torn = whole.clone();
+        torn.as_object_mut().unwrap().remove(part).unwrap();
+        fs::write(folder.path().join("torn.json"), torn.to_string()).unwrap();
+        let told = failure(folder.path(), &format!("{check} --baseline torn.json"));
+        assert!(told.contains("no whole report") && told.contains(part), "{part}: {told}");
+    }
+    // An older program had not this rule: what it finds is new, as far as anybody knows.
+    let mut older = whole;
+    older["items"].as_array_mut().unwrap().retain(|item| item["rule"] != "linux.initramfs.hyperv");
+    fs::write(folder.path().join("older.json"), older.to_string()).unwrap();
+    let said = refloat(folder.path(), &format!("{check} --baseline older.json"), 1);
+    assert!(said.contains("+ linux.initramfs.hyperv (new rule, not in the baseline)"), "{said}");
+    assert!(said.contains("fails: linux.initramfs.hyperv\n"), "{said}");
     altered("host.json", "ip-192-168-1-10", "db-1");
     let said = refloat(folder.path(), &format!("{check} --baseline host.json"), 0);
     assert!(said.contains("of the machine db-1"), "{said}");
