@@ -26,12 +26,22 @@ use crate::{day, help, image, name, next, snapshot};
 
 /// The most of a file of waivers, or of an earlier report, that is read, in bytes.
 const READ: u64 = 64 << 20;
+/// Where prices come from.
+const PRICES: &str = "save https://prices.azure.com/api/retail/prices?$filter=serviceName eq 'Virtual Machines' and armRegionName eq \
+     'REGION', each page of it, and give its region by --location";
 
 pub(crate) fn run(context: &Context, args: &CheckArgs) -> Outcome {
     free(&args.reports, args.force)?;
     let gate = gate(args)?;
     let list = args.skus.as_deref().map(skus).transpose()?;
-    let prices = args.prices.as_deref().map(|file| prices(file, args.location.as_deref())).transpose()?;
+    let prices = match &args.prices {
+        Some(file) => Some(prices(file, args.location.as_deref())?),
+        None if args.location.is_some() => {
+            return Err(anyhow!("--location says whose prices are meant, and no prices are given"))
+                .help(format!("give them by --prices FILE: {PRICES}"));
+        }
+        None => None,
+    };
     let baseline = args.baseline.as_deref().map(read).transpose()?;
     let typed = args.instance_type.as_deref().map(instance).transpose()?;
     let image = image::open(context, &args.image)?;
@@ -149,11 +159,8 @@ fn skus(file: &Path) -> Result<Vec<Size>> {
 
 /// The prices of a region in a file, and the day on which it was written.
 fn prices(file: &Path, region: Option<&str>) -> Result<(Prices, String)> {
-    let prices = Prices::read(&read(file)?, region).map_err(|why| anyhow!("{}: {why}", name::shown(file)));
-    let prices = prices.help(
-        "save https://prices.azure.com/api/retail/prices?$filter=serviceName eq 'Virtual Machines' and armRegionName eq \
-         'REGION', each page of it, and give its region by --location",
-    )?;
+    let prices = Prices::read(&read(file)?, region, &day::in_days(0));
+    let prices = prices.map_err(|why| anyhow!("{}: {why}", name::shown(file))).help(PRICES)?;
     let written = fs::metadata(file).and_then(|it| it.modified()).with_context(|| name::shown(file))?;
     Ok((prices, day::of(written)))
 }

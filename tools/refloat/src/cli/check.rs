@@ -55,7 +55,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
     /// The region of Azure's whose prices are meant, as in westeurope [default: the only one in FILE]
-    #[arg(long, value_name = "REGION", requires = "prices")]
+    #[arg(long, value_name = "REGION")]
     pub(crate) location: Option<String>,
 }
 

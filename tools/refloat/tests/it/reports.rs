@@ -153,7 +153,7 @@ fn sizes_have_prices_where_a_list_has_them() {
     let said = refloat(folder.path(), &format!("{priced} --report html=page.html"), 1);
     // The file's name, its day, the currency, and what is not in it.
     let today = time::OffsetDateTime::now_utc().date().to_string();
-    let source = format!("prices.csv of {today}, westeurope");
+    let source = format!("prices.csv, a file of {today}, westeurope");
     for told in ["Standard_D2s_v5 (83.95 USD a month)", "(not in prices.csv)", &source, "730 hours a month"] {
         assert!(
             said.split_whitespace().collect::<Vec<_>>().join(" ").contains(told),
