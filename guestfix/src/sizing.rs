@@ -115,11 +115,17 @@ pub fn sources() -> [&'static str; 2] {
     [source(&AZURE_TEXT), source(&EC2_TEXT)]
 }
 
-/// The sizes of a list that hold an instance, whatever they are for.
+/// Whether an instance is a Mac, whatever its processors are: EC2 has "x86_64_mac" and "arm64_mac" for its architecture.
+fn is_mac(it: &Instance) -> bool {
+    it.arch.ends_with("_mac")
+}
+
+/// The sizes of a list that hold an instance, whatever they are for; a Mac has none.
 pub fn fits<'a>(it: &Instance, sizes: &'a [Size]) -> impl Iterator<Item = &'a Size> {
     let (vcpus, memory, gpus, arm) = (it.vcpus, it.memory_mib, it.gpus, it.arch.starts_with("arm"));
+    let mac = is_mac(it);
     sizes.iter().filter(move |size| {
-        size.vcpus >= vcpus && size.memory_mib >= memory && size.gpus >= gpus && size.arm == arm
+        !mac && size.vcpus >= vcpus && size.memory_mib >= memory && size.gpus >= gpus && size.arm == arm
     })
 }
 
@@ -207,6 +213,24 @@ pub fn best<'a>(it: &Instance, wishes: Wishes, sizes: &'a [Size]) -> Vec<&'a Siz
     found.into_iter().map(|(size, _)| size).collect()
 }
 
+/// Why no size of a list holds an instance and takes what is wished, in words; `None` if one does.
+pub fn why_none(it: &Instance, wishes: Wishes, sizes: &[Size]) -> Option<String> {
+    if is_mac(it) {
+        return Some(format!("{} is a Mac, and Azure has none", it.kind));
+    }
+    if fits(it, sizes).next().is_none() {
+        return Some(format!(
+            "no size has {} processors, {} MiB of memory and {} accelerators for {}",
+            it.vcpus, it.memory_mib, it.gpus, it.arch
+        ));
+    }
+    let generation = if wishes.generation_1 { "generation 1" } else { "generation 2" };
+    let bus = if wishes.scsi { ", disks by SCSI" } else { "" };
+    best(it, wishes, sizes).is_empty().then(|| {
+        format!("no size that is large enough takes it: {generation}{bus}, {} data disks", wishes.data_disks)
+    })
+}
+
 /// What Azure would give the machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -216,6 +240,9 @@ pub struct Sizing {
     pub instance: Option<Instance>,
     /// The size that fits best, then two more; none without an instance.
     pub sizes: Vec<Size>,
+    /// Why there is none for an instance that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_size: Option<String>,
     /// What the sizes cost, where a list of prices was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<List>,
@@ -244,6 +271,19 @@ pub struct Cost {
     pub source: String,
 }
 
+impl Cost {
+    /// "at most $0.01 of requests and $0.02 of egress": what is the most is rounded up.
+    pub fn at_most(&self) -> String {
+        let [requests, egress] = [self.requests, self.egress].map(cents_up);
+        format!("at most ${requests:.2} of requests and ${egress:.2} of egress")
+    }
+}
+
+/// Dollars as whole cents, rounded up. What a float adds to a whole number of cents is not a cent more.
+pub fn cents_up(dollars: f64) -> f64 {
+    (dollars * 100.0 - 1e-6).ceil().max(0.0) / 100.0
+}
+
 /// That nothing is known of the load.
 const CONFIDENCE: &str =
     "as on-premises: by processors, memory and the sizes of disks; there is no performance data";
@@ -261,6 +301,7 @@ impl Sizing {
         Self {
             instance: instance.cloned(),
             sizes: found.into_iter().take(3).cloned().collect(),
+            no_size: instance.and_then(|it| why_none(it, wishes, hardware.sizes())),
             prices: None,
             disks: tiers(disks, given),
             cost: None,
@@ -331,6 +372,32 @@ mod tests {
                 fits(&it, sizes()).all(|size| size.vcpus >= it.vcpus && size.memory_mib >= it.memory_mib)
             );
         }
+    }
+
+    #[test]
+    fn what_has_no_size_is_told() {
+        let why = |kind: &str| why_none(&instance(kind).unwrap(), Wishes::default(), sizes());
+        assert_eq!(why("m5.large"), None);
+        for mac in ["mac1.metal", "mac2.metal"] {
+            assert_eq!(fits(&instance(mac).unwrap(), sizes()).count(), 0, "{mac}");
+            assert_eq!(why(mac), Some(format!("{mac} is a Mac, and Azure has none")));
+        }
+        let large = instance("p5.48xlarge").unwrap();
+        let hardware = Hardware { instance: Some(&large), ..Hardware::default() };
+        let sizing = Sizing::new(hardware, &[1 << 30], Wishes::default());
+        assert!(sizing.sizes.is_empty());
+        assert!(sizing.no_size.is_some_and(|why| why.contains("192 processors")));
+    }
+
+    #[test]
+    fn what_is_the_most_is_rounded_up() {
+        for (dollars, cents) in
+            [(0.0, "0.00"), (0.000_1, "0.01"), (0.09, "0.09"), (0.29, "0.29"), (1.231, "1.24")]
+        {
+            assert_eq!(format!("{:.2}", cents_up(dollars)), cents);
+        }
+        let cost = Cost { bytes: 1, requests: 0.000_01, egress: 0.101, source: String::new() };
+        assert_eq!(cost.at_most(), "at most $0.01 of requests and $0.11 of egress");
     }
 
     #[test]

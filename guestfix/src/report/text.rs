@@ -171,6 +171,9 @@ fn sizing(page: &mut Page, it: &Sizing) {
         let others = if others.is_empty() { String::new() } else { format!(", or {}", others.join(" or ")) };
         page.prose(0, format!("size: {first} for {}{others} ({})", instance.kind, it.confidence));
     }
+    if let Some(why) = &it.no_size {
+        page.prose(0, format!("size: none: {why}"));
+    }
     if let Some(list) = &it.prices {
         page.prose(0, format!("prices: {}", list.source()));
     }
@@ -181,9 +184,7 @@ fn sizing(page: &mut Page, it: &Sizing) {
         page.prose(0, format!("disk {number}: {what}"));
     }
     if let Some(cost) = &it.cost {
-        let (requests, egress) = (cost.requests, cost.egress);
-        let what = format!("at most ${requests:.2} of requests and ${egress:.2} of egress");
-        page.prose(0, format!("cost of the move: {what} ({})", cost.source));
+        page.prose(0, format!("cost of the move: {} ({})", cost.at_most(), cost.source));
     }
 }
 

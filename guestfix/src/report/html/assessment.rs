@@ -64,6 +64,9 @@ pub(super) fn sizing(report: &Report) -> String {
             escape_html(&instance.kind),
             counted(usize::try_from(instance.vcpus).unwrap_or(usize::MAX), "processor")
         );
+        if let Some(why) = &it.no_size {
+            let _ = writeln!(body, "<p>No size is chosen: {}.</p>", escape_html(why));
+        }
         let mut rows = String::new();
         for size in &it.sizes {
             let gib = size.memory_mib as f64 / 1024.0;
@@ -82,7 +85,9 @@ pub(super) fn sizing(report: &Report) -> String {
              <th scope=\"col\" class=\"num\">memory</th>{price}</tr>"
         );
         let table = format!("<table><thead>{head}</thead><tbody>\n{rows}</tbody></table>");
-        body += &scrolled("Sizes that hold it", &table);
+        if !it.sizes.is_empty() {
+            body += &scrolled("Sizes that hold it", &table);
+        }
         if let Some(list) = &it.prices {
             let _ = writeln!(body, "<p class=\"soft\">Prices: {}.</p>", escape_html(&list.source()));
         }
@@ -109,10 +114,9 @@ pub(super) fn sizing(report: &Report) -> String {
     if let Some(cost) = &it.cost {
         let _ = writeln!(
             body,
-            "<p>To move at most {} costs about ${:.2} of requests and ${:.2} of egress <span class=\"soft\">({})</span>.</p>",
+            "<p>To move {} costs {} <span class=\"soft\">({})</span>.</p>",
             size(cost.bytes),
-            cost.requests,
-            cost.egress,
+            cost.at_most(),
             escape_html(&cost.source)
         );
     }

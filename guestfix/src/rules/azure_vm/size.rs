@@ -80,22 +80,10 @@ pub(super) static EXISTS: Rule = Rule {
     detect: |guest| {
         of(guest, |it| {
             let sizes = guest.hardware.sizes();
-            if sizing::fits(it, sizes).next().is_none() {
-                let what = format!(
-                    "no size has {} processors, {} MiB of memory and {} accelerators for {}",
-                    it.vcpus, it.memory_mib, it.gpus, it.arch
-                );
-                return fault(true, Place::Platform, what);
-            }
             let disks = guest.view.machine().sizes().count();
             let wishes = Wishes::of(guest.goal.target.firmware, guest.facts.starts_from_nvme(), disks);
-            let generation = if wishes.generation_1 { "generation 1" } else { "generation 2" };
-            let bus = if wishes.scsi { ", disks by SCSI" } else { "" };
-            let what = format!(
-                "no size that is large enough takes it: {generation}{bus}, {} data disks",
-                wishes.data_disks
-            );
-            fault(sizing::best(it, wishes, sizes).is_empty(), Place::Platform, what)
+            let why = sizing::why_none(it, wishes, sizes);
+            fault(why.is_some(), Place::Platform, why.unwrap_or_default())
         })
     },
     fix: None,

@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context as _, anyhow};
 use guestfix::report::{Line, Page};
+use guestfix::sizing::cents_up;
 use libdisk::cloud::ebs::{BLOCK, Tally};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -135,7 +136,7 @@ impl Simulation {
                 .hang(2),
             );
         }
-        let (requests, egress) = (self.dollars_of_requests, self.dollars_of_egress);
+        let (requests, egress) = (cents_up(self.dollars_of_requests), cents_up(self.dollars_of_egress));
         page.line(Line::new(format!(
             "at most ${requests:.2} of requests and ${egress:.2} for what leaves AWS, by AWS's prices of us-east-1"
         )));

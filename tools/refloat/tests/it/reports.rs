@@ -168,7 +168,13 @@ fn sizes_have_prices_where_a_list_has_them() {
     fs::write(folder.path().join("other.json"), "{}").unwrap();
     let none = failure(folder.path(), &format!("{check} --prices other.json --location westeurope"));
     assert!(none.contains("prices.azure.com"), "{none}");
-    failure(folder.path(), &format!("{check} --location westeurope"));
+    let alone = failure(folder.path(), &format!("{check} --location westeurope"));
+    assert!(alone.contains("help: give them by --prices FILE"), "{alone}");
+    // What has no size says why.
+    let mac =
+        refloat(folder.path(), &format!("check {image} --for azure-gen1 --instance-type mac1.metal"), 1);
+    assert!(mac.contains("size: none: mac1.metal is a Mac"), "{mac}");
+    assert!(!mac.contains("$0.00 of"), "{mac}");
 }
 
 #[test]
