@@ -19,7 +19,7 @@ use block::{Disk, Error, ErrorKind, Event, Observer, Result, nonzero_runs};
 use flate2::bufread::GzDecoder;
 use rustix::fs::fstatvfs;
 
-use crate::{Format, Layer, Layered, len64, raw, vdi, vhd, vmdk};
+use crate::{Format, Layer, Layered, len64, ova, raw, vdi, vhd, vmdk};
 
 /// The largest disk, in bytes: no cloud has a larger one.
 const MAX_SIZE: u64 = 64 << 40;
@@ -36,13 +36,16 @@ const XZ_MEMORY: u32 = 80 * 1024;
 /// The same for zstd, as a power of two of bytes: what `--long` and `--ultra` ask for.
 const ZSTD_WINDOW: u32 = 27;
 
+/// How a member of gzip starts: its mark, and the only compression that there is.
+const MARK: [u8; 3] = [0x1f, 0x8b, 8];
+
 /// gzip, of one member or several.
 pub static GZIP: Format = Format {
     name: "gzip",
     qemu_name: None,
     endings: &["gz"],
     flat: |_| false,
-    recognise: |ends| ends.has(0, &[0x1f, 0x8b, 8]),
+    recognise: |ends| ends.has(0, &MARK),
     read: |path, chain| open(path, Codec::Gzip, chain.observer()),
 };
 
@@ -114,6 +117,9 @@ impl Codec {
             Ok(error) => return error,
             Err(cause) => cause,
         };
+        if cause.get_ref().is_some_and(|inner| inner.is::<Behind>()) {
+            return Error::corrupt(self.name(), Behind.to_string());
+        }
         // The decoder of xz says it by the kind of its error, that of zstd in words alone.
         let is_too_large =
             cause.kind() == io::ErrorKind::OutOfMemory || cause.to_string().contains("too much memory");
@@ -126,7 +132,9 @@ impl Codec {
                 ErrorKind::Unsupported,
                 "it takes a window of more than 128 MiB to unpack; unpack it first with zstd -d --long=31",
             ),
-            (false, _) => (ErrorKind::Corrupt, "the stream is damaged or cut short"),
+            (false, _) => {
+                (ErrorKind::Corrupt, "the stream is damaged, cut short, or followed by something else")
+            }
         };
         Error::new(kind, self.name(), what).because(cause)
     }
@@ -152,6 +160,11 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
+/// What is behind a stream is neither another member nor padding.
+#[derive(Debug, thiserror::Error)]
+#[error("something that is no gzip is behind the stream")]
+struct Behind;
+
 /// The member that follows at once, if it is not the end that does.
 fn next<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
     let mut is_padded = false;
@@ -162,8 +175,9 @@ fn next<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
         match len.checked_sub(zeros) {
             _ if len == 0 => return Ok(None),
             Some(0) => packed.consume(zeros),
-            _ if is_padded => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "something behind zeros"));
+            // Of a mark that a read has cut in two the decoder tells.
+            _ if is_padded || !MARK.starts_with(ahead.get(..MARK.len().min(len)).unwrap_or_default()) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, Behind));
             }
             _ => return Ok(Some(GzDecoder::new(packed))),
         }
@@ -212,7 +226,11 @@ pub(crate) fn alone(file: Disk) -> Result<Layered> {
     if *format == raw::FORMAT {
         return Ok((raw::padded(file)?, layer("")));
     }
-    let what = format!("an image in the format {format} within another file; unpack it first");
+    // Whether a machine is in it nobody has looked.
+    let what = match *format == ova::FORMAT {
+        true => "a tar archive within another file; unpack it first".to_owned(),
+        false => format!("an image in the format {format} within another file; unpack it first"),
+    };
     Err(Error::unsupported("packed", what))
 }
 

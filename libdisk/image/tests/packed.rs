@@ -172,7 +172,13 @@ fn padding_behind_a_stream() {
             let judged = judged.unwrap();
             // gzip warns of what is no zero, and goes on: then a disk that was appended would be lost unseen.
             assert_eq!(judged.status.success(), is_sound, "{program} itself");
-            assert_eq!(open(&path).is_ok(), is_sound, "{program}");
+            let told = open(&path).map(drop).map_err(|error| error.to_string());
+            assert_eq!(told.is_ok(), is_sound, "{program}");
+            if let Err(told) = told {
+                let wanted =
+                    if program == "gzip" { "no gzip is behind" } else { "followed by something else" };
+                assert!(told.contains(wanted), "{told}");
+            }
         }
     }
 }
@@ -227,6 +233,22 @@ fn images_within() {
             }
         }
     }
+}
+
+/// Whether a machine is in an archive that is packed, nobody looks.
+#[test]
+fn a_packed_tar_is_an_archive() {
+    if !judge::need_all(&["tar", "gzip"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("disk.raw"), [1; 5000]).unwrap();
+    let path = folder.path().join("d.tar.gz");
+    let made =
+        Command::new("tar").arg("-czf").arg(&path).arg("-C").arg(folder.path()).arg("disk.raw").status();
+    assert!(made.unwrap().success());
+    let told = open(&path).unwrap_err().to_string();
+    assert!(told.contains("a tar archive within another file") && !told.contains("ova"), "{told}");
 }
 
 #[test]
