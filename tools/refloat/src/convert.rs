@@ -43,6 +43,9 @@ pub(crate) struct Written {
     pub(crate) padding: u64,
     /// Bytes that were not zero and so were written.
     pub(crate) written: u64,
+    /// Bytes of the file, where what was written is compressed in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compressed: Option<u64>,
     /// Bytes that are shared with the source's file, by a file system that can, and so were not written.
     pub(crate) shared: u64,
     /// The sum of the content (XXH3-128 of its blocks), where it is known.
@@ -104,17 +107,21 @@ impl Sent {
 impl Written {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Self { target, format, size: of, padding, written, shared, changed, sent, .. } = self;
+        let Self { target, format, size: of, padding, written, compressed, shared, changed, sent, .. } = self;
         let padded =
             if *padding > 0 { format!(", {padding} bytes of padding at the end") } else { String::new() };
         let shared =
             if *shared > 0 { format!(", {} shared with the source", size(*shared)) } else { String::new() };
-        let (format, of, written) = (FileFormat::from(*format), size(*of), size(*written));
+        let (format, of) = (FileFormat::from(*format), size(*of));
+        let written = match compressed {
+            Some(packed) => format!("{} of data, {} in the file", size(*written), size(*packed)),
+            None => format!("{} written", size(*written)),
+        };
         let changed = changed.as_ref().map_or(String::new(), |Changed { since, bytes, .. }| {
             format!("; {} changed since {since}", size(*bytes))
         });
         let sent = sent.as_ref().map(Sent::text).unwrap_or_default();
-        format!("{target}: {format}, {of} ({written} written{shared}){padded}{changed}{sent}\n")
+        format!("{target}: {format}, {of} ({written}{shared}){padded}{changed}{sent}\n")
     }
 }
 
@@ -322,6 +329,10 @@ pub(crate) fn write(context: &Context, job: &Job<'_>) -> Result<Written> {
         size,
         padding: size - job.disk.size(),
         written,
+        compressed: to
+            .path()
+            .filter(|_| to.format() == FileFormat::CompressedQcow2)
+            .and_then(|path| Some(path.metadata().ok()?.len())),
         shared,
         content: content.map(|sum| sum.to_string()),
         changed: changed.clone(),
