@@ -270,8 +270,15 @@ fn in_place(context: &Context, name: &str, further: &[String], plan: &Plan) -> R
     });
     // The same command finishes it.
     context.resumes.store(true, Ordering::Relaxed);
-    undo::apply_in_place(&changes.collect::<Vec<_>>(), &digest)
-        .help(format!("{} puts back what was changed, if anything was", undo_it.text()))?;
+    let outcome = undo::apply_in_place(&changes.collect::<Vec<_>>(), &digest);
+    let help = match &outcome {
+        // It says so before the first byte is written: there is nothing to put back.
+        Err(guestfix::Error::Refused(_)) => {
+            "nothing was changed; apply the plan to a new file with -o FIXED.qcow2".to_owned()
+        }
+        _ => format!("{} puts back what was changed, if anything was", undo_it.text()),
+    };
+    outcome.help(help)?;
     done(&taken)
 }
 

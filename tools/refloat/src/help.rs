@@ -180,6 +180,12 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Unsupported, "ebs") => ADDRESS,
         (Unsupported, "azure") => BLOB,
         (Changed, "azure") => "make sure that nobody else writes the blob, then run the same command again",
+        (Unsupported, "gzip" | "zstd" | "xz" | "bzip2") if told.contains("first with") => {
+            "do that, then name the file that comes out of it"
+        }
+        (Unsupported, "gzip" | "zstd" | "xz" | "bzip2") => {
+            "check that the image of a disk is in it: no cloud has one so large"
+        }
         (Unsupported, "ova" | "packed") => "unpack it, then name the disk that comes out of it",
         (Unsupported, _) => "convert it first with qemu-img convert -O qcow2, then name the result",
         (Refused, "probe") => "say which of the two formats it is, as in raw:disk.img",
@@ -187,7 +193,12 @@ fn of_image(error: &block::Error) -> Option<&'static str> {
         (Corrupt, "vhd" | "vhdx" | "qcow2" | "vdi" | "vmdk") => {
             "copy the image again; if the format was guessed wrongly, force it, as in raw:FILE"
         }
-        (Corrupt, _) => "copy the image again, or see what its own program says, say qemu-img check",
+        (Corrupt, "gzip") => "copy the file again; gzip -t says what gzip makes of it",
+        (Corrupt, "zstd") => "copy the file again; zstd -t says what zstd makes of it",
+        (Corrupt, "xz") => "copy the file again; xz -t says what xz makes of it",
+        (Corrupt, "bzip2") => "copy the file again; bzip2 -t says what bzip2 makes of it",
+        (Corrupt, "ova") => "copy the file again; tar -tvf shows what is in it",
+        (Corrupt, _) => "copy the image again, or take a new snapshot",
         (OutOfRange | Refused, _) if told.contains("internal snapshot") => {
             "name one of the internal snapshots of an image, by its name or ID, as in disk.qcow2@before"
         }

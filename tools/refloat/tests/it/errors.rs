@@ -34,8 +34,8 @@ const ROWS: &[Row] = &[
     ("inspect empty.img", "is empty", "copy or download of it is complete", 2),
     ("convert empty.img a.vhd", "is empty", "copy or download of it is complete", 2),
     ("verify empty.img", "is empty", "copy or download of it is complete", 2),
-    ("inspect a.gz", "gzip: corrupt", "copy the image again", 2),
-    ("convert a.xz a.vhd", "xz: corrupt", "copy the image again", 2),
+    ("inspect a.gz", "gzip: corrupt", "gzip -t says", 2),
+    ("convert a.xz a.vhd", "xz: corrupt", "xz -t says", 2),
     ("check a.zip --for azure-gen1", "unpack it first with unzip", "name the file that comes out of it", 2),
     ("inspect a.vmdk", "version 0", "convert it first with qemu-img", 2),
     ("inspect page.html", "HTML page", "that holds the disk", 2),
@@ -105,6 +105,7 @@ const ROWS: &[Row] = &[
     ("apply plan.json -o a.qcow2 --image none.img", "No such file", "--image IMAGE", 2),
     ("apply moved.json -o a.qcow2", "gone.raw", "--image IMAGE", 2),
     ("apply plan.json -o no/such/a.qcow2", "no/such", "", 2),
+    ("apply qcow2.json --in-place", "only raw images", "nothing was changed; apply the plan to a new file", 2),
     ("undo demo.raw", "undo", "as refloat left them", 2),
     ("undo folder", "folder", "", 2),
     ("check demo.raw --for azure-gen1 --grub no/grub", "no/grub", "boot.img", 2),
@@ -142,6 +143,8 @@ fn folder(folder: &Path) -> Option<()> {
     symlink("loop", folder.join("loop")).unwrap();
     rustix::fs::mknodat(CWD, folder.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     refloat(folder, "plan demo.raw --for azure-gen1 -o plan.json", 0);
+    refloat(folder, "convert demo.raw in.qcow2", 0);
+    refloat(folder, "plan in.qcow2 --for azure-gen1 -o qcow2.json", 0);
     let plan = fs::read_to_string(folder.join("plan.json")).unwrap();
     let moved = plan.replace("demo.raw", "gone.raw");
     write("moved.json", moved.as_bytes());
