@@ -1,5 +1,10 @@
-//! What changed in what boots: the boot walk is made over two states of a guest, and all that either of them
-//! looked at is compared.
+//! What changed in what boots: two states of a guest are checked, and all that either check looked at is compared, as
+//! are the disks and volumes below.
+//!
+//! A walk ends where the boot would. So the guest is walked as it is and as it will be when all that can be mended is:
+//! what lies behind a fault that is known counts, too.
+
+mod layout;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +16,7 @@ use serde::Serialize;
 use super::walk::walk;
 use crate::facts::Machine;
 use crate::place::{Evidence, Place};
-use crate::plan::text_diff;
+use crate::plan::{check, text_diff};
 use crate::report::Page;
 use crate::rule::Goal;
 use crate::unread::{Noting, distinct};
@@ -50,7 +55,7 @@ impl Change {
 /// One thing that a boot reads, and what became of it.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// A file, or bytes of a disk outside file systems.
+    /// A file, a disk or volume, or bytes of a disk outside file systems.
     pub place: Place,
     /// What became of it.
     pub change: Change,
@@ -65,13 +70,14 @@ pub struct Compared {
     pub differences: Vec<Difference>,
     /// What a walk looked at and could not read, in either state.
     pub unread: Vec<Evidence>,
-    /// How many files and places of disks were compared.
+    /// How many files, disks, volumes and places of disks were compared.
     pub compared: usize,
 }
 
-/// Compares two states of a guest by what their boots read: files, links, presence, and bytes of their disks.
+/// Compares two states of a guest by what their boots go by: files, links, presence, disks and volumes with what names
+/// them, and bytes of the disks.
 ///
-/// A file counts by the parts that a walk read of it, by its size, mode and owner; times are left out.
+/// A file counts by the parts that were read of it, by its size, mode and owner; times are left out.
 ///
 /// # Errors
 /// As [`crate::plan::check`].
@@ -81,7 +87,20 @@ pub fn compare(old: &dyn View, new: &dyn View, goal: &Goal) -> Result<Compared> 
     unread.extend(more);
     let (old_notes, new_notes) = (Noting::new(old), Noting::new(new));
     let both = Both { old: &old_notes, new: &new_notes };
+    let (old_layout, new_layout) = (layout::of(old.machine()), layout::of(new.machine()));
+    let places: BTreeSet<&Place> = old_layout.keys().chain(new_layout.keys()).collect();
     let mut differences = Vec::new();
+    for &place in &places {
+        let (a, b) = (old_layout.get(place), new_layout.get(place));
+        let change = match (a, b) {
+            _ if a == b => continue,
+            (None, _) => Change::Added,
+            (_, None) => Change::Removed,
+            _ => Change::Changed,
+        };
+        let diff = text_diff(&format!(" {place}"), a.map(String::as_bytes), b.map(String::as_bytes));
+        differences.push(Difference { place: place.clone(), change, diff });
+    }
     let paths: BTreeSet<&String> = was.files.keys().chain(is.files.keys()).collect();
     let bytes: BTreeSet<&Bytes> = was.bytes.union(&is.bytes).collect();
     for path in &paths {
@@ -98,10 +117,11 @@ pub fn compare(old: &dyn View, new: &dyn View, goal: &Goal) -> Result<Compared> 
         }
     }
     unread.extend([old_notes.take_unread(), new_notes.take_unread()].concat());
-    Ok(Compared { differences, unread: distinct(unread), compared: paths.len() + bytes.len() })
+    Ok(Compared { differences, unread: distinct(unread), compared: places.len() + paths.len() + bytes.len() })
 }
 
-/// Makes the walk over a state of a guest, and tells what it looked at, and what of that could not be read.
+/// Walks over a state of a guest, and over what it is when it is mended; tells what was looked at, and what the first
+/// walk could not read of that. (What else could not be read, comparing it will show.)
 fn reads(view: &dyn View, goal: &Goal) -> Result<(Reads, Vec<Evidence>)> {
     let watched = Watched { view, reads: RefCell::default() };
     let noting = Noting::new(&watched);
@@ -110,6 +130,7 @@ fn reads(view: &dyn View, goal: &Goal) -> Result<(Reads, Vec<Evidence>)> {
     walk(&guest)?;
     let unread = [guest.view.take_unread(), guest.facts.looked_at()].concat();
     drop(stage);
+    check(&watched, goal)?;
     Ok((watched.reads.into_inner(), unread))
 }
 

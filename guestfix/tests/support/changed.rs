@@ -34,11 +34,13 @@ pub(crate) fn fixed(image: &Path, goal: &Goal) -> Option<Disk> {
 pub(crate) struct Changed<'a> {
     tree: &'a Tree,
     files: BTreeMap<String, Option<Vec<u8>>>,
+    /// What its disks are said to be.
+    pub(crate) machine: Machine,
 }
 
 impl<'a> Changed<'a> {
     pub(crate) fn new(tree: &'a Tree, files: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) -> Self {
-        Self { tree, files: files.into_iter().collect() }
+        Self { tree, files: files.into_iter().collect(), machine: tree.machine().clone() }
     }
 
     fn of(&self, path: &str) -> Result<Option<&Option<Vec<u8>>>> {
@@ -57,7 +59,7 @@ fn metadata(changed: Option<&Option<Vec<u8>>>, found: Option<Metadata>) -> Optio
 
 impl View for Changed<'_> {
     fn machine(&self) -> &Machine {
-        self.tree.machine()
+        &self.machine
     }
 
     fn lstat(&self, path: &str) -> Result<Option<Metadata>> {

@@ -394,7 +394,7 @@ fn diff_of_boot(context: &Context, old: &Tree, new: &Tree, goal: &Goal) -> Outco
         page.prose(
             0,
             format!(
-                "{compared} files and places that a boot for {} looks at were compared",
+                "{compared} files, volumes and places of disks that a boot for {} goes by were compared",
                 goal.target.name
             ),
         );
