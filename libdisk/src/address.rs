@@ -80,6 +80,9 @@ pub enum AddressError {
     /// The URL of a blob has a query, which may be a secret, and is not told.
     #[error("address {0:?} has a query; a shared access signature is given apart from it")]
     Query(String),
+    /// An `@` with nothing behind it, as from a variable that is not set.
+    #[error("address {0:?} names no internal snapshot behind its @")]
+    NoSnapshot(String),
     /// Partitions count from 1.
     #[error("address {0:?} names partition 0; partitions count from 1")]
     PartitionZero(String),
@@ -199,7 +202,7 @@ fn volume_of(text: &str) -> Option<Place> {
 
 fn location(text: &str) -> Result<Location, AddressError> {
     let plain = || file(text, None);
-    let Some((scheme, rest)) = text.split_once(':') else { return Ok(plain()) };
+    let Some((scheme, rest)) = text.split_once(':') else { return plain() };
     if image::is_foreign(scheme) {
         return Err(AddressError::Format(scheme.to_owned()));
     }
@@ -209,19 +212,29 @@ fn location(text: &str) -> Result<Location, AddressError> {
             return Err(AddressError::Query(text.split('?').next().unwrap_or_default().to_owned()));
         }
         ("azure", _) => Location::Azure(rest.to_owned()),
-        (_, Some(format)) => file(rest, Some(format)),
-        _ => plain(),
+        (_, Some(format)) => file(rest, Some(format))?,
+        _ => plain()?,
     })
 }
 
-/// A file, or an internal snapshot in it.
-fn file(text: &str, format: Option<&'static Format>) -> Location {
-    let (path, snapshot) = match text.rsplit_once('@') {
-        Some((path, name)) if has_snapshots(path, format) && !name.contains('/') => (path, name),
-        _ => (text, ""),
+/// A file, or an internal snapshot in it. A path with an `@` of its own may end with one, so that no other is meant.
+fn file(text: &str, format: Option<&'static Format>) -> Result<Location, AddressError> {
+    let ats = || {
+        text.match_indices('@').map(|(at, _)| at).filter(|at| {
+            text.split_at_checked(*at)
+                .is_some_and(|(path, name)| has_snapshots(path, format) && !name.contains('/'))
+        })
     };
-    let snapshot = (!snapshot.is_empty()).then(|| snapshot.to_owned());
-    Location::File { path: path.into(), format, snapshot }
+    // The name of a snapshot may have an @ where the end of the path is known.
+    let at = if format.is_none() { ats().next() } else { ats().next_back() };
+    let Some((path, name)) = at.and_then(|at| text.split_at_checked(at)) else {
+        return Ok(Location::File { path: text.into(), format, snapshot: None });
+    };
+    let name = name.strip_prefix('@').filter(|name| !name.is_empty());
+    if name.is_none() && !path.contains('@') {
+        return Err(AddressError::NoSnapshot(text.to_owned()));
+    }
+    Ok(Location::File { path: path.into(), format, snapshot: name.map(str::to_owned) })
 }
 
 /// Whether an `@` after this path is no part of it.
@@ -341,6 +354,7 @@ mod tests {
             ("disk.qcow2@before", "disk.qcow2", None, Some("before")),
             ("qcow2:disk.img@2", "disk.img", Some(&qcow2::FORMAT), Some("2")),
             ("a@b.QCOW2@c d", "a@b.QCOW2", None, Some("c d")),
+            ("a.qcow2@b@c", "a.qcow2", None, Some("b@c")),
             ("qcow2:a@b.img@", "a@b.img", Some(&qcow2::FORMAT), None),
             ("qcow2:x@y/a.img@", "x@y/a.img", Some(&qcow2::FORMAT), None),
             ("a.qcow2@x/b.img", "a.qcow2@x/b.img", None, None),
@@ -355,6 +369,10 @@ mod tests {
                 assert_eq!(address.location, location, "{text}");
                 assert_eq!(address.to_string(), text);
             }
+        }
+        for text in ["a.qcow2@", "qcow2:a.img@", "a.qcow2@#p1"] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(matches!(error, AddressError::NoSnapshot(_)), "{text}: {error}");
         }
         assert_eq!(Location::snapshot(Path::new("a.qcow2"), "1").to_string(), "a.qcow2@1");
         assert_eq!(Location::snapshot(Path::new("a.img"), "1").to_string(), "qcow2:a.img@1");

@@ -33,6 +33,18 @@ pub(crate) fn open_file(
     snapshot: Option<&str>,
     options: &OpenOptions,
 ) -> Result<Vec<MachineDisk>> {
+    if let (Some(named), None) = (snapshot, forced) {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!("@{named}"));
+        if Path::new(&beside).exists() {
+            let what = format!(
+                "it may mean the internal snapshot {named:?} of {}, and a file of that name: raw:FILE or qcow2:FILE@ is \
+                 the file, qcow2:FILE@SNAPSHOT the snapshot",
+                block::shown(path)
+            );
+            return Err(Error::new(ErrorKind::Refused, "address", what).in_file(Path::new(&beside)));
+        }
+    }
     let file = block::open_file(path)?;
     let format = match forced {
         Some(format) => format,

@@ -258,6 +258,15 @@ fn an_internal_snapshot_is_a_disk_of_its_own() {
     let said = failure(folder.path(), "inspect guest.qcow2@after");
     assert!(said.contains(r#"there are: 1 "before", 2 "wiped""#) && said.contains("@before"), "{said}");
 
+    // A variable that is not set names no other state, and a file of the same name no snapshot.
+    let said = failure(folder.path(), "inspect guest.qcow2@");
+    assert!(said.contains("names no internal snapshot"), "{said}");
+    std::fs::copy(at("guest.qcow2"), at("guest.qcow2@before")).unwrap();
+    let said = failure(folder.path(), "inspect guest.qcow2@before");
+    assert!(said.contains("and a file of that name"), "{said}");
+    refloat(folder.path(), "inspect qcow2:guest.qcow2@before@", 0);
+    std::fs::remove_file(at("guest.qcow2@before")).unwrap();
+
     refloat(folder.path(), "plan guest.qcow2@1 --for azure-gen1 -o plan.json", 0);
     let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(at("plan.json")).unwrap()).unwrap();
     assert!(
