@@ -52,7 +52,7 @@ const fn file(name: &'static str, marks: &'static [(usize, &'static [u8])], advi
 static OLD_TAR: Foreign = file("a tar archive of an old form", &[], Unpack("tar -x"));
 
 /// Everything that is known. References: `block/` of QEMU, and the list of `file`.
-static FOREIGN: [Foreign; 40] = [
+static FOREIGN: [Foreign; 43] = [
     // Disks
     file("a VMDK image (COWD)", &[(0, b"COWD")], Convert),
     file("a VMDK image (seSparse)", &[(0, &[0xbe, 0xba, 0xfe, 0xca, 0, 0, 0, 0])], Convert),
@@ -90,7 +90,14 @@ static FOREIGN: [Foreign; 40] = [
     ),
     file("compressed with lzip", &[(0, b"LZIP\x01")], Unpack("lzip -d")),
     file("compressed with lzop", &[(0, b"\x89LZO\0\r\n\x1a\n")], Unpack("lzop -d")),
-    file("compressed with lzma", &[(0, &[0x5d, 0, 0, 0x80, 0]), (0, &[0x5d, 0, 0, 0, 4])], Unpack("unlzma")),
+    file("compressed with lzma", &[(0, &[0x5d, 0, 0])], Unpack("unlzma")),
+    file("compressed with lrzip", &[(0, b"LRZI")], Unpack("lrunzip")),
+    file(
+        "compressed with zlib",
+        &[(0, b"\x78\x01"), (0, b"\x78\x9c"), (0, b"\x78\xda")],
+        Unpack("zlib-flate -uncompress"),
+    ),
+    file("an Apple archive", &[(0, b"pbz"), (0, b"AA01")], Unpack("aa extract")),
     file("compressed with snappy", &[(0, b"\xff\x06\0\0sNaPpY")], Unpack("snunzip")),
     // Archives
     file("a zip archive", &[(0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08")], Unpack("unzip")),
@@ -115,6 +122,29 @@ static FOREIGN: [Foreign; 40] = [
     file("a virtual machine's saved memory (ELF or QEMU)", &[(0, b"QEVM\0\0\0\x03")], Other),
     file("a Git LFS pointer, not the file itself", &[(0, b"version https://git-lfs")], With("git lfs pull")),
 ];
+
+/// Endings of files that are no image, what they promise, and what unpacks it. Some of those have no mark.
+const ENDINGS: [(&str, &str, &str); 14] = [
+    ("br", "brotli", "brotli -d"),
+    ("lzma", "lzma", "unlzma"),
+    ("lz4", "lz4", "unlz4"),
+    ("lz", "lzip", "lzip -d"),
+    ("lzo", "lzop", "lzop -d"),
+    ("lrz", "lrzip", "lrunzip"),
+    ("z", "compress or zlib", "uncompress"),
+    ("zlib", "zlib", "zlib-flate -uncompress"),
+    ("sz", "snappy", "snunzip"),
+    ("zip", "zip", "unzip"),
+    ("7z", "7-Zip", "7z x"),
+    ("rar", "RAR", "unrar x"),
+    ("tgz", "a tar archive", "tar -xz"),
+    ("aar", "an Apple archive", "aa extract"),
+];
+
+/// What a file whose name ends so is likely to be, and what unpacks it.
+pub(crate) fn promised(ending: &str) -> Option<(&'static str, &'static str)> {
+    ENDINGS.iter().find(|(known, ..)| *known == ending).map(|(_, name, program)| (*name, *program))
+}
 
 /// What a file with these ends is, if it is known and not opened.
 pub(crate) fn find(ends: &Ends) -> Option<&'static Foreign> {

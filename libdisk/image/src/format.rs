@@ -194,6 +194,13 @@ fn promised(path: &Path, file: &Disk) -> Result<()> {
              {whole}; raw:FILE is all of it as a raw disk"
         ));
     }
+    if let Some((name, program)) = foreign::promised(&ending) {
+        let what = format!(
+            "the name promises {name}, which is not read; unpack it first with {program}; where it is a raw disk all \
+             the same, say so: raw:FILE"
+        );
+        return Err(Error::unsupported("probe", what).in_file(path));
+    }
     // The extents of a flat VMDK are raw disks.
     let is_extent = path.file_stem().is_some_and(|name| name.as_encoded_bytes().ends_with(b"-flat"));
     match FORMATS.iter().find(|format| format.endings.contains(&&*ending)).filter(|_| !is_extent) {

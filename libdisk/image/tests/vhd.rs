@@ -414,6 +414,15 @@ fn a_file_without_the_marks_that_its_name_promises() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains("raw:FILE"), "{error}");
     }
+    // What is not read at all, marked or not.
+    for name in ["a.img.br", "a.LZMA", "a.lz4", "a.zip", "a.Z"] {
+        let error = Format::probe_named(Path::new(name), &file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(
+            error.to_string().contains("unpack it first") && error.to_string().contains("raw:FILE"),
+            "{error}"
+        );
+    }
     for name in ["a.raw", "a.img", "a", "a.vhd", "a-flat.vmdk", "a.bin"] {
         assert_eq!(Format::probe_named(Path::new(name), &file).unwrap().name, "raw", "{name}");
     }
