@@ -74,7 +74,7 @@ pub struct Compared {
     pub compared: usize,
 }
 
-/// Compares two states of a guest by what their boots go by: files, links, presence, disks and volumes with what names
+/// Compares two states of a guest by what a check looks at: files, links, presence, disks and volumes with what names
 /// them, and bytes of the disks.
 ///
 /// A file counts by the parts that were read of it, by its size, mode and owner; times are left out.

@@ -394,7 +394,7 @@ fn diff_of_boot(context: &Context, old: &Tree, new: &Tree, goal: &Goal) -> Outco
         page.prose(
             0,
             format!(
-                "{compared} files, volumes and places of disks that a boot for {} goes by were compared",
+                "{compared} files, volumes and places of disks that check looks at for {} were compared",
                 goal.target.name
             ),
         );

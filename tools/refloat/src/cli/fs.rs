@@ -36,7 +36,8 @@ pub(crate) enum FsVerb {
     },
     /// Compare two guests' trees, or what they boot by
     Diff {
-        /// Compare only what a boot there reads, from the boot loader to the login: few blocks of a snapshot
+        /// Compare only what check looks at for this target, from the boot loader to the login: few blocks of a
+        /// snapshot
         #[arg(id = "boot", long = "for", value_name = "TARGET", value_parser = target())]
         target: Option<&'static Target>,
         /// IMAGE or IMAGE#/path
