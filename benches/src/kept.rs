@@ -1,7 +1,6 @@
 //! Free memory that stays with this machine while it is measured.
 
 use std::fs;
-use std::path::PathBuf;
 
 /// From which order on free pages are handed back: `Documentation/mm/free_page_reporting.rst` of Linux.
 const ORDER: &str = "/sys/module/page_reporting/parameters/page_reporting_order";
@@ -15,20 +14,19 @@ const NONE: &str = "11";
 pub struct KeptPages {
     told: &'static str,
     /// What was set before.
-    before: Option<(PathBuf, String)>,
+    before: Option<String>,
 }
 
 impl KeptPages {
     /// Keeps them, where they are handed back and we may change that.
     pub fn keep() -> Self {
-        let path = PathBuf::from(ORDER);
-        let Ok(before) = fs::read_to_string(&path) else {
+        let Ok(before) = fs::read_to_string(ORDER) else {
             return Self { told: "free pages stay with this machine", before: None };
         };
-        match fs::write(&path, NONE) {
+        match fs::write(ORDER, NONE) {
             Ok(()) => {
                 let told = "free pages are kept from the host while this runs";
-                Self { told, before: Some((path, before)) }
+                Self { told, before: Some(before) }
             }
             Err(_) => {
                 let told = "free pages go back to the host: whoever takes them next pays for that, and both sides' \
@@ -46,8 +44,8 @@ impl KeptPages {
 
 impl Drop for KeptPages {
     fn drop(&mut self) {
-        if let Some((path, before)) = &self.before {
-            let _ = fs::write(path, before.trim());
+        if let Some(before) = &self.before {
+            let _ = fs::write(ORDER, before.trim());
         }
     }
 }
