@@ -13,6 +13,8 @@ pub(crate) struct Foreign {
     pub(crate) name: &'static str,
     /// Byte offset and magic number: one of them is enough. [`FOOTER`] stands for the last 512 bytes.
     marks: &'static [(usize, &'static [u8])],
+    /// What its name ends with, in small letters, where that says what it is.
+    endings: &'static [&'static str],
     /// What to do with it.
     advice: Advice,
 }
@@ -41,18 +43,24 @@ const fn image(
     marks: &'static [(usize, &'static [u8])],
     advice: Advice,
 ) -> Foreign {
-    Foreign { scheme: Some(scheme), name, marks, advice }
+    Foreign { scheme: Some(scheme), name, marks, endings: &[], advice }
 }
 
 const fn file(name: &'static str, marks: &'static [(usize, &'static [u8])], advice: Advice) -> Foreign {
-    Foreign { scheme: None, name, marks, advice }
+    Foreign { scheme: None, name, marks, endings: &[], advice }
+}
+
+impl Foreign {
+    const fn ending(self, endings: &'static [&'static str]) -> Self {
+        Self { endings, ..self }
+    }
 }
 
 /// Beside the table, as it is known by its sum.
 static OLD_TAR: Foreign = file("a tar archive of an old form", &[], Unpack("tar -x"));
 
 /// Everything that is known. References: `block/` of QEMU, and the list of `file`.
-static FOREIGN: [Foreign; 43] = [
+static FOREIGN: [Foreign; 45] = [
     // Disks
     file("a VMDK image (COWD)", &[(0, b"COWD")], Convert),
     file("a VMDK image (seSparse)", &[(0, &[0xbe, 0xba, 0xfe, 0xca, 0, 0, 0, 0])], Convert),
@@ -81,28 +89,33 @@ static FOREIGN: [Foreign; 43] = [
     file("a Partimage image", &[(0, b"PaRtImAgE-VoLuMe")], With("partimage restore")),
     file("a Windows image (WIM)", &[(0, b"MSWIM\0\0\0")], With("wimapply")),
     // Compressed
-    file("compressed with compress", &[(0, &[0x1f, 0x9d])], Unpack("gunzip")),
+    file("compressed with compress", &[(0, &[0x1f, 0x9d])], Unpack("gunzip")).ending(&["z"]),
     file("compressed with zstd in pieces", &[(0, &[0x50, 0x2a, 0x4d, 0x18])], Unpack("unzstd")),
     file(
         "compressed with lz4",
         &[(0, &[0x04, 0x22, 0x4d, 0x18]), (0, &[0x02, 0x21, 0x4c, 0x18])],
         Unpack("unlz4"),
-    ),
-    file("compressed with lzip", &[(0, b"LZIP\x01")], Unpack("lzip -d")),
-    file("compressed with lzop", &[(0, b"\x89LZO\0\r\n\x1a\n")], Unpack("lzop -d")),
-    file("compressed with lzma", &[(0, &[0x5d, 0, 0])], Unpack("unlzma")),
-    file("compressed with lrzip", &[(0, b"LRZI")], Unpack("lrunzip")),
+    )
+    .ending(&["lz4"]),
+    file("compressed with lzip", &[(0, b"LZIP\x01")], Unpack("lzip -d")).ending(&["lz"]),
+    file("compressed with lzop", &[(0, b"\x89LZO\0\r\n\x1a\n")], Unpack("lzop -d")).ending(&["lzo"]),
+    file("compressed with lzma", &[(0, &[0x5d, 0, 0])], Unpack("unlzma")).ending(&["lzma"]),
+    file("compressed with lrzip", &[(0, b"LRZI")], Unpack("lrunzip")).ending(&["lrz"]),
     file(
         "compressed with zlib",
         &[(0, b"\x78\x01"), (0, b"\x78\x9c"), (0, b"\x78\xda")],
         Unpack("zlib-flate -uncompress"),
-    ),
-    file("an Apple archive", &[(0, b"pbz"), (0, b"AA01")], Unpack("aa extract")),
-    file("compressed with snappy", &[(0, b"\xff\x06\0\0sNaPpY")], Unpack("snunzip")),
+    )
+    .ending(&["zlib"]),
+    file("an Apple archive", &[(0, b"pbz"), (0, b"AA01")], Unpack("aa extract")).ending(&["aar"]),
+    file("compressed with snappy", &[(0, b"\xff\x06\0\0sNaPpY")], Unpack("snunzip")).ending(&["sz"]),
+    file("compressed with brotli", &[], Unpack("brotli -d")).ending(&["br"]),
     // Archives
-    file("a zip archive", &[(0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08")], Unpack("unzip")),
-    file("a 7-Zip archive", &[(0, b"7z\xbc\xaf\x27\x1c")], Unpack("7z x")),
-    file("a RAR archive", &[(0, b"Rar!\x1a\x07")], Unpack("unrar x")),
+    file("a compressed tar archive", &[], Unpack("tar -xz")).ending(&["tgz"]),
+    file("a zip archive", &[(0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"PK\x07\x08")], Unpack("unzip"))
+        .ending(&["zip"]),
+    file("a 7-Zip archive", &[(0, b"7z\xbc\xaf\x27\x1c")], Unpack("7z x")).ending(&["7z"]),
+    file("a RAR archive", &[(0, b"Rar!\x1a\x07")], Unpack("unrar x")).ending(&["rar"]),
     file("a Microsoft cabinet", &[(0, b"MSCF\0\0\0\0")], Unpack("cabextract")),
     file("a cpio archive", &[(0, b"070701"), (0, b"070702"), (0, b"070707")], Unpack("cpio -i")),
     file("an ar archive or a Debian package", &[(0, b"!<arch>\n")], Unpack("ar x")),
@@ -123,27 +136,9 @@ static FOREIGN: [Foreign; 43] = [
     file("a Git LFS pointer, not the file itself", &[(0, b"version https://git-lfs")], With("git lfs pull")),
 ];
 
-/// Endings of files that are no image, what they promise, and what unpacks it. Some of those have no mark.
-const ENDINGS: [(&str, &str, &str); 14] = [
-    ("br", "brotli", "brotli -d"),
-    ("lzma", "lzma", "unlzma"),
-    ("lz4", "lz4", "unlz4"),
-    ("lz", "lzip", "lzip -d"),
-    ("lzo", "lzop", "lzop -d"),
-    ("lrz", "lrzip", "lrunzip"),
-    ("z", "compress or zlib", "uncompress"),
-    ("zlib", "zlib", "zlib-flate -uncompress"),
-    ("sz", "snappy", "snunzip"),
-    ("zip", "zip", "unzip"),
-    ("7z", "7-Zip", "7z x"),
-    ("rar", "RAR", "unrar x"),
-    ("tgz", "a tar archive", "tar -xz"),
-    ("aar", "an Apple archive", "aa extract"),
-];
-
-/// What a file whose name ends so is likely to be, and what unpacks it.
-pub(crate) fn promised(ending: &str) -> Option<(&'static str, &'static str)> {
-    ENDINGS.iter().find(|(known, ..)| *known == ending).map(|(_, name, program)| (*name, *program))
+/// What a file whose name ends so is likely to be. Some of those have no mark.
+pub(crate) fn promised(ending: &str) -> Option<&'static Foreign> {
+    FOREIGN.iter().find(|foreign| foreign.endings.contains(&ending))
 }
 
 /// What a file with these ends is, if it is known and not opened.

@@ -194,10 +194,9 @@ fn promised(path: &Path, file: &Disk) -> Result<()> {
              {whole}; raw:FILE is all of it as a raw disk"
         ));
     }
-    if let Some((name, program)) = foreign::promised(&ending) {
+    if let Some(foreign) = foreign::promised(&ending) {
         let what = format!(
-            "the name promises {name}, which is not read; unpack it first with {program}; where it is a raw disk all \
-             the same, say so: raw:FILE"
+            "by its name the file is {foreign}; where it is a raw disk all the same, say so: raw:FILE"
         );
         return Err(Error::unsupported("probe", what).in_file(path));
     }
