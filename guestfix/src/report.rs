@@ -266,6 +266,7 @@ mod tests {
             walk,
             walk_after_fix: None,
             packs: Vec::new(),
+            unread: Vec::new(),
             steps: Vec::new(),
             facts: Facts::default(),
         };

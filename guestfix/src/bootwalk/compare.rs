@@ -13,14 +13,13 @@ use std::sync::Arc;
 use libdisk::vfs::{FileType, Metadata};
 use serde::Serialize;
 
-use super::walk::walk;
 use crate::facts::Machine;
 use crate::place::{Evidence, Place};
 use crate::plan::{check, text_diff};
 use crate::report::Page;
 use crate::rule::Goal;
 use crate::unread::{Noting, distinct};
-use crate::{Result, Stage, View};
+use crate::{Result, View};
 
 /// What became of something that a boot reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +39,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// What became of something; `None` if nothing did.
+    pub fn between<T: PartialEq + ?Sized>(was: Option<&T>, is: Option<&T>) -> Option<Self> {
+        match (was, is) {
+            _ if was == is => None,
+            (None, _) => Some(Self::Added),
+            (_, None) => Some(Self::Removed),
+            _ => Some(Self::Changed),
+        }
+    }
+
     /// "added".
     pub fn name(self) -> &'static str {
         match self {
@@ -92,12 +101,7 @@ pub fn compare(old: &dyn View, new: &dyn View, goal: &Goal) -> Result<Compared> 
     let mut differences = Vec::new();
     for &place in &places {
         let (a, b) = (old_layout.get(place), new_layout.get(place));
-        let change = match (a, b) {
-            _ if a == b => continue,
-            (None, _) => Change::Added,
-            (_, None) => Change::Removed,
-            _ => Change::Changed,
-        };
+        let Some(change) = Change::between(a, b) else { continue };
         let diff = text_diff(&format!(" {place}"), a.map(String::as_bytes), b.map(String::as_bytes));
         differences.push(Difference { place: place.clone(), change, diff });
     }
@@ -124,13 +128,7 @@ pub fn compare(old: &dyn View, new: &dyn View, goal: &Goal) -> Result<Compared> 
 /// walk could not read of that. (What else could not be read, comparing it will show.)
 fn reads(view: &dyn View, goal: &Goal) -> Result<(Reads, Vec<Evidence>)> {
     let watched = Watched { view, reads: RefCell::default() };
-    let noting = Noting::new(&watched);
-    let mut stage = Stage::new(&noting, goal);
-    let guest = stage.guest()?;
-    walk(&guest)?;
-    let unread = [guest.view.take_unread(), guest.facts.looked_at()].concat();
-    drop(stage);
-    check(&watched, goal)?;
+    let unread = check(&watched, goal)?.unread;
     Ok((watched.reads.into_inner(), unread))
 }
 

@@ -88,6 +88,9 @@ pub struct Check {
     /// What other packs of rules say; none of it is about whether the machine starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packs: Vec<Assessed>,
+    /// What the walk over the guest as it is looked at and could not read.
+    #[serde(skip)]
+    pub unread: Vec<Evidence>,
     /// What the fixes change, which a plan carries.
     #[serde(skip)]
     pub steps: Vec<Step>,
@@ -272,10 +275,10 @@ fn examined(
     packs: &[&'static RulePack],
     hardware: Hardware<'_>,
 ) -> Result<Check> {
-    let Examined { items, steps, walk, walk_after_fix, facts, packs } =
+    let Examined { items, steps, walk, unread, walk_after_fix, facts, packs } =
         examine(rules, view, goal, packs, hardware)?;
     let shortages = space::shortages(&steps, view)?;
-    Ok(Check { items, shortages, walk, walk_after_fix, packs, steps, facts })
+    Ok(Check { items, shortages, walk, walk_after_fix, packs, unread, steps, facts })
 }
 
 /// What was found, and what mends it.
@@ -283,6 +286,8 @@ pub(super) struct Examined {
     pub(super) items: Vec<Item>,
     pub(super) steps: Vec<Step>,
     pub(super) walk: Walk,
+    /// What that walk looked at and could not read.
+    pub(super) unread: Vec<Evidence>,
     pub(super) walk_after_fix: Option<Walk>,
     pub(super) facts: Facts,
     pub(super) packs: Vec<Assessed>,
@@ -302,6 +307,7 @@ pub(super) fn examine(
     let mut stage = Stage::new(&noting, goal);
     let guest = stage.guest()?;
     let (as_it_is, facts) = (walk(&guest)?, guest.facts.clone());
+    let unread = [guest.view.take_unread(), guest.facts.looked_at()].concat();
     let mut assessed = Vec::new();
     for pack in packs.iter().copied().filter(|pack| pack.id != BOOT.id) {
         assessed.push(of_pack(pack, &mut stage, hardware)?);
@@ -346,7 +352,7 @@ pub(super) fn examine(
     let items = rules.iter().zip(judged).map(item).collect();
     let steps = stage.steps()?;
     let walk_after_fix = if steps.is_empty() { None } else { Some(walk(&stage.guest()?)?) };
-    Ok(Examined { items, steps, walk: as_it_is, walk_after_fix, facts, packs: assessed })
+    Ok(Examined { items, steps, walk: as_it_is, unread, walk_after_fix, facts, packs: assessed })
 }
 
 /// What a rule says of a guest.

@@ -162,6 +162,7 @@ mod tests {
             walk: bootwalk::sample::arriving(),
             walk_after_fix: None,
             packs: Vec::new(),
+            unread: Vec::new(),
             steps: Vec::new(),
             facts: Facts::default(),
         };

@@ -345,12 +345,7 @@ impl Document for Differences<'_> {
 fn diff(context: &Context, left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) -> Outcome {
     let mut differences = Vec::new();
     for path in left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))) {
-        let change = match (left.get(path), right.get(path)) {
-            (Some(a), Some(b)) if a == b => continue,
-            (Some(_), Some(_)) => Change::Changed,
-            (Some(_), None) => Change::Removed,
-            _ => Change::Added,
-        };
+        let Some(change) = Change::between(left.get(path), right.get(path)) else { continue };
         differences.push(Difference { path: path.clone(), change });
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
